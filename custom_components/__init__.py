@@ -1,0 +1,1 @@
+"""A package only for the tests; Home Assistant looks for the folder below."""

@@ -1,0 +1,24 @@
+"""Meter readers that push over Server-Sent Events."""
+
+from typing import Final
+
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+
+from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+
+PLATFORMS: Final = (Platform.EVENT, Platform.SENSOR)
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
+    """Connect to a reader and add its entities."""
+    coordinator = EnergySseCoordinator(hass, entry)
+    await coordinator.async_start()
+    entry.runtime_data = coordinator
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
+    """Remove the entities; the connection ends with the entry's background tasks."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)

@@ -1,0 +1,229 @@
+"""Adding a reader: found on the network or entered by hand, with a password where it wants one."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+import logging
+from typing import Any, Final, override
+
+from homeassistant.config_entries import ConfigEntryState, ConfigFlow, ConfigFlowResult
+from homeassistant.const import CONF_HOST, CONF_PASSWORD
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.selector import TextSelector, TextSelectorConfig, TextSelectorType
+from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
+from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
+import voluptuous as vol
+from yarl import URL
+
+from .const import CONF_KIND, DOMAIN
+from .coordinator import EnergySseConfigEntry
+from .reader import (
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderInfo,
+    ReaderKind,
+    ReaderProtocolError,
+    default_name,
+    identify,
+    parse_host,
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+_HOST_SCHEMA: Final = vol.Schema({vol.Required(CONF_HOST): TextSelector()})
+_PASSWORD_SCHEMA: Final = vol.Schema(
+    {
+        vol.Required(CONF_PASSWORD): TextSelector(
+            TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="current-password")
+        )
+    }
+)
+
+_HTTP_PORT: Final = 80
+_TELNET_PORT: Final = 23
+
+_CURRENTLYONE_PREFIX: Final = "currentlyone_"
+
+# The whatwatt's Ethernet address follows its Wi-Fi address, which is its id, at this distance.
+_ETHERNET_OFFSET: Final = 3
+
+
+class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
+    """Asks the device who it is before anything is created."""
+
+    VERSION = 1
+
+    _host: str
+    _info: ReaderInfo
+
+    # ------------------------------------------------------------------------------------- by hand
+
+    @override
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the address."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            try:
+                self._host = parse_host(user_input[CONF_HOST])
+            except ValueError:
+                errors[CONF_HOST] = "invalid_host"
+            else:
+                error = await self._async_identify()
+                if error == "invalid_auth":
+                    return await self.async_step_password()
+                if error is None:
+                    return await self._async_finish()
+                errors["base"] = error
+        return self.async_show_form(
+            step_id="user",
+            data_schema=self.add_suggested_values_to_schema(_HOST_SCHEMA, user_input),
+            errors=errors,
+        )
+
+    async def async_step_password(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the password that the device wants."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            error = await self._async_identify(user_input[CONF_PASSWORD])
+            if error is None:
+                return await self._async_finish(user_input[CONF_PASSWORD])
+            errors["base"] = error
+        return self.async_show_form(
+            step_id="password",
+            data_schema=_PASSWORD_SCHEMA,
+            errors=errors,
+            description_placeholders={"host": self._host},
+        )
+
+    # ---------------------------------------------------------------------------------- discovered
+
+    @override
+    async def async_step_zeroconf(self, discovery_info: ZeroconfServiceInfo) -> ConfigFlowResult:
+        """Handle an announcement by mDNS."""
+        # The devices' web servers speak IPv4; some only announce IPv6.
+        address = next(
+            (a for a in discovery_info.ip_addresses if isinstance(a, IPv4Address)), discovery_info.ip_address
+        )
+        # `_currently._tcp` may announce the port of its telnet server.
+        port = _HTTP_PORT if discovery_info.port in (None, _TELNET_PORT) else discovery_info.port
+        self._host = _join(str(address), port)
+        instance = discovery_info.name.removesuffix(f".{discovery_info.type}")
+        if instance.lower().startswith(_CURRENTLYONE_PREFIX):
+            kind, device_id = ReaderKind.CURRENTLYONE, instance[len(_CURRENTLYONE_PREFIX) :].lower()
+        else:
+            kind, device_id = ReaderKind.WHATWATT, (discovery_info.properties.get("id") or "").upper()
+        return await self._async_step_discovered(kind, device_id)
+
+    @override
+    async def async_step_dhcp(self, discovery_info: DhcpServiceInfo) -> ConfigFlowResult:
+        """Handle an address given out, to a new device with a telling name or to a known one."""
+        self._host = discovery_info.ip
+        mac_address = discovery_info.macaddress
+        hostname = discovery_info.hostname.lower()
+        whatwatt_ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
+        currentlyone_id = bytes.fromhex(mac_address)[::-1].hex()
+        if currentlyone_id in self._async_current_ids() or hostname.startswith(_CURRENTLYONE_PREFIX):
+            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, currentlyone_id)
+        known = (each for each in whatwatt_ids if each in self._async_current_ids())
+        named = (each for each in whatwatt_ids if hostname.endswith(each[-6:].lower()))
+        device_id = next(known, next(named, whatwatt_ids[0]))
+        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id)
+
+    async def _async_step_discovered(self, kind: ReaderKind, device_id: str) -> ConfigFlowResult:
+        """Ask the device whether it is what it was announced to be."""
+        entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id)
+        if entry is not None and (entry.data[CONF_HOST] == self._host or _is_alive(entry)):
+            # A device with two interfaces announces two addresses; the one that works stays.
+            self._abort_if_unique_id_configured()
+        error = await self._async_identify(entry.data.get(CONF_PASSWORD) if entry is not None else None)
+        if entry is None and error == "invalid_auth":
+            self.context["title_placeholders"] = {"name": default_name(kind, device_id)}
+            return await self.async_step_password()
+        if error is not None:
+            return self.async_abort(reason=error)
+        if self._info.id != device_id:
+            return self.async_abort(reason="not_supported")
+        self._abort_if_unique_id_configured(updates={CONF_HOST: self._host})
+        self.context["title_placeholders"] = {"name": self._title}
+        return await self.async_step_discovery_confirm()
+
+    async def async_step_discovery_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Ask whether to add the device that was found."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            error = await self._async_identify()
+            if error == "invalid_auth":
+                return await self.async_step_password()
+            if error is None:
+                return await self._async_finish()
+            errors["base"] = error
+        return self.async_show_form(
+            step_id="discovery_confirm",
+            errors=errors,
+            description_placeholders={"name": self._title, "host": self._host},
+        )
+
+    # ------------------------------------------------------------------------- a password that changed
+
+    async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
+        """Handle a device that refuses the login."""
+        self._host = entry_data[CONF_HOST]
+        return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_confirm(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the new password."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            error = await self._async_identify(user_input[CONF_PASSWORD])
+            if error is None:
+                await self.async_set_unique_id(self._info.id)
+                self._abort_if_unique_id_mismatch(reason="wrong_device")
+                return self.async_update_reload_and_abort(self._get_reauth_entry(), data_updates=user_input)
+            errors["base"] = error
+        return self.async_show_form(
+            step_id="reauth_confirm",
+            data_schema=_PASSWORD_SCHEMA,
+            errors=errors,
+            description_placeholders={"host": self._host},
+        )
+
+    # ---------------------------------------------------------------------------------- what they share
+
+    async def _async_identify(self, password: str | None = None) -> str | None:
+        """Ask the device who it is. Returns the key of an error, or None."""
+        try:
+            self._info = await identify(async_get_clientsession(self.hass), self._host, password)
+        except ReaderAuthenticationError:
+            return "invalid_auth"
+        except ReaderConnectionError:
+            return "cannot_connect"
+        except ReaderProtocolError:
+            return "not_supported"
+        except Exception:
+            _LOGGER.exception("Unexpected error while asking a device who it is")
+            return "unknown"
+        return None
+
+    async def _async_finish(self, password: str | None = None) -> ConfigFlowResult:
+        """Create the entry of the device that has been identified."""
+        login = {} if password is None else {CONF_PASSWORD: password}
+        # A flow of the same device, begun by its discovery, must not block its owner.
+        await self.async_set_unique_id(self._info.id, raise_on_progress=False)
+        self._abort_if_unique_id_configured(updates={CONF_HOST: self._host, **login})
+        return self.async_create_entry(
+            title=self._title, data={CONF_HOST: self._host, CONF_KIND: self._info.kind, **login}
+        )
+
+    @property
+    def _title(self) -> str:
+        return self._info.name or default_name(self._info.kind, self._info.id)
+
+
+def _join(address: str, port: int | None) -> str:
+    """Return `host`, or `host:port` where the port is not HTTP's own."""
+    return URL.build(scheme="http", host=address, port=port).host_port_subcomponent or address
+
+
+def _is_alive(entry: EnergySseConfigEntry) -> bool:
+    return entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_connected

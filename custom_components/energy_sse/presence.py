@@ -1,0 +1,52 @@
+"""Which of the measurements that a reader sends a household really has."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from .reader import Measurement as M
+
+# Every meter has these, also when they are zero for the moment.
+_ALWAYS: Final = frozenset({M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET, M.ACTIVE_ENERGY_IMPORT})
+
+# Power is exported only while the sun shines, but a register that ever counted tells at night too.
+_SHOWN_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
+
+# Volts. A phase that is not connected reads 0, or picks up some 36 V from its neighbours.
+_UNCONNECTED_BELOW: Final = 50
+_VOLTAGES: Final = frozenset({M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3})
+
+
+class Presence:
+    """Remembers what was seen.
+
+    Firmware that knows no absent key fills with zeros, so a zero proves nothing: whatever not every meter has
+    is there once its value was seen to be something else.
+    """
+
+    def __init__(self, known: Iterable[M]) -> None:
+        """Start with what is known from earlier."""
+        self._known = set(known)
+
+    @property
+    def known(self) -> frozenset[M]:
+        """What the household has."""
+        return frozenset(self._known)
+
+    def learn(self, values: Mapping[M, float]) -> list[M]:
+        """Return what this reading shows for the first time."""
+        new = [
+            measurement
+            for measurement in values
+            if measurement not in self._known and _is_shown(measurement, values)
+        ]
+        self._known.update(new)
+        return new
+
+
+def _is_shown(measurement: M, values: Mapping[M, float]) -> bool:
+    if measurement in _ALWAYS:
+        return True
+    if measurement in _VOLTAGES:
+        return values[measurement] >= _UNCONNECTED_BELOW
+    shown_by = _SHOWN_BY.get(measurement, measurement)
+    return bool(values[measurement] or values.get(shown_by))

@@ -1,0 +1,61 @@
+"""What every reader can do, and what their wires have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+from typing import ClassVar
+
+from .http import DeviceHttp
+from .messages import Measurement, Message, ReaderInfo, ReaderKind, Unit
+from .payload import is_number
+
+type Fields = Mapping[str, tuple[Measurement, Unit]]
+"""Wire key → what it measures, and in which unit."""
+
+
+class Reader(ABC):
+    """One device that reads one meter."""
+
+    kind: ClassVar[ReaderKind]
+    manufacturer: ClassVar[str]
+    model: ClassVar[str]
+
+    units: ClassVar[Mapping[Measurement, Unit]]
+    """The measurements that this kind of reader can have, with the units of its wire."""
+
+    def __init__(self, http: DeviceHttp) -> None:
+        """Prepare to talk to the device. Connects to nothing yet."""
+        self._http = http
+
+    @abstractmethod
+    async def identify(self) -> ReaderInfo:
+        """Ask the device who it is. Raises a ReaderError."""
+
+    @abstractmethod
+    def stream(self) -> AsyncGenerator[Message]:
+        """Connect once and yield what the device says until the stream ends.
+
+        The device says who it is before its first reading. What makes no sense is skipped. Raises a
+        ReaderError.
+        """
+
+
+def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
+    """Return the units of the measurements that a wire has, and of the one that is computed from them."""
+    units = dict(fields.values())
+    return {**units, Measurement.ACTIVE_POWER_NET: units[Measurement.ACTIVE_POWER_IMPORT]}
+
+
+def measurements_in(payload: Mapping[str, object], fields: Fields) -> dict[Measurement, float]:
+    """Return the measurements that a payload holds, and the net power where import and export are there."""
+    values: dict[Measurement, float] = {}
+    for key, value in payload.items():
+        field = fields.get(key)
+        if field is not None and is_number(value):
+            values[field[0]] = value
+    power_import = values.get(Measurement.ACTIVE_POWER_IMPORT)
+    power_export = values.get(Measurement.ACTIVE_POWER_EXPORT)
+    if power_import is not None and power_export is not None:
+        # Rounded to the mW or finer, far below any meter's resolution: this only removes the noise of
+        # subtracting binary fractions.
+        values[Measurement.ACTIVE_POWER_NET] = round(power_import - power_export, 6)
+    return values

@@ -1,0 +1,48 @@
+"""How long a reading stays true."""
+
+from collections import deque
+from typing import Final
+
+# Seconds. Below a minute a single lost telegram or a short reconnect would show; after five, a number that
+# nobody confirmed is no longer the present.
+_SHORTEST_LIMIT: Final = 60.0
+_LONGEST_LIMIT: Final = 300.0
+
+# A limit of a few intervals forgives a telegram or two that the meter or the air lost.
+_INTERVALS: Final = 4
+_REMEMBERED_GAPS: Final = 8
+
+
+class Freshness:
+    """Learns the interval of readings from their arrival, and how long to believe the last one.
+
+    All times are seconds of one monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        """Start without having heard anything."""
+        self.last: float | None = None
+        """When the last reading was true."""
+
+        self._gaps: deque[float] = deque(maxlen=_REMEMBERED_GAPS)
+
+    @property
+    def interval(self) -> float | None:
+        """The longest of the last gaps between readings, or None before the second reading."""
+        return max(self._gaps, default=None)
+
+    @property
+    def limit(self) -> float:
+        """The age at which a reading is too old."""
+        return min(max(_INTERVALS * (self.interval or 0.0), _SHORTEST_LIMIT), _LONGEST_LIMIT)
+
+    def heard(self, at: float) -> None:
+        """Note a reading and when it was true."""
+        # A gap beyond the limit is an outage: it says nothing about the interval.
+        if self.last is not None and at - self.last <= _LONGEST_LIMIT:
+            self._gaps.append(at - self.last)
+        self.last = at
+
+    def remaining(self, now: float) -> float:
+        """Return for how long the last reading can still be believed; not positive when it cannot."""
+        return 0.0 if self.last is None else self.last + self.limit - now

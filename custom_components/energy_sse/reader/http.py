@@ -1,0 +1,172 @@
+"""HTTP to one device: the login, the limits, and what a failure means."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+import os
+from typing import Any, Final
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
+from .payload import parse_object
+from .sse import EventStreamDecoder, ServerSentEvent
+
+# Seconds. A device on weak Wi-Fi needs a few for a connection; one that needs longer is as good as away.
+_CONNECT_TIMEOUT: Final = 10
+_ANSWER_TIMEOUT: Final = 15
+
+# Bytes. The largest known answer, the whatwatt's `/system`, has 2 KiB.
+_ANSWER_SIZE_LIMIT: Final = 64 * 1024
+
+# Statuses that say "not now". Every other failure says "not here".
+_TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+
+
+def parse_host(text: str) -> str:
+    """Return `host` or `host:port` from what a person typed or pasted.
+
+    Raises ValueError when it names no host that speaks plain HTTP.
+    """
+    text = text.strip()
+    url = URL(text if "://" in text else f"http://{text}")
+    if url.scheme != "http" or not url.host or any(character.isspace() for character in url.host):
+        raise ValueError("not the address of a device")
+    host = url.host_port_subcomponent
+    if host is None:
+        raise ValueError("not the address of a device")
+    return host
+
+
+class DeviceHttp:
+    """Asks one device for JSON and for event streams.
+
+    Knows the login: HTTP Digest with an empty user name, or Basic where a device offers nothing else. Never
+    follows a redirect.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, host: str, password: str | None = None) -> None:
+        """Prepare for a device at `host` or `host:port`. Connects to nothing yet."""
+        self._session = session
+        self._origin = URL(f"http://{host}")
+        self._password = password
+        # Holds the challenge, so that a reconnect costs one request. Belongs to one origin.
+        self._digest = aiohttp.DigestAuthMiddleware("", password) if password else None
+        self._digest_was_accepted = False
+        self._basic_is_wanted = False
+
+    async def get_json(self, path: str) -> dict[str, Any]:
+        """Return the JSON object at a path. Raises a ReaderError."""
+        with _classified():
+            async with asyncio.timeout(_ANSWER_TIMEOUT), self._get(path, "application/json") as response:
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > _ANSWER_SIZE_LIMIT:
+                        raise ReaderProtocolError("the answer is too large")
+        payload = parse_object(bytes(body))
+        if payload is None:
+            raise ReaderProtocolError("the answer is no JSON object")
+        return payload
+
+    async def events(self, path: str, *, silence_limit: float) -> AsyncGenerator[ServerSentEvent]:
+        """Yield the events of one stream until the device ends it.
+
+        Raises a ReaderError, also when nothing at all arrives for `silence_limit` seconds.
+        """
+        decoder = EventStreamDecoder()
+        with _classified():
+            async with self._get(path, "text/event-stream", silence_limit=silence_limit) as response:
+                if response.content_type != "text/event-stream":
+                    raise ReaderProtocolError("the answer is no event stream")
+                async for chunk in response.content.iter_any():
+                    for event in decoder.feed(chunk):
+                        yield event
+
+    @asynccontextmanager
+    async def _get(
+        self, path: str, accept: str, *, silence_limit: float | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open an answer with status 200, logging in as it takes."""
+        async with asyncio.timeout(_ANSWER_TIMEOUT):
+            response = await self._send(path, accept, silence_limit)
+            if response.status == HTTPStatus.UNAUTHORIZED and self._can_answer_again(response):
+                response.release()
+                response = await self._send(path, accept, silence_limit)
+        async with response:
+            if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise ReaderAuthenticationError("the device refuses the login")
+            if response.status in _TEMPORARY_STATUSES:
+                raise ReaderConnectionError(f"the device answers with HTTP status {response.status}")
+            if response.status != HTTPStatus.OK:
+                raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
+            login = response.request_info.headers.get(hdrs.AUTHORIZATION, "")
+            self._digest_was_accepted = login.startswith("Digest")
+            yield response
+
+    async def _send(self, path: str, accept: str, silence_limit: float | None) -> aiohttp.ClientResponse:
+        headers = {
+            hdrs.ACCEPT: accept,
+            # Compressing would make a device wait for more before it sends.
+            hdrs.ACCEPT_ENCODING: "identity",
+            # The whatwatt's documentation asks for it, though it is HTTP/1.1's default.
+            hdrs.CONNECTION: "keep-alive",
+        }
+        middlewares: tuple[aiohttp.DigestAuthMiddleware, ...] = ()
+        if self._basic_is_wanted and self._password:
+            headers[hdrs.AUTHORIZATION] = aiohttp.encode_basic_auth("", self._password)
+        elif self._digest is not None:
+            middlewares = (self._digest,)
+        return await self._session.get(
+            self._origin.with_path(path),
+            headers=headers,
+            middlewares=middlewares,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=silence_limit),
+        )
+
+    def _can_answer_again(self, response: aiohttp.ClientResponse) -> bool:
+        """Tell whether a refused login is worth one more request."""
+        if self._password is None:
+            return False
+        schemes = {
+            challenge.partition(" ")[0].lower()
+            for challenge in response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
+        }
+        if "digest" in schemes:
+            # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
+            # middleware has answered twice already.
+            worth_it = self._basic_is_wanted or not self._digest_was_accepted
+            self._basic_is_wanted = self._digest_was_accepted = False
+            return worth_it
+        if "basic" in schemes and not self._basic_is_wanted:
+            # Firmware before 1.10. A device that knew Digest a moment ago is not asked to step back to it.
+            self._basic_is_wanted = not self._digest_was_accepted
+            return self._basic_is_wanted
+        return False
+
+
+@contextmanager
+def _classified() -> Iterator[None]:
+    """Turn whatever the network does into a ReaderError."""
+    try:
+        yield
+    except ReaderError:
+        raise
+    except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        raise ReaderConnectionError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened, without the addresses that the errors' own texts contain."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name is not known"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return type(error).__name__
