@@ -1,0 +1,47 @@
+"""What the tests share: real sockets on loopback, and simulated readers that are gone afterwards."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+
+# Imported here because the test package brings a `custom_components` of its own, which must not come first.
+import custom_components.energy_sse  # noqa: F401
+
+from .readers import House
+from .readers.server import Simulator
+
+type Start = Callable[[Simulator], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _real_sockets(socket_enabled: None, enable_custom_integrations: None) -> None:
+    """Let every test talk to this machine, and load the integration."""
+
+
+@pytest.fixture
+def house() -> House:
+    """Return a house by day, whatever the hour of the test run."""
+    return House(clock=datetime.now(UTC).replace(hour=11, minute=20, second=0, microsecond=0))
+
+
+@pytest.fixture
+async def start() -> AsyncGenerator[Start]:
+    """Return a function that starts a simulated reader, whose meter speaks only when asked."""
+    started = []
+
+    async def start_reader(reader: Simulator) -> None:
+        started.append(reader)
+        await reader.start()
+
+    yield start_reader
+    for reader in started:
+        await reader.stop()
+
+
+@pytest.fixture
+async def session() -> AsyncGenerator[aiohttp.ClientSession]:
+    """Return a client session for tests without Home Assistant."""
+    async with aiohttp.ClientSession() as client:
+        yield client

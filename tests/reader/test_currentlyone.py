@@ -1,0 +1,191 @@
+"""The CurrentlyOne's wire, from recorded bytes to messages."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.energy_sse.reader import (
+    Detection,
+    Goodbye,
+    Heartbeat,
+    Measurement as M,
+    Message,
+    ReaderInfo,
+    ReaderKind,
+    Reading,
+    Transition,
+    Unit,
+)
+from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader, EventInterpreter
+from custom_components.energy_sse.reader.sse import ServerSentEvent
+from tests.samples import sample_events
+
+CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+0200"}')
+
+
+def interpret(*events: tuple[str, str]) -> list[Message]:
+    interpreter = EventInterpreter()
+    return [
+        message
+        for event_type, data in events
+        for message in interpreter.messages_in(ServerSentEvent(event_type, data, ""))
+    ]
+
+
+def interpret_sample(name: str) -> list[Message]:
+    return interpret(*((event.type, event.data) for event in sample_events(name)))
+
+
+def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> None:
+    info, reading, transition, heartbeat, goodbye = interpret_sample("currentlyone_stream_2.8.9.sse")
+    assert info == ReaderInfo(
+        kind=ReaderKind.CURRENTLYONE,
+        id="abcd1879cf58",
+        name="Casa Mia",
+        mac_addresses=("58cf7918cdab",),
+        firmware="2.8.9",
+        clock=datetime(2025, 4, 11, 7, 48, 5, tzinfo=UTC),
+    )
+    assert isinstance(reading, Reading)
+    assert reading.age == 4
+    assert reading.values == {
+        M.ACTIVE_POWER_IMPORT: 606,
+        M.ACTIVE_POWER_EXPORT: 0,
+        M.ACTIVE_POWER_NET: 606,
+        M.ACTIVE_POWER_IMPORT_L1: 248,
+        M.ACTIVE_POWER_IMPORT_L2: 317,
+        M.ACTIVE_POWER_IMPORT_L3: 40,
+        M.ACTIVE_POWER_EXPORT_L1: 0,
+        M.ACTIVE_POWER_EXPORT_L2: 0,
+        M.ACTIVE_POWER_EXPORT_L3: 0,
+        M.ACTIVE_ENERGY_IMPORT: 30107340,
+        M.ACTIVE_ENERGY_EXPORT: 0,
+        M.CURRENT_L1: 1.4,
+        M.CURRENT_L2: 1.3,
+        M.CURRENT_L3: 0.2,
+        M.VOLTAGE_L1: 236.0,
+        M.VOLTAGE_L2: 234.8,
+        M.VOLTAGE_L3: 237.7,
+    }
+    assert transition == Transition(
+        appliance_id="mocca_mast",
+        name="Mocca Master",
+        state="off",
+        is_on=False,
+        previous_state="off",
+        power=0,
+        energy=1746,
+        category="coffee-makers",
+        time=datetime(2025, 4, 11, 5, 20, 31, tzinfo=UTC),
+        replayed=True,
+    )
+    assert not transition.is_change
+    assert heartbeat == Heartbeat()
+    assert goodbye == Goodbye()
+    assert CurrentlyOneReader.units[M.ACTIVE_ENERGY_IMPORT] is Unit.WATT_HOUR
+
+
+def test_stream_of_old_firmware_is_understood_too() -> None:
+    info, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.name, info.firmware) == ("b8b41879cf58", "b8b4 HAN", "2.0.25")
+    assert detection == Detection(
+        appliance_id="byd_charge",
+        state_index=0,
+        energy=31537,
+        time=datetime(2023, 10, 3, 21, 39, 20, tzinfo=UTC),
+    )
+    assert [r.values[M.ACTIVE_POWER_IMPORT] for r in readings if isinstance(r, Reading)] == [757, 752]
+
+
+def test_live_reading_has_no_age() -> None:
+    *_, reading = interpret(CONFIG, ("state", '{"m":"HAN","W":1,"sec":1744357690}'))
+    assert reading == Reading(values={M.ACTIVE_POWER_IMPORT: 1})
+
+
+def test_reading_without_clocks_counts_as_live() -> None:
+    no_clock = ("config", '{"id":"abcd1879cf58"}')
+    assert interpret(no_clock, ("state", '{"m":"HAN","W":1,"sec":5}'))[1] == Reading(
+        values={M.ACTIVE_POWER_IMPORT: 1}
+    )
+    assert interpret(CONFIG, ("state", '{"m":"HAN","W":1}'))[1] == Reading(values={M.ACTIVE_POWER_IMPORT: 1})
+
+
+def test_config_with_a_quote_in_a_name_still_tells_the_id() -> None:
+    config = (
+        '{"id":"abcd1879cf58","v":"2.8.9","m":"HAN","ssid":"dad"s","t":"2025-04-11T09:48:05+0200","rssi":-82}'
+    )
+    (info,) = interpret(("config", config))
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.firmware, info.name) == ("abcd1879cf58", "2.8.9", "")
+    assert info.clock == datetime(2025, 4, 11, 7, 48, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("data", ["", "{}", '{"id":5}', '{"id":"router"}', '{"v":"2.8.9"}'])
+def test_config_without_an_id_says_nothing(data: str) -> None:
+    assert interpret(("config", data)) == []
+
+
+@pytest.mark.parametrize("clock", ["", "yesterday", "2025-04-11T09:48:05"])
+def test_clock_that_is_none_is_left_out(clock: str) -> None:
+    (info,) = interpret(("config", f'{{"id":"ABCD1879CF58","t":"{clock}"}}'))
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.clock) == ("abcd1879cf58", None)
+
+
+@pytest.mark.parametrize("mode", ["HAN", "H+B"])
+def test_blinking_beside_the_port_is_not_the_register(mode: str) -> None:
+    config = ("config", f'{{"id":"abcd1879cf58","m":"{mode}"}}')
+    assert len(interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))) == 1
+
+
+def test_blinking_alone_is_all_there_is() -> None:
+    config = ("config", '{"id":"abcd1879cf58","m":"BLINK"}')
+    assert interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))[1] == Reading(
+        values={M.ACTIVE_POWER_IMPORT: 600, M.ACTIVE_ENERGY_IMPORT: 1047}
+    )
+
+
+def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
+    config = ("config", '{"id":"abcd1879cf58"}')
+    messages = interpret(config, ("state", '{"m":"HAN","W":1}'), ("state", '{"m":"BLINK","Wh":1047}'))
+    assert len(messages) == 2
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ("status", "online"),
+        ("status", "fota"),
+        ("log", 'currently/one/winecooler/detect {"actual":82,"id":"winecooler",'),
+        ("log", '{"m":"HAN","W":752}'),
+        ("progress", '{"v":40000,"s":1200000}'),
+        ("something new", '{"W":1}'),
+        ("state", "nonsense"),
+        ("state", '{"m":"HAN"}'),
+        ("state", '{"m":"ALL","detected":"none"}'),
+        ("state", '{"m":"ALL","detected":[5,{"to":1},{"id":""}]}'),
+        ("transition", "nonsense"),
+        ("transition", '{"id":"kettle"}'),
+        ("transition", '{"bs":"ON","sName":"on"}'),
+    ],
+)
+def test_event_that_says_nothing_is_skipped(event: tuple[str, str]) -> None:
+    assert interpret(event) == []
+
+
+def test_transition_without_names_has_its_binary_state() -> None:
+    (transition,) = interpret(("transition", '{"id":"kettle","bs":"ON"}'))
+    assert transition == Transition(appliance_id="kettle", state="ON", is_on=True)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["status", "config", "state", "transition", "hourly", "ping", "log"]), st.text()
+        )
+    )
+)
+def test_no_event_raises(events: list[tuple[str, str]]) -> None:
+    interpret(*events)

@@ -1,0 +1,64 @@
+"""Announcing simulated readers by mDNS, as the devices do."""
+
+from ipaddress import IPv4Address
+import socket
+
+from zeroconf import InterfaceChoice, IPVersion
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from .currentlyone import CurrentlyOneSimulator
+from .server import Simulator
+from .whatwatt import WhatwattSimulator
+
+
+def own_address() -> IPv4Address | None:
+    """Return this machine's address on its default network, or None without one. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Any address that is routed by default; connecting a datagram socket only looks up the route.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return IPv4Address(probe.getsockname()[0])
+
+
+def service_info(reader: Simulator, address: IPv4Address) -> AsyncServiceInfo:
+    """Return what a reader says of itself."""
+    if isinstance(reader, WhatwattSimulator):
+        short = reader.device_id[-6:]
+        return AsyncServiceInfo(
+            "_http._tcp.local.",
+            f"whatwatt Go {short} WebUI._http._tcp.local.",
+            port=reader.port,
+            addresses=[address.packed],
+            server=f"whatwatt-{short}.local.",
+            properties={"id": reader.device_id, "type": "100"},
+        )
+    assert isinstance(reader, CurrentlyOneSimulator)
+    name = f"CurrentlyOne_{reader.device_id}"
+    return AsyncServiceInfo(
+        "_currently._tcp.local.",
+        f"{name}._currently._tcp.local.",
+        # The device most likely announces its telnet server here. Away from port 80 that would hide it.
+        port=23 if reader.port == 80 else reader.port,
+        addresses=[address.packed],
+        server=f"{name}.local.",
+    )
+
+
+class Announcer:
+    """Announces readers on the default network until closed."""
+
+    def __init__(self, address: IPv4Address) -> None:
+        self._address = address
+        self._zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.Default, ip_version=IPVersion.V4Only)
+
+    async def announce(self, reader: Simulator) -> None:
+        """Announce a reader."""
+        info = service_info(reader, self._address)
+        await (await self._zeroconf.async_register_service(info, allow_name_change=True))
+
+    async def close(self) -> None:
+        """Say goodbye for all of them."""
+        await self._zeroconf.async_unregister_all_services()
+        await self._zeroconf.async_close()

@@ -1,0 +1,232 @@
+"""A simulated CurrentlyOne, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import timedelta, timezone
+import json
+from typing import Any, override
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from .house import PHASES, Change, House
+from .server import Simulator
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+# Swedish meters run on standard time all year.
+METER_TIME = timezone(timedelta(hours=1))
+
+PING_AFTER = 15.0
+
+
+class UnchunkedResponse(web.StreamResponse):
+    """An answer without a length and without chunks: its end is the end of the connection."""
+
+    _length_check = False
+
+
+class CurrentlyOneSimulator(Simulator):
+    """Several clients; each gets, on connect, what the device remembers."""
+
+    stream_path = "/events"
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        device_id: str = "b8b41879cf58",
+        firmware: str = "2.8.9",
+        mode: str = "HAN",
+        interval: float = 10.0,
+        name: str = "",
+        has_inventory: bool = True,
+    ) -> None:
+        super().__init__(house, interval=interval)
+        self.device_id = device_id
+        self.firmware = firmware
+        self.mode = mode
+        self.name = name
+        self.has_inventory = has_inventory
+        self.meter_is_connected = True
+        self._states: deque[bytes] = deque(maxlen=32)
+        self._hourly: deque[bytes] = deque(maxlen=64)
+        self._detected: dict[str, bytes] = {}
+        self._silent_for = 0.0
+
+    @override
+    def routes(self) -> Iterable[web.RouteDef]:
+        return (
+            web.get(self.stream_path, self._get_events),
+            web.get("/api/v1/device", self._get_device),
+        )
+
+    @override
+    async def advance(self, seconds: float) -> None:
+        self._silent_for += seconds
+        while (to_full_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
+            await self._advance_house(to_full_hour)
+            if self.meter_is_connected:
+                self._hourly.append(_event("hourly", self._hourly_register()))
+                await self._send(self._hourly[-1])
+            seconds -= to_full_hour
+        await self._advance_house(seconds)
+        if self._silent_for >= PING_AFTER and not self.meter_is_connected:
+            await self._send(_event("ping", f'{{"sec":{self._now}}}'))
+
+    async def _advance_house(self, seconds: float) -> None:
+        for change in self.house.advance(seconds):
+            await self.send_transition(change)
+
+    @override
+    async def send_reading(self) -> None:
+        if not self.meter_is_connected:
+            return
+        self._states.append(_event("state", self.state()))
+        await self._send(self._states[-1])
+
+    async def switch(self, appliance_id: str, state: str) -> None:
+        """Put an appliance into a state and say so."""
+        await self.send_transition(self.house.switch(appliance_id, state))
+
+    async def send_transition(self, change: Change) -> None:
+        """Report a change twice, as the device does: as `transition`, and as `detected` in a `state`."""
+        appliance, state = change.appliance, change.appliance.state
+        local = change.time.astimezone(STOCKHOLM)
+        transition = {
+            "actual": state.power - change.left.power,
+            "id": appliance.id,
+            "bs": "ON" if state.is_on else "OFF",
+            "W": state.power,
+            "Wh": int(appliance.energy),
+            "sec": int(change.time.timestamp()),
+            "t": f"{local:%Y-%m-%dT%H:%M:%S%z}",
+            "dName": appliance.name,
+            "sName": state.name,
+            "trigger": "",
+            "algo": 0,
+            "from": change.left.name,
+            "delta": state.power - change.left.power,
+            "cat": appliance.category,
+        }
+        await self._send(_event("transition", _dump(transition)))
+        detected = {"id": appliance.id, "to": appliance.index, "algo": 0, "Wh": int(appliance.energy)}
+        self._detected[appliance.id] = _event(
+            "state",
+            f'{{"m":"ALL","t":"{local:%Y-%m-%dT%H:%M:%S%z}","sec":{int(change.time.timestamp())},'
+            f'"detected":[\t{_dump(detected)}]}}',
+        )
+        await self._send(self._detected[appliance.id])
+
+    async def announce_restart(self, reason: str = "") -> None:
+        """Say that it restarts, and end the streams."""
+        await self._send(_event("status", f"restart {reason}".rstrip()))
+        self.end_streams()
+
+    def config(self) -> str:
+        """Return the payload of `config`. Names go in unescaped."""
+        local = self.house.clock.astimezone(STOCKHOLM)
+        return (
+            f'{{"id":"{self.device_id}","v":"{self.firmware}","m":"{self.mode}","area":"SE2",'
+            f'"ssid":"dLink2.4","localIP":"192.168.1.122","mqtt":"","remoteUrl":"https://c1.casamia.example",'
+            f'"name":"{self.name}","imps":1000,"crc":"verify","autoFota":"disabled","pullup":"internal",'
+            f'"t":"{local:%Y-%m-%dT%H:%M:%S%z}","rr":"SW","rssi":-82,"txPwr":76}}'
+        )
+
+    def state(self) -> str:
+        """Return the payload of a `state` event, with the keys in the order of the device."""
+        house = self.house
+        fields: dict[str, str | int] = {
+            "m": '"HAN"',
+            "W": round(max(house.net_power, 0)),
+            "Wh": int(sum(house.active_import.values())),
+            "t": f'"{house.clock.astimezone(METER_TIME):%Y-%m-%dT%H:%M:%S%z}"',
+            "Ph": int(sum(house.active_export.values())),
+            "Rh": int(house.reactive_import),
+            "Qh": int(house.reactive_export),
+            "P": round(max(-house.net_power, 0)),
+            "R": round(max(sum(house.reactive_power), 0)),
+            "Q": round(max(-sum(house.reactive_power), 0)),
+        }
+        for p in PHASES:
+            fields |= {
+                f"L{p + 1}": round(max(house.power[p], 0)),
+                f"P{p + 1}": round(max(-house.power[p], 0)),
+                f"R{p + 1}": round(max(house.reactive_power[p], 0)),
+                f"Q{p + 1}": round(max(-house.reactive_power[p], 0)),
+                f"I{p + 1}": f"{house.current(p):.3f}",
+                f"U{p + 1}": f"{house.voltage[p]:.3f}",
+            }
+        fields["sec"] = self._now
+        return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the answer of `/api/v1/device`."""
+        return {
+            "devices": [
+                {
+                    "id": appliance.id,
+                    "name": appliance.name,
+                    "profileId": appliance.category,
+                    "source": f"L{appliance.phase + 1}",
+                    "states": [
+                        {
+                            "id": index,
+                            "name": state.name,
+                            "power": state.power,
+                            "minPower": 0,
+                            "timeout": 0,
+                            "status": state.is_on,
+                            "push": False,
+                            "transitions": [],
+                        }
+                        for index, state in enumerate(appliance.states)
+                    ],
+                }
+                for appliance in self.house.appliances
+            ],
+            "sources": ["W", "L1", "L2", "L3"],
+        }
+
+    @property
+    def _now(self) -> int:
+        return int(self.house.clock.timestamp())
+
+    def _hourly_register(self) -> str:
+        """Return the registers at the full hour that has just begun, stamped a second later."""
+        second = self._now // 3600 * 3600 + 1
+        registers = (self.house.active_import, self.house.active_export)
+        wh, ph = (int(sum(register.values())) for register in registers)
+        return f'{{"sec":{second},"Wh":{wh},"Ph":{ph}}}'
+
+    async def _send(self, data: bytes) -> None:
+        self._silent_for = 0.0
+        await self.broadcast(data)
+
+    async def _get_events(self, request: web.Request) -> web.StreamResponse:
+        response = UnchunkedResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        )
+        response.force_close()
+        greeting = [
+            _event("status", "online"),
+            _event("config", self.config()),
+            *self._hourly,
+            *self._detected.values(),
+            *self._states,
+        ]
+        await self.serve_stream(request, response, b"".join(greeting))
+        return response
+
+    async def _get_device(self, _request: web.Request) -> web.Response:
+        if not self.has_inventory:
+            return web.Response(status=404)
+        return web.json_response(self.inventory())
+
+
+def _event(name: str, data: str) -> bytes:
+    return f"event: {name}\r\ndata: {data}\r\n\r\n".encode()
+
+
+def _dump(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, separators=(",", ":"))

@@ -1,0 +1,72 @@
+"""HTTP Digest (RFC 7616, MD5-sess, qop=auth) and Basic, from the server's side, with an empty user name."""
+
+import base64
+import hashlib
+import secrets
+from urllib.request import parse_http_list, parse_keqv_list
+
+REALM = "whatwatt"
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class DigestLogin:
+    """Checks logins; a nonce is good for a number of requests, each with a count above the last."""
+
+    def __init__(self, password: str, *, uses_per_nonce: int | None = None) -> None:
+        self.password = password
+        self.uses_per_nonce = uses_per_nonce
+        self._opaque = secrets.token_hex(8)
+        self._last_counts: dict[str, int] = {}
+        self._uses: dict[str, int] = {}
+
+    def forget_nonces(self) -> None:
+        """Do what a reboot does."""
+        self._last_counts.clear()
+        self._uses.clear()
+
+    def challenge(self, *, stale: bool = False) -> str:
+        """Return a challenge with a new nonce."""
+        nonce = secrets.token_hex(16)
+        self._last_counts[nonce] = self._uses[nonce] = 0
+        return (
+            f'Digest realm="{REALM}", qop="auth", algorithm=MD5-sess, nonce="{nonce}", '
+            f'opaque="{self._opaque}"{", stale=true" if stale else ""}'
+        )
+
+    def check(self, authorization: str | None, method: str, target: str) -> str | None:
+        """Return the challenge to answer a bad login with, or None for a good one."""
+        scheme, _, parameters = (authorization or "").partition(" ")
+        if scheme != "Digest":
+            return self.challenge()
+        login = parse_keqv_list(parse_http_list(parameters))
+        nonce, cnonce, nc = login["nonce"], login["cnonce"], login["nc"]
+        session = _md5(f"{_md5(f'{login["username"]}:{REALM}:{self.password}')}:{nonce}:{cnonce}")
+        expected = _md5(f"{session}:{nonce}:{nc}:{cnonce}:auth:{_md5(f'{method}:{target}')}")
+        if (
+            login["username"] != ""
+            or login["uri"] != target
+            or login["opaque"] != self._opaque
+            or login["response"] != expected
+        ):
+            return self.challenge()
+        worn_out = self.uses_per_nonce is not None and self._uses.get(nonce, 0) >= self.uses_per_nonce
+        if nonce not in self._last_counts or worn_out or int(nc, 16) <= self._last_counts[nonce]:
+            return self.challenge(stale=True)
+        self._last_counts[nonce] = int(nc, 16)
+        self._uses[nonce] += 1
+        return None
+
+
+class BasicLogin:
+    """Checks logins as firmware before 1.10 does."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+
+    def check(self, authorization: str | None, _method: str, _target: str) -> str | None:
+        """Return the challenge to answer a bad login with, or None for a good one."""
+        expected = f"Basic {base64.b64encode(f':{self.password}'.encode()).decode()}"
+        return None if authorization == expected else f'Basic realm="{REALM}"'

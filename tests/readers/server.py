@@ -1,0 +1,145 @@
+"""What both simulated readers have in common: an HTTP server, its open streams, and a meter that speaks."""
+
+from abc import ABC, abstractmethod
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Self
+
+from aiohttp import web
+
+from .house import House
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Stream:
+    """One open event stream."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        self._response = response
+        self._ended = asyncio.Event()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes; a client that has gone is no error."""
+        with suppress(ConnectionError):
+            await self._response.write(data)
+
+    def end(self) -> None:
+        """End the answer, as a server does that has no more to say."""
+        self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Wait until someone ends it."""
+        await self._ended.wait()
+
+
+class Simulator(ABC):
+    """A reader on a port of this machine."""
+
+    def __init__(self, house: House, *, interval: float) -> None:
+        self.house = house
+        self.interval = interval
+        """Seconds between two telegrams of the meter."""
+
+        self.requests: list[str] = []
+        """Method and path of every request, refused ones too."""
+
+        self.streams: list[Stream] = []
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self._meter: asyncio.Task[None] | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it is reached."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def stream_count(self) -> int:
+        """How often the stream has been asked for."""
+        return sum(request == f"GET {self.stream_path}" for request in self.requests)
+
+    @property
+    @abstractmethod
+    def stream_path(self) -> str:
+        """The path of the event stream."""
+
+    @abstractmethod
+    def routes(self) -> Iterable[web.RouteDef]:
+        """What it answers."""
+
+    @abstractmethod
+    async def send_reading(self) -> None:
+        """Send what the meter says now."""
+
+    async def tick(self, seconds: float | None = None) -> None:
+        """Let the house live on for an interval, and send what follows."""
+        await self.advance(self.interval if seconds is None else seconds)
+        await self.send_reading()
+
+    async def advance(self, seconds: float) -> None:
+        """Let the house live on."""
+        for _ in self.house.advance(seconds):
+            pass
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request; a place for what comes before every answer."""
+        return await handler(request)
+
+    async def serve_stream(
+        self, request: web.Request, response: web.StreamResponse, greeting: bytes = b""
+    ) -> None:
+        """Keep a stream open until either side ends it."""
+        await response.prepare(request)
+        stream = Stream(response)
+        self.streams.append(stream)
+        try:
+            await stream.send(greeting)
+            await stream.wait_ended()
+        finally:
+            self.streams.remove(stream)
+
+    async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
+        """Listen. `live` lets the meter speak by itself; otherwise each `tick` is asked for."""
+
+        @web.middleware
+        async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.requests.append(f"{request.method} {request.path}")
+            return await self.answer(request, handler)
+
+        app = web.Application(middlewares=[record])
+        app.add_routes(self.routes())
+        self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address, port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        if live:
+            self._meter = asyncio.create_task(self._live())
+        return self
+
+    async def stop(self) -> None:
+        """Vanish from the network."""
+        if self._meter is not None:
+            self._meter.cancel()
+            self._meter = None
+        self.end_streams()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def end_streams(self) -> None:
+        """End all streams cleanly, as a device that wants to."""
+        for stream in self.streams:
+            stream.end()
+
+    async def broadcast(self, data: bytes) -> None:
+        """Send bytes to all streams."""
+        for stream in list(self.streams):
+            await stream.send(data)
+
+    async def _live(self) -> None:
+        while True:
+            await asyncio.sleep(self.interval)
+            await self.tick()

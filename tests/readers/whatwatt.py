@@ -1,0 +1,257 @@
+"""A simulated whatwatt Go, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+import json
+from typing import Any, override
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from .digest import BasicLogin, DigestLogin
+from .house import PHASES, House
+from .server import Handler, Simulator
+
+ZURICH = ZoneInfo("Europe/Zurich")
+
+
+class Firmware(StrEnum):
+    """The firmware lines, which differ in the keys that they send and in the login."""
+
+    BASIC = "1.2.0"
+    """Before 1.10: HTTP Basic; every key, with 0 for what the meter lacks."""
+
+    FILLING = "1.10.0"
+    """HTTP Digest; every key."""
+
+    SPARSE = "2.8.2"
+    """Only the keys that the meter has."""
+
+
+class WhatwattSimulator(Simulator):
+    """One client at a time: a newcomer ends the stream of the one before."""
+
+    stream_path = "/api/v1/live"
+
+    def __init__(
+        self,
+        house: House,
+        *,
+        device_id: str = "ECC9FF5C7F14",
+        password: str | None = None,
+        firmware: Firmware = Firmware.SPARSE,
+        licence: str | None = None,
+        interval: float = 5.0,
+        name: str = "",
+    ) -> None:
+        super().__init__(house, interval=interval)
+        self.device_id = device_id
+        self.firmware = firmware
+        self.licence = licence
+        self.name = name
+        self.meter_status = "OK"
+        self.uptime = 338_352.0
+        self.report_id = 72
+        self.login: DigestLogin | BasicLogin | None = None
+        if password is not None:
+            self.login = (BasicLogin if firmware is Firmware.BASIC else DigestLogin)(password)
+
+    @override
+    def routes(self) -> Iterable[web.RouteDef]:
+        return (
+            web.get("/api/v1/system", self._get_system),
+            web.get("/api/v1/report", self._get_report),
+            web.get(self.stream_path, self._get_live),
+        )
+
+    @override
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if "Origin" in request.headers:
+            return web.Response(status=404)
+        if self.login is not None:
+            authorization = request.headers.get("Authorization")
+            challenge = self.login.check(authorization, request.method, request.path_qs)
+            if challenge is not None:
+                return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+        return await handler(request)
+
+    @override
+    async def advance(self, seconds: float) -> None:
+        await super().advance(seconds)
+        self.uptime += seconds
+        self.report_id += 1
+
+    @override
+    async def send_reading(self) -> None:
+        if self.meter_status == "OK":
+            await self.broadcast(f"event: live\ndata: {_dump(self.live())}\n\n".encode())
+
+    async def _get_live(self, request: web.Request) -> web.StreamResponse:
+        self.end_streams()
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        )
+        await self.serve_stream(request, response)
+        return response
+
+    async def _get_system(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.system())
+
+    async def _get_report(self, _request: web.Request) -> web.Response:
+        if self.licence is None:
+            return web.Response(status=404, text="License required")
+        return web.json_response(self.report())
+
+    def live(self) -> dict[str, Any]:
+        """Return the payload of a `live` event, with the keys in the order of the device."""
+        house = self.house
+        power, reactive = house.power, house.reactive_power
+        payload: dict[str, Any] = {
+            "P_In": _kilo(max(house.net_power, 0)),
+            "P_Out": _kilo(max(-house.net_power, 0)),
+            **{f"P_P{p + 1}_In": _kilo(max(power[p], 0)) for p in PHASES},
+            **{f"P_P{p + 1}_Out": _kilo(max(-power[p], 0)) for p in PHASES},
+        }
+        if self.firmware is not Firmware.SPARSE:
+            payload |= {"P_P_In": 0, "P_P_In_T1": 0, "P_P_In_T2": 0}
+        payload |= {
+            "rP_In": _kilo(max(sum(reactive), 0)),
+            "rP_Out": _kilo(max(-sum(reactive), 0)),
+            **{f"I_P{p + 1}": _number(house.current(p), 2) for p in PHASES},
+            **{f"V_P{p + 1}": _number(house.voltage[p], 1) for p in PHASES},
+        }
+        if self.firmware is not Firmware.SPARSE:
+            payload["PF"] = 0
+        payload |= {
+            "E_In": _kilo(sum(house.active_import.values())),
+            "E_In_T1": _kilo(house.active_import[1]),
+            "E_In_T2": _kilo(house.active_import[2]),
+            "E_Out": _kilo(sum(house.active_export.values())),
+            "E_Out_T1": _kilo(house.active_export[1]),
+            "E_Out_T2": _kilo(house.active_export[2]),
+            "rE_In": _kilo(house.reactive_import),
+            "rE_Out": _kilo(house.reactive_export),
+        }
+        if self.firmware is Firmware.SPARSE:
+            payload["T"] = house.tariff
+        local = house.clock.astimezone(ZURICH)
+        return payload | {
+            "Date": f"{local:%Y-%m-%d}",
+            "Time": f"{local:%H:%M:%S}",
+            "Uptime": _number(self.uptime / 3600, 2),
+        }
+
+    def system(self) -> dict[str, Any]:
+        """Return the answer of `/api/v1/system`."""
+        local = self.house.clock.astimezone(ZURICH)
+        date, time = f"{local:%Y-%m-%d}", f"{local:%H:%M:%S}"
+        device: dict[str, Any] = {
+            "name": self.name,
+            "id": self.device_id,
+            "model": "WW_Go_1.3",
+            "firmware": self.firmware,
+            "upgrade_capable": True,
+            "date": date,
+            "time": time,
+            "time_since_boot": int(self.uptime),
+            "plug": {"v_usb": 5.16, "v_mbus": 13.94, "v_p1": 2.83, "v_scap": 4.87},
+        }
+        system: dict[str, Any] = {
+            "device": device,
+            "clouds": {"whatwatt": {"enabled": False, "connected": False, "registered": False}},
+            "meter": {
+                "status": self.meter_status,
+                "interface": "MBUS",
+                "id": "12345678",
+                "manufacturer": "Landis+Gyr",
+                "type": "LGZ1030784855204",
+                "model": "",
+                "protocol": "DLMS",
+                "report_interval": self.interval,
+                "tariff": self.house.tariff,
+                "date": date,
+                "time": time,
+            },
+            "wifi": {
+                "ssid": "home",
+                "bssid": "DC15C84FBAB6",
+                "channel": 13,
+                "rssi": -57,
+                "signal": 74,
+                "mac": self.device_id,
+                "ip": "192.168.99.114",
+                "mask": "255.255.255.0",
+                "gateway": "192.168.99.1",
+                "status": "OK",
+                "mode": "STA",
+            },
+        }
+        if self.firmware is not Firmware.BASIC:
+            device["build"] = "11b8102-68dfd692"
+            system["ethernet"] = {"mac": f"{int(self.device_id, 16) + 3:012X}", "status": "Down"}
+            if self.licence is not None:
+                device["license"] = {"type": self.licence, "activation_date": "2025-09-24T11:05:41Z"}
+        return system
+
+    def report(self) -> dict[str, Any]:
+        """Return the answer of `/api/v1/report`."""
+        live = self.live()
+
+        def phases(key: str) -> dict[str, Any]:
+            return {f"l{p + 1}": live[key.format(p + 1)] for p in PHASES}
+
+        def tariffs(key: str) -> dict[str, Any]:
+            return {"total": live[key], "t1": live[f"{key}_T1"], "t2": live[f"{key}_T2"]}
+
+        now = self.house.clock
+        local = now.astimezone(ZURICH)
+        times = {
+            # Ends in Z, and is local all the same.
+            "date_time": f"{local:%Y-%m-%dT%H:%M:%S}Z",
+            "date_time_local": local.isoformat(timespec="seconds"),
+            "date_time_utc": f"{now:%Y-%m-%dT%H:%M:%S}Z",
+        }
+        return {
+            "report": {
+                "id": self.report_id,
+                "interval": self.interval,
+                "tariff": self.house.tariff,
+                **times,
+                "instantaneous_power": {
+                    "active": {
+                        "positive": {"total": live["P_In"], **phases("P_P{}_In")},
+                        "negative": {"total": live["P_Out"], **phases("P_P{}_Out")},
+                    },
+                    "reactive": {
+                        "positive": {"total": live["rP_In"]},
+                        "negative": {"total": live["rP_Out"]},
+                    },
+                },
+                "voltage": phases("V_P{}"),
+                "current": phases("I_P{}"),
+                "energy": {"active": {"positive": tariffs("E_In"), "negative": tariffs("E_Out")}},
+                "conv_factor": 1,
+            },
+            "meter": {"status": self.meter_status, "interface": "MBUS", "protocol": "DLMS", "id": "12345678"},
+            "system": {
+                "id": self.device_id,
+                **times,
+                "boot_id": "7CDC08FD",
+                "time_since_boot": int(self.uptime),
+            },
+        }
+
+
+def _kilo(value: float) -> float:
+    """Return W as kW, or Wh as kWh, in the meter's resolution."""
+    return _number(value / 1000, 3)
+
+
+def _number(value: float, digits: int) -> float:
+    """Return a number as the device prints it: without a fraction that is zero."""
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _dump(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, separators=(",", ":"))
