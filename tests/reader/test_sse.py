@@ -43,8 +43,10 @@ FORMAT_CASES = {
     ),
     "id without data sticks": (b"id:7\n\ndata:a\n\n", [message("a", last_event_id="7")]),
     "field parsing": (
-        b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
-        + b"data:3\rdata:\r\n data:32\ndata:4\n\n",
+        (
+            b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
+            b"data:3\rdata:\r\n data:32\ndata:4\n\n"
+        ),
         [message("\0\n 2\n1\n3\n\n4")],
     ),
     "leading space": (b"data:\ttest\rdata: \ndata:test\n\n", [message("\ttest\n\ntest")]),

@@ -1,0 +1,242 @@
+"""Staying connected, without a storm."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+import aiohttp
+import pytest
+
+from custom_components.energy_sse.reader import (
+    Measurement as M,
+    Message,
+    ReaderAuthenticationError,
+    ReaderConnection,
+    ReaderError,
+    ReaderInfo,
+    ReaderKind,
+    Reading,
+    connection as connection_module,
+    make_reader,
+)
+from custom_components.energy_sse.reader.connection import Backoff
+from tests.conftest import Start
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.server import Simulator
+from tests.waiting import until
+
+
+class Clock:
+    """A monotonic clock that stands still unless told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def attempts_of(backoff: Backoff, clock: Clock, count: int, *, takes: float = 0.0) -> list[float]:
+    """Return when the attempts happen of something that always fails."""
+    times = []
+    for _ in range(count):
+        times.append(clock.now)
+        backoff.attempt()
+        clock.now += takes
+        clock.now += backoff.next_wait()
+    return times
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.5, 12.0])
+def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(takes: float) -> None:
+    for _ in range(50):
+        clock = Clock()
+        times = attempts_of(Backoff(clock), clock, 100, takes=takes)
+        assert all(sum(start <= time < start + 60 for time in times) <= 6 for start in times)
+
+
+def test_waits_grow_to_five_minutes_and_never_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module.random, "uniform", lambda _low, high: high)
+    clock = Clock()
+    times = attempts_of(Backoff(clock), clock, 40)
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
+    assert set(waits[8:]) == {300}
+
+
+def test_waits_are_jittered_over_their_whole_range() -> None:
+    clock = Clock()
+    backoff = Backoff(clock)
+    for _ in range(12):
+        backoff.next_wait()
+    waits = [backoff.next_wait() for _ in range(500)]
+    assert min(waits) < 30
+    assert max(waits) > 270
+
+
+def test_success_makes_the_next_wait_short_but_lifts_no_limit() -> None:
+    clock = Clock()
+    backoff = Backoff(clock)
+    attempts_of(backoff, clock, 20)
+    backoff.succeeded()
+    clock.now += 600
+    assert backoff.next_wait() <= 2
+    for _ in range(6):
+        backoff.attempt()
+        backoff.succeeded()
+    assert backoff.next_wait() >= 60
+
+
+class Follower:
+    """Follows a reader, and remembers what it was told."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, reader: Simulator, *, kind: ReaderKind, expected_id: str
+    ) -> None:
+        self.messages: list[Message] = []
+        self.losses: list[ReaderError] = []
+        self.clock = Clock()
+        self.connection = ReaderConnection(
+            make_reader(kind, session, reader.host, "secret"),
+            expected_id,
+            on_message=self.messages.append,
+            on_lost=self.losses.append,
+            clock=self.clock,
+        )
+
+    @property
+    def readings(self) -> list[Reading]:
+        return [message for message in self.messages if isinstance(message, Reading)]
+
+
+@asynccontextmanager
+async def following(
+    session: aiohttp.ClientSession, reader: Simulator, *, kind: ReaderKind, expected_id: str
+) -> AsyncGenerator[Follower]:
+    follower = Follower(session, reader, kind=kind, expected_id=expected_id)
+    task = asyncio.create_task(follower.connection.run())
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+    return reader
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait next to nothing before a reconnect."""
+    monkeypatch.setattr(connection_module, "_FIRST_WAIT", 0.01)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_stream_that_ends_is_taken_up_again(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        for n in range(1, 4):
+            await until(lambda: whatwatt.streams)
+            await whatwatt.tick()
+            await until(lambda n=n: len(follower.readings) == n)
+            whatwatt.end_streams()
+            await until(lambda n=n: len(follower.losses) == n)
+        assert [isinstance(m, ReaderInfo) for m in follower.messages] == [True, False] * 3
+        assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
+
+
+async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it_is_back(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module.random, "uniform", lambda _low, _high: 300)
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        await until(lambda: whatwatt.streams)
+        whatwatt.end_streams()
+        await until(lambda: follower.losses)
+        follower.connection.hurry()
+        await until(lambda: whatwatt.streams)
+        await whatwatt.tick()
+        await until(lambda: follower.readings)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_another_device_at_the_address_is_refused(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    await reader.tick()
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id="3c690779cf58"
+    ) as follower:
+        await until(lambda: follower.losses)
+        assert follower.messages == []
+        assert str(follower.losses[0]) == "another device answers at this address"
+        reader.device_id = "3c690779cf58"
+        await until(lambda: follower.readings)
+
+
+async def test_refused_password_ends_it_without_another_attempt(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="another")
+    await start(reader)
+    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    with pytest.raises(ReaderAuthenticationError):
+        await follower.connection.run()
+    assert follower.losses == []
+    assert reader.stream_count == 0
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_fault_of_ours_is_logged_and_does_not_end_it(
+    session: aiohttp.ClientSession,
+    whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulty = Follower(session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id)
+    monkeypatch.setattr(faulty.connection, "_on_message", lambda _message: 1 / 0)
+    task = asyncio.create_task(faulty.connection.run())
+    await until(lambda: len(faulty.losses) == 2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert "Unexpected error while reading the stream" in caplog.text
+
+
+async def test_backoff_is_forgotten_when_readings_have_kept_coming_for_a_minute(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeeded: list[float] = []
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(follower.clock.now))
+        await until(lambda: whatwatt.streams)
+        for n in range(1, 9):
+            await whatwatt.tick()
+            await until(lambda n=n: len(follower.readings) == n)
+            follower.clock.now += 10
+    assert succeeded == [1060, 1070]
+
+
+async def test_reading_has_the_meters_values(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        await until(lambda: whatwatt.streams)
+        await whatwatt.tick()
+        await until(lambda: follower.readings)
+        assert follower.readings[0].values[M.ACTIVE_ENERGY_IMPORT] == whatwatt.live()["E_In"]

@@ -1,0 +1,42 @@
+"""How long a reading is believed."""
+
+import pytest
+
+from custom_components.energy_sse.reader import Freshness
+
+
+def test_nothing_is_fresh_before_the_first_reading() -> None:
+    freshness = Freshness()
+    assert freshness.remaining(1000) == 0
+    assert freshness.interval is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit"), [(1, 60), (10, 60), (20, 80), (60, 240), (100, 300), (290, 300)]
+)
+def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, limit: float) -> None:
+    freshness = Freshness()
+    for n in range(5):
+        freshness.heard(1000 + n * interval)
+    assert freshness.interval == interval
+    assert freshness.limit == limit
+    assert freshness.remaining(1000 + 4 * interval + limit - 1) == 1
+    assert freshness.remaining(1000 + 4 * interval + limit) == 0
+
+
+def test_slowest_of_the_last_gaps_counts_until_it_is_forgotten() -> None:
+    freshness = Freshness()
+    now = 0.0
+    for gap in [0, 10, 30, *[10] * 7]:
+        now += gap
+        freshness.heard(now)
+    assert freshness.interval == 30
+    freshness.heard(now + 10)
+    assert freshness.interval == 10
+
+
+def test_outage_says_nothing_about_the_interval() -> None:
+    freshness = Freshness()
+    for now in (0, 10, 20, 2000, 2010):
+        freshness.heard(now)
+    assert freshness.interval == 10
