@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import logging
 from typing import Any, Final, override
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlow, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_IGNORE, ConfigEntryState, ConfigFlow, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import TextSelector, TextSelectorConfig, TextSelectorType
@@ -99,24 +99,18 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     @override
     async def async_step_zeroconf(self, discovery_info: ZeroconfServiceInfo) -> ConfigFlowResult:
         """Handle an announcement by mDNS."""
-        # The devices' web servers speak IPv4; some only announce IPv6.
-        address = next(
-            (a for a in discovery_info.ip_addresses if isinstance(a, IPv4Address)), discovery_info.ip_address
-        )
-        # `_currently._tcp` may announce the port of its telnet server.
-        port = _HTTP_PORT if discovery_info.port in (None, _TELNET_PORT) else discovery_info.port
-        self._host = _join(str(address), port)
-        instance = discovery_info.name.removesuffix(f".{discovery_info.type}")
-        if instance.lower().startswith(_CURRENTLYONE_PREFIX):
-            kind, device_id = ReaderKind.CURRENTLYONE, instance[len(_CURRENTLYONE_PREFIX) :].lower()
-        else:
-            kind, device_id = ReaderKind.WHATWATT, (discovery_info.properties.get("id") or "").upper()
-        return await self._async_step_discovered(kind, device_id)
+        self._host = host_of(discovery_info)
+        instance = discovery_info.name.removesuffix(f".{discovery_info.type}").lower()
+        if instance.startswith(_CURRENTLYONE_PREFIX):
+            device_id = instance.removeprefix(_CURRENTLYONE_PREFIX)
+            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, device_id)
+        device_id = (discovery_info.properties.get("id") or "").upper()
+        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id)
 
     @override
     async def async_step_dhcp(self, discovery_info: DhcpServiceInfo) -> ConfigFlowResult:
         """Handle an address given out, to a new device with a telling name or to a known one."""
-        self._host = discovery_info.ip
+        self._host = _join(discovery_info.ip, _HTTP_PORT)
         mac_address = discovery_info.macaddress
         hostname = discovery_info.hostname.lower()
         whatwatt_ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
@@ -129,10 +123,12 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_step_discovered(ReaderKind.WHATWATT, device_id)
 
     async def _async_step_discovered(self, kind: ReaderKind, device_id: str) -> ConfigFlowResult:
-        """Ask the device whether it is what it was announced to be."""
-        entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id)
-        if entry is not None and (entry.data[CONF_HOST] == self._host or _is_alive(entry)):
-            # A device with two interfaces announces two addresses; the one that works stays.
+        """Ask the device whether it is what it was announced to be.
+
+        An announcement may lack the id; then the device's own word is all there is.
+        """
+        entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
+        if entry is not None and _stays_where_it_is(entry, self._host):
             self._abort_if_unique_id_configured()
         error = await self._async_identify(entry.data.get(CONF_PASSWORD) if entry is not None else None)
         if entry is None and error == "invalid_auth":
@@ -140,8 +136,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self.async_step_password()
         if error is not None:
             return self.async_abort(reason=error)
-        if self._info.id != device_id:
+        if device_id and self._info.id != device_id:
             return self.async_abort(reason="not_supported")
+        await self.async_set_unique_id(self._info.id)
         self._abort_if_unique_id_configured(updates={CONF_HOST: self._host})
         self.context["title_placeholders"] = {"name": self._title}
         return await self.async_step_discovery_confirm()
@@ -220,10 +217,26 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._info.name or default_name(self._info.kind, self._info.id)
 
 
-def _join(address: str, port: int | None) -> str:
+def host_of(discovery_info: ZeroconfServiceInfo) -> str:
+    """Return where the HTTP server of an announced device is."""
+    # The devices' web servers speak IPv4, whatever else is announced.
+    address = next(
+        (a for a in discovery_info.ip_addresses if isinstance(a, IPv4Address)), discovery_info.ip_address
+    )
+    # `_currently._tcp` may announce the port of the device's telnet server.
+    port = discovery_info.port
+    return _join(str(address), _HTTP_PORT if port is None or port == _TELNET_PORT else port)
+
+
+def _join(address: str, port: int) -> str:
     """Return `host`, or `host:port` where the port is not HTTP's own."""
     return URL.build(scheme="http", host=address, port=port).host_port_subcomponent or address
 
 
-def _is_alive(entry: EnergySseConfigEntry) -> bool:
-    return entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_connected
+def _stays_where_it_is(entry: EnergySseConfigEntry, host: str) -> bool:
+    """Tell whether an announcement at a host changes nothing for a device that is known.
+
+    A device with two interfaces announces two addresses in turn; the one that works stays.
+    """
+    is_alive = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_connected
+    return entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == host or is_alive

@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
 import logging
-import time
+from time import monotonic
 from typing import Any, Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.event import async_call_later
@@ -85,6 +85,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._readings_were_lost = False
         self._signs_of_life = Freshness()
         self._readings = Freshness()
+        self._expiry_job = HassJob(self._update_availability, cancel_on_shutdown=True)
         self._cancel_expiry: CALLBACK_TYPE | None = None
         self._reported_at: dict[Measurement, float] = {}
         self._listeners: defaultdict[Any, list[CALLBACK_TYPE]] = defaultdict(list)
@@ -107,7 +108,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             raise ConfigEntryNotReady(
                 translation_domain=DOMAIN,
                 translation_key="cannot_connect",
-                translation_placeholders={"reason": str(error) or "timeout"},
+                translation_placeholders={"reason": str(error) or "it does not say who it is"},
             ) from error
 
     # ------------------------------------------------------------------------------------ for entities
@@ -146,7 +147,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_message(self, message: Message) -> None:
-        self._signs_of_life.heard(time.monotonic())
+        self._signs_of_life.heard(monotonic())
         match message:
             case Reading():
                 self._handle_reading(message)
@@ -155,6 +156,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             case Detection():
                 self._know_appliance(message.appliance_id)
             case ReaderInfo():
+                self._last_error = None
                 self.registry.register_reader(self.reader, message)
                 if not self._first_contact.done():
                     self._first_contact.set_result(None)
@@ -172,7 +174,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
-        true_at = time.monotonic() - reading.age
+        true_at = monotonic() - reading.age
         if reading.age and self._readings.last is not None and true_at <= self._readings.last:
             # Repeated after a reconnect, and older than what is known.
             return
@@ -224,7 +226,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _update_availability(self, _now: datetime | None = None) -> None:
         """Find out what can be believed, tell the entities if that has changed, and look again in time."""
-        now = time.monotonic()
+        now = monotonic()
         before = (self.is_connected, self.has_fresh_readings)
         remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self._readings)]
         self.is_connected, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
@@ -233,7 +235,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._notify(list(self._listeners))
         self._stop()
         if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):
-            self._cancel_expiry = async_call_later(self._hass, next_expiry, self._update_availability)
+            self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)
 
     @callback
     def _log_availability(self, *, was_fresh: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+import random
 
 import aiohttp
 import pytest
@@ -57,7 +58,7 @@ def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(takes: 
 
 
 def test_waits_grow_to_five_minutes_and_never_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module.random, "uniform", lambda _low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
     clock = Clock()
     times = attempts_of(Backoff(clock), clock, 40)
     waits = [later - earlier for earlier, later in pairwise(times)]
@@ -105,6 +106,9 @@ class Follower:
             clock=self.clock,
         )
 
+    async def has(self, *, readings: int = 0, losses: int = 0) -> None:
+        await until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
+
     @property
     def readings(self) -> list[Reading]:
         return [message for message in self.messages if isinstance(message, Reading)]
@@ -146,9 +150,9 @@ async def test_stream_that_ends_is_taken_up_again(
         for n in range(1, 4):
             await until(lambda: whatwatt.streams)
             await whatwatt.tick()
-            await until(lambda n=n: len(follower.readings) == n)
+            await follower.has(readings=n)
             whatwatt.end_streams()
-            await until(lambda n=n: len(follower.losses) == n)
+            await follower.has(losses=n)
         assert [isinstance(m, ReaderInfo) for m in follower.messages] == [True, False] * 3
         assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
 
@@ -156,7 +160,7 @@ async def test_stream_that_ends_is_taken_up_again(
 async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it_is_back(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module.random, "uniform", lambda _low, _high: 300)
+    monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
     async with following(
         session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
     ) as follower:
@@ -225,7 +229,7 @@ async def test_backoff_is_forgotten_when_readings_have_kept_coming_for_a_minute(
         await until(lambda: whatwatt.streams)
         for n in range(1, 9):
             await whatwatt.tick()
-            await until(lambda n=n: len(follower.readings) == n)
+            await follower.has(readings=n)
             follower.clock.now += 10
     assert succeeded == [1060, 1070]
 

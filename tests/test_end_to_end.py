@@ -1,0 +1,88 @@
+"""From the announcement on the network to the states of entities, with nothing of ours replaced."""
+
+from homeassistant.config_entries import SOURCE_ZEROCONF
+from homeassistant.const import CONF_PASSWORD
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr
+import pytest
+
+from custom_components.energy_sse.const import DOMAIN
+
+from .conftest import Start
+from .homes import announcement, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .waiting import until
+
+
+async def test_whatwatt_is_discovered_asks_for_its_password_and_streams(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
+    )
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "password")
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PASSWORD: "secret"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "whatwatt Go 5C7F14"
+    await hass.async_block_till_done()
+    await until(lambda: reader.streams)
+    await tick(hass, reader)
+
+    live = reader.live()
+    power = state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net")
+    assert float(power.state) == pytest.approx((live["P_In"] - live["P_Out"]) * 1000)
+    assert power.attributes["unit_of_measurement"] == "W"
+    energy = state_of(hass, "sensor", "ECC9FF5C7F14_active_energy_import_t2")
+    assert float(energy.state) == live["E_In_T2"]
+    assert energy.attributes["unit_of_measurement"] == "kWh"
+    assert energy.attributes["friendly_name"] == "whatwatt Go 5C7F14 Energy import tariff 2"
+
+    entry = result["result"]
+    device = device_registry.async_get_device_by_identifier((DOMAIN, "ECC9FF5C7F14"), entry.entry_id)
+    assert device is not None
+    assert (device.manufacturer, device.model) == ("whatwatt AG", "whatwatt Go")
+    assert (device.hw_version, device.sw_version) == ("WW_Go_1.3", "2.8.2")
+    assert device.configuration_url == f"http://{reader.host}"
+    assert (dr.CONNECTION_NETWORK_MAC, "ec:c9:ff:5c:7f:14") in device.connections
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_currentlyone_is_discovered_confirmed_streams_and_reports_an_appliance(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
+) -> None:
+    reader = CurrentlyOneSimulator(house, name="Casa Mia")
+    await start(reader)
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
+    )
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    assert hass.config_entries.async_entries(DOMAIN) == [], "nothing is created unasked"
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "Casa Mia"
+    await hass.async_block_till_done()
+    await until(lambda: reader.streams)
+    await tick(hass, reader)
+
+    energy = state_of(hass, "sensor", "b8b41879cf58_active_energy_import")
+    assert float(energy.state) == int(sum(house.active_import.values())) / 1000
+    assert energy.attributes["unit_of_measurement"] == "kWh"
+
+    await reader.switch("mocca_mast", "on")
+    unique_id = "b8b41879cf58:mocca_mast:transition"
+    await until(lambda: hass.states.async_all("event"))
+    await until(lambda: state_of(hass, "event", unique_id).attributes["event_type"] == "turned_on")
+
+    entry = result["result"]
+    appliance = device_registry.async_get_device_by_identifier(
+        (DOMAIN, "b8b41879cf58:mocca_mast"), entry.entry_id
+    )
+    hub = device_registry.async_get_device_by_identifier((DOMAIN, "b8b41879cf58"), entry.entry_id)
+    assert appliance is not None
+    assert hub is not None
+    assert (appliance.name, appliance.via_device_id) == ("Mocca Master", hub.id)
+    assert (dr.CONNECTION_NETWORK_MAC, "58:cf:79:18:b4:b8") in hub.connections
+    assert await hass.config_entries.async_unload(entry.entry_id)

@@ -1,0 +1,268 @@
+"""Setting up, losing and finding the reader again, and unloading."""
+
+import asyncio
+from functools import partial
+import logging
+
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers.device_registry import DeviceRegistry
+from homeassistant.helpers.event import async_track_state_change_event
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import connection
+
+from .conftest import Start, TimeMachine
+from .homes import entry_for, set_up, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.server import Simulator
+from .waiting import until
+
+CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
+
+
+@pytest.fixture
+async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+    return reader
+
+
+@pytest.fixture
+async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    return reader
+
+
+# ------------------------------------------------------------------------------------------- set-up
+
+
+async def test_reader_that_is_away_is_tried_again_by_home_assistant(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    await whatwatt.stop()
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.reason == "The reader cannot be reached: connection refused"
+    await whatwatt.start(whatwatt.port)
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await until(lambda: whatwatt.streams)
+
+
+async def test_another_reader_at_the_address_is_refused_and_said(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    whatwatt.device_id = "ECC9FF000000"
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.reason == "The reader cannot be reached: another device answers at this address"
+    assert whatwatt.stream_count == 0
+
+
+async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(whatwatt, password="wrong")
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+    await hass.async_block_till_done()
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["source"] == SOURCE_REAUTH
+    requests = len(whatwatt.requests)
+    await asyncio.sleep(0.1)
+    assert len(whatwatt.requests) == requests <= 4
+
+
+async def test_device_that_never_says_who_it_is_does_not_block_the_start(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_CONTACT_TIMEOUT", 0.1)
+    monkeypatch.setattr(currentlyone, "config", lambda: "{}")
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.reason == "The reader cannot be reached: it does not say who it is"
+    await until(lambda: not currentlyone.streams)
+
+
+# ------------------------------------------------------------------------------------------ unloading
+
+
+async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, either: Simulator) -> None:
+    entry = await set_up(hass, either)
+    await tick(hass, either)
+    async with asyncio.timeout(2):
+        assert await hass.config_entries.async_unload(entry.entry_id)
+        await until(lambda: not either.streams)
+    assert entry.state is ConfigEntryState.NOT_LOADED
+
+
+async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(hass: HomeAssistant) -> None:
+    connected = asyncio.Event()
+    hung_up = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read(-1)
+        hung_up.set()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with server:
+        entry = entry_for(
+            CurrentlyOneSimulator(House.__new__(House)),
+            host=f"127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        )
+        entry.add_to_hass(hass)
+        setup = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
+        async with asyncio.timeout(2):
+            await connected.wait()
+            setup.cancel()
+            await asyncio.wait([setup])
+            await hung_up.wait()
+
+
+async def test_unloading_while_waiting_to_reconnect_ends_the_wait(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await whatwatt.stop()
+    async with asyncio.timeout(2):
+        assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+# ------------------------------------------------------------------------------- freshness and the link
+
+
+async def test_drop_that_ends_in_time_is_not_seen(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    seen: list[str] = []
+    voltage = state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").entity_id
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        assert event.data["new_state"] is not None
+        seen.append(event.data["new_state"].state)
+
+    async_track_state_change_event(hass, voltage, note)
+    whatwatt.end_streams()
+    await until(lambda: whatwatt.stream_count == 2 and whatwatt.streams)
+    await tick(hass, whatwatt)
+    assert seen
+    assert "unavailable" not in seen
+    assert "sends" not in caplog.text
+
+
+async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back(
+    hass: HomeAssistant,
+    either: WhatwattSimulator | CurrentlyOneSimulator,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "custom_components.energy_sse")
+    power = f"{either.device_id}_active_power_import"
+    await set_up(hass, either)
+    await tick(hass, either)
+    await time_machine.let_pass(59)
+    assert state_of(hass, "sensor", power).state != "unavailable"
+    await time_machine.let_pass(2)
+    assert state_of(hass, "sensor", power).state == "unavailable"
+    await time_machine.let_pass(600)
+    await tick(hass, either)
+    assert state_of(hass, "sensor", power).state != "unavailable"
+    records = [record for record in caplog.records if record.name.startswith("custom_components")]
+    lost, back = [record.getMessage() for record in records]
+    model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "Currently One"
+    assert lost == f"The {model} sends no readings any more: it is silent"
+    assert back == f"The {model} sends readings again"
+
+
+def was_alive_since(entry: MockConfigEntry, time: float) -> bool:
+    return bool(entry.runtime_data._signs_of_life.last >= time)  # noqa: SLF001
+
+
+async def test_signs_of_life_keep_no_measurement_alive(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "custom_components.energy_sse")
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await currentlyone.switch("mocca_mast", "on")
+    await until(lambda: hass.states.async_all("event"))
+    currentlyone.meter_is_connected = False
+    currentlyone.house.appliances.clear()
+    for _ in range(4):
+        await time_machine.let_pass(20)
+        pinged_at = time_machine.monotonic()
+        await currentlyone.tick(20)
+        # A ping shows nowhere else.
+        await until(partial(was_alive_since, entry, pinged_at))
+    assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
+    transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")
+    assert transition.state != "unavailable"
+    assert "sends no readings any more: its meter is silent" in caplog.text
+
+
+async def test_reader_that_vanishes_takes_its_events_with_it(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await currentlyone.switch("mocca_mast", "on")
+    await until(lambda: hass.states.async_all("event"))
+    await currentlyone.stop()
+    await time_machine.let_pass(120)
+    assert state_of(hass, "event", "b8b41879cf58:mocca_mast:transition").state == "unavailable"
+
+
+async def test_password_that_changes_while_streaming_asks_the_user(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    await set_up(hass, whatwatt)
+    assert whatwatt.login is not None
+    whatwatt.login.password = "another"
+    whatwatt.end_streams()
+    await until(lambda: hass.config_entries.flow.async_progress_by_handler(DOMAIN))
+    requests = len(whatwatt.requests)
+    await asyncio.sleep(0.1)
+    assert len(whatwatt.requests) == requests
+
+
+async def test_firmware_in_the_device_registry_follows_the_device(
+    hass: HomeAssistant,
+    device_registry: DeviceRegistry,
+    currentlyone: CurrentlyOneSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    entry = await set_up(hass, currentlyone)
+    currentlyone.firmware = "2.9.0"
+    await currentlyone.announce_restart("fota")
+
+    def version() -> str | None:
+        device = device_registry.async_get_device_by_identifier((DOMAIN, "b8b41879cf58"), entry.entry_id)
+        assert device is not None
+        return device.sw_version
+
+    assert version() == "2.8.9"
+    await until(lambda: version() == "2.9.0")
