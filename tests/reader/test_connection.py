@@ -190,6 +190,27 @@ async def test_another_device_at_the_address_is_refused(
         await until(lambda: follower.readings)
 
 
+async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
+    session: aiohttp.ClientSession, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    config = reader.config()
+    monkeypatch.setattr(
+        reader,
+        "config",
+        lambda: f'{{}}\r\n\r\nevent: state\r\ndata: {{"W":1}}\r\n\r\nevent: config\r\ndata: {config}',
+    )
+    await start(reader)
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
+    ) as follower:
+        await until(lambda: reader.streams)
+        await reader.tick()
+        await follower.has(readings=1)
+        assert isinstance(follower.messages[0], ReaderInfo)
+        assert len(follower.readings) == 1
+
+
 async def test_refused_password_ends_it_without_another_attempt(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
@@ -232,6 +253,19 @@ async def test_backoff_is_forgotten_when_readings_have_kept_coming_for_a_minute(
             await follower.has(readings=n)
             follower.clock.now += 10
     assert succeeded == [1060, 1070]
+
+
+async def test_unknown_event_of_a_whatwatt_is_skipped(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        await until(lambda: whatwatt.streams)
+        await whatwatt.broadcast(b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n')
+        await whatwatt.tick()
+        await follower.has(readings=1)
+        assert follower.readings[0].values[M.ACTIVE_POWER_IMPORT] != 1
 
 
 async def test_reading_has_the_meters_values(

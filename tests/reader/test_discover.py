@@ -43,6 +43,19 @@ async def test_currentlyone_is_found_by_its_stream_which_is_closed_again(
     await until(lambda: not reader.streams)
 
 
+async def test_currentlyone_that_speaks_before_it_says_who_it_is_is_found(
+    session: aiohttp.ClientSession, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    config = reader.config()
+    ping = 'event: ping\r\ndata: {"sec":1}'
+    monkeypatch.setattr(
+        reader, "config", lambda: f"{{}}\r\n\r\n{ping}\r\n\r\nevent: config\r\ndata: {config}"
+    )
+    await start(reader)
+    assert (await identify(session, reader.host)).id == reader.device_id
+
+
 async def test_device_that_is_no_reader_is_refused(session: aiohttp.ClientSession, serve: Serve) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(text="<html>It works!</html>", content_type="text/html")

@@ -34,10 +34,8 @@ def parse_host(text: str) -> str:
     """
     text = text.strip()
     url = URL(text if "://" in text else f"http://{text}")
-    if url.scheme != "http" or not url.host or any(character.isspace() for character in url.host):
-        raise ValueError("not the address of a device")
     host = url.host_port_subcomponent
-    if host is None:
+    if url.scheme != "http" or not host or any(character.isspace() for character in host):
         raise ValueError("not the address of a device")
     return host
 

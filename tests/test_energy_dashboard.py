@@ -1,0 +1,120 @@
+"""The sensors in the Energy dashboard, with a real recorder."""
+
+from datetime import datetime
+from typing import Any
+
+from homeassistant.components.recorder.statistics import list_statistic_ids
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.setup import async_setup_component
+from homeassistant.util.dt import utcnow
+import pytest
+from pytest_homeassistant_custom_component.components.recorder.common import (
+    async_wait_recording_done,
+    do_adhoc_statistics,
+)
+from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
+
+from custom_components.energy_sse.reader import Measurement as M
+
+from .conftest import Start
+from .homes import entity_id, set_up, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+
+
+@pytest.fixture
+async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
+    """Let the recorder come before Home Assistant, which the shared fixtures already want."""
+
+
+async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:
+    """Do what the recorder does every five minutes."""
+    await async_wait_recording_done(hass)
+    for time in {since, utcnow()}:
+        start = time.replace(minute=time.minute // 5 * 5, second=0, microsecond=0)
+        do_adhoc_statistics(hass, start=start)
+    await async_wait_recording_done(hass)
+
+
+def grid(
+    hass: HomeAssistant, reader_id: str, energy_from: M, energy_to: M, power: M | None = None
+) -> dict[str, Any]:
+    def sensor(measurement: M) -> str:
+        found = entity_id(hass, "sensor", f"{reader_id}_{measurement}")
+        assert found is not None
+        return found
+
+    source = {
+        "type": "grid",
+        "stat_energy_from": sensor(energy_from),
+        "stat_energy_to": sensor(energy_to),
+        "stat_cost": None,
+        "entity_energy_price": None,
+        "number_energy_price": None,
+        "stat_compensation": None,
+        "entity_energy_price_export": None,
+        "number_energy_price_export": None,
+        "cost_adjustment_day": 0,
+    }
+    return source if power is None else {**source, "power_config": {"stat_rate": sensor(power)}}
+
+
+async def test_both_readers_fit_the_energy_dashboard(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    house: House,
+    start: Start,
+) -> None:
+    began = utcnow()
+    assert await async_setup_component(hass, "energy", {})
+    whatwatt, currentlyone = WhatwattSimulator(house), CurrentlyOneSimulator(House(clock=house.clock))
+    for reader in (whatwatt, currentlyone):
+        await start(reader)
+        await set_up(hass, reader)
+        await tick(hass, reader)
+    sources = [
+        grid(
+            hass,
+            whatwatt.device_id,
+            M.ACTIVE_ENERGY_IMPORT_T1,
+            M.ACTIVE_ENERGY_EXPORT_T1,
+            M.ACTIVE_POWER_NET,
+        ),
+        grid(hass, whatwatt.device_id, M.ACTIVE_ENERGY_IMPORT_T2, M.ACTIVE_ENERGY_EXPORT_T2),
+        grid(
+            hass,
+            currentlyone.device_id,
+            M.ACTIVE_ENERGY_IMPORT,
+            M.ACTIVE_ENERGY_EXPORT,
+            M.ACTIVE_POWER_NET,
+        ),
+    ]
+    await compile_statistics(hass, began)
+    client = await hass_ws_client()
+    await client.send_json_auto_id({"type": "energy/save_prefs", "energy_sources": sources})
+    answer = await client.receive_json()
+    assert answer["success"], answer
+    await client.send_json_auto_id({"type": "energy/validate"})
+    result = (await client.receive_json())["result"]
+    assert result == {
+        "energy_sources": [[], [], []],
+        "device_consumption": [],
+        "device_consumption_water": [],
+    }
+
+
+async def test_energy_becomes_statistics_in_the_households_unit(
+    recorder_mock: None, hass: HomeAssistant, house: House, start: Start
+) -> None:
+    began = utcnow()
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    await tick(hass, reader)
+    await compile_statistics(hass, began)
+    statistic = entity_id(hass, "sensor", f"{reader.device_id}_{M.ACTIVE_ENERGY_IMPORT}")
+    assert statistic is not None
+    (metadata,) = await get_instance(hass).async_add_executor_job(list_statistic_ids, hass, {statistic})
+    assert metadata["statistics_unit_of_measurement"] == "kWh"
+    assert metadata["has_sum"]

@@ -1,0 +1,333 @@
+"""What the meter measures, as Home Assistant shows it."""
+
+from collections.abc import Iterable
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+import pytest
+
+from custom_components.energy_sse.reader import Measurement as M
+
+from .conftest import Start, TimeMachine
+from .homes import entity_id, set_up, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.whatwatt import Firmware
+from .samples import sample
+from .waiting import until
+
+# Name, device class, state class, unit, display precision.
+SHOWN = {
+    M.ACTIVE_POWER_NET: ("Net power", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_IMPORT: ("Power import", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_EXPORT: ("Power export", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_IMPORT_L1: ("Power import L1", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_IMPORT_L2: ("Power import L2", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_IMPORT_L3: ("Power import L3", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_EXPORT_L1: ("Power export L1", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_EXPORT_L2: ("Power export L2", "power", "measurement", "W", 0),
+    M.ACTIVE_POWER_EXPORT_L3: ("Power export L3", "power", "measurement", "W", 0),
+    M.ACTIVE_ENERGY_IMPORT: ("Energy import", "energy", "total_increasing", "kWh", 3),
+    M.ACTIVE_ENERGY_IMPORT_T1: ("Energy import tariff 1", "energy", "total_increasing", "kWh", 3),
+    M.ACTIVE_ENERGY_IMPORT_T2: ("Energy import tariff 2", "energy", "total_increasing", "kWh", 3),
+    M.ACTIVE_ENERGY_EXPORT: ("Energy export", "energy", "total_increasing", "kWh", 3),
+    M.ACTIVE_ENERGY_EXPORT_T1: ("Energy export tariff 1", "energy", "total_increasing", "kWh", 3),
+    M.ACTIVE_ENERGY_EXPORT_T2: ("Energy export tariff 2", "energy", "total_increasing", "kWh", 3),
+    M.VOLTAGE_L1: ("Voltage L1", "voltage", "measurement", "V", 1),
+    M.VOLTAGE_L2: ("Voltage L2", "voltage", "measurement", "V", 1),
+    M.VOLTAGE_L3: ("Voltage L3", "voltage", "measurement", "V", 1),
+    M.CURRENT_L1: ("Current L1", "current", "measurement", "A", 2),
+    M.CURRENT_L2: ("Current L2", "current", "measurement", "A", 2),
+    M.CURRENT_L3: ("Current L3", "current", "measurement", "A", 2),
+    M.ACTIVE_TARIFF: ("Active tariff", "enum", None, None, None),
+}
+
+NOT_OF_THE_CURRENTLYONE = {m for m in M if m.endswith(("_t1", "_t2"))} | {M.ACTIVE_TARIFF}
+
+
+def sensors(hass: HomeAssistant, reader_id: str) -> set[M]:
+    """Return the measurements that have a sensor."""
+    return {m for m in M if entity_id(hass, "sensor", f"{reader_id}_{m}")}
+
+
+def value(hass: HomeAssistant, reader_id: str, measurement: M) -> str:
+    return state_of(hass, "sensor", f"{reader_id}_{measurement}").state
+
+
+async def send(hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, data: bytes) -> None:
+    """Let the reader send bytes and one more event, after which they have been dealt with."""
+    (entry,) = hass.config_entries.async_entries("energy_sse")
+    is_whatwatt = isinstance(reader, WhatwattSimulator)
+    marker = b'event: live\ndata: {"T":%d}\n\n' if is_whatwatt else b'event: state\r\ndata: {"U3":%d}\r\n\r\n'
+    measurement = M.ACTIVE_TARIFF if is_whatwatt else M.VOLTAGE_L3
+    number = int(entry.runtime_data.values.get(measurement, 0)) + 1000
+    await reader.broadcast(data + marker % number)
+    await until(lambda: entry.runtime_data.values.get(measurement) == number)
+    await hass.async_block_till_done()
+
+
+def live(payload: str) -> bytes:
+    return f"event: live\ndata: {payload}\n\n".encode()
+
+
+async def test_every_measurement_of_a_house_with_sun_and_tariffs_has_its_sensor(
+    hass: HomeAssistant, entity_registry: er.EntityRegistry, either: WhatwattSimulator | CurrentlyOneSimulator
+) -> None:
+    await set_up(hass, either)
+    await tick(hass, either)
+    # By day power is exported, by night it is imported on all phases.
+    either.house.switch("heat_pump", "off")
+    await tick(hass, either)
+    either.house.clock = either.house.clock.replace(hour=23)
+    await tick(hass, either)
+    await tick(hass, either)
+    expected = set(M) - (NOT_OF_THE_CURRENTLYONE if isinstance(either, CurrentlyOneSimulator) else set())
+    assert sensors(hass, either.device_id) == expected
+    for measurement in expected:
+        state = state_of(hass, "sensor", f"{either.device_id}_{measurement}")
+        entry = entity_registry.async_get(state.entity_id)
+        assert entry is not None
+        attributes = state.attributes
+        assert (
+            attributes["friendly_name"].removeprefix("Meter "),
+            attributes.get("device_class"),
+            attributes.get("state_class"),
+            attributes.get("unit_of_measurement"),
+            dict(entry.options.get("sensor") or {}).get("suggested_display_precision"),
+        ) == SHOWN[measurement]
+        assert entry.disabled_by is None
+        assert state.state not in ("unknown", "unavailable")
+
+
+async def test_values_are_the_meters_in_the_units_of_a_household(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    await tick(hass, reader)
+    payload = reader.live()
+
+    def shown(measurement: M) -> float:
+        return float(value(hass, reader.device_id, measurement))
+
+    assert shown(M.ACTIVE_POWER_EXPORT) == pytest.approx(payload["P_Out"] * 1000)
+    assert shown(M.ACTIVE_POWER_NET) == pytest.approx(-payload["P_Out"] * 1000)
+    assert shown(M.ACTIVE_ENERGY_IMPORT) == payload["E_In"]
+    assert shown(M.VOLTAGE_L2) == payload["V_P2"]
+    assert shown(M.CURRENT_L3) == payload["I_P3"]
+    assert value(hass, reader.device_id, M.ACTIVE_TARIFF) == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "whatwatt_live_fw2.sse",
+            {
+                M.ACTIVE_POWER_NET,
+                M.ACTIVE_POWER_IMPORT,
+                # The register tells that this house exports, though it does not at the moment.
+                M.ACTIVE_POWER_EXPORT,
+                M.ACTIVE_ENERGY_IMPORT,
+                M.ACTIVE_ENERGY_IMPORT_T1,
+                M.ACTIVE_ENERGY_IMPORT_T2,
+                M.ACTIVE_ENERGY_EXPORT,
+                M.ACTIVE_ENERGY_EXPORT_T1,
+                M.ACTIVE_ENERGY_EXPORT_T2,
+                M.VOLTAGE_L1,
+                M.VOLTAGE_L2,
+                M.VOLTAGE_L3,
+                M.ACTIVE_TARIFF,
+            },
+        ),
+        (
+            "whatwatt_live_fw1.sse",
+            {
+                M.ACTIVE_POWER_NET,
+                M.ACTIVE_POWER_IMPORT,
+                M.ACTIVE_POWER_EXPORT,
+                M.ACTIVE_ENERGY_IMPORT,
+                M.ACTIVE_ENERGY_IMPORT_T1,
+                M.ACTIVE_ENERGY_IMPORT_T2,
+                M.ACTIVE_ENERGY_EXPORT,
+                M.ACTIVE_ENERGY_EXPORT_T1,
+                M.ACTIVE_ENERGY_EXPORT_T2,
+                # The marker that ends a `send`.
+                M.ACTIVE_TARIFF,
+            },
+        ),
+    ],
+)
+async def test_recorded_whatwatt_has_these_sensors_and_no_others(
+    hass: HomeAssistant, house: House, start: Start, name: str, expected: Iterable[M]
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    await send(hass, reader, sample(name))
+    assert sensors(hass, reader.device_id) == expected
+    assert value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT) == "36.0"
+    assert value(hass, reader.device_id, M.ACTIVE_ENERGY_IMPORT_T2) == "14.668"
+
+
+async def test_recorded_currentlyone_has_these_sensors_and_no_others(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    """A house without solar."""
+    reader = CurrentlyOneSimulator(house, device_id="abcd1879cf58")
+    await start(reader)
+    await set_up(hass, reader)
+    recorded = sample("currentlyone_stream_2.8.9.sse")
+    await send(hass, reader, recorded)
+    expected = {m for m in M if "export" not in m} - NOT_OF_THE_CURRENTLYONE
+    assert sensors(hass, reader.device_id) == expected
+    assert value(hass, reader.device_id, M.ACTIVE_ENERGY_IMPORT) == "30107.34"
+    assert value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT_L2) == "317"
+
+
+async def test_unconnected_phases_get_no_sensors(hass: HomeAssistant, house: House, start: Start) -> None:
+    """As in the recorded report of a single-phase Ensor meter."""
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    payload = (
+        '{"P_In":0.015,"P_P1_In":0.015,"P_P2_In":0,"P_P3_In":0,"V_P1":234.01,"V_P2":36.12,"V_P3":36.48,'
+        '"I_P1":0.26,"I_P2":0,"I_P3":0,"E_In":190.01}'
+    )
+    await send(hass, reader, live(payload))
+    assert not [m for m in sensors(hass, reader.device_id) if m.endswith(("_l2", "_l3"))]
+    assert M.VOLTAGE_L1 in sensors(hass, reader.device_id)
+
+
+async def test_measurement_that_is_seen_later_gets_its_sensor_without_a_reload(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    entry = await set_up(hass, reader)
+    await send(hass, reader, live('{"P_In":0.4,"P_Out":0,"E_In":1.5,"E_Out":0}'))
+    assert M.ACTIVE_ENERGY_EXPORT not in sensors(hass, reader.device_id)
+    await send(hass, reader, live('{"P_In":0,"P_Out":0.7,"E_In":1.5,"E_Out":0.001}'))
+    assert value(hass, reader.device_id, M.ACTIVE_ENERGY_EXPORT) == "0.001"
+    assert value(hass, reader.device_id, M.ACTIVE_POWER_EXPORT) == "700.0"
+    await send(hass, reader, live('{"V_P1":230}'))
+    assert value(hass, reader.device_id, M.VOLTAGE_L1) == "230"
+    assert entry.state is ConfigEntryState.LOADED
+    assert reader.stream_count == 1
+
+
+async def test_measurement_that_is_missing_from_a_reading_keeps_its_value(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    await send(hass, reader, live('{"P_In":0.4,"E_In":1.5}'))
+    await send(hass, reader, live('{"E_In":1.6}'))
+    assert value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT) == "400.0"
+    assert value(hass, reader.device_id, M.ACTIVE_ENERGY_IMPORT) == "1.6"
+
+
+async def test_sensors_of_before_a_restart_are_there_after_it_and_unavailable_until_fresh(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    entry = await set_up(hass, reader)
+    await send(hass, reader, live('{"P_In":0.4,"P_Out":0,"E_In":1.5,"E_Out":0.3}'))
+    before = sensors(hass, reader.device_id)
+    await hass.config_entries.async_reload(entry.entry_id)
+    await until(lambda: reader.streams)
+    await hass.async_block_till_done()
+    assert sensors(hass, reader.device_id) == before
+    assert {value(hass, reader.device_id, m) for m in before} == {"unavailable"}
+    # A zero by now, which would not have made this sensor.
+    await send(hass, reader, live('{"P_In":0.5,"P_Out":0}'))
+    assert value(hass, reader.device_id, M.ACTIVE_POWER_EXPORT) == "0.0"
+    assert value(hass, reader.device_id, M.ACTIVE_ENERGY_IMPORT) == "unavailable", "not heard of yet"
+
+
+@pytest.mark.parametrize("tariff", [5, 1.5, -1])
+async def test_tariff_that_nobody_knows_is_unknown(
+    hass: HomeAssistant, house: House, start: Start, tariff: float
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    await send(hass, reader, live('{"T":2,"P_In":1}'))
+    await reader.broadcast(live('{"T":%s,"P_In":2}' % tariff))  # noqa: UP031 (braces)
+    await until(lambda: value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT) == "2000.0")
+    assert value(hass, reader.device_id, M.ACTIVE_TARIFF) == "unknown"
+
+
+async def test_unchanged_value_is_written_again_only_to_stay_reported_within_a_minute(
+    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine
+) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    await set_up(hass, reader)
+    energy = f"{reader.device_id}_active_energy_import"
+    await send(hass, reader, live('{"P_In":0.1,"E_In":1.5}'))
+    updated = state_of(hass, "sensor", energy).last_updated
+    reported = [updated]
+    for second in range(10, 70, 10):
+        await time_machine.let_pass(10)
+        await send(hass, reader, live('{"P_In":0.%d,"E_In":1.5}' % second))  # noqa: UP031 (braces)
+        if (last := state_of(hass, "sensor", energy).last_reported) != reported[-1]:
+            reported.append(last)
+    assert len(reported) == 2
+    assert state_of(hass, "sensor", energy).last_updated == updated
+
+
+async def test_reading_repeated_on_connect_is_shown_at_its_true_age(
+    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    for _ in range(3):
+        await reader.tick()
+    newest = house.clock
+    await reader.advance(40)
+    await set_up(hass, reader)
+    energy = f"{reader.device_id}_active_energy_export"
+    await until(lambda: entity_id(hass, "sensor", energy))
+    await hass.async_block_till_done()
+    assert house.clock > newest
+    assert state_of(hass, "sensor", energy).state != "unavailable"
+    await time_machine.let_pass(21)
+    assert state_of(hass, "sensor", energy).state == "unavailable"
+
+
+async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
+    hass: HomeAssistant, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_components.energy_sse.reader.connection._FIRST_WAIT", 0.01)
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    entry = await set_up(hass, reader)
+    written: list[float] = []
+    for _ in range(5):
+        await tick(hass, reader)
+    entry.async_on_unload(
+        entry.runtime_data.async_add_listener(
+            lambda: written.append(entry.runtime_data.values[M.VOLTAGE_L1]), M.VOLTAGE_L1
+        )
+    )
+    await reader.advance(1)
+    reader.end_streams()
+    await until(lambda: reader.stream_count == 2 and reader.streams)
+    await tick(hass, reader)
+    assert written == [round(house.voltage[0], 3)]
+
+
+@pytest.mark.parametrize("firmware", Firmware)
+async def test_every_firmware_line_streams(
+    hass: HomeAssistant, house: House, start: Start, firmware: Firmware
+) -> None:
+    reader = WhatwattSimulator(house, firmware=firmware, password="secret")
+    await start(reader)
+    await set_up(hass, reader)
+    await tick(hass, reader)
+    assert float(value(hass, reader.device_id, M.ACTIVE_ENERGY_EXPORT)) == reader.live()["E_Out"]
+    assert (M.ACTIVE_TARIFF in sensors(hass, reader.device_id)) == (firmware is Firmware.SPARSE)
