@@ -1,0 +1,1 @@
+"""A real Home Assistant with the integration, and simulated readers for it."""

@@ -1,0 +1,250 @@
+"""A Home Assistant in a process of its own, and its API as a person's browser uses it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+import json
+import os
+from pathlib import Path
+import signal
+import sys
+from time import monotonic
+from typing import Any, Self
+
+import aiohttp
+
+ROOT = Path(__file__).parents[1]
+
+CONFIGURATION = """\
+# Written by the demo at every start.
+frontend:
+config:
+history:
+logbook:
+recorder:
+  # Long enough to stay out of the way of somebody who watches states change.
+  commit_interval: 2
+energy:
+zeroconf:
+automation: !include automations.yaml
+my:
+logger:
+  default: warning
+  logs:
+    custom_components.energy_sse: info
+"""
+
+
+def http_configuration(address: str, port: int) -> dict[str, Any]:
+    """Return where to listen, as Home Assistant 2026.11 stores it.
+
+    In `configuration.yaml` it would only be on trial, and be taken back after some minutes.
+    """
+    return {
+        "version": 3,
+        "minor_version": 1,
+        "key": "http",
+        "data": {
+            "stable": {
+                "server_host": [address],
+                "server_port": port,
+                "cors_allowed_origins": [],
+                "login_attempts_threshold": -1,
+                "ip_ban_enabled": True,
+                "ssl_profile": "intermediate_v6",
+                "use_x_frame_options": True,
+                "created_at": "2026-11-01T00:00:00+00:00",
+                "error": None,
+                "error_message": None,
+            },
+            "pending": None,
+            "yaml_migration_done": True,
+        },
+    }
+
+
+# Seconds. Home Assistant itself allows its parts longer; a demo has little to write.
+STOP_TIMEOUT = 40
+TELL_EVERY = 15
+START_TIMEOUT = 600
+
+
+class HomeAssistantFailedError(Exception):
+    """Home Assistant did not start, or refused something; the text says what."""
+
+
+class HomeAssistantProcess:
+    """Runs Home Assistant on a config folder."""
+
+    def __init__(self, folder: Path, *, address: str, port: int) -> None:
+        """Prepare to run on a folder, listening at an address and port."""
+        self.folder = folder
+        self.log = folder / "home-assistant.log"
+        self.url = f"http://{address}:{port}"
+        self._address = address
+        self._port = port
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, on_waiting: Callable[[float], None] = lambda _seconds: None) -> None:
+        """Write the configuration, link the integration, and run until the API answers.
+
+        Tells now and then for how many seconds it has been waiting.
+        """
+        components = self.folder / "custom_components"
+        components.mkdir(parents=True, exist_ok=True)
+        link = components / "energy_sse"
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / "custom_components/energy_sse", target_is_directory=True)
+        (self.folder / "configuration.yaml").write_text(CONFIGURATION)
+        storage = self.folder / ".storage"
+        storage.mkdir(exist_ok=True)
+        (storage / "http").write_text(json.dumps(http_configuration(self._address, self._port)))
+        automations = self.folder / "automations.yaml"
+        if not automations.exists():
+            automations.write_text("[]\n")
+        with (self.folder / "console.log").open("wb") as console:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "homeassistant", "--config", str(self.folder)),
+                stdout=console,
+                stderr=console,
+                # In a group of its own, so that Ctrl-C reaches the demo alone, which then stops it in order.
+                start_new_session=True,
+            )
+        async with aiohttp.ClientSession() as session, asyncio.timeout(START_TIMEOUT):
+            began = told = monotonic()
+            while not await self._answers(session):
+                if self._process.returncode is not None:
+                    raise HomeAssistantFailedError(f"Home Assistant ended at its start; see {self.log}.")
+                if monotonic() - told >= TELL_EVERY:
+                    told = monotonic()
+                    on_waiting(told - began)
+                await asyncio.sleep(0.2)
+
+    async def wait(self) -> None:
+        """Wait until Home Assistant ends by itself."""
+        if self._process is not None:
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        """Stop in order, and in any case."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+
+    async def _answers(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.url}/manifest.json") as response:
+                return response.status == 200  # noqa: PLR2004
+        except aiohttp.ClientError:
+            return False
+
+
+class HomeAssistantApi:
+    """Talks to a running Home Assistant as its owner."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare to talk to a Home Assistant at a URL."""
+        self._url = url
+        self._client_id = f"{url}/"
+        self._session = aiohttp.ClientSession()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._message_id = 0
+
+    async def __aenter__(self) -> Self:
+        """Return itself; leaving closes the connections."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        if self._socket is not None:
+            await self._socket.close()
+        await self._session.close()
+
+    async def onboard(self, name: str, username: str, password: str) -> bool:
+        """Create the owner, as the first page does, and log in. Returns False when there is one already."""
+        async with self._session.get(f"{self._url}/api/onboarding") as response:
+            # There is no such page any more once it has been gone through.
+            if response.status == 404:  # noqa: PLR2004
+                return False
+        user = {"name": name, "username": username, "password": password, "language": "en"}
+        answer = await self.post("/api/onboarding/users", {"client_id": self._client_id, **user})
+        await self._take_token(answer["auth_code"])
+        await self.post("/api/onboarding/core_config", {})
+        await self.post("/api/onboarding/analytics", {})
+        await self.post(
+            "/api/onboarding/integration",
+            {"client_id": self._client_id, "redirect_uri": f"{self._url}/?auth_callback=1"},
+        )
+        return True
+
+    async def log_in(self, username: str, password: str) -> None:
+        """Log in, as the login page does."""
+        flow = await self.post(
+            "/auth/login_flow",
+            {
+                "client_id": self._client_id,
+                "handler": ["homeassistant", None],
+                "redirect_uri": f"{self._url}/?auth_callback=1",
+            },
+        )
+        credentials = {"client_id": self._client_id, "username": username, "password": password}
+        result = await self.post(f"/auth/login_flow/{flow['flow_id']}", credentials)
+        if result["type"] != "create_entry":
+            raise HomeAssistantFailedError("The login is refused.")
+        await self._take_token(result["result"])
+
+    async def _take_token(self, code: str) -> None:
+        form = {"grant_type": "authorization_code", "code": code, "client_id": self._client_id}
+        async with self._session.post(f"{self._url}/auth/token", data=form) as response:
+            self.tokens = await response.json()
+        self._session.headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
+
+    async def get(self, path: str) -> Any:
+        """Ask the REST API."""
+        async with self._session.get(self._url + path) as response:
+            return await _json(response)
+
+    async def post(self, path: str, payload: dict[str, Any]) -> Any:
+        """Tell the REST API."""
+        async with self._session.post(self._url + path, json=payload) as response:
+            return await _json(response)
+
+    async def delete(self, path: str) -> Any:
+        """Remove something by the REST API."""
+        async with self._session.delete(self._url + path) as response:
+            return await _json(response)
+
+    async def command(self, command: str, **arguments: Any) -> Any:
+        """Send a command over the websocket and return its result."""
+        if self._socket is None:
+            self._socket = await self._session.ws_connect(f"{self._url}/api/websocket", max_msg_size=0)
+            await self._socket.receive_json()
+            await self._socket.send_json(
+                {"type": "auth", "access_token": self.tokens["access_token"]},
+            )
+            await self._socket.receive_json()
+        self._message_id += 1
+        await self._socket.send_json({"id": self._message_id, "type": command, **arguments})
+        while (answer := await self._socket.receive_json())["id"] != self._message_id:
+            pass
+        if not answer["success"]:
+            raise HomeAssistantFailedError(f"{command}: {answer['error']['message']}")
+        return answer["result"]
+
+    async def wait_running(self) -> None:
+        """Wait until all of Home Assistant has started."""
+        while (await self.get("/api/config"))["state"] != "RUNNING":
+            await asyncio.sleep(0.2)
+
+
+async def _json(response: aiohttp.ClientResponse) -> Any:
+    if response.status >= 400:  # noqa: PLR2004
+        raise HomeAssistantFailedError(f"{response.url.path}: {await response.text()}")
+    return await response.json()

@@ -1,0 +1,78 @@
+"""The demo's houses and their readers, which live on where they stopped."""
+
+from datetime import UTC, datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.server import Simulator
+
+PASSWORD = "watt"
+
+# Seconds. The sun rises and sets, and the tariff changes, while somebody watches.
+DAY = 600.0
+
+# The longest absence that the houses live through in one go; a meter that is older has not been used.
+LONGEST_ABSENCE = 7 * 86400
+STEP = 60.0
+
+ADDED_WHATWATT = "ECC9FF5C7F14"
+SPARE_WHATWATT = "ECC9FF8A2B30"
+CURRENTLYONE = "b8b41879cf58"
+
+
+# Seconds. Every appliance of the demo changes its state within this.
+LONGEST_STATE = 60
+
+
+def make_readers() -> list[Simulator]:
+    """Return the readers of three houses."""
+    now = datetime.now(UTC)
+    houses = [House(clock=now, seed=seed, day=DAY) for seed in (1, 2, 3)]
+    for appliance in (appliance for house in houses for appliance in house.appliances):
+        appliance.durations = tuple(min(seconds, LONGEST_STATE) for seconds in appliance.durations)
+        appliance.switch(0)
+    return [
+        WhatwattSimulator(houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, interval=2),
+        CurrentlyOneSimulator(houses[1], device_id=CURRENTLYONE, name="Casa Mia", interval=5),
+        WhatwattSimulator(houses[2], device_id=SPARE_WHATWATT, password=PASSWORD, interval=5),
+    ]
+
+
+def _state_of(house: House) -> dict[str, Any]:
+    return {
+        "clock": house.clock.isoformat(),
+        "registers": {
+            name: {str(tariff): value for tariff, value in getattr(house, name).items()}
+            for name in ("active_import", "active_export")
+        },
+        "reactive": [house.reactive_import, house.reactive_export],
+        "appliances": {appliance.id: appliance.energy for appliance in house.appliances},
+    }
+
+
+def save(path: Path, readers: list[Simulator]) -> None:
+    """Remember the meters, so that their registers never go back."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps([_state_of(reader.house) for reader in readers]))
+    temporary.replace(path)
+
+
+async def load(path: Path, readers: list[Simulator]) -> None:
+    """Take the meters up where they stopped, and let the houses live through the time since then."""
+    if not path.exists():
+        return
+    for reader, state in zip(readers, json.loads(path.read_text()), strict=True):
+        house = reader.house
+        for name, register in state["registers"].items():
+            setattr(house, name, {int(tariff): value for tariff, value in register.items()})
+        house.reactive_import, house.reactive_export = state["reactive"]
+        for appliance in house.appliances:
+            appliance.energy = state["appliances"][appliance.id]
+        now, house.clock = house.clock, datetime.fromisoformat(state["clock"])
+        absence = min((now - house.clock).total_seconds(), LONGEST_ABSENCE)
+        for _ in range(int(absence // STEP)):
+            await reader.advance(STEP)
+        await reader.advance(absence % STEP)
+        house.clock = now
