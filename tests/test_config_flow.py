@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
+import random
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +23,7 @@ import pytest
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 
-from .conftest import Start
+from .conftest import Start, TimeMachine
 from .homes import announcement, entry_for, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
@@ -328,6 +329,23 @@ async def test_known_reader_with_a_living_stream_stays_at_its_address(
     await hass.async_block_till_done()
     assert entry.data[CONF_HOST] == whatwatt.host
     assert whatwatt.stream_count == 1, "nothing was reloaded"
+
+
+async def test_announcement_ends_the_wait_for_a_reader_that_was_away(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await set_up(hass, whatwatt)
+    monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
+    info = announcement(whatwatt)
+    await whatwatt.stop()
+    await time_machine.let_pass(120)
+    await whatwatt.start(whatwatt.port)
+    flow = await begin(hass, SOURCE_ZEROCONF, info)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
+    await until(lambda: whatwatt.streams)
 
 
 @pytest.mark.parametrize("device_id", ["ECC9FF000000", "ECC9FF5C7F14"])

@@ -12,7 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import connection
+from custom_components.energy_sse.reader import Measurement as M, connection
 
 from .conftest import Start, TimeMachine
 from .homes import entry_for, set_up, state_of, tick
@@ -246,6 +246,18 @@ async def test_password_that_changes_while_streaming_asks_the_user(
     requests = len(whatwatt.requests)
     await asyncio.sleep(0.1)
     assert len(whatwatt.requests) == requests
+
+
+async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_it(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    entry.async_on_unload(entry.runtime_data.async_add_listener(lambda: 1 / 0, M.VOLTAGE_L1))
+    await tick(hass, whatwatt)
+    await tick(hass, whatwatt)
+    assert float(state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").state) == whatwatt.live()["V_P1"]
+    assert whatwatt.stream_count == 1
+    assert "Unexpected error while updating an entity" in caplog.text
 
 
 async def test_firmware_in_the_device_registry_follows_the_device(

@@ -129,6 +129,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """
         entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
         if entry is not None and _stays_where_it_is(entry, self._host):
+            if entry.state is ConfigEntryState.LOADED:
+                entry.runtime_data.async_hurry()
             self._abort_if_unique_id_configured()
         error = await self._async_identify(entry.data.get(CONF_PASSWORD) if entry is not None else None)
         if entry is None and error == "invalid_auth":

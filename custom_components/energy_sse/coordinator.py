@@ -111,7 +111,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 translation_placeholders={"reason": str(error) or "it does not say who it is"},
             ) from error
 
-    # ------------------------------------------------------------------------------------ for entities
+    # ----------------------------------------------------------------------------- for the integration
 
     @callback
     @override
@@ -133,6 +133,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         add(self.appliances.values())
         self._add_appliances.append(add)
         return lambda: self._add_appliances.remove(add)
+
+    @callback
+    def async_hurry(self) -> None:
+        """Make the next attempt to connect at once: something says that the device is there."""
+        self._connection.hurry()
 
     # -------------------------------------------------------------------------------- from the reader
 
@@ -160,8 +165,6 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 self.registry.register_reader(self.reader, message)
                 if not self._first_contact.done():
                     self._first_contact.set_result(None)
-            case _:
-                pass
         if not self.is_connected:
             self._update_availability()
 
@@ -219,7 +222,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def _notify(self, contexts: Iterable[Hashable]) -> None:
         for context in contexts:
             for listener in self._listeners.get(context, ()):
-                listener()
+                try:
+                    listener()
+                except Exception:
+                    # One entity's fault must not take the others with it, nor the stream.
+                    _LOGGER.exception("Unexpected error while updating an entity")
 
     # ------------------------------------------------------------------------------------ availability
 

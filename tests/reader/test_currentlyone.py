@@ -7,7 +7,6 @@ import pytest
 
 from custom_components.energy_sse.reader import (
     Detection,
-    Goodbye,
     Heartbeat,
     Measurement as M,
     Message,
@@ -38,7 +37,10 @@ def interpret_sample(name: str) -> list[Message]:
 
 
 def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> None:
-    info, reading, transition, heartbeat, goodbye = interpret_sample("currentlyone_stream_2.8.9.sse")
+    status, info, *hourly, reading, transition, ping, log, progress, restart = interpret_sample(
+        "currentlyone_stream_2.8.9.sse"
+    )
+    assert [status, *hourly, ping, log, progress, restart] == [Heartbeat()] * 7
     assert info == ReaderInfo(
         kind=ReaderKind.CURRENTLYONE,
         id="abcd1879cf58",
@@ -81,13 +83,11 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
         replayed=True,
     )
     assert not transition.is_change
-    assert heartbeat == Heartbeat()
-    assert goodbye == Goodbye()
     assert CurrentlyOneReader.units[M.ACTIVE_ENERGY_IMPORT] is Unit.WATT_HOUR
 
 
 def test_stream_of_old_firmware_is_understood_too() -> None:
-    info, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
+    _, info, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
     assert isinstance(info, ReaderInfo)
     assert (info.id, info.name, info.firmware) == ("b8b41879cf58", "b8b4 HAN", "2.0.25")
     assert detection == Detection(
@@ -156,12 +156,23 @@ def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
 @pytest.mark.parametrize(
     "event",
     [
+        ("ping", '{"sec":1744357696}'),
         ("status", "online"),
         ("status", "fota"),
+        ("status", "restart name"),
         ("log", 'currently/one/winecooler/detect {"actual":82,"id":"winecooler",'),
         ("log", '{"m":"HAN","W":752}'),
         ("progress", '{"v":40000,"s":1200000}'),
         ("something new", '{"W":1}'),
+    ],
+)
+def test_all_other_events_are_signs_of_life_and_no_more(event: tuple[str, str]) -> None:
+    assert interpret(event) == [Heartbeat()]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
         ("state", "nonsense"),
         ("state", '{"m":"HAN"}'),
         ("state", '{"m":"ALL","detected":"none"}'),

@@ -8,7 +8,6 @@ from .freshness import Freshness
 from .http import parse_host
 from .messages import (
     Detection,
-    Goodbye,
     Heartbeat,
     Measurement,
     Message,
@@ -22,7 +21,6 @@ from .messages import (
 __all__ = [
     "Detection",
     "Freshness",
-    "Goodbye",
     "Heartbeat",
     "Measurement",
     "Message",

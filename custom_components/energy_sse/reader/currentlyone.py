@@ -15,7 +15,6 @@ from .base import Fields, Reader, measurements_in, units_of
 from .exceptions import ReaderConnectionError, ReaderProtocolError
 from .messages import (
     Detection,
-    Goodbye,
     Heartbeat,
     Measurement as M,
     Message,
@@ -98,29 +97,25 @@ class EventInterpreter:
         self._mode: str | None = None
 
     def messages_in(self, event: ServerSentEvent) -> Iterator[Message]:
-        """Yield what one event says. Unknown events and `log`, which is free text, say nothing."""
-        if event.type == "status":
-            # "restart" may be followed by a reason.
-            if event.data.startswith("restart"):
-                yield Goodbye()
-            return
-        if event.type == "config":
-            if info := self._read_config(event.data):
-                yield info
-            return
-        if event.type == "ping":
-            yield Heartbeat()
-            return
-        payload = parse_object(event.data) if event.type in ("state", "transition") else None
-        if payload is None:
-            return
-        if event.type == "transition":
-            if transition := self._read_transition(payload):
-                yield transition
-            return
-        yield from _read_detections(payload)
-        if reading := self._read_state(payload):
-            yield reading
+        """Yield what one event says.
+
+        All that is no news of meter or appliances only says that the device is alive: `ping`, which is made
+        for it, `status`, `progress`, `log`, which is free text, and whatever new firmware adds.
+        """
+        match event.type:
+            case "config":
+                if info := self._read_config(event.data):
+                    yield info
+            case "transition":
+                if transition := self._read_transition(parse_object(event.data) or {}):
+                    yield transition
+            case "state":
+                payload = parse_object(event.data) or {}
+                yield from _read_detections(payload)
+                if reading := self._read_state(payload):
+                    yield reading
+            case _:
+                yield Heartbeat()
 
     def _read_config(self, data: str) -> ReaderInfo | None:
         payload: Mapping[str, Any] = parse_object(data) or dict(_BROKEN_CONFIG.findall(data))

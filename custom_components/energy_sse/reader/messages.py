@@ -138,9 +138,4 @@ class Heartbeat:
     """A sign of life of the device that says nothing about the meter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """The device announces that it is about to restart."""
-
-
-type Message = ReaderInfo | Reading | Transition | Detection | Heartbeat | Goodbye
+type Message = ReaderInfo | Reading | Transition | Detection | Heartbeat

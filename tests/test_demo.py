@@ -1,0 +1,50 @@
+"""What the demo does besides running Home Assistant."""
+
+from datetime import timedelta
+from pathlib import Path
+import socket
+
+import pytest
+
+from demo.__main__ import free_port
+from demo.houses import LONGEST_STATE, load, make_readers, save
+
+
+async def test_meters_go_on_where_they_stopped_and_never_back(tmp_path: Path) -> None:
+    path = tmp_path / "houses.json"
+    readers = make_readers()
+    for reader in readers:
+        await reader.tick(500)
+        # As if that had been a while ago.
+        reader.house.clock -= timedelta(hours=3)
+    save(path, readers)
+    later = make_readers()
+    await load(path, later)
+    for before, after in zip(readers, later, strict=True):
+        for register in ("active_import", "active_export"):
+            old, new = (sum(getattr(reader.house, register).values()) for reader in (before, after))
+            assert new > old
+        assert after.house.reactive_export > before.house.reactive_export
+        assert [a.energy for a in after.house.appliances] > [a.energy for a in before.house.appliances]
+
+
+async def test_first_start_has_nothing_to_go_on_from(tmp_path: Path) -> None:
+    readers = make_readers()
+    await load(tmp_path / "houses.json", readers)
+    assert sum(readers[0].house.active_import.values()) == 10_526_027
+
+
+async def test_every_appliance_of_the_demo_changes_while_somebody_watches() -> None:
+    for reader in make_readers():
+        changed = {change.appliance.id for change in reader.house.advance(LONGEST_STATE)}
+        assert changed == {appliance.id for appliance in reader.house.appliances}
+
+
+def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = free_port(port, "127.0.0.1", "Home Assistant")
+    assert other not in (0, port)
+    assert f"Port {port} is in use here; Home Assistant takes {other}." in capsys.readouterr().out
