@@ -113,8 +113,11 @@ async def run(arguments: argparse.Namespace) -> None:
             await api.log_in(USERNAME, LOGIN_PASSWORD)
         await api.wait_running()
         await remove_unwanted_entries(api)
-        await add_readers(api, hosts, is_announced=is_announced)
-        await set_up_home(api)
+        try:
+            await add_readers(api, hosts, is_announced=is_announced)
+            await set_up_home(api)
+        except HomeAssistantFailedError as error:
+            note(f"{error} Home Assistant runs on; its log is {process.log}.")
         step(f"Ready after {monotonic() - began:.0f} s")
         say_ready(process.url, hosts[SPARE_WHATWATT], is_announced=is_announced)
         saving = asyncio.create_task(keep_saving(folder / "houses.json", readers))
@@ -132,8 +135,7 @@ async def announce(stack: AsyncExitStack, readers: list[Simulator]) -> bool:
     try:
         announcer = Announcer(address)
         stack.push_async_callback(announcer.close)
-        for reader in readers:
-            await announcer.announce(reader)
+        await asyncio.gather(*(announcer.announce(reader) for reader in readers))
     except OSError as error:
         note(f"mDNS does not work here ({error.strerror}), so nothing can be discovered.")
         return False
@@ -174,12 +176,16 @@ async def add_readers(api: HomeAssistantApi, hosts: dict[str, str], *, is_announ
         if flow["type"] == "abort" and flow["reason"] == "already_configured":
             continue
         if flow["type"] != "create_entry":
-            raise HomeAssistantFailedError(f"The reader {device_id} could not be added: {flow}")
+            raise HomeAssistantFailedError(f"The reader {device_id} could not be added ({flow['type']}).")
 
 
 async def submit(api: HomeAssistantApi, flow: dict[str, Any], **fields: str) -> dict[str, Any]:
     """Submit a dialog."""
     result: dict[str, Any] = await api.post(f"/api/config/config_entries/flow/{flow['flow_id']}", fields)
+    if result.get("errors"):
+        raise HomeAssistantFailedError(
+            f"A reader could not be added ({', '.join(result['errors'].values())})."
+        )
     return result
 
 
