@@ -43,6 +43,30 @@ async def start() -> AsyncGenerator[Start]:
         await reader.stop()
 
 
+@pytest.fixture
+async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
+    """Return a whatwatt that is open to everybody."""
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    return reader
+
+
+@pytest.fixture
+async def protected_whatwatt(house: House, start: Start) -> WhatwattSimulator:
+    """Return a whatwatt with the password "secret"."""
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+    return reader
+
+
+@pytest.fixture
+async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
+    """Return a CurrentlyOne."""
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    return reader
+
+
 @pytest.fixture(params=["whatwatt", "currentlyone"])
 async def either(
     request: pytest.FixtureRequest, house: House, start: Start

@@ -23,34 +23,13 @@ import pytest
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 
-from .conftest import Start, TimeMachine
+from .conftest import TimeMachine
 from .homes import announcement, entry_for, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .waiting import until
 
 NOBODY = "127.0.0.1:1"
-
-
-@pytest.fixture
-async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
-    reader = WhatwattSimulator(house)
-    await start(reader)
-    return reader
-
-
-@pytest.fixture
-async def protected_whatwatt(house: House, start: Start) -> WhatwattSimulator:
-    reader = WhatwattSimulator(house, password="secret")
-    await start(reader)
-    return reader
-
-
-@pytest.fixture
-async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    return reader
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
 
 from custom_components.energy_sse.reader import Measurement as M
+from demo.__main__ import grid_source
 
 from .conftest import Start
 from .homes import entity_id, set_up, tick
@@ -36,27 +37,9 @@ async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:
     await async_wait_recording_done(hass)
 
 
-def grid(
-    hass: HomeAssistant, reader_id: str, energy_from: M, energy_to: M, power: M | None = None
-) -> dict[str, Any]:
-    def sensor(measurement: M) -> str:
-        found = entity_id(hass, "sensor", f"{reader_id}_{measurement}")
-        assert found is not None
-        return found
-
-    source = {
-        "type": "grid",
-        "stat_energy_from": sensor(energy_from),
-        "stat_energy_to": sensor(energy_to),
-        "stat_cost": None,
-        "entity_energy_price": None,
-        "number_energy_price": None,
-        "stat_compensation": None,
-        "entity_energy_price_export": None,
-        "number_energy_price_export": None,
-        "cost_adjustment_day": 0,
-    }
-    return source if power is None else {**source, "power_config": {"stat_rate": sensor(power)}}
+def grid(hass: HomeAssistant, reader_id: str, *measurements: M) -> dict[str, Any]:
+    sensors = [entity_id(hass, "sensor", f"{reader_id}_{measurement}") for measurement in measurements]
+    return grid_source(*(sensor for sensor in sensors if sensor is not None))
 
 
 async def test_both_readers_fit_the_energy_dashboard(

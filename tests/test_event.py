@@ -9,9 +9,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, connection
 
-from .conftest import Start
 from .homes import entity_id, set_up, state_of
-from .readers import CurrentlyOneSimulator, House
+from .readers import CurrentlyOneSimulator
 from .readers.house import Appliance, State, usual_appliances
 from .waiting import until
 
@@ -19,10 +18,8 @@ READER = "b8b41879cf58"
 
 
 @pytest.fixture
-async def reader(house: House, start: Start) -> CurrentlyOneSimulator:
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    return reader
+def reader(currentlyone: CurrentlyOneSimulator) -> CurrentlyOneSimulator:
+    return currentlyone
 
 
 def unique_id(appliance: str) -> str:

@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, connection
 
-from .conftest import Start, TimeMachine
+from .conftest import TimeMachine
 from .homes import entry_for, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
@@ -23,61 +23,47 @@ from .waiting import until
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
 
 
-@pytest.fixture
-async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
-    reader = WhatwattSimulator(house, password="secret")
-    await start(reader)
-    return reader
-
-
-@pytest.fixture
-async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    return reader
-
-
 # ------------------------------------------------------------------------------------------- set-up
 
 
 async def test_reader_that_is_away_is_tried_again_by_home_assistant(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    entry = entry_for(whatwatt)
+    entry = entry_for(protected_whatwatt)
     entry.add_to_hass(hass)
-    await whatwatt.stop()
+    await protected_whatwatt.stop()
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
     assert entry.reason == "The reader cannot be reached: connection refused"
-    await whatwatt.start(whatwatt.port)
+    await protected_whatwatt.start(protected_whatwatt.port)
     assert await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await until(lambda: protected_whatwatt.streams)
 
 
 async def test_another_reader_at_the_address_is_refused_and_said(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    entry = entry_for(whatwatt)
+    entry = entry_for(protected_whatwatt)
     entry.add_to_hass(hass)
-    whatwatt.device_id = "ECC9FF000000"
+    protected_whatwatt.device_id = "ECC9FF000000"
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.reason == "The reader cannot be reached: another device answers at this address"
-    assert whatwatt.stream_count == 0
+    assert protected_whatwatt.stream_count == 0
 
 
 async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    entry = entry_for(whatwatt, password="wrong")
+    entry = entry_for(protected_whatwatt, password="wrong")
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_ERROR
     await hass.async_block_till_done()
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == SOURCE_REAUTH
-    requests = len(whatwatt.requests)
+    requests = len(protected_whatwatt.requests)
     await asyncio.sleep(0.1)
-    assert len(whatwatt.requests) == requests <= 4
+    assert len(protected_whatwatt.requests) == requests <= 4
 
 
 async def test_device_that_never_says_who_it_is_does_not_block_the_start(
@@ -131,10 +117,10 @@ async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(hass: HomeAs
 
 
 async def test_unloading_while_waiting_to_reconnect_ends_the_wait(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    entry = await set_up(hass, whatwatt)
-    await whatwatt.stop()
+    entry = await set_up(hass, protected_whatwatt)
+    await protected_whatwatt.stop()
     async with asyncio.timeout(2):
         assert await hass.config_entries.async_unload(entry.entry_id)
 
@@ -144,14 +130,14 @@ async def test_unloading_while_waiting_to_reconnect_ends_the_wait(
 
 async def test_drop_that_ends_in_time_is_not_seen(
     hass: HomeAssistant,
-    whatwatt: WhatwattSimulator,
+    protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
-    await set_up(hass, whatwatt)
-    await tick(hass, whatwatt)
+    await set_up(hass, protected_whatwatt)
+    await tick(hass, protected_whatwatt)
     seen: list[str] = []
     voltage = state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").entity_id
 
@@ -161,9 +147,9 @@ async def test_drop_that_ends_in_time_is_not_seen(
         seen.append(event.data["new_state"].state)
 
     async_track_state_change_event(hass, voltage, note)
-    whatwatt.end_streams()
-    await until(lambda: whatwatt.stream_count == 2 and whatwatt.streams)
-    await tick(hass, whatwatt)
+    protected_whatwatt.end_streams()
+    await until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
+    await tick(hass, protected_whatwatt)
     assert seen
     assert "unavailable" not in seen
     assert "sends" not in caplog.text
@@ -235,28 +221,30 @@ async def test_reader_that_vanishes_takes_its_events_with_it(
 
 
 async def test_password_that_changes_while_streaming_asks_the_user(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
-    await set_up(hass, whatwatt)
-    assert whatwatt.login is not None
-    whatwatt.login.password = "another"
-    whatwatt.end_streams()
+    await set_up(hass, protected_whatwatt)
+    assert protected_whatwatt.login is not None
+    protected_whatwatt.login.password = "another"
+    protected_whatwatt.end_streams()
     await until(lambda: hass.config_entries.flow.async_progress_by_handler(DOMAIN))
-    requests = len(whatwatt.requests)
+    requests = len(protected_whatwatt.requests)
     await asyncio.sleep(0.1)
-    assert len(whatwatt.requests) == requests
+    assert len(protected_whatwatt.requests) == requests
 
 
 async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_it(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    entry = await set_up(hass, whatwatt)
+    entry = await set_up(hass, protected_whatwatt)
     entry.async_on_unload(entry.runtime_data.async_add_listener(lambda: 1 / 0, M.VOLTAGE_L1))
-    await tick(hass, whatwatt)
-    await tick(hass, whatwatt)
-    assert float(state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").state) == whatwatt.live()["V_P1"]
-    assert whatwatt.stream_count == 1
+    await tick(hass, protected_whatwatt)
+    await tick(hass, protected_whatwatt)
+    assert (
+        float(state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").state) == protected_whatwatt.live()["V_P1"]
+    )
+    assert protected_whatwatt.stream_count == 1
     assert "Unexpected error while updating an entity" in caplog.text
 
 

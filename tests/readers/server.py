@@ -98,7 +98,8 @@ class Simulator(ABC):
             await stream.send(greeting)
             await stream.wait_ended()
         finally:
-            self.streams.remove(stream)
+            if stream in self.streams:
+                self.streams.remove(stream)
 
     async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
         """Listen. `live` lets the meter speak by itself; otherwise each `tick` is asked for."""
@@ -131,8 +132,8 @@ class Simulator(ABC):
 
     def end_streams(self) -> None:
         """End all streams cleanly, as a device that wants to."""
-        for stream in self.streams:
-            stream.end()
+        while self.streams:
+            self.streams.pop().end()
 
     async def broadcast(self, data: bytes) -> None:
         """Send bytes to all streams."""
