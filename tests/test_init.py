@@ -91,17 +91,23 @@ async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, either: Si
     assert entry.state is ConfigEntryState.NOT_LOADED
 
 
+async def say_nothing(
+    connected: asyncio.Event,
+    hung_up: asyncio.Event,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Take the call and stay silent."""
+    connected.set()
+    await reader.read(-1)
+    hung_up.set()
+    writer.close()
+
+
 async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(hass: HomeAssistant) -> None:
     connected = asyncio.Event()
     hung_up = asyncio.Event()
-
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connected.set()
-        await reader.read(-1)
-        hung_up.set()
-        writer.close()
-
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    server = await asyncio.start_server(partial(say_nothing, connected, hung_up), "127.0.0.1", 0)
     async with server:
         entry = entry_for(
             CurrentlyOneSimulator(House.__new__(House)),
@@ -113,6 +119,24 @@ async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(hass: HomeAs
             await connected.wait()
             setup.cancel()
             await asyncio.wait([setup])
+            await hung_up.wait()
+
+
+async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    entry = await set_up(hass, currentlyone)
+    port = currentlyone.port
+    await currentlyone.stop()
+    connected = asyncio.Event()
+    hung_up = asyncio.Event()
+    server = await asyncio.start_server(partial(say_nothing, connected, hung_up), "127.0.0.1", port)
+    async with server, asyncio.timeout(10):
+        entry.runtime_data.async_hurry()
+        await connected.wait()
+        async with asyncio.timeout(2):
+            assert await hass.config_entries.async_unload(entry.entry_id)
             await hung_up.wait()
 
 

@@ -86,7 +86,7 @@ def test_success_makes_the_next_wait_short_but_lifts_no_limit() -> None:
     for _ in range(6):
         backoff.attempt()
         backoff.succeeded()
-    assert backoff.next_wait() >= 60
+    assert backoff.next_wait() == pytest.approx(60)
 
 
 class Follower:
