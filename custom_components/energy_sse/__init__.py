@@ -4,10 +4,11 @@ from typing import Final
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.device_registry import DeviceEntry
 
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 
-PLATFORMS: Final = (Platform.EVENT, Platform.SENSOR)
+PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
@@ -22,3 +23,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
 async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Remove the entities; the connection ends with the entry's background tasks."""
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: EnergySseConfigEntry, device: DeviceEntry
+) -> bool:
+    """Let the user delete an appliance or a counter that is no longer there."""
+    return entry.runtime_data.async_forget(device)

@@ -5,16 +5,31 @@ from ipaddress import IPv4Address
 import logging
 from typing import Any, Final, override
 
-from homeassistant.config_entries import SOURCE_IGNORE, ConfigEntryState, ConfigFlow, ConfigFlowResult
+from homeassistant.config_entries import (
+    SOURCE_IGNORE,
+    ConfigEntryState,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlow,
+    OptionsFlowWithReload,
+)
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
+from homeassistant.core import callback
+from homeassistant.data_entry_flow import section
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from homeassistant.helpers.selector import TextSelector, TextSelectorConfig, TextSelectorType
+from homeassistant.helpers.selector import (
+    SelectSelector,
+    SelectSelectorConfig,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import voluptuous as vol
 from yarl import URL
 
-from .const import CONF_KIND, DOMAIN
+from .const import CONF_COUNTERS, CONF_KIND, CONF_WRITE_INTERVAL, DOMAIN, CounterKind
 from .coordinator import EnergySseConfigEntry
 from .reader import (
     ReaderAuthenticationError,
@@ -26,22 +41,28 @@ from .reader import (
     identify,
     parse_host,
 )
+from .registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
-_HOST_SCHEMA: Final = vol.Schema({vol.Required(CONF_HOST): TextSelector()})
-_PASSWORD_SCHEMA: Final = vol.Schema(
-    {
-        vol.Required(CONF_PASSWORD): TextSelector(
-            TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="current-password")
-        )
-    }
+_HOST_FIELD: Final = TextSelector()
+_PASSWORD_FIELD: Final = TextSelector(
+    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="current-password")
+)
+
+_HOST_SCHEMA: Final = vol.Schema({vol.Required(CONF_HOST): _HOST_FIELD})
+_PASSWORD_SCHEMA: Final = vol.Schema({vol.Required(CONF_PASSWORD): _PASSWORD_FIELD})
+_RECONFIGURE_SCHEMA: Final = vol.Schema(
+    {vol.Required(CONF_HOST): _HOST_FIELD, vol.Optional(CONF_PASSWORD): _PASSWORD_FIELD}
 )
 
 _HTTP_PORT: Final = 80
 _TELNET_PORT: Final = 23
 
 _CURRENTLYONE_PREFIX: Final = "currentlyone_"
+
+# Seconds, as the texts of a selector. Each is a row in the database per sensor that changes.
+_WRITE_INTERVALS: Final = ["0", "10", "30", "60"]
 
 # The whatwatt's Ethernet address follows its Wi-Fi address, which is its id, at this distance.
 _ETHERNET_OFFSET: Final = 3
@@ -187,6 +208,48 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={"host": self._host},
         )
 
+    # -------------------------------------------------------------------- another address or password
+
+    async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the address and the password anew."""
+        entry = self._get_reconfigure_entry()
+        errors: dict[str, str] = {}
+        found = ""
+        if user_input is not None:
+            password = user_input.get(CONF_PASSWORD) or entry.data.get(CONF_PASSWORD)
+            try:
+                self._host = parse_host(user_input[CONF_HOST])
+            except ValueError:
+                errors[CONF_HOST] = "invalid_host"
+            else:
+                error = await self._async_identify(password)
+                if error is not None:
+                    errors["base"] = error
+                elif self._info.id != entry.unique_id:
+                    errors["base"] = "wrong_device"
+                    found = self._title
+                else:
+                    login = {} if password is None else {CONF_PASSWORD: password}
+                    return self.async_update_reload_and_abort(
+                        entry, data_updates={CONF_HOST: self._host, **login}
+                    )
+        suggested = user_input or {CONF_HOST: entry.data[CONF_HOST]}
+        return self.async_show_form(
+            step_id="reconfigure",
+            data_schema=self.add_suggested_values_to_schema(
+                _RECONFIGURE_SCHEMA, {CONF_HOST: suggested[CONF_HOST]}
+            ),
+            errors=errors,
+            description_placeholders={"name": entry.title, "found": found},
+        )
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(config_entry: EnergySseConfigEntry) -> OptionsFlow:
+        """Return the dialog of the options."""
+        return EnergySseOptionsFlow()
+
     # ---------------------------------------------------------------------------------- what they share
 
     async def _async_identify(self, password: str | None = None) -> str | None:
@@ -217,6 +280,44 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     @property
     def _title(self) -> str:
         return self._info.name or default_name(self._info.kind, self._info.id)
+
+
+class EnergySseOptionsFlow(OptionsFlowWithReload):
+    """Asks how often to write, and what the counters count that the meter passes on."""
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for all options at once."""
+        if user_input is not None:
+            return self.async_create_entry(
+                data={
+                    CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
+                    CONF_COUNTERS: {**self._counters, **user_input.get(CONF_COUNTERS, {})},
+                }
+            )
+        fields: dict[vol.Marker, Any] = {
+            vol.Required(
+                CONF_WRITE_INTERVAL, default=str(self.config_entry.options.get(CONF_WRITE_INTERVAL, 0))
+            ): SelectSelector(
+                SelectSelectorConfig(options=_WRITE_INTERVALS, translation_key="write_interval")
+            )
+        }
+        if self._counters:
+            kinds = SelectSelector(
+                SelectSelectorConfig(options=list(CounterKind), translation_key="counter_kind")
+            )
+            # A field is called by the number that stands on the meter.
+            counters = {
+                vol.Required(meter_id, default=kind): kinds for meter_id, kind in self._counters.items()
+            }
+            fields[vol.Required(CONF_COUNTERS)] = section(vol.Schema(counters))
+        return self.async_show_form(step_id="init", data_schema=vol.Schema(fields))
+
+    @property
+    def _counters(self) -> dict[str, str]:
+        """What is chosen for the counters that have ever been heard of."""
+        chosen: dict[str, str] = self.config_entry.options.get(CONF_COUNTERS, {})
+        known = Registry(self.hass, self.config_entry).counters()
+        return {**dict.fromkeys(known, str(CounterKind.NONE)), **chosen}
 
 
 def host_of(discovery_info: ZeroconfServiceInfo) -> str:

@@ -1,4 +1,4 @@
-"""Events: the transitions of appliances that a CurrentlyOne detects."""
+"""Events: the transitions of appliances."""
 
 from collections.abc import Iterable
 from typing import override
@@ -9,7 +9,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance, ApplianceEventType
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .entity import EnergySseEntity
+from .entity import ApplianceEntity
 
 # The coordinator does the talking.
 PARALLEL_UPDATES = 0
@@ -27,43 +27,30 @@ async def async_setup_entry(
     def add(appliances: Iterable[Appliance]) -> None:
         async_add_entities(TransitionEvent(coordinator, appliance) for appliance in appliances)
 
-    entry.async_on_unload(coordinator.async_add_appliances_with(add))
+    entry.async_on_unload(coordinator.found_appliances.subscribe(add))
 
 
-class TransitionEvent(EnergySseEntity, EventEntity):
+class TransitionEvent(ApplianceEntity, EventEntity):
     """Fires when an appliance changes its state."""
-
-    _attr_translation_key = "transition"
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance) -> None:
         """Prepare the event entity of an appliance."""
-        super().__init__(
-            coordinator,
-            context=appliance.id,
-            unique_id=coordinator.registry.appliance_unique_id(appliance.id, "transition"),
-            device=coordinator.registry.appliance_identifier(appliance.id),
-        )
+        super().__init__(coordinator, appliance, "transition")
         self._attr_event_types = list(ApplianceEventType)
-        self._appliance = appliance
-
-    @property
-    @override
-    def available(self) -> bool:
-        return self.coordinator.is_connected
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
         # What happened before there was an entity to tell it comes after the entity's first state: an
         # automation reacts to a change.
-        if self._appliance.waiting:
+        if self.appliance.waiting:
             self.hass.loop.call_soon(self._handle_coordinator_update)
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        while self._appliance.waiting:
-            event = self._appliance.waiting.popleft()
+        while self.appliance.waiting:
+            event = self.appliance.waiting.popleft()
             transition = event.transition
             self._trigger_event(
                 event.type,

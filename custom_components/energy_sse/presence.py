@@ -1,12 +1,20 @@
-"""Which of the measurements that a reader sends a household really has."""
+"""Which of the measurements in a reading a household really has."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from .reader import Measurement as M
 
 # Every meter has these, also when they are zero for the moment.
-_ALWAYS: Final = frozenset({M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET, M.ACTIVE_ENERGY_IMPORT})
+_ALWAYS: Final = frozenset(
+    {
+        M.ACTIVE_POWER_IMPORT,
+        M.ACTIVE_POWER_NET,
+        M.ACTIVE_ENERGY_IMPORT,
+        M.METER_CLOCK_DRIFT,
+        M.READER_CLOCK_DRIFT,
+    }
+)
 
 # Power is exported only while the sun shines, but a register that ever counted tells at night too.
 _SHOWN_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
@@ -16,34 +24,12 @@ _UNCONNECTED_BELOW: Final = 50
 _VOLTAGES: Final = frozenset({M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3})
 
 
-class Presence:
-    """Remembers what was seen.
+def is_shown(measurement: M, values: Mapping[M, float]) -> bool:
+    """Tell whether a reading shows that the household has a measurement.
 
     Firmware that knows no absent key fills with zeros, so a zero proves nothing: whatever not every meter has
     is there once its value was seen to be something else.
     """
-
-    def __init__(self, known: Iterable[M]) -> None:
-        """Start with what is known from earlier."""
-        self._known = set(known)
-
-    @property
-    def known(self) -> frozenset[M]:
-        """What the household has."""
-        return frozenset(self._known)
-
-    def learn(self, values: Mapping[M, float]) -> list[M]:
-        """Return what this reading shows for the first time."""
-        new = [
-            measurement
-            for measurement in values
-            if measurement not in self._known and _is_shown(measurement, values)
-        ]
-        self._known.update(new)
-        return new
-
-
-def _is_shown(measurement: M, values: Mapping[M, float]) -> bool:
     if measurement in _ALWAYS:
         return True
     if measurement in _VOLTAGES:

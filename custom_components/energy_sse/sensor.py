@@ -1,115 +1,30 @@
-"""Sensors: what the meter measures."""
+"""Sensors: what the meter measures, what other meters count, what appliances use, and how the reader is."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, override
+from datetime import datetime
+from typing import Any, override
 
-from homeassistant.components.sensor import (
-    SensorDeviceClass,
-    SensorEntity,
-    SensorEntityDescription,
-    SensorStateClass,
-)
-from homeassistant.const import UnitOfEnergy, UnitOfPower
+from homeassistant.components.sensor import RestoreSensor, SensorEntity, SensorEntityDescription
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .appliances import Appliance
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .entity import EnergySseEntity
-from .reader import Measurement as M
+from .descriptions import (
+    APPLIANCE_ENERGY,
+    APPLIANCE_POWER,
+    APPLIANCE_STATE,
+    COUNTERS,
+    MEASUREMENTS,
+    PROPERTIES,
+    MeasurementDescription,
+    PropertyDescription,
+)
+from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity
+from .reader import Measurement, Property
 
 # The coordinator does the talking.
 PARALLEL_UPDATES = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasurementDescription(SensorEntityDescription):
-    """How a measurement is shown. Its unit is the reader's."""
-
-    key: M
-    part: str | None = None
-    """The phase or the tariff, for the name."""
-
-
-def _power(key: M, name: str, phase: str | None = None) -> MeasurementDescription:
-    return MeasurementDescription(
-        key=key,
-        translation_key=name,
-        part=phase,
-        device_class=SensorDeviceClass.POWER,
-        state_class=SensorStateClass.MEASUREMENT,
-        suggested_unit_of_measurement=UnitOfPower.WATT,
-        suggested_display_precision=0,
-    )
-
-
-def _energy(key: M, name: str, tariff: str | None = None) -> MeasurementDescription:
-    return MeasurementDescription(
-        key=key,
-        translation_key=name,
-        part=tariff,
-        device_class=SensorDeviceClass.ENERGY,
-        state_class=SensorStateClass.TOTAL_INCREASING,
-        suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
-        suggested_display_precision=3,
-    )
-
-
-def _voltage(key: M, phase: str) -> MeasurementDescription:
-    return MeasurementDescription(
-        key=key,
-        translation_key="voltage_phase",
-        part=phase,
-        device_class=SensorDeviceClass.VOLTAGE,
-        state_class=SensorStateClass.MEASUREMENT,
-        suggested_display_precision=1,
-    )
-
-
-def _current(key: M, phase: str) -> MeasurementDescription:
-    return MeasurementDescription(
-        key=key,
-        translation_key="current_phase",
-        part=phase,
-        device_class=SensorDeviceClass.CURRENT,
-        state_class=SensorStateClass.MEASUREMENT,
-        suggested_display_precision=2,
-    )
-
-
-# In the order in which they are added.
-DESCRIPTIONS: Final[Mapping[M, MeasurementDescription]] = {
-    description.key: description
-    for description in (
-        _power(M.ACTIVE_POWER_NET, "power_net"),
-        _power(M.ACTIVE_POWER_IMPORT, "power_import"),
-        _power(M.ACTIVE_POWER_EXPORT, "power_export"),
-        _power(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1"),
-        _power(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2"),
-        _power(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3"),
-        _power(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1"),
-        _power(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2"),
-        _power(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3"),
-        _energy(M.ACTIVE_ENERGY_IMPORT, "energy_import"),
-        _energy(M.ACTIVE_ENERGY_IMPORT_T1, "energy_import_tariff", "1"),
-        _energy(M.ACTIVE_ENERGY_IMPORT_T2, "energy_import_tariff", "2"),
-        _energy(M.ACTIVE_ENERGY_EXPORT, "energy_export"),
-        _energy(M.ACTIVE_ENERGY_EXPORT_T1, "energy_export_tariff", "1"),
-        _energy(M.ACTIVE_ENERGY_EXPORT_T2, "energy_export_tariff", "2"),
-        _voltage(M.VOLTAGE_L1, "L1"),
-        _voltage(M.VOLTAGE_L2, "L2"),
-        _voltage(M.VOLTAGE_L3, "L3"),
-        _current(M.CURRENT_L1, "L1"),
-        _current(M.CURRENT_L2, "L2"),
-        _current(M.CURRENT_L3, "L3"),
-        MeasurementDescription(
-            key=M.ACTIVE_TARIFF,
-            translation_key="active_tariff",
-            device_class=SensorDeviceClass.ENUM,
-            options=["1", "2", "3", "4"],
-        ),
-    )
-}
 
 
 async def async_setup_entry(
@@ -117,34 +32,57 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add a sensor for every measurement that the household has, now and later."""
+    """Add a sensor for everything that there is, and for everything that turns up later."""
     coordinator = entry.runtime_data
 
     @callback
-    def add(measurements: Iterable[M]) -> None:
+    def add_measurements(measurements: Iterable[Measurement]) -> None:
         wanted = set(measurements)
+        rows = (row for key, row in MEASUREMENTS.items() if key in wanted)
+        async_add_entities(MeasurementSensor(coordinator, row) for row in rows)
+
+    @callback
+    def add_properties(properties: Iterable[Property]) -> None:
+        wanted = set(properties)
+        rows = (row for key, row in PROPERTIES.items() if key in wanted)
+        async_add_entities(PropertySensor(coordinator, row) for row in rows)
+
+    @callback
+    def add_counters(meter_ids: Iterable[str]) -> None:
+        async_add_entities(CounterSensor(coordinator, meter_id) for meter_id in meter_ids)
+
+    @callback
+    def add_appliances(appliances: Iterable[Appliance]) -> None:
         async_add_entities(
-            MeasurementSensor(coordinator, description)
-            for measurement, description in DESCRIPTIONS.items()
-            if measurement in wanted
+            ApplianceSensor(coordinator, appliance, row)
+            for appliance in appliances
+            for row in (APPLIANCE_POWER, APPLIANCE_ENERGY)
         )
 
-    entry.async_on_unload(coordinator.async_add_measurements_with(add))
+    @callback
+    def add_multi_state_appliances(appliances: Iterable[Appliance]) -> None:
+        async_add_entities(
+            ApplianceSensor(coordinator, appliance, APPLIANCE_STATE) for appliance in appliances
+        )
+
+    for unsubscribe in (
+        coordinator.found_measurements.subscribe(add_measurements),
+        coordinator.found_properties.subscribe(add_properties),
+        coordinator.found_counters.subscribe(add_counters),
+        coordinator.found_appliances.subscribe(add_appliances),
+        coordinator.found_multi_state_appliances.subscribe(add_multi_state_appliances),
+    ):
+        entry.async_on_unload(unsubscribe)
 
 
-class MeasurementSensor(EnergySseEntity, SensorEntity):
+class MeasurementSensor(ReaderEntity, SensorEntity):
     """Shows one measurement."""
 
     entity_description: MeasurementDescription
 
     def __init__(self, coordinator: EnergySseCoordinator, description: MeasurementDescription) -> None:
         """Prepare the sensor of a measurement."""
-        super().__init__(
-            coordinator,
-            context=description.key,
-            unique_id=coordinator.registry.measurement_unique_id(description.key),
-            device=coordinator.registry.reader_identifier(),
-        )
+        super().__init__(coordinator, description.key, context=description.key)
         self.entity_description = description
         self._attr_native_unit_of_measurement = coordinator.reader.units[description.key] or None
         if description.part is not None:
@@ -162,4 +100,82 @@ class MeasurementSensor(EnergySseEntity, SensorEntity):
         if value is not None and (options := self.entity_description.options) is not None:
             # Only the tariffs that the documentation knows; another one is unknown, not an error.
             return option if (option := str(value)) in options else None
+        return value
+
+
+class PropertySensor(ReaderEntity, SensorEntity):
+    """Shows one thing that the reader says of itself."""
+
+    entity_description: PropertyDescription
+
+    def __init__(self, coordinator: EnergySseCoordinator, description: PropertyDescription) -> None:
+        """Prepare the sensor of a property."""
+        super().__init__(coordinator, description.key, context=description.key)
+        self.entity_description = description
+
+    @property
+    def _said(self) -> str | float | datetime | None:
+        return self.coordinator.status.get(self.entity_description.key)
+
+    @property
+    @override
+    def available(self) -> bool:
+        return self.coordinator.is_connected and self._said is not None
+
+    @property
+    @override
+    def native_value(self) -> str | float | datetime | None:
+        wire_values = self.entity_description.wire_values
+        return self._said if wire_values is None else wire_values.get(str(self._said))
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
+        # A word that is not known yet is no error; whoever knows what it means can read it.
+        return {"reported": self._said} if self._said is not None and self.native_value is None else None
+
+
+class CounterSensor(EnergySseEntity, SensorEntity):
+    """Shows the counter of another meter."""
+
+    def __init__(self, coordinator: EnergySseCoordinator, meter_id: str) -> None:
+        """Prepare the sensor of a counter, as what its owner has chosen."""
+        device = coordinator.registry.counter(meter_id)
+        super().__init__(coordinator, context=device, unique_id=device[1], device=device)
+        self._meter_id = meter_id
+        self.entity_description = COUNTERS[coordinator.counter_kind(meter_id)]
+
+    @property
+    @override
+    def available(self) -> bool:
+        return self.coordinator.has_fresh_readings and self._meter_id in self.coordinator.counters
+
+    @property
+    @override
+    def native_value(self) -> float | None:
+        counter = self.coordinator.counters.get(self._meter_id)
+        return None if counter is None else counter.value
+
+
+class ApplianceSensor(ApplianceEntity, RestoreSensor):
+    """Shows one thing about an appliance, as last reported; after a restart, as last known."""
+
+    def __init__(
+        self, coordinator: EnergySseCoordinator, appliance: Appliance, description: SensorEntityDescription
+    ) -> None:
+        """Prepare a sensor that shows the appliance's attribute of the description's key."""
+        super().__init__(coordinator, appliance, description.key)
+        self.entity_description = description
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        last = await self.async_get_last_sensor_data()
+        if last is not None and self.native_value is None:
+            setattr(self.appliance, self.entity_description.key, last.native_value)
+
+    @property
+    @override
+    def native_value(self) -> str | float | None:
+        value: str | float | None = getattr(self.appliance, self.entity_description.key)
         return value

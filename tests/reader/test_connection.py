@@ -12,18 +12,24 @@ import pytest
 from custom_components.energy_sse.reader import (
     Measurement as M,
     Message,
+    Property as P,
     ReaderAuthenticationError,
     ReaderConnection,
     ReaderError,
     ReaderInfo,
     ReaderKind,
+    ReaderStatus,
     Reading,
     connection as connection_module,
+    currentlyone as currentlyone_module,
+    freshness,
     make_reader,
+    whatwatt as whatwatt_module,
 )
 from custom_components.energy_sse.reader.connection import Backoff
 from tests.conftest import Start
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.digest import DigestLogin
 from tests.readers.server import Simulator
 from tests.waiting import until
 
@@ -146,7 +152,8 @@ async def test_stream_that_ends_is_taken_up_again(
             await follower.has(readings=n)
             protected_whatwatt.end_streams()
             await follower.has(losses=n)
-        assert [isinstance(m, ReaderInfo) for m in follower.messages][:6] == [True, False] * 3
+        kinds = [type(m) for m in follower.messages if not isinstance(m, ReaderStatus)]
+        assert kinds[:6] == [ReaderInfo, Reading] * 3
         assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
 
 
@@ -275,3 +282,92 @@ async def test_reading_has_the_meters_values(
         await protected_whatwatt.tick()
         await until(lambda: follower.readings)
         assert follower.readings[0].values[M.ACTIVE_ENERGY_IMPORT] == protected_whatwatt.live()["E_In"]
+
+
+# --------------------------------------------------------------------------------- a stream that is silent
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a moment for a long silence."""
+    monkeypatch.setattr(freshness, "_SHORTEST_LIMIT", 0.05)
+    monkeypatch.setattr(freshness, "_LONGEST_LIMIT", 0.05)
+    monkeypatch.setattr(currentlyone_module, "_PATIENCE", 0.05)
+
+
+def statuses(follower: Follower) -> list[object]:
+    return [m.values[P.METER_STATUS] for m in follower.messages if isinstance(m, ReaderStatus)]
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    protected_whatwatt.meter_status = "KEY REQUIRED"
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: len(statuses(follower)) >= 3)
+        assert set(statuses(follower)) == {"KEY REQUIRED"}
+        assert protected_whatwatt.stream_count == 1
+        protected_whatwatt.meter_status = "OK"
+        await protected_whatwatt.tick()
+        await follower.has(readings=1)
+
+
+@pytest.mark.usefixtures("_impatient", "_quick")
+async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.stream_count >= 2)
+        assert str(follower.losses[0]) == "the stream is silent though the meter is not"
+
+
+@pytest.mark.usefixtures("_impatient", "_quick")
+async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
+) -> None:
+    async with following(
+        session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
+    ) as follower:
+        await until(lambda: currentlyone.stream_count >= 2)
+        assert str(follower.losses[0]) == "no sign of life"
+
+
+async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
+    reader = protected_whatwatt
+    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+        await until(lambda: reader.streams)
+        for n in range(1, 4):
+            await reader.tick()
+            await follower.has(readings=n)
+        await until(lambda: len(statuses(follower)) == 4)
+        # What it answers beside the stream is not worth the stream.
+        system = reader.system
+        monkeypatch.setattr(reader, "system", lambda: "garbage")
+        await reader.tick()
+        await follower.has(readings=4)
+        monkeypatch.setattr(reader, "system", system)
+        await reader.tick()
+        await until(lambda: len(statuses(follower)) == 5)
+        assert reader.stream_count == 1
+
+
+async def test_password_that_is_set_while_the_stream_runs_is_noticed(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
+    reader = whatwatt
+    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    task = asyncio.create_task(follower.connection.run())
+    await until(lambda: reader.streams)
+    reader.login = DigestLogin("another")
+    await reader.tick()
+    with pytest.raises(ReaderAuthenticationError):
+        await task

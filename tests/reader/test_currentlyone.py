@@ -6,17 +6,26 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.energy_sse.reader import (
+    ApplianceProfile,
+    ApplianceState,
     Detection,
     Heartbeat,
+    Inventory,
     Measurement as M,
     Message,
+    Property as P,
     ReaderInfo,
     ReaderKind,
+    ReaderStatus,
     Reading,
     Transition,
     Unit,
 )
-from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader, EventInterpreter
+from custom_components.energy_sse.reader.currentlyone import (
+    CurrentlyOneReader,
+    EventInterpreter,
+    parse_inventory,
+)
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from tests.samples import sample_events
 
@@ -37,8 +46,16 @@ def interpret_sample(name: str) -> list[Message]:
 
 
 def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> None:
-    status, info, *hourly, reading, transition, ping, log, progress, restart = interpret_sample(
+    status, info, state, *hourly, reading, transition, ping, log, progress, restart = interpret_sample(
         "currentlyone_stream_2.8.9.sse"
+    )
+    assert state == ReaderStatus(
+        values={
+            P.MODE: "H+B",
+            P.PRICE_AREA: "SE2",
+            P.RESTART_REASON: "SW",
+            P.SIGNAL_STRENGTH: -82,
+        }
     )
     assert [status, *hourly, ping, log, progress, restart] == [Heartbeat()] * 7
     assert info == ReaderInfo(
@@ -51,6 +68,8 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
     )
     assert isinstance(reading, Reading)
     assert reading.age == 4
+    assert reading.reader_time == datetime(2025, 4, 11, 7, 48, 1, tzinfo=UTC)
+    assert reading.meter_time == datetime(2025, 4, 11, 7, 48, 0, tzinfo=UTC)
     assert reading.values == {
         M.ACTIVE_POWER_IMPORT: 606,
         M.ACTIVE_POWER_EXPORT: 0,
@@ -63,6 +82,16 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
         M.ACTIVE_POWER_EXPORT_L3: 0,
         M.ACTIVE_ENERGY_IMPORT: 30107340,
         M.ACTIVE_ENERGY_EXPORT: 0,
+        M.REACTIVE_POWER_IMPORT: 0,
+        M.REACTIVE_POWER_EXPORT: 358,
+        M.REACTIVE_POWER_IMPORT_L1: 0,
+        M.REACTIVE_POWER_IMPORT_L2: 0,
+        M.REACTIVE_POWER_IMPORT_L3: 0,
+        M.REACTIVE_POWER_EXPORT_L1: 235,
+        M.REACTIVE_POWER_EXPORT_L2: 75,
+        M.REACTIVE_POWER_EXPORT_L3: 47,
+        M.REACTIVE_ENERGY_IMPORT: 8620089,
+        M.REACTIVE_ENERGY_EXPORT: 5360216,
         M.CURRENT_L1: 1.4,
         M.CURRENT_L2: 1.3,
         M.CURRENT_L3: 0.2,
@@ -87,7 +116,9 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
 
 
 def test_stream_of_old_firmware_is_understood_too() -> None:
-    _, info, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
+    _, info, state, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
+    assert isinstance(state, ReaderStatus)
+    assert state.values[P.SIGNAL_STRENGTH] == -87, "a text in this firmware"
     assert isinstance(info, ReaderInfo)
     assert (info.id, info.name, info.firmware) == ("b8b41879cf58", "b8b4 HAN", "2.0.25")
     assert detection == Detection(
@@ -95,28 +126,33 @@ def test_stream_of_old_firmware_is_understood_too() -> None:
         state_index=0,
         energy=31537,
         time=datetime(2023, 10, 3, 21, 39, 20, tzinfo=UTC),
+        replayed=True,
     )
     assert [r.values[M.ACTIVE_POWER_IMPORT] for r in readings if isinstance(r, Reading)] == [757, 752]
 
 
 def test_live_reading_has_no_age() -> None:
     *_, reading = interpret(CONFIG, ("state", '{"m":"HAN","W":1,"sec":1744357690}'))
-    assert reading == Reading(values={M.ACTIVE_POWER_IMPORT: 1})
+    assert isinstance(reading, Reading)
+    assert reading.age == 0
 
 
 def test_reading_without_clocks_counts_as_live() -> None:
     no_clock = ("config", '{"id":"abcd1879cf58"}')
-    assert interpret(no_clock, ("state", '{"m":"HAN","W":1,"sec":5}'))[1] == Reading(
-        values={M.ACTIVE_POWER_IMPORT: 1}
-    )
-    assert interpret(CONFIG, ("state", '{"m":"HAN","W":1}'))[1] == Reading(values={M.ACTIVE_POWER_IMPORT: 1})
+    for events in (
+        (no_clock, ("state", '{"m":"HAN","W":1,"sec":5}')),
+        (CONFIG, ("state", '{"m":"HAN","W":1}')),
+    ):
+        *_, reading = interpret(*events)
+        assert isinstance(reading, Reading)
+        assert reading.age == 0
 
 
 def test_config_with_a_quote_in_a_name_still_tells_the_id() -> None:
     config = (
         '{"id":"abcd1879cf58","v":"2.8.9","m":"HAN","ssid":"dad"s","t":"2025-04-11T09:48:05+0200","rssi":-82}'
     )
-    (info,) = interpret(("config", config))
+    info, _ = interpret(("config", config))
     assert isinstance(info, ReaderInfo)
     assert (info.id, info.firmware, info.name) == ("abcd1879cf58", "2.8.9", "")
     assert info.clock == datetime(2025, 4, 11, 7, 48, 5, tzinfo=UTC)
@@ -129,7 +165,7 @@ def test_config_without_an_id_says_nothing(data: str) -> None:
 
 @pytest.mark.parametrize("clock", ["", "yesterday", "2025-04-11T09:48:05"])
 def test_clock_that_is_none_is_left_out(clock: str) -> None:
-    (info,) = interpret(("config", f'{{"id":"ABCD1879CF58","t":"{clock}"}}'))
+    info, _ = interpret(("config", f'{{"id":"ABCD1879CF58","t":"{clock}"}}'))
     assert isinstance(info, ReaderInfo)
     assert (info.id, info.clock) == ("abcd1879cf58", None)
 
@@ -137,12 +173,14 @@ def test_clock_that_is_none_is_left_out(clock: str) -> None:
 @pytest.mark.parametrize("mode", ["HAN", "H+B"])
 def test_blinking_beside_the_port_is_not_the_register(mode: str) -> None:
     config = ("config", f'{{"id":"abcd1879cf58","m":"{mode}"}}')
-    assert len(interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))) == 1
+    assert len(interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))) == 2
+    *_, reading = interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047,"bW":590,"bWh":1047}'))
+    assert reading == Reading(values={M.BLINK_POWER: 590, M.BLINK_ENERGY: 1047})
 
 
 def test_blinking_alone_is_all_there_is() -> None:
     config = ("config", '{"id":"abcd1879cf58","m":"BLINK"}')
-    assert interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))[1] == Reading(
+    assert interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))[-1] == Reading(
         values={M.ACTIVE_POWER_IMPORT: 600, M.ACTIVE_ENERGY_IMPORT: 1047}
     )
 
@@ -150,7 +188,7 @@ def test_blinking_alone_is_all_there_is() -> None:
 def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
     config = ("config", '{"id":"abcd1879cf58"}')
     messages = interpret(config, ("state", '{"m":"HAN","W":1}'), ("state", '{"m":"BLINK","Wh":1047}'))
-    assert len(messages) == 2
+    assert [isinstance(message, Reading) for message in messages] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -200,3 +238,39 @@ def test_transition_without_names_has_its_binary_state() -> None:
 )
 def test_no_event_raises(events: list[tuple[str, str]]) -> None:
     interpret(*events)
+
+
+def test_inventory_tells_the_states_of_each_appliance_in_their_order() -> None:
+    payload = {
+        "devices": [
+            {
+                "id": "heat_pump",
+                "name": "Heat pump",
+                "profileId": "heat-pumps",
+                "states": [
+                    {"id": 0, "name": "Active", "power": 1900, "status": True},
+                    "garbage",
+                    {"name": 5, "status": "yes", "power": "much"},
+                ],
+            },
+            {"name": "no id"},
+            "garbage",
+            {"id": "kettle", "states": 5},
+        ]
+    }
+    assert parse_inventory(payload) == Inventory(
+        appliances=(
+            ApplianceProfile(
+                id="heat_pump",
+                name="Heat pump",
+                category="heat-pumps",
+                states=(
+                    ApplianceState(name="Active", is_on=True, power=1900),
+                    ApplianceState(name=""),
+                    ApplianceState(name=""),
+                ),
+            ),
+            ApplianceProfile(id="kettle"),
+        )
+    )
+    assert parse_inventory({"devices": "none"}) == Inventory(appliances=())

@@ -185,7 +185,7 @@ async def test_status_says_what_to_do(
     with pytest.raises(error):
         await http.get_json("/")
     with pytest.raises(error):
-        await anext(http.events("/", silence_limit=5))
+        await anext(http.events("/", patience=lambda: 5.0))
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", '"text"', "", "{" * 70_000, '{"a":"' + "x" * 70_000 + '"}'])
@@ -206,21 +206,65 @@ async def test_page_instead_of_a_stream_is_not_a_readers(
         return web.Response(text="data: x\n\n", content_type="text/html")
 
     with pytest.raises(ReaderProtocolError):
-        await anext(DeviceHttp(session, await serve(handler)).events("/", silence_limit=5))
+        await anext(DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 5.0))
 
 
-async def test_silence_ends_the_stream(session: aiohttp.ClientSession, serve: Serve) -> None:
+async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
+    go_on = asyncio.Event()
+
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(b"data: x\n\n")
-        await asyncio.Event().wait()
+        await response.write(b"data: x\n\ndata: y")
+        await go_on.wait()
+        await response.write(b"z\n\n")
         return response
 
-    events = DeviceHttp(session, await serve(handler)).events("/", silence_limit=0.05)
-    assert (await anext(events)).data == "x"
-    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+    events = DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 0.02)
+    first = await anext(events)
+    assert first is not None
+    assert first.data == "x"
+    assert await anext(events) is None
+    assert await anext(events) is None
+    go_on.set()
+    while (event := await anext(events)) is None:
+        pass
+    assert event.data == "yz"
+    with pytest.raises(StopAsyncIteration):
         await anext(events)
+
+
+async def test_events_are_counted_by_type_and_the_last_ones_kept(
+    session: aiohttp.ClientSession, serve: Serve
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        body = b"event:a\ndata:1\n\n" * 50 + b"data:" + b"x" * 300_000 + b"\n\nevent:b\ndata:2\n\n"
+        return web.Response(body=body, content_type="text/event-stream")
+
+    http = DeviceHttp(session, await serve(handler))
+    async for _ in http.events("/", patience=lambda: 5.0):
+        pass
+    assert http.health.events == {"a": 50, "b": 1}
+    assert http.health.oversized_events == 1
+    assert len(http.health.recent_events) == 40
+    assert http.health.recent_events[-1].type == "b"
+
+
+async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSession, serve: Serve) -> None:
+    at_once = []
+    running = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return web.json_response({})
+
+    http = DeviceHttp(session, await serve(handler))
+    await asyncio.gather(*(http.get_json("/") for _ in range(5)))
+    assert at_once == [1] * 5
 
 
 async def test_requests_say_what_the_devices_want_to_hear(

@@ -1,20 +1,40 @@
 """The whatwatt's wire, from recorded bytes to messages."""
 
+from datetime import UTC, datetime
 import json
 
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.energy_sse.reader import Measurement as M, ReaderInfo, ReaderKind, Unit
+from custom_components.energy_sse.reader import (
+    CounterReading,
+    Measurement as M,
+    Property as P,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    Unit,
+)
 from custom_components.energy_sse.reader.exceptions import ReaderProtocolError
-from custom_components.energy_sse.reader.whatwatt import WhatwattReader, parse_live, parse_system
+from custom_components.energy_sse.reader.whatwatt import (
+    WhatwattReader,
+    parse_identity,
+    parse_live,
+    parse_status,
+)
 from tests.samples import sample, sample_events
+
+
+def reading_in(data: str) -> Reading:
+    reading, *_ = parse_live(data)
+    assert isinstance(reading, Reading)
+    return reading
 
 
 def test_reading_of_current_firmware_has_what_the_wire_says_in_its_units() -> None:
     (event,) = sample_events("whatwatt_live_fw2.sse")
-    reading = parse_live(event.data)
-    assert reading is not None
+    reading = reading_in(event.data)
     assert reading.age == 0
     assert reading.values == {
         M.ACTIVE_POWER_IMPORT: 0.036,
@@ -23,7 +43,9 @@ def test_reading_of_current_firmware_has_what_the_wire_says_in_its_units() -> No
         **{
             measurement: 0
             for measurement in M
-            if measurement.startswith(("active_power_import_l", "active_power_export_l", "current_l"))
+            if measurement.startswith(
+                ("active_power_import_l", "active_power_export_l", "current_l", "reactive_", "power_factor")
+            )
         },
         M.VOLTAGE_L1: 230.1,
         M.VOLTAGE_L2: 229.8,
@@ -42,15 +64,13 @@ def test_reading_of_current_firmware_has_what_the_wire_says_in_its_units() -> No
 
 def test_reading_of_old_firmware_has_no_tariff() -> None:
     (event,) = sample_events("whatwatt_live_fw1.sse")
-    reading = parse_live(event.data)
-    assert reading is not None
+    reading = reading_in(event.data)
     assert M.ACTIVE_TARIFF not in reading.values
     assert reading.values[M.ACTIVE_ENERGY_IMPORT_T2] == 14.668
 
 
 def test_unknown_tariff_is_absent() -> None:
-    reading = parse_live('{"P_In":1,"T":0}')
-    assert reading is not None
+    reading = reading_in('{"P_In":1,"T":0}')
     assert M.ACTIVE_TARIFF not in reading.values
 
 
@@ -58,30 +78,28 @@ def test_unknown_tariff_is_absent() -> None:
     ("power_import", "power_export", "net"), [(0.036, 0, 0.036), (0, 2.5, -2.5), (1.234, 0.1, 1.134)]
 )
 def test_net_power_is_import_minus_export(power_import: float, power_export: float, net: float) -> None:
-    reading = parse_live(json.dumps({"P_In": power_import, "P_Out": power_export}))
-    assert reading is not None
+    reading = reading_in(json.dumps({"P_In": power_import, "P_Out": power_export}))
     assert reading.values[M.ACTIVE_POWER_NET] == net
 
 
 @pytest.mark.parametrize("payload", ['{"P_In":1}', '{"P_Out":1}'])
 def test_net_power_needs_both_directions(payload: str) -> None:
-    reading = parse_live(payload)
-    assert reading is not None
+    reading = reading_in(payload)
     assert M.ACTIVE_POWER_NET not in reading.values
 
 
 @pytest.mark.parametrize("data", ["", "{}", "[]", '{"Date":"2024-08-24"}', '{"P_In":"1"}', '{"P_In":null}'])
 def test_payload_without_a_measurement_is_no_reading(data: str) -> None:
-    assert parse_live(data) is None
+    assert list(parse_live(data)) == []
 
 
 @given(st.text())
 def test_no_payload_raises(data: str) -> None:
-    parse_live(data)
+    list(parse_live(data))
 
 
 def test_system_says_who_it_is() -> None:
-    info = parse_system(json.loads(sample("whatwatt_system_fw1.10.json")))
+    info = parse_identity(json.loads(sample("whatwatt_system_fw1.10.json")))
     assert info == ReaderInfo(
         kind=ReaderKind.WHATWATT,
         id="ECC9FF5C7F14",
@@ -92,7 +110,7 @@ def test_system_says_who_it_is() -> None:
 
 
 def test_system_with_nothing_but_the_id_is_enough() -> None:
-    assert parse_system({"device": {"id": "ecc9ff5c7f14"}}).id == "ECC9FF5C7F14"
+    assert parse_identity({"device": {"id": "ecc9ff5c7f14"}}).id == "ECC9FF5C7F14"
 
 
 @pytest.mark.parametrize(
@@ -100,4 +118,62 @@ def test_system_with_nothing_but_the_id_is_enough() -> None:
 )
 def test_system_of_another_device_is_refused(payload: dict[str, object]) -> None:
     with pytest.raises(ReaderProtocolError):
-        parse_system(payload)
+        parse_identity(payload)
+
+
+def test_counters_of_other_meters_are_told_with_and_without_a_value() -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    assert list(parse_live(event.data))[1:] == [CounterReading(meter_id="12345678", bus=1, value=123.45)]
+    payload = '{"Vol":[{"Bus":1,"M_ID":"20000741"},{"Bus":2},5,{"Bus":"x","M_ID":"7","Cum":null}]}'
+    assert list(parse_live(payload)) == [
+        CounterReading(meter_id="20000741", bus=1),
+        CounterReading(meter_id="7"),
+    ]
+    assert list(parse_live('{"Vol":"none"}')) == []
+
+
+def test_reading_has_the_readers_local_time() -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    assert reading_in(event.data).reader_time == datetime(2024, 8, 24, 14, 34)  # noqa: DTZ001 (local time)
+    assert reading_in('{"P_In":1,"Date":"2024-08-24","Time":""}').reader_time is None
+
+
+def test_status_says_how_it_is() -> None:
+    status = parse_status(json.loads(sample("whatwatt_system_fw1.10.json")))
+    values = dict(status.values)
+    last_restart = values.pop(P.LAST_RESTART)
+    assert isinstance(last_restart, datetime)
+    assert (datetime.now(UTC) - last_restart).total_seconds() == pytest.approx(337837, abs=60)
+    assert values == {
+        P.METER_STATUS: "OK",
+        P.METER_INTERFACE: "MBUS",
+        P.REPORT_INTERVAL: 6.794,
+        P.SIGNAL_STRENGTH: -29,
+        P.SUPPLY_VOLTAGE_USB: 5.16,
+        P.SUPPLY_VOLTAGE_MBUS: 13.94,
+        P.SUPPLY_VOLTAGE_P1: 2.83,
+        P.SUPPLY_VOLTAGE_BUFFER: 4.87,
+        P.LICENCE: "PLUS",
+        P.CLOUD_WHATWATT: True,
+    }
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"device": {"plug": 5, "license": "PLUS", "time_since_boot": -1}, "meter": [], "wifi": None},
+        {
+            "device": {"time_since_boot": 1e14},
+            "clouds": {"mystrom": {"enabled": False, "status": "DISABLED"}},
+        },
+    ],
+)
+def test_status_may_lack_everything(payload: dict[str, object]) -> None:
+    assert parse_status(payload) == ReaderStatus(values={})
+
+
+@pytest.mark.parametrize(("status", "connected"), [("CONNECTED", True), ("CONNECTING", False)])
+def test_mystrom_tells_its_connection_in_a_word(status: str, *, connected: bool) -> None:
+    payload = {"clouds": {"mystrom": {"enabled": True, "status": status}}}
+    assert parse_status(payload) == ReaderStatus(values={P.CLOUD_MYSTROM: connected})

@@ -157,6 +157,8 @@ class CurrentlyOneSimulator(Simulator):
                 f"I{p + 1}": f"{house.current(p):.3f}",
                 f"U{p + 1}": f"{house.voltage[p]:.3f}",
             }
+        if self.mode == "H+B":
+            fields |= {"bW": fields["W"], "bWh": int(sum(house.active_import.values())) % 100_000}
         fields["sec"] = self._now
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 

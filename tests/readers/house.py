@@ -112,6 +112,8 @@ class House:
     active_export: dict[int, float] = field(default_factory=lambda: {1: 1_786_100.0, 2: 109_700.0})
     reactive_import: float = 283_967.0
     reactive_export: float = 2_949_486.0
+    maximum_demand: dict[int, float] = field(default_factory=lambda: {1: 5_210.0, 2: 2_480.0})
+    """W, the highest import so far by tariff."""
 
     power: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0], init=False)
     """Signed W per phase, import positive."""
@@ -132,6 +134,12 @@ class House:
     def tariff(self) -> int:
         """1 from 6 to 22 o'clock of the house's day, else 2."""
         return 1 if 0.25 <= self._day_fraction < 22 / 24 else 2
+
+    @property
+    def power_factor(self) -> float:
+        """Active power as a part of the apparent power, 0 to 1."""
+        apparent_power = math.hypot(self.net_power, sum(self.reactive_power))
+        return abs(self.net_power) / apparent_power
 
     def current(self, phase: int) -> float:
         """Unsigned A."""
@@ -173,3 +181,4 @@ class House:
             self.power[phase] = load - sun / 3
             self.reactive_power[phase] = self._random.uniform(-160, -40)
             self.voltage[phase] = self._random.uniform(228.5, 233.5)
+        self.maximum_demand[self.tariff] = max(self.maximum_demand[self.tariff], self.net_power)

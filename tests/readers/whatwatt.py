@@ -1,5 +1,6 @@
 """A simulated whatwatt Go, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
 
+import asyncio
 from collections.abc import Iterable
 from enum import StrEnum
 import json
@@ -50,6 +51,11 @@ class WhatwattSimulator(Simulator):
         self.licence = licence
         self.name = name
         self.meter_status = "OK"
+        self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
+        """The services that are switched on."""
+
+        self.counters: dict[str, float | None] = {}
+        """Of the other meters that the meter passes on, by their number."""
         self.uptime = 338_352.0
         self.report_id = 72
         self.login: DigestLogin | BasicLogin | None = None
@@ -62,6 +68,7 @@ class WhatwattSimulator(Simulator):
             web.get("/api/v1/system", self._get_system),
             web.get("/api/v1/report", self._get_report),
             web.get(self.stream_path, self._get_live),
+            web.post("/api/v1/reboot", self._post_reboot),
         )
 
     @override
@@ -97,6 +104,13 @@ class WhatwattSimulator(Simulator):
     async def _get_system(self, _request: web.Request) -> web.Response:
         return web.json_response(self.system())
 
+    async def _post_reboot(self, _request: web.Request) -> web.Response:
+        self.uptime = 0
+        if isinstance(self.login, DigestLogin):
+            self.login.forget_nonces()
+        asyncio.get_running_loop().call_soon(self.end_streams)
+        return web.Response(status=204)
+
     async def _get_report(self, _request: web.Request) -> web.Response:
         if self.licence is None:
             return web.Response(status=404, text="License required")
@@ -113,15 +127,17 @@ class WhatwattSimulator(Simulator):
             **{f"P_P{p + 1}_Out": _kilo(max(-power[p], 0)) for p in PHASES},
         }
         if self.firmware is not Firmware.SPARSE:
-            payload |= {"P_P_In": 0, "P_P_In_T1": 0, "P_P_In_T2": 0}
+            demand = house.maximum_demand
+            payload["P_P_In"] = _kilo(max(demand.values()))
+            payload |= {f"P_P_In_T{tariff}": _kilo(power) for tariff, power in demand.items()}
         payload |= {
             "rP_In": _kilo(max(sum(reactive), 0)),
             "rP_Out": _kilo(max(-sum(reactive), 0)),
+            **(self._reactive_phases() if self.firmware is Firmware.SPARSE else {}),
+            "PF": _number(house.power_factor, 2) if self.firmware is Firmware.SPARSE else 0,
             **{f"I_P{p + 1}": _number(house.current(p), 2) for p in PHASES},
             **{f"V_P{p + 1}": _number(house.voltage[p], 1) for p in PHASES},
         }
-        if self.firmware is not Firmware.SPARSE:
-            payload["PF"] = 0
         payload |= {
             "E_In": _kilo(sum(house.active_import.values())),
             "E_In_T1": _kilo(house.active_import[1]),
@@ -133,12 +149,27 @@ class WhatwattSimulator(Simulator):
             "rE_Out": _kilo(house.reactive_export),
         }
         if self.firmware is Firmware.SPARSE:
+            # By the quadrant that this house is in while it imports, and while it exports.
+            payload |= {"rEii": 0, "rEic": payload["rE_In"], "rEei": 0, "rEec": payload["rE_Out"]}
             payload["T"] = house.tariff
         local = house.clock.astimezone(ZURICH)
+        if self.counters:
+            payload["Vol"] = [
+                {"Bus": bus, "M_ID": meter_id}
+                | ({} if count is None else {"DT": f"{local:%Y-%m-%dT%H:%M:%S}", "Cum": count})
+                for bus, (meter_id, count) in enumerate(self.counters.items(), 1)
+            ]
         return payload | {
             "Date": f"{local:%Y-%m-%d}",
             "Time": f"{local:%H:%M:%S}",
             "Uptime": _number(self.uptime / 3600, 2),
+        }
+
+    def _reactive_phases(self) -> dict[str, float]:
+        reactive = self.house.reactive_power
+        return {
+            **{f"rP_P{p + 1}_In": _kilo(max(reactive[p], 0)) for p in PHASES},
+            **{f"rP_P{p + 1}_Out": _kilo(max(-reactive[p], 0)) for p in PHASES},
         }
 
     def system(self) -> dict[str, Any]:
@@ -158,7 +189,10 @@ class WhatwattSimulator(Simulator):
         }
         system: dict[str, Any] = {
             "device": device,
-            "clouds": {"whatwatt": {"enabled": False, "connected": False, "registered": False}},
+            "clouds": {
+                **{name: {"enabled": on, "connected": on} for name, on in self.clouds.items()},
+                "mystrom": {"enabled": False, "status": "DISABLED"},
+            },
             "meter": {
                 "status": self.meter_status,
                 "interface": "MBUS",

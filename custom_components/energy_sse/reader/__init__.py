@@ -7,23 +7,35 @@ from .exceptions import ReaderAuthenticationError, ReaderConnectionError, Reader
 from .freshness import Freshness
 from .http import parse_host
 from .messages import (
+    ApplianceProfile,
+    ApplianceState,
+    CounterReading,
     Detection,
     Heartbeat,
+    Inventory,
     Measurement,
     Message,
+    Property,
     ReaderInfo,
     ReaderKind,
+    ReaderStatus,
     Reading,
     Transition,
     Unit,
 )
+from .payload import parse_object
 
 __all__ = [
+    "ApplianceProfile",
+    "ApplianceState",
+    "CounterReading",
     "Detection",
     "Freshness",
     "Heartbeat",
+    "Inventory",
     "Measurement",
     "Message",
+    "Property",
     "Reader",
     "ReaderAuthenticationError",
     "ReaderConnection",
@@ -32,6 +44,7 @@ __all__ = [
     "ReaderInfo",
     "ReaderKind",
     "ReaderProtocolError",
+    "ReaderStatus",
     "Reading",
     "Transition",
     "Unit",
@@ -39,4 +52,5 @@ __all__ = [
     "identify",
     "make_reader",
     "parse_host",
+    "parse_object",
 ]

@@ -22,13 +22,20 @@ class Reader(ABC):
     units: ClassVar[Mapping[Measurement, Unit]]
     """The measurements that this kind of reader can have, with the units of its wire."""
 
+    can_restart: ClassVar[bool] = False
+
     def __init__(self, http: DeviceHttp) -> None:
         """Prepare to talk to the device. Connects to nothing yet."""
         self._http = http
+        self.health = http.health
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
         """Ask the device who it is. Raises a ReaderError."""
+
+    async def restart(self) -> None:
+        """Restart the device. Raises a ReaderError."""
+        raise NotImplementedError
 
     @abstractmethod
     def stream(self) -> AsyncGenerator[Message]:
@@ -40,9 +47,14 @@ class Reader(ABC):
 
 
 def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
-    """Return the units of the measurements that a wire has, and of the one that is computed from them."""
+    """Return the units of the measurements that a wire has, and of those that are computed."""
     units = dict(fields.values())
-    return {**units, Measurement.ACTIVE_POWER_NET: units[Measurement.ACTIVE_POWER_IMPORT]}
+    computed = {
+        Measurement.ACTIVE_POWER_NET: units[Measurement.ACTIVE_POWER_IMPORT],
+        Measurement.READER_CLOCK_DRIFT: Unit.SECOND,
+        Measurement.METER_CLOCK_DRIFT: Unit.SECOND,
+    }
+    return {**units, **computed}
 
 
 def measurements_in(payload: Mapping[str, object], fields: Fields) -> dict[Measurement, float]:

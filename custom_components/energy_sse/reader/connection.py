@@ -77,6 +77,7 @@ class ReaderConnection:
     ) -> None:
         """Prepare. `on_message` is called with a ReaderInfo first after every connect."""
         self._reader = reader
+        self._health = reader.health
         self._expected_id = expected_id
         self._on_message = on_message
         self._on_lost = on_lost
@@ -91,21 +92,27 @@ class ReaderConnection:
         """
         while True:
             self._backoff.attempt()
+            self._health.attempts += 1
             try:
                 await self._connect_once()
-            except ReaderAuthenticationError:
+            except ReaderAuthenticationError as error:
+                self._health.losses[str(error)] += 1
                 raise
             except ReaderError as error:
-                self._on_lost(error)
+                self._lose(error)
             except Exception:
                 # A fault of ours must not end the stream for good.
                 _LOGGER.exception("Unexpected error while reading the stream")
-                self._on_lost(ReaderError("unexpected error"))
+                self._lose(ReaderError("unexpected error"))
             await self._wait()
 
     def hurry(self) -> None:
         """End a wait early, because something says that the device is there."""
         self._hurry.set()
+
+    def _lose(self, error: ReaderError) -> None:
+        self._health.losses[str(error)] += 1
+        self._on_lost(error)
 
     async def _connect_once(self) -> None:
         introduced = False
@@ -116,6 +123,7 @@ class ReaderConnection:
                     if message.id != self._expected_id:
                         raise ReaderProtocolError("another device answers at this address")
                     introduced = True
+                    self._health.connects += 1
                 if not introduced:
                     continue
                 if isinstance(message, Reading):

@@ -12,14 +12,19 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from .base import Fields, Reader, measurements_in, units_of
-from .exceptions import ReaderConnectionError, ReaderProtocolError
+from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .messages import (
+    ApplianceProfile,
+    ApplianceState,
     Detection,
     Heartbeat,
+    Inventory,
     Measurement as M,
     Message,
+    Property as P,
     ReaderInfo,
     ReaderKind,
+    ReaderStatus,
     Reading,
     Transition,
     Unit,
@@ -28,12 +33,16 @@ from .payload import get_number, get_text, get_time, parse_object
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; three may be lost.
-_SILENCE_LIMIT: Final = 60
+_PATIENCE: Final = 60.0
 
 # Seconds. `config` is the second event of every connection.
 _IDENTIFY_TIMEOUT: Final = 15
 
-# Wire key → what it is. L is import, P export (also the totals W and P), U voltage, I current.
+# Seconds. The stream waits meanwhile.
+_INVENTORY_TIMEOUT: Final = 5
+
+# Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
+# makes it energy; U is voltage, I current; b is the optical sensor.
 _FIELDS: Final[Fields] = {
     "W": (M.ACTIVE_POWER_IMPORT, Unit.WATT),
     "P": (M.ACTIVE_POWER_EXPORT, Unit.WATT),
@@ -43,18 +52,39 @@ _FIELDS: Final[Fields] = {
     "P1": (M.ACTIVE_POWER_EXPORT_L1, Unit.WATT),
     "P2": (M.ACTIVE_POWER_EXPORT_L2, Unit.WATT),
     "P3": (M.ACTIVE_POWER_EXPORT_L3, Unit.WATT),
+    "R": (M.REACTIVE_POWER_IMPORT, Unit.VAR),
+    "Q": (M.REACTIVE_POWER_EXPORT, Unit.VAR),
+    "R1": (M.REACTIVE_POWER_IMPORT_L1, Unit.VAR),
+    "R2": (M.REACTIVE_POWER_IMPORT_L2, Unit.VAR),
+    "R3": (M.REACTIVE_POWER_IMPORT_L3, Unit.VAR),
+    "Q1": (M.REACTIVE_POWER_EXPORT_L1, Unit.VAR),
+    "Q2": (M.REACTIVE_POWER_EXPORT_L2, Unit.VAR),
+    "Q3": (M.REACTIVE_POWER_EXPORT_L3, Unit.VAR),
     "Wh": (M.ACTIVE_ENERGY_IMPORT, Unit.WATT_HOUR),
     "Ph": (M.ACTIVE_ENERGY_EXPORT, Unit.WATT_HOUR),
+    # The vendor's own discovery calls them Wh; by OBIS (3.8.0 and 4.8.0) they are varh.
+    "Rh": (M.REACTIVE_ENERGY_IMPORT, Unit.VAR_HOUR),
+    "Qh": (M.REACTIVE_ENERGY_EXPORT, Unit.VAR_HOUR),
     "U1": (M.VOLTAGE_L1, Unit.VOLT),
     "U2": (M.VOLTAGE_L2, Unit.VOLT),
     "U3": (M.VOLTAGE_L3, Unit.VOLT),
     "I1": (M.CURRENT_L1, Unit.AMPERE),
     "I2": (M.CURRENT_L2, Unit.AMPERE),
     "I3": (M.CURRENT_L3, Unit.AMPERE),
+    "bW": (M.BLINK_POWER, Unit.WATT),
+    "bWh": (M.BLINK_ENERGY, Unit.WATT_HOUR),
 }
+
+# Keys that only the optical sensor has.
+_BLINK_FIELDS: Final[Fields] = {key: field for key, field in _FIELDS.items() if key in ("bW", "bWh")}
+
+# Key of `config` → property. The signal strength is a text in older firmware.
+_TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
 
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,4}")
 
 # Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
 _BROKEN_CONFIG: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
@@ -82,10 +112,22 @@ class CurrentlyOneReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
-        async with aclosing(self._http.events("/events", silence_limit=_SILENCE_LIMIT)) as events:
+        async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
             async for event in events:
+                if event is None:
+                    raise ReaderConnectionError("no sign of life")
                 for message in interpreter.messages_in(event):
                     yield message
+                    if isinstance(message, ReaderInfo) and (inventory := await self._ask_inventory()):
+                        yield inventory
+
+    async def _ask_inventory(self) -> Inventory | None:
+        """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""
+        try:
+            async with asyncio.timeout(_INVENTORY_TIMEOUT):
+                return parse_inventory(await self._http.get_json("/api/v1/device"))
+        except ReaderError, TimeoutError:
+            return None
 
 
 class EventInterpreter:
@@ -104,27 +146,26 @@ class EventInterpreter:
         """
         match event.type:
             case "config":
-                if info := self._read_config(event.data):
-                    yield info
+                yield from self._read_config(event.data)
             case "transition":
                 if transition := self._read_transition(parse_object(event.data) or {}):
                     yield transition
             case "state":
                 payload = parse_object(event.data) or {}
-                yield from _read_detections(payload)
+                yield from self._read_detections(payload)
                 if reading := self._read_state(payload):
                     yield reading
             case _:
                 yield Heartbeat()
 
-    def _read_config(self, data: str) -> ReaderInfo | None:
+    def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
         payload: Mapping[str, Any] = parse_object(data) or dict(_BROKEN_CONFIG.findall(data))
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
-            return None
+            return
         self._clock = _parse_clock(get_text(payload, "t"))
         self._mode = get_text(payload, "m")
-        return ReaderInfo(
+        yield ReaderInfo(
             kind=ReaderKind.CURRENTLYONE,
             id=device_id.lower(),
             name=get_text(payload, "name") or "",
@@ -132,18 +173,32 @@ class EventInterpreter:
             firmware=get_text(payload, "v"),
             clock=self._clock,
         )
+        values: dict[P, str | float | bool | datetime] = {
+            name: text for key, name in _TEXTS.items() if (text := get_text(payload, key))
+        }
+        signal_strength = get_number(payload, "rssi")
+        if signal_strength is None and _INTEGER.fullmatch(written := get_text(payload, "rssi") or ""):
+            signal_strength = int(written)
+        if signal_strength is not None:
+            values[P.SIGNAL_STRENGTH] = signal_strength
+        yield ReaderStatus(values=values)
 
     def _read_state(self, payload: Mapping[str, Any]) -> Reading | None:
         source = get_text(payload, "m")
-        if source == "BLINK" and self._mode in ("HAN", "H+B"):
-            # The meter's blinking, beside its port, is a coarser opinion: its count is not the register.
-            return None
+        # The meter's blinking, beside its port, is a coarser opinion: its count is not the register.
+        is_second_opinion = source == "BLINK" and self._mode in ("HAN", "H+B")
         if source == "HAN":
             self._mode = self._mode or source
-        values = measurements_in(payload, _FIELDS)
+        values = measurements_in(payload, _BLINK_FIELDS if is_second_opinion else _FIELDS)
         if not values:
             return None
-        return Reading(values=values, age=self._age_at_connect(get_time(payload, "sec")))
+        time = get_time(payload, "sec")
+        return Reading(
+            values=values,
+            age=self._age_at_connect(time),
+            reader_time=time,
+            meter_time=None if is_second_opinion else _parse_clock(get_text(payload, "t")),
+        )
 
     def _read_transition(self, payload: Mapping[str, Any]) -> Transition | None:
         appliance_id = get_text(payload, "id")
@@ -165,6 +220,20 @@ class EventInterpreter:
             replayed=self._age_at_connect(time) > 0,
         )
 
+    def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
+        detected = payload.get("detected")
+        time = get_time(payload, "sec")
+        for entry in detected if isinstance(detected, list) else ():
+            if isinstance(entry, dict) and (appliance_id := get_text(entry, "id")):
+                index = entry.get("to")
+                yield Detection(
+                    appliance_id=appliance_id,
+                    state_index=index if type(index) is int else None,
+                    energy=get_number(entry, "Wh"),
+                    time=time,
+                    replayed=self._age_at_connect(time) > 0,
+                )
+
     def _age_at_connect(self, time: datetime | None) -> float:
         """Return how many seconds before the connection something happened; 0 when it happened since."""
         if time is None or self._clock is None:
@@ -172,20 +241,34 @@ class EventInterpreter:
         return max((self._clock - time).total_seconds(), 0.0)
 
 
-def _read_detections(payload: Mapping[str, Any]) -> Iterator[Detection]:
-    detected = payload.get("detected")
-    if not isinstance(detected, list):
-        return
-    time = get_time(payload, "sec")
-    for entry in detected:
-        if isinstance(entry, dict) and (appliance_id := get_text(entry, "id")):
-            index = entry.get("to")
-            yield Detection(
-                appliance_id=appliance_id,
-                state_index=index if type(index) is int else None,
-                energy=get_number(entry, "Wh"),
-                time=time,
+def parse_inventory(payload: Mapping[str, Any]) -> Inventory:
+    """Read the appliances of `/api/v1/device`. Its page in the device is all that documents it."""
+    devices = payload.get("devices")
+    return Inventory(
+        appliances=tuple(
+            ApplianceProfile(
+                id=appliance_id,
+                name=get_text(device, "name"),
+                category=get_text(device, "profileId"),
+                states=tuple(_parse_states(device.get("states"))),
             )
+            for device in (devices if isinstance(devices, list) else ())
+            if isinstance(device, dict) and (appliance_id := get_text(device, "id"))
+        )
+    )
+
+
+def _parse_states(states: object) -> Iterator[ApplianceState]:
+    # Position counts: a detection names a state by it. So what is no state keeps its place.
+    for state in states if isinstance(states, list) else ():
+        if not isinstance(state, dict):
+            state = {}  # noqa: PLW2901 (nothing is known of it)
+        status = state.get("status")
+        yield ApplianceState(
+            name=get_text(state, "name") or "",
+            is_on=status if isinstance(status, bool) else None,
+            power=get_number(state, "power"),
+        )
 
 
 def _parse_clock(text: str | None) -> datetime | None:

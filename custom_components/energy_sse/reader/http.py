@@ -1,7 +1,7 @@
 """HTTP to one device: the login, the limits, and what a failure means."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 import os
@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
+from .health import StreamHealth
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
 
@@ -49,6 +50,7 @@ class DeviceHttp:
 
     def __init__(self, session: aiohttp.ClientSession, host: str, password: str | None = None) -> None:
         """Prepare for a device at `host` or `host:port`. Connects to nothing yet."""
+        self.health = StreamHealth()
         self._session = session
         self._origin = URL(f"http://{host}")
         self._password = password
@@ -56,11 +58,17 @@ class DeviceHttp:
         self._digest = aiohttp.DigestAuthMiddleware("", password) if password else None
         self._digest_was_accepted = False
         self._basic_is_wanted = False
+        # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
+        self._one_at_a_time = asyncio.Lock()
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
         with _classified():
-            async with asyncio.timeout(_ANSWER_TIMEOUT), self._get(path, "application/json") as response:
+            async with (
+                asyncio.timeout(_ANSWER_TIMEOUT),
+                self._one_at_a_time,
+                self._open("GET", path, "application/json") as response,
+            ):
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -71,42 +79,61 @@ class DeviceHttp:
             raise ReaderProtocolError("the answer is no JSON object")
         return payload
 
-    async def events(self, path: str, *, silence_limit: float) -> AsyncGenerator[ServerSentEvent]:
-        """Yield the events of one stream until the device ends it.
+    async def post(self, path: str) -> None:
+        """Ask for something to be done. Raises a ReaderError."""
+        with _classified():
+            async with asyncio.timeout(_ANSWER_TIMEOUT), self._one_at_a_time, self._open("POST", path, "*/*"):
+                pass
 
-        Raises a ReaderError, also when nothing at all arrives for `silence_limit` seconds.
+    async def events(
+        self, path: str, *, patience: Callable[[], float]
+    ) -> AsyncGenerator[ServerSentEvent | None]:
+        """Yield the events of one stream until the device ends it. Raises a ReaderError.
+
+        Yields None whenever nothing has arrived for `patience()` seconds, for the reader to judge.
         """
         decoder = EventStreamDecoder()
         with _classified():
-            async with self._get(path, "text/event-stream", silence_limit=silence_limit) as response:
+            async with self._open("GET", path, "text/event-stream") as response:
                 if response.content_type != "text/event-stream":
                     raise ReaderProtocolError("the answer is no event stream")
-                async for chunk in response.content.iter_any():
+                while True:
+                    try:
+                        async with asyncio.timeout(patience()):
+                            chunk = await response.content.readany()
+                    except TimeoutError:
+                        yield None
+                        continue
+                    if not chunk:
+                        return
                     for event in decoder.feed(chunk):
+                        self.health.events[event.type] += 1
+                        self.health.recent_events.append(event)
                         yield event
+                    if decoder.dropped_events:
+                        self.health.oversized_events += decoder.dropped_events
+                        decoder.dropped_events = 0
 
     @asynccontextmanager
-    async def _get(
-        self, path: str, accept: str, *, silence_limit: float | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open an answer with status 200, logging in as it takes."""
+    async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open an answer that says that all is well, logging in as it takes."""
         async with asyncio.timeout(_ANSWER_TIMEOUT):
-            response = await self._send(path, accept, silence_limit)
+            response = await self._send(method, path, accept)
             if response.status == HTTPStatus.UNAUTHORIZED and self._can_answer_again(response):
                 response.release()
-                response = await self._send(path, accept, silence_limit)
+                response = await self._send(method, path, accept)
         async with response:
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise ReaderAuthenticationError("the device refuses the login")
             if response.status in _TEMPORARY_STATUSES:
                 raise ReaderConnectionError(f"the device answers with HTTP status {response.status}")
-            if response.status != HTTPStatus.OK:
+            if response.status != (HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT):
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
             login = response.request_info.headers.get(hdrs.AUTHORIZATION, "")
             self._digest_was_accepted = login.startswith("Digest")
             yield response
 
-    async def _send(self, path: str, accept: str, silence_limit: float | None) -> aiohttp.ClientResponse:
+    async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
         headers = {
             hdrs.ACCEPT: accept,
             # Compressing would make a device wait for more before it sends.
@@ -119,12 +146,13 @@ class DeviceHttp:
             headers[hdrs.AUTHORIZATION] = aiohttp.encode_basic_auth("", self._password)
         elif self._digest is not None:
             middlewares = (self._digest,)
-        return await self._session.get(
+        return await self._session.request(
+            method,
             self._origin.with_path(path),
             headers=headers,
             middlewares=middlewares,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=silence_limit),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
         )
 
     def _can_answer_again(self, response: aiohttp.ClientResponse) -> bool:

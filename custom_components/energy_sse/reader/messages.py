@@ -36,6 +36,63 @@ class Measurement(StrEnum):
     CURRENT_L3 = "current_l3"
 
     ACTIVE_TARIFF = "active_tariff"
+    POWER_FACTOR = "power_factor"
+
+    MAXIMUM_DEMAND_IMPORT = "maximum_demand_import"
+    """The highest power of the billing period; it falls back when a new one begins."""
+
+    MAXIMUM_DEMAND_IMPORT_T1 = "maximum_demand_import_t1"
+    MAXIMUM_DEMAND_IMPORT_T2 = "maximum_demand_import_t2"
+
+    REACTIVE_POWER_IMPORT = "reactive_power_import"
+    REACTIVE_POWER_EXPORT = "reactive_power_export"
+    REACTIVE_POWER_IMPORT_L1 = "reactive_power_import_l1"
+    REACTIVE_POWER_IMPORT_L2 = "reactive_power_import_l2"
+    REACTIVE_POWER_IMPORT_L3 = "reactive_power_import_l3"
+    REACTIVE_POWER_EXPORT_L1 = "reactive_power_export_l1"
+    REACTIVE_POWER_EXPORT_L2 = "reactive_power_export_l2"
+    REACTIVE_POWER_EXPORT_L3 = "reactive_power_export_l3"
+
+    REACTIVE_ENERGY_IMPORT = "reactive_energy_import"
+    REACTIVE_ENERGY_EXPORT = "reactive_energy_export"
+    REACTIVE_ENERGY_IMPORTED_INDUCTIVE = "reactive_energy_imported_inductive"
+    REACTIVE_ENERGY_IMPORTED_CAPACITIVE = "reactive_energy_imported_capacitive"
+    REACTIVE_ENERGY_EXPORTED_INDUCTIVE = "reactive_energy_exported_inductive"
+    REACTIVE_ENERGY_EXPORTED_CAPACITIVE = "reactive_energy_exported_capacitive"
+
+    BLINK_POWER = "blink_power"
+    """Of the optical sensor on the meter's blinking light, beside its port."""
+
+    BLINK_ENERGY = "blink_energy"
+
+    METER_CLOCK_DRIFT = "meter_clock_drift"
+    """Seconds by which the meter's clock is ahead of this machine's."""
+
+    READER_CLOCK_DRIFT = "reader_clock_drift"
+    """Seconds by which the reader's clock is ahead of this machine's."""
+
+
+class Property(StrEnum):
+    """Something that a reader says of itself."""
+
+    METER_STATUS = "meter_status"
+    METER_INTERFACE = "meter_interface"
+    REPORT_INTERVAL = "report_interval"
+    SIGNAL_STRENGTH = "signal_strength"
+    SUPPLY_VOLTAGE_USB = "supply_voltage_usb"
+    SUPPLY_VOLTAGE_MBUS = "supply_voltage_mbus"
+    SUPPLY_VOLTAGE_P1 = "supply_voltage_p1"
+    SUPPLY_VOLTAGE_BUFFER = "supply_voltage_buffer"
+    LICENCE = "licence"
+    LAST_RESTART = "last_restart"
+    RESTART_REASON = "restart_reason"
+    MODE = "mode"
+    PRICE_AREA = "price_area"
+    CLOUD_WHATWATT = "cloud_whatwatt"
+    CLOUD_MYSTROM = "cloud_mystrom"
+    CLOUD_SOLAR_MANAGER = "cloud_solar_manager"
+    CLOUD_MQTT = "cloud_mqtt"
+    CLOUD_STROMKONTO = "cloud_stromkonto"
 
 
 class Unit(StrEnum):
@@ -48,6 +105,11 @@ class Unit(StrEnum):
     KILOWATT_HOUR = "kWh"
     VOLT = "V"
     AMPERE = "A"
+    VAR = "var"
+    KILOVAR = "kvar"
+    VAR_HOUR = "varh"
+    KILOVAR_HOUR = "kvarh"
+    SECOND = "s"
 
 
 class ReaderKind(StrEnum):
@@ -76,6 +138,14 @@ class ReaderInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderStatus:
+    """How a reader is: all that it says of itself now. What it does not say is not known."""
+
+    values: Mapping[Property, str | float | bool | datetime]
+    """Volts, dBm and seconds; texts as the device writes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """One telegram of the meter: what it holds and nothing else. An absent measurement is not zero."""
 
@@ -85,6 +155,52 @@ class Reading:
     age: float = 0.0
     """Seconds since the meter sent it, by the device's own clock: more than 0 when the device repeats, after
     a connect, what it sent before."""
+
+    reader_time: datetime | None = None
+    """The reader's clock at that moment; without a zone it is the local time of the place."""
+
+    meter_time: datetime | None = None
+    """The meter's clock at that moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterReading:
+    """The counter of another meter, for gas, water or heat, that the electricity meter passes on.
+
+    The wire says neither what it counts nor in which unit.
+    """
+
+    meter_id: str
+    bus: int | None = None
+    value: float | None = None
+    """None when the meter is known and has said nothing yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplianceState:
+    """One of the states that an appliance can be in."""
+
+    name: str
+    is_on: bool | None = None
+    power: float | None = None
+    """W, as its owner or the device's learning has set it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplianceProfile:
+    """An appliance in the device's inventory."""
+
+    id: str
+    name: str | None = None
+    category: str | None = None
+    states: tuple[ApplianceState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All appliances that the device knows."""
+
+    appliances: tuple[ApplianceProfile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +247,10 @@ class Detection:
     """Wh, cumulative."""
 
     time: datetime | None = None
+    """By the device's clock."""
+
+    replayed: bool = False
+    """Whether it is from before the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +258,6 @@ class Heartbeat:
     """A sign of life of the device that says nothing about the meter."""
 
 
-type Message = ReaderInfo | Reading | Transition | Detection | Heartbeat
+type Message = (
+    ReaderInfo | ReaderStatus | Reading | CounterReading | Inventory | Transition | Detection | Heartbeat
+)

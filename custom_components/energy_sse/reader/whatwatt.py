@@ -1,23 +1,37 @@
-"""The whatwatt Go: `/api/v1/system` says who it is, `/api/v1/live` streams the meter's readings.
+"""The whatwatt Go: `/api/v1/system` says who and how it is, `/api/v1/live` streams the meter's readings.
 
 Source: the vendor's documentation (documentation.whatwatt.ch, pages "Real-time Streaming" and "System"), and
 payloads of firmware 1.x and 2.x.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 import re
+from time import monotonic
 from typing import Any, ClassVar, Final, override
 
 from .base import Fields, Reader, measurements_in, units_of
-from .exceptions import ReaderProtocolError
-from .messages import Measurement as M, Message, ReaderInfo, ReaderKind, Reading, Unit
-from .payload import get_object, get_text, parse_object
+from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
+from .freshness import Freshness
+from .messages import (
+    CounterReading,
+    Measurement as M,
+    Message,
+    Property as P,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    Unit,
+)
+from .payload import get_number, get_object, get_text, is_number, parse_object
 
-# Seconds. The stream has no sign of life of its own, and the slowest meter seen sends every 20 s.
-_SILENCE_LIMIT: Final = 300
+# Seconds. A device that lives on the meter's power shuts down when it is asked much.
+_STATUS_INTERVAL: Final = 300
 
-# Wire key → what it is. `P` is active power, `E` active energy, `_In` import, `_Out` export.
+# Wire key → what it is. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
+# maximum demand, V voltage, I current; In is import, Out export.
 _FIELDS: Final[Fields] = {
     "P_In": (M.ACTIVE_POWER_IMPORT, Unit.KILOWATT),
     "P_Out": (M.ACTIVE_POWER_EXPORT, Unit.KILOWATT),
@@ -27,12 +41,31 @@ _FIELDS: Final[Fields] = {
     "P_P1_Out": (M.ACTIVE_POWER_EXPORT_L1, Unit.KILOWATT),
     "P_P2_Out": (M.ACTIVE_POWER_EXPORT_L2, Unit.KILOWATT),
     "P_P3_Out": (M.ACTIVE_POWER_EXPORT_L3, Unit.KILOWATT),
+    "P_P_In": (M.MAXIMUM_DEMAND_IMPORT, Unit.KILOWATT),
+    "P_P_In_T1": (M.MAXIMUM_DEMAND_IMPORT_T1, Unit.KILOWATT),
+    "P_P_In_T2": (M.MAXIMUM_DEMAND_IMPORT_T2, Unit.KILOWATT),
+    "rP_In": (M.REACTIVE_POWER_IMPORT, Unit.KILOVAR),
+    "rP_Out": (M.REACTIVE_POWER_EXPORT, Unit.KILOVAR),
+    "rP_P1_In": (M.REACTIVE_POWER_IMPORT_L1, Unit.KILOVAR),
+    "rP_P2_In": (M.REACTIVE_POWER_IMPORT_L2, Unit.KILOVAR),
+    "rP_P3_In": (M.REACTIVE_POWER_IMPORT_L3, Unit.KILOVAR),
+    "rP_P1_Out": (M.REACTIVE_POWER_EXPORT_L1, Unit.KILOVAR),
+    "rP_P2_Out": (M.REACTIVE_POWER_EXPORT_L2, Unit.KILOVAR),
+    "rP_P3_Out": (M.REACTIVE_POWER_EXPORT_L3, Unit.KILOVAR),
+    "PF": (M.POWER_FACTOR, Unit.NONE),
     "E_In": (M.ACTIVE_ENERGY_IMPORT, Unit.KILOWATT_HOUR),
     "E_In_T1": (M.ACTIVE_ENERGY_IMPORT_T1, Unit.KILOWATT_HOUR),
     "E_In_T2": (M.ACTIVE_ENERGY_IMPORT_T2, Unit.KILOWATT_HOUR),
     "E_Out": (M.ACTIVE_ENERGY_EXPORT, Unit.KILOWATT_HOUR),
     "E_Out_T1": (M.ACTIVE_ENERGY_EXPORT_T1, Unit.KILOWATT_HOUR),
     "E_Out_T2": (M.ACTIVE_ENERGY_EXPORT_T2, Unit.KILOWATT_HOUR),
+    "rE_In": (M.REACTIVE_ENERGY_IMPORT, Unit.KILOVAR_HOUR),
+    "rE_Out": (M.REACTIVE_ENERGY_EXPORT, Unit.KILOVAR_HOUR),
+    # The vendor's pages disagree on the numbers of the quadrants; the words are clear.
+    "rEii": (M.REACTIVE_ENERGY_IMPORTED_INDUCTIVE, Unit.KILOVAR_HOUR),
+    "rEic": (M.REACTIVE_ENERGY_IMPORTED_CAPACITIVE, Unit.KILOVAR_HOUR),
+    "rEei": (M.REACTIVE_ENERGY_EXPORTED_INDUCTIVE, Unit.KILOVAR_HOUR),
+    "rEec": (M.REACTIVE_ENERGY_EXPORTED_CAPACITIVE, Unit.KILOVAR_HOUR),
     "V_P1": (M.VOLTAGE_L1, Unit.VOLT),
     "V_P2": (M.VOLTAGE_L2, Unit.VOLT),
     "V_P3": (M.VOLTAGE_L3, Unit.VOLT),
@@ -42,6 +75,33 @@ _FIELDS: Final[Fields] = {
     "T": (M.ACTIVE_TARIFF, Unit.NONE),
 }
 
+# Where in `/system` each property is.
+_NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
+    ("meter", "report_interval"): P.REPORT_INTERVAL,
+    ("wifi", "rssi"): P.SIGNAL_STRENGTH,
+    ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
+    ("device", "plug", "v_mbus"): P.SUPPLY_VOLTAGE_MBUS,
+    ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
+    ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
+}
+_TEXTS: Final[Mapping[tuple[str, ...], P]] = {
+    ("meter", "status"): P.METER_STATUS,
+    ("meter", "interface"): P.METER_INTERFACE,
+    ("device", "license", "type"): P.LICENCE,
+}
+_CLOUDS: Final[Mapping[str, P]] = {
+    "whatwatt": P.CLOUD_WHATWATT,
+    "mystrom": P.CLOUD_MYSTROM,
+    "solar_manager": P.CLOUD_SOLAR_MANAGER,
+    "mqtc": P.CLOUD_MQTT,
+    "stromkonto": P.CLOUD_STROMKONTO,
+}
+
+# Seconds; more is a fault, and some is beyond what a date can hold.
+_LONGEST_UPTIME: Final = 50 * 365 * 86400
+
+# The meter's values are what the meter says only while this is its status.
+_METER_IS_HEARD: Final = "OK"
 
 # The Wi-Fi MAC address; in upper case by the documentation.
 _DEVICE_ID: Final = re.compile(r"[0-9A-Fa-f]{12}")
@@ -54,22 +114,54 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     units: ClassVar = units_of(_FIELDS)
+    can_restart: ClassVar = True
 
     @override
     async def identify(self) -> ReaderInfo:
-        return parse_system(await self._http.get_json("/api/v1/system"))
+        return parse_identity(await self._http.get_json("/api/v1/system"))
+
+    @override
+    async def restart(self) -> None:
+        await self._http.post("/api/v1/reboot")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
-        # The stream itself does not say whose it is.
-        yield await self.identify()
-        async with aclosing(self._http.events("/api/v1/live", silence_limit=_SILENCE_LIMIT)) as events:
+        # The stream itself says neither whose it is nor how the meter is.
+        system = await self._http.get_json("/api/v1/system")
+        yield parse_identity(system)
+        yield parse_status(system)
+        readings = Freshness()
+        ask_at = monotonic() + _STATUS_INTERVAL
+        async with aclosing(self._http.events("/api/v1/live", patience=lambda: readings.limit)) as events:
             async for event in events:
-                if event.type == "live" and (reading := parse_live(event.data)):
-                    yield reading
+                if event is None:
+                    # Silence may be the meter's or the connection's.
+                    status = parse_status(await self._http.get_json("/api/v1/system"))
+                    yield status
+                    if status.values.get(P.METER_STATUS) == _METER_IS_HEARD:
+                        raise ReaderConnectionError("the stream is silent though the meter is not")
+                    continue
+                if event.type == "live":
+                    for message in parse_live(event.data):
+                        yield message
+                    readings.heard(monotonic())
+                if monotonic() >= ask_at:
+                    ask_at = monotonic() + _STATUS_INTERVAL
+                    if status_now := await self._ask_status():
+                        yield status_now
+
+    async def _ask_status(self) -> ReaderStatus | None:
+        """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
+        try:
+            return parse_status(await self._http.get_json("/api/v1/system"))
+        except ReaderAuthenticationError:
+            # A password was set meanwhile.
+            raise
+        except ReaderError:
+            return None
 
 
-def parse_system(payload: Mapping[str, Any]) -> ReaderInfo:
+def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     """Read who a whatwatt is from its `/system`, in which every key but the id may be missing.
 
     Raises ReaderProtocolError when it is no whatwatt's.
@@ -92,13 +184,56 @@ def parse_system(payload: Mapping[str, Any]) -> ReaderInfo:
     )
 
 
-def parse_live(data: str) -> Reading | None:
-    """Read the payload of a `live` event; None when there is no reading in it."""
+def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
+    """Read how a whatwatt is from its `/system`, in which every key may be missing."""
+    values: dict[P, str | float | bool | datetime] = {}
+    for (*path, key), number_property in _NUMBERS.items():
+        if (number := get_number(_inner(payload, path), key)) is not None:
+            values[number_property] = number
+    for (*path, key), text_property in _TEXTS.items():
+        if (text := get_text(_inner(payload, path), key)) is not None:
+            values[text_property] = text
+    clouds = get_object(payload, "clouds")
+    for name, cloud_property in _CLOUDS.items():
+        cloud = get_object(clouds, name)
+        if cloud.get("enabled") is True:
+            values[cloud_property] = cloud.get("connected") is True or cloud.get("status") == "CONNECTED"
+    uptime = get_number(get_object(payload, "device"), "time_since_boot")
+    if uptime is not None and 0 <= uptime < _LONGEST_UPTIME:
+        values[P.LAST_RESTART] = datetime.now(UTC) - timedelta(seconds=uptime)
+    return ReaderStatus(values=values)
+
+
+def parse_live(data: str) -> Iterator[Message]:
+    """Yield the reading in the payload of a `live` event, and the counters that the meter passes on."""
     payload = parse_object(data)
     if payload is None:
-        return None
+        return
     values = measurements_in(payload, _FIELDS)
     if values.get(M.ACTIVE_TARIFF) == 0:
         # "Unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]
-    return Reading(values=values) if values else None
+    if values:
+        yield Reading(values=values, reader_time=_local_time(payload))
+    volumes = payload.get("Vol")
+    for entry in volumes if isinstance(volumes, list) else ():
+        if isinstance(entry, dict) and (meter_id := get_text(entry, "M_ID")):
+            bus = entry.get("Bus")
+            yield CounterReading(
+                meter_id=meter_id,
+                bus=bus if type(bus) is int else None,
+                value=counter if is_number(counter := entry.get("Cum")) else None,
+            )
+
+
+def _inner(payload: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
+    for key in path:
+        payload = get_object(payload, key)
+    return payload
+
+
+def _local_time(payload: Mapping[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(f"{payload.get('Date')}T{payload.get('Time')}")
+    except ValueError:
+        return None

@@ -1,0 +1,306 @@
+"""How everything that has a number or a word is shown: one row each, the same for all readers.
+
+Enabled is what a household looks at. The rest is there for whoever looks for it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
+from homeassistant.const import (
+    SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+    EntityCategory,
+    UnitOfElectricPotential,
+    UnitOfEnergy,
+    UnitOfPower,
+    UnitOfReactiveEnergy,
+    UnitOfReactivePower,
+    UnitOfTime,
+    UnitOfVolume,
+)
+
+from .const import CounterKind
+from .reader import Measurement as M, Property as P
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurementDescription(SensorEntityDescription):
+    """How a measurement is shown. Its unit is the reader's."""
+
+    key: M
+    part: str | None = None
+    """The phase or the tariff, for the name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropertyDescription(SensorEntityDescription):
+    """How a property of the reader is shown."""
+
+    key: P
+    entity_category: EntityCategory | None = EntityCategory.DIAGNOSTIC
+    wire_values: Mapping[str, str] | None = None
+    """What the wire says → option, where the property is one of a few words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Class:
+    """What measurements of one kind have in common."""
+
+    device_class: SensorDeviceClass | None
+    state_class: SensorStateClass | None
+    unit: str | None
+    precision: int
+
+    def row(
+        self,
+        key: M,
+        name: str,
+        part: str | None = None,
+        *,
+        enabled: bool = True,
+        category: EntityCategory | None = None,
+    ) -> MeasurementDescription:
+        """Return the row of one measurement of this kind."""
+        return MeasurementDescription(
+            key=key,
+            translation_key=name,
+            part=part,
+            device_class=self.device_class,
+            state_class=self.state_class,
+            suggested_unit_of_measurement=self.unit,
+            suggested_display_precision=self.precision,
+            entity_registry_enabled_default=enabled,
+            entity_category=category,
+        )
+
+
+_POWER: Final = _Class(
+    device_class=SensorDeviceClass.POWER,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=UnitOfPower.WATT,
+    precision=0,
+)
+_ENERGY: Final = _Class(
+    device_class=SensorDeviceClass.ENERGY,
+    state_class=SensorStateClass.TOTAL_INCREASING,
+    unit=UnitOfEnergy.KILO_WATT_HOUR,
+    precision=3,
+)
+_REACTIVE_POWER: Final = _Class(
+    device_class=SensorDeviceClass.REACTIVE_POWER,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
+    precision=0,
+)
+_REACTIVE_ENERGY: Final = _Class(
+    device_class=SensorDeviceClass.REACTIVE_ENERGY,
+    state_class=SensorStateClass.TOTAL_INCREASING,
+    unit=UnitOfReactiveEnergy.KILO_VOLT_AMPERE_REACTIVE_HOUR,
+    precision=3,
+)
+_VOLTAGE: Final = _Class(
+    device_class=SensorDeviceClass.VOLTAGE,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=None,
+    precision=1,
+)
+_CURRENT: Final = _Class(
+    device_class=SensorDeviceClass.CURRENT,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=None,
+    precision=2,
+)
+_POWER_FACTOR: Final = _Class(
+    device_class=SensorDeviceClass.POWER_FACTOR,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=None,
+    precision=2,
+)
+_DRIFT: Final = _Class(
+    device_class=SensorDeviceClass.DURATION,
+    state_class=SensorStateClass.MEASUREMENT,
+    unit=UnitOfTime.SECONDS,
+    precision=0,
+)
+
+
+def _rows() -> Iterable[MeasurementDescription]:
+    yield _POWER.row(M.ACTIVE_POWER_NET, "power_net")
+    yield _POWER.row(M.ACTIVE_POWER_IMPORT, "power_import")
+    yield _POWER.row(M.ACTIVE_POWER_EXPORT, "power_export")
+    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1")
+    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2")
+    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3")
+    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1")
+    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2")
+    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3")
+    # The demand is a maximum that begins anew with the billing period: no total, and no sum.
+    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT, "maximum_demand")
+    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T1, "maximum_demand_tariff", "1", enabled=False)
+    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T2, "maximum_demand_tariff", "2", enabled=False)
+    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT, "energy_import")
+    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT_T1, "energy_import_tariff", "1")
+    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT_T2, "energy_import_tariff", "2")
+    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT, "energy_export")
+    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT_T1, "energy_export_tariff", "1")
+    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT_T2, "energy_export_tariff", "2")
+    yield MeasurementDescription(
+        key=M.ACTIVE_TARIFF,
+        translation_key="active_tariff",
+        device_class=SensorDeviceClass.ENUM,
+        options=["1", "2", "3", "4"],
+    )
+    yield _VOLTAGE.row(M.VOLTAGE_L1, "voltage_phase", "L1")
+    yield _VOLTAGE.row(M.VOLTAGE_L2, "voltage_phase", "L2")
+    yield _VOLTAGE.row(M.VOLTAGE_L3, "voltage_phase", "L3")
+    yield _CURRENT.row(M.CURRENT_L1, "current_phase", "L1")
+    yield _CURRENT.row(M.CURRENT_L2, "current_phase", "L2")
+    yield _CURRENT.row(M.CURRENT_L3, "current_phase", "L3")
+    yield _POWER_FACTOR.row(M.POWER_FACTOR, "power_factor", enabled=False)
+    for measurement, name, part in (
+        (M.REACTIVE_POWER_IMPORT, "reactive_power_import", None),
+        (M.REACTIVE_POWER_EXPORT, "reactive_power_export", None),
+        (M.REACTIVE_POWER_IMPORT_L1, "reactive_power_import_phase", "L1"),
+        (M.REACTIVE_POWER_IMPORT_L2, "reactive_power_import_phase", "L2"),
+        (M.REACTIVE_POWER_IMPORT_L3, "reactive_power_import_phase", "L3"),
+        (M.REACTIVE_POWER_EXPORT_L1, "reactive_power_export_phase", "L1"),
+        (M.REACTIVE_POWER_EXPORT_L2, "reactive_power_export_phase", "L2"),
+        (M.REACTIVE_POWER_EXPORT_L3, "reactive_power_export_phase", "L3"),
+    ):
+        yield _REACTIVE_POWER.row(measurement, name, part, enabled=False)
+    for measurement in (
+        M.REACTIVE_ENERGY_IMPORT,
+        M.REACTIVE_ENERGY_EXPORT,
+        M.REACTIVE_ENERGY_IMPORTED_INDUCTIVE,
+        M.REACTIVE_ENERGY_IMPORTED_CAPACITIVE,
+        M.REACTIVE_ENERGY_EXPORTED_INDUCTIVE,
+        M.REACTIVE_ENERGY_EXPORTED_CAPACITIVE,
+    ):
+        yield _REACTIVE_ENERGY.row(measurement, measurement, enabled=False)
+    yield _POWER.row(M.BLINK_POWER, "blink_power", enabled=False)
+    yield _ENERGY.row(M.BLINK_ENERGY, "blink_energy", enabled=False)
+    for measurement in (M.READER_CLOCK_DRIFT, M.METER_CLOCK_DRIFT):
+        yield _DRIFT.row(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
+
+
+# In the order in which they are added.
+MEASUREMENTS: Final[Mapping[M, MeasurementDescription]] = {row.key: row for row in _rows()}
+
+
+def _one_of(key: P, *wire_values: str, enabled: bool = True) -> PropertyDescription:
+    """Return the row of a property that is one of a few words on the wire."""
+    options = {value: value.lower().replace(" ", "_").replace("+", "_") for value in wire_values}
+    return PropertyDescription(
+        key=key,
+        translation_key=key,
+        device_class=SensorDeviceClass.ENUM,
+        options=list(options.values()),
+        wire_values=options,
+        entity_registry_enabled_default=enabled,
+    )
+
+
+def _supply_voltage(key: P) -> PropertyDescription:
+    return PropertyDescription(
+        key=key,
+        translation_key=key,
+        device_class=SensorDeviceClass.VOLTAGE,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfElectricPotential.VOLT,
+        suggested_display_precision=2,
+        entity_registry_enabled_default=False,
+    )
+
+
+PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
+    row.key: row
+    for row in (
+        _one_of(
+            P.METER_STATUS,
+            "OK",
+            "NO DATA",
+            "NOT CONNECTED",
+            "RECOGNITION",
+            "KEY REQUIRED",
+            "ENCRYPTION KEY",
+            "NOT RECOGNIZED",
+            "NO INIT",
+        ),
+        _one_of(P.METER_INTERFACE, "NONE", "P1", "MBUS", "TTL", "MEP", enabled=False),
+        PropertyDescription(
+            key=P.REPORT_INTERVAL,
+            translation_key=P.REPORT_INTERVAL,
+            device_class=SensorDeviceClass.DURATION,
+            state_class=SensorStateClass.MEASUREMENT,
+            native_unit_of_measurement=UnitOfTime.SECONDS,
+            suggested_display_precision=1,
+            entity_registry_enabled_default=False,
+        ),
+        PropertyDescription(
+            key=P.SIGNAL_STRENGTH,
+            translation_key=P.SIGNAL_STRENGTH,
+            device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+            state_class=SensorStateClass.MEASUREMENT,
+            native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+            suggested_display_precision=0,
+            entity_registry_enabled_default=False,
+        ),
+        _supply_voltage(P.SUPPLY_VOLTAGE_USB),
+        _supply_voltage(P.SUPPLY_VOLTAGE_MBUS),
+        _supply_voltage(P.SUPPLY_VOLTAGE_P1),
+        _supply_voltage(P.SUPPLY_VOLTAGE_BUFFER),
+        _one_of(P.LICENCE, "PLUS", "PRO", enabled=False),
+        PropertyDescription(
+            key=P.LAST_RESTART,
+            translation_key=P.LAST_RESTART,
+            device_class=SensorDeviceClass.UPTIME,
+            entity_registry_enabled_default=False,
+        ),
+        PropertyDescription(
+            key=P.RESTART_REASON, translation_key=P.RESTART_REASON, entity_registry_enabled_default=False
+        ),
+        _one_of(P.MODE, "HAN", "H+B", "BLINK", enabled=False),
+        PropertyDescription(
+            key=P.PRICE_AREA, translation_key=P.PRICE_AREA, entity_registry_enabled_default=False
+        ),
+    )
+}
+
+
+def _counter(
+    kind: CounterKind, device_class: SensorDeviceClass | None = None, unit: str | None = None
+) -> SensorEntityDescription:
+    return SensorEntityDescription(
+        key="counter",
+        translation_key=f"counter_{kind}",
+        device_class=device_class,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=unit,
+        suggested_display_precision=3,
+    )
+
+
+COUNTERS: Final[Mapping[CounterKind, SensorEntityDescription]] = {
+    CounterKind.NONE: _counter(CounterKind.NONE),
+    CounterKind.GAS: _counter(CounterKind.GAS, SensorDeviceClass.GAS, UnitOfVolume.CUBIC_METERS),
+    CounterKind.WATER: _counter(CounterKind.WATER, SensorDeviceClass.WATER, UnitOfVolume.CUBIC_METERS),
+    CounterKind.HEAT: _counter(CounterKind.HEAT, SensorDeviceClass.ENERGY, UnitOfEnergy.KILO_WATT_HOUR),
+}
+
+APPLIANCE_POWER: Final = SensorEntityDescription(
+    key="power",
+    device_class=SensorDeviceClass.POWER,
+    state_class=SensorStateClass.MEASUREMENT,
+    native_unit_of_measurement=UnitOfPower.WATT,
+    suggested_display_precision=0,
+)
+APPLIANCE_ENERGY: Final = SensorEntityDescription(
+    key="energy",
+    device_class=SensorDeviceClass.ENERGY,
+    state_class=SensorStateClass.TOTAL_INCREASING,
+    native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
+    suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+    suggested_display_precision=3,
+)
+APPLIANCE_STATE: Final = SensorEntityDescription(key="state")
