@@ -73,6 +73,16 @@ async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = N
     await hass.async_block_till_done()
 
 
+async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+    """Wait until everything sent so far has been dealt with: until the next reading has arrived."""
+    before = reader.house.voltage[0]
+    while reader.house.voltage[0] == before:
+        await reader.tick(1)
+    voltage = round(reader.house.voltage[0], 3)
+    await until(lambda: entry.runtime_data.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await hass.async_block_till_done()
+
+
 def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:
     """Return the entity of a unique id."""
     return er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id)

@@ -4,12 +4,12 @@ from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
+from pytest_homeassistant_custom_component.common import async_mock_service
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, connection
 
-from .homes import entity_id, set_up, state_of
+from .homes import entity_id, set_up, settle, state_of
 from .readers import CurrentlyOneSimulator
 from .readers.house import Appliance, State, usual_appliances
 from .waiting import until
@@ -24,16 +24,6 @@ def reader(currentlyone: CurrentlyOneSimulator) -> CurrentlyOneSimulator:
 
 def unique_id(appliance: str) -> str:
     return f"{READER}:{appliance}:transition"
-
-
-async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
-    """Wait until everything sent so far has been dealt with: until the next reading has arrived."""
-    before = reader.house.voltage[0]
-    while reader.house.voltage[0] == before:
-        await reader.tick(1)
-    voltage = round(reader.house.voltage[0], 3)
-    await until(lambda: entry.runtime_data.values.get(Measurement.VOLTAGE_L1) == voltage)
-    await hass.async_block_till_done()
 
 
 async def test_transition_is_an_event_with_all_that_the_reader_says(
@@ -150,18 +140,20 @@ async def test_what_the_reader_repeats_on_connect_is_no_event(
 async def test_appliance_that_was_only_detected_has_its_device_and_waits(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, reader: CurrentlyOneSimulator
 ) -> None:
+    reader.has_inventory = False
     await reader.switch("mocca_mast", "on")
     entry = await set_up(hass, reader)
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).state == "unknown"
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:mocca_mast"), entry.entry_id)
     assert device is not None
-    assert device.name == "mocca_mast", "its name is not known yet"
+    assert device.name == "Mocca mast", "its name is not known"
 
 
 async def test_appliances_are_found_again_after_a_restart(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, reader: CurrentlyOneSimulator
 ) -> None:
+    reader.has_inventory = False
     entry = await set_up(hass, reader)
     await reader.switch("mocca_mast", "on")
     await reader.switch("dishwasher", "washing")
@@ -180,7 +172,7 @@ async def test_appliances_are_found_again_after_a_restart(
     assert state_of(hass, "event", unique_id("dishwasher")).attributes["event_type"] == "turned_off"
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:dishwasher"), entry.entry_id)
     assert device is not None
-    assert device.model == "dishwashers"
+    assert (device.model, device.model_id) == ("Dishwashers", "dishwashers")
 
 
 async def test_name_follows_the_readers_and_the_ids_stay(
@@ -210,7 +202,7 @@ async def test_appliance_may_be_called_like_a_measurement(
     await hass.config_entries.async_reload(entry.entry_id)
     await until(lambda: reader.streams)
     assert set(entry.runtime_data.appliances) == {"voltage_l1"}
-    assert Measurement.VOLTAGE_L1 in entry.runtime_data.presence.known
+    assert Measurement.VOLTAGE_L1 in entry.runtime_data.found_measurements
 
 
 AUTOMATION = {

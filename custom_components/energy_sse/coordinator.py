@@ -285,8 +285,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def _know_appliance(self, appliance_id: str) -> Appliance:
         appliance = self.appliances.get(appliance_id)
         if appliance is None:
-            # Until its name is known, its id has to do.
-            appliance = self.appliances[appliance_id] = Appliance(appliance_id, appliance_id)
+            # Until its name is known, its id has to do, which was made from the name.
+            name = appliance_id.replace("_", " ").capitalize()
+            appliance = self.appliances[appliance_id] = Appliance(appliance_id, name)
         return appliance
 
     @callback

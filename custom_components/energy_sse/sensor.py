@@ -136,7 +136,9 @@ class PropertySensor(ReaderEntity, SensorEntity):
 
 
 class CounterSensor(EnergySseEntity, SensorEntity):
-    """Shows the counter of another meter."""
+    """Shows the counter of another meter, by that meter's name: there is nothing else to it."""
+
+    _attr_name = None
 
     def __init__(self, coordinator: EnergySseCoordinator, meter_id: str) -> None:
         """Prepare the sensor of a counter, as what its owner has chosen."""

@@ -42,6 +42,9 @@ class Simulator(ABC):
         self.interval = interval
         """Seconds between two telegrams of the meter."""
 
+        self.recording: bytes | None = None
+        """What to say on connect, word for word, instead of its own words."""
+
         self.requests: list[str] = []
         """Method and path of every request, refused ones too."""
 
@@ -95,7 +98,7 @@ class Simulator(ABC):
         stream = Stream(response)
         self.streams.append(stream)
         try:
-            await stream.send(greeting)
+            await stream.send(self.recording or greeting)
             await stream.wait_ended()
         finally:
             if stream in self.streams:

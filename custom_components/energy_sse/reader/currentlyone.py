@@ -43,7 +43,7 @@ _INVENTORY_TIMEOUT: Final = 5
 
 # Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
 # makes it energy; U is voltage, I current; b is the optical sensor.
-_FIELDS: Final[Fields] = {
+FIELDS: Final[Fields] = {
     "W": (M.ACTIVE_POWER_IMPORT, Unit.WATT),
     "P": (M.ACTIVE_POWER_EXPORT, Unit.WATT),
     "L1": (M.ACTIVE_POWER_IMPORT_L1, Unit.WATT),
@@ -76,7 +76,7 @@ _FIELDS: Final[Fields] = {
 }
 
 # Keys that only the optical sensor has.
-_BLINK_FIELDS: Final[Fields] = {key: field for key, field in _FIELDS.items() if key in ("bW", "bWh")}
+_BLINK_FIELDS: Final[Fields] = {key: field for key, field in FIELDS.items() if key in ("bW", "bWh")}
 
 # Key of `config` → property. The signal strength is a text in older firmware.
 _TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
@@ -96,7 +96,7 @@ class CurrentlyOneReader(Reader):
     kind: ClassVar = ReaderKind.CURRENTLYONE
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "Currently One"
-    units: ClassVar = units_of(_FIELDS)
+    units: ClassVar = units_of(FIELDS)
 
     @override
     async def identify(self) -> ReaderInfo:
@@ -189,7 +189,7 @@ class EventInterpreter:
         is_second_opinion = source == "BLINK" and self._mode in ("HAN", "H+B")
         if source == "HAN":
             self._mode = self._mode or source
-        values = measurements_in(payload, _BLINK_FIELDS if is_second_opinion else _FIELDS)
+        values = measurements_in(payload, _BLINK_FIELDS if is_second_opinion else FIELDS)
         if not values:
             return None
         time = get_time(payload, "sec")

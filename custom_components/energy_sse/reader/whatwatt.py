@@ -32,7 +32,7 @@ _STATUS_INTERVAL: Final = 300
 
 # Wire key → what it is. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
 # maximum demand, V voltage, I current; In is import, Out export.
-_FIELDS: Final[Fields] = {
+FIELDS: Final[Fields] = {
     "P_In": (M.ACTIVE_POWER_IMPORT, Unit.KILOWATT),
     "P_Out": (M.ACTIVE_POWER_EXPORT, Unit.KILOWATT),
     "P_P1_In": (M.ACTIVE_POWER_IMPORT_L1, Unit.KILOWATT),
@@ -113,7 +113,7 @@ class WhatwattReader(Reader):
     kind: ClassVar = ReaderKind.WHATWATT
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
-    units: ClassVar = units_of(_FIELDS)
+    units: ClassVar = units_of(FIELDS)
     can_restart: ClassVar = True
 
     @override
@@ -209,7 +209,7 @@ def parse_live(data: str) -> Iterator[Message]:
     payload = parse_object(data)
     if payload is None:
         return
-    values = measurements_in(payload, _FIELDS)
+    values = measurements_in(payload, FIELDS)
     if values.get(M.ACTIVE_TARIFF) == 0:
         # "Unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]

@@ -1,0 +1,327 @@
+"""Appliances of a CurrentlyOne: whether they run, what they use, and how they come and go."""
+
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import connection
+
+from .conftest import TimeMachine
+from .homes import entity_id, set_up, settle, state_of
+from .readers import CurrentlyOneSimulator
+from .readers.house import Appliance, State
+from .waiting import until
+
+READER = "b8b41879cf58"
+
+
+@pytest.fixture
+def reader(currentlyone: CurrentlyOneSimulator) -> CurrentlyOneSimulator:
+    return currentlyone
+
+
+def shown(hass: HomeAssistant, appliance: str, key: str) -> str:
+    platform = {"running": "binary_sensor", "transition": "event"}.get(key, "sensor")
+    return state_of(hass, platform, f"{READER}:{appliance}:{key}").state
+
+
+async def restart(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+    count = reader.stream_count
+    await hass.config_entries.async_reload(entry.entry_id)
+    await until(lambda: reader.stream_count > count and reader.streams)
+    await hass.async_block_till_done()
+
+
+async def test_transition_tells_whether_it_runs_and_what_it_uses(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, reader)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "unknown"
+    await reader.switch("mocca_mast", "on")
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "on"
+    assert shown(hass, "mocca_mast", "power") == "1450"
+    assert shown(hass, "mocca_mast", "energy") == "0.0"
+    await reader.tick(20)
+    await reader.switch("mocca_mast", "off")
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "off"
+    assert shown(hass, "mocca_mast", "power") == "0"
+    assert shown(hass, "mocca_mast", "energy") == "0.008"
+    energy = state_of(hass, "sensor", f"{READER}:mocca_mast:energy").attributes
+    assert (energy["device_class"], energy["state_class"]) == ("energy", "total_increasing")
+    assert energy["unit_of_measurement"] == "kWh"
+
+
+async def test_only_an_appliance_with_many_states_tells_their_names(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, reader)
+    await reader.switch("dishwasher", "heating")
+    await settle(hass, entry, reader)
+    assert shown(hass, "dishwasher", "state") == "heating"
+    assert entity_id(hass, "sensor", f"{READER}:mocca_mast:state") is None
+
+
+async def test_name_of_a_state_shows_with_the_third_state_where_there_is_no_inventory(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    reader.has_inventory = False
+    entry = await set_up(hass, reader)
+    await reader.switch("dishwasher", "washing")
+    await reader.switch("dishwasher", "off")
+    await settle(hass, entry, reader)
+    assert entity_id(hass, "sensor", f"{READER}:dishwasher:state") is None
+    await reader.switch("dishwasher", "heating")
+    await settle(hass, entry, reader)
+    assert shown(hass, "dishwasher", "state") == "heating"
+
+
+async def send_detection(reader: CurrentlyOneSimulator, appliance: str, index: int, energy: int) -> None:
+    """Send a detection without the transition, as old firmware does."""
+    sec = int(reader.house.clock.timestamp())
+    detected = f'{{"id":"{appliance}","to":{index},"algo":0,"Wh":{energy}}}'
+    await reader.broadcast(
+        f'event: state\r\ndata: {{"m":"ALL","sec":{sec},"detected":[{detected}]}}\r\n\r\n'.encode()
+    )
+
+
+async def test_detection_is_on_or_off_only_when_the_inventory_tells(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    """Position 0 of this heat pump is "Active"."""
+    reader.has_inventory = False
+    entry = await set_up(hass, reader)
+    await send_detection(reader, "heat_pump", 0, 500)
+    await settle(hass, entry, reader)
+    assert shown(hass, "heat_pump", "running") == "unknown"
+    assert shown(hass, "heat_pump", "energy") == "0.5"
+    reader.has_inventory = True
+    await restart(hass, entry, reader)
+    await send_detection(reader, "heat_pump", 0, 501)
+    await settle(hass, entry, reader)
+    assert shown(hass, "heat_pump", "running") == "on"
+    assert shown(hass, "heat_pump", "power") == "1900"
+    assert shown(hass, "heat_pump", "energy") == "0.501"
+
+
+async def test_detection_alone_is_an_event_when_it_is_a_change(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, reader)
+    await send_detection(reader, "mocca_mast", 0, 500)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "transition") == "unknown", "nobody knows what it was before"
+    await reader.tick(20)
+    await send_detection(reader, "mocca_mast", 1, 500)
+    await settle(hass, entry, reader)
+    event = state_of(hass, "event", f"{READER}:mocca_mast:transition")
+    assert event.attributes["event_type"] == "turned_on"
+    await reader.tick(20)
+    await send_detection(reader, "mocca_mast", 1, 501)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "transition") == event.state, "it was on already"
+
+
+@pytest.mark.parametrize("index", [-1, 2, 99])
+async def test_detection_of_a_state_that_the_inventory_does_not_have_is_only_energy(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, index: int
+) -> None:
+    entry = await set_up(hass, reader)
+    await send_detection(reader, "mocca_mast", index, 700)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "unknown"
+    assert shown(hass, "mocca_mast", "energy") == "0.7"
+
+
+@pytest.mark.parametrize("detection_first", [False, True])
+@pytest.mark.parametrize("seconds_apart", [0, 1])
+async def test_transition_and_detection_of_one_change_are_one_event(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, *, detection_first: bool, seconds_apart: int
+) -> None:
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "off")
+    await reader.tick(60)
+    await settle(hass, entry, reader)
+    fired: list[str] = []
+    hass.bus.async_listen(
+        "state_changed",
+        lambda event: (
+            fired.append(event.data["new_state"].attributes.get("event_type"))
+            if event.data["entity_id"] == "event.mocca_master_transition"
+            else None
+        ),
+    )
+    second = int(reader.house.clock.timestamp())
+    transition = (
+        f'event: transition\r\ndata: {{"id":"mocca_mast","bs":"ON","sName":"on","from":"off","W":1450,'
+        f'"Wh":9,"sec":{second}}}\r\n\r\n'
+    )
+    detection = (
+        f'event: state\r\ndata: {{"m":"ALL","sec":{second + seconds_apart},'
+        f'"detected":[{{"id":"mocca_mast","to":1,"Wh":9}}]}}\r\n\r\n'
+    )
+    both = detection + transition if detection_first else transition + detection
+    await reader.broadcast(both.encode())
+    await settle(hass, entry, reader)
+    await until(lambda: fired)
+    await hass.async_block_till_done()
+    assert fired == ["turned_on"]
+
+
+async def test_state_of_before_a_restart_holds_until_the_reader_speaks(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    reader.has_inventory = False
+    entry = await set_up(hass, reader)
+    await reader.switch("dishwasher", "washing")
+    await reader.switch("dishwasher", "off")
+    await reader.switch("dishwasher", "heating")
+    await settle(hass, entry, reader)
+    reader._detected.clear()  # noqa: SLF001 (a device that forgot all with its own restart)
+    # Home Assistant stops while the reader is away: the last state is "unavailable".
+    await time_machine.let_pass(120)
+    assert shown(hass, "dishwasher", "running") == "unavailable"
+    await restart(hass, entry, reader)
+    assert shown(hass, "dishwasher", "running") == "on"
+    assert shown(hass, "dishwasher", "power") == "2100"
+    assert shown(hass, "dishwasher", "energy") == "0.0"
+    await reader.switch("dishwasher", "off")
+    await settle(hass, entry, reader)
+    assert shown(hass, "dishwasher", "running") == "off"
+    assert shown(hass, "dishwasher", "power") == "0"
+
+
+async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_the_restart(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    await settle(hass, entry, reader)
+    await hass.config_entries.async_unload(entry.entry_id)
+    await reader.switch("mocca_mast", "off")
+    await reader.advance(30)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: reader.streams)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "off"
+    assert state_of(hass, "event", f"{READER}:mocca_mast:transition").attributes["event_type"] == "turned_on"
+
+
+async def test_older_report_that_is_repeated_changes_nothing(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    old = dict(reader._detected)  # noqa: SLF001 (what it repeats)
+    await reader.advance(60)
+    await reader.switch("mocca_mast", "off")
+    await settle(hass, entry, reader)
+    reader._detected.update(old)  # noqa: SLF001
+    await reader.advance(60)
+    reader.end_streams()
+    await until(lambda: reader.stream_count == 2 and reader.streams)
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "off"
+
+
+@pytest.mark.parametrize(
+    ("category", "icon"),
+    [
+        ("coffee-makers", "mdi:coffee-maker"),
+        ("dishwashers", "mdi:dishwasher"),
+        ("heat-pumps", "mdi:heat-pump"),
+        ("flux-capacitors", None),
+    ],
+)
+async def test_icon_comes_from_the_category(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, category: str, icon: str | None
+) -> None:
+    off, on = State("off", 0, is_on=False), State("on", 5, is_on=True)
+    reader.house.appliances = [Appliance("thing", "Thing", category, 0, (off, on), (10**9, 10**9))]
+    entry = await set_up(hass, reader)
+    await settle(hass, entry, reader)
+    assert state_of(hass, "binary_sensor", f"{READER}:thing:running").attributes.get("icon") == icon
+
+
+# ------------------------------------------------------------------------------------------ coming and going
+
+
+async def remove(
+    hass: HomeAssistant, client: Any, registry: dr.DeviceRegistry, entry: MockConfigEntry, sub_id: str
+) -> bool:
+    """Delete a device as its page does; return whether it went."""
+    device = registry.async_get_device_by_identifier((DOMAIN, f"{READER}{sub_id}"), entry.entry_id)
+    assert device is not None
+    answer = await client.remove_device(device.id)
+    await hass.async_block_till_done()
+    return bool(answer["success"])
+
+
+async def test_appliance_that_is_gone_from_the_inventory_can_be_deleted_and_comes_back_when_it_speaks(
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    device_registry: dr.DeviceRegistry,
+    entity_registry: er.EntityRegistry,
+    reader: CurrentlyOneSimulator,
+) -> None:
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client()
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    await settle(hass, entry, reader)
+    assert not await remove(hass, client, device_registry, entry, ":mocca_mast")
+    assert not await remove(hass, client, device_registry, entry, ""), "the reader goes with its entry"
+
+    coffee_maker = reader.house.appliances.pop(0)
+    await restart(hass, entry, reader)
+    assert await remove(hass, client, device_registry, entry, ":mocca_mast")
+    assert entity_id(hass, "event", f"{READER}:mocca_mast:transition") is None
+    await restart(hass, entry, reader)
+    assert "mocca_mast" not in entry.runtime_data.appliances
+
+    reader.house.appliances.insert(0, coffee_maker)
+    await reader.switch("mocca_mast", "off")
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "off"
+    assert not await remove(hass, client, device_registry, entry, ":mocca_mast")
+
+
+async def test_deleted_appliance_comes_back_without_a_restart_in_between(
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    device_registry: dr.DeviceRegistry,
+    reader: CurrentlyOneSimulator,
+) -> None:
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client()
+    reader.has_inventory = False
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    await settle(hass, entry, reader)
+    reader._detected.clear()  # noqa: SLF001 (never heard again)
+    await restart(hass, entry, reader)
+    assert await remove(hass, client, device_registry, entry, ":mocca_mast")
+    await reader.switch("mocca_mast", "off")
+    await settle(hass, entry, reader)
+    assert shown(hass, "mocca_mast", "running") == "off"
+    assert shown(hass, "mocca_mast", "transition") != "unknown"
+
+
+async def test_appliances_of_the_inventory_are_there_before_they_ever_speak(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, reader: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, reader)
+    await settle(hass, entry, reader)
+    device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:heat_pump"), entry.entry_id)
+    assert device is not None
+    assert (device.name, device.model) == ("Heat pump", "Heat pumps")
+    assert shown(hass, "heat_pump", "running") == "unknown"
