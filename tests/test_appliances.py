@@ -1,5 +1,6 @@
 """Appliances of a CurrentlyOne: whether they run, what they use, and how they come and go."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -9,8 +10,15 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
+from custom_components.energy_sse.appliances import Appliance as KnownAppliance
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import connection
+from custom_components.energy_sse.reader import (
+    ApplianceProfile,
+    ApplianceState,
+    Detection,
+    Transition,
+    connection,
+)
 
 from .conftest import TimeMachine
 from .homes import entity_id, set_up, settle, state_of
@@ -215,7 +223,14 @@ async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_
     assert state_of(hass, "event", f"{READER}:mocca_mast:transition").attributes["event_type"] == "turned_on"
 
 
-async def test_older_report_that_is_repeated_changes_nothing(
+async def test_inventory_and_detection_may_lack_everything_but_the_id() -> None:
+    appliance = KnownAppliance("x", "X")
+    appliance.learn(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
+    assert appliance.detect(Detection(appliance_id="x", state_index=0)) is None
+    assert (appliance.name, appliance.state, appliance.energy) == ("X", None, None)
+
+
+def test_older_report_that_is_repeated_changes_nothing(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
@@ -250,6 +265,49 @@ async def test_icon_comes_from_the_category(
     entry = await set_up(hass, reader)
     await settle(hass, entry, reader)
     assert state_of(hass, "binary_sensor", f"{READER}:thing:running").attributes.get("icon") == icon
+
+
+def report(state: str, second: int | None, *, replayed: bool = False) -> Transition:
+    time = None if second is None else datetime.fromtimestamp(second, UTC)
+    return Transition(
+        appliance_id="x", state=state, is_on=state == "on", previous_state="?", time=time, replayed=replayed
+    )
+
+
+@pytest.mark.parametrize(
+    ("reports", "events"),
+    [
+        ([report("on", 100), report("on", 100)], ["turned_on"]),
+        ([report("on", 100), report("on", 104)], ["turned_on"]),
+        ([report("on", 100), report("on", 130)], ["turned_on", "turned_on"]),
+        (
+            [report("on", 100), report("off", 101), report("on", 102)],
+            ["turned_on", "turned_off", "turned_on"],
+        ),
+        ([report("on", None), report("on", None)], ["turned_on"]),
+        ([report("on", 100), report("on", None)], ["turned_on", "turned_on"]),
+        ([report("on", 100, replayed=True)], []),
+        # A clock that jumped back to 1970 silences nothing.
+        ([report("on", 1_700_000_000), report("off", 100)], ["turned_on", "turned_off"]),
+    ],
+)
+def test_report_is_news_once(reports: list[Transition], events: list[str]) -> None:
+    appliance = KnownAppliance("x", "X")
+    assert [event.type for each in reports if (event := appliance.apply(each))] == events
+
+
+def test_inventory_and_detection_may_lack_everything_but_the_id() -> None:
+    appliance = KnownAppliance("x", "X")
+    appliance.learn(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
+    assert appliance.detect(Detection(appliance_id="x", state_index=0)) is None
+    assert (appliance.name, appliance.state, appliance.energy) == ("X", None, None)
+
+
+def test_older_report_that_is_repeated_is_ignored_altogether() -> None:
+    appliance = KnownAppliance("x", "X")
+    appliance.apply(report("on", 200))
+    assert appliance.apply(report("off", 100, replayed=True)) is None
+    assert appliance.is_on
 
 
 # ------------------------------------------------------------------------------------------ coming and going

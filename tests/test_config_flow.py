@@ -23,7 +23,7 @@ import pytest
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 
-from .conftest import TimeMachine
+from .conftest import Start, TimeMachine
 from .homes import announcement, entry_for, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
@@ -441,3 +441,68 @@ async def test_password_field_hides_what_is_typed(
     schema = flow["data_schema"]
     assert schema is not None
     assert schema.schema[CONF_PASSWORD].config["type"] == "password"
+
+
+# -------------------------------------------------------------------------------- another address or password
+
+
+async def test_reader_can_be_given_a_new_address_and_a_new_password(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(protected_whatwatt, host=NOBODY, password="old")
+    entry.add_to_hass(hass)
+    flow = await entry.start_reconfigure_flow(hass)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "reconfigure")
+    schema = flow["data_schema"]
+    assert schema is not None
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in schema.schema}
+    assert suggested == {CONF_HOST: NOBODY, CONF_PASSWORD: None}, "a password is never shown again"
+    for fields, errors in (
+        ({"host": "my meter"}, {CONF_HOST: "invalid_host"}),
+        ({"host": NOBODY}, {"base": "cannot_connect"}),
+        ({"host": protected_whatwatt.host}, {"base": "invalid_auth"}),
+        ({"host": protected_whatwatt.host, "password": "wrong"}, {"base": "invalid_auth"}),
+    ):
+        flow = await submit(hass, flow, **fields)
+        assert (flow["type"], flow["errors"]) == (FlowResultType.FORM, errors)
+    flow = await submit(hass, flow, host=protected_whatwatt.host, password="secret")
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert entry.data[CONF_HOST] == protected_whatwatt.host
+    assert entry.data[CONF_PASSWORD] == "secret"
+    await hass.async_block_till_done()
+    await until(lambda: protected_whatwatt.streams)
+
+
+async def test_password_that_is_left_empty_stays(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(protected_whatwatt, host=NOBODY)
+    entry.add_to_hass(hass)
+    flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=protected_whatwatt.host)
+    assert flow["reason"] == "reconfigure_successful"
+    assert entry.data[CONF_PASSWORD] == "secret"
+
+
+async def test_reader_without_a_password_gets_none(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = entry_for(currentlyone, host=NOBODY)
+    entry.add_to_hass(hass)
+    flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=currentlyone.host)
+    assert flow["reason"] == "reconfigure_successful"
+    assert entry.data == {CONF_HOST: currentlyone.host, CONF_KIND: "currentlyone"}
+
+
+async def test_another_reader_at_the_new_address_is_refused_by_name(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, house: House, start: Start
+) -> None:
+    other = WhatwattSimulator(house, device_id="ECC9FF000000", name="Neighbour")
+    await start(other)
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=other.host)
+    assert (flow["type"], flow["errors"]) == (FlowResultType.FORM, {"base": "wrong_device"})
+    assert flow["description_placeholders"] == {"name": "Meter", "found": "Neighbour"}
+    assert entry.data[CONF_HOST] == whatwatt.host
+    flow = await submit(hass, flow, host=whatwatt.host)
+    assert flow["reason"] == "reconfigure_successful"

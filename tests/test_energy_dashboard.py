@@ -15,12 +15,14 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
 
+from custom_components.energy_sse.const import CONF_COUNTERS
 from custom_components.energy_sse.reader import Measurement as M
 from demo.__main__ import grid_source
 
 from .conftest import Start
-from .homes import entity_id, set_up, tick
+from .homes import entity_id, entry_for, set_up, settle, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .waiting import until
 
 
 @pytest.fixture
@@ -40,6 +42,16 @@ async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:
 def grid(hass: HomeAssistant, reader_id: str, *measurements: M) -> dict[str, Any]:
     sensors = [entity_id(hass, "sensor", f"{reader_id}_{measurement}") for measurement in measurements]
     return grid_source(*(sensor for sensor in sensors if sensor is not None))
+
+
+async def save_and_validate(hass_ws_client: WebSocketGenerator, **preferences: Any) -> Any:
+    """Save the settings of the Energy dashboard, and return what it finds wrong with them."""
+    client = await hass_ws_client()
+    await client.send_json_auto_id({"type": "energy/save_prefs", **preferences})
+    answer = await client.receive_json()
+    assert answer["success"], answer
+    await client.send_json_auto_id({"type": "energy/validate"})
+    return (await client.receive_json())["result"]
 
 
 async def test_both_readers_fit_the_energy_dashboard(
@@ -74,17 +86,49 @@ async def test_both_readers_fit_the_energy_dashboard(
         ),
     ]
     await compile_statistics(hass, began)
-    client = await hass_ws_client()
-    await client.send_json_auto_id({"type": "energy/save_prefs", "energy_sources": sources})
-    answer = await client.receive_json()
-    assert answer["success"], answer
-    await client.send_json_auto_id({"type": "energy/validate"})
-    result = (await client.receive_json())["result"]
+    result = await save_and_validate(hass_ws_client, energy_sources=sources)
     assert result == {
         "energy_sources": [[], [], []],
         "device_consumption": [],
         "device_consumption_water": [],
     }
+
+
+async def test_appliance_and_gas_meter_fit_the_energy_dashboard(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    whatwatt: WhatwattSimulator,
+    currentlyone: CurrentlyOneSimulator,
+) -> None:
+    began = utcnow()
+    assert await async_setup_component(hass, "energy", {})
+    whatwatt.counters = {"20000741": 123.45}
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_COUNTERS: {"20000741": "gas"}})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    entry = await set_up(hass, currentlyone)
+    await currentlyone.switch("mocca_mast", "on")
+    await settle(hass, entry, currentlyone)
+    appliance = {
+        "stat_consumption": entity_id(hass, "sensor", "b8b41879cf58:mocca_mast:energy"),
+        "stat_rate": entity_id(hass, "sensor", "b8b41879cf58:mocca_mast:power"),
+    }
+    gas = {
+        "type": "gas",
+        "stat_energy_from": entity_id(hass, "sensor", "ECC9FF5C7F14:counter:20000741"),
+        "stat_cost": None,
+        "entity_energy_price": None,
+        "number_energy_price": None,
+    }
+    assert None not in appliance.values()
+    assert gas["stat_energy_from"] is not None
+    await compile_statistics(hass, began)
+    result = await save_and_validate(hass_ws_client, energy_sources=[gas], device_consumption=[appliance])
+    assert result == {"energy_sources": [[]], "device_consumption": [[]], "device_consumption_water": []}
 
 
 async def test_energy_becomes_statistics_in_the_households_unit(

@@ -1,10 +1,13 @@
 """Appliances of a CurrentlyOne, and what happens to them."""
 
+from collections.abc import Iterable
+
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import async_mock_service
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, connection
@@ -255,9 +258,17 @@ async def test_transition_that_arrives_while_home_assistant_sets_up_is_not_lost(
     with monkeypatch.context() as patch:
         patch.setattr(reader, "_send", remember)
         await reader.switch("mocca_mast", "on")
-    # In one piece with what it says on connect, before there can be an entity.
+    # In one piece with what it says on connect, and before there can be an entity.
     reader._detected.clear()  # noqa: SLF001
     monkeypatch.setattr(reader, "config", lambda: f"{config}\r\n\r\n{sent.decode().strip()}")
+    forward = hass.config_entries.async_forward_entry_setups
+
+    async def forward_late(entry: MockConfigEntry, platforms: Iterable[Platform]) -> None:
+        appliances = entry.runtime_data.appliances
+        await until(lambda: "mocca_mast" in appliances and appliances["mocca_mast"].waiting)
+        await forward(entry, platforms)
+
+    monkeypatch.setattr(hass.config_entries, "async_forward_entry_setups", forward_late)
     entry = await set_up(hass, reader)
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"

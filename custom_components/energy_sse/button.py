@@ -11,7 +11,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .entity import ReaderEntity
-from .reader import ReaderError
+from .reader import ReaderError, Restartable
 
 # A reader is asked for one thing at a time.
 PARALLEL_UPDATES = 1
@@ -24,8 +24,8 @@ async def async_setup_entry(
 ) -> None:
     """Add the button that restarts the reader, where it can be."""
     coordinator = entry.runtime_data
-    if coordinator.reader.can_restart:
-        async_add_entities([RestartButton(coordinator)])
+    if isinstance(coordinator.reader, Restartable):
+        async_add_entities([RestartButton(coordinator, coordinator.reader)])
 
 
 class RestartButton(ReaderEntity, ButtonEntity):
@@ -34,14 +34,15 @@ class RestartButton(ReaderEntity, ButtonEntity):
     _attr_device_class = ButtonDeviceClass.RESTART
     _attr_entity_category = EntityCategory.CONFIG
 
-    def __init__(self, coordinator: EnergySseCoordinator) -> None:
+    def __init__(self, coordinator: EnergySseCoordinator, reader: Restartable) -> None:
         """Prepare the button."""
+        self._reader = reader
         super().__init__(coordinator, "restart", context=None)
 
     @override
     async def async_press(self) -> None:
         try:
-            await self.coordinator.reader.restart()
+            await self._reader.restart()
         except ReaderError as error:
             raise HomeAssistantError(
                 translation_domain=DOMAIN,

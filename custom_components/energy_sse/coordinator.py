@@ -219,6 +219,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._last_error = None
         self.firmware = info.firmware
         self.registry.register_reader(self.reader, info)
+        for meter_id in self.found_counters:
+            self.registry.register_counter(meter_id, self.counter_kind(meter_id))
         self._set_link(is_up=True)
         if not self._first_contact.done():
             self._first_contact.set_result(None)

@@ -24,15 +24,15 @@ def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, l
     assert freshness.remaining(1000 + 4 * interval + limit) == 0
 
 
-def test_slowest_of_the_last_gaps_counts_until_it_is_forgotten() -> None:
+def test_one_long_gap_is_an_outage_and_two_are_how_the_meter_speaks() -> None:
     freshness = Freshness()
     now = 0.0
-    for gap in [0, 10, 30, *[10] * 7]:
+    intervals = []
+    for gap in [0, 10, 10, 70, 10, 70, *[10] * 7, 10]:
         now += gap
         freshness.heard(now)
-    assert freshness.interval == 30
-    freshness.heard(now + 10)
-    assert freshness.interval == 10
+        intervals.append(freshness.interval)
+    assert intervals == [None, 10, 10, 10, 10, *[70] * 6, *[10] * 3]
 
 
 def test_outage_says_nothing_about_the_interval() -> None:

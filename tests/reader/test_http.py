@@ -11,6 +11,7 @@ from custom_components.energy_sse.reader import (
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderProtocolError,
+    http as http_module,
     parse_host,
 )
 from custom_components.energy_sse.reader.http import DeviceHttp
@@ -282,6 +283,21 @@ async def test_requests_say_what_the_devices_want_to_hear(
     assert request.headers["Accept-Encoding"] == "identity"
     assert "Origin" not in request.headers
     assert "Authorization" not in request.headers, "nobody has asked for a password"
+
+
+async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
+    session: aiohttp.ClientSession, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(http_module, "_ANSWER_TIMEOUT", 0.05)
+    http = DeviceHttp(session, await serve(handler))
+    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+        await http.get_json("/")
+    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+        await anext(http.events("/", patience=lambda: 5.0))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
 
-from .base import Reader
+from .base import Reader, Restartable
 from .connection import ReaderConnection
 from .discover import default_name, identify, make_reader
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
@@ -46,6 +46,7 @@ __all__ = [
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
+    "Restartable",
     "Transition",
     "Unit",
     "default_name",

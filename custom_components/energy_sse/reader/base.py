@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from .http import DeviceHttp
 from .messages import Measurement, Message, ReaderInfo, ReaderKind, Unit
@@ -22,8 +22,6 @@ class Reader(ABC):
     units: ClassVar[Mapping[Measurement, Unit]]
     """The measurements that this kind of reader can have, with the units of its wire."""
 
-    can_restart: ClassVar[bool] = False
-
     def __init__(self, http: DeviceHttp) -> None:
         """Prepare to talk to the device. Connects to nothing yet."""
         self._http = http
@@ -33,10 +31,6 @@ class Reader(ABC):
     async def identify(self) -> ReaderInfo:
         """Ask the device who it is. Raises a ReaderError."""
 
-    async def restart(self) -> None:
-        """Restart the device. Raises a ReaderError."""
-        raise NotImplementedError
-
     @abstractmethod
     def stream(self) -> AsyncGenerator[Message]:
         """Connect once and yield what the device says until the stream ends.
@@ -44,6 +38,14 @@ class Reader(ABC):
         The device says who it is before its first reading. What makes no sense is skipped. Raises a
         ReaderError.
         """
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """A reader that can be told to restart."""
+
+    async def restart(self) -> None:
+        """Restart the device. Raises a ReaderError."""
 
 
 def units_of(fields: Fields) -> Mapping[Measurement, Unit]:

@@ -28,8 +28,12 @@ class Freshness:
 
     @property
     def interval(self) -> float | None:
-        """The longest of the last gaps between readings, or None before the second reading."""
-        return max(self._gaps, default=None)
+        """The longest of the last gaps between readings but one, or None before the second reading.
+
+        A single long gap is an outage; two of them are how this meter speaks.
+        """
+        longest = sorted(self._gaps)[-2:]
+        return longest[0] if longest else None
 
     @property
     def limit(self) -> float:
@@ -38,7 +42,7 @@ class Freshness:
 
     def heard(self, at: float) -> None:
         """Note a reading and when it was true."""
-        # A gap beyond the limit is an outage: it says nothing about the interval.
+        # A gap beyond every limit is an outage, however often it happens.
         if self.last is not None and at - self.last <= _LONGEST_LIMIT:
             self._gaps.append(at - self.last)
         self.last = at

@@ -114,14 +114,13 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     units: ClassVar = units_of(FIELDS)
-    can_restart: ClassVar = True
 
     @override
     async def identify(self) -> ReaderInfo:
         return parse_identity(await self._http.get_json("/api/v1/system"))
 
-    @override
     async def restart(self) -> None:
+        """Restart the device, which is away for up to a minute then. Raises a ReaderError."""
         await self._http.post("/api/v1/reboot")
 
     @override

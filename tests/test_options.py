@@ -1,0 +1,138 @@
+"""Writing less often, for people with small databases."""
+
+from datetime import timedelta
+
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers.event import async_track_state_change_event
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
+
+from custom_components.energy_sse.const import CONF_COUNTERS, CONF_WRITE_INTERVAL
+
+from .conftest import TimeMachine
+from .homes import entry_for, set_up, settle, state_of, tick
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .waiting import until
+
+VOLTAGE = "b8b41879cf58_voltage_l1"
+ENERGY = "b8b41879cf58_active_energy_export"
+
+
+class Written:
+    """Notes what a reader's sensors write."""
+
+    def __init__(self, hass: HomeAssistant, reader: CurrentlyOneSimulator) -> None:
+        self.reader = reader
+        self._hass = hass
+
+    def by(self, unique_id: str) -> list[str]:
+        """Return a list that fills with the states of a sensor from now on."""
+        states: list[str] = []
+
+        @callback
+        def changed(event: Event[EventStateChangedData]) -> None:
+            assert event.data["new_state"] is not None
+            states.append(event.data["new_state"].state)
+
+        sensor = state_of(self._hass, "sensor", unique_id).entity_id
+        async_track_state_change_event(self._hass, sensor, changed)
+        return states
+
+
+@pytest.fixture
+def written(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> Written:
+    return Written(hass, currentlyone)
+
+
+async def test_every_reading_is_written_unless_somebody_wants_less(
+    hass: HomeAssistant, written: Written, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, written.reader)
+    await tick(hass, written.reader)
+    voltages = written.by(VOLTAGE)
+    for _ in range(5):
+        await time_machine.let_pass(1)
+        await tick(hass, written.reader, 1)
+    assert len(voltages) == 5
+
+
+@pytest.mark.parametrize(("interval", "writes"), [(10, 4), (30, 2), (60, 1)])
+async def test_sensors_are_written_at_most_as_often_as_chosen_and_then_with_the_latest_value(
+    hass: HomeAssistant, written: Written, time_machine: TimeMachine, interval: int, writes: int
+) -> None:
+    reader = written.reader
+    await set_up_with(hass, reader, interval)
+    await tick(hass, reader)
+    voltages = written.by(VOLTAGE)
+    latest: list[float] = []
+    for _ in range(42):
+        await time_machine.let_pass(1)
+        await tick(hass, reader, 1)
+        if len(latest) < len(voltages):
+            latest.append(round(reader.house.voltage[0], 3))
+    assert [float(voltage) for voltage in voltages] == latest
+    # The first reading makes the sensor, the second one begins the first interval.
+    assert len(voltages) in (writes, writes + 1)
+
+
+async def set_up_with(hass: HomeAssistant, reader: CurrentlyOneSimulator, interval: int) -> None:
+    entry = entry_for(reader)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: interval, CONF_COUNTERS: {}})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: reader.streams)
+
+
+async def test_hour_ends_with_the_last_reading_of_it_written(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up_with(hass, currentlyone, 60)
+    for _ in range(3):
+        await tick(hass, currentlyone)
+        await time_machine.let_pass(10)
+    energy = int(sum(currentlyone.house.active_export.values())) / 1000
+    assert float(state_of(hass, "sensor", ENERGY).state) < energy, "not written yet"
+    now = dt_util.utcnow()
+    end = now.replace(minute=59, second=59, microsecond=0)
+    async_fire_time_changed(hass, end if end > now else end + timedelta(hours=1))
+    await hass.async_block_till_done()
+    assert float(state_of(hass, "sensor", ENERGY).state) == energy
+
+
+async def test_first_reading_of_the_new_hour_is_written_at_once(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    await set_up_with(hass, currentlyone, 60)
+    (entry,) = hass.config_entries.async_entries("energy_sse")
+    for _ in range(3):
+        await tick(hass, currentlyone)
+    entry.runtime_data._write_before_the_hour_ends(dt_util.utcnow())  # noqa: SLF001 (without the timers of sockets)
+    await tick(hass, currentlyone)
+    energy = int(sum(currentlyone.house.active_export.values())) / 1000
+    assert float(state_of(hass, "sensor", ENERGY).state) == energy
+
+
+async def test_transition_is_told_at_once(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+    await set_up_with(hass, currentlyone, 60)
+    (entry,) = hass.config_entries.async_entries("energy_sse")
+    await currentlyone.tick()
+    await currentlyone.tick()
+    await currentlyone.switch("mocca_mast", "on")
+    unique_id = "b8b41879cf58:mocca_mast:transition"
+    await until(lambda: hass.states.async_all("event"))
+    await until(lambda: state_of(hass, "event", unique_id).attributes.get("event_type") == "turned_on")
+    await settle(hass, entry, currentlyone)
+
+
+async def test_change_of_the_options_takes_effect_at_once(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
+    result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_WRITE_INTERVAL: "30"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_COUNTERS: {}}
+    await until(lambda: whatwatt.stream_count == 2)

@@ -1,0 +1,207 @@
+"""The reader itself: how it is, whether it is connected, and its restart."""
+
+from datetime import timedelta
+
+from homeassistant.const import ATTR_ENTITY_ID
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.energy_sse.reader import Measurement as M, connection, whatwatt as whatwatt_module
+
+from .conftest import TimeMachine
+from .homes import entity_id, set_up, state_of, tick
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .waiting import until
+
+WHATWATT = "ECC9FF5C7F14"
+CURRENTLYONE = "b8b41879cf58"
+
+
+@pytest.fixture
+def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable what is disabled unasked."""
+    monkeypatch.setattr("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True)
+
+
+@pytest.fixture
+def _asked_with_every_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a whatwatt how it is after every reading."""
+    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
+
+
+def shown(hass: HomeAssistant, key: str, *, reader: str = WHATWATT, platform: str = "sensor") -> str:
+    return state_of(hass, platform, f"{reader}_{key}").state
+
+
+# -------------------------------------------------------------------------------------------- how it is
+
+
+@pytest.mark.usefixtures("_all_enabled")
+async def test_whatwatt_tells_how_it_is(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    whatwatt.licence = "PLUS"
+    await set_up(hass, whatwatt)
+    await hass.async_block_till_done()
+    assert shown(hass, "meter_status") == "ok"
+    assert shown(hass, "meter_interface") == "mbus"
+    assert shown(hass, "signal_strength") == "-57"
+    assert shown(hass, "supply_voltage_usb") == "5.16"
+    assert shown(hass, "report_interval") == "5.0"
+    assert shown(hass, "licence") == "plus"
+    last_restart = dt_util.parse_datetime(shown(hass, "last_restart"))
+    assert last_restart is not None
+    age = dt_util.utcnow() - last_restart
+    assert abs(age - timedelta(seconds=whatwatt.uptime)) < timedelta(minutes=2)
+
+
+@pytest.mark.usefixtures("_all_enabled")
+async def test_currentlyone_tells_how_it_is(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+    await set_up(hass, currentlyone)
+    await until(lambda: entity_id(hass, "sensor", f"{CURRENTLYONE}_mode"))
+    await hass.async_block_till_done()
+    assert shown(hass, "mode", reader=CURRENTLYONE) == "han"
+    assert shown(hass, "signal_strength", reader=CURRENTLYONE) == "-82"
+    assert shown(hass, "restart_reason", reader=CURRENTLYONE) == "SW"
+    assert shown(hass, "price_area", reader=CURRENTLYONE) == "SE2"
+    assert entity_id(hass, "button", f"{CURRENTLYONE}_restart") is None
+
+
+@pytest.mark.usefixtures("_asked_with_every_reading")
+async def test_status_that_nobody_knows_is_told_in_the_readers_own_word(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    system = whatwatt.system()
+    system["meter"]["status"] = "SUPERCONDUCTING"
+    whatwatt.system = lambda: system  # type: ignore[method-assign] # as a device that changes
+    await tick(hass, whatwatt)
+    await until(lambda: shown(hass, "meter_status") == "unknown")
+    state = state_of(hass, "sensor", f"{WHATWATT}_meter_status")
+    assert state.attributes["reported"] == "SUPERCONDUCTING"
+    del system["meter"]["status"]
+    await tick(hass, whatwatt)
+    await until(lambda: shown(hass, "meter_status") == "unavailable")
+
+
+@pytest.mark.usefixtures("_all_enabled", "_asked_with_every_reading")
+async def test_only_services_that_are_switched_on_are_there(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.clouds["whatwatt"] = True
+    await set_up(hass, whatwatt)
+    await hass.async_block_till_done()
+    assert shown(hass, "cloud_whatwatt", platform="binary_sensor") == "on"
+    assert entity_id(hass, "binary_sensor", f"{WHATWATT}_cloud_mqtt") is None
+    whatwatt.clouds = {"whatwatt": False, "mqtc": True}
+    await tick(hass, whatwatt)
+    await until(lambda: entity_id(hass, "binary_sensor", f"{WHATWATT}_cloud_mqtt"))
+    await hass.async_block_till_done()
+    assert shown(hass, "cloud_mqtt", platform="binary_sensor") == "on"
+    assert shown(hass, "cloud_whatwatt", platform="binary_sensor") == "unavailable"
+
+
+async def test_what_a_household_does_not_look_at_is_disabled(
+    hass: HomeAssistant, entity_registry: er.EntityRegistry, whatwatt: WhatwattSimulator
+) -> None:
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    for key in ("signal_strength", "supply_voltage_p1", "reactive_power_export", "power_factor"):
+        found = entity_id(hass, "sensor", f"{WHATWATT}_{key}")
+        assert found is not None
+        entry = entity_registry.async_get(found)
+        assert entry is not None
+        assert entry.disabled_by is er.RegistryEntryDisabler.INTEGRATION
+
+
+# ---------------------------------------------------------------------------------------- the connection
+
+
+async def test_connection_tells_link_and_freshness_apart_while_everything_else_is_gone(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connection_state() -> tuple[str, str]:
+        state = state_of(hass, "binary_sensor", f"{WHATWATT}_connection")
+        return state.state, state.attributes["readings"]
+
+    await set_up(hass, whatwatt)
+    await hass.async_block_till_done()
+    assert connection_state() == ("on", "stale"), "connected, and nothing read yet"
+    await tick(hass, whatwatt)
+    assert connection_state() == ("on", "fresh")
+    await time_machine.let_pass(120)
+    assert connection_state() == ("on", "stale")
+    await tick(hass, whatwatt)
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 300)
+    await whatwatt.stop()
+    await until(lambda: connection_state() == ("off", "fresh"))
+    await time_machine.let_pass(400)
+    assert connection_state() == ("off", "stale")
+    assert shown(hass, "active_power_import") == "unavailable"
+    assert shown(hass, "meter_status") == "unavailable"
+
+
+# ------------------------------------------------------------------------------------------- the restart
+
+
+async def press(hass: HomeAssistant) -> None:
+    button = entity_id(hass, "button", f"{WHATWATT}_restart")
+    await hass.services.async_call("button", "press", {ATTR_ENTITY_ID: button}, blocking=True)
+
+
+async def test_restart_button_restarts_the_reader_and_the_stream_comes_back(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    await set_up(hass, protected_whatwatt)
+    await press(hass)
+    assert "POST /api/v1/reboot" in protected_whatwatt.requests
+    assert protected_whatwatt.uptime == 0
+    await until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
+
+
+async def test_restart_that_fails_says_why(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    await set_up(hass, whatwatt)
+    await whatwatt.stop()
+    with pytest.raises(HomeAssistantError) as raised:
+        await press(hass)
+    assert raised.value.translation_key == "restart_failed"
+    assert raised.value.translation_placeholders is not None
+    assert raised.value.translation_placeholders["reason"] in ("connection refused", "the device hung up")
+
+
+# --------------------------------------------------------------------------------------------- the clocks
+
+
+@pytest.mark.parametrize("zone", ["Europe/Zurich", "UTC", "Asia/Kathmandu"])
+async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, zone: str
+) -> None:
+    await hass.config.async_set_time_zone(zone)
+    entry = await set_up(hass, whatwatt)
+    late = dt_util.now() - timedelta(seconds=90)
+    payload = f'{{"P_In":1,"Date":"{late:%Y-%m-%d}","Time":"{late:%H:%M:%S}"}}'
+    await whatwatt.broadcast(f"event: live\ndata: {payload}\n\n".encode())
+    await until(lambda: M.READER_CLOCK_DRIFT in entry.runtime_data.values)
+    assert -93 <= entry.runtime_data.values[M.READER_CLOCK_DRIFT] <= -89
+
+
+async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    now = dt_util.utcnow()
+    reader, meter = now + timedelta(seconds=20), now - timedelta(hours=1)
+    # Swedish meters write +0100 all year.
+    written = f"{meter + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}+0100"
+    state = f'{{"m":"HAN","W":1,"t":"{written}","sec":{int(reader.timestamp()) + 86400}}}'
+    await currentlyone.broadcast(f"event: state\r\ndata: {state}\r\n\r\n".encode())
+    await until(lambda: M.METER_CLOCK_DRIFT in entry.runtime_data.values)
+    values = entry.runtime_data.values
+    assert values[M.READER_CLOCK_DRIFT] == pytest.approx(86400 + 20, abs=3)
+    assert values[M.METER_CLOCK_DRIFT] == pytest.approx(-3600, abs=3)
