@@ -223,14 +223,7 @@ async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_
     assert state_of(hass, "event", f"{READER}:mocca_mast:transition").attributes["event_type"] == "turned_on"
 
 
-async def test_inventory_and_detection_may_lack_everything_but_the_id() -> None:
-    appliance = KnownAppliance("x", "X")
-    appliance.learn(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
-    assert appliance.detect(Detection(appliance_id="x", state_index=0)) is None
-    assert (appliance.name, appliance.state, appliance.energy) == ("X", None, None)
-
-
-def test_older_report_that_is_repeated_changes_nothing(
+async def test_older_report_that_is_repeated_changes_nothing(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
