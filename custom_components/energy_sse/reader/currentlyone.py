@@ -78,8 +78,8 @@ FIELDS: Final[Fields] = {
 # Keys that only the optical sensor has.
 _BLINK_FIELDS: Final[Fields] = {key: field for key, field in FIELDS.items() if key in ("bW", "bWh")}
 
-# Key of `config` → property. The signal strength is a text in older firmware.
-_TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
+# Key of `config` → property. So is `rssi`, the signal strength, which older firmware writes as a text.
+TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
 
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
@@ -174,7 +174,7 @@ class EventInterpreter:
             clock=self._clock,
         )
         values: dict[P, str | float | bool | datetime] = {
-            name: text for key, name in _TEXTS.items() if (text := get_text(payload, key))
+            name: text for key, name in TEXTS.items() if (text := get_text(payload, key))
         }
         signal_strength = get_number(payload, "rssi")
         if signal_strength is None and _INTEGER.fullmatch(written := get_text(payload, "rssi") or ""):

@@ -75,8 +75,8 @@ FIELDS: Final[Fields] = {
     "T": (M.ACTIVE_TARIFF, Unit.NONE),
 }
 
-# Where in `/system` each property is.
-_NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
+# Where in `/system` each property is: numbers, words, and services with their own way of saying yes.
+NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
     ("meter", "report_interval"): P.REPORT_INTERVAL,
     ("wifi", "rssi"): P.SIGNAL_STRENGTH,
     ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
@@ -84,12 +84,12 @@ _NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
     ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
     ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
 }
-_TEXTS: Final[Mapping[tuple[str, ...], P]] = {
+TEXTS: Final[Mapping[tuple[str, ...], P]] = {
     ("meter", "status"): P.METER_STATUS,
     ("meter", "interface"): P.METER_INTERFACE,
     ("device", "license", "type"): P.LICENCE,
 }
-_CLOUDS: Final[Mapping[str, P]] = {
+CLOUDS: Final[Mapping[str, P]] = {
     "whatwatt": P.CLOUD_WHATWATT,
     "mystrom": P.CLOUD_MYSTROM,
     "solar_manager": P.CLOUD_SOLAR_MANAGER,
@@ -186,14 +186,14 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
 def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
     """Read how a whatwatt is from its `/system`, in which every key may be missing."""
     values: dict[P, str | float | bool | datetime] = {}
-    for (*path, key), number_property in _NUMBERS.items():
+    for (*path, key), number_property in NUMBERS.items():
         if (number := get_number(_inner(payload, path), key)) is not None:
             values[number_property] = number
-    for (*path, key), text_property in _TEXTS.items():
+    for (*path, key), text_property in TEXTS.items():
         if (text := get_text(_inner(payload, path), key)) is not None:
             values[text_property] = text
     clouds = get_object(payload, "clouds")
-    for name, cloud_property in _CLOUDS.items():
+    for name, cloud_property in CLOUDS.items():
         cloud = get_object(clouds, name)
         if cloud.get("enabled") is True:
             values[cloud_property] = cloud.get("connected") is True or cloud.get("status") == "CONNECTED"

@@ -1,0 +1,107 @@
+"""The tables of docs/entities.md, made from the code: python -m tests.entities_table writes them there."""
+
+from collections.abc import Iterable
+import json
+from pathlib import Path
+
+from homeassistant.components.sensor import SensorEntityDescription
+
+from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES
+from custom_components.energy_sse.reader import Measurement as M, Property as P, currentlyone, whatwatt
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs/entities.md"
+TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").read_text())["entity"]
+
+BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
+
+COMPUTED = {
+    "whatwatt": {M.ACTIVE_POWER_NET: "`P_In` - `P_Out`", M.READER_CLOCK_DRIFT: "`Date`, `Time`"},
+    "currentlyone": {
+        M.ACTIVE_POWER_NET: "`W` - `P`",
+        M.READER_CLOCK_DRIFT: "`sec`",
+        M.METER_CLOCK_DRIFT: "`t`",
+    },
+}
+
+
+def wire_keys(reader: str) -> dict[str, str]:
+    """Return where on a reader's wire each measurement and property is."""
+    fields = (whatwatt if reader == "whatwatt" else currentlyone).FIELDS
+    keys: dict[str, str] = {measurement: f"`{key}`" for key, (measurement, _) in fields.items()}
+    keys = {**keys, **COMPUTED[reader]}
+    if reader == "whatwatt":
+        for path, number_or_text in {**whatwatt.NUMBERS, **whatwatt.TEXTS}.items():
+            keys[number_or_text] = f"`{'.'.join(path)}`"
+        keys |= {cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()}
+        keys[P.LAST_RESTART] = "`device.time_since_boot`"
+    else:
+        keys |= {name: f"`{key}` of `config`" for key, name in currentlyone.TEXTS.items()}
+        keys[P.SIGNAL_STRENGTH] = "`rssi` of `config`"
+    return keys
+
+
+def line(cells: Iterable[str]) -> str:
+    """Return one line of a table."""
+    return f"| {' | '.join(cells)} |\n"
+
+
+def row(description: SensorEntityDescription, keys: list[dict[str, str]]) -> str:
+    """Return the line of one sensor."""
+    name = TEXTS["sensor"][description.translation_key]["name"]
+    classes = (description.device_class, description.state_class)
+    return line(
+        (
+            name.replace("{part}", getattr(description, "part", None) or ""),
+            str(
+                description.suggested_unit_of_measurement
+                or description.native_unit_of_measurement
+                or unit(description)
+            ),
+            ", ".join(each.replace("_", " ") for each in classes if each) or "text",
+            "yes" if description.entity_registry_enabled_default else "",
+            *(wire.get(description.key, "") for wire in keys),
+        )
+    )
+
+
+def unit(description: SensorEntityDescription) -> str:
+    """Return the unit that both wires have, where Home Assistant is not asked to convert it."""
+    if description.key in PROPERTIES:
+        return ""
+    units = [
+        unit
+        for measurement, unit in [*whatwatt.FIELDS.values(), *currentlyone.FIELDS.values()]
+        if measurement == description.key
+    ]
+    return units[0] if units else ""
+
+
+HEAD = line(("name", "unit", "class", "enabled", "whatwatt Go", "CurrentlyOne")) + line(["---"] * 6)
+
+
+def tables() -> dict[str, str]:
+    """Return the tables by name."""
+    keys = [wire_keys("whatwatt"), wire_keys("currentlyone")]
+    clouds = "".join(
+        line((TEXTS["binary_sensor"][cloud]["name"], "", "connectivity", "", keys[0][cloud], ""))
+        for cloud in whatwatt.CLOUDS.values()
+    )
+    return {
+        "measurements": HEAD + "".join(row(each, keys) for each in MEASUREMENTS.values()),
+        "properties": HEAD + "".join(row(each, keys) for each in PROPERTIES.values()) + clouds,
+    }
+
+
+def with_tables(document: str) -> str:
+    """Return the document with the tables of today."""
+    for name, table in tables().items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, _, rest = document.partition(begin)
+        after = rest.partition(end)[2]
+        document = before + begin + table + end + after
+    return document
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(with_tables(DOCUMENT.read_text()))

@@ -1,0 +1,74 @@
+"""What the documentation says, held to the code and to what the readers were recorded to say."""
+
+from collections.abc import Iterator
+import json
+from pathlib import Path
+import re
+
+import pytest
+
+from custom_components.energy_sse.const import CounterKind
+from custom_components.energy_sse.descriptions import COUNTERS
+from custom_components.energy_sse.reader import currentlyone, whatwatt
+
+from .entities_table import DOCUMENT, with_tables
+from .samples import FOLDER, sample_events
+
+ROOT = Path(__file__).parents[1]
+ENTITIES = DOCUMENT.read_text()
+NOT_SHOWN = ENTITIES.partition("## What the readers say and no entity shows")[2]
+
+
+def test_tables_of_entities_are_those_of_the_code() -> None:
+    """Otherwise: python -m tests.entities_table."""
+    assert with_tables(ENTITIES) == ENTITIES
+
+
+def recorded_keys() -> Iterator[tuple[str, str]]:
+    """Yield the keys of every event of every recorded stream, with the event's type."""
+    for path in FOLDER.glob("*.sse"):
+        for event in sample_events(path.name):
+            if event.type in ("live", "state", "config", "transition"):
+                yield from ((event.type, key) for key in json.loads(event.data))
+
+
+EXPANDED = NOT_SHOWN.replace(
+    "`csL1`… `csBLINK`", "".join(f"`cs{k}`" for k in ("L1", "L2", "L3", "R1", "R2", "R3"))
+)
+EXPANDED = EXPANDED.replace(
+    "`dL1`… `dBLINK`", "".join(f"`d{k}`" for k in ("L1", "L2", "L3", "R1", "R2", "R3"))
+)
+
+SHOWN = {
+    "live": {*whatwatt.FIELDS, "Vol", "Date", "Time"},
+    "state": {*currentlyone.FIELDS, "sec", "t", "detected"},
+    "config": {*currentlyone.TEXTS, "rssi"},
+    "transition": {"id", "bs", "W", "Wh", "sec", "t", "dName", "sName", "from", "cat"},
+}
+
+
+@pytest.mark.parametrize(("event_type", "key"), sorted(set(recorded_keys())))
+def test_every_key_that_was_recorded_is_shown_or_said_not_to_be(event_type: str, key: str) -> None:
+    assert key in SHOWN[event_type] or f"`{key}`" in EXPANDED
+
+
+def test_choices_of_a_counter_are_those_of_the_code() -> None:
+    section = ENTITIES.partition("## A counter")[2].partition("## What the readers")[0]
+    lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
+    names = {"Not chosen": CounterKind.NONE, "Gas": CounterKind.GAS, "Water": CounterKind.WATER}
+    for name, classes, unit in lines:
+        row = COUNTERS[names.get(name, CounterKind.HEAT)]
+        assert classes.split(", ")[:-1] == ([row.device_class] if row.device_class else [])
+        assert unit == (row.native_unit_of_measurement or "–")  # noqa: RUF001 (as it is written there)
+    assert len(lines) == len(COUNTERS)
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in LINK.findall(path.read_text()):
+        assert (path.parent / link).exists(), link
