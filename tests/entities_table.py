@@ -29,7 +29,7 @@ def wire_keys(reader: str) -> dict[str, str]:
     """Return where on a reader's wire each measurement and property is."""
     fields = (whatwatt if reader == "whatwatt" else currentlyone).FIELDS
     keys: dict[str, str] = {measurement: f"`{key}`" for key, (measurement, _) in fields.items()}
-    keys = {**keys, **COMPUTED[reader]}
+    keys.update({str(measurement): where for measurement, where in COMPUTED[reader].items()})
     if reader == "whatwatt":
         for path, number_or_text in {**whatwatt.NUMBERS, **whatwatt.TEXTS}.items():
             keys[number_or_text] = f"`{'.'.join(path)}`"
