@@ -33,8 +33,12 @@ def make_readers() -> list[Simulator]:
     for appliance in (appliance for house in houses for appliance in house.appliances):
         appliance.durations = tuple(min(seconds, LONGEST_STATE) for seconds in appliance.durations)
         appliance.switch(0)
+    added = WhatwattSimulator(
+        houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, licence="PLUS", interval=2
+    )
+    added.counters = {"71203344": 2713.4}
     return [
-        WhatwattSimulator(houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, interval=2),
+        added,
         CurrentlyOneSimulator(houses[1], device_id=CURRENTLYONE, name="Casa Mia", interval=5),
         WhatwattSimulator(houses[2], device_id=SPARE_WHATWATT, password=PASSWORD, interval=5),
     ]

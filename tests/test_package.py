@@ -4,7 +4,6 @@ import ast
 from importlib import import_module
 import json
 from pathlib import Path
-import re
 from typing import Any
 
 from homeassistant.components.sensor import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
@@ -20,6 +19,8 @@ from custom_components.energy_sse.const import DOMAIN, CounterKind
 from custom_components.energy_sse.descriptions import COUNTERS, MEASUREMENTS, PROPERTIES
 from custom_components.energy_sse.reader import Measurement, Property, Reader
 from custom_components.energy_sse.reader.discover import READERS
+
+from .test_translations import flatten
 
 ROOT = Path(__file__).parents[1]
 INTEGRATION = ROOT / "custom_components" / DOMAIN
@@ -121,24 +122,12 @@ def test_every_exception_has_its_text() -> None:
     assert set(TEXTS["exceptions"]) == keys
 
 
-def texts_in(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for inner in value.values() for text in texts_in(inner)]
-    return [str(value)]
-
-
-@pytest.mark.parametrize("text", texts_in(TEXTS))
-def test_text_follows_home_assistants_rules(text: str) -> None:
-    assert text == text.strip()
-    assert not re.search(r"<[a-z]|https?://|\[%key|'\{", text)
-
-
 def test_icons_are_of_entities_that_there_are() -> None:
     icons = load("icons.json")["entity"]
     for platform, entities in icons.items():
         without_name = {row.translation_key for row in COUNTERS.values()}
         assert set(entities) <= set(TEXTS["entity"][platform]) | without_name
-    assert all(icon.startswith("mdi:") for icon in texts_in(icons))
+    assert all(icon.startswith("mdi:") for icon in flatten(icons).values())
 
 
 def test_manifest_has_its_keys_in_order_and_all_that_a_store_asks_for() -> None:

@@ -1,0 +1,161 @@
+"""The rules of Home Assistant's quality scale, where a machine can tell."""
+
+import ast
+from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
+
+from homeassistant.util.yaml import load_yaml_dict
+import pytest
+
+ROOT = Path(__file__).parents[1]
+INTEGRATION = ROOT / "custom_components" / "energy_sse"
+README = (ROOT / "README.md").read_text()
+RULES: dict[str, Any] = load_yaml_dict(str(INTEGRATION / "quality_scale.yaml"))["rules"]
+
+# Of https://developers.home-assistant.io/docs/core/integration-quality-scale, in November 2026.
+NAMES = [
+    "action-setup",
+    "appropriate-polling",
+    "brands",
+    "common-modules",
+    "config-flow",
+    "config-flow-test-coverage",
+    "dependency-transparency",
+    "docs-actions",
+    "docs-conditions",
+    "docs-high-level-description",
+    "docs-installation-instructions",
+    "docs-removal-instructions",
+    "docs-triggers",
+    "entity-event-setup",
+    "entity-unique-id",
+    "has-entity-name",
+    "runtime-data",
+    "test-before-configure",
+    "test-before-setup",
+    "unique-config-entry",
+    "action-exceptions",
+    "config-entry-unloading",
+    "docs-configuration-parameters",
+    "docs-installation-parameters",
+    "entity-unavailable",
+    "integration-owner",
+    "log-when-unavailable",
+    "parallel-updates",
+    "reauthentication-flow",
+    "test-coverage",
+    "async-dependency",
+    "inject-websession",
+    "strict-typing",
+    "devices",
+    "diagnostics",
+    "discovery",
+    "discovery-update-info",
+    "docs-data-update",
+    "docs-examples",
+    "docs-known-limitations",
+    "docs-supported-devices",
+    "docs-supported-functions",
+    "docs-troubleshooting",
+    "docs-use-cases",
+    "dynamic-devices",
+    "entity-category",
+    "entity-device-class",
+    "entity-disabled-by-default",
+    "entity-translations",
+    "exception-translations",
+    "icon-translations",
+    "reconfiguration-flow",
+    "repair-issues",
+    "stale-devices",
+]
+
+
+def source(name: str) -> str:
+    return (INTEGRATION / name).read_text()
+
+
+def functions_of(name: str) -> set[str]:
+    """Return the names of all functions and methods of a module."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name for node in ast.walk(ast.parse(source(name))) if isinstance(node, kinds)}
+
+
+def constructors_of(name: str) -> set[str]:
+    """Return the names of everything that a module calls."""
+    calls = [node.func for node in ast.walk(ast.parse(source(name))) if isinstance(node, ast.Call)]
+    return {call.id for call in calls if isinstance(call, ast.Name)}
+
+
+def has_heading(title: str) -> Callable[[], bool]:
+    return lambda: f"\n## {title}\n" in README or f"\n### {title}\n" in README
+
+
+def manifest() -> dict[str, Any]:
+    return dict(json.loads(source("manifest.json")))
+
+
+def pyproject() -> str:
+    return (ROOT / "pyproject.toml").read_text()
+
+
+# What shows that a rule is kept. The others are kept by tests of what Home Assistant does, or by reading.
+SHOWN: dict[str, Callable[[], bool]] = {
+    "common-modules": lambda: all((INTEGRATION / name).exists() for name in ("coordinator.py", "entity.py")),
+    "config-flow": lambda: manifest()["config_flow"] is True,
+    "config-entry-unloading": lambda: "async_unload_entry" in functions_of("__init__.py"),
+    "dependency-transparency": lambda: manifest()["requirements"] == [],
+    "diagnostics": lambda: "async_get_config_entry_diagnostics" in functions_of("diagnostics.py"),
+    "discovery": lambda: bool(manifest()["zeroconf"] and manifest()["dhcp"]),
+    "discovery-update-info": lambda: (
+        {"async_step_zeroconf", "async_step_dhcp"} <= functions_of("config_flow.py")
+    ),
+    "docs-configuration-parameters": has_heading("Options"),
+    "docs-data-update": has_heading("How data travels"),
+    "docs-examples": has_heading("Automate"),
+    "docs-installation-instructions": has_heading("Install"),
+    "docs-installation-parameters": has_heading("Add a reader"),
+    "docs-known-limitations": has_heading("Known limits"),
+    "docs-removal-instructions": has_heading("Remove"),
+    "docs-supported-functions": has_heading("What you get"),
+    "docs-troubleshooting": has_heading("When something is wrong"),
+    "entity-event-setup": lambda: "BaseCoordinatorEntity" in source("entity.py"),
+    "exception-translations": lambda: (
+        "translation_key" in source("coordinator.py") and "translation_key" in source("button.py")
+    ),
+    "has-entity-name": lambda: "_attr_has_entity_name = True" in source("entity.py"),
+    "icon-translations": lambda: bool(json.loads(source("icons.json"))["entity"]),
+    "integration-owner": lambda: bool(manifest()["codeowners"]),
+    "reauthentication-flow": lambda: "async_step_reauth" in functions_of("config_flow.py"),
+    "reconfiguration-flow": lambda: "async_step_reconfigure" in functions_of("config_flow.py"),
+    "runtime-data": lambda: "entry.runtime_data = " in source("__init__.py"),
+    "stale-devices": lambda: "async_remove_config_entry_device" in functions_of("__init__.py"),
+    "strict-typing": lambda: (
+        "strict = true" in pyproject() and (INTEGRATION / "reader" / "py.typed").exists()
+    ),
+    "test-before-setup": lambda: (
+        {"ConfigEntryNotReady", "ConfigEntryAuthFailed"} <= constructors_of("coordinator.py")
+    ),
+    "test-coverage": lambda: "--cov-fail-under=95" in (ROOT / "scripts" / "test").read_text(),
+}
+
+
+def test_every_rule_is_answered() -> None:
+    assert len(NAMES) == len(set(NAMES)) == 54
+    assert set(RULES) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rule_is_kept_or_has_a_reason_not_to_be(name: str) -> None:
+    answer = RULES[name]
+    status = answer if isinstance(answer, str) else answer["status"]
+    assert status in {"done", "exempt"}
+    if not isinstance(answer, str):
+        assert answer["comment"]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_rule_is_kept_by_what_is_there(name: str) -> None:
+    assert SHOWN[name]()
