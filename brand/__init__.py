@@ -1,0 +1,1 @@
+"""The integration's drawing, and the images that Home Assistant shows of it."""
