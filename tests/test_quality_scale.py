@@ -103,7 +103,7 @@ def pyproject() -> str:
 
 # What shows that a rule is kept. The others are kept by tests of what Home Assistant does, or by reading.
 SHOWN: dict[str, Callable[[], bool]] = {
-    "brands": lambda: (INTEGRATION / "brand" / "icon.png").exists(),
+    "brands": (INTEGRATION / "brand" / "icon.png").exists,
     "common-modules": lambda: all((INTEGRATION / name).exists() for name in ("coordinator.py", "entity.py")),
     "config-flow": lambda: manifest()["config_flow"] is True,
     "config-entry-unloading": lambda: "async_unload_entry" in functions_of("__init__.py"),
