@@ -1,19 +1,16 @@
 """What the tests share: real sockets on loopback, and simulated readers that are gone afterwards."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
-from time import monotonic
 
 import aiohttp
-from homeassistant.core import HassJob, HomeAssistant
-from homeassistant.util.async_ import get_scheduled_timer_handles
 import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
-from custom_components.energy_sse import coordinator
-
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
+from .time_machine import TimeMachine
 
 type Start = Callable[[Simulator], Awaitable[None]]
 
@@ -77,35 +74,10 @@ async def either(
     return reader
 
 
-class TimeMachine:
-    """Lets time pass for the integration, while sockets go on in real time."""
-
-    def __init__(self, hass: HomeAssistant) -> None:
-        self._hass = hass
-        self._passed = 0.0
-
-    def monotonic(self) -> float:
-        """Return the time of a monotonic clock that was moved on."""
-        return monotonic() + self._passed
-
-    async def let_pass(self, seconds: float) -> None:
-        """Move on, and let Home Assistant's timers fire that are due, but not those of sockets."""
-        self._passed += seconds
-        loop = self._hass.loop
-        for handle in list(get_scheduled_timer_handles(loop)):
-            is_home_assistants = handle._args and isinstance(handle._args[-1], HassJob)  # noqa: SLF001
-            if is_home_assistants and not handle.cancelled() and handle.when() <= loop.time() + self._passed:
-                handle._run()  # noqa: SLF001 (as the test package does)
-                handle.cancel()
-        await self._hass.async_block_till_done()
-
-
 @pytest.fixture
-def time_machine(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> TimeMachine:
-    """Return the power over the integration's clock."""
-    machine = TimeMachine(hass)
-    monkeypatch.setattr(coordinator, "monotonic", machine.monotonic)
-    return machine
+async def time_machine() -> TimeMachine:
+    """Return the power over the clock of the test's event loop."""
+    return TimeMachine(asyncio.get_running_loop())
 
 
 @pytest.fixture

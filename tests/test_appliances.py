@@ -20,10 +20,10 @@ from custom_components.energy_sse.reader import (
     connection,
 )
 
-from .conftest import TimeMachine
 from .homes import entity_id, set_up, settle, state_of
 from .readers import CurrentlyOneSimulator
 from .readers.house import Appliance, State
+from .time_machine import TimeMachine
 from .waiting import until
 
 READER = "b8b41879cf58"
@@ -195,8 +195,11 @@ async def test_state_of_before_a_restart_holds_until_the_reader_speaks(
     await settle(hass, entry, reader)
     reader._detected.clear()  # noqa: SLF001 (a device that forgot all with its own restart)
     # Home Assistant stops while the reader is away: the last state is "unavailable".
+    port = reader.port
+    await reader.stop()
     await time_machine.let_pass(120)
     assert shown(hass, "dishwasher", "running") == "unavailable"
+    await reader.start(port)
     await restart(hass, entry, reader)
     assert shown(hass, "dishwasher", "running") == "on"
     assert shown(hass, "dishwasher", "power") == "2100"

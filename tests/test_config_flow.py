@@ -23,10 +23,11 @@ import pytest
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 
-from .conftest import Start, TimeMachine
+from .conftest import Start
 from .homes import announcement, entry_for, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
+from .time_machine import TimeMachine
 from .waiting import until
 
 NOBODY = "127.0.0.1:1"

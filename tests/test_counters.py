@@ -10,9 +10,9 @@ from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import CONF_COUNTERS, CONF_WRITE_INTERVAL, DOMAIN
 
-from .conftest import TimeMachine
 from .homes import entity_id, set_up, state_of, tick
 from .readers import WhatwattSimulator
+from .time_machine import TimeMachine
 from .waiting import until
 
 READER = "ECC9FF5C7F14"

@@ -11,9 +11,9 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.energy_sse.const import CONF_COUNTERS, CONF_WRITE_INTERVAL
 
-from .conftest import TimeMachine
 from .homes import entry_for, set_up, settle, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .time_machine import TimeMachine
 from .waiting import until
 
 VOLTAGE = "b8b41879cf58_voltage_l1"

@@ -11,9 +11,9 @@ import pytest
 
 from custom_components.energy_sse.reader import Measurement as M, connection, whatwatt as whatwatt_module
 
-from .conftest import TimeMachine
 from .homes import entity_id, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .time_machine import TimeMachine
 from .waiting import until
 
 WHATWATT = "ECC9FF5C7F14"

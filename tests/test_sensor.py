@@ -6,10 +6,11 @@ import pytest
 
 from custom_components.energy_sse.reader import Measurement as M
 
-from .conftest import Start, TimeMachine
+from .conftest import Start
 from .homes import entity_id, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.whatwatt import Firmware
+from .time_machine import TimeMachine
 from .waiting import until
 
 NOT_OF_THE_CURRENTLYONE = {

@@ -149,9 +149,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         An announcement may lack the id; then the device's own word is all there is.
         """
         entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
-        if entry is not None and _stays_where_it_is(entry, self._host):
-            if entry.state is ConfigEntryState.LOADED:
-                entry.runtime_data.async_hurry()
+        if entry is not None and entry.state is ConfigEntryState.LOADED:
+            # A stream that runs goes on; one that does not is looked for there.
+            entry.runtime_data.async_seen_at(self._host)
+            self._abort_if_unique_id_configured()
+        if entry is not None and (entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == self._host):
             self._abort_if_unique_id_configured()
         error = await self._async_identify(entry.data.get(CONF_PASSWORD) if entry is not None else None)
         if entry is None and error == "invalid_auth":
@@ -334,12 +336,3 @@ def host_of(discovery_info: ZeroconfServiceInfo) -> str:
 def _join(address: str, port: int) -> str:
     """Return `host`, or `host:port` where the port is not HTTP's own."""
     return URL.build(scheme="http", host=address, port=port).host_port_subcomponent or address
-
-
-def _stays_where_it_is(entry: EnergySseConfigEntry, host: str) -> bool:
-    """Tell whether an announcement at a host changes nothing for a device that is known.
-
-    A device with two interfaces announces two addresses in turn; the one that works stays.
-    """
-    is_alive = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_connected
-    return entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == host or is_alive

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import datetime
 import logging
-from time import monotonic
 from typing import Any, Final, override
 
 from homeassistant.config_entries import ConfigEntry
@@ -38,6 +37,7 @@ from .reader import (
     ReaderStatus,
     Reading,
     Transition,
+    clock,
     make_reader,
 )
 from .registry import Registry
@@ -102,9 +102,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         self._hass = hass
         self._entry = entry
-        self._connection = ReaderConnection(
-            self.reader, entry.unique_id, on_message=self._handle_message, on_lost=self._handle_lost
-        )
+        self._connection = ReaderConnection(self.reader, entry.unique_id, self)
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._inventory: frozenset[str] | None = None
         self._last_error: ReaderError | None = None
@@ -154,9 +152,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._listeners[context].remove(update_callback)
 
     @callback
-    def async_hurry(self) -> None:
-        """Make the next attempt to connect at once: something says that the device is there."""
-        self._connection.hurry()
+    def async_seen_at(self, host: str) -> None:
+        """Take notice of an announcement of the reader, at its address or at another one."""
+        self._connection.seen_at(host)
 
     def counter_kind(self, meter_id: str) -> CounterKind:
         """Return what a counter counts, by what its owner has chosen."""
@@ -191,13 +189,14 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             await self._connection.run()
         except ReaderAuthenticationError as error:
             is_setting_up = not self._first_contact.done()
-            self._handle_lost(error)
+            self.connection_lost(error)
             if not is_setting_up:
                 self._entry.async_start_reauth(self._hass)
 
     @callback
-    def _handle_message(self, message: Message) -> None:
-        self._signs_of_life.heard(monotonic())
+    def message_arrived(self, message: Message) -> None:
+        """Take in what the reader says."""
+        self._signs_of_life.heard(clock.now())
         match message:
             case Reading():
                 self._handle_reading(message)
@@ -226,7 +225,18 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._first_contact.set_result(None)
 
     @callback
-    def _handle_lost(self, error: ReaderError) -> None:
+    def reader_moved(self, host: str) -> None:
+        """Remember where the reader has proved to be now."""
+        _LOGGER.info("The %s has moved to another address", self.reader.model)
+        self._hass.config_entries.async_update_entry(self._entry, data={**self._entry.data, CONF_HOST: host})
+
+    @callback
+    def contention_changed(self, *, is_contended: bool) -> None:
+        """Tell the user that another client takes the stream."""
+
+    @callback
+    def connection_lost(self, error: ReaderError) -> None:
+        """Take notice that the stream ended, or could not be had."""
         self._last_error = error
         _LOGGER.debug("The stream ended: %s", error)
         self._set_link(is_up=False)
@@ -306,7 +316,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
-        true_at = monotonic() - reading.age
+        true_at = clock.now() - reading.age
         if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
             # Repeated after a reconnect, and older than what is known.
             return
@@ -340,7 +350,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _write_before_the_hour_ends(self, _now: datetime) -> None:
-        self._write(monotonic())
+        self._write(clock.now())
         # The first reading of the new hour is written at once.
         self._write_at = 0.0
 
@@ -359,7 +369,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _update_availability(self, _now: datetime | None = None) -> None:
         """Find out what can be believed, tell the entities if that has changed, and look again in time."""
-        now = monotonic()
+        now = clock.now()
         before = (self.is_connected, self.has_fresh_readings)
         remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self.freshness)]
         self.is_connected, self.has_fresh_readings = (seconds > 0 for seconds in remaining)

@@ -20,6 +20,7 @@ from custom_components.energy_sse.reader import (
     ReaderKind,
     ReaderStatus,
     Reading,
+    clock,
     connection as connection_module,
     currentlyone as currentlyone_module,
     freshness,
@@ -31,63 +32,71 @@ from tests.conftest import Start
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.readers.digest import DigestLogin
 from tests.readers.server import Simulator
+from tests.time_machine import TimeMachine
 from tests.waiting import until
 
 
-class Clock:
-    """A monotonic clock that stands still unless told."""
+class StillClock:
+    """A clock that stands still unless told."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        self.time = 1000.0
 
-    def __call__(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self.time
 
 
-def attempts_of(backoff: Backoff, clock: Clock, count: int, *, takes: float = 0.0) -> list[float]:
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    """Return a clock in place of the event loop's."""
+    still = StillClock()
+    monkeypatch.setattr(clock, "now", still.now)
+    return still
+
+
+def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes: float = 0.0) -> list[float]:
     """Return when the attempts happen of something that always fails."""
     times = []
     for _ in range(count):
-        times.append(clock.now)
+        times.append(still_clock.time)
         backoff.attempt()
-        clock.now += takes
-        clock.now += backoff.next_wait()
+        still_clock.time += takes
+        still_clock.time += backoff.next_wait()
     return times
 
 
 @pytest.mark.parametrize("takes", [0.0, 0.5, 12.0])
-def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(takes: float) -> None:
+def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(
+    still_clock: StillClock, takes: float
+) -> None:
     for _ in range(50):
-        clock = Clock()
-        times = attempts_of(Backoff(clock), clock, 100, takes=takes)
+        times = attempts_of(Backoff(), still_clock, 100, takes=takes)
         assert all(sum(start <= time < start + 60 for time in times) <= 6 for start in times)
 
 
-def test_waits_grow_to_five_minutes_and_never_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_grow_to_five_minutes_and_never_beyond(
+    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(random, "uniform", lambda _low, high: high)
-    clock = Clock()
-    times = attempts_of(Backoff(clock), clock, 40)
+    times = attempts_of(Backoff(), still_clock, 40)
     waits = [later - earlier for earlier, later in pairwise(times)]
     assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
     assert set(waits[8:]) == {300}
 
 
-def test_waits_are_jittered_over_their_whole_range() -> None:
-    clock = Clock()
-    backoff = Backoff(clock)
-    for _ in range(12):
-        backoff.next_wait()
+def test_waits_are_jittered_over_their_whole_range(still_clock: StillClock) -> None:
+    backoff = Backoff()
+    attempts_of(backoff, still_clock, 12)
     waits = [backoff.next_wait() for _ in range(500)]
     assert min(waits) < 30
     assert max(waits) > 270
 
 
-def test_success_makes_the_next_wait_short_but_lifts_no_limit() -> None:
-    clock = Clock()
-    backoff = Backoff(clock)
-    attempts_of(backoff, clock, 20)
+def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: StillClock) -> None:
+    backoff = Backoff()
+    attempts_of(backoff, still_clock, 20)
     backoff.succeeded()
-    clock.now += 600
+    still_clock.time += 600
     assert backoff.next_wait() <= 2
     for _ in range(6):
         backoff.attempt()
@@ -103,14 +112,23 @@ class Follower:
     ) -> None:
         self.messages: list[Message] = []
         self.losses: list[ReaderError] = []
-        self.clock = Clock()
+        self.contentions: list[bool] = []
+        self.moves: list[str] = []
         self.connection = ReaderConnection(
-            make_reader(kind, session, reader.host, "secret"),
-            expected_id,
-            on_message=self.messages.append,
-            on_lost=self.losses.append,
-            clock=self.clock,
+            make_reader(kind, session, reader.host, "secret"), expected_id, self
         )
+
+    def message_arrived(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def connection_lost(self, error: ReaderError) -> None:
+        self.losses.append(error)
+
+    def contention_changed(self, *, is_contended: bool) -> None:
+        self.contentions.append(is_contended)
+
+    def reader_moved(self, host: str) -> None:
+        self.moves.append(host)
 
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
         await until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
@@ -137,6 +155,7 @@ async def following(
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait next to nothing before a reconnect."""
     monkeypatch.setattr(connection_module, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection_module, "_SHORT_STREAMS", 100)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -167,7 +186,7 @@ async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it
         await until(lambda: protected_whatwatt.streams)
         protected_whatwatt.end_streams()
         await until(lambda: follower.losses)
-        follower.connection.hurry()
+        follower.connection.seen_at(protected_whatwatt.host)
         await until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.tick()
         await until(lambda: follower.readings)
@@ -233,7 +252,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
     faulty = Follower(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     )
-    monkeypatch.setattr(faulty.connection, "_on_message", lambda _message: 1 / 0)
+    monkeypatch.setattr(faulty, "message_arrived", lambda _message: 1 / 0)
     task = asyncio.create_task(faulty.connection.run())
     await faulty.has(losses=2)
     task.cancel()
@@ -242,19 +261,22 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
 
 
 async def test_backoff_is_forgotten_when_readings_have_kept_coming_for_a_minute(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+    session: aiohttp.ClientSession,
+    protected_whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
 ) -> None:
-    succeeded: list[float] = []
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(follower.clock.now))
+        succeeded: list[int] = []
+        monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(len(follower.readings)))
         await until(lambda: protected_whatwatt.streams)
         for n in range(1, 9):
             await protected_whatwatt.tick()
             await follower.has(readings=n)
-            follower.clock.now += 10
-    assert succeeded == [1060, 1070]
+            await time_machine.let_pass(10)
+    assert succeeded == [6, 7]
 
 
 async def test_unknown_event_of_a_whatwatt_is_skipped(

@@ -1,9 +1,16 @@
 """The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
 
+from . import clock
 from .base import Reader, Restartable
-from .connection import ReaderConnection
+from .connection import ConnectionState, ReaderConnection
 from .discover import default_name, identify, make_reader
-from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
+from .exceptions import (
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
+    ReaderMismatchError,
+    ReaderProtocolError,
+)
 from .freshness import Freshness
 from .http import parse_host
 from .messages import (
@@ -28,6 +35,7 @@ from .payload import parse_object
 __all__ = [
     "ApplianceProfile",
     "ApplianceState",
+    "ConnectionState",
     "CounterReading",
     "Detection",
     "Freshness",
@@ -43,12 +51,14 @@ __all__ = [
     "ReaderError",
     "ReaderInfo",
     "ReaderKind",
+    "ReaderMismatchError",
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
     "Restartable",
     "Transition",
     "Unit",
+    "clock",
     "default_name",
     "identify",
     "make_reader",

@@ -2,10 +2,20 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 from .http import DeviceHttp
-from .messages import Measurement, Message, ReaderInfo, ReaderKind, Unit
+from .messages import (
+    CounterReading,
+    Measurement,
+    Message,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    Unit,
+)
 from .payload import is_number
 
 type Fields = Mapping[str, tuple[Measurement, Unit]]
@@ -22,10 +32,22 @@ class Reader(ABC):
     units: ClassVar[Mapping[Measurement, Unit]]
     """The measurements that this kind of reader can have, with the units of its wire."""
 
+    serves_one_stream: ClassVar[bool] = False
+    """Whether a second client takes the stream from the first one."""
+
     def __init__(self, http: DeviceHttp) -> None:
         """Prepare to talk to the device. Connects to nothing yet."""
         self._http = http
         self.health = http.health
+
+    @property
+    def host(self) -> str:
+        """Where the device is asked: `host` or `host:port`."""
+        return self._http.host
+
+    def move_to(self, host: str) -> None:
+        """Ask at another address from now on."""
+        self._http.move_to(host)
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
@@ -46,6 +68,25 @@ class Restartable(Protocol):
 
     async def restart(self) -> None:
         """Restart the device. Raises a ReaderError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What a reader answered when it was asked for its values."""
+
+    messages: tuple[Reading | CounterReading | ReaderStatus, ...]
+    """Without a reading when there is no new one."""
+
+    interval: float
+    """Seconds until there will be another one."""
+
+
+@runtime_checkable
+class Pollable(Protocol):
+    """A reader whose values can be asked for, beside its stream."""
+
+    async def poll(self) -> Poll | None:
+        """Ask for the values. Returns None where the device does not allow it. Raises a ReaderError."""
 
 
 def units_of(fields: Fields) -> Mapping[Measurement, Unit]:

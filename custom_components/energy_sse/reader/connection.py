@@ -6,7 +6,7 @@ from contextlib import aclosing
 from enum import StrEnum
 import logging
 import random
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from . import clock
 from .base import Pollable, Reader
@@ -126,6 +126,9 @@ class ReaderConnection:
         self._elsewhere: str | None = None
         """Where the reader was announced, other than where it was last found."""
 
+        self._failed_at: str | None = None
+        """Where the last attempt did not get as far as a reader that said who it is."""
+
         self._short_streams = 0
         self._is_contended = False
 
@@ -134,18 +137,18 @@ class ReaderConnection:
 
         Raises ReaderAuthenticationError, after which only the user can help.
         """
-        while True:
-            try:
+        try:
+            while True:
                 wait = await self._attempt()
-            except ReaderAuthenticationError as error:
-                self.state = ConnectionState.REFUSED
-                self._health.losses[str(error)] += 1
-                raise
-            if self._is_contended:
-                await self._leave_the_stream_to_others()
-            else:
-                self.state = ConnectionState.WAITING
-                await self._wait(wait)
+                if self._is_contended:
+                    await self._leave_the_stream_to_others()
+                else:
+                    self.state = ConnectionState.WAITING
+                    await self._wait(wait)
+        except ReaderAuthenticationError as error:
+            self.state = ConnectionState.REFUSED
+            self._health.losses[str(error)] += 1
+            raise
 
     def seen_at(self, host: str) -> None:
         """Take notice of an announcement of the reader. Ends a wait early.
@@ -161,6 +164,8 @@ class ReaderConnection:
     async def _attempt(self) -> float:
         """Connect, and tell what the reader says until the stream ends. Returns how long to wait then."""
         self.state = ConnectionState.CONNECTING
+        self._hurry.clear()
+        self._reader.move_to(self._next_address())
         self._backoff.attempt()
         self._health.attempts += 1
         began_at, streams_before = clock.now(), self._health.streams
@@ -178,18 +183,20 @@ class ReaderConnection:
             # A fault of ours must not end the stream for good.
             _LOGGER.exception("Unexpected error while reading the stream")
             error = ReaderError("unexpected error")
+        self._failed_at = None if self.state is ConnectionState.STREAMING else self._reader.host
+        if self._failed_at == self._elsewhere and isinstance(error, ReaderMismatchError):
+            self._elsewhere = None
         self._note_how_it_ended(
             error, lasted=clock.now() - began_at, had_stream=self._health.streams > streams_before
         )
         self._health.losses[str(error)] += 1
         self._listener.connection_lost(error)
-        self._choose_address(error)
         wait = self._backoff.next_wait()
         if isinstance(error, ReaderConnectionError):
             wait = max(wait, min(error.retry_after, _LONGEST_WAIT))
         return wait
 
-    async def _connect_once(self) -> None:
+    async def _connect_once(self) -> NoReturn:
         introduced = False
         steady_at: float | None = None
         async with aclosing(self._reader.stream()) as messages:
@@ -217,18 +224,14 @@ class ReaderConnection:
             self._home, self._elsewhere = self._reader.host, None
             self._listener.reader_moved(self._home)
 
-    def _choose_address(self, error: ReaderError) -> None:
-        """Try the two addresses in turn while the reader is at neither."""
-        if self._reader.host != self._home and isinstance(error, ReaderMismatchError):
-            self._elsewhere = None
-        is_home = self._reader.host == self._home
-        self._reader.move_to(self._elsewhere if is_home and self._elsewhere else self._home)
+    def _next_address(self) -> str:
+        """Return where the reader was last found, or in turn with it where it was announced since."""
+        return self._elsewhere if self._elsewhere and self._failed_at == self._home else self._home
 
     # ----------------------------------------------------------------------------- waiting, contention
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but not when something says that the device is there."""
-        self._hurry.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._hurry.wait()
@@ -254,7 +257,7 @@ class ReaderConnection:
             self._listener.contention_changed(is_contended=is_contended)
 
     async def _leave_the_stream_to_others(self) -> None:
-        """Keep away for as long as a wait may last, and meanwhile ask for the values where that is allowed."""
+        """Keep away for as long as a wait may last, and ask for the values where that is allowed."""
         self.state = ConnectionState.CONTENDED
         until = clock.now() + _LONGEST_WAIT
         self._hurry.clear()

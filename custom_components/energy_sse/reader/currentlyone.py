@@ -32,8 +32,8 @@ from .messages import (
 from .payload import get_number, get_text, get_time, parse_object
 from .sse import ServerSentEvent
 
-# Seconds. A `ping` comes after 15 s of silence; three may be lost.
-_PATIENCE: Final = 60.0
+# Seconds. A `ping` comes after 15 s of silence; two may be lost.
+_PATIENCE: Final = 45.0
 
 # Seconds. `config` is the second event of every connection.
 _IDENTIFY_TIMEOUT: Final = 15

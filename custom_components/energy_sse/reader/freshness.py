@@ -10,6 +10,7 @@ _LONGEST_LIMIT: Final = 300.0
 
 # A limit of a few intervals forgives a telegram or two that the meter or the air lost.
 _INTERVALS: Final = 4
+_PATIENT_PART: Final = 0.75
 _REMEMBERED_GAPS: Final = 8
 
 
@@ -39,6 +40,11 @@ class Freshness:
     def limit(self) -> float:
         """The age at which a reading is too old."""
         return min(max(_INTERVALS * (self.interval or 0.0), _SHORTEST_LIMIT), _LONGEST_LIMIT)
+
+    @property
+    def patience(self) -> float:
+        """How long to listen in silence before asking what is wrong: early enough to be back in time."""
+        return _PATIENT_PART * self.limit
 
     def heard(self, at: float) -> None:
         """Note a reading and when it was true."""

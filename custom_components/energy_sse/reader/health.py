@@ -18,6 +18,9 @@ class StreamHealth:
     connects: int = 0
     """Attempts after which the device said who it is."""
 
+    streams: int = 0
+    """Answers that were an event stream."""
+
     losses: Counter[str] = field(default_factory=Counter)
     """Failed attempts and ended streams, by reason."""
 

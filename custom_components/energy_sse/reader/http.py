@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 import os
+import re
 from typing import Any, Final
 
 import aiohttp
@@ -12,7 +13,13 @@ from aiohttp import hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
+from .exceptions import (
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
+    ReaderHungUpError,
+    ReaderProtocolError,
+)
 from .health import StreamHealth
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
@@ -26,6 +33,8 @@ _ANSWER_SIZE_LIMIT: Final = 64 * 1024
 
 # Statuses that say "not now". Every other failure says "not here".
 _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+
+_RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_host(text: str) -> str:
@@ -52,14 +61,24 @@ class DeviceHttp:
         """Prepare for a device at `host` or `host:port`. Connects to nothing yet."""
         self.health = StreamHealth()
         self._session = session
-        self._origin = URL(f"http://{host}")
         self._password = password
-        # Holds the challenge, so that a reconnect costs one request. Belongs to one origin.
-        self._digest = aiohttp.DigestAuthMiddleware("", password) if password else None
-        self._digest_was_accepted = False
-        self._basic_is_wanted = False
         # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
         self._one_at_a_time = asyncio.Lock()
+        self._start_at(host)
+
+    def move_to(self, host: str) -> None:
+        """Ask at another `host` or `host:port` from now on."""
+        if host != self.host:
+            self._start_at(host)
+
+    def _start_at(self, host: str) -> None:
+        """Forget what was learned of the login: it belongs to one origin."""
+        self.host = host
+        self._origin = URL(f"http://{host}")
+        # Holds the challenge, so that a reconnect costs one request.
+        self._digest = aiohttp.DigestAuthMiddleware("", self._password) if self._password else None
+        self._digest_was_accepted = False
+        self._basic_is_wanted = False
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
@@ -97,6 +116,7 @@ class DeviceHttp:
             async with self._open("GET", path, "text/event-stream") as response:
                 if response.content_type != "text/event-stream":
                     raise ReaderProtocolError("the answer is no event stream")
+                self.health.streams += 1
                 while True:
                     try:
                         async with asyncio.timeout(patience()):
@@ -126,7 +146,10 @@ class DeviceHttp:
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise ReaderAuthenticationError("the device refuses the login")
             if response.status in _TEMPORARY_STATUSES:
-                raise ReaderConnectionError(f"the device answers with HTTP status {response.status}")
+                raise ReaderConnectionError(
+                    f"the device answers with HTTP status {response.status}",
+                    retry_after=_seconds_in(response.headers.get(hdrs.RETRY_AFTER, "")),
+                )
             if response.status != (HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT):
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
             login = response.request_info.headers.get(hdrs.AUTHORIZATION, "")
@@ -183,8 +206,15 @@ def _classified() -> Iterator[None]:
         yield
     except ReaderError:
         raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
+        raise ReaderHungUpError("the device hung up") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
+
+
+def _seconds_in(retry_after: str) -> float:
+    """Return the seconds that a device asks to be left alone; 0 for a date, which no known device sends."""
+    return float(retry_after) if _RETRY_AFTER.fullmatch(retry_after) else 0.0
 
 
 def _reason(error: Exception) -> str:
@@ -193,8 +223,6 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | ConnectionResetError):
-        return "the device hung up"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
     return type(error).__name__

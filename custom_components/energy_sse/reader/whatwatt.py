@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 import re
-from time import monotonic
 from typing import Any, ClassVar, Final, override
 
-from .base import Fields, Reader, measurements_in, units_of
+from . import clock
+from .base import Fields, Poll, Reader, measurements_in, units_of
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .freshness import Freshness
 from .messages import (
@@ -75,6 +75,29 @@ FIELDS: Final[Fields] = {
     "T": (M.ACTIVE_TARIFF, Unit.NONE),
 }
 
+# Where in `/report` each value is → the key that `live` has for it.
+_REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
+    ("tariff",): "T",
+    ("power_factor",): "PF",
+    **{
+        ("instantaneous_power", kind, sign, where): f"{key}_{phase}{direction}"
+        for kind, key in (("active", "P"), ("reactive", "rP"))
+        for sign, direction in (("positive", "In"), ("negative", "Out"))
+        for where, phase in (("total", ""), ("l1", "P1_"), ("l2", "P2_"), ("l3", "P3_"))
+    },
+    **{
+        ("energy", kind, sign, where): f"{key}_{direction}{tariff}"
+        for kind, key in (("active", "E"), ("reactive", "rE"))
+        for sign, direction in (("positive", "In"), ("negative", "Out"))
+        for where, tariff in (("total", ""), ("t1", "_T1"), ("t2", "_T2"))
+    },
+    **{
+        (quantity, f"l{phase}"): f"{key}_P{phase}"
+        for quantity, key in (("voltage", "V"), ("current", "I"))
+        for phase in (1, 2, 3)
+    },
+}
+
 # Where in `/system` each property is: numbers, words, and services with their own way of saying yes.
 NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
     ("meter", "report_interval"): P.REPORT_INTERVAL,
@@ -114,6 +137,10 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     units: ClassVar = units_of(FIELDS)
+    serves_one_stream: ClassVar = True
+
+    _report_id: float | None = None
+    """Of the last report. It changes with every reading."""
 
     @override
     async def identify(self) -> ReaderInfo:
@@ -130,8 +157,8 @@ class WhatwattReader(Reader):
         yield parse_identity(system)
         yield parse_status(system)
         readings = Freshness()
-        ask_at = monotonic() + _STATUS_INTERVAL
-        async with aclosing(self._http.events("/api/v1/live", patience=lambda: readings.limit)) as events:
+        ask_at = clock.now() + _STATUS_INTERVAL
+        async with aclosing(self._http.events("/api/v1/live", patience=lambda: readings.patience)) as events:
             async for event in events:
                 if event is None:
                     # Silence may be the meter's or the connection's.
@@ -143,11 +170,27 @@ class WhatwattReader(Reader):
                 if event.type == "live":
                     for message in parse_live(event.data):
                         yield message
-                    readings.heard(monotonic())
-                if monotonic() >= ask_at:
-                    ask_at = monotonic() + _STATUS_INTERVAL
+                    readings.heard(clock.now())
+                if clock.now() >= ask_at:
+                    ask_at = clock.now() + _STATUS_INTERVAL
                     if status_now := await self._ask_status():
                         yield status_now
+
+    async def poll(self) -> Poll | None:
+        """Ask for `/report`, which a device with a licence answers, to any number of clients."""
+        try:
+            payload = await self._http.get_json("/api/v1/report")
+        except ReaderProtocolError:
+            # "License required", with status 404.
+            return None
+        report = get_object(payload, "report")
+        report_id, self._report_id = self._report_id, get_number(report, "id")
+        messages = []
+        # The last report is served on when the meter has gone silent.
+        is_heard = get_text(get_object(payload, "meter"), "status") == _METER_IS_HEARD
+        if is_heard and self._report_id != report_id and (values := parse_report(report)):
+            messages.append(Reading(values=values))
+        return Poll(messages=tuple(messages), interval=get_number(report, "interval") or 0.0)
 
     async def _ask_status(self) -> ReaderStatus | None:
         """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
@@ -208,10 +251,7 @@ def parse_live(data: str) -> Iterator[Message]:
     payload = parse_object(data)
     if payload is None:
         return
-    values = measurements_in(payload, FIELDS)
-    if values.get(M.ACTIVE_TARIFF) == 0:
-        # "Unknown", by the documentation.
-        del values[M.ACTIVE_TARIFF]
+    values = _measurements_in(payload)
     if values:
         yield Reading(values=values, reader_time=_local_time(payload))
     volumes = payload.get("Vol")
@@ -223,6 +263,21 @@ def parse_live(data: str) -> Iterator[Message]:
                 bus=bus if type(bus) is int else None,
                 value=counter if is_number(counter := entry.get("Cum")) else None,
             )
+
+
+def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
+    """Return the measurements in the `report` object of a `/report`, in which every key may be missing."""
+    return _measurements_in(
+        {key: _inner(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
+    )
+
+
+def _measurements_in(payload: Mapping[str, object]) -> dict[M, float]:
+    values = measurements_in(payload, FIELDS)
+    if values.get(M.ACTIVE_TARIFF) == 0:
+        # "Unknown", by the documentation.
+        del values[M.ACTIVE_TARIFF]
+    return values
 
 
 def _inner(payload: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
