@@ -69,7 +69,7 @@ async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = N
     # The voltage is another one in every reading.
     digits = 1 if isinstance(reader, WhatwattSimulator) else 3
     voltage = round(reader.house.voltage[0], digits)
-    await until(lambda: entry.runtime_data.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
     await hass.async_block_till_done()
 
 
@@ -79,7 +79,7 @@ async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyO
     while reader.house.voltage[0] == before:
         await reader.tick(1)
     voltage = round(reader.house.voltage[0], 3)
-    await until(lambda: entry.runtime_data.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
     await hass.async_block_till_done()
 
 

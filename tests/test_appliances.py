@@ -1,6 +1,7 @@
 """Appliances of a CurrentlyOne: whether they run, what they use, and how they come and go."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+import json
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -218,7 +219,7 @@ async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_
     await settle(hass, entry, reader)
     await hass.config_entries.async_unload(entry.entry_id)
     await reader.switch("mocca_mast", "off")
-    await reader.advance(30)
+    await reader.advance(90)
     await hass.config_entries.async_setup(entry.entry_id)
     await until(lambda: reader.streams)
     await settle(hass, entry, reader)
@@ -263,10 +264,18 @@ async def test_icon_comes_from_the_category(
     assert state_of(hass, "binary_sensor", f"{READER}:thing:running").attributes.get("icon") == icon
 
 
-def report(state: str, second: int | None, *, replayed: bool = False) -> Transition:
-    time = None if second is None else datetime.fromtimestamp(second, UTC)
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def report(state: str, second: int | None, *, age: float = 0, at_connect: bool = False) -> Transition:
     return Transition(
-        appliance_id="x", state=state, is_on=state == "on", previous_state="?", time=time, replayed=replayed
+        appliance_id="x",
+        state=state,
+        is_on=state == "on",
+        previous_state="?",
+        time=None if second is None else datetime.fromtimestamp(second, UTC),
+        age=age,
+        at_connect=at_connect or age > 0,
     )
 
 
@@ -282,28 +291,71 @@ def report(state: str, second: int | None, *, replayed: bool = False) -> Transit
         ),
         ([report("on", None), report("on", None)], ["turned_on"]),
         ([report("on", 100), report("on", None)], ["turned_on", "turned_on"]),
-        ([report("on", 100, replayed=True)], []),
+        # What was before the first connection ever is no news.
+        ([report("on", 100, age=10)], []),
+        ([report("on", 100, age=10), report("off", 120)], ["turned_off"]),
         # A clock that jumped back to 1970 silences nothing.
         ([report("on", 1_700_000_000), report("off", 100)], ["turned_on", "turned_off"]),
+        # A clock that jumped back makes what is repeated look new.
+        (
+            [
+                report("on", 5000),
+                report("off", 5100),
+                report("on", 5000, at_connect=True),
+                report("off", 5100, at_connect=True),
+            ],
+            ["turned_on", "turned_off"],
+        ),
     ],
 )
 def test_report_is_news_once(reports: list[Transition], events: list[str]) -> None:
     appliance = KnownAppliance("x", "X")
-    assert [event.type for each in reports if (event := appliance.apply(each))] == events
+    assert [event.type for each in reports if (event := appliance.apply(each, NOW))] == events
+
+
+@pytest.mark.parametrize(("age", "events"), [(5, ["turned_off"]), (59, ["turned_off"]), (61, [])])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_change_that_was_missed_is_news_for_a_minute_and_always_the_state(
+    age: float, events: list[str], *, restarted: bool
+) -> None:
+    appliance = KnownAppliance("x", "X")
+    appliance.apply(report("on", 1000), NOW)
+    if restarted:
+        memory = json.loads(json.dumps(appliance.memory))
+        appliance = KnownAppliance("x", "X")
+        appliance.recall(memory)
+    later = NOW + timedelta(seconds=300)
+    repeated = appliance.apply(report("on", 1000, age=300), later)
+    missed = appliance.apply(report("off", 1300 - int(age), age=age), later)
+    again = appliance.apply(report("off", 1300 - int(age), age=age), later)
+    assert [event.type for event in (repeated, missed, again) if event] == events
+    assert appliance.is_on is False
 
 
 def test_inventory_and_detection_may_lack_everything_but_the_id() -> None:
     appliance = KnownAppliance("x", "X")
     appliance.learn(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
-    assert appliance.detect(Detection(appliance_id="x", state_index=0)) is None
+    assert appliance.detect(Detection(appliance_id="x", state_index=0), NOW) is None
     assert (appliance.name, appliance.state, appliance.energy) == ("X", None, None)
+    assert appliance.memory is None
 
 
 def test_older_report_that_is_repeated_is_ignored_altogether() -> None:
     appliance = KnownAppliance("x", "X")
-    appliance.apply(report("on", 200))
-    assert appliance.apply(report("off", 100, replayed=True)) is None
+    appliance.apply(report("on", 200), NOW)
+    assert appliance.apply(report("off", 100, age=100), NOW) is None
     assert appliance.is_on
+
+
+def test_detection_of_a_state_without_a_known_one_before_is_no_change() -> None:
+    appliance = KnownAppliance("x", "X")
+    states = (ApplianceState(name="off", is_on=False), ApplianceState(name="on", is_on=True))
+    appliance.learn(ApplianceProfile(id="x", states=states))
+    assert appliance.detect(Detection(appliance_id="x", state_index=1), NOW) is None
+    assert appliance.is_on
+    event = appliance.detect(Detection(appliance_id="x", state_index=0), NOW)
+    assert event is not None
+    assert event.type == "turned_off"
 
 
 # ------------------------------------------------------------------------------------------ coming and going
@@ -340,7 +392,7 @@ async def test_appliance_that_is_gone_from_the_inventory_can_be_deleted_and_come
     assert await remove(hass, client, device_registry, entry, ":mocca_mast")
     assert entity_id(hass, "event", f"{READER}:mocca_mast:transition") is None
     await restart(hass, entry, reader)
-    assert "mocca_mast" not in entry.runtime_data.appliances
+    assert "mocca_mast" not in [each.id for each in entry.runtime_data.appliances]
 
     reader.house.appliances.insert(0, coffee_maker)
     await reader.switch("mocca_mast", "off")

@@ -207,10 +207,8 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     assert state_of(hass, "sensor", power).state != "unavailable"
     records = [record for record in caplog.records if record.name.startswith("custom_components")]
     lost, back = [record.getMessage() for record in records]
-    model, reason = "whatwatt Go", "its meter is silent"
-    if isinstance(either, CurrentlyOneSimulator):
-        model, reason = "Currently One", "no sign of life"
-    assert lost == f"The {model} sends no readings any more: {reason}"
+    model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "Currently One"
+    assert lost == f"The {model} sends no readings any more: its meter is silent"
     assert back == f"The {model} sends readings again"
 
 

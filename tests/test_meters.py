@@ -42,7 +42,7 @@ async def test_recorded_meter_has_these_entities_and_no_others(
     entry = entry_for(reader)
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: entry.runtime_data.values)
+    await until(lambda: entry.runtime_data.readings.values)
     await hass.async_block_till_done()
 
     registry = er.async_get(hass)
@@ -51,6 +51,6 @@ async def test_recorded_meter_has_these_entities_and_no_others(
     for entity in entities:
         registry.async_update_entity(entity.entity_id, disabled_by=None)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: entry.runtime_data.values)
+    await until(lambda: entry.runtime_data.readings.values)
     await hass.async_block_till_done()
     assert rows(hass, entry, enabled) == snapshot

@@ -34,9 +34,9 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimu
     is_whatwatt = isinstance(reader, WhatwattSimulator)
     marker = b'event: live\ndata: {"T":%d}\n\n' if is_whatwatt else b'event: state\r\ndata: {"U3":%d}\r\n\r\n'
     measurement = M.ACTIVE_TARIFF if is_whatwatt else M.VOLTAGE_L3
-    number = int(entry.runtime_data.values.get(measurement, 0)) + 1000
+    number = int(entry.runtime_data.readings.values.get(measurement, 0)) + 1000
     await reader.broadcast(data + marker % number)
-    await until(lambda: entry.runtime_data.values.get(measurement) == number)
+    await until(lambda: entry.runtime_data.readings.values.get(measurement) == number)
     await hass.async_block_till_done()
 
 
@@ -222,7 +222,7 @@ async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
         await tick(hass, reader)
     entry.async_on_unload(
         entry.runtime_data.async_add_listener(
-            lambda: written.append(entry.runtime_data.values[M.VOLTAGE_L1]), M.VOLTAGE_L1
+            lambda: written.append(entry.runtime_data.readings.values[M.VOLTAGE_L1]), M.VOLTAGE_L1
         )
     )
     await reader.advance(1)

@@ -7,6 +7,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import DeviceEntry
 
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .issues import Issue, Issues
+from .memory import async_forget
 
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
@@ -22,7 +24,14 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Remove the entities; the connection ends with the entry's background tasks."""
+    Issues(hass, entry).close(*Issue)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    """Leave nothing behind."""
+    Issues(hass, entry).close(*Issue)
+    await async_forget(hass, entry.entry_id)
 
 
 async def async_remove_config_entry_device(

@@ -1,18 +1,26 @@
 """What is known of the appliances that a reader detects, and which of its reports are news."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from .reader import ApplianceProfile, ApplianceState, Detection, Transition
+from .reader import ApplianceProfile, ApplianceState, Detection, Inventory, Transition
 
 # An event entity takes its events from here when it is added. Without one, nobody will: it is disabled.
 _WAITING_LIMIT: Final = 16
 
 # Seconds. A device reports one change as a transition and as a detection, stamped at nearly the same time.
 _SAME_CHANGE_WITHIN: Final = 5
+
+# Seconds. A change that was missed while there was no connection is worth an event for so long; an automation
+# that runs later does more harm than good.
+_NEWS_FOR: Final = 60
+
+# More than a device has been seen to repeat of one appliance after a connect.
+_REMEMBERED_CHANGES: Final = 16
 
 # An appliance that is only on or off needs nobody to say the name of its state.
 _STATES_OF_A_SWITCH: Final = 2
@@ -59,7 +67,14 @@ class Appliance:
     """Events that no entity has taken yet."""
 
     _states: tuple[ApplianceState, ...] = ()
-    _last_change: datetime | None = None
+    _changed_at: datetime | None = None
+    """When it entered its state, by this machine's clock: the device's may be wrong, and jump."""
+
+    _changes: deque[tuple[str, datetime | None]] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED_CHANGES)
+    )
+    """The last states and when it entered them by the device's clock, which names a change for good."""
+
     _is_on_in: dict[str, bool | None] = field(default_factory=dict)
     """The named states that it has been in or can be in, and which of them mean on."""
 
@@ -77,66 +92,102 @@ class Appliance:
             if state.name:
                 self._is_on_in[state.name] = state.is_on
 
-    def detect(self, detection: Detection) -> ApplianceEvent | None:
+    def detect(self, detection: Detection, now: datetime) -> ApplianceEvent | None:
         """Take in a detection. What its state means, only the inventory can tell; its energy is plain."""
         self.has_spoken = True
-        if detection.replayed and self._is_older(detection.time):
+        if self._is_superseded(detection, now):
             return None
         if detection.energy is not None:
             self.energy = detection.energy
         index = detection.state_index
         if index is None or not 0 <= index < len(self._states) or not (state := self._states[index]).name:
             return None
-        if self.state is None:
-            # Where it comes from nobody has said, so whether this is a change nobody knows.
-            self._enter(state.name, is_on=state.is_on, power=state.power, time=detection.time)
-            return None
         return self.apply(
             Transition(
                 appliance_id=self.id,
                 state=state.name,
                 is_on=state.is_on,
-                previous_state=self.state,
+                # Where it comes from nobody has said: without a state that is known, this is no change.
+                previous_state=self.state or state.name,
                 power=state.power,
                 energy=detection.energy,
                 category=self.category,
                 time=detection.time,
-                replayed=detection.replayed,
-            )
+                age=detection.age,
+                at_connect=detection.at_connect,
+            ),
+            now,
         )
 
-    def apply(self, transition: Transition) -> ApplianceEvent | None:
+    def apply(self, transition: Transition, now: datetime) -> ApplianceEvent | None:
         """Take in a transition. Returns an event when it is news.
 
-        It is none when the device repeats it, after a connect or at any other time, or confirms the state
-        that the appliance was in.
+        It is none when the device repeats it, after a connect or at any other time, when it confirms the
+        state that the appliance was in, or when it was missed and is too old to act upon.
         """
         self.has_spoken = True
         self.name = transition.name or self.name
         self.category = transition.category or self.category
-        if transition.replayed and self._is_older(transition.time):
+        if self._is_superseded(transition, now):
             return None
-        is_repeated = transition.state == self.state and _is_same_moment(transition.time, self._last_change)
+        if transition.energy is not None:
+            self.energy = transition.energy
+        change = (transition.state, transition.time)
+        if transition.at_connect and change in self._changes:
+            return None
+        is_repeated = transition.state == self.state and _is_same_moment(
+            transition.time, self._changes[-1][1] if self._changes else None
+        )
+        is_missed = transition.age > 0
+        was_known = self._changed_at is not None
         # The device says itself where the appliance came from; what was last heard of it may be older.
         was_on = self._is_on_in.get(transition.previous_state or self.state or "")
         is_on = transition.is_on
         if is_on is None:
             is_on = self._is_on_in.get(transition.state)
-        if transition.energy is not None:
-            self.energy = transition.energy
-        self._enter(transition.state, is_on=is_on, power=transition.power, time=transition.time)
-        if is_repeated or transition.replayed or not transition.is_change:
+        self.state, self.is_on = transition.state, is_on
+        if transition.power is not None:
+            self.power = transition.power
+        self._is_on_in[transition.state] = is_on
+        self._changed_at = now - timedelta(seconds=transition.age)
+        if transition.is_change:
+            self._changes.append(change)
+        if is_repeated or not transition.is_change:
+            return None
+        if is_missed and not (was_known and transition.age < _NEWS_FOR):
             return None
         return ApplianceEvent(_event_type(was_on=was_on, is_on=is_on), transition)
 
-    def _is_older(self, time: datetime | None) -> bool:
-        return time is not None and self._last_change is not None and time < self._last_change
+    # ----------------------------------------------------------------------------------------- memory
 
-    def _enter(self, state: str, *, is_on: bool | None, power: float | None, time: datetime | None) -> None:
-        self.state, self.is_on, self._last_change = state, is_on, time
-        if power is not None:
-            self.power = power
-        self._is_on_in[state] = is_on
+    def recall(self, remembered: Mapping[str, Any]) -> None:
+        """Take up what was known before a restart."""
+        self.state = remembered["state"]
+        self._changed_at = _parse_time(remembered["changed_at"])
+        self._changes.extend((state, _parse_time(time)) for state, time in remembered["changes"])
+
+    @property
+    def memory(self) -> Mapping[str, Any] | None:
+        """What to recall after a restart, as JSON can hold it."""
+        if self._changed_at is None:
+            return None
+        return {
+            "state": self.state,
+            "changed_at": self._changed_at.isoformat(),
+            "changes": [(state, time and time.isoformat()) for state, time in self._changes],
+        }
+
+    def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
+        """Tell whether a report is on what happened before that which is known already.
+
+        Neither clock says so alone: the device's may have jumped, and this machine's knows only the age.
+        """
+        if report.age <= 0 or self._changed_at is None:
+            return False
+        happened_at = now - timedelta(seconds=report.age)
+        last_change = self._changes[-1][1] if self._changes else None
+        is_later = report.time is not None and last_change is not None and report.time > last_change
+        return happened_at < self._changed_at - timedelta(seconds=_SAME_CHANGE_WITHIN) and not is_later
 
 
 def _is_same_moment(one: datetime | None, other: datetime | None) -> bool:
@@ -150,3 +201,69 @@ def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventTyp
     if is_on is None or was_on is is_on:
         return ApplianceEventType.STATE_CHANGED
     return ApplianceEventType.TURNED_ON if is_on else ApplianceEventType.TURNED_OFF
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+class Appliances:
+    """All appliances of a reader."""
+
+    def __init__(self, known: Iterable[Appliance]) -> None:
+        """Start with those that were known before a restart."""
+        self._appliances = {appliance.id: appliance for appliance in known}
+        self._inventory: frozenset[str] | None = None
+
+    def __iter__(self) -> Iterator[Appliance]:
+        """Go through all of them."""
+        return iter(list(self._appliances.values()))
+
+    def learn(self, inventory: Inventory) -> list[Appliance]:
+        """Take in which appliances there are. Returns those."""
+        self._inventory = frozenset(profile.id for profile in inventory.appliances)
+        appliances = []
+        for profile in inventory.appliances:
+            appliance = self._know(profile.id)
+            appliance.learn(profile)
+            appliances.append(appliance)
+        return appliances
+
+    def heard(
+        self, report: Transition | Detection, now: datetime
+    ) -> tuple[Appliance, ApplianceEvent | None] | None:
+        """Take in a report. Returns what it is about, and what is news in it, if it is about any of them."""
+        is_gone = self._inventory is not None and report.appliance_id not in self._inventory
+        if report.age > 0 and is_gone:
+            # The device repeats a report on an appliance that its owner has deleted there.
+            return None
+        appliance = self._know(report.appliance_id)
+        if isinstance(report, Transition):
+            return appliance, appliance.apply(report, now)
+        return appliance, appliance.detect(report, now)
+
+    def forget(self, appliance: Appliance) -> bool:
+        """Forget one that is gone. Returns False for one that is still there."""
+        if appliance.has_spoken or appliance.id in (self._inventory or ()):
+            return False
+        del self._appliances[appliance.id]
+        return True
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Take up what was known of each before a restart."""
+        for appliance in self:
+            if appliance.id in memory:
+                appliance.recall(memory[appliance.id])
+
+    @property
+    def memory(self) -> Mapping[str, Any]:
+        """What to recall after a restart, as JSON can hold it."""
+        return {appliance.id: memory for appliance in self if (memory := appliance.memory) is not None}
+
+    def _know(self, appliance_id: str) -> Appliance:
+        appliance = self._appliances.get(appliance_id)
+        if appliance is None:
+            # Until its name is known, its id has to do, which was made from the name.
+            name = appliance_id.replace("_", " ").capitalize()
+            appliance = self._appliances[appliance_id] = Appliance(appliance_id, name)
+        return appliance

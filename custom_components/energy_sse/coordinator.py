@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 import logging
 from typing import Any, Final, override
@@ -17,11 +17,14 @@ from homeassistant.helpers.event import async_call_later, async_track_utc_time_c
 from homeassistant.helpers.update_coordinator import BaseDataUpdateCoordinatorProtocol
 from homeassistant.util import dt as dt_util
 
-from .appliances import Appliance, ApplianceEvent
+from .appliances import Appliance, ApplianceEvent, Appliances
 from .const import CONF_COUNTERS, CONF_KIND, CONF_WRITE_INTERVAL, DOMAIN, CounterKind
 from .findings import Findings
+from .issues import Issue, Issues
+from .memory import Memory
 from .presence import is_shown
 from .reader import (
+    ConnectionState,
     CounterReading,
     Detection,
     Freshness,
@@ -34,12 +37,15 @@ from .reader import (
     ReaderError,
     ReaderInfo,
     ReaderKind,
+    ReaderMismatchError,
     ReaderStatus,
     Reading,
     Transition,
     clock,
+    default_name,
     make_reader,
 )
+from .readings import Readings
 from .registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
@@ -49,9 +55,16 @@ type EnergySseConfigEntry = ConfigEntry[EnergySseCoordinator]
 # Seconds. Longer than every timeout of a first attempt, so that the attempt itself says what went wrong.
 _FIRST_CONTACT_TIMEOUT: Final = 60
 
-# Seconds. An unchanged value is written again before its `last_reported` gets older than this: automations
-# and helpers tell a steady value from a silent sensor by it.
-_REPORT_WITHIN: Final = 60
+# Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
+_REMEMBER_WITHIN: Final = 300
+
+# What the meter status is when the reader cannot read what the meter sends.
+_KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
+
+_SCALE_ISSUES: Final = {
+    Measurement.ACTIVE_ENERGY_IMPORT: Issue.SCALE_ERROR_IMPORT,
+    Measurement.ACTIVE_ENERGY_EXPORT: Issue.SCALE_ERROR_EXPORT,
+}
 
 # What a listener is about, when it is about neither a measurement nor a property nor a device.
 CONNECTION: Final = object()
@@ -77,15 +90,15 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.registry = Registry(hass, entry)
 
         self.firmware: str | None = None
-        self.values: dict[Measurement, float] = {}
+        self.readings = Readings(self.reader.units)
         self.status: Mapping[Property, str | float | bool | datetime] = {}
         self.counters: dict[str, CounterReading] = {}
-        self.appliances = {appliance.id: appliance for appliance in self.registry.appliances()}
+        self.appliances = Appliances(self.registry.appliances())
 
         self.found_measurements = Findings(self.registry.measurements())
         self.found_properties = Findings(self.registry.properties())
         self.found_counters = Findings(self.registry.counters())
-        self.found_appliances = Findings(self.appliances.values())
+        self.found_appliances = Findings(self.appliances)
         self.found_multi_state_appliances = Findings[Appliance]()
 
         self.link_is_up = False
@@ -97,14 +110,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.has_fresh_readings = False
         """Whether the meter has been heard lately, and the values can be believed."""
 
-        self.freshness = Freshness()
-        """Of the readings."""
-
         self._hass = hass
         self._entry = entry
         self._connection = ReaderConnection(self.reader, entry.unique_id, self)
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
-        self._inventory: frozenset[str] | None = None
+        self._issues = Issues(hass, entry)
+        self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
         self._last_error: ReaderError | None = None
         self._readings_were_lost = False
         self._signs_of_life = Freshness()
@@ -113,14 +124,16 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._write_at = 0.0
         self._unwritten: set[Measurement] = set()
-        self._reported_at: dict[Measurement, float] = {}
         self._listeners: defaultdict[Any, list[CALLBACK_TYPE]] = defaultdict(list)
+        self._message_listeners: list[Callable[[Message], None]] = []
 
     async def async_start(self) -> None:
         """Connect, and return when the device has said who it is.
 
         Raises ConfigEntryNotReady or ConfigEntryAuthFailed.
         """
+        self._recall(await self._memory.async_load())
+        self._entry.async_on_unload(self._memory.async_close)
         self._entry.async_on_unload(self._stop_watching)
         if self._write_interval:
             # The recorder closes the hour with what has been written by then.
@@ -152,9 +165,20 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._listeners[context].remove(update_callback)
 
     @callback
+    def async_listen(self, listener: Callable[[Message], None]) -> CALLBACK_TYPE:
+        """Listen to everything that the reader says. Returns the function that ends it."""
+        self._message_listeners.append(listener)
+        return lambda: self._message_listeners.remove(listener)
+
+    @callback
     def async_seen_at(self, host: str) -> None:
         """Take notice of an announcement of the reader, at its address or at another one."""
         self._connection.seen_at(host)
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """Where the connection is."""
+        return self._connection.state
 
     def counter_kind(self, meter_id: str) -> CounterKind:
         """Return what a counter counts, by what its owner has chosen."""
@@ -166,11 +190,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         It is new, should it ever speak again.
         """
-        for appliance in list(self.appliances.values()):
+        for appliance in self.appliances:
             if self.registry.appliance(appliance.id) in device.identifiers:
-                if appliance.has_spoken or appliance.id in (self._inventory or ()):
+                if not self.appliances.forget(appliance):
                     return False
-                del self.appliances[appliance.id]
                 self.found_appliances.discard(appliance)
                 self.found_multi_state_appliances.discard(appliance)
                 return True
@@ -212,10 +235,13 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 self._handle_info(message)
         if not self.is_connected:
             self._update_availability()
+        for listener in self._message_listeners:
+            listener(message)
 
     @callback
     def _handle_info(self, info: ReaderInfo) -> None:
         self._last_error = None
+        self._issues.close(Issue.WRONG_DEVICE)
         self.firmware = info.firmware
         self.registry.register_reader(self.reader, info)
         for meter_id in self.found_counters:
@@ -232,12 +258,23 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def contention_changed(self, *, is_contended: bool) -> None:
-        """Tell the user that another client takes the stream."""
+        """Tell the user that another client takes the stream, until it does so no more."""
+        if is_contended:
+            self._issues.raise_issue(Issue.STREAM_CONTENDED)
+        else:
+            self._issues.close(Issue.STREAM_CONTENDED)
 
     @callback
     def connection_lost(self, error: ReaderError) -> None:
         """Take notice that the stream ended, or could not be had."""
         self._last_error = error
+        if isinstance(error, ReaderMismatchError):
+            found = error.found
+            self._issues.raise_issue(
+                Issue.WRONG_DEVICE,
+                host=self._entry.data[CONF_HOST],
+                found=found.name or default_name(found.kind, found.id),
+            )
         _LOGGER.debug("The stream ended: %s", error)
         self._set_link(is_up=False)
         if not self._first_contact.done():
@@ -254,6 +291,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         properties = {*self.status, *status.values}
         changed = [p for p in properties if self.status.get(p) != status.values.get(p)]
         self.status = status.values
+        if status.values.get(Property.METER_STATUS) in _KEY_IS_MISSING:
+            self._issues.raise_issue(Issue.METER_KEY_REQUIRED)
+        else:
+            self._issues.close(Issue.METER_KEY_REQUIRED)
         self._notify(changed)
         self.found_properties.add(status.values)
 
@@ -275,32 +316,15 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_inventory(self, inventory: Inventory) -> None:
-        self._inventory = frozenset(profile.id for profile in inventory.appliances)
-        for profile in inventory.appliances:
-            appliance = self._know_appliance(profile.id)
-            appliance.learn(profile)
+        for appliance in self.appliances.learn(inventory):
             self._handle_appliance(appliance, None)
 
     @callback
     def _handle_report(self, report: Transition | Detection) -> None:
-        is_gone = self._inventory is not None and report.appliance_id not in self._inventory
-        if report.replayed and is_gone:
-            # The device repeats a report on an appliance that its owner has deleted there.
-            return
-        appliance = self._know_appliance(report.appliance_id)
-        if isinstance(report, Transition):
-            self._handle_appliance(appliance, appliance.apply(report))
-        else:
-            self._handle_appliance(appliance, appliance.detect(report))
-
-    @callback
-    def _know_appliance(self, appliance_id: str) -> Appliance:
-        appliance = self.appliances.get(appliance_id)
-        if appliance is None:
-            # Until its name is known, its id has to do, which was made from the name.
-            name = appliance_id.replace("_", " ").capitalize()
-            appliance = self.appliances[appliance_id] = Appliance(appliance_id, name)
-        return appliance
+        heard = self.appliances.heard(report, dt_util.utcnow())
+        if heard is not None:
+            self._handle_appliance(*heard)
+            self._memory.save_now()
 
     @callback
     def _handle_appliance(self, appliance: Appliance, event: ApplianceEvent | None) -> None:
@@ -316,30 +340,37 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
-        true_at = clock.now() - reading.age
-        if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
-            # Repeated after a reconnect, and older than what is known.
+        now = clock.now()
+        changed = self.readings.take(reading, now)
+        if not changed:
             return
-        self.freshness.heard(true_at)
-        values = {**reading.values, **_clock_drifts(reading)}
-        report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
-        changed = [
-            measurement
-            for measurement, value in values.items()
-            if self.values.get(measurement) != value or self._reported_at[measurement] <= report_before
-        ]
-        for measurement in changed:
-            self.values[measurement] = values[measurement]
-            self._reported_at[measurement] = true_at
         if not self.has_fresh_readings:
             self._update_availability()
         else:
             self._unwritten.update(changed)
-            if true_at >= self._write_at:
-                self._write(true_at)
+            if now >= self._write_at:
+                self._write(now)
         self.found_measurements.add(
-            m for m in values if m not in self.found_measurements and is_shown(m, values)
+            measurement
+            for measurement in self.readings.values
+            if measurement not in self.found_measurements and is_shown(measurement, self.readings.values)
         )
+        self._report_scale()
+        self._memory.save_within(_REMEMBER_WITHIN)
+
+    @callback
+    def _report_scale(self) -> None:
+        """Tell the user when power and register do not fit."""
+        for (_, register), check in self.readings.scale_checks.items():
+            issue = _SCALE_ISSUES[register]
+            if check.error is None:
+                self._issues.close(issue)
+            else:
+                self._issues.raise_issue(
+                    issue,
+                    by_power=f"{check.error.by_power / 1000:.3f}",
+                    by_register=f"{check.error.by_register / 1000:.3f}",
+                )
 
     @callback
     def _write(self, now: float) -> None:
@@ -371,7 +402,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Find out what can be believed, tell the entities if that has changed, and look again in time."""
         now = clock.now()
         before = (self.is_connected, self.has_fresh_readings)
-        remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self.freshness)]
+        remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self.readings.freshness)]
         self.is_connected, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
         if (self.is_connected, self.has_fresh_readings) != before:
             self._log_availability(was_fresh=before[1])
@@ -399,18 +430,22 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._cancel_expiry()
             self._cancel_expiry = None
 
+    # ----------------------------------------------------------------------------------------- memory
 
-def _clock_drifts(reading: Reading) -> dict[Measurement, float]:
-    """Return by how many seconds the device's clocks are ahead, in the resolution that they have."""
-    if reading.age:
-        return {}
-    drifts: dict[Measurement, float] = {}
-    for measurement, time in (
-        (Measurement.READER_CLOCK_DRIFT, reading.reader_time),
-        (Measurement.METER_CLOCK_DRIFT, reading.meter_time),
-    ):
-        if time is not None:
-            now = dt_util.now() if time.tzinfo is None else dt_util.utcnow()
-            drift = time - (now.replace(tzinfo=None) if time.tzinfo is None else now)
-            drifts[measurement] = round(drift.total_seconds())
-    return drifts
+    @callback
+    def _what_to_remember(self) -> Mapping[str, Any]:
+        return {
+            "registers": self.readings.guard.registers,
+            "registers_at": dt_util.utcnow().timestamp(),
+            "appliances": self.appliances.memory,
+        }
+
+    @callback
+    def _recall(self, memory: Mapping[str, Any] | None) -> None:
+        if memory is None:
+            return
+        known = set(Measurement)
+        registers = {Measurement(key): value for key, value in memory["registers"].items() if key in known}
+        absence = dt_util.utcnow().timestamp() - memory["registers_at"]
+        self.readings.guard.remember(registers, clock.now() - absence)
+        self.appliances.recall(memory["appliances"])

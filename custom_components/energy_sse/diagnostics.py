@@ -53,7 +53,7 @@ async def async_get_config_entry_diagnostics(
             },
         },
         "stream": {
-            "is_up": coordinator.link_is_up,
+            "state": coordinator.connection_state,
             "is_connected": coordinator.is_connected,
             "attempts": health.attempts,
             "connects": health.connects,
@@ -63,9 +63,10 @@ async def async_get_config_entry_diagnostics(
         },
         "readings": {
             "are_fresh": coordinator.has_fresh_readings,
-            "interval": coordinator.freshness.interval,
-            "limit": coordinator.freshness.limit,
-            "values": dict(coordinator.values),
+            "interval": coordinator.readings.freshness.interval,
+            "limit": coordinator.readings.freshness.limit,
+            "values": dict(coordinator.readings.values),
+            "dropped": dict(coordinator.readings.guard.dropped),
         },
         "appliances": [
             {
@@ -74,7 +75,7 @@ async def async_get_config_entry_diagnostics(
                 "is_on": appliance.is_on,
                 "energy": appliance.energy,
             }
-            for appliance in coordinator.appliances.values()
+            for appliance in coordinator.appliances
         ],
         "entities": _entities(hass, entry, coordinator),
         "recent_events": [

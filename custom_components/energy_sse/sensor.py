@@ -87,16 +87,17 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
         self._attr_native_unit_of_measurement = coordinator.reader.units[description.key] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
+        self._values = coordinator.readings.values
 
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.has_fresh_readings and self.entity_description.key in self.coordinator.values
+        return self.coordinator.has_fresh_readings and self.entity_description.key in self._values
 
     @property
     @override
     def native_value(self) -> float | str | None:
-        value = self.coordinator.values.get(self.entity_description.key)
+        value = self._values.get(self.entity_description.key)
         if value is not None and (options := self.entity_description.options) is not None:
             # Only the tariffs that the documentation knows; another one is unknown, not an error.
             return option if (option := str(value)) in options else None

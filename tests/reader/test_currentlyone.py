@@ -1,6 +1,7 @@
 """The CurrentlyOne's wire, from recorded bytes to messages."""
 
 from datetime import UTC, datetime
+from unittest.mock import patch
 
 from hypothesis import given, strategies as st
 import pytest
@@ -20,6 +21,7 @@ from custom_components.energy_sse.reader import (
     Reading,
     Transition,
     Unit,
+    clock,
 )
 from custom_components.energy_sse.reader.currentlyone import (
     CurrentlyOneReader,
@@ -33,12 +35,14 @@ CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+020
 
 
 def interpret(*events: tuple[str, str]) -> list[Message]:
-    interpreter = EventInterpreter()
-    return [
-        message
-        for event_type, data in events
-        for message in interpreter.messages_in(ServerSentEvent(event_type, data, ""))
-    ]
+    """Return what a connection's first events say, at the moment of the connection."""
+    with patch.object(clock, "now", return_value=0.0):
+        interpreter = EventInterpreter()
+        return [
+            message
+            for event_type, data in events
+            for message in interpreter.messages_in(ServerSentEvent(event_type, data, ""))
+        ]
 
 
 def interpret_sample(name: str) -> list[Message]:
@@ -109,7 +113,8 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
         energy=1746,
         category="coffee-makers",
         time=datetime(2025, 4, 11, 5, 20, 31, tzinfo=UTC),
-        replayed=True,
+        age=8854,
+        at_connect=True,
     )
     assert not transition.is_change
     assert CurrentlyOneReader.units[M.ACTIVE_ENERGY_IMPORT] is Unit.WATT_HOUR
@@ -126,7 +131,8 @@ def test_stream_of_old_firmware_is_understood_too() -> None:
         state_index=0,
         energy=31537,
         time=datetime(2023, 10, 3, 21, 39, 20, tzinfo=UTC),
-        replayed=True,
+        age=764_413,
+        at_connect=True,
     )
     assert [r.values[M.ACTIVE_POWER_IMPORT] for r in readings if isinstance(r, Reading)] == [757, 752]
 
@@ -226,7 +232,7 @@ def test_event_that_says_nothing_is_skipped(event: tuple[str, str]) -> None:
 
 def test_transition_without_names_has_its_binary_state() -> None:
     (transition,) = interpret(("transition", '{"id":"kettle","bs":"ON"}'))
-    assert transition == Transition(appliance_id="kettle", state="ON", is_on=True)
+    assert transition == Transition(appliance_id="kettle", state="ON", is_on=True, at_connect=True)
 
 
 @given(

@@ -31,6 +31,8 @@ from .messages import (
     Unit,
 )
 from .payload import parse_object
+from .registers import RegisterGuard
+from .scale import ScaleCheck, ScaleError
 
 __all__ = [
     "ApplianceProfile",
@@ -55,7 +57,10 @@ __all__ = [
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
+    "RegisterGuard",
     "Restartable",
+    "ScaleCheck",
+    "ScaleError",
     "Transition",
     "Unit",
     "clock",

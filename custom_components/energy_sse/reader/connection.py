@@ -130,7 +130,10 @@ class ReaderConnection:
         """Where the last attempt did not get as far as a reader that said who it is."""
 
         self._short_streams = 0
-        self._is_contended = False
+        self._is_contended: bool | None = None
+        """None until it has shown."""
+
+        self._known_faults: set[str] = set()
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -179,9 +182,11 @@ class ReaderConnection:
             error: ReaderError = ReaderConnectionError("the announced address refuses the login")
         except ReaderError as reader_error:
             error = reader_error
-        except Exception:
-            # A fault of ours must not end the stream for good.
-            _LOGGER.exception("Unexpected error while reading the stream")
+        except Exception as fault:
+            # A fault of ours must not end the stream for good, nor fill the log.
+            if repr(fault) not in self._known_faults:
+                self._known_faults.add(repr(fault))
+                _LOGGER.exception("Unexpected error while reading the stream")
             error = ReaderError("unexpected error")
         self._failed_at = None if self.state is ConnectionState.STREAMING else self._reader.host
         if self._failed_at == self._elsewhere and isinstance(error, ReaderMismatchError):

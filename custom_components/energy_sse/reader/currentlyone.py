@@ -11,6 +11,7 @@ from datetime import datetime
 import re
 from typing import Any, ClassVar, Final, override
 
+from . import clock
 from .base import Fields, Reader, measurements_in, units_of
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .messages import (
@@ -40,6 +41,9 @@ _IDENTIFY_TIMEOUT: Final = 15
 
 # Seconds. The stream waits meanwhile.
 _INVENTORY_TIMEOUT: Final = 5
+
+# Seconds. What the device repeats comes in one go, with the connection.
+_REPLAY_LASTS: Final = 30.0
 
 # Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
 # makes it energy; U is voltage, I current; b is the optical sensor.
@@ -135,6 +139,7 @@ class EventInterpreter:
 
     def __init__(self) -> None:
         """Start at the beginning of a connection."""
+        self._connected_at = clock.now()
         self._clock: datetime | None = None
         self._mode: str | None = None
 
@@ -217,7 +222,8 @@ class EventInterpreter:
             energy=get_number(payload, "Wh"),
             category=get_text(payload, "cat"),
             time=time,
-            replayed=self._age_at_connect(time) > 0,
+            age=self._age_at_connect(time),
+            at_connect=self._is_connecting,
         )
 
     def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
@@ -231,8 +237,13 @@ class EventInterpreter:
                     state_index=index if type(index) is int else None,
                     energy=get_number(entry, "Wh"),
                     time=time,
-                    replayed=self._age_at_connect(time) > 0,
+                    age=self._age_at_connect(time),
+                    at_connect=self._is_connecting,
                 )
+
+    @property
+    def _is_connecting(self) -> bool:
+        return clock.now() < self._connected_at + _REPLAY_LASTS
 
     def _age_at_connect(self, time: datetime | None) -> float:
         """Return how many seconds before the connection something happened; 0 when it happened since."""

@@ -226,8 +226,11 @@ class Transition:
     time: datetime | None = None
     """By the device's clock."""
 
-    replayed: bool = False
-    """Whether it is from before the connection."""
+    age: float = 0.0
+    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection."""
+
+    at_connect: bool = False
+    """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
 
     @property
     def is_change(self) -> bool:
@@ -249,8 +252,11 @@ class Detection:
     time: datetime | None = None
     """By the device's clock."""
 
-    replayed: bool = False
-    """Whether it is from before the connection."""
+    age: float = 0.0
+    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection."""
+
+    at_connect: bool = False
+    """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
 
 
 @dataclass(frozen=True, slots=True)

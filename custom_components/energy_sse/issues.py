@@ -1,0 +1,50 @@
+"""What only the user can set right, shown in Home Assistant's repairs. An issue ends by itself."""
+
+from enum import StrEnum
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+
+from .const import DOMAIN
+
+
+class Issue(StrEnum):
+    """What can be wrong."""
+
+    STREAM_CONTENDED = "stream_contended"
+    METER_KEY_REQUIRED = "meter_key_required"
+    SCALE_ERROR_IMPORT = "scale_error_import"
+    SCALE_ERROR_EXPORT = "scale_error_export"
+    WRONG_DEVICE = "wrong_device"
+
+
+class Issues:
+    """The issues of one config entry."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
+        """Prepare; raises nothing yet."""
+        self._hass = hass
+        self._entry = entry
+
+    @callback
+    def raise_issue(self, issue: Issue, **placeholders: str) -> None:
+        """Show an issue, once. `placeholders` are those of its text, beside the reader's name."""
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            self._id(issue),
+            is_fixable=False,
+            severity=ir.IssueSeverity.WARNING,
+            translation_key=issue,
+            translation_placeholders={"name": self._entry.title, **placeholders},
+        )
+
+    @callback
+    def close(self, *issues: Issue) -> None:
+        """Take issues back, if they are shown."""
+        for issue in issues:
+            ir.async_delete_issue(self._hass, DOMAIN, self._id(issue))
+
+    def _id(self, issue: Issue) -> str:
+        return f"{issue}_{self._entry.entry_id}"
