@@ -17,6 +17,7 @@ from custom_components.energy_sse.appliances import ApplianceEventType
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.const import DOMAIN, CounterKind
 from custom_components.energy_sse.descriptions import COUNTERS, MEASUREMENTS, PROPERTIES
+from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.reader import Measurement, Property, Reader
 from custom_components.energy_sse.reader.discover import READERS
 
@@ -163,3 +164,7 @@ def test_only_what_asks_the_reader_is_limited_to_one_at_a_time() -> None:
 
 def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
     assert vol.Schema is probatio.Schema
+
+
+def test_every_issue_has_its_text() -> None:
+    assert set(TEXTS["issues"]) == set(Issue)
