@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
+from . import reliability_table as reliability_table_module
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -85,3 +87,22 @@ async def session() -> AsyncGenerator[aiohttp.ClientSession]:
     """Return a client session for tests without Home Assistant."""
     async with aiohttp.ClientSession() as client:
         yield client
+
+
+_RELIABILITY_TABLE = pytest.StashKey[list[tuple[str, ...]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability-table", help="where to write the table of the fault matrix")
+
+
+@pytest.fixture
+def reliability_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]]:
+    """Return the rows of the fault matrix so far."""
+    return pytestconfig.stash.setdefault(_RELIABILITY_TABLE, [])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--reliability-table")
+    if path:
+        reliability_table_module.write(Path(path), session.config.stash.get(_RELIABILITY_TABLE, []))

@@ -55,6 +55,9 @@ type EnergySseConfigEntry = ConfigEntry[EnergySseCoordinator]
 # Seconds. Longer than every timeout of a first attempt, so that the attempt itself says what went wrong.
 _FIRST_CONTACT_TIMEOUT: Final = 60
 
+# Seconds of readings after which they are said to be back.
+_BACK_AFTER: Final = 60
+
 # Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
 _REMEMBER_WITHIN: Final = 300
 
@@ -118,6 +121,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
         self._last_error: ReaderError | None = None
         self._readings_were_lost = False
+        self._fresh_since = 0.0
         self._signs_of_life = Freshness()
         self._expiry_job = HassJob(self._update_availability, cancel_on_shutdown=True)
         self._cancel_expiry: CALLBACK_TYPE | None = None
@@ -356,6 +360,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             if measurement not in self.found_measurements and is_shown(measurement, self.readings.values)
         )
         self._report_scale()
+        self._log_return(now)
         self._memory.save_within(_REMEMBER_WITHIN)
 
     @callback
@@ -415,14 +420,19 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _log_availability(self, *, was_fresh: bool) -> None:
         """Say once when the readings are lost, and once when they are back."""
-        model = self.reader.model
-        if self.has_fresh_readings and self._readings_were_lost:
-            self._readings_were_lost = False
-            _LOGGER.info("The %s sends readings again", model)
-        elif was_fresh and not self.has_fresh_readings:
+        if self.has_fresh_readings:
+            self._fresh_since = clock.now()
+        elif was_fresh and not self._readings_were_lost:
             self._readings_were_lost = True
             reason = "its meter is silent" if self.is_connected else self._last_error or "it is silent"
-            _LOGGER.info("The %s sends no readings any more: %s", model, reason)
+            _LOGGER.info("The %s sends no readings any more: %s", self.reader.model, reason)
+
+    @callback
+    def _log_return(self, now: float) -> None:
+        """Say that the readings are back, when they have stayed: a stream that comes and goes is no news."""
+        if self._readings_were_lost and now >= self._fresh_since + _BACK_AFTER:
+            self._readings_were_lost = False
+            _LOGGER.info("The %s sends readings again", self.reader.model)
 
     @callback
     def _stop_watching(self) -> None:

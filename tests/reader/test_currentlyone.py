@@ -143,6 +143,13 @@ def test_live_reading_has_no_age() -> None:
     assert reading.age == 0
 
 
+def test_reading_that_is_repeated_from_before_the_clock_jumped_back_is_not_believed() -> None:
+    config = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"1970-01-01T01:00:20+0100"}')
+    before, after = ("state", '{"W":1,"Wh":5,"sec":1744357000}'), ("state", '{"W":2,"Wh":6,"sec":21}')
+    readings = [m for m in interpret(config, before, after) if isinstance(m, Reading)]
+    assert [reading.values[M.ACTIVE_ENERGY_IMPORT] for reading in readings] == [6]
+
+
 def test_reading_without_clocks_counts_as_live() -> None:
     no_clock = ("config", '{"id":"abcd1879cf58"}')
     for events in (

@@ -48,6 +48,9 @@ class Simulator(ABC):
         self.requests: list[str] = []
         """Method and path of every request, refused ones too."""
 
+        self.telegrams = 0
+        """How often the meter has spoken."""
+
         self.streams: list[Stream] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
@@ -79,6 +82,7 @@ class Simulator(ABC):
     async def tick(self, seconds: float | None = None) -> None:
         """Let the house live on for an interval, and send what follows."""
         await self.advance(self.interval if seconds is None else seconds)
+        self.telegrams += 1
         await self.send_reading()
 
     async def advance(self, seconds: float) -> None:

@@ -198,6 +198,8 @@ class EventInterpreter:
         if not values:
             return None
         time = get_time(payload, "sec")
+        if self._is_from_another_time(time):
+            return None
         return Reading(
             values=values,
             age=self._age_at_connect(time),
@@ -244,6 +246,15 @@ class EventInterpreter:
     @property
     def _is_connecting(self) -> bool:
         return clock.now() < self._connected_at + _REPLAY_LASTS
+
+    def _is_from_another_time(self, time: datetime | None) -> bool:
+        """Tell whether a repeated reading is from before the device's clock jumped back.
+
+        How old it is nobody can tell, and believed to be new it would set the registers back.
+        """
+        if not self._is_connecting or time is None or self._clock is None:
+            return False
+        return (time - self._clock).total_seconds() > _REPLAY_LASTS
 
     def _age_at_connect(self, time: datetime | None) -> float:
         """Return how many seconds before the connection something happened; 0 when it happened since."""

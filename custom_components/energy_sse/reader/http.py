@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 import os
 import re
@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from . import clock
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
@@ -109,7 +110,7 @@ class DeviceHttp:
     ) -> AsyncGenerator[ServerSentEvent | None]:
         """Yield the events of one stream until the device ends it. Raises a ReaderError.
 
-        Yields None whenever nothing has arrived for `patience()` seconds, for the reader to judge.
+        Yields None whenever there was no event for `patience()` seconds, for the reader to judge.
         """
         decoder = EventStreamDecoder()
         with _classified():
@@ -117,16 +118,21 @@ class DeviceHttp:
                 if response.content_type != "text/event-stream":
                     raise ReaderProtocolError("the answer is no event stream")
                 self.health.streams += 1
+                heard_at = clock.now()
                 while True:
-                    try:
-                        async with asyncio.timeout(patience()):
+                    chunk = None
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(heard_at + patience()):
                             chunk = await response.content.readany()
-                    except TimeoutError:
-                        yield None
-                        continue
-                    if not chunk:
+                    if chunk == b"":
                         return
-                    for event in decoder.feed(chunk):
+                    events = decoder.feed(chunk or b"")
+                    if events or chunk is None or clock.now() > heard_at + patience():
+                        # Bytes that make no event are silence too.
+                        heard_at = clock.now()
+                        if not events:
+                            yield None
+                    for event in events:
                         self.health.events[event.type] += 1
                         self.health.recent_events.append(event)
                         yield event

@@ -1,0 +1,161 @@
+"""A network between Home Assistant and a simulated reader in which things go wrong."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+import socket
+from typing import Self
+
+from .server import Simulator
+
+type Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+type Mangle = Callable[[bytes], Iterable[bytes]]
+
+HEAD_END = b"\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+async def _read_chunk(stream: asyncio.StreamReader) -> bytes:
+    """Return the next chunk of a chunked answer; empty at its end."""
+    size = int(await stream.readuntil(b"\r\n"), 16)
+    chunk = await stream.readexactly(size)
+    await stream.readexactly(2)
+    return chunk
+
+
+class FaultyNetwork:
+    """Listens in front of a reader, and passes on what both sides say, or does something else."""
+
+    def __init__(self, reader: Simulator) -> None:
+        self.reader = reader
+        self.port = 0
+
+        self.answer: Answer | None = None
+        """What to do with a request instead of passing it on."""
+
+        self.only_the_stream = False
+        """Whether to do so with requests for the event stream only."""
+
+        self.mangle: Mangle | None = None
+        """What to make of every piece of an event stream: the parts that are sent one by one."""
+
+        self.extra_head = b""
+        """What to add to the head of an event stream."""
+
+        self.is_frozen = False
+        """Whether nothing arrives any more, on connections that stay."""
+
+        self._server: asyncio.Server | None = None
+        self._full_queue: list[socket.socket] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def host(self) -> str:
+        """Where the reader is reached."""
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self, port: int = 0) -> Self:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def stop(self) -> None:
+        """Refuse connections, and cut those that there are."""
+        for filler in self._full_queue:
+            filler.close()
+        self._full_queue.clear()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self.cut()
+
+    async def swallow(self) -> None:
+        """Let connections vanish: neither accepted nor refused."""
+        await self.stop()
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(0)
+        self._full_queue.append(listener)
+        # A queue that is full drops whoever else calls.
+        for _ in range(2):
+            caller = socket.socket()
+            caller.settimeout(0)
+            caller.connect_ex(("127.0.0.1", self.port))
+            self._full_queue.append(caller)
+
+    async def cut(self, *, reset: bool = True) -> None:
+        """End all connections, with a reset or in an orderly way."""
+        for writer in list(self._writers):
+            if reset:
+                writer.transport.abort()
+            else:
+                writer.close()
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.sleep(0)
+
+    async def _serve(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        self._writers.add(writer)
+        try:
+            await self._answer_requests(client, writer)
+        except ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError:
+            pass
+        finally:
+            self._connections.discard(task)
+            self._writers.discard(writer)
+            with suppress(ConnectionError):
+                writer.close()
+
+    async def _answer_requests(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request after the other, each with a connection of its own to the reader."""
+        while True:
+            head = await client.readuntil(HEAD_END)
+            is_stream = self.reader.stream_path.encode() in head.partition(b"\r\n")[0]
+            if self.answer is not None and (is_stream or not self.only_the_stream):
+                await self.answer(client, writer)
+                return
+            upstream, upstream_writer = await asyncio.open_connection("127.0.0.1", self.reader.port)
+            try:
+                upstream_writer.write(head)
+                answer_head = await upstream.readuntil(HEAD_END)
+                is_stream = is_stream and answer_head.startswith(b"HTTP/1.1 200")
+                pass_on = self._pass_stream if is_stream else self._pass_answer
+                await pass_on(answer_head, upstream, writer)
+            finally:
+                upstream_writer.close()
+            if is_stream:
+                return
+
+    async def _pass_stream(
+        self, head: bytes, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        is_chunked = CHUNKED in head
+        writer.write(head.replace(CHUNKED, b"").removesuffix(b"\r\n") + self.extra_head + b"\r\n")
+        while piece := await (_read_chunk(upstream) if is_chunked else upstream.read(65536)):
+            if self.is_frozen:
+                await asyncio.Event().wait()
+            for part in self.mangle(piece) if self.mangle else (piece,):
+                writer.write(part)
+                await writer.drain()
+                # What is written apart arrives apart.
+                await asyncio.sleep(0)
+
+    async def _pass_answer(
+        self, head: bytes, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        length = next(
+            (
+                int(line.partition(b":")[2])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
+            ),
+            0,
+        )
+        writer.write(head + await upstream.readexactly(length))
+        await writer.drain()

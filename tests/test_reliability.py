@@ -1,0 +1,563 @@
+"""The fault matrix: what goes wrong between a reader and Home Assistant, and what the user sees of it.
+
+`scripts/reliability` runs it and writes the table of docs/reliability.md.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+import logging
+from typing import Any
+import zlib
+
+from homeassistant.config_entries import SOURCE_ZEROCONF
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_state_change_event
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import Measurement, Message, Reading, clock, connection
+
+from .homes import announcement, entity_id, set_up
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.digest import BasicLogin
+from .readers.network import FaultyNetwork
+from .readers.whatwatt import Firmware
+from .time_machine import TimeMachine
+
+# Seconds. How long there is peace before, how long the fault lasts, and what it may take to recover: the
+# longest wait, the longest attempt, and what a slow meter takes to speak.
+BEFORE = 180
+FAULT_LASTS = 900
+RECOVERS_WITHIN = 300 + 30 + 30
+
+WHATWATT, CURRENTLYONE = "whatwatt", "currentlyone"
+
+
+@dataclass
+class World:
+    """A Home Assistant, a reader that speaks by itself, and the network between them."""
+
+    hass: HomeAssistant
+    reader: WhatwattSimulator | CurrentlyOneSimulator
+    network: FaultyNetwork
+    time_machine: TimeMachine
+    entry: MockConfigEntry | None = None
+    attempts: list[float] = field(default_factory=list)
+    states: list[tuple[float, str]] = field(default_factory=list)
+    others: list[asyncio.Task[None]] = field(default_factory=list)
+    networks: list[FaultyNetwork] = field(default_factory=list)
+
+    @property
+    def coordinator(self) -> Any:
+        assert self.entry is not None
+        return self.entry.runtime_data
+
+    @property
+    def power(self) -> str:
+        found = entity_id(self.hass, "sensor", f"{self.reader.device_id}_active_power_net")
+        assert found is not None
+        return found
+
+    async def announce(self, network: FaultyNetwork) -> None:
+        """Let Home Assistant hear of the reader at the other end of a network."""
+        info = announcement(self.reader)
+        info.port = network.port
+        await self.hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+
+    async def another_network(self, reader: WhatwattSimulator | CurrentlyOneSimulator) -> FaultyNetwork:
+        network = await FaultyNetwork(reader).start()
+        self.networks.append(network)
+        return network
+
+    def worst_minute(self) -> int:
+        return max((sum(a <= b < a + 60 for b in self.attempts) for a in self.attempts), default=0)
+
+
+type Step = Callable[[World], Coroutine[Any, Any, None]]
+
+
+async def nothing(_world: World) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong, and how it ends."""
+
+    name: str
+    begin: Step
+    end: Step
+    readers: tuple[str, ...] = (WHATWATT, CURRENTLYONE)
+    seen: bool | None = True
+    """Whether the user sees values become unavailable; None where that is a matter of luck."""
+
+    asks_the_user: bool = False
+    """Whether it ends with a question for the user instead of by itself."""
+
+    lasts: float = FAULT_LASTS
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------------------------ ways to answer
+
+
+def saying(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
+    """Return an answer of fixed bytes."""
+
+    async def answer(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+        if then_wait:
+            await asyncio.Event().wait()
+
+    return answer
+
+
+def status(code: str, *headers: str, body: bytes = b"") -> Callable[..., Awaitable[None]]:
+    lines = [f"HTTP/1.1 {code}", *headers, "Connection: close", f"Content-Length: {len(body)}", "", ""]
+    return saying("\r\n".join(lines).encode() + body)
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+LIVE = b'event: live\ndata: {"P_In":1.5,"P_Out":0}\n\n'
+
+
+async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take the call and end it."""
+
+
+async def drip(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send the head a byte at a time, too slowly for anybody to wait for."""
+    for byte in STREAM_HEAD:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(2)
+
+
+async def endless_line(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send a line that does not end."""
+    writer.write(STREAM_HEAD + b"data: ")
+    while True:
+        writer.write(b"a" * 65536)
+        await writer.drain()
+        await asyncio.sleep(5)
+
+
+def answering(answer: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
+    async def begin(world: World) -> None:
+        world.network.only_the_stream = only_the_stream
+        world.network.answer = answer
+        await world.network.cut()
+
+    return begin
+
+
+async def answer_properly(world: World) -> None:
+    world.network.answer = None
+
+
+# ----------------------------------------------------------------------------- ways to mangle a stream
+
+
+def mangling(mangle: Callable[[bytes], Any]) -> Step:
+    async def begin(world: World) -> None:
+        world.network.mangle = mangle
+        await world.network.cut()
+
+    return begin
+
+
+async def mangle_no_more(world: World) -> None:
+    world.network.mangle = None
+
+
+def byte_by_byte(piece: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in piece]
+
+
+def with_garbage(piece: bytes) -> list[bytes]:
+    return [b"\x00\xff\xfe garbage: {[\n\n", piece, b'event: live\ndata: {"P_In":nan,"x":[[[\n\n']
+
+
+def with_huge_event(piece: bytes) -> list[bytes]:
+    return [piece, b"data: ", *[b"x" * 65536] * 160, b"\n\n"]
+
+
+def other_line_ends(piece: bytes) -> list[bytes]:
+    if b"\r\n" in piece:
+        return [piece.replace(b"\r\n", b"\n")]
+    return [piece.replace(b"\n", b"\r\n")]
+
+
+async def compressed(world: World) -> None:
+    compressor = zlib.compressobj(wbits=31)
+
+    def mangle(piece: bytes) -> list[bytes]:
+        return [compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)]
+
+    world.network.mangle = mangle
+    world.network.extra_head = b"Content-Encoding: gzip\r\n"
+    await world.network.cut()
+
+
+async def compressed_no_more(world: World) -> None:
+    world.network.mangle = None
+    world.network.extra_head = b""
+    await world.network.cut()
+
+
+def cut_in_half(world: World, piece: bytes) -> list[bytes]:
+    asyncio.get_running_loop().call_soon(partial(asyncio.ensure_future, world.network.cut()))
+    return [piece[: len(piece) // 2]]
+
+
+async def reset_in_the_middle(world: World) -> None:
+    world.network.mangle = partial(cut_in_half, world)
+
+
+# ------------------------------------------------------------------------------------- other troubles
+
+
+async def unplug(world: World) -> None:
+    await world.network.stop()
+
+
+async def plug_in(world: World) -> None:
+    await world.network.start(world.network.port)
+
+
+async def swallow(world: World) -> None:
+    await world.network.swallow()
+
+
+async def unswallow(world: World) -> None:
+    await world.network.stop()
+    await world.network.start(world.network.port)
+
+
+async def freeze(world: World) -> None:
+    world.network.is_frozen = True
+
+
+async def thaw(world: World) -> None:
+    world.network.is_frozen = False
+
+
+async def restart(world: World, *, announced: bool) -> None:
+    reader = world.reader
+    if announced and isinstance(reader, CurrentlyOneSimulator):
+        await reader.announce_restart()
+    elif announced:
+        reader.end_streams()
+    await world.network.stop()
+    await asyncio.sleep(40)
+    if isinstance(reader, WhatwattSimulator):
+        reader.uptime = 0
+        if reader.login is not None and not isinstance(reader.login, BasicLogin):
+            reader.login.forget_nonces()
+    await world.network.start(world.network.port)
+
+
+async def move(world: World) -> None:
+    await world.network.stop()
+    await asyncio.sleep(20)
+    await world.announce(await world.another_network(world.reader))
+
+
+async def announce_two_addresses(world: World) -> None:
+    other = await world.another_network(world.reader)
+    for _ in range(10):
+        await world.announce(other)
+        await asyncio.sleep(30)
+        await world.announce(world.network)
+        await asyncio.sleep(30)
+
+
+async def swap(world: World) -> None:
+    mine = world.reader
+    other = type(mine)(House(clock=mine.house.clock, seed=7), device_id=mine.device_id[:6] + "8a2b30")
+    if isinstance(other, WhatwattSimulator):
+        other.device_id = other.device_id.upper()
+        assert isinstance(mine, WhatwattSimulator)
+        other.login = mine.login
+    await other.start(live=True)
+    world.network.reader = other
+    await world.network.cut()
+
+
+async def swap_back(world: World) -> None:
+    await world.network.reader.stop()
+    world.network.reader = world.reader
+
+
+async def contend(world: World) -> None:
+    async def take_the_stream() -> None:
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", world.reader.port)
+            writer.write(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            with suppress(ConnectionError):
+                await reader.read(-1)
+            writer.close()
+            await asyncio.sleep(3)
+
+    assert isinstance(world.reader, WhatwattSimulator)
+    world.reader.login = None
+    world.others.append(asyncio.create_task(take_the_stream()))
+
+
+async def give_way(world: World) -> None:
+    world.others.pop().cancel()
+
+
+async def silence_the_meter(world: World) -> None:
+    if isinstance(world.reader, WhatwattSimulator):
+        world.reader.meter_status = "NO DATA"
+    else:
+        world.reader.meter_is_connected = False
+
+
+async def let_the_meter_speak(world: World) -> None:
+    if isinstance(world.reader, WhatwattSimulator):
+        world.reader.meter_status = "OK"
+    else:
+        world.reader.meter_is_connected = True
+
+
+async def lose_the_clock(world: World) -> None:
+    world.reader.house.clock = datetime(1970, 1, 1, tzinfo=UTC)
+    await world.network.cut()
+
+
+async def find_the_clock(world: World) -> None:
+    world.reader.house.clock = datetime.now(UTC)
+
+
+async def drop_and_repeat(world: World) -> None:
+    for _ in range(10):
+        await world.network.cut(reset=False)
+        await asyncio.sleep(65)
+
+
+async def change_firmware(world: World) -> None:
+    assert isinstance(world.reader, WhatwattSimulator)
+    world.reader.firmware = Firmware.FILLING
+
+
+async def ask_for_a_password(world: World, challenge: str | None) -> None:
+    headers = () if challenge is None else (f"WWW-Authenticate: {challenge}",)
+    await answering(status("401 Unauthorized", *headers))(world)
+
+
+async def wear_nonces_out(world: World) -> None:
+    assert isinstance(world.reader, WhatwattSimulator)
+    assert world.reader.login is not None
+    assert not isinstance(world.reader.login, BasicLogin)
+    world.reader.login.uses_per_nonce = 1
+    world.reader.login.forget_nonces()
+    world.reader.end_streams()
+
+
+async def remove_the_password(world: World) -> None:
+    assert isinstance(world.reader, WhatwattSimulator)
+    world.reader.login = None
+    world.reader.end_streams()
+
+
+DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", opaque="00"'
+
+FAULTS = [
+    Fault("connection refused", unplug, plug_in),
+    Fault("calls vanish (no route, firewall)", swallow, unswallow),
+    Fault("accept, then silence", answering(saying(b"", then_wait=True)), answer_properly),
+    Fault("accept, then close", answering(hang_up), answer_properly),
+    Fault(
+        "stream: accept, then close", answering(saying(STREAM_HEAD), only_the_stream=True), answer_properly
+    ),
+    Fault(
+        "stream: close after one event",
+        answering(saying(STREAM_HEAD + LIVE), only_the_stream=True),
+        answer_properly,
+    ),
+    Fault("half-open: nothing arrives any more", freeze, thaw),
+    Fault("slow headers", answering(drip), answer_properly),
+    Fault("reset in the middle of every event", reset_in_the_middle, mangle_no_more),
+    Fault("chunk edges at every byte", mangling(byte_by_byte), mangle_no_more, seen=False, lasts=120),
+    Fault("garbage between events", mangling(with_garbage), mangle_no_more, seen=False),
+    Fault("endless line", answering(endless_line, only_the_stream=True), answer_properly),
+    Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
+    Fault("other line ends (CRLF, LF)", mangling(other_line_ends), mangle_no_more, seen=False),
+    Fault("gzip", compressed, compressed_no_more, seen=False),
+    Fault(
+        "wrong content type",
+        answering(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
+        answer_properly,
+    ),
+    Fault("redirect", answering(status("302 Found", "Location: http://127.0.0.1:9/")), answer_properly),
+    Fault("204", answering(saying(b"HTTP/1.1 204 No Content\r\n\r\n")), answer_properly),
+    *(
+        Fault(f"401 {word}", partial(ask_for_a_password, challenge=challenge), nothing, asks_the_user=True)
+        for word, challenge in (
+            ("without a challenge", None),
+            ("Digest, again and again", DIGEST),
+            ("Basic", 'Basic realm="x"'),
+            ("in a scheme of its own", "Bearer"),
+        )
+    ),
+    Fault("nonces wear out with every use", wear_nonces_out, nothing, (WHATWATT,), seen=False),
+    Fault("password removed on the device", remove_the_password, nothing, (WHATWATT,), seen=False),
+    Fault("403", answering(status("403 Forbidden")), nothing, asks_the_user=True),
+    Fault("404", answering(status("404 Not Found")), answer_properly),
+    Fault("429, Retry-After 120", answering(status("429 Slow Down", "Retry-After: 120")), answer_properly),
+    Fault("500", answering(status("500 Oops")), answer_properly),
+    Fault("503", answering(status("503 Busy")), answer_properly),
+    Fault("restart, announced", partial(restart, announced=True), nothing, seen=None),
+    Fault("restart, unannounced", partial(restart, announced=False), nothing, seen=None),
+    Fault("new address", move, nothing, seen=False),
+    Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
+    Fault("another device at the address", swap, swap_back),
+    Fault("another client takes the stream", contend, give_way, (WHATWATT,)),
+    Fault(
+        "another client, with a licence",
+        contend,
+        give_way,
+        (WHATWATT,),
+        seen=False,
+        options={"licence": "PLUS"},
+    ),
+    Fault("meter silent", silence_the_meter, let_the_meter_speak),
+    Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
+    Fault("drops, with a replay after each", drop_and_repeat, nothing, (CURRENTLYONE,), seen=False),
+    Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
+]
+
+CASES = [(fault, kind) for fault in FAULTS for kind in fault.readers]
+
+
+@pytest.fixture
+async def world(
+    hass: HomeAssistant,
+    house: House,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[Fault, str],
+) -> AsyncGenerator[World]:
+    """Return a world at peace."""
+    fault, kind = case
+    reader: WhatwattSimulator | CurrentlyOneSimulator
+    if kind == WHATWATT:
+        reader = WhatwattSimulator(house, password="secret", interval=5, **fault.options)
+    else:
+        reader = CurrentlyOneSimulator(house, interval=10)
+    await reader.start(live=True)
+    network = await FaultyNetwork(reader).start()
+    world = World(hass, reader, network, time_machine, networks=[network])
+    world.entry = await set_up(hass, reader, host=network.host)
+    await time_machine.let_pass(BEFORE)
+    assert world.coordinator.has_fresh_readings
+    attempt = connection.Backoff.attempt
+
+    def note_attempt(backoff: connection.Backoff) -> None:
+        world.attempts.append(clock.now())
+        attempt(backoff)
+
+    monkeypatch.setattr(connection.Backoff, "attempt", note_attempt)
+    yield world
+    await hass.config_entries.async_unload(world.entry.entry_id)
+    for other in world.others:
+        other.cancel()
+    for each in world.networks:
+        await each.stop()
+        if each.reader is not reader:
+            await each.reader.stop()
+    await reader.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]}: {case[0].name}")
+async def test_fault_is_overcome(
+    world: World,
+    case: tuple[Fault, str],
+    caplog: pytest.LogCaptureFixture,
+    reliability_table: list[tuple[str, ...]],
+) -> None:
+    fault, kind = case
+    caplog.set_level(logging.INFO, "custom_components.energy_sse")
+
+    @callback
+    def note_state(event: Event[EventStateChangedData]) -> None:
+        assert event.data["new_state"] is not None
+        world.states.append((clock.now(), event.data["new_state"].state))
+
+    heard: list[datetime | None] = []
+
+    @callback
+    def note_reading(message: Message) -> None:
+        if isinstance(message, Reading):
+            heard.append(message.reader_time)
+
+    world.coordinator.async_listen(note_reading)
+    async_track_state_change_event(world.hass, world.power, note_state)
+
+    telegrams = world.reader.telegrams
+    beginning = asyncio.create_task(fault.begin(world))
+    await world.time_machine.let_pass(fault.lasts)
+    await beginning
+    ended = clock.now()
+    await fault.end(world)
+
+    recovered = "-"
+    if fault.asks_the_user:
+        attempts = len(world.attempts)
+        await world.time_machine.let_pass(RECOVERS_WITHIN)
+        assert len(world.attempts) == attempts, "nobody has acted yet"
+        (flow,) = world.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        assert flow["context"]["source"] == "reauth"
+    else:
+        await world.time_machine.let_pass(RECOVERS_WITHIN)
+        assert world.states[-1][1] != "unavailable"
+        register = world.coordinator.readings.values[Measurement.ACTIVE_ENERGY_IMPORT]
+        assert register == sent_register(world.reader)
+        back = next((at for at, state in world.states if at >= ended and state != "unavailable"), ended)
+        recovered = f"{back - ended:.0f} s" if fault.seen else "-"
+
+    was_unavailable = "unavailable" in [state for _, state in world.states]
+    if fault.seen is not None:
+        assert was_unavailable == (fault.seen or fault.asks_the_user)
+    assert world.worst_minute() <= 6
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("custom_components")]
+    lost = [line for line in lines if "no readings any more" in line]
+    back_again = [line for line in lines if "sends readings again" in line]
+    assert len(lost) == (1 if was_unavailable else 0)
+    assert len(back_again) == (1 if was_unavailable and not fault.asks_the_user else 0)
+    moved = [line for line in lines if "moved" in line]
+    assert lines == lost + moved + back_again
+    values = "unavailable, then back" if was_unavailable else "available throughout"
+    if fault.asks_the_user:
+        values = "unavailable until the user acts"
+    reliability_table.append(
+        (
+            fault.name,
+            kind,
+            str(len(world.attempts)),
+            str(world.worst_minute()),
+            recovered,
+            str(max(world.reader.telegrams - telegrams - distinct(heard), 0)),
+            str(len(lines)),
+            values,
+        )
+    )
+
+
+def distinct(times: list[datetime | None]) -> int:
+    """Count readings, but those that were repeated only once."""
+    return times.count(None) + len({time for time in times if time is not None})
+
+
+def sent_register(reader: WhatwattSimulator | CurrentlyOneSimulator) -> float:
+    """Return the imported energy as the reader says it, in its own unit."""
+    energy = sum(reader.house.active_import.values())
+    return round(energy / 1000, 3) if isinstance(reader, WhatwattSimulator) else int(energy)
