@@ -1,0 +1,316 @@
+"""What only the user can set right: said once, with what to do, and over by itself."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+import pytest
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.issues import Issue
+from custom_components.energy_sse.reader import ConnectionState
+
+from .homes import entry_for, set_up, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.server import Simulator
+from .time_machine import TimeMachine
+from .waiting import until
+
+
+def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
+    found = ir.async_get(hass).issues.values()
+    return {str(issue.translation_key): issue for issue in found if issue.domain == DOMAIN}
+
+
+@pytest.fixture
+def reader(house: House) -> WhatwattSimulator:
+    """Return a whatwatt whose meter speaks every five seconds."""
+    return WhatwattSimulator(house, interval=5)
+
+
+@pytest.fixture
+async def live(reader: WhatwattSimulator) -> AsyncGenerator[WhatwattSimulator]:
+    """Let it speak."""
+    await reader.start(live=True)
+    yield reader
+    await reader.stop()
+
+
+class Rival:
+    """Another client, which takes the stream back whenever it loses it."""
+
+    def __init__(self, reader: Simulator) -> None:
+        self._reader = reader
+        self.takes = 0
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            stream, writer = await asyncio.open_connection("127.0.0.1", self._reader.port)
+            writer.write(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            self.takes += 1
+            with suppress(ConnectionError):
+                await stream.read(-1)
+            writer.close()
+            await asyncio.sleep(2)
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+# ---------------------------------------------------------------------------------------- other clients
+
+
+@pytest.mark.parametrize("licence", [None, "PLUS"])
+async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, licence: str | None
+) -> None:
+    live.licence = licence
+    entry = await set_up(hass, live)
+    await time_machine.let_pass(120)
+    assert issues(hass) == {}
+    rival = Rival(live)
+    await time_machine.let_pass(120)
+    issue = issues(hass)["stream_contended"]
+    assert issue.translation_placeholders == {"name": "Meter"}
+    assert entry.runtime_data.connection_state == ConnectionState.CONTENDED
+    # It gets its data too: an hour of it, in which we take the stream once in five minutes.
+    takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
+    await time_machine.let_pass(3600)
+    assert 11 <= rival.takes - takes <= 13
+    reports = live.requests.count("GET /api/v1/report") - reports
+    if licence:
+        # At the meter's interval, but for the attempts.
+        assert 600 <= reports <= 720
+        assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
+    else:
+        # Whether it is allowed is asked anew with every attempt.
+        assert reports <= 13
+    await rival.leave()
+    await time_machine.let_pass(400)
+    assert issues(hass) == {}
+    assert entry.runtime_data.connection_state == ConnectionState.STREAMING
+    assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
+
+
+async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.licence = "PLUS"
+    await set_up(hass, live)
+    await time_machine.let_pass(60)
+    rival = Rival(live)
+    await time_machine.let_pass(120)
+    power = "ECC9FF5C7F14_active_power_net"
+    assert state_of(hass, "sensor", power).state != "unavailable"
+    live.meter_status = "NO DATA"
+    await time_machine.let_pass(90)
+    assert state_of(hass, "sensor", power).state == "unavailable"
+    live.meter_status = "OK"
+    await time_machine.let_pass(60)
+    assert state_of(hass, "sensor", power).state != "unavailable"
+    await rival.leave()
+
+
+async def test_report_has_the_values_of_the_stream(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.licence = "PLUS"
+    entry = await set_up(hass, live)
+    await time_machine.let_pass(60)
+    before = dict(entry.runtime_data.readings.values)
+    poll = await entry.runtime_data.reader.poll()
+    (reading,) = poll.messages
+    assert poll.interval == 5
+    common = {key: value for key, value in reading.values.items() if key in before}
+    assert len(common) >= 20
+    live_now = live.live()
+    assert reading.values["active_energy_import_t2"] == live_now["E_In_T2"]
+    assert reading.values["active_power_import_l3"] == live_now["P_P3_In"]
+    assert reading.values["voltage_l2"] == live_now["V_P2"]
+    assert reading.values["reactive_power_export"] == live_now["rP_Out"]
+
+
+async def test_password_that_is_set_during_contention_asks_the_user(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.licence = "PLUS"
+    await set_up(hass, live)
+    rival = Rival(live)
+    await time_machine.let_pass(120)
+    live.login = WhatwattSimulator(live.house, password="new").login
+    await time_machine.let_pass(30)
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["context"]["source"] == "reauth"
+    await rival.leave()
+
+
+async def test_reader_that_fails_during_contention_is_no_contention_any_more(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.licence = "PLUS"
+    await set_up(hass, live)
+    rival = Rival(live)
+    await time_machine.let_pass(120)
+    assert "stream_contended" in issues(hass)
+    await rival.leave()
+    await live.stop()
+    await time_machine.let_pass(400)
+    assert issues(hass) == {}
+
+
+# ------------------------------------------------------------------------------------- keys and scales
+
+
+@pytest.mark.parametrize("status", ["KEY REQUIRED", "ENCRYPTION KEY"])
+async def test_meter_that_needs_its_key_is_said_until_it_has_it(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, status: str
+) -> None:
+    live.meter_status = status
+    await set_up(hass, live)
+    await until(lambda: issues(hass))
+    assert set(issues(hass)) == {"meter_key_required"}
+    live.meter_status = "OK"
+    await time_machine.let_pass(400)
+    assert issues(hass) == {}
+
+
+@pytest.mark.parametrize("kind", ["whatwatt", "currentlyone"])
+async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_shown_as_it_is(
+    hass: HomeAssistant,
+    house: House,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    reader: WhatwattSimulator | CurrentlyOneSimulator
+    if kind == "whatwatt":
+        reader, key = WhatwattSimulator(house, interval=60), "E_In"
+    else:
+        reader, key = CurrentlyOneSimulator(house, interval=60), "Wh"
+    # At night, so that something is imported.
+    house.clock = house.clock.replace(hour=19)
+    for appliance in house.appliances:
+        appliance.switch(1)
+    is_wrong = True
+
+    def wrong(payload: dict[str, Any]) -> dict[str, Any]:
+        return {**payload, key: payload[key] * 1000} if is_wrong else payload
+
+    if isinstance(reader, WhatwattSimulator):
+        whatwatt_live = reader.live
+        monkeypatch.setattr(reader, "live", lambda: wrong(whatwatt_live()))
+    else:
+        state = reader.state
+
+        def wrong_state() -> str:
+            sum_of = int(sum(house.active_import.values()))
+            return state().replace(f'"Wh":{sum_of}', f'"Wh":{wrong({key: sum_of})[key]}')
+
+        monkeypatch.setattr(reader, "state", wrong_state)
+    await reader.start(live=True)
+    try:
+        entry = await set_up(hass, reader)
+        await time_machine.let_pass(3 * 3600)
+        placeholders = issues(hass)["scale_error_import"].translation_placeholders
+        assert placeholders is not None
+        by_power, by_register = (float(placeholders[each]) for each in ("by_power", "by_register"))
+        assert by_register == pytest.approx(1000 * by_power, rel=0.25)
+        shown = float(state_of(hass, "sensor", f"{reader.device_id}_active_energy_import").state)
+        assert shown == pytest.approx(sum(house.active_import.values()), rel=0.01)
+        is_wrong = False
+        await time_machine.let_pass(8 * 3600)
+        assert issues(hass) == {}
+        await hass.config_entries.async_unload(entry.entry_id)
+    finally:
+        await reader.stop()
+
+
+# ---------------------------------------------------------------------------------------- wrong devices
+
+
+async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_answers(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    mine = live.device_id
+    await set_up(hass, live)
+    await time_machine.let_pass(30)
+    live.device_id, live.name = "ECC9FF8A2B30", "Cellar"
+    live.end_streams()
+    await time_machine.let_pass(60)
+    issue = issues(hass)["wrong_device"]
+    assert issue.translation_placeholders == {"name": "Meter", "host": live.host, "found": "Cellar"}
+    live.device_id = mine
+    await time_machine.let_pass(400)
+    assert issues(hass) == {}
+
+
+async def test_other_device_at_the_address_is_said_at_the_start_too(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(whatwatt)
+    whatwatt.device_id = "ECC9FF8A2B30"
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert set(issues(hass)) == {"wrong_device"}
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert issues(hass) == {}
+
+
+async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    whatwatt.meter_status = "KEY REQUIRED"
+    entry = await set_up(hass, whatwatt)
+    await until(lambda: issues(hass))
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert issues(hass) == {}
+
+
+def test_every_issue_is_raised_by_a_test_of_this_file() -> None:
+    assert {each.value for each in Issue} == {
+        "meter_key_required",
+        "scale_error_export",
+        "scale_error_import",
+        "stream_contended",
+        "wrong_device",
+    }
+
+
+# --------------------------------------------------------------------------------------------- registers
+
+
+async def test_wrong_zero_right_after_a_restart_is_not_believed(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    energy = "ECC9FF5C7F14_active_energy_import"
+    before = state_of(hass, "sensor", energy).state
+    await hass.config_entries.async_unload(entry.entry_id)
+    right = whatwatt.live
+    monkeypatch.setattr(whatwatt, "live", lambda: {**right(), "E_In": 0})
+    await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", energy).state == "unavailable"
+    assert entry.runtime_data.readings.guard.dropped == {"zero": 1}
+    monkeypatch.setattr(whatwatt, "live", right)
+    await tick(hass, whatwatt)
+    assert float(state_of(hass, "sensor", energy).state) >= float(before)
+
+
+async def test_removed_entry_is_not_remembered(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, hass_storage: dict[str, Any]
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await hass.config_entries.async_unload(entry.entry_id)
+    stored = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
+    assert stored["registers"]["active_energy_import"] == whatwatt.live()["E_In"]
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert f"{DOMAIN}.{entry.entry_id}" not in hass_storage
