@@ -295,6 +295,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         properties = {*self.status, *status.values}
         changed = [p for p in properties if self.status.get(p) != status.values.get(p)]
         self.status = status.values
+        interval = status.values.get(Property.REPORT_INTERVAL)
+        self.readings.freshness.announced_interval = interval if isinstance(interval, float | int) else None
         if status.values.get(Property.METER_STATUS) in _KEY_IS_MISSING:
             self._issues.raise_issue(Issue.METER_KEY_REQUIRED)
         else:

@@ -35,6 +35,15 @@ def test_one_long_gap_is_an_outage_and_two_are_how_the_meter_speaks() -> None:
     assert intervals == [None, 10, 10, 10, 10, *[70] * 6, *[10] * 3]
 
 
+def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None:
+    freshness = Freshness()
+    freshness.announced_interval = 60
+    freshness.heard(1000)
+    assert (freshness.limit, freshness.patience) == (240, 180)
+    freshness.heard(1005)
+    assert freshness.limit == 60
+
+
 def test_outage_says_nothing_about_the_interval() -> None:
     freshness = Freshness()
     for now in (0, 10, 20, 2000, 2010):

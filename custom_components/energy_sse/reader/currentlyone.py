@@ -45,6 +45,9 @@ _INVENTORY_TIMEOUT: Final = 5
 # Seconds. What the device repeats comes in one go, with the connection.
 _REPLAY_LASTS: Final = 30.0
 
+# Seconds. More than a device remembers readings for: what is stamped further ahead, another clock has stamped.
+_CLOCK_JUMP: Final = 600.0
+
 # Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
 # makes it energy; U is voltage, I current; b is the optical sensor.
 FIELDS: Final[Fields] = {
@@ -254,7 +257,7 @@ class EventInterpreter:
         """
         if not self._is_connecting or time is None or self._clock is None:
             return False
-        return (time - self._clock).total_seconds() > _REPLAY_LASTS
+        return (time - self._clock).total_seconds() > _CLOCK_JUMP
 
     def _age_at_connect(self, time: datetime | None) -> float:
         """Return how many seconds before the connection something happened; 0 when it happened since."""

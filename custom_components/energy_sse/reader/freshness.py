@@ -25,16 +25,19 @@ class Freshness:
         self.last: float | None = None
         """When the last reading was true."""
 
+        self.announced_interval: float | None = None
+        """What the device says of it, which counts until it has been learned."""
+
         self._gaps: deque[float] = deque(maxlen=_REMEMBERED_GAPS)
 
     @property
     def interval(self) -> float | None:
-        """The longest of the last gaps between readings but one, or None before the second reading.
+        """The longest of the last gaps between readings but one; None while nothing is known of it.
 
         A single long gap is an outage; two of them are how this meter speaks.
         """
         longest = sorted(self._gaps)[-2:]
-        return longest[0] if longest else None
+        return longest[0] if longest else self.announced_interval
 
     @property
     def limit(self) -> float:

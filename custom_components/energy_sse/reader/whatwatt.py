@@ -155,8 +155,11 @@ class WhatwattReader(Reader):
         # The stream itself says neither whose it is nor how the meter is.
         system = await self._http.get_json("/api/v1/system")
         yield parse_identity(system)
-        yield parse_status(system)
+        status = parse_status(system)
+        yield status
         readings = Freshness()
+        interval = status.values.get(P.REPORT_INTERVAL)
+        readings.announced_interval = interval if is_number(interval) else None
         ask_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(self._http.events("/api/v1/live", patience=lambda: readings.patience)) as events:
             async for event in events:
