@@ -203,7 +203,9 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
         await time_machine.let_pass(10)
     if isinstance(either, WhatwattSimulator):
         either.meter_status = "OK"
-    await tick(hass, either)
+    for _ in range(8):
+        await tick(hass, either)
+        await time_machine.let_pass(10)
     assert state_of(hass, "sensor", power).state != "unavailable"
     records = [record for record in caplog.records if record.name.startswith("custom_components")]
     lost, back = [record.getMessage() for record in records]

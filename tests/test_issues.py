@@ -190,9 +190,9 @@ async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_show
 ) -> None:
     reader: WhatwattSimulator | CurrentlyOneSimulator
     if kind == "whatwatt":
-        reader, key = WhatwattSimulator(house, interval=60), "E_In"
+        reader, key = WhatwattSimulator(house, interval=30), "E_In"
     else:
-        reader, key = CurrentlyOneSimulator(house, interval=60), "Wh"
+        reader, key = CurrentlyOneSimulator(house, interval=30), "Wh"
     # At night, so that something is imported.
     house.clock = house.clock.replace(hour=19)
     for appliance in house.appliances:

@@ -9,7 +9,12 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.energy_sse.reader import Measurement as M, connection, whatwatt as whatwatt_module
+from custom_components.energy_sse.reader import (
+    Measurement as M,
+    connection,
+    currentlyone as currentlyone_module,
+    whatwatt as whatwatt_module,
+)
 
 from .homes import entity_id, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
@@ -192,8 +197,9 @@ async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
 
 
 async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(currentlyone_module, "_REPLAY_LASTS", 0)
     entry = await set_up(hass, currentlyone)
     now = dt_util.utcnow()
     reader, meter = now + timedelta(seconds=20), now - timedelta(hours=1)

@@ -4,7 +4,7 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse.reader import Measurement as M
+from custom_components.energy_sse.reader import Measurement as M, currentlyone
 
 from .conftest import Start
 from .homes import entity_id, set_up, state_of, tick
@@ -45,8 +45,12 @@ def live(payload: str) -> bytes:
 
 
 async def test_every_measurement_of_a_house_with_sun_and_tariffs_has_its_sensor(
-    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
+    hass: HomeAssistant,
+    either: WhatwattSimulator | CurrentlyOneSimulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The house's clock jumps from noon to night.
+    monkeypatch.setattr(currentlyone, "_REPLAY_LASTS", 0)
     expected = set(M)
     if isinstance(either, CurrentlyOneSimulator):
         either.mode = "H+B"

@@ -45,7 +45,7 @@ _INVENTORY_TIMEOUT: Final = 5
 # Seconds. What the device repeats comes in one go, with the connection.
 _REPLAY_LASTS: Final = 30.0
 
-# Seconds. More than a device remembers readings for: what is stamped further ahead, another clock has stamped.
+# Seconds. More than a device remembers readings for: another clock has stamped what is further ahead.
 _CLOCK_JUMP: Final = 600.0
 
 # Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
