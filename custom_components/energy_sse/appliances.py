@@ -22,6 +22,10 @@ _NEWS_FOR: Final = 60
 # More than a device has been seen to repeat of one appliance after a connect.
 _REMEMBERED_CHANGES: Final = 16
 
+# More than any home has; a stream of garbage must not fill the memory, nor the registries.
+_MOST_APPLIANCES: Final = 100
+_MOST_STATES: Final = 50
+
 # An appliance that is only on or off needs nobody to say the name of its state.
 _STATES_OF_A_SWITCH: Final = 2
 
@@ -148,7 +152,8 @@ class Appliance:
         self.state, self.is_on = transition.state, is_on
         if transition.power is not None:
             self.power = transition.power
-        self._is_on_in[transition.state] = is_on
+        if transition.state in self._is_on_in or len(self._is_on_in) < _MOST_STATES:
+            self._is_on_in[transition.state] = is_on
         self._changed_at = now - timedelta(seconds=transition.age)
         if transition.is_change:
             self._changes.append(change)
@@ -224,9 +229,9 @@ class Appliances:
         self._inventory = frozenset(profile.id for profile in inventory.appliances)
         appliances = []
         for profile in inventory.appliances:
-            appliance = self._know(profile.id)
-            appliance.learn(profile)
-            appliances.append(appliance)
+            if (appliance := self._know(profile.id)) is not None:
+                appliance.learn(profile)
+                appliances.append(appliance)
         return appliances
 
     def heard(
@@ -237,7 +242,8 @@ class Appliances:
         if report.age > 0 and is_gone:
             # The device repeats a report on an appliance that its owner has deleted there.
             return None
-        appliance = self._know(report.appliance_id)
+        if (appliance := self._know(report.appliance_id)) is None:
+            return None
         if isinstance(report, Transition):
             return appliance, appliance.apply(report, now)
         return appliance, appliance.detect(report, now)
@@ -260,9 +266,10 @@ class Appliances:
         """What to recall after a restart, as JSON can hold it."""
         return {appliance.id: memory for appliance in self if (memory := appliance.memory) is not None}
 
-    def _know(self, appliance_id: str) -> Appliance:
+    def _know(self, appliance_id: str) -> Appliance | None:
+        """Return an appliance, known or new; None where there are too many to be true."""
         appliance = self._appliances.get(appliance_id)
-        if appliance is None:
+        if appliance is None and len(self._appliances) < _MOST_APPLIANCES:
             # Until its name is known, its id has to do, which was made from the name.
             name = appliance_id.replace("_", " ").capitalize()
             appliance = self._appliances[appliance_id] = Appliance(appliance_id, name)

@@ -61,6 +61,9 @@ _BACK_AFTER: Final = 60
 # Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
 _REMEMBER_WITHIN: Final = 300
 
+# More than any meter passes on; a stream of garbage must not fill the registries.
+_MOST_COUNTERS: Final = 32
+
 # What the meter status is when the reader cannot read what the meter sends.
 _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
@@ -307,7 +310,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _handle_counter(self, counter: CounterReading) -> None:
         known = self.counters.get(counter.meter_id)
-        if counter.value is None and known is not None:
+        if (counter.value is None and known is not None) or (
+            known is None and len(self.counters) >= _MOST_COUNTERS
+        ):
             return
         self.counters[counter.meter_id] = counter
         if counter.value is None:

@@ -10,6 +10,10 @@ from .sse import ServerSentEvent
 _REMEMBERED_EVENTS: Final = 40
 
 
+# Each reader has less than ten; a stream of garbage must not fill the memory.
+_MOST_EVENT_TYPES: Final = 50
+
+
 @dataclass(slots=True)
 class StreamHealth:
     """Counts since the reader was set up."""
@@ -29,3 +33,9 @@ class StreamHealth:
 
     oversized_events: int = 0
     recent_events: deque[ServerSentEvent] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_EVENTS))
+
+    def heard(self, event: ServerSentEvent) -> None:
+        """Note an event."""
+        is_counted = event.type in self.events or len(self.events) < _MOST_EVENT_TYPES
+        self.events[event.type if is_counted else "others"] += 1
+        self.recent_events.append(event)

@@ -133,8 +133,7 @@ class DeviceHttp:
                         if not events:
                             yield None
                     for event in events:
-                        self.health.events[event.type] += 1
-                        self.health.recent_events.append(event)
+                        self.health.heard(event)
                         yield event
                     if decoder.dropped_events:
                         self.health.oversized_events += decoder.dropped_events
