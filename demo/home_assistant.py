@@ -83,7 +83,13 @@ class HomeAssistantProcess:
         self.url = f"http://{address}:{port}"
         self._address = address
         self._port = port
+        self.configuration = CONFIGURATION
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once it has started."""
+        return None if self._process is None else self._process.pid
 
     async def start(self, on_waiting: Callable[[float], None] = lambda _seconds: None) -> None:
         """Write the configuration, link the integration, and run until the API answers.
@@ -95,7 +101,7 @@ class HomeAssistantProcess:
         link = components / "energy_sse"
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT / "custom_components/energy_sse", target_is_directory=True)
-        (self.folder / "configuration.yaml").write_text(CONFIGURATION)
+        (self.folder / "configuration.yaml").write_text(self.configuration)
         storage = self.folder / ".storage"
         storage.mkdir(exist_ok=True)
         (storage / "http").write_text(json.dumps(http_configuration(self._address, self._port)))

@@ -1,0 +1,378 @@
+"""Both readers at one reading a second, with faults at random, against a real Home Assistant.
+
+At the end, every transition has to have been seen exactly once, every register has to be the meter's, and
+Home Assistant has to hold no more than before.
+"""
+
+import argparse
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+import random
+import re
+import sys
+import tempfile
+from time import monotonic
+from typing import Any, Final
+
+import aiohttp
+
+from demo.__main__ import free_port, submit
+from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.network import FaultyNetwork
+from tests.waiting import until
+
+DOCUMENT: Final = ROOT / "docs" / "reliability.md"
+TABLE = re.compile(r"(<!-- made by scripts/soak -->\n).*(<!-- end of soak -->)", re.DOTALL)
+
+PASSWORD: Final = "soak"  # noqa: S105 (of a simulated reader)
+
+# Seconds. Home Assistant has filled its caches by then; what grows afterwards, grows.
+WARM_UP: Final = 60
+
+# A fault is over by then; the wait after it is not.
+LONGEST_FAULT: Final = 8
+
+# Seconds. What was missed for longer is no event, by design; with some time to spare.
+NEWS_FOR: Final = 50
+
+# Seconds. The longest wait, and the longest attempt.
+RECOVERY: Final = 400
+
+# MiB, tasks, sockets that Home Assistant itself may come to hold in a run of some minutes: caches of its
+# database, connections of its own.
+MEMORY_MAY_GROW: Final = 25.0
+TASKS_MAY_GROW: Final = 3
+SOCKETS_MAY_GROW: Final = 4
+
+type Figures = dict[str, float]
+
+
+@dataclass
+class Expected:
+    """A transition that has happened."""
+
+    appliance: str
+    time: str
+    while_away: bool
+    heard_after: float = 0.0
+
+
+@dataclass
+class Soak:
+    """One run."""
+
+    random: random.Random
+    networks: list[FaultyNetwork]
+    faults: Counter[str] = field(default_factory=Counter)
+    transitions: list[Expected] = field(default_factory=list)
+    seen: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    async def trouble(self, network: FaultyNetwork) -> None:
+        """Let one thing after the other go wrong, with peace of several lengths between."""
+        while True:
+            await asyncio.sleep(self.random.choice([2, 5, 15, 70]))
+            fault = self.random.choice(FAULTS)
+            self.faults[fault.__name__] += 1
+            await fault(network, self.random.uniform(0.5, LONGEST_FAULT))
+            await until(lambda: network.reader.streams, within=RECOVERY)
+
+    async def switch_appliances(self, reader: CurrentlyOneSimulator) -> None:
+        """Switch an appliance now and then, and at most once while there is no stream."""
+        switched_while_away: set[str] = set()
+        while True:
+            await asyncio.sleep(self.random.uniform(1, 4))
+            appliance = self.random.choice(reader.house.appliances)
+            is_away = not reader.streams
+            if not is_away:
+                switched_while_away.clear()
+            elif appliance.id in switched_while_away:
+                # The device repeats only the last report of each appliance.
+                continue
+            else:
+                switched_while_away.add(appliance.id)
+            index = (appliance.index + 1) % len(appliance.states)
+            second = int(reader.house.clock.timestamp())
+            expected = Expected(appliance.id, datetime.fromtimestamp(second, UTC).isoformat(), is_away)
+            self.transitions.append(expected)
+            await reader.switch(appliance.id, appliance.states[index].name)
+            if is_away:
+                gone = monotonic()
+                await until(lambda: reader.streams, within=RECOVERY)
+                expected.heard_after = monotonic() - gone
+
+    async def watch(self, api: HomeAssistantApi, url: str) -> None:
+        """Note every event of an appliance that reaches the state machine."""
+        headers = {"Authorization": f"Bearer {api.tokens['access_token']}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            socket = await session.ws_connect(f"{url}/api/websocket", max_msg_size=0)
+            await socket.receive_json()
+            await socket.send_json({"type": "auth", "access_token": api.tokens["access_token"]})
+            await socket.receive_json()
+            await socket.send_json({"id": 1, "type": "subscribe_events", "event_type": "state_changed"})
+            last: dict[str, str] = {}
+            async for message in socket:
+                event = message.json()
+                new = event.get("event", {}).get("data", {}).get("new_state")
+                if new is None or not new["entity_id"].startswith("event."):
+                    continue
+                # The state of an event entity is the moment of its last event.
+                if new["state"] in ("unknown", "unavailable") or last.get(new["entity_id"]) == new["state"]:
+                    continue
+                last[new["entity_id"]] = new["state"]
+                appliance = new["entity_id"].removeprefix("event.").removesuffix("_transition")
+                self.seen[appliance, new["attributes"]["device_time"]] += 1
+
+
+# ------------------------------------------------------------------------------------------------ faults
+
+
+async def reset(network: FaultyNetwork, _seconds: float) -> None:
+    """Reset all connections."""
+    await network.cut()
+
+
+async def orderly_end(network: FaultyNetwork, _seconds: float) -> None:
+    """End all connections in order."""
+    await network.cut(reset=False)
+
+
+async def refuse(network: FaultyNetwork, seconds: float) -> None:
+    """Vanish from the network."""
+    await network.stop()
+    await asyncio.sleep(seconds)
+    await network.start(network.port)
+
+
+async def swallow(network: FaultyNetwork, seconds: float) -> None:
+    """Let calls vanish."""
+    await network.swallow()
+    await asyncio.sleep(seconds)
+    await network.stop()
+    await network.start(network.port)
+
+
+def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
+    """Return the fault of answering with some bytes."""
+
+    async def say(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    async def fault(network: FaultyNetwork, seconds: float) -> None:
+        network.answer = say
+        await network.cut()
+        await asyncio.sleep(seconds)
+        network.answer = None
+
+    fault.__name__ = name
+    return fault
+
+
+async def garbage(network: FaultyNetwork, seconds: float) -> None:
+    """Put garbage between the events."""
+    network.mangle = lambda piece: [b'\x00\xffevent: live\ndata: {"P_In":[nan}\n\n', piece]
+    await asyncio.sleep(seconds)
+    network.mangle = None
+
+
+async def huge_event(network: FaultyNetwork, _seconds: float) -> None:
+    """Send one event of 10 MB."""
+
+    def mangle(piece: bytes) -> list[bytes]:
+        network.mangle = None
+        return [piece, b"data: ", *[b"x" * 65536] * 160, b"\n\n"]
+
+    network.mangle = mangle
+    await asyncio.sleep(2)
+
+
+FAULTS: Final[list[Any]] = [
+    reset,
+    orderly_end,
+    refuse,
+    swallow,
+    answer(b"", "hang_up"),
+    answer(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
+    answer(b"\x00\xff\r\n\r\n", "no_http"),
+    garbage,
+    huge_event,
+]
+
+
+# ---------------------------------------------------------------------------------------------- the run
+
+
+async def add(api: HomeAssistantApi, host: str) -> None:
+    """Add a reader by its address."""
+    flow = await api.post("/api/config/config_entries/flow", {"handler": "energy_sse"})
+    flow = await submit(api, flow, host=host)
+    if flow["type"] == "form":
+        flow = await submit(api, flow, password=PASSWORD)
+    if flow["type"] != "create_entry":
+        sys.exit(f"The reader could not be added: {flow}")
+
+
+async def registers(api: HomeAssistantApi) -> dict[str, float]:
+    """Return the imported energy of both readers in Wh, by their model."""
+    states = await api.get("/api/states")
+    return {
+        state["entity_id"]: float(state["state"]) * 1000
+        for state in states
+        if state["entity_id"].endswith("_energy_import") and state["state"] != "unavailable"
+    }
+
+
+async def run(minutes: float, seed: int) -> bool:
+    """Run, and print what there is to say. Returns whether all is as it should be."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        houses = [House(clock=datetime.now(UTC), seed=each) for each in (1, 2)]
+        for appliance in (each for house in houses for each in house.appliances):
+            # Only what the run switches itself, changes.
+            appliance.durations = (10**9,) * len(appliance.states)
+            appliance.switch(0)
+        whatwatt = WhatwattSimulator(houses[0], password=PASSWORD, interval=1)
+        currentlyone = CurrentlyOneSimulator(houses[1], interval=1)
+        networks = []
+        for reader in (whatwatt, currentlyone):
+            await reader.start(live=True)
+            stack.push_async_callback(reader.stop)
+            networks.append(await FaultyNetwork(reader).start())
+            stack.push_async_callback(networks[-1].stop)
+
+        (folder / "custom_components").mkdir()
+        (folder / "custom_components/soak_probe").symlink_to(ROOT / "soak/probe")
+        process = HomeAssistantProcess(
+            folder, address="127.0.0.1", port=free_port(0, "127.0.0.1", "Home Assistant")
+        )
+        process.configuration += "soak_probe:\n"
+        stack.push_async_callback(process.stop)
+        print("==> Starting Home Assistant", flush=True)
+        await process.start()
+        api = await stack.enter_async_context(HomeAssistantApi(process.url))
+        await api.onboard("Soak", "soak", "soak")
+        await api.wait_running()
+        for network in networks:
+            await add(api, network.host)
+
+        soak = Soak(random.Random(seed), networks)  # noqa: S311 (chooses faults)
+        tasks = [asyncio.create_task(soak.watch(api, process.url))]
+        await asyncio.sleep(WARM_UP)
+        before: Figures = await api.get("/api/soak_probe")
+        print(f"==> {minutes:g} minutes of faults, seed {seed}", flush=True)
+        troubles = [asyncio.create_task(soak.trouble(network)) for network in networks]
+        troubles.append(asyncio.create_task(soak.switch_appliances(currentlyone)))
+        ends = monotonic() + minutes * 60
+        while (left := ends - monotonic()) > 0:
+            await asyncio.sleep(min(left, 60))
+            figures: Figures = await api.get("/api/soak_probe")
+            print(f"    {(ends - monotonic()) / 60:4.1f} min left: {describe(figures)}", flush=True)
+        for task in troubles:
+            task.cancel()
+        await recover(networks)
+        await asyncio.sleep(10)
+        heard = await registers(api)
+        meters = [sum(house.active_import.values()) for house in houses]
+        after: Figures = await api.get("/api/soak_probe")
+        for task in tasks:
+            task.cancel()
+        log = process.log.read_text() if process.log.exists() else ""
+        return report(soak, before=before, after=after, registers=heard, meters=meters, log=log)
+
+
+async def recover(networks: list[FaultyNetwork]) -> None:
+    """End all faults, and wait until both streams are there again."""
+    for network in networks:
+        network.answer = network.mangle = None
+        await network.stop()
+        await network.start(network.port)
+    await until(lambda: all(network.reader.streams for network in networks), within=RECOVERY)
+
+
+def describe(figures: Figures) -> str:
+    """Return figures as a line."""
+    return ", ".join(
+        f"{name} {value:.1f}" if name == "memory" else f"{name} {value}" for name, value in figures.items()
+    )
+
+
+def report(
+    soak: Soak,
+    *,
+    before: Figures,
+    after: Figures,
+    registers: dict[str, float],
+    meters: list[float],
+    log: str,
+) -> bool:
+    """Print the result, put it into the document, and return whether all is well."""
+    missing, doubled, late = [], [], 0
+    for each in soak.transitions:
+        count = soak.seen[slug(each.appliance), each.time]
+        if each.heard_after > NEWS_FOR:
+            late += 1
+        elif count == 0:
+            missing.append(each)
+        if count > 1:
+            doubled.append(each)
+    unknown = set(soak.seen) - {(slug(each.appliance), each.time) for each in soak.transitions}
+    differences = [min(abs(meter - value) for value in registers.values()) for meter in meters]
+    errors = [line for line in log.splitlines() if "ERROR" in line and "energy_sse" in line]
+    while_away = sum(each.while_away for each in soak.transitions)
+    rows = [
+        ("faults", f"{soak.faults.total()} of {len(soak.faults)} kinds"),
+        ("transitions", f"{len(soak.transitions)}, {while_away} of them while there was no stream"),
+        ("seen exactly once", str(len(soak.transitions) - len(missing) - len(doubled) - late)),
+        ("no event, because older than a minute at the reconnect", str(late)),
+        ("missing, doubled, never happened", f"{len(missing)}, {len(doubled)}, {len(unknown)}"),
+        (
+            "largest difference between a register and its meter",
+            f"{max(differences):.1f} Wh (one reading is about 1 Wh)",
+        ),
+        ("memory of Home Assistant", f"{before['memory']:.0f} → {after['memory']:.0f} MiB"),
+        ("tasks", f"{before['tasks']} → {after['tasks']}"),
+        ("streams", f"{before['streams']} → {after['streams']}"),
+        ("timers", f"{before['timers']} → {after['timers']}"),
+        ("sockets", f"{before['sockets']} → {after['sockets']}"),
+        ("errors in the log", str(len(errors))),
+    ]
+    table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows)
+    print(table)
+    for problem in (*missing, *doubled, *unknown, *errors[:5]):
+        print(problem)
+    DOCUMENT.write_text(TABLE.sub(lambda found: f"{found[1]}{table}{found[2]}", DOCUMENT.read_text()))
+    return (
+        not (missing or doubled or unknown or errors)
+        and len(registers) == len(meters)
+        # The meters speak every second, and a stream may be one telegram behind.
+        and max(differences) <= 5  # noqa: PLR2004
+        and after["streams"] == before["streams"]
+        and after["memory"] - before["memory"] <= MEMORY_MAY_GROW
+        and after["tasks"] - before["tasks"] <= TASKS_MAY_GROW
+        and after["sockets"] - before["sockets"] <= SOCKETS_MAY_GROW
+    )
+
+
+def slug(appliance_id: str) -> str:
+    """Return how Home Assistant calls an appliance of the simulated house."""
+    return {"mocca_mast": "mocca_master"}.get(appliance_id, appliance_id)
+
+
+def main() -> None:
+    """Read the command line, run, and tell by the exit code how it went."""
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="of faults (default: 10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults (default: 1)")
+    arguments = parser.parse_args()
+    with suppress(KeyboardInterrupt):
+        sys.exit(not asyncio.run(run(arguments.minutes, arguments.seed)))
+
+
+if __name__ == "__main__":
+    main()
