@@ -111,6 +111,8 @@ class HomeAssistantProcess:
         with (self.folder / "console.log").open("wb") as console:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "homeassistant", "--config", str(self.folder)),
+                # Otherwise Python finds the repository's own custom_components first, and no others.
+                cwd=self.folder,
                 stdout=console,
                 stderr=console,
                 # In a group of its own, so that Ctrl-C reaches the demo alone, which then stops it in order.
