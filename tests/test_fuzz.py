@@ -1,5 +1,6 @@
 """From bytes that nobody should send to the states of entities."""
 
+from datetime import UTC, datetime
 import json
 import logging
 from typing import Any
@@ -8,7 +9,14 @@ from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from custom_components.energy_sse.reader import Measurement, currentlyone
+from custom_components.energy_sse.appliances import Appliances
+from custom_components.energy_sse.reader import (
+    ApplianceProfile,
+    Inventory,
+    Measurement,
+    Transition,
+    currentlyone,
+)
 from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS
 from custom_components.energy_sse.reader.health import StreamHealth
 from custom_components.energy_sse.reader.sse import ServerSentEvent
@@ -69,6 +77,19 @@ async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     assert len(list(coordinator.appliances)) <= 100
     assert len(coordinator.counters) <= 32
     assert [r for r in caplog.records if r.levelno >= logging.ERROR and "energy_sse" in r.name] == []
+
+
+def test_appliances_and_states_without_end_fill_no_memory() -> None:
+    appliances = Appliances([])
+    now = datetime.now(UTC)
+    for n in range(1000):
+        appliances.heard(Transition(appliance_id=str(n), state="on"), now)
+        appliances.heard(Transition(appliance_id="0", state=str(n)), now)
+    profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
+    assert appliances.learn(Inventory(appliances=profiles)) == []
+    known = list(appliances)
+    assert len(known) == 100
+    assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (shows nowhere else)
 
 
 def test_event_types_that_nobody_knows_fill_no_memory() -> None:

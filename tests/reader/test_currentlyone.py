@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from unittest.mock import patch
 
+import aiohttp
 from hypothesis import given, strategies as st
 import pytest
 
@@ -22,6 +23,7 @@ from custom_components.energy_sse.reader import (
     Transition,
     Unit,
     clock,
+    make_reader,
 )
 from custom_components.energy_sse.reader.currentlyone import (
     CurrentlyOneReader,
@@ -29,6 +31,7 @@ from custom_components.energy_sse.reader.currentlyone import (
     parse_inventory,
 )
 from custom_components.energy_sse.reader.sse import ServerSentEvent
+from tests.readers import CurrentlyOneSimulator
 from tests.samples import sample_events
 
 CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+0200"}')
@@ -251,6 +254,13 @@ def test_transition_without_names_has_its_binary_state() -> None:
 )
 def test_no_event_raises(events: list[tuple[str, str]]) -> None:
     interpret(*events)
+
+
+async def test_values_come_by_the_stream_only(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
+) -> None:
+    assert await make_reader(ReaderKind.CURRENTLYONE, session, currentlyone.host).poll() is None
+    assert currentlyone.requests == []
 
 
 def test_inventory_tells_the_states_of_each_appliance_in_their_order() -> None:

@@ -22,6 +22,17 @@ type Fields = Mapping[str, tuple[Measurement, Unit]]
 """Wire key → what it measures, and in which unit."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What a reader answered when it was asked for its values."""
+
+    messages: tuple[Reading | CounterReading | ReaderStatus, ...]
+    """Without a reading when there is no new one."""
+
+    interval: float
+    """Seconds until there will be another one."""
+
+
 class Reader(ABC):
     """One device that reads one meter."""
 
@@ -53,6 +64,13 @@ class Reader(ABC):
     async def identify(self) -> ReaderInfo:
         """Ask the device who it is. Raises a ReaderError."""
 
+    async def poll(self) -> Poll | None:
+        """Ask for the values beside the stream. Returns None where the device does not offer that.
+
+        Raises a ReaderError.
+        """
+        return None
+
     @abstractmethod
     def stream(self) -> AsyncGenerator[Message]:
         """Connect once and yield what the device says until the stream ends.
@@ -68,25 +86,6 @@ class Restartable(Protocol):
 
     async def restart(self) -> None:
         """Restart the device. Raises a ReaderError."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
-    """What a reader answered when it was asked for its values."""
-
-    messages: tuple[Reading | CounterReading | ReaderStatus, ...]
-    """Without a reading when there is no new one."""
-
-    interval: float
-    """Seconds until there will be another one."""
-
-
-@runtime_checkable
-class Pollable(Protocol):
-    """A reader whose values can be asked for, beside its stream."""
-
-    async def poll(self) -> Poll | None:
-        """Ask for the values. Returns None where the device does not allow it. Raises a ReaderError."""
 
 
 def units_of(fields: Fields) -> Mapping[Measurement, Unit]:

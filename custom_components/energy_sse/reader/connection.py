@@ -9,7 +9,7 @@ import random
 from typing import Final, NoReturn, Protocol
 
 from . import clock
-from .base import Pollable, Reader
+from .base import Reader
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
@@ -271,8 +271,6 @@ class ReaderConnection:
 
     async def _poll(self) -> float:
         """Ask for the values once. Returns the seconds until the next time."""
-        if not isinstance(self._reader, Pollable):
-            return _LONGEST_WAIT
         try:
             poll = await self._reader.poll()
         except ReaderAuthenticationError:

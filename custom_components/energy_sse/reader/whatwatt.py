@@ -179,6 +179,7 @@ class WhatwattReader(Reader):
                     if status_now := await self._ask_status():
                         yield status_now
 
+    @override
     async def poll(self) -> Poll | None:
         """Ask for `/report`, which a device with a licence answers, to any number of clients."""
         try:
