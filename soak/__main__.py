@@ -76,7 +76,7 @@ class Soak:
     async def trouble(self, network: FaultyNetwork) -> None:
         """Let one thing after the other go wrong, with peace of several lengths between."""
         while True:
-            await asyncio.sleep(self.random.choice([2, 5, 15, 70]))
+            await asyncio.sleep(self.random.choice([2, 5, 15, 65]))
             fault = self.random.choice(FAULTS)
             self.faults[fault.__name__] += 1
             await fault(network, self.random.uniform(0.5, LONGEST_FAULT))
@@ -86,7 +86,7 @@ class Soak:
         """Switch an appliance now and then, and at most once while there is no stream."""
         switched_while_away: set[str] = set()
         while True:
-            await asyncio.sleep(self.random.uniform(1, 4))
+            await asyncio.sleep(self.random.uniform(0.3, 2))
             appliance = self.random.choice(reader.house.appliances)
             is_away = not reader.streams
             if not is_away:
