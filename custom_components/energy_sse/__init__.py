@@ -6,9 +6,11 @@ from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import DeviceEntry
 
+from .const import CONF_FILL_MISSED_HOURS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .issues import Issue, Issues
 from .memory import async_forget
+from .statistics import MissedHours
 
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
@@ -16,6 +18,8 @@ PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Pla
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Connect to a reader and add its entities."""
     coordinator = EnergySseCoordinator(hass, entry)
+    if entry.options.get(CONF_FILL_MISSED_HOURS, True) and "recorder" in hass.config.components:
+        MissedHours(hass, entry, coordinator).async_start()
     await coordinator.async_start()
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)

@@ -18,6 +18,7 @@ from homeassistant.core import callback
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     SelectSelector,
     SelectSelectorConfig,
     TextSelector,
@@ -29,7 +30,14 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import voluptuous as vol
 from yarl import URL
 
-from .const import CONF_COUNTERS, CONF_KIND, CONF_WRITE_INTERVAL, DOMAIN, CounterKind
+from .const import (
+    CONF_COUNTERS,
+    CONF_FILL_MISSED_HOURS,
+    CONF_KIND,
+    CONF_WRITE_INTERVAL,
+    DOMAIN,
+    CounterKind,
+)
 from .coordinator import EnergySseConfigEntry
 from .reader import (
     ReaderAuthenticationError,
@@ -285,13 +293,14 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
-    """Asks how often to write, and what the counters count that the meter passes on."""
+    """Asks how often to write, whether to fill, and what the counters count that the meter passes on."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options at once."""
         if user_input is not None:
             return self.async_create_entry(
                 data={
+                    **user_input,
                     CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
                     CONF_COUNTERS: {**self._counters, **user_input.get(CONF_COUNTERS, {})},
                 }
@@ -303,6 +312,10 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
                 SelectSelectorConfig(options=_WRITE_INTERVALS, translation_key="write_interval")
             )
         }
+        if self.config_entry.data[CONF_KIND] == ReaderKind.CURRENTLYONE:
+            # The one that remembers what nobody heard.
+            chosen = self.config_entry.options.get(CONF_FILL_MISSED_HOURS, True)
+            fields[vol.Required(CONF_FILL_MISSED_HOURS, default=chosen)] = BooleanSelector()
         if self._counters:
             kinds = SelectSelector(
                 SelectSelectorConfig(options=list(CounterKind), translation_key="counter_kind")

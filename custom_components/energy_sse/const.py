@@ -10,6 +10,7 @@ CONF_KIND: Final = "kind"
 
 # Keys of a config entry's options.
 CONF_COUNTERS: Final = "counters"
+CONF_FILL_MISSED_HOURS: Final = "fill_missed_hours"
 CONF_WRITE_INTERVAL: Final = "write_interval"
 
 

@@ -12,6 +12,7 @@ from custom_components.energy_sse.reader import (
     ApplianceState,
     Detection,
     Heartbeat,
+    HourlyRegister,
     Inventory,
     Measurement as M,
     Message,
@@ -64,7 +65,15 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
             P.SIGNAL_STRENGTH: -82,
         }
     )
-    assert [status, *hourly, ping, log, progress, restart] == [Heartbeat()] * 7
+    assert [status, log, progress, restart] == [Heartbeat()] * 4
+    assert ping == Heartbeat(time=datetime(2025, 4, 11, 7, 48, 16, tzinfo=UTC))
+    assert hourly == [
+        HourlyRegister(
+            full_hour=datetime(2025, 4, 10, hour, tzinfo=UTC),
+            values={M.ACTIVE_ENERGY_IMPORT: register, M.ACTIVE_ENERGY_EXPORT: 0},
+        )
+        for hour, register in ((21, 30095650), (22, 30097430))
+    ]
     assert info == ReaderInfo(
         kind=ReaderKind.CURRENTLYONE,
         id="abcd1879cf58",
@@ -207,10 +216,26 @@ def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
     assert [isinstance(message, Reading) for message in messages] == [False, False, True]
 
 
+@pytest.mark.parametrize("second", [0, 1, 60])
+def test_hourly_register_is_of_the_hour_that_has_just_begun(second: int) -> None:
+    (message,) = interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}'))
+    assert message == HourlyRegister(
+        full_hour=datetime(2025, 4, 10, 21, tzinfo=UTC), values={M.ACTIVE_ENERGY_IMPORT: 30095650}
+    )
+
+
+@pytest.mark.parametrize("second", [61, 1800, 3599])
+def test_register_from_long_after_the_full_hour_is_not_the_hours(second: int) -> None:
+    assert interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}')) == [Heartbeat()]
+
+
 @pytest.mark.parametrize(
     "event",
     [
-        ("ping", '{"sec":1744357696}'),
+        ("ping", "nonsense"),
+        ("hourly", "nonsense"),
+        ("hourly", '{"sec":1744318801,"Wh":"a lot"}'),
+        ("hourly", '{"Wh":30095650,"Ph":0}'),
         ("status", "online"),
         ("status", "fota"),
         ("status", "restart name"),

@@ -7,7 +7,7 @@ Source: the vendor's "EventSource API" page, its open firmware and its own clien
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 import re
 from typing import Any, ClassVar, Final, override
 
@@ -19,6 +19,7 @@ from .messages import (
     ApplianceState,
     Detection,
     Heartbeat,
+    HourlyRegister,
     Inventory,
     Measurement as M,
     Message,
@@ -84,6 +85,13 @@ FIELDS: Final[Fields] = {
 
 # Keys that only the optical sensor has.
 _BLINK_FIELDS: Final[Fields] = {key: field for key, field in FIELDS.items() if key in ("bW", "bWh")}
+
+# Keys of `hourly`.
+_HOURLY_FIELDS: Final[Fields] = {key: FIELDS[key] for key in ("Wh", "Ph")}
+
+# The device stamps an `hourly` a second after the full hour. One from later is of a meter that was silent
+# then, and holds another moment's registers.
+_HOURLY_WITHIN: Final = timedelta(minutes=1)
 
 # Key of `config` → property. So is `rssi`, the signal strength, which older firmware writes as a text.
 TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
@@ -163,6 +171,10 @@ class EventInterpreter:
                 yield from self._read_detections(payload)
                 if reading := self._read_state(payload):
                     yield reading
+            case "hourly":
+                yield _read_hourly(parse_object(event.data) or {}) or Heartbeat()
+            case "ping":
+                yield Heartbeat(time=get_time(parse_object(event.data) or {}, "sec"))
             case _:
                 yield Heartbeat()
 
@@ -264,6 +276,15 @@ class EventInterpreter:
         if time is None or self._clock is None:
             return 0.0
         return max((self._clock - time).total_seconds(), 0.0)
+
+
+def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
+    time = get_time(payload, "sec")
+    values = measurements_in(payload, _HOURLY_FIELDS)
+    if time is None or not values:
+        return None
+    full_hour = time.replace(minute=0, second=0, microsecond=0)
+    return HourlyRegister(full_hour=full_hour, values=values) if time - full_hour <= _HOURLY_WITHIN else None
 
 
 def parse_inventory(payload: Mapping[str, Any]) -> Inventory:

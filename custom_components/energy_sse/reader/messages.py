@@ -164,6 +164,17 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HourlyRegister:
+    """The registers at a full hour. The reader remembers some, and repeats them after every connect."""
+
+    full_hour: datetime
+    """By the reader's clock."""
+
+    values: Mapping[Measurement, float]
+    """In the units of the reader's `units`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CounterReading:
     """The counter of another meter, for gas, water or heat, that the electricity meter passes on.
 
@@ -263,7 +274,18 @@ class Detection:
 class Heartbeat:
     """A sign of life of the device that says nothing about the meter."""
 
+    time: datetime | None = None
+    """The device's clock at that moment."""
+
 
 type Message = (
-    ReaderInfo | ReaderStatus | Reading | CounterReading | Inventory | Transition | Detection | Heartbeat
+    ReaderInfo
+    | ReaderStatus
+    | Reading
+    | HourlyRegister
+    | CounterReading
+    | Inventory
+    | Transition
+    | Detection
+    | Heartbeat
 )

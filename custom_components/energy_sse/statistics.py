@@ -1,0 +1,366 @@
+"""Puts into the long-term statistics what the meter counted in the hours that nobody heard.
+
+A CurrentlyOne remembers the registers of the last full hours. This file keeps them, finds out from the
+recorder's states and from what it has heard itself which hours were missed, and has them written; what
+belongs into them is for `missed_hours.py` to say. Hours that the recorder has yet to compile are left to it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+import logging
+from typing import Final, NamedTuple
+
+from homeassistant.components.recorder import is_entity_recorded
+from homeassistant.components.recorder.db_schema import States, StatisticsRuns
+from homeassistant.components.recorder.models import StatisticData, StatisticMetaData, process_timestamp
+from homeassistant.components.recorder.statistics import (
+    StatisticsRow,
+    async_import_statistics,
+    get_last_short_term_statistics,
+    get_last_statistics,
+    get_metadata,
+)
+from homeassistant.const import (
+    EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+    Platform,
+)
+from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.recorder import get_instance, session_scope
+from homeassistant.util import dt as dt_util
+from homeassistant.util.unit_conversion import EnergyConverter
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from .const import DOMAIN
+from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .missed_hours import (
+    HOUR,
+    Hearing,
+    NoFitError,
+    Plan,
+    Row,
+    Series,
+    Silence,
+    TooEarlyError,
+    plan_rows,
+    unheard_runs,
+)
+from .reader import Heartbeat, HourlyRegister, Measurement, Message, ReaderInfo, Reading
+
+_LOGGER = logging.getLogger(__name__)
+
+# Registers by a clock that is further off belong into other hours than they say.
+_CLOCK_TOLERANCE: Final = timedelta(minutes=3)
+
+# Seconds. What a reader remembers comes in one burst after a connect, and its first readings right behind.
+_BURST: Final = 10
+
+# Hours. A reader remembers 64; some before them tell what they continue.
+_ROWS: Final = 72
+
+_NO_TIME: Final = datetime.min.replace(tzinfo=UTC)
+
+# A state that is no reading.
+_NO_READING: Final = (STATE_UNAVAILABLE, STATE_UNKNOWN, "")
+
+
+class _Heard(NamedTuple):
+    """When the states around a moment were recorded; None where there is none."""
+
+    before: datetime | None
+    after: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """What the recorder has of one sensor."""
+
+    metadata: StatisticMetaData
+    series: Series
+    heard: Mapping[datetime, _Heard]
+    """Around full hours."""
+
+
+class MissedHours:
+    """Fills the hours of one reader's registers that nobody heard."""
+
+    def __init__(
+        self, hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator
+    ) -> None:
+        """Prepare. There has to be a recorder."""
+        self._hass = hass
+        self._entry = entry
+        self._coordinator = coordinator
+        self._registers: defaultdict[Measurement, dict[datetime, float]] = defaultdict(dict)
+        self._hearings: defaultdict[Measurement, Hearing] = defaultdict(Hearing)
+        self._undecided: defaultdict[Measurement, set[datetime]] = defaultdict(set)
+        self._clock_error: timedelta | None = None
+        self._wake = asyncio.Event()
+        self._wake_job = HassJob(self._wake_up, cancel_on_shutdown=True)
+        self._cancel_wake: CALLBACK_TYPE | None = None
+
+    @callback
+    def async_start(self) -> None:
+        """Listen to the reader, from its first word, and fill until the entry is unloaded."""
+        for unsubscribe in (
+            self._coordinator.async_listen(self._handle_message),
+            self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
+            self._stop,
+        ):
+            self._entry.async_on_unload(unsubscribe)
+        self._entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} missed hours")
+
+    # ------------------------------------------------------------------------------- what is new
+
+    @callback
+    def _handle_message(self, message: Message) -> None:
+        match message:
+            case Reading(age=0):
+                self._compare_clocks(message.reader_time)
+                self._note_reading(message)
+            case HourlyRegister():
+                self._note_registers(message)
+            case ReaderInfo():
+                self._compare_clocks(message.clock)
+            case Heartbeat():
+                self._compare_clocks(message.time)
+
+    @callback
+    def _compare_clocks(self, clock: datetime | None) -> None:
+        if clock is not None and clock.tzinfo is not None:
+            self._clock_error = clock - dt_util.utcnow()
+
+    @callback
+    def _note_reading(self, reading: Reading) -> None:
+        now = dt_util.utcnow()
+        for measurement in self._registers.keys() & reading.values.keys():
+            hearing = self._hearings[measurement]
+            if hearing.heard(now) and self._undecided[measurement]:
+                self._wake_soon()
+
+    @callback
+    def _note_registers(self, message: HourlyRegister) -> None:
+        for measurement, value in message.values.items():
+            registers = self._registers[measurement]
+            if message.full_hour not in registers:
+                registers[message.full_hour] = value
+                self._undecided[measurement].add(message.full_hour)
+                self._wake_soon()
+
+    @callback
+    def _handle_compiled(self, _event: Event) -> None:
+        if any(self._undecided.values()):
+            self._wake_soon()
+
+    @callback
+    def _wake_soon(self) -> None:
+        if self._cancel_wake is None:
+            self._cancel_wake = async_call_later(self._hass, _BURST, self._wake_job)
+
+    @callback
+    def _wake_up(self, _now: datetime) -> None:
+        self._cancel_wake = None
+        self._wake.set()
+
+    @callback
+    def _stop(self) -> None:
+        if self._cancel_wake is not None:
+            self._cancel_wake()
+            self._cancel_wake = None
+
+    # ----------------------------------------------------------------------------------- filling
+
+    async def _run(self) -> None:
+        await get_instance(self._hass).async_recorder_ready.wait()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._forget()
+            if self._clock_error is None or abs(self._clock_error) > _CLOCK_TOLERANCE:
+                _LOGGER.debug("No hour is filled: the reader's clock is off by %s", self._clock_error)
+                continue
+            for measurement in self._registers:
+                try:
+                    await self._fill(measurement)
+                except SQLAlchemyError as error:
+                    _LOGGER.debug("No hour is filled, the database has a problem: %r", error)
+
+    def _forget(self) -> None:
+        """Forget what is older than anything a reader remembers, and what no clock can have said yet."""
+        now = dt_util.utcnow()
+        for measurement, registers in self._registers.items():
+            for full_hour in [h for h in registers if not now - _ROWS * HOUR <= h <= now + _CLOCK_TOLERANCE]:
+                del registers[full_hour]
+                self._undecided[measurement].discard(full_hour)
+
+    async def _fill(self, measurement: Measurement) -> None:
+        """Fill one silence after the other, until all full hours are decided that can be."""
+        hearing, undecided = self._hearings[measurement], self._undecided[measurement]
+        registry = er.async_get(self._hass)
+        entity_id = registry.async_get_entity_id(
+            Platform.SENSOR, DOMAIN, self._coordinator.registry.unique_id(measurement)
+        )
+        if entity_id is None or not is_entity_recorded(self._hass, entity_id):
+            return
+        instance = get_instance(self._hass)
+        while True:
+            since, last = hearing.since, hearing.last
+            ended = sorted(full_hour for full_hour in undecided if last is not None and full_hour <= last)
+            if since is None or not ended:
+                return
+            # Everything queued so far has to be in the database, the catch-up after a start above all.
+            await instance.async_block_till_done()
+            recorded = await instance.async_add_executor_job(
+                _read_recorded, self._hass, entity_id, [full_hour for full_hour in ended if full_hour < since]
+            )
+            if recorded is None:
+                return
+            silences = self._silences_at(ended, hearing, since, recorded)
+            undecided.difference_update(set(ended) - silences.keys())
+            if not await self._fill_one(measurement, silences, recorded):
+                return
+
+    def _silences_at(
+        self, full_hours: Sequence[datetime], hearing: Hearing, since: datetime, recorded: _Recorded
+    ) -> dict[datetime, Silence]:
+        """Return the full hours at which nobody heard the register.
+
+        It was heard when nothing was missed before the full hour, whatever came after: the recorder's row is
+        as good as any.
+        """
+        limit = timedelta(seconds=self._coordinator.readings.freshness.limit)
+        interval = timedelta(seconds=self._coordinator.readings.freshness.interval or 0)
+        silences = {}
+        for full_hour in full_hours:
+            if full_hour >= since:
+                silence = hearing.silence_at(full_hour)
+            else:
+                silence = _recorded_silence(full_hour, since, recorded)
+            if (
+                silence is not None
+                and silence.end - silence.start > limit
+                and full_hour - silence.start > interval
+            ):
+                silences[full_hour] = silence
+        return silences
+
+    async def _fill_one(
+        self, measurement: Measurement, silences: Mapping[datetime, Silence], recorded: _Recorded
+    ) -> bool:
+        """Fill the first silence that can be. Returns whether the next one is worth a look."""
+        metadata, undecided = recorded.metadata, self._undecided[measurement]
+        entity_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
+        convert = EnergyConverter.converter_factory(self._coordinator.reader.units[measurement], unit)
+        registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
+        now = convert(self._coordinator.readings.values[measurement])
+        for full_hours in unheard_runs(silences):
+            try:
+                plan = plan_rows(full_hours, registers, now, recorded.series)
+            except TooEarlyError:
+                continue
+            except NoFitError as reason:
+                _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], entity_id, reason)
+            else:
+                self._write(metadata, plan)
+            undecided.difference_update(full_hours)
+            return True
+        return False
+
+    @callback
+    def _write(self, metadata: StatisticMetaData, plan: Plan) -> None:
+        """Queue what a plan wants; the recorder does both one after the other."""
+        statistic_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
+        if plan.raise_from is not None and unit is not None:
+            get_instance(self._hass).async_adjust_statistics(
+                statistic_id, plan.raise_from, plan.raise_by, unit
+            )
+        if plan.rows:
+            _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), statistic_id)
+            async_import_statistics(
+                self._hass,
+                metadata,
+                [StatisticData(start=row.start, state=row.state, sum=row.sum) for row in plan.rows],
+            )
+
+
+def _recorded_silence(full_hour: datetime, since: datetime, recorded: _Recorded) -> Silence | None:
+    """Return the silence around a full hour before this run of Home Assistant has heard anything.
+
+    None when it was heard, and when nobody knows.
+    """
+    before, after = recorded.heard[full_hour]
+    end = since if after is None else min(after, since)
+    if before is not None:
+        return Silence(before, end)
+    # States are purged, rows are not: only what is older than both is from before the sensor's time.
+    series = recorded.series
+    is_before_all = series.is_whole and (not series.rows or full_hour <= series.rows[0].start)
+    return Silence(_NO_TIME, end) if is_before_all else None
+
+
+# -------------------------------------------------------------------------------- in the recorder's threads
+
+
+def _read_recorded(hass: HomeAssistant, entity_id: str, full_hours: Sequence[datetime]) -> _Recorded | None:
+    """Read what the recorder has of a sensor, and its states around full hours. None before it has any."""
+    metadata = get_metadata(hass, statistic_ids={entity_id}).get(entity_id)
+    if metadata is None:
+        return None
+    unit = metadata[1]["unit_of_measurement"]
+    if unit not in EnergyConverter.VALID_UNITS:
+        return None
+    rows, latest = (
+        get_last(hass, number, entity_id, convert_units=False, types={"state", "sum"}).get(entity_id, [])
+        for get_last, number in ((get_last_statistics, _ROWS), (get_last_short_term_statistics, 1))
+    )
+    with session_scope(hass=hass, read_only=True) as session:
+        last_run = process_timestamp(session.scalar(select(func.max(StatisticsRuns.start))))
+        states_id = get_instance(hass).states_meta_manager.get(entity_id, session, False)
+        heard = {full_hour: _read_heard(session, states_id, full_hour) for full_hour in full_hours}
+    return _Recorded(
+        metadata=metadata[1],
+        series=Series(
+            rows=_rows(rows)[::-1],
+            is_whole=len(rows) < _ROWS,
+            latest=next(iter(_rows(latest)), None),
+            compiled_until=_NO_TIME if last_run is None else last_run + timedelta(minutes=5),
+            watt_hour=EnergyConverter.convert(1, "Wh", unit),
+        ),
+        heard=heard,
+    )
+
+
+def _rows(recorded: Iterable[StatisticsRow]) -> list[Row]:
+    return [
+        Row(dt_util.utc_from_timestamp(row["start"]), state, total)
+        for row in recorded
+        if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
+    ]
+
+
+def _read_heard(session: Session, states_id: int | None, full_hour: datetime) -> _Heard:
+    """Read when the last reading before a full hour was recorded, and the first one after it."""
+    readings = select(
+        States.last_updated_ts,
+        # Written with the next state: until when an unchanged one was confirmed.
+        func.coalesce(States.last_reported_ts, States.last_updated_ts),
+    ).where(States.metadata_id == states_id, States.state.not_in(_NO_READING))
+    time = full_hour.timestamp()
+    before = session.execute(
+        readings.where(States.last_updated_ts <= time).order_by(States.last_updated_ts.desc()).limit(1)
+    ).first()
+    after = session.execute(
+        readings.where(States.last_updated_ts > time).order_by(States.last_updated_ts).limit(1)
+    ).first()
+    return _Heard(
+        None if before is None else dt_util.utc_from_timestamp(before[1]),
+        None if after is None else dt_util.utc_from_timestamp(after[0]),
+    )
