@@ -17,6 +17,8 @@ from freezegun import api as freezegun_api, freeze_time
 from homeassistant import loader
 from homeassistant.components.recorder import Recorder
 from homeassistant.components.recorder.statistics import statistics_during_period
+from homeassistant.components.recorder.tasks import SynchronizeTask
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import async_initialize_recorder, get_instance
@@ -60,6 +62,7 @@ class Life:
 
         self.options: dict[str, Any] = {}
         self.recorder_options: dict[str, Any] = {}
+        self.recorder_is_locked = False
         self.truth: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
         """The registers at every full hour, as the meter has them."""
 
@@ -131,9 +134,12 @@ class Life:
     async def settle(self) -> None:
         """Wait until Home Assistant and its recorder have nothing more to do."""
         await self.hass.async_block_till_done()
-        if self.hass.is_running and "recorder" in self.hass.config.components:
-            await get_instance(self.hass).async_recorder_ready.wait()
-            await get_instance(self.hass).async_block_till_done()
+        if self.hass.is_running and not self.recorder_is_locked:
+            instance = get_instance(self.hass)
+            await instance.async_recorder_ready.wait()
+            committed = self.hass.loop.create_future()
+            instance.queue_task(SynchronizeTask(committed))
+            await committed
             await self.hass.async_block_till_done()
 
     async def _move_to(self, time: datetime) -> None:
@@ -186,7 +192,7 @@ class Life:
         await until(lambda: self.entry.runtime_data.values.get(M.VOLTAGE_L1) == voltage)
         await self.settle()
         full_hour = self.now + BEFORE_THE_END
-        if not full_hour.minute:
+        if not full_hour.minute and not self.reader.sends_registers_hourly:
             for register, value in zip(REGISTERS, self.meter_registers, strict=True):
                 self.heard[register][full_hour] = value
 
@@ -197,9 +203,13 @@ class Life:
     async def hear_again(self) -> None:
         """Put the reader back on the network, and let Home Assistant know, as an announcement does."""
         await self.reader.start(self.reader.port)
-        self.entry.runtime_data.async_hurry()
-        await until(lambda: self.reader.streams)
-        await self.settle()
+        if self.entry.state is ConfigEntryState.LOADED:
+            self.entry.runtime_data.async_hurry()
+            await until(lambda: self.reader.streams)
+            await self.settle()
+        while self.entry.state is not ConfigEntryState.LOADED:
+            # Home Assistant tries again by itself.
+            await self.live(seconds=10)
 
     # --------------------------------------------------------------------------------- Home Assistant
 

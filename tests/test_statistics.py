@@ -1,29 +1,72 @@
 """What the Energy dashboard shows of hours that nobody heard, with a real recorder on real databases."""
 
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 import logging
 from pathlib import Path
-from typing import Any
+import re
 
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.recorder import get_instance
 import pytest
 
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS
+
 from .conftest import Start
+from .databases import SERVERS, NotInstalledError, Server
+from .homes import set_up, tick
 from .lives import HOUR, REGISTERS, Life
 from .readers import CurrentlyOneSimulator, House
+from .waiting import until
 
-# How many full hours a reader remembers.
+IMPORT, EXPORT = REGISTERS
+
+# Full hours that a reader remembers.
 REMEMBERED = 64
+
+FILLED = re.compile(r"Filled (\d+) missed hours")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """Return a function that returns a database server, started when it is first wanted."""
+    running: dict[str, Server] = {}
+    with ExitStack() as stack:
+
+        def get(name: str) -> Server:
+            if name not in running:
+                folder = tmp_path_factory.mktemp(name)
+                try:
+                    running[name] = stack.enter_context(SERVERS[name](folder))
+                except NotInstalledError:
+                    pytest.skip(f"NOT TESTED: {name} is not installed here, and cannot be unpacked")
+            return running[name]
+
+        yield get
+
+
+@pytest.fixture(
+    params=["SQLite", *(pytest.param(name, marks=pytest.mark.server) for name in SERVERS)],
+)
+def database(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], Server]) -> str:
+    """Return the URL of an empty database, of each kind in turn."""
+    if request.param == "SQLite":
+        return f"sqlite:///{tmp_path}/home-assistant.db"
+    return servers(request.param).create_database(f"life_{abs(hash(request.node.name))}")
 
 
 @pytest.fixture
-async def life(tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture) -> Any:
-    """Return the life of a house in November, early in the morning; Home Assistant is not there yet."""
+async def life(
+    database: str, tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> AsyncGenerator[Life]:
+    """Return the life of a sunny house, early on a morning in November. Home Assistant is not there yet."""
     for chatty in ("homeassistant", "sqlalchemy.engine", "aiohttp.access"):
         caplog.set_level(logging.CRITICAL, chatty)
     caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
     reader = CurrentlyOneSimulator(House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[]))
     await start(reader)
-    life = Life(reader, f"sqlite:///{tmp_path}/home-assistant.db", tmp_path)
+    life = Life(reader, database, tmp_path)
     with life.stopped_clock():
         yield life
         if life.is_running:
@@ -31,15 +74,17 @@ async def life(tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture) -
 
 
 def at(time: str, day: int = 10) -> datetime:
-    return datetime.strptime(f"2026-11-{day} {time} +0000", "%Y-%m-%d %H:%M:%S %z")
+    """Return a time of November 2026."""
+    return datetime.fromisoformat(f"2026-11-{day}T{time}+00:00")
 
 
 async def outage(life: Life, kind: str, begin: datetime, end: datetime) -> None:
+    """Live until an outage, and through it."""
     await life.live_until(begin)
     match kind:
         case "off":
             await life.stop()
-        case "crash":
+        case "crashed":
             await life.crash()
         case "deaf":
             await life.be_deaf()
@@ -47,37 +92,316 @@ async def outage(life: Life, kind: str, begin: datetime, end: datetime) -> None:
     await (life.hear_again() if kind == "deaf" else life.start())
 
 
-async def check_hours(life: Life, since: datetime) -> None:
-    """Hold every hour since then, up to the last that is over, against the meter."""
+async def check_hours(life: Life, first: datetime, last: datetime | None = None) -> float:
+    """Hold the hours from one to another, or to the last that is over, against the meter.
+
+    An hour that was heard has to end with what was heard last, as the recorder has made it; every other one
+    with the meter's register. Returns the largest error of the energy of an hour that was missed, in Wh.
+    """
+    error = 0.0
     for register in REGISTERS:
-        shown = await life.hours(register)
-        truth, heard = life.truth[register], life.heard[register]
-        ends = [
-            end for end in sorted(truth) if end > since + HOUR and life.now >= end + timedelta(seconds=20)
-        ]
-        for end in ends:
-            row = shown[end - HOUR]
-            assert row.state == pytest.approx(heard.get(end, truth[end]), abs=1e-3), (register, end)
-            before = heard.get(end - HOUR, truth[end - HOUR])
-            assert row.change == pytest.approx(row.state - before, abs=1e-3), (register, end)
-            # What was heard last before the hour's end is a second old.
-            assert row.change == pytest.approx(truth[end] - truth[end - HOUR], abs=3), (register, end)
+        hours, truth, heard = await life.hours(register), life.truth[register], life.heard[register]
+        over = [end for end in sorted(truth) if life.now >= end + timedelta(minutes=1)]
+        for end in over:
+            begin = end - HOUR
+            if begin < first or (last is not None and begin > last):
+                continue
+            hour = hours[begin]
+            shown = heard.get(end, truth[end]) - heard.get(begin, truth[begin])
+            assert hour.state == pytest.approx(heard.get(end, truth[end]), abs=1e-3), (register, begin)
+            assert hour.change == pytest.approx(shown, abs=1e-3), (register, begin)
+            if begin not in heard and end not in heard:
+                error = max(error, abs(hour.change - (truth[end] - truth[begin])))
+    return error
 
 
-MINUTES = [
-    ("07:57:20", "11:11:20"),
-    ("07:00:02", "10:59:52"),
-    ("08:00:06", "11:00:03"),
-    ("07:31:00", "11:04:58"),
-    ("07:04:00", "11:59:40"),
-    ("07:58:02", "11:00:20"),
+async def snapshot(life: Life) -> list[object]:
+    """Return all that is shown."""
+    return [await life.hours(register) for register in REGISTERS]
+
+
+def rows_written(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(int(found[1]) for message in caplog.messages if (found := FILLED.match(message)))
+
+
+def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        message for message in caplog.messages if "not filled" in message or "No hour is filled" in message
+    ]
+
+
+async def live_past_full_hours(life: Life, number: int) -> None:
+    """Live until shortly after some more full hours."""
+    await life.live_until(life.now.replace(minute=2, second=0) + number * HOUR)
+
+
+# ------------------------------------------------------------------------------------------- the problem
+
+
+@pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
+async def test_without_filling_all_is_in_the_hour_of_the_return(life: Life, kind: str) -> None:
+    life.options = {CONF_FILL_MISSED_HOURS: False}
+    await life.start()
+    await outage(life, kind, at("07:57:20"), at("11:11:20"))
+    await live_past_full_hours(life, 1)
+    hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
+    assert sum(hours[at(f"{hour:02}:00:00")].change for hour in (8, 9, 10) if kind != "deaf") == 0
+    since_the_outage = truth[at("12:00:00")] - truth[at("08:00:00")]
+    assert hours[at("11:00:00")].change == pytest.approx(since_the_outage, rel=0.05)
+
+
+# ------------------------------------------------------------------------------------------------ outages
+
+OUTAGES = [
+    ("off", at("07:57:20"), at("11:11:20")),
+    ("crashed", at("08:00:06"), at("11:00:03")),
+    ("deaf", at("07:31:00"), at("11:04:58")),
+    ("off", at("07:58:02"), at("10:59:52")),
+    ("crashed", at("08:59:40"), at("14:59:58", day=11)),
+    ("deaf", at("08:00:01"), at("14:00:09", day=11)),
+    ("off", at("08:10:00"), at("14:55:00", day=11)),
+    ("deaf", at("08:04:00"), at("23:00:20", day=12)),
+    ("off", at("07:57:59"), at("22:59:30", day=12)),
+    ("crashed", at("08:30:00"), at("23:30:00", day=12)),
+    ("off", at("08:59:00"), at("07:00:05", day=13)),
+    ("deaf", at("08:20:00"), at("06:20:00", day=13)),
+    ("crashed", at("08:01:10"), at("06:01:00", day=13)),
 ]
 
 
-@pytest.mark.parametrize(("begin", "end"), MINUTES)
-@pytest.mark.parametrize("kind", ["off", "crash", "deaf"])
-async def test_three_hours(life: Life, kind: str, begin: str, end: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "begin", "end"),
+    [pytest.param(*case, id=f"{case[0]} {case[1]:%H:%M:%S} + {case[2] - case[1]}") for case in OUTAGES],
+)
+async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
+    life: Life, caplog: pytest.LogCaptureFixture, kind: str, begin: datetime, end: datetime
+) -> None:
     await life.start()
-    await outage(life, kind, at(begin), at(end))
-    await life.live_until(at("13:05:00"))
+    await outage(life, kind, begin, end)
+    await live_past_full_hours(life, 2)
+    # What lies further back than the reader remembers ends up in the last hour before that.
+    covered = max(
+        begin.replace(minute=0, second=0), end.replace(minute=0, second=0) - (REMEMBERED - 1) * HOUR
+    )
+    await check_hours(life, at("06:00:00"), begin - HOUR)
+    assert await check_hours(life, covered) < 1e-3
+    assert not refusals(caplog)
+
+    # A second run, which knows nothing of the first, changes nothing.
+    shown, written = await snapshot(life), rows_written(caplog)
+    await life.stop()
+    await life.start()
+    await life.live(minutes=15)
+    assert await snapshot(life) == shown
+    assert rows_written(caplog) == written
+
+
+async def test_hours_are_there_within_a_minute_of_the_return(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.start()
+    await outage(life, "off", at("07:57:20"), at("11:11:20"))
+    await life.live(seconds=60)
+    await until(lambda: rows_written(caplog))
+    await life.settle()
+    await check_hours(life, at("06:00:00"), at("10:00:00"))
+
+
+@pytest.mark.parametrize(
+    "begin", [datetime(2026, 10, 24, 13, 57, 20, tzinfo=UTC), datetime(2027, 3, 27, 13, 57, 20, tzinfo=UTC)]
+)
+async def test_summer_time_begins_or_ends_during_an_outage(life: Life, begin: datetime) -> None:
+    life.reader.house.clock = begin - 2 * HOUR
+    await life.live(minutes=1)
+    await life.start()
+    await outage(life, "off", begin, begin + 23 * HOUR)
+    await live_past_full_hours(life, 2)
+    await check_hours(life, begin.replace(minute=0, second=0) - HOUR)
+
+
+@pytest.mark.parametrize(
+    ("unit", "time_zone"), [("Wh", "Europe/Stockholm"), ("MWh", "Asia/Kolkata"), ("GJ", "America/St_Johns")]
+)
+async def test_hours_are_in_the_unit_that_the_user_has_chosen(life: Life, unit: str, time_zone: str) -> None:
+    life.unit, life.time_zone = unit, time_zone
+    await life.start()
+    await outage(life, "off", at("07:57:20"), at("11:11:20"))
+    await live_past_full_hours(life, 2)
     await check_hours(life, at("06:00:00"))
+
+
+async def test_restart_in_the_middle_of_an_outage(life: Life) -> None:
+    await life.start()
+    await outage(life, "off", at("07:57:20"), at("09:20:00"))
+    await life.stop()
+    await life.be_deaf()
+    await life.start()
+    await outage(life, "off", at("09:55:00"), at("10:20:00"))
+    await life.live_until(at("11:07:00"))
+    await life.hear_again()
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
+# --------------------------------------------------------------------------------------------- first day
+
+
+async def test_first_day_shows_the_hours_that_the_reader_remembers(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.live_until(at("14:35:00", day=13))
+    await life.start()
+    await life.live(minutes=7)
+    await until(lambda: rows_written(caplog))
+    await life.settle()
+    oldest = at("14:00:00", day=13) - (REMEMBERED - 1) * HOUR
+    for register in REGISTERS:
+        hours = await life.hours(register)
+        assert min(hours) == oldest
+        assert max(hours) == at("13:00:00", day=13)
+    assert await check_hours(life, oldest) < 1e-3
+
+    # Its own first hour is half from before it came.
+    await life.live_until(at("17:05:00", day=13))
+    await check_hours(life, oldest)
+    shown = await snapshot(life)
+    await life.stop()
+    await life.start()
+    await life.live(minutes=15)
+    assert await snapshot(life) == shown
+    assert not refusals(caplog)
+
+
+@pytest.mark.parametrize("kind", ["off", "deaf"])
+async def test_outage_on_the_first_day(life: Life, kind: str) -> None:
+    await life.live_until(at("14:35:00"))
+    await life.start()
+    await outage(life, kind, at("14:50:00"), at("18:10:00"))
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
+async def test_device_is_added_minutes_before_an_outage_of_home_assistant(life: Life) -> None:
+    await life.live_until(at("14:35:00"))
+    await life.start()
+    await outage(life, "off", at("14:37:00"), at("15:03:00"))
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
+# --------------------------------------------------------------------------------- what must not be filled
+
+
+async def test_meter_is_exchanged_during_an_outage(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    await life.start()
+    await life.live_until(at("07:57:20"))
+    await life.stop()
+    await life.live_until(at("09:30:00"))
+    life.reader.house.active_import = {1: 12.0, 2: 0.0}
+    life.reader.house.active_export = {1: 3.0, 2: 0.0}
+    await life.live_until(at("11:11:20"))
+    await life.start()
+    await live_past_full_hours(life, 2)
+    assert rows_written(caplog) == 0
+    assert len(refusals(caplog)) == len(REGISTERS)
+    hours = await life.hours(EXPORT)
+    assert [hours[at(f"{hour:02}:00:00")].change for hour in (8, 9, 10)] == [0, 0, 0]
+
+
+async def test_sums_were_edited_by_the_user_during_an_outage(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.start()
+    life.options = {CONF_FILL_MISSED_HOURS: False}
+    await outage(life, "off", at("07:57:20"), at("11:11:20"))
+    await live_past_full_hours(life, 1)
+    get_instance(life.hass).async_adjust_statistics(life.sensor(EXPORT), at("09:00:00"), 1.5, "kWh")
+    await life.stop()
+    life.options = {}
+    await life.start()
+    before = await life.hours(EXPORT)
+    await life.live(minutes=15)
+    await until(lambda: refusals(caplog))
+    assert await life.hours(EXPORT) == before
+
+
+async def test_reader_whose_clock_is_wrong_fills_nothing(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    await life.start()
+    await life.live_until(at("07:57:20"))
+    life.reader.clock_error = timedelta(minutes=10)
+    await outage(life, "off", life.now, at("11:11:20"))
+    await life.live_until(at("11:50:00"))
+    await until(lambda: refusals(caplog))
+    assert rows_written(caplog) == 0
+    # It is right again, and so are the hours.
+    life.reader.clock_error = timedelta()
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
+async def test_reader_was_off_too_so_nobody_knows_some_hours(life: Life) -> None:
+    await life.start()
+    await life.live_until(at("07:57:20"))
+    await life.stop()
+    await life.live_until(at("09:30:00"))
+    life.reader.meter_is_connected = False
+    await life.live_until(at("11:30:00"))
+    life.reader.meter_is_connected = True
+    await life.live_until(at("13:11:20"))
+    await life.start()
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"), at("08:00:00"))
+    await check_hours(life, at("12:00:00"))
+    for register in REGISTERS:
+        hours, truth = await life.hours(register), life.truth[register]
+        # What was counted in the three hours of which nothing is known is in the last of them.
+        assert hours[at("09:00:00")].change == hours[at("10:00:00")].change == 0
+        unknown = truth[at("12:00:00")] - truth[at("09:00:00")]
+        assert hours[at("11:00:00")].change == pytest.approx(unknown)
+
+
+# ------------------------------------------------------------------------------------------- the recorder
+
+
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+async def test_recorder_is_locked_for_a_backup(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    await life.start()
+    await outage(life, "deaf", at("07:57:20"), at("11:11:20"))
+    instance = get_instance(life.hass)
+    assert await instance.lock_database()
+    # Nothing is settled while the recorder waits.
+    life.recorder_is_locked = True
+    await life.live(minutes=3)
+    assert rows_written(caplog) == 0
+    assert instance.unlock_database()
+    life.recorder_is_locked = False
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
+async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+    await currentlyone.advance(3 * 3600)
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_sensor_is_left_out_of_the_recorder(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    life.recorder_options = {"exclude": {"entity_globs": "sensor.*export"}}
+    await life.start()
+    await outage(life, "off", at("07:57:20"), at("11:11:20"))
+    await live_past_full_hours(life, 1)
+    assert not await life.hours(EXPORT)
+    assert set(await life.hours(IMPORT))
+
+
+# ------------------------------------------------------------------------------------------- the live side
+
+
+async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ended(life: Life) -> None:
+    life.reader.sends_registers_hourly = True
+    await life.start()
+    await life.live_until(at("12:05:00"))
+    assert await check_hours(life, at("06:00:00")) < 1e-3

@@ -23,6 +23,7 @@ from homeassistant.components.recorder.statistics import (
     get_last_statistics,
     get_metadata,
 )
+from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.const import (
     EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
     STATE_UNAVAILABLE,
@@ -210,16 +211,22 @@ class MissedHours:
         )
         if entity_id is None or not is_entity_recorded(self._hass, entity_id):
             return
-        instance = get_instance(self._hass)
         while True:
             since, last = hearing.since, hearing.last
             ended = sorted(full_hour for full_hour in undecided if last is not None and full_hour <= last)
             if since is None or not ended:
                 return
-            # Everything queued so far has to be in the database, the catch-up after a start above all.
-            await instance.async_block_till_done()
-            recorded = await instance.async_add_executor_job(
-                _read_recorded, self._hass, entity_id, [full_hour for full_hour in ended if full_hour < since]
+            # Everything queued so far has to be in the database, also what the recorder is at: the catch-up
+            # after a start, the five minutes that it has just told of, and what was written here.
+            committed = self._hass.loop.create_future()
+            get_instance(self._hass).queue_task(SynchronizeTask(committed))
+            await committed
+            if self._hass.is_stopping:
+                return
+            # Home Assistant waits for this task before it stops: the recorder's threads must not read from
+            # connections that it closes.
+            recorded = await self._hass.async_create_task(
+                _async_read(self._hass, entity_id, [full_hour for full_hour in ended if full_hour < since])
             )
             if recorded is None:
                 return
@@ -255,24 +262,26 @@ class MissedHours:
     async def _fill_one(
         self, measurement: Measurement, silences: Mapping[datetime, Silence], recorded: _Recorded
     ) -> bool:
-        """Fill the first silence that can be. Returns whether the next one is worth a look."""
+        """Fill the last silence. Returns whether another one is worth a look."""
         metadata, undecided = recorded.metadata, self._undecided[measurement]
         entity_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
         convert = EnergyConverter.converter_factory(self._coordinator.reader.units[measurement], unit)
         registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
         now = convert(self._coordinator.readings.values[measurement])
-        for full_hours in unheard_runs(silences):
-            try:
-                plan = plan_rows(full_hours, registers, now, recorded.series)
-            except TooEarlyError:
-                continue
-            except NoFitError as reason:
-                _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], entity_id, reason)
-            else:
-                self._write(metadata, plan)
-            undecided.difference_update(full_hours)
-            return True
-        return False
+        if not silences:
+            return False
+        # The last one first: the rows after a silence tell whether registers fit, so they have to be right.
+        full_hours = list(unheard_runs(silences))[-1]
+        try:
+            plan = plan_rows(full_hours, registers, now, recorded.series)
+        except TooEarlyError:
+            return False
+        except NoFitError as reason:
+            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], entity_id, reason)
+        else:
+            self._write(metadata, plan)
+        undecided.difference_update(full_hours)
+        return True
 
     @callback
     def _write(self, metadata: StatisticMetaData, plan: Plan) -> None:
@@ -304,6 +313,12 @@ def _recorded_silence(full_hour: datetime, since: datetime, recorded: _Recorded)
     series = recorded.series
     is_before_all = series.is_whole and (not series.rows or full_hour <= series.rows[0].start)
     return Silence(_NO_TIME, end) if is_before_all else None
+
+
+async def _async_read(
+    hass: HomeAssistant, entity_id: str, full_hours: Sequence[datetime]
+) -> _Recorded | None:
+    return await get_instance(hass).async_add_executor_job(_read_recorded, hass, entity_id, full_hours)
 
 
 # -------------------------------------------------------------------------------- in the recorder's threads

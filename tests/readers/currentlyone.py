@@ -49,10 +49,17 @@ class CurrentlyOneSimulator(Simulator):
         self.name = name
         self.has_inventory = has_inventory
         self.meter_is_connected = True
+        self.clock_error = timedelta()
+        """By how much the device's clock is ahead."""
+
+        self.sends_registers_hourly = False
+        """Whether the meter sends its registers only in the first telegram of an hour, as some do."""
+
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)
         self._detected: dict[str, bytes] = {}
         self._silent_for = 0.0
+        self._registers_sent_in = -1
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
@@ -82,7 +89,10 @@ class CurrentlyOneSimulator(Simulator):
     async def send_reading(self) -> None:
         if not self.meter_is_connected:
             return
-        self._states.append(_event("state", self.state()))
+        hour = self._now // 3600
+        has_registers = not self.sends_registers_hourly or hour != self._registers_sent_in
+        self._registers_sent_in = hour
+        self._states.append(_event("state", self.state(has_registers=has_registers)))
         await self._send(self._states[-1])
 
     async def switch(self, appliance_id: str, state: str) -> None:
@@ -125,7 +135,7 @@ class CurrentlyOneSimulator(Simulator):
 
     def config(self) -> str:
         """Return the payload of `config`. Names go in unescaped."""
-        local = self.house.clock.astimezone(STOCKHOLM)
+        local = (self.house.clock + self.clock_error).astimezone(STOCKHOLM)
         return (
             f'{{"id":"{self.device_id}","v":"{self.firmware}","m":"{self.mode}","area":"SE2",'
             f'"ssid":"dLink2.4","localIP":"192.168.1.122","mqtt":"","remoteUrl":"https://c1.casamia.example",'
@@ -133,7 +143,7 @@ class CurrentlyOneSimulator(Simulator):
             f'"t":"{local:%Y-%m-%dT%H:%M:%S%z}","rr":"SW","rssi":-82,"txPwr":76}}'
         )
 
-    def state(self) -> str:
+    def state(self, *, has_registers: bool = True) -> str:
         """Return the payload of a `state` event, with the keys in the order of the device."""
         house = self.house
         fields: dict[str, str | int] = {
@@ -159,6 +169,8 @@ class CurrentlyOneSimulator(Simulator):
             }
         if self.mode == "H+B":
             fields |= {"bW": fields["W"], "bWh": int(sum(house.active_import.values())) % 100_000}
+        if not has_registers:
+            fields = {key: value for key, value in fields.items() if not key.endswith("h")}
         fields["sec"] = self._now
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 
@@ -192,7 +204,7 @@ class CurrentlyOneSimulator(Simulator):
 
     @property
     def _now(self) -> int:
-        return int(self.house.clock.timestamp())
+        return int((self.house.clock + self.clock_error).timestamp())
 
     def _hourly_register(self) -> str:
         """Return the registers at the full hour that has just begun, stamped a second later."""

@@ -1,0 +1,157 @@
+"""Servers of the databases that people with long histories use, for a recorder to write to.
+
+They come from the distribution's packages: installed, or unpacked by `scripts/setup databases`. They listen
+on loopback only, and keep everything in a folder of their own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import sqlalchemy
+from sqlalchemy.exc import OperationalError
+
+UNPACKED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "energy_sse" / "databases"
+
+# Seconds. A server is there after one or two; the limit only ends what has failed.
+_START_TIMEOUT = 60
+
+
+class NotInstalledError(Exception):
+    """There is no such server on this machine."""
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, url: str, database: str) -> None:
+        self._url = url
+        self._administration = sqlalchemy.create_engine(f"{url}/{database}", isolation_level="AUTOCOMMIT")
+
+    def wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until it has started."""
+        end = time.monotonic() + _START_TIMEOUT
+        while True:
+            try:
+                with self._administration.connect():
+                    return
+            except OperationalError:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def create_database(self, name: str) -> str:
+        """Make a new database; return its URL."""
+        is_mariadb = self._url.startswith("mysql")
+        with self._administration.connect() as connection:
+            connection.exec_driver_sql(
+                f"CREATE DATABASE {name}" + (" CHARACTER SET utf8mb4" if is_mariadb else "")
+            )
+        self._administration.dispose()
+        return f"{self._url}/{name}" + ("?charset=utf8mb4" if is_mariadb else "")
+
+
+@contextmanager
+def run_postgresql(folder: Path) -> Iterator[Server]:
+    """Run a PostgreSQL server for a while. Raises NotInstalledError."""
+    programs = [
+        program
+        for root in ("/", UNPACKED)
+        for program in Path(root).glob("usr/lib/postgresql/*/bin/postgres")
+    ]
+    if not programs:
+        raise NotInstalledError("PostgreSQL")
+    program = max(programs, key=lambda path: int(path.parts[-3]))
+    # It refuses to run as root, who is somebody else in a user namespace.
+    prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
+    data, port = folder / "postgresql", _free_port()
+    subprocess.run(  # noqa: S603 (nothing of it comes from outside)
+        [
+            *prefix,
+            program.with_name("initdb"),
+            f"--pgdata={data}",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ],
+        env=_environment(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+    }
+    command = [
+        *prefix,
+        str(program),
+        "-D",
+        str(data),
+        *(f"--{key}={value}" for key, value in settings.items()),
+    ]
+    with _running(command, Server(f"postgresql://postgres@127.0.0.1:{port}", "postgres")) as server:
+        yield server
+
+
+@contextmanager
+def run_mariadb(folder: Path) -> Iterator[Server]:
+    """Run a MariaDB server for a while. Raises NotInstalledError."""
+    program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:{UNPACKED / 'usr/sbin'}")
+    if program is None:
+        raise NotInstalledError("MariaDB")
+    data, port = folder / "mariadb", _free_port()
+    data.mkdir()
+    settings = {
+        "basedir": Path(program).parents[1],
+        "datadir": data,
+        "socket": folder / "mariadb.sock",
+        "pid-file": folder / "mariadb.pid",
+        "bind-address": "127.0.0.1",
+        "port": port,
+        "innodb-flush-log-at-trx-commit": 0,
+        **({"user": "root"} if os.geteuid() == 0 else {}),
+    }
+    # Without grants it needs no tables of its own, so there is nothing to prepare.
+    switches = ["--no-defaults", "--skip-grant-tables", "--skip-networking=0"]
+    command = [program, *switches, *(f"--{key}={value}" for key, value in settings.items())]
+    with _running(command, Server(f"mysql+pymysql://root@127.0.0.1:{port}", "information_schema")) as server:
+        yield server
+
+
+SERVERS = {"PostgreSQL": run_postgresql, "MariaDB": run_mariadb}
+
+
+@contextmanager
+def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
+    process = subprocess.Popen(  # noqa: S603 (as above)
+        command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        server.wait_until_it_answers(process)
+        yield server
+    finally:
+        # Both stop at once, whoever is connected.
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
+
+
+def _environment() -> Mapping[str, str]:
+    libraries = ":".join(str(folder) for folder in UNPACKED.glob("usr/lib/*-linux-gnu"))
+    return {**os.environ, "LD_LIBRARY_PATH": libraries}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
