@@ -14,6 +14,8 @@ import socket
 import subprocess
 import time
 
+from freezegun import api as freezegun_api
+from pymysql import converters
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
@@ -110,6 +112,8 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
     program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:{UNPACKED / 'usr/sbin'}")
     if program is None:
         raise NotInstalledError("MariaDB")
+    # The driver goes by the exact type, also that of a stopped clock's times.
+    converters.conversions[freezegun_api.FakeDatetime] = converters.escape_datetime
     data, port = folder / "mariadb", _free_port()
     data.mkdir()
     settings = {

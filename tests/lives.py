@@ -26,7 +26,7 @@ from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Measurement as M
+from custom_components.energy_sse.reader import Measurement as M, clock
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .homes import entity_id, entry_for
@@ -108,6 +108,7 @@ class Life:
             # Sockets live in real time.
             patch.object(loop, "time", freezegun_api.real_monotonic),
             patch.object(loop, "call_at", self._call_at(loop)),
+            patch.object(clock, "now", self._timestamp),
         ):
             yield
 
@@ -115,6 +116,9 @@ class Life:
     def now(self) -> datetime:
         """What the clock says."""
         return self.reader.house.clock
+
+    def _timestamp(self) -> float:
+        return self.now.timestamp()
 
     async def live_until(self, end: datetime) -> None:
         """Let time pass, for the meter and for what Home Assistant has planned."""
@@ -189,7 +193,7 @@ class Life:
         await self.reader.send_reading()
         if not is_heard:
             return
-        await until(lambda: self.entry.runtime_data.values.get(M.VOLTAGE_L1) == voltage)
+        await until(lambda: self.entry.runtime_data.readings.values.get(M.VOLTAGE_L1) == voltage)
         await self.settle()
         full_hour = self.now + BEFORE_THE_END
         if not full_hour.minute and not self.reader.sends_registers_hourly:
@@ -204,7 +208,7 @@ class Life:
         """Put the reader back on the network, and let Home Assistant know, as an announcement does."""
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
-            self.entry.runtime_data.async_hurry()
+            self.entry.runtime_data.async_seen_at(self.reader.host)
             await until(lambda: self.reader.streams)
             await self.settle()
         while self.entry.state is not ConfigEntryState.LOADED:

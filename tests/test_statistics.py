@@ -61,8 +61,9 @@ async def life(
     database: str, tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[Life]:
     """Return the life of a sunny house, early on a morning in November. Home Assistant is not there yet."""
-    for chatty in ("homeassistant", "sqlalchemy.engine", "aiohttp.access"):
-        caplog.set_level(logging.CRITICAL, chatty)
+    for chatty in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
+        caplog.set_level(logging.ERROR, chatty)
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the stopped clock
     caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
     reader = CurrentlyOneSimulator(House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[]))
     await start(reader)

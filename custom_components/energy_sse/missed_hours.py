@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from .reader import Unit
+from .reader.registers import LARGEST_RISE_PER_HOUR
+
 HOUR: Final = timedelta(hours=1)
 
 # A reader remembers 64 hours. What lies further back is decided.
@@ -24,8 +27,8 @@ _SHORTEST_SILENCE: Final = timedelta(minutes=1)
 # Wh. Registers count whole Wh; what is less is the noise of sums of binary fractions.
 _TOLERANCE: Final = 0.5
 
-# Wh in an hour. Ten times what the largest house connection lets through (three times 125 A): another meter.
-_MOST_IN_AN_HOUR: Final = 900_000
+# Wh. What is more is another meter.
+_LARGEST_RISE: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
 
 
 class Silence(NamedTuple):
@@ -209,7 +212,7 @@ def _check_growth(states: Mapping[datetime, float], now: float, series: Series) 
     for (one_end, one), (other_end, other) in pairwise(states.items()):
         if other < one - series.tolerance:
             raise NoFitError("the register falls")
-        if other - one > _MOST_IN_AN_HOUR * series.watt_hour * ((other_end - one_end) / HOUR):
+        if other - one > _LARGEST_RISE * series.watt_hour * ((other_end - one_end) / HOUR):
             raise NoFitError("the register rises faster than a house connection allows")
     if now < max(states.values()) - series.tolerance:
         raise NoFitError("the register has fallen since")

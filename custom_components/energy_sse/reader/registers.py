@@ -13,7 +13,7 @@ _LOGGER = logging.getLogger(__name__)
 
 # In one hour, in the register's unit. Three phases of 290 A: no house has a connection like that, and what a
 # broken telegram says is mostly off by far more.
-_LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
+LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 200_000.0,
     Unit.KILOWATT_HOUR: 200.0,
     Unit.VAR_HOUR: 200_000.0,
@@ -62,9 +62,9 @@ class RegisterGuard:
         """Values, by the reason."""
 
         self._largest_rise = {
-            measurement: _LARGEST_RISE_PER_HOUR[unit]
+            measurement: LARGEST_RISE_PER_HOUR[unit]
             for measurement, unit in units.items()
-            if unit in _LARGEST_RISE_PER_HOUR
+            if unit in LARGEST_RISE_PER_HOUR
         }
         self._registers: dict[Measurement, _Register] = {}
         self._candidates: dict[Measurement, _Candidate] = {}
