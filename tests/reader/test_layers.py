@@ -27,5 +27,5 @@ def test_reader_layer_imports_nothing_of_home_assistant() -> None:
 def test_reader_layer_works_where_home_assistant_is_not_imported() -> None:
     # In a folder of its own the package has no integration above it that would import Home Assistant.
     program = "import sys, reader; sys.exit('homeassistant' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", program], cwd=READER.parent, check=False)  # noqa: S603
+    result = subprocess.run([sys.executable, "-c", program], cwd=READER.parent, check=False)
     assert result.returncode == 0
