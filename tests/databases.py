@@ -73,7 +73,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     # It refuses to run as root, who is somebody else in a user namespace.
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
     data, port = folder / "postgresql", _free_port()
-    subprocess.run(  # noqa: S603 (nothing of it comes from outside)
+    subprocess.run(
         [
             *prefix,
             program.with_name("initdb"),
@@ -138,7 +138,7 @@ SERVERS = {"PostgreSQL": run_postgresql, "MariaDB": run_mariadb}
 
 @contextmanager
 def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
-    process = subprocess.Popen(  # noqa: S603 (as above)
+    process = subprocess.Popen(
         command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
