@@ -180,6 +180,8 @@ async def kitchen(
     await tick(hass, reader)
     await kitchen.turn("washing")
     await kitchen.turn("off")
+    # A device tells one change from another by its second.
+    await tick(hass, reader, 1)
     with pytest.MonkeyPatch.context() as patch:
         # An automation that waits for the end of a run is never done.
         patch.setattr(hass, "async_block_till_done", let_everybody_work)
