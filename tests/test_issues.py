@@ -208,9 +208,9 @@ async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_show
     else:
         state = reader.state
 
-        def wrong_state() -> str:
+        def wrong_state(**options: bool) -> str:
             sum_of = int(sum(house.active_import.values()))
-            return state().replace(f'"Wh":{sum_of}', f'"Wh":{wrong({key: sum_of})[key]}')
+            return state(**options).replace(f'"Wh":{sum_of}', f'"Wh":{wrong({key: sum_of})[key]}')
 
         monkeypatch.setattr(reader, "state", wrong_state)
     await reader.start(live=True)

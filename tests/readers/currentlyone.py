@@ -217,19 +217,17 @@ class CurrentlyOneSimulator(Simulator):
         self._silent_for = 0.0
         await self.broadcast(data)
 
+    def _greeting(self) -> bytes:
+        """Return what a client is told on connect."""
+        online, config = _event("status", "online"), _event("config", self.config())
+        return b"".join((online, config, *self._hourly, *self._detected.values(), *self._states))
+
     async def _get_events(self, request: web.Request) -> web.StreamResponse:
         response = UnchunkedResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         )
         response.force_close()
-        greeting = [
-            _event("status", "online"),
-            _event("config", self.config()),
-            *self._hourly,
-            *self._detected.values(),
-            *self._states,
-        ]
-        await self.serve_stream(request, response, b"".join(greeting))
+        await self.serve_stream(request, response, self._greeting)
         return response
 
     async def _get_device(self, _request: web.Request) -> web.Response:

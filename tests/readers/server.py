@@ -95,14 +95,17 @@ class Simulator(ABC):
         return await handler(request)
 
     async def serve_stream(
-        self, request: web.Request, response: web.StreamResponse, greeting: bytes = b""
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        greeting: Callable[[], bytes] = lambda: b"",
     ) -> None:
-        """Keep a stream open until either side ends it."""
+        """Keep a stream open until either side ends it. What is said after the greeting is made, is sent."""
         await response.prepare(request)
         stream = Stream(response)
         self.streams.append(stream)
         try:
-            await stream.send(self.recording or greeting)
+            await stream.send(self.recording or greeting())
             await stream.wait_ended()
         finally:
             if stream in self.streams:

@@ -7,6 +7,9 @@ from typing import Final
 # Wh. Enough for a register of 1 Wh or even 100 Wh to have a say, and soon used in any home.
 _ENOUGH: Final = 5_000.0
 
+# Wh. Power is read at moments; over less, a load that switches would make the account a matter of luck.
+_ENOUGH_BY_POWER: Final = 200.0
+
 # Seconds. Over a longer gap the power in between is anybody's guess.
 _LONGEST_GAP: Final = 120.0
 
@@ -63,14 +66,16 @@ class ScaleCheck:
                     self._by_register += register - self._register
                 self._since_last_rise = 0.0
         self._time, self._power, self._register = time, power, register
-        if max(self._by_power, self._by_register) < _ENOUGH:
+        if max(self._by_power, self._by_register) < _ENOUGH or self._by_power < _ENOUGH_BY_POWER:
             return False
-        self.error = self._compare()
+        self._compare()
         self._by_power = self._by_register = 0.0
         return True
 
-    def _compare(self) -> ScaleError | None:
+    def _compare(self) -> None:
+        """Find an error, or its end. Accounts that differ in another way say nothing of either."""
         low, high = sorted((self._by_power, self._by_register))
-        if any(abs(high - factor * low) <= _TOLERANCE * high for factor in _FACTORS):
-            return ScaleError(by_power=self._by_power, by_register=self._by_register)
-        return None
+        if abs(high - low) <= _TOLERANCE * high:
+            self.error = None
+        elif any(abs(high - factor * low) <= _TOLERANCE * high for factor in _FACTORS):
+            self.error = ScaleError(by_power=self._by_power, by_register=self._by_register)
