@@ -12,7 +12,7 @@ import probatio
 import pytest
 import voluptuous as vol
 
-from custom_components.energy_sse import PLATFORMS, config_flow
+from custom_components.energy_sse import PLATFORMS, config_flow, sum_restart
 from custom_components.energy_sse.appliances import ApplianceEventType
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.const import DOMAIN, CounterKind
@@ -167,4 +167,4 @@ def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
 
 
 def test_every_issue_has_its_text() -> None:
-    assert set(TEXTS["issues"]) == set(Issue)
+    assert set(TEXTS["issues"]) == {*Issue, sum_restart.ISSUE}

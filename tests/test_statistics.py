@@ -7,11 +7,15 @@ import logging
 from pathlib import Path
 import re
 
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.recorder import get_instance
+from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 
 from .conftest import Start
 from .databases import SERVERS, NotInstalledError, Server
@@ -406,3 +410,63 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     await life.start()
     await life.live_until(at("12:05:00"))
     assert await check_hours(life, at("06:00:00")) < 1e-3
+
+
+# --------------------------------------------------------------------------------- away for too long
+
+
+async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A day stands for the ten that are usual.
+    life.recorder_options = {"purge_keep_days": 1}
+    await life.start()
+    assert await async_setup_component(life.hass, "repairs", {})
+    await outage(life, "deaf", at("12:20:00"), at("06:20:00", day=13))
+    await live_past_full_hours(life, 2)
+    hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
+    assert rows_written(caplog) == 0
+    back = hours[at("06:00:00", day=13)]
+    assert back.change < -10_000
+
+    issues = {
+        issue.data["statistic_id"]: issue for issue in ir.async_get(life.hass).issues.values() if issue.data
+    }
+    assert set(issues) == {life.sensor(register) for register in REGISTERS}
+    counted = (back.state - hours[at("12:00:00")].state) / 1000
+    assert issues[life.sensor(EXPORT)].translation_placeholders == {
+        "name": "Meter",
+        "sensor": life.sensor(EXPORT),
+        "left": "2026-11-10 14:00",
+        "returned": "2026-11-13 07:00",
+        "shown": f"{back.change / 1000:.3f} kWh",
+        "counted": f"{counted:.3f} kWh",
+        "raise_by": f"{counted - back.change / 1000:.3f} kWh",
+    }
+    flows = life.hass.data[REPAIRS]["flow_manager"]
+    for issue in issues.values():
+        form = await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id})
+        assert form["type"] is FlowResultType.FORM
+        assert form["step_id"] == "confirm"
+        assert form["description_placeholders"] == issue.translation_placeholders
+        done = await flows.async_configure(form["flow_id"], {})
+        assert done["type"] is FlowResultType.CREATE_ENTRY
+
+    # Now the registers fit, too, and each hour that the reader remembers gets its own.
+    await life.live(minutes=1)
+    await until(lambda: rows_written(caplog) >= 2 * (REMEMBERED - 1))
+    await life.settle()
+    await check_hours(life, at("06:00:00", day=13) - (REMEMBERED - 1) * HOUR)
+    hours = await life.hours(EXPORT)
+    first, *others = hours.values()
+    total = truth[at("08:00:00", day=13)] - first.state
+    assert sum(hour.change for hour in others) == pytest.approx(total, abs=3)
+    assert not ir.async_get(life.hass).issues
+
+
+async def test_sum_that_its_owner_has_lowered_is_left_as_it_is(life: Life) -> None:
+    await life.start()
+    await outage(life, "deaf", at("07:57:20"), at("09:20:00", day=11))
+    get_instance(life.hass).async_adjust_statistics(life.sensor(EXPORT), at("09:00:00", day=11), -1.5, "kWh")
+    await live_past_full_hours(life, 2)
+    assert not ir.async_get(life.hass).issues

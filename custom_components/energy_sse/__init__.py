@@ -6,6 +6,7 @@ from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import DeviceEntry
 
+from . import sum_restart
 from .const import CONF_FILL_MISSED_HOURS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .issues import Issue, Issues
@@ -18,11 +19,14 @@ PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Pla
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Connect to a reader and add its entities."""
     coordinator = EnergySseCoordinator(hass, entry)
-    if entry.options.get(CONF_FILL_MISSED_HOURS, True) and "recorder" in hass.config.components:
+    has_recorder = "recorder" in hass.config.components
+    if has_recorder and entry.options.get(CONF_FILL_MISSED_HOURS, True):
         MissedHours(hass, entry, coordinator).async_start()
     await coordinator.async_start()
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    if has_recorder:
+        sum_restart.async_watch(hass, entry)
     return True
 
 
@@ -35,6 +39,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
 async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Leave nothing behind."""
     Issues(hass, entry).close(*Issue)
+    sum_restart.async_forget(hass, entry)
     await async_forget(hass, entry.entry_id)
 
 

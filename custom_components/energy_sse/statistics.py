@@ -7,7 +7,7 @@ belongs into them is for `missed_hours.py` to say. Hours that the recorder has y
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 import logging
@@ -17,13 +17,9 @@ from homeassistant.components.recorder import is_entity_recorded
 from homeassistant.components.recorder.db_schema import States, StatisticsRuns
 from homeassistant.components.recorder.models import StatisticData, StatisticMetaData, process_timestamp
 from homeassistant.components.recorder.statistics import (
-    StatisticsRow,
     async_import_statistics,
-    get_last_short_term_statistics,
-    get_last_statistics,
     get_metadata,
 )
-from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.const import (
     EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
     STATE_UNAVAILABLE,
@@ -32,6 +28,7 @@ from homeassistant.const import (
 )
 from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.util import dt as dt_util
@@ -47,7 +44,6 @@ from .missed_hours import (
     Hearing,
     NoFitError,
     Plan,
-    Row,
     Series,
     Silence,
     TooEarlyError,
@@ -55,8 +51,12 @@ from .missed_hours import (
     unheard_runs,
 )
 from .reader import Heartbeat, HourlyRegister, Measurement, Message, ReaderInfo, Reading
+from .recorder_access import async_read, read_last_five_minutes, read_last_hours
 
 _LOGGER = logging.getLogger(__name__)
+
+# Sent when sums were raised: what did not fit may fit now.
+SIGNAL_SUMS_RAISED: Final = f"{DOMAIN}_sums_raised"
 
 # Registers by a clock that is further off belong into other hours than they say.
 _CLOCK_TOLERANCE: Final = timedelta(minutes=3)
@@ -114,6 +114,7 @@ class MissedHours:
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
+            async_dispatcher_connect(self._hass, SIGNAL_SUMS_RAISED, self._handle_sums_raised),
             self._stop,
         ):
             self._entry.async_on_unload(unsubscribe)
@@ -162,6 +163,12 @@ class MissedHours:
             self._wake_soon()
 
     @callback
+    def _handle_sums_raised(self) -> None:
+        for measurement, registers in self._registers.items():
+            self._undecided[measurement].update(registers)
+        self._wake_soon()
+
+    @callback
     def _wake_soon(self) -> None:
         if self._cancel_wake is None:
             self._cancel_wake = async_call_later(self._hass, _BURST, self._wake_job)
@@ -180,7 +187,6 @@ class MissedHours:
     # ----------------------------------------------------------------------------------- filling
 
     async def _run(self) -> None:
-        await get_instance(self._hass).async_recorder_ready.wait()
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -216,18 +222,8 @@ class MissedHours:
             ended = sorted(full_hour for full_hour in undecided if last is not None and full_hour <= last)
             if since is None or not ended:
                 return
-            # Everything queued so far has to be in the database, also what the recorder is at: the catch-up
-            # after a start, the five minutes that it has just told of, and what was written here.
-            committed = self._hass.loop.create_future()
-            get_instance(self._hass).queue_task(SynchronizeTask(committed))
-            await committed
-            if self._hass.is_stopping:
-                return
-            # Home Assistant waits for this task before it stops: the recorder's threads must not read from
-            # connections that it closes.
-            recorded = await self._hass.async_create_task(
-                _async_read(self._hass, entity_id, [full_hour for full_hour in ended if full_hour < since])
-            )
+            before = [full_hour for full_hour in ended if full_hour < since]
+            recorded = await async_read(self._hass, _read_recorded, entity_id, before)
             if recorded is None:
                 return
             silences = self._silences_at(ended, hearing, since, recorded)
@@ -306,19 +302,10 @@ def _recorded_silence(full_hour: datetime, since: datetime, recorded: _Recorded)
     None when it was heard, and when nobody knows.
     """
     before, after = recorded.heard[full_hour]
-    end = since if after is None else min(after, since)
-    if before is not None:
-        return Silence(before, end)
-    # States are purged, rows are not: only what is older than both is from before the sensor's time.
-    series = recorded.series
-    is_before_all = series.is_whole and (not series.rows or full_hour <= series.rows[0].start)
-    return Silence(_NO_TIME, end) if is_before_all else None
-
-
-async def _async_read(
-    hass: HomeAssistant, entity_id: str, full_hours: Sequence[datetime]
-) -> _Recorded | None:
-    return await get_instance(hass).async_add_executor_job(_read_recorded, hass, entity_id, full_hours)
+    if before is None and any(row.hour_end == full_hour for row in recorded.series.rows):
+        # States are purged, rows are not.
+        return None
+    return Silence(before or _NO_TIME, since if after is None else min(after, since))
 
 
 # -------------------------------------------------------------------------------- in the recorder's threads
@@ -332,10 +319,7 @@ def _read_recorded(hass: HomeAssistant, entity_id: str, full_hours: Sequence[dat
     unit = metadata[1]["unit_of_measurement"]
     if unit not in EnergyConverter.VALID_UNITS:
         return None
-    rows, latest = (
-        get_last(hass, number, entity_id, convert_units=False, types={"state", "sum"}).get(entity_id, [])
-        for get_last, number in ((get_last_statistics, _ROWS), (get_last_short_term_statistics, 1))
-    )
+    rows = read_last_hours(hass, entity_id, _ROWS)
     with session_scope(hass=hass, read_only=True) as session:
         last_run = process_timestamp(session.scalar(select(func.max(StatisticsRuns.start))))
         states_id = get_instance(hass).states_meta_manager.get(entity_id, session, False)
@@ -343,22 +327,14 @@ def _read_recorded(hass: HomeAssistant, entity_id: str, full_hours: Sequence[dat
     return _Recorded(
         metadata=metadata[1],
         series=Series(
-            rows=_rows(rows)[::-1],
+            rows=rows,
             is_whole=len(rows) < _ROWS,
-            latest=next(iter(_rows(latest)), None),
+            latest=read_last_five_minutes(hass, entity_id),
             compiled_until=_NO_TIME if last_run is None else last_run + timedelta(minutes=5),
             watt_hour=EnergyConverter.convert(1, "Wh", unit),
         ),
         heard=heard,
     )
-
-
-def _rows(recorded: Iterable[StatisticsRow]) -> list[Row]:
-    return [
-        Row(dt_util.utc_from_timestamp(row["start"]), state, total)
-        for row in recorded
-        if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
-    ]
 
 
 def _read_heard(session: Session, states_id: int | None, full_hour: datetime) -> _Heard:
