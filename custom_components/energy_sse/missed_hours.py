@@ -204,7 +204,7 @@ def plan_rows(
             continue
         if row is None or register - row.state > series.tolerance:
             rows.append(Row(end - HOUR, register, register + offset))
-    return Plan(rows=rows, raise_from=raise_from, raise_by=raise_by)
+    return Plan(rows=tuple(rows), raise_from=raise_from, raise_by=raise_by)
 
 
 def _check_growth(states: Mapping[datetime, float], now: float, series: Series) -> None:
