@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
-from . import reliability_table as reliability_table_module
+from . import measured_tables
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -89,20 +89,36 @@ async def session() -> AsyncGenerator[aiohttp.ClientSession]:
         yield client
 
 
-_RELIABILITY_TABLE = pytest.StashKey[list[tuple[str, ...]]]()
+_TABLES = pytest.StashKey[dict[str, list[tuple[str, ...]]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--reliability-table", help="where to write the table of the fault matrix")
+    for name in measured_tables.HEADS:
+        parser.addoption(f"--{name}-table", help="the document to write what was measured to")
 
 
 @pytest.fixture
 def reliability_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]]:
     """Return the rows of the fault matrix so far."""
-    return pytestconfig.stash.setdefault(_RELIABILITY_TABLE, [])
+    return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("reliability", [])
+
+
+@pytest.fixture
+def statistics_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | None:
+    """Return the rows of the outages so far, or None when nobody asks for them."""
+    if pytestconfig.getoption("--statistics-table") is None:
+        return None
+    return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("statistics", [])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = session.config.getoption("--reliability-table")
-    if path:
-        reliability_table_module.write(Path(path), session.config.stash.get(_RELIABILITY_TABLE, []))
+    for name, rows in session.config.stash.get(_TABLES, {}).items():
+        path = session.config.getoption(f"--{name}-table")
+        if path:
+            measured_tables.write(name, rows, Path(path))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = {str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])}
+    for reason in sorted(reason for reason in reasons if "NOT TESTED" in reason):
+        terminalreporter.write_line(reason, red=True, bold=True)

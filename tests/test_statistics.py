@@ -1,11 +1,12 @@
 """What the Energy dashboard shows of hours that nobody heard, with a real recorder on real databases."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 import logging
 from pathlib import Path
 import re
+from typing import NamedTuple
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.core import HomeAssistant
@@ -60,22 +61,39 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[
     return servers(request.param).create_database(f"life_{abs(hash(request.node.name))}")
 
 
+type MakeLife = Callable[[str | None], AbstractAsyncContextManager[Life]]
+
+
 @pytest.fixture
-async def life(
-    database: str, tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
-) -> AsyncGenerator[Life]:
-    """Return the life of a sunny house, early on a morning in November. Home Assistant is not there yet."""
+def make_life(tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture) -> MakeLife:
+    """Return a function that returns the life of a sunny house, early on a morning in November.
+
+    Home Assistant is not there yet. The database is SQLite unless its URL is given.
+    """
     for chatty in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
         caplog.set_level(logging.ERROR, chatty)
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the stopped clock
     caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
-    reader = CurrentlyOneSimulator(House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[]))
-    await start(reader)
-    life = Life(reader, database, tmp_path)
-    with life.stopped_clock():
+
+    @asynccontextmanager
+    async def make(database: str | None) -> AsyncGenerator[Life]:
+        house = House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[])
+        reader = CurrentlyOneSimulator(house)
+        await start(reader)
+        life = Life(reader, database or f"sqlite:///{tmp_path}/other.db", tmp_path)
+        with life.stopped_clock():
+            yield life
+            if life.is_running:
+                await life.stop()
+
+    return make
+
+
+@pytest.fixture
+async def life(make_life: MakeLife, database: str) -> AsyncGenerator[Life]:
+    """Return the life of a house on a database of each kind."""
+    async with make_life(database) as life:
         yield life
-        if life.is_running:
-            await life.stop()
 
 
 def at(time: str, day: int = 10) -> datetime:
@@ -120,6 +138,16 @@ async def check_hours(life: Life, first: datetime, last: datetime | None = None)
     return error
 
 
+async def heard_rows_changed(life: Life) -> int:
+    """Count the hours that were heard and do not end with what was heard last."""
+    changed = 0
+    for register in REGISTERS:
+        hours = await life.hours(register)
+        heard = {end - HOUR: value for end, value in life.heard[register].items() if end - HOUR in hours}
+        changed += sum(abs(hours[begin].state - value) > 1e-3 for begin, value in heard.items())
+    return changed
+
+
 async def snapshot(life: Life) -> list[object]:
     """Return all that is shown."""
     return [await life.hours(register) for register in REGISTERS]
@@ -145,52 +173,85 @@ async def live_past_full_hours(life: Life, number: int) -> None:
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
 async def test_without_filling_all_is_in_the_hour_of_the_return(life: Life, kind: str) -> None:
+    at_zero, returned, missed = await live_without_filling(life, kind, at("07:57:20"), at("11:11:20"))
+    assert at_zero == 3
+    assert returned == pytest.approx(missed, rel=0.02)
+
+
+async def live_without_filling(
+    life: Life, kind: str, begin: datetime, end: datetime
+) -> tuple[int, float, int]:
+    """Live through an outage as without this part of the integration.
+
+    Returns how many hours of export in daylight show nothing, what the hour of the return shows, and what was
+    exported since the last reading before, both in Wh.
+    """
     life.options = {CONF_FILL_MISSED_HOURS: False}
     await life.start()
-    await outage(life, kind, at("07:57:20"), at("11:11:20"))
+    await outage(life, kind, begin, end)
     await live_past_full_hours(life, 1)
     hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
-    assert sum(hours[at(f"{hour:02}:00:00")].change for hour in (8, 9, 10) if kind != "deaf") == 0
-    since_the_outage = truth[at("12:00:00")] - truth[at("08:00:00")]
-    assert hours[at("11:00:00")].change == pytest.approx(since_the_outage, rel=0.05)
+    returned = end.replace(minute=0, second=0)
+    counted = {over - HOUR: truth[over] - truth[over - HOUR] for over in truth if over - HOUR in truth}
+    at_zero = [
+        hour
+        for hour, energy in counted.items()
+        if begin < hour < returned and energy and (hour not in hours or not hours[hour].change)
+    ]
+    heard_before = [over for over in life.heard[EXPORT] if over <= begin]
+    return len(at_zero), hours[returned].change, truth[returned + HOUR] - life.heard[EXPORT][heard_before[-1]]
 
 
 # ------------------------------------------------------------------------------------------------ outages
 
+
+class Outage(NamedTuple):
+    """What happened to Home Assistant, and when."""
+
+    kind: str
+    begin: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.begin:%H:%M:%S} for {self.end - self.begin}"
+
+
 OUTAGES = [
-    ("off", at("07:57:20"), at("11:11:20")),
-    ("crashed", at("08:00:06"), at("11:00:03")),
-    ("deaf", at("07:31:00"), at("11:04:58")),
-    ("off", at("07:58:02"), at("10:59:52")),
-    ("crashed", at("08:59:40"), at("14:59:58", day=11)),
-    ("deaf", at("08:00:01"), at("14:00:09", day=11)),
-    ("off", at("08:10:00"), at("14:55:00", day=11)),
-    ("deaf", at("08:04:00"), at("23:00:20", day=12)),
-    ("off", at("07:57:59"), at("22:59:30", day=12)),
-    ("crashed", at("08:30:00"), at("23:30:00", day=12)),
-    ("off", at("08:59:00"), at("07:00:05", day=13)),
-    ("deaf", at("08:20:00"), at("06:20:00", day=13)),
-    ("crashed", at("08:01:10"), at("06:01:00", day=13)),
+    Outage("off", at("07:57:20"), at("11:11:20")),
+    Outage("crashed", at("08:00:06"), at("11:00:03")),
+    Outage("deaf", at("07:31:00"), at("11:04:58")),
+    Outage("off", at("07:58:02"), at("10:59:52")),
+    Outage("crashed", at("08:59:40"), at("14:59:58", day=11)),
+    Outage("deaf", at("08:00:01"), at("14:00:09", day=11)),
+    Outage("deaf", at("08:04:00"), at("23:00:20", day=12)),
+    Outage("off", at("07:57:59"), at("22:59:30", day=12)),
+    Outage("crashed", at("08:30:00"), at("23:30:00", day=12)),
+    Outage("off", at("08:59:00"), at("07:00:05", day=13)),
+    Outage("deaf", at("08:20:00"), at("06:20:00", day=13)),
+    Outage("crashed", at("08:01:10"), at("06:01:00", day=13)),
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "begin", "end"),
-    [pytest.param(*case, id=f"{case[0]} {case[1]:%H:%M:%S} + {case[2] - case[1]}") for case in OUTAGES],
-)
+@pytest.mark.parametrize("case", OUTAGES, ids=str)
 async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
-    life: Life, caplog: pytest.LogCaptureFixture, kind: str, begin: datetime, end: datetime
+    life: Life,
+    caplog: pytest.LogCaptureFixture,
+    case: Outage,
+    make_life: MakeLife,
+    statistics_table: list[tuple[str, ...]] | None,
 ) -> None:
     await life.start()
-    await outage(life, kind, begin, end)
+    await outage(life, *case)
     await live_past_full_hours(life, 2)
     # What lies further back than the reader remembers ends up in the last hour before that.
-    covered = max(
-        begin.replace(minute=0, second=0), end.replace(minute=0, second=0) - (REMEMBERED - 1) * HOUR
-    )
-    await check_hours(life, at("06:00:00"), begin - HOUR)
-    assert await check_hours(life, covered) < 1e-3
+    first_full_hour = case.end.replace(minute=0, second=0) - (REMEMBERED - 1) * HOUR
+    covered = max(case.begin.replace(minute=0, second=0), first_full_hour)
+    await check_hours(life, at("06:00:00"), case.begin - HOUR)
+    error = await check_hours(life, covered)
+    assert error < 1e-3
     assert not refusals(caplog)
+    changed = await heard_rows_changed(life)
+    assert changed == 0
 
     # A second run, which knows nothing of the first, changes nothing.
     shown, written = await snapshot(life), rows_written(caplog)
@@ -198,7 +259,16 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
     await life.start()
     await life.live(minutes=15)
     assert await snapshot(life) == shown
-    assert rows_written(caplog) == written
+    again = rows_written(caplog) - written
+    assert again == 0
+
+    if statistics_table is not None:
+        await life.stop()
+        async with make_life(None) as other:
+            at_zero, returned, _ = await live_without_filling(other, *case)
+        lasted, without = case.end - case.begin, f"{returned / 1000:.1f} kWh"
+        row = (case.kind, f"{case.begin:%H:%M:%S}", lasted, written, f"{error:.3f} Wh")
+        statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
 async def test_hours_are_there_within_a_minute_of_the_return(
