@@ -6,6 +6,7 @@ from contextlib import suppress
 import json
 import os
 from pathlib import Path
+import shutil
 import signal
 import sys
 from time import monotonic
@@ -76,14 +77,18 @@ class HomeAssistantFailedError(Exception):
 class HomeAssistantProcess:
     """Runs Home Assistant on a config folder."""
 
-    def __init__(self, folder: Path, *, address: str, port: int) -> None:
-        """Prepare to run on a folder, listening at an address and port."""
+    def __init__(self, folder: Path, *, address: str, port: int, archive: Path | None = None) -> None:
+        """Prepare to run on a folder, listening at an address and port.
+
+        The integration is the one in this repository, or that of the archive of a release.
+        """
         self.folder = folder
         self.log = folder / "home-assistant.log"
         self.url = f"http://{address}:{port}"
         self._address = address
         self._port = port
         self.configuration = CONFIGURATION
+        self._archive = archive
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -92,15 +97,17 @@ class HomeAssistantProcess:
         return None if self._process is None else self._process.pid
 
     async def start(self, on_waiting: Callable[[float], None] = lambda _seconds: None) -> None:
-        """Write the configuration, link the integration, and run until the API answers.
+        """Write the configuration, put the integration there, and run until the API answers.
 
         Tells now and then for how many seconds it has been waiting.
         """
-        components = self.folder / "custom_components"
-        components.mkdir(parents=True, exist_ok=True)
-        link = components / "energy_sse"
-        link.unlink(missing_ok=True)
-        link.symlink_to(ROOT / "custom_components/energy_sse", target_is_directory=True)
+        integration = self.folder / "custom_components/energy_sse"
+        integration.parent.mkdir(parents=True, exist_ok=True)
+        if self._archive is None:
+            integration.unlink(missing_ok=True)
+            integration.symlink_to(ROOT / "custom_components/energy_sse", target_is_directory=True)
+        else:
+            shutil.unpack_archive(self._archive, integration)
         (self.folder / "configuration.yaml").write_text(self.configuration)
         storage = self.folder / ".storage"
         storage.mkdir(exist_ok=True)
@@ -162,17 +169,13 @@ class HomeAssistantApi:
         self._url = url
         self._client_id = f"{url}/"
         self._session = aiohttp.ClientSession()
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._message_id = 0
 
     async def __aenter__(self) -> Self:
-        """Return itself; leaving closes the connections."""
+        """Return itself; leaving closes the session."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
-        if self._socket is not None:
-            await self._socket.close()
+        """Close the session."""
         await self._session.close()
 
     async def onboard(self, name: str, username: str, password: str) -> bool:
@@ -230,18 +233,14 @@ class HomeAssistantApi:
             return await _json(response)
 
     async def command(self, command: str, **arguments: Any) -> Any:
-        """Send a command over the websocket and return its result."""
-        if self._socket is None:
-            self._socket = await self._session.ws_connect(f"{self._url}/api/websocket", max_msg_size=0)
-            await self._socket.receive_json()
-            await self._socket.send_json(
-                {"type": "auth", "access_token": self.tokens["access_token"]},
-            )
-            await self._socket.receive_json()
-        self._message_id += 1
-        await self._socket.send_json({"id": self._message_id, "type": command, **arguments})
-        while (answer := await self._socket.receive_json())["id"] != self._message_id:
-            pass
+        """Send a command over a websocket and return its result."""
+        # One for each: Home Assistant hangs up on a client that does not listen all the time.
+        async with self._session.ws_connect(f"{self._url}/api/websocket", max_msg_size=0) as websocket:
+            await websocket.receive_json()
+            await websocket.send_json({"type": "auth", "access_token": self.tokens["access_token"]})
+            await websocket.receive_json()
+            await websocket.send_json({"id": 1, "type": command, **arguments})
+            answer = await websocket.receive_json()
         if not answer["success"]:
             raise HomeAssistantFailedError(f"{command}: {answer['error']['message']}")
         return answer["result"]

@@ -1,0 +1,165 @@
+"""Walks through everything a user touches, in a real browser: python -m e2e (scripts/e2e).
+
+Needs network namespaces, in which the readers live; without them it says so and does nothing.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+import json
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+from time import monotonic
+from types import ModuleType
+
+from playwright.async_api import Browser
+
+from demo.__main__ import HOME, remove_unwanted_entries
+from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
+
+from . import network
+from .chapters import changing, energy, leaving, living, network as network_changes, setting_up, steps_of
+from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
+from .person import Person, browser
+from .street import INTERVAL, Reader, beginning_of_the_past, household, keep_still
+
+FOLDER = ROOT / ".e2e"
+PICTURES = ROOT / "docs/pictures"
+PORT = 8123
+
+CHAPTERS = (setting_up, living, energy, changing, network_changes, leaving)
+
+# The same in every language, and the slowest.
+SAID_ONCE = (network_changes,)
+
+# Those that the README and the documentation show.
+SHOWN = ("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/e2e", description=__doc__)
+    parser.add_argument("--browser", required=True, help="a Chromium")
+    parser.add_argument("--language", action="append", choices=("en", "de"), help="default: both")
+    parser.add_argument(
+        "--pictures", action="store_true", help=f"renew the pictures in {PICTURES.relative_to(ROOT)}"
+    )
+    return parser.parse_args()
+
+
+def archive_of_release() -> Path:
+    """Return the archive of the version that the manifest has."""
+    manifest = json.loads((ROOT / "custom_components/energy_sse/manifest.json").read_text())
+    command = [sys.executable, str(ROOT / "scripts/release"), manifest["version"], "--folder", str(FOLDER)]
+    subprocess.run(command, check=True, capture_output=True)
+    return FOLDER / "energy_sse.zip"
+
+
+async def walk(
+    chromium: Browser, street: network.Street, language: str, chapters: Iterable[ModuleType]
+) -> Person:
+    """Walk in one language, with a Home Assistant of its own."""
+    folder = FOLDER / language
+    folder.mkdir(parents=True)
+    readers = (
+        whatwatt := Reader(
+            street.build_house(),
+            WhatwattSimulator(household(1, has_appliances=True), password=PASSWORD, interval=INTERVAL),
+        ),
+        currentlyone := Reader(
+            street.build_house(),
+            CurrentlyOneSimulator(household(2, has_appliances=True), name=CURRENTLYONE, interval=INTERVAL),
+        ),
+        attic := Reader(
+            street.build_house(),
+            WhatwattSimulator(household(3), device_id="ECC9FF000003", name=ATTIC, interval=INTERVAL),
+            port=8080,
+        ),
+        garage := Reader(
+            street.build_house(),
+            CurrentlyOneSimulator(
+                household(4), device_id="040000000004", name=GARAGE, has_inventory=False, interval=INTERVAL
+            ),
+        ),
+    )
+    async with AsyncExitStack() as stack:
+        first_hour = beginning_of_the_past()
+        for reader in readers:
+            await reader.live_through_the_past(first_hour)
+            keep_still(reader.simulator.house.appliances)
+            stack.push_async_callback(reader.leave)
+            await reader.plug_in(is_announced=reader in (whatwatt, currentlyone))
+        process = HomeAssistantProcess(
+            folder / "config", address="127.0.0.1", port=PORT, archive=archive_of_release()
+        )
+        stack.push_async_callback(process.stop)
+        began = monotonic()
+        await process.start()
+        api = await stack.enter_async_context(HomeAssistantApi(process.url))
+        await api.onboard("Anna", "anna", "anna")
+        await api.command("config/core/update", **HOME, language=language)
+        await api.wait_running()
+        await remove_unwanted_entries(api)
+        print(
+            f"    {monotonic() - began:5.1f} s  Home Assistant runs with what the archive holds", flush=True
+        )
+        person = await Person.log_in(chromium, api, process.url, language, folder)
+        home = Home(
+            person=person,
+            api=api,
+            whatwatt=whatwatt,
+            currentlyone=currentlyone,
+            attic=attic,
+            garage=garage,
+            empty_house=street.build_house(),
+            first_hour=first_hour,
+        )
+        for chapter in chapters:
+            for name, step in steps_of(chapter):
+                async with person.step(name):
+                    await step(home)
+        async with person.step("The log has no word of complaint about the integration."):
+            complaints = [
+                line
+                for line in process.log.read_text().splitlines()
+                if "energy_sse" in line and (" ERROR " in line or " WARNING " in line)
+            ]
+            # Home Assistant says so of every integration that is not its own.
+            assert [line for line in complaints if "which has not been tested" not in line] == []
+    return person
+
+
+async def main() -> int:
+    """Walk in each language."""
+    arguments = parse_arguments()
+    if not network.is_possible():
+        print(
+            "\n*** scripts/e2e: SKIPPED. Nobody but root may make network namespaces here. ***\n", flush=True
+        )
+        return 0
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    with network.Street() as street:
+        home = street.build_house()
+        # All of this thread lives there, as does what it starts: Home Assistant and the browser.
+        with home.namespace.entered():
+            async with browser(arguments.browser) as chromium:
+                for index, language in enumerate(arguments.language or ("en", "de")):
+                    print(f"==> end to end, language {language}", flush=True)
+                    chapters = [chapter for chapter in CHAPTERS if index == 0 or chapter not in SAID_ONCE]
+                    person = await walk(chromium, street, language, chapters)
+                    total = sum(seconds for _, seconds in person.steps)
+                    print(f"    {total:5.1f} s  {len(person.steps)} steps", flush=True)
+    if arguments.pictures:
+        PICTURES.mkdir(exist_ok=True)
+        for name in SHOWN:
+            shutil.copy(FOLDER / "en" / f"{name}.png", PICTURES)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

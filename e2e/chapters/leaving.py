@@ -1,0 +1,58 @@
+"""Leaving: what a report needs, and nothing that stays behind."""
+
+import json
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from e2e.home import (
+    ATTIC,
+    COUNTER,
+    CURRENTLYONE,
+    GARAGE,
+    INTEGRATION_PAGE,
+    NEW_PASSWORD,
+    PASSWORD,
+    WHATWATT,
+    Home,
+)
+
+
+async def diagnostics(home: Home) -> None:
+    """Diagnostics are downloaded, and name neither password nor device."""
+    person = home.person
+    await person.open(INTEGRATION_PAGE)
+    async with person.page.expect_download() as downloading:
+        await person.choose_in_menu(home.entry(WHATWATT), person.say("Download diagnostics"))
+    text = _data_of(await (await downloading.value).path())
+    device_id, host = home.whatwatt.simulator.device_id, home.whatwatt.host
+    for secret in (f'"{PASSWORD}"', NEW_PASSWORD, device_id, device_id.lower(), COUNTER, host):
+        assert secret not in text, secret
+
+
+def _data_of(path: Path) -> str:
+    """Return what a file of diagnostics holds of ours."""
+    data = json.loads(path.read_text())["data"]
+    assert data
+    return json.dumps(data)
+
+
+async def removal(home: Home) -> None:
+    """Everything is deleted, and nothing stays behind."""
+    person = home.person
+    await person.open(INTEGRATION_PAGE)
+    for title in (ATTIC, CURRENTLYONE, GARAGE, WHATWATT):
+        await person.choose_in_menu(home.entry(title), person.say("Delete"))
+        await person.press(person.say("Delete"), person.page.locator("dialog-box"))
+        await expect(home.entry(title)).to_have_count(0)
+    assert await home.api.command("config_entries/get", domain="energy_sse") == []
+    left = json.dumps(
+        [
+            await home.api.command("config/device_registry/list"),
+            await home.api.command("config/entity_registry/list"),
+            await home.api.command("repairs/list_issues"),
+            await home.api.get("/api/states"),
+        ]
+    ).lower()
+    for trace in ('"energy_sse"', home.whatwatt.simulator.device_id.lower(), "casa_mia"):
+        assert trace not in left, trace

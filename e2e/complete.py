@@ -1,0 +1,30 @@
+"""Lets Home Assistant install everything that it needs for the walk, while there is a way to the registry."""
+
+import asyncio
+from pathlib import Path
+import tempfile
+
+from demo.__main__ import free_port
+from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess
+
+
+async def main() -> None:
+    """Start it once, go through its first pages, and open a dialog of the integration."""
+    print("==> Home Assistant installs what it needs (once)", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        address = "127.0.0.1"
+        process = HomeAssistantProcess(
+            Path(folder), address=address, port=free_port(0, address, "Home Assistant")
+        )
+        try:
+            await process.start()
+            async with HomeAssistantApi(process.url) as api:
+                await api.onboard("Anna", "anna", "anna")
+                await api.wait_running()
+                await api.post("/api/config/config_entries/flow", {"handler": "energy_sse"})
+        finally:
+            await process.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

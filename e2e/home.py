@@ -1,0 +1,125 @@
+"""Somebody's home: who lives there, their Home Assistant, and the readers on their street."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+import re
+from typing import Any, Final
+
+from playwright.async_api import Locator, expect
+
+from demo.home_assistant import HomeAssistantApi
+from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
+
+from .network import House
+from .person import PATIENCE, Person
+from .street import Reader
+
+INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
+
+# What Home Assistant calls them.
+WHATWATT: Final = "whatwatt Go 5C7F14"
+CURRENTLYONE: Final = "Casa Mia"
+ATTIC: Final = "Attic"
+GARAGE: Final = "Garage"
+
+PASSWORD: Final = "watt"
+NEW_PASSWORD: Final = "another"
+COUNTER: Final = "80123456"
+
+
+@dataclass
+class Home:
+    """A home at the beginning of a walk: two readers announce themselves, two have to be looked for."""
+
+    person: Person
+    api: HomeAssistantApi
+    whatwatt: Reader[WhatwattSimulator]
+    currentlyone: Reader[CurrentlyOneSimulator]
+    attic: Reader[WhatwattSimulator]
+    garage: Reader[CurrentlyOneSimulator]
+    empty_house: House
+    first_hour: datetime
+    """The first hour of the past that the readers remember."""
+
+    # -------------------------------------------------------------------------------- places on a page
+
+    def discovered(self, title: str) -> Locator:
+        """Return the card of a reader that was discovered."""
+        cards = self.person.page.locator("ha-config-flow-card")
+        return cards.filter(has=self.person.page.get_by_text(title, exact=True))
+
+    def entry(self, title: str) -> Locator:
+        """Return the row of a reader on the page of the integration."""
+        rows = self.person.page.locator("ha-config-entry-row")
+        return rows.filter(has=self.person.page.get_by_text(title, exact=True)).first
+
+    def row(self, english: str) -> Locator:
+        """Return the row of an entity on the page of its device."""
+        rows = self.person.page.locator("hui-sensor-entity-row")
+        return rows.filter(has=self.person.page.get_by_text(self.person.say(english)))
+
+    # ------------------------------------------------------------------------------ what is done often
+
+    async def add_by_hand(self, host: str) -> None:
+        """Enter an address in the dialog that adds a reader."""
+        await self.person.fill(self.person.say("Host"), host)
+        await self.person.press(self.person.say("Submit"))
+
+    async def enter_password(self, password: str) -> None:
+        """Enter a password in the dialog that asks for it."""
+        await self.person.fill(self.person.say("Password"), password)
+        await self.person.press(self.person.say("Submit"))
+
+    async def pick_entity(
+        self, field: str, english: str, device: str, within: Locator, **placeholders: str
+    ) -> None:
+        """Choose an entity of a device, which stands below its name."""
+        words = self.person.words
+        entity = rf"^\s*{words.pattern(english, **placeholders)}\s+{re.escape(device)}"
+        field_name = re.compile(rf"^\s*{words.pattern(field)}")
+        await self.person.pick(field_name, re.compile(entity), within, search=device)
+
+    # -------------------------------------------------------------------------------- waiting for what is
+
+    async def entity(self, reader: Reader[Any], key: str) -> str:
+        """Return an entity of a reader."""
+        unique_id = f"{reader.simulator.device_id}_{key}"
+        for entity in await self.api.command("config/entity_registry/list"):
+            if entity["unique_id"] == unique_id:
+                return str(entity["entity_id"])
+        raise LookupError(unique_id)
+
+    async def has_state(self, entity_id: str, pattern: str) -> None:
+        """Wait until the state of an entity is like this."""
+
+        async def matches() -> bool:
+            state = (await self.api.get(f"/api/states/{entity_id}"))["state"]
+            return re.fullmatch(pattern, state) is not None
+
+        await until(matches)
+
+    async def is_streaming(self, reader: Reader[Any]) -> None:
+        """Wait until somebody has the stream of a reader."""
+
+        async def has_streams() -> bool:
+            return bool(reader.simulator.streams)
+
+        await until(has_streams)
+
+    async def has_readers(self, *titles: str) -> None:
+        """Wait until these readers are on the page of the integration."""
+        for title in titles:
+            await expect(self.entry(title)).to_be_visible()
+
+
+# Seconds. A meter that vanishes is missed after a minute at the earliest.
+_UNTIL_MISSED: Final = 120
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a condition holds. The time limit only ends a walk that has failed."""
+    async with asyncio.timeout(max(_UNTIL_MISSED, PATIENCE / 1000)):
+        while not await condition():  # noqa: ASYNC110 (what is waited for knows of no event)
+            await asyncio.sleep(0.2)

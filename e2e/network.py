@@ -1,0 +1,148 @@
+"""A street: network namespaces of their own for a home and for each reader, joined by a bridge.
+
+Nothing of it is visible outside this process, and nothing of it outlives it: a namespace without a name is
+gone with the last file that refers to it.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+import os
+from typing import Final, Self
+
+from pyroute2 import IPRoute
+
+# Of the thread: a process whose threads are in different namespaces has no single one.
+_OWN: Final = "/proc/thread-self/ns/net"
+
+_FIRST_ADDRESS: Final = IPv4Address("10.83.0.1")
+_PREFIX_LENGTH: Final = 24
+_ANNOUNCEMENTS: Final = "224.0.0.0/4"
+
+
+def _in_a_thread[T](work: Callable[[], T]) -> T:
+    """Do something in a thread that ends with it, and takes the namespace along that it has entered."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(work).result()
+
+
+class Namespace:
+    """A network namespace without a name. Raises PermissionError where it may not be made."""
+
+    def __init__(self) -> None:
+        """Make it, with nothing in it but a loopback interface that is up."""
+
+        def make() -> int:
+            os.unshare(os.CLONE_NEWNET)
+            return os.open(_OWN, os.O_RDONLY)
+
+        self.file = _in_a_thread(make)
+        self.configure(lambda links: links.link("set", index=1, state="up"))
+
+    def configure[T](self, work: Callable[[IPRoute], T]) -> T:
+        """Do something with the links of the namespace."""
+
+        def enter_and_work() -> T:
+            os.setns(self.file, os.CLONE_NEWNET)
+            with IPRoute() as links:
+                return work(links)
+
+        return _in_a_thread(enter_and_work)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be inside: sockets and processes that are made meanwhile belong there for good."""
+        before = os.open(_OWN, os.O_RDONLY)
+        os.setns(self.file, os.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            os.setns(before, os.CLONE_NEWNET)
+            os.close(before)
+
+
+class House:
+    """A namespace with a cable to the street, and an address."""
+
+    def __init__(self, namespace: Namespace, address: IPv4Address) -> None:
+        """Take a namespace whose cable is there, and move in."""
+        self.namespace = namespace
+        self.address = address
+        self.move_to(address)
+
+    def move_to(self, address: IPv4Address) -> None:
+        """Take another address. Whoever talks to the old one gets no answer any more."""
+
+        def take(links: IPRoute) -> None:
+            index = links.link_lookup(ifname="eth0")[0]
+            links.flush_addr(index=index)
+            links.link("set", index=index, state="up")
+            links.addr("add", index=index, address=str(address), prefixlen=_PREFIX_LENGTH)
+            # Nothing leaves the street: only what is announced has a way.
+            links.route("add", dst=_ANNOUNCEMENTS, oif=index)
+
+        self.namespace.configure(take)
+        self.address = address
+
+    def unplug(self) -> None:
+        """Pull the cable out; moving plugs it in again."""
+        self.namespace.configure(
+            lambda links: links.link("set", index=links.link_lookup(ifname="eth0")[0], state="down")
+        )
+
+
+class Street:
+    """A bridge, and the houses that are joined to it."""
+
+    def __init__(self) -> None:
+        """Make the bridge."""
+        self._last_address = _FIRST_ADDRESS
+        self._bridge = Namespace()
+        self._namespaces = [self._bridge]
+
+        def make(links: IPRoute) -> int:
+            links.link("add", ifname="bridge", kind="bridge")
+            index: int = links.link_lookup(ifname="bridge")[0]
+            links.link("set", index=index, state="up")
+            return index
+
+        self._bridge_index = self._bridge.configure(make)
+
+    def __enter__(self) -> Self:
+        """Return itself; leaving takes it down."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it down."""
+        for namespace in self._namespaces:
+            os.close(namespace.file)
+
+    def free_address(self) -> IPv4Address:
+        """Return an address that nobody has had."""
+        self._last_address += 1
+        return self._last_address
+
+    def build_house(self) -> House:
+        """Return a new house on the street."""
+        namespace = Namespace()
+        self._namespaces.append(namespace)
+        cable = f"house{len(self._namespaces)}"
+
+        def connect(links: IPRoute) -> None:
+            links.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace.file})
+            index = links.link_lookup(ifname=cable)[0]
+            links.link("set", index=index, master=self._bridge_index)
+            links.link("set", index=index, state="up")
+
+        self._bridge.configure(connect)
+        return House(namespace, self.free_address())
+
+
+def is_possible() -> bool:
+    """Tell whether this process may make namespaces, which takes root or a user namespace."""
+    try:
+        os.close(Namespace().file)
+    except PermissionError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""A person in front of a browser, who reads, presses and types, and has the patience of a person."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+import re
+from time import monotonic
+from typing import Final, Self
+
+from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+
+from demo.home_assistant import HomeAssistantApi
+
+from .words import Words
+
+type Text = str | re.Pattern[str]
+
+# Milliseconds. Everything on a page comes within a second or two; this only ends a walk that has failed.
+PATIENCE: Final = 20_000
+
+_FLAGS: Final = (
+    "--no-sandbox",  # as root, and in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@asynccontextmanager
+async def browser(executable: str) -> AsyncIterator[Browser]:
+    """Run a browser."""
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        try:
+            yield chromium
+        finally:
+            await chromium.close()
+
+
+class Person:
+    """Somebody who is logged in, and what they see."""
+
+    def __init__(self, context: BrowserContext, page: Page, words: Words, url: str, folder: Path) -> None:
+        """Sit down in front of a page."""
+        self.page = page
+        self.words = words
+        self.url = url
+        self.steps: list[tuple[str, float]] = []
+        self._context = context
+        self._folder = folder
+
+    @classmethod
+    async def log_in(
+        cls, chromium: Browser, api: HomeAssistantApi, url: str, language: str, folder: Path
+    ) -> Self:
+        """Return somebody of a language who is logged in."""
+        context = await chromium.new_context(
+            viewport={"width": 1180, "height": 860}, locale={"en": "en-GB"}.get(language, language)
+        )
+        context.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        await context.tracing.start(screenshots=True, snapshots=True)
+        page = await context.new_page()
+        await page.goto(f"{url}/manifest.json")
+        # Far away, in milliseconds: Home Assistant renews it itself when it has to.
+        tokens = {**api.tokens, "hassUrl": url, "clientId": f"{url}/", "expires": 9_999_999_999_999}
+        await page.evaluate("tokens => localStorage.setItem('hassTokens', JSON.stringify(tokens))", tokens)
+        return cls(context, page, Words(language), url, folder)
+
+    # ---------------------------------------------------------------------------------------- the walk
+
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[None]:
+        """Do a step of the walk, and say how long it took. A picture and a trace of a failure are kept."""
+        began = monotonic()
+        try:
+            yield
+        except BaseException:
+            print(f"    FAILED after {monotonic() - began:5.1f} s  {name}", flush=True)
+            await self.page.screenshot(path=self._folder / "failed.png")
+            (self._folder / "failed.txt").write_text(await self.page.locator("body").aria_snapshot())
+            await self._context.tracing.stop(path=self._folder / "trace.zip")
+            raise
+        self.steps.append((name, monotonic() - began))
+        print(f"    {self.steps[-1][1]:5.1f} s  {name}", flush=True)
+
+    async def picture(self, name: str) -> None:
+        """Take a picture of what is seen."""
+        # The hover that the last click left, and what fades.
+        await self.page.mouse.move(0, 0)
+        await self.page.evaluate("document.fonts.ready")
+        await self.page.screenshot(path=self._folder / f"{name}.png", animations="disabled")
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
+        """Return a text in the language of the person."""
+        return self.words.say(english, **placeholders)
+
+    def shown(self, text: Text, within: Locator | None = None) -> Locator:
+        """Return what shows a text."""
+        return (within or self.page).get_by_text(text).first
+
+    async def sees(self, text: Text, within: Locator | None = None) -> None:
+        """Wait until a text is seen."""
+        await expect(self.shown(text, within)).to_be_visible()
+
+    async def sees_no(self, text: Text, within: Locator | None = None) -> None:
+        """Wait until a text is gone."""
+        await expect((within or self.page).get_by_text(text)).to_have_count(0)
+
+    # ------------------------------------------------------------------------------------------- acting
+
+    async def open(self, path: str) -> None:
+        """Go to a page of Home Assistant."""
+        await self.page.goto(self.url + path)
+
+    async def press(self, name: Text, within: Locator | None = None) -> None:
+        """Press a button."""
+        await (within or self.page).get_by_role("button", name=name).first.click()
+
+    async def fill(self, label: Text, value: str) -> None:
+        """Type into a field."""
+        await self.page.get_by_role("textbox", name=label).fill(value)
+
+    async def pick(self, field: Text, option: Text, within: Locator, *, search: str) -> None:
+        """Open a field that offers a long choice, search in it, and choose."""
+        await within.get_by_role("button", name=field).first.click()
+        await expect(within.get_by_role("option").first).to_be_visible()
+        await self.page.keyboard.type(search)
+        await within.get_by_role("option", name=option).first.click()
+
+    async def choose_in_menu(self, menu_of: Locator, item: Text) -> None:
+        """Open a menu and choose."""
+        await menu_of.get_by_role("button", name=self.say("Menu")).first.click()
+        await menu_of.get_by_role("menuitem", name=item).click()
+
+    async def finish(self, button: str) -> None:
+        """Close a dialog that has come to its end, and wait until it is gone: it may go back a page then."""
+        dialog = self.page.locator("dialog-data-entry-flow")
+        await self.page.get_by_role("button", name=self.say(button)).last.click()
+        await expect(dialog.get_by_role("dialog")).to_have_count(0)

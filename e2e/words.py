@@ -1,0 +1,70 @@
+"""What Home Assistant and the integration say in a language, looked up by what they say in English."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+import json
+from pathlib import Path
+import re
+
+import hass_frontend
+import homeassistant
+
+from demo.home_assistant import ROOT
+
+_FRONTEND = Path(hass_frontend.__file__).parent / "static/translations"
+_COMPONENTS = Path(homeassistant.__file__).parent / "components"
+_INTEGRATION = ROOT / "custom_components/energy_sse"
+
+# The components whose texts the walk comes across.
+_OTHERS = ("event", "homeassistant", "persistent_notification")
+
+
+class Words:
+    """Texts of a language."""
+
+    def __init__(self, language: str) -> None:
+        """Read all there is."""
+        self._said: dict[str, set[str]] = defaultdict(set)
+        folders = [_INTEGRATION / "translations", *(_COMPONENTS / name / "translations" for name in _OTHERS)]
+        for folder in folders:
+            self._learn(folder / "en.json", folder / f"{language}.json")
+        for english in _FRONTEND.rglob("en-*.json"):
+            if re.fullmatch(r"en-[0-9a-f]{32}\.json", english.name):
+                self._learn(english, next(english.parent.glob(f"{language}-*.json")))
+
+    def _learn(self, english: Path, translated: Path) -> None:
+        texts = dict(_flatten(json.loads(translated.read_text())))
+        for key, text in _flatten(json.loads(english.read_text())):
+            if key in texts:
+                self._said[text].add(texts[key])
+                # A page shows each paragraph by itself.
+                for paragraph, other in zip(text.split("\n\n"), texts[key].split("\n\n"), strict=False):
+                    self._said[paragraph].add(other)
+
+    def whole(self, beginning: str) -> str:
+        """Return the shortest English text that begins so, for texts that are long."""
+        return min((text for text in self._said if text.startswith(beginning)), key=len)
+
+    def typed(self, english: str) -> str:
+        """Return a translation of a text, to be typed."""
+        return min(self._said[english])
+
+    def pattern(self, english: str, **placeholders: str) -> str:
+        """Return a regular expression of a text. One English text may have several translations."""
+        if english not in self._said:
+            raise KeyError(f"Neither Home Assistant nor the integration says '{english}'.")
+        texts = {text.format(**placeholders) if placeholders else text for text in self._said[english]}
+        # A line break is a space on the screen.
+        return f"(?:{'|'.join(re.sub(r'(\\\\?\s)+', r'\\s+', re.escape(text)) for text in sorted(texts))})"
+
+    def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
+        """Return what matches a text and nothing more, but the asterisk of a field that is required."""
+        return re.compile(rf"^\s*{self.pattern(english, **placeholders)}\s*\*?\s*$")
+
+
+def _flatten(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{path}.{key}")
+    else:
+        yield path, str(value)
