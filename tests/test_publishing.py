@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import quote
 import zipfile
 
 from awesomeversion import AwesomeVersion, AwesomeVersionStrategy
@@ -384,3 +385,34 @@ def test_no_action_works_on_all_of_home_assistant() -> None:
     for path, node in nodes():
         if isinstance(node, ast.Call):
             assert not ast.unparse(node.func).endswith("services.async_register"), path
+
+
+# ---------------------------------------------------------------------------------------------- the README
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_offers_every_blueprint_for_import() -> None:
+    for path in sorted((ROOT / "blueprints/automation" / DOMAIN).iterdir()):
+        relative = path.relative_to(ROOT).as_posix()
+        blueprint = load_yaml_dict(str(path))["blueprint"]
+        assert f"[{blueprint['name']}]({relative})" in README
+        source = quote(blueprint["source_url"], safe="")
+        assert f"https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={source})" in README
+
+
+def test_readme_leads_to_headings_that_there_are() -> None:
+    headings = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.+)$", README, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
+
+
+def test_every_picture_of_the_walk_is_shown() -> None:
+    """They are renewed by scripts/e2e --pictures."""
+    shown = set(re.findall(r"\(docs/pictures/(\w+)\.png\)", README))
+    assert shown == {path.stem for path in (ROOT / "docs/pictures").iterdir()}
+
+
+def test_readme_leads_to_this_repository_and_nobody_elses() -> None:
+    owner_and_name = REPOSITORY.removeprefix("https://github.com/").split("/")
+    (owner, name) = re.findall(r"owner=([\w-]+)&repository=([\w-]+)", README)[0]
+    assert [owner, name] == owner_and_name
