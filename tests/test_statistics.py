@@ -17,6 +17,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
+from custom_components.energy_sse.sum_restart import async_raise_sums
 
 from .conftest import Start
 from .databases import SERVERS, NotInstalledError, Server
@@ -183,11 +184,13 @@ async def live_without_filling(
 ) -> tuple[int, float, int]:
     """Live through an outage as without this part of the integration.
 
-    Returns how many hours of export in daylight show nothing, what the hour of the return shows, and what was
-    exported since the last reading before, both in Wh.
+    Returns how many hours in which something was exported show nothing, what the hour of the return shows,
+    and what was exported since the outage began, both in Wh.
     """
     life.options = {CONF_FILL_MISSED_HOURS: False}
     await life.start()
+    await life.live_until(begin)
+    _, exported_before = life.meter_registers
     await outage(life, kind, begin, end)
     await live_past_full_hours(life, 1)
     hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
@@ -198,8 +201,7 @@ async def live_without_filling(
         for hour, energy in counted.items()
         if begin < hour < returned and energy and (hour not in hours or not hours[hour].change)
     ]
-    heard_before = [over for over in life.heard[EXPORT] if over <= begin]
-    return len(at_zero), hours[returned].change, truth[returned + HOUR] - life.heard[EXPORT][heard_before[-1]]
+    return len(at_zero), hours[returned].change, truth[returned + HOUR] - exported_before
 
 
 # ------------------------------------------------------------------------------------------------ outages
@@ -456,6 +458,25 @@ async def test_recorder_is_locked_for_a_backup(life: Life, caplog: pytest.LogCap
     await check_hours(life, at("06:00:00"))
 
 
+@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+async def test_database_has_a_problem(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    await life.start()
+    await outage(life, "off", at("07:57:20"), at("11:11:20"))
+    instance = get_instance(life.hass)
+
+    def rename(old: str, new: str) -> None:
+        assert instance.engine is not None
+        with instance.engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    await instance.async_add_executor_job(rename, "statistics", "statistics_away")
+    await life.live(minutes=1)
+    await until(lambda: refusals(caplog))
+    await instance.async_add_executor_job(rename, "statistics_away", "statistics")
+    await live_past_full_hours(life, 2)
+    await check_hours(life, at("06:00:00"))
+
+
 async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
     await currentlyone.advance(3 * 3600)
     entry = await set_up(hass, currentlyone)
@@ -531,6 +552,37 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     first, *others = hours.values()
     total = truth[at("08:00:00", day=13)] - first.state
     assert sum(hour.change for hour in others) == pytest.approx(total, abs=3)
+    assert not ir.async_get(life.hass).issues
+
+
+async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(life: Life) -> None:
+    life.recorder_options = {"purge_keep_days": 1}
+    await life.start()
+    assert await async_setup_component(life.hass, "repairs", {})
+    await outage(life, "deaf", at("12:20:00"), at("16:20:00", day=12))
+    await live_past_full_hours(life, 1)
+    issues = list(ir.async_get(life.hass).issues.values())
+    flows = life.hass.data[REPAIRS]["flow_manager"]
+    forms = [await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id}) for issue in issues]
+    for issue in issues:
+        assert issue.data is not None
+        start = datetime.fromtimestamp(float(issue.data["start"] or 0), UTC)
+        assert await async_raise_sums(life.hass, str(issue.data["statistic_id"]), start)
+    await life.settle()
+    before = await snapshot(life)
+    for form in forms:
+        await flows.async_configure(form["flow_id"], {})
+    await life.settle()
+    assert await snapshot(life) == before
+
+
+async def test_restart_of_a_sum_is_forgotten_with_the_reader(life: Life) -> None:
+    life.recorder_options = {"purge_keep_days": 1}
+    await life.start()
+    await outage(life, "deaf", at("12:20:00"), at("16:20:00", day=12))
+    await live_past_full_hours(life, 1)
+    assert len(ir.async_get(life.hass).issues) == len(REGISTERS)
+    await life.hass.config_entries.async_remove(life.entry.entry_id)
     assert not ir.async_get(life.hass).issues
 
 
