@@ -95,6 +95,7 @@ _TABLES = pytest.StashKey[dict[str, list[tuple[str, ...]]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     for name in measured_tables.HEADS:
         parser.addoption(f"--{name}-table", help="the document to write what was measured to")
+    parser.addoption("--keep-days", help="a folder for the databases that scripts/pictures shows")
 
 
 @pytest.fixture

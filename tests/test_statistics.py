@@ -273,6 +273,33 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
         statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
+@pytest.mark.parametrize("fills", [True, False], ids=["with", "without"])
+async def test_day_with_an_outage_of_eight_hours(
+    make_life: MakeLife,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+    request: pytest.FixtureRequest,
+    *,
+    fills: bool,
+) -> None:
+    yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    folder = Path(pytestconfig.getoption("--keep-days") or tmp_path)
+    database = folder / f"{request.node.callspec.id}.db"
+    async with make_life(f"sqlite:///{database}") as life:
+        life.options = {CONF_FILL_MISSED_HOURS: fills}
+        life.reader.house.clock = yesterday - 3 * HOUR
+        await life.live(minutes=1)
+        await life.start()
+        begin = yesterday + timedelta(hours=6, minutes=40)
+        await outage(life, "off", begin, begin + timedelta(hours=8))
+        await life.live_until(yesterday + timedelta(hours=23, minutes=30))
+        hours = await life.hours(EXPORT)
+        if fills:
+            await check_hours(life, yesterday)
+        else:
+            assert hours[yesterday + 14 * HOUR].change > 30_000
+
+
 async def test_hours_are_there_within_a_minute_of_the_return(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -501,6 +528,17 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     await life.start()
     await life.live_until(at("12:05:00"))
     assert await check_hours(life, at("06:00:00")) < 1e-3
+
+
+async def test_without_filling_such_a_register_is_counted_an_hour_late(life: Life) -> None:
+    life.options = {CONF_FILL_MISSED_HOURS: False}
+    life.reader.sends_registers_hourly = True
+    await life.start()
+    await life.live_until(at("12:05:00"))
+    hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
+    for late in (8, 9, 10, 11):
+        begin = at(f"{late:02}:00:00")
+        assert hours[begin].change == pytest.approx(truth[begin] - truth[begin - HOUR])
 
 
 # --------------------------------------------------------------------------------- away for too long
