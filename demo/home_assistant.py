@@ -166,7 +166,7 @@ class HomeAssistantApi:
 
     def __init__(self, url: str) -> None:
         """Prepare to talk to a Home Assistant at a URL."""
-        self.url = self._url = url
+        self._url = url
         self._client_id = f"{url}/"
         self._session = aiohttp.ClientSession()
 

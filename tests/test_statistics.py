@@ -26,6 +26,9 @@ from .lives import HOUR, REGISTERS, Life
 from .readers import CurrentlyOneSimulator, House
 from .waiting import until
 
+# On a busy machine three days of a life take half a minute.
+pytestmark = pytest.mark.timeout(300)
+
 IMPORT, EXPORT = REGISTERS
 
 # Full hours that a reader remembers.

@@ -1,0 +1,87 @@
+"""Takes the pictures of docs/statistics.md: the Energy dashboard's day with an outage, in a real browser.
+
+Shows the databases of that day, with and without its hours filled, which a test has lived through:
+`scripts/pictures` does both.
+"""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+import shutil
+import tempfile
+
+from demo.__main__ import HOME, free_port, grid_source
+from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+
+from .person import Person, browser
+
+CONFIGURATION = """\
+frontend:
+config:
+history:
+recorder:
+energy:
+"""
+
+IMPORT, EXPORT = (f"sensor.energy_sse_b8b41879cf58_active_energy_{way}" for way in ("import", "export"))
+
+CARD = "hui-energy-usage-graph-card"
+
+# Milliseconds, in which the bars grow.
+GROWING = 3000
+
+
+@asynccontextmanager
+async def home_assistant(folder: Path) -> AsyncIterator[tuple[str, HomeAssistantApi]]:
+    """Run a Home Assistant on a folder, with import and export in its Energy dashboard."""
+    port = free_port(0, "127.0.0.1", "Home Assistant")
+    process = HomeAssistantProcess(folder, address="127.0.0.1", port=port)
+    process.configuration = CONFIGURATION
+    await process.start()
+    try:
+        async with HomeAssistantApi(process.url) as api:
+            await api.onboard("Demo", "demo", "demo")
+            await api.wait_running()
+            await api.command("config/core/update", **HOME)
+            for sensor, name in ((IMPORT, "Energy import"), (EXPORT, "Energy export")):
+                await api.post(
+                    f"/api/states/{sensor}", {"state": "unknown", "attributes": {"friendly_name": name}}
+                )
+            await api.command("energy/save_prefs", energy_sources=[grid_source(IMPORT, EXPORT)])
+            yield process.url, api
+    finally:
+        await process.stop()
+
+
+async def take_picture(person: Person, path: Path) -> None:
+    """Open the Energy dashboard, go back to yesterday, and take a picture of its first card."""
+    page = person.page
+    await page.goto(f"{person.url}/energy/electricity")
+    await page.get_by_role("button", name="Previous").first.click()
+    card = page.locator(CARD)
+    await card.get_by_text("Energy export").wait_for()
+    await page.wait_for_timeout(GROWING)
+    await card.screenshot(path=path)
+
+
+async def main() -> None:
+    """Take a picture of each database in a folder."""
+    parser = argparse.ArgumentParser(prog="scripts/pictures", description=__doc__)
+    parser.add_argument("--browser", required=True)
+    parser.add_argument("databases", type=Path, help="a folder")
+    arguments = parser.parse_args()
+    async with browser(arguments.browser) as chromium:
+        for database in sorted(arguments.databases.glob("*.db")):
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                shutil.copy(database, folder / "home-assistant_v2.db")
+                async with home_assistant(folder) as (url, api):
+                    person = await Person.log_in(chromium, api, url, "en", folder)
+                    await take_picture(person, ROOT / "docs" / f"outage_{database.stem}.png")
+                    await person.page.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
