@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+import math
 from pathlib import Path
 import random
 import re
@@ -102,7 +103,8 @@ class Soak:
                 switched_while_away.add(appliance.id)
             index = (appliance.index + 1) % len(appliance.states)
             second = int(reader.house.clock.timestamp())
-            expected = Expected(appliance.id, datetime.fromtimestamp(second, UTC).isoformat(), is_away)
+            time = datetime.fromtimestamp(second, UTC).isoformat()
+            expected = Expected(appliance.id, time, is_away, heard_after=math.inf if is_away else 0.0)
             if any(each.names_the_same(expected) for each in self.transitions):
                 # A device names a change by its second.
                 continue
