@@ -292,7 +292,16 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
         for task in tasks:
             task.cancel()
         log = process.log.read_text() if process.log.exists() else ""
-        return report(soak, calm=calm, before=before, after=after, registers=heard, meters=meters, log=log)
+        return report(
+            soak,
+            minutes=minutes,
+            calm=calm,
+            before=before,
+            after=after,
+            registers=heard,
+            meters=meters,
+            log=log,
+        )
 
 
 async def recover(networks: list[FaultyNetwork]) -> None:
@@ -314,6 +323,7 @@ def describe(figures: Figures) -> str:
 def report(
     soak: Soak,
     *,
+    minutes: float,
     calm: bool,
     before: Figures,
     after: Figures,
@@ -336,6 +346,7 @@ def report(
     errors = [line for line in log.splitlines() if "ERROR" in line and "energy_sse" in line]
     while_away = sum(each.while_away for each in soak.transitions)
     rows = [
+        ("minutes", f"{minutes:g}"),
         ("faults", f"{soak.faults.total()} of {len(soak.faults)} kinds"),
         ("transitions", f"{len(soak.transitions)}, {while_away} of them while there was no stream"),
         ("seen exactly once", str(len(soak.transitions) - len(missing) - len(doubled) - late)),
