@@ -9,7 +9,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.energy_sse.const import CONF_COUNTERS, CONF_WRITE_INTERVAL
+from custom_components.energy_sse.const import CONF_COUNTERS, CONF_FILL_MISSED_HOURS, CONF_WRITE_INTERVAL
 
 from .homes import entry_for, set_up, settle, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
@@ -136,3 +136,29 @@ async def test_change_of_the_options_takes_effect_at_once(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_COUNTERS: {}}
     await until(lambda: whatwatt.stream_count == 2)
+
+
+async def test_filling_of_missed_hours_is_on_until_somebody_switches_it_off(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is True
+    await hass.config_entries.options.async_configure(
+        flow["flow_id"], {CONF_WRITE_INTERVAL: "0", CONF_FILL_MISSED_HOURS: False}
+    )
+    assert entry.options[CONF_FILL_MISSED_HOURS] is False
+    await until(lambda: currentlyone.streams)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is False
+
+
+async def test_reader_that_remembers_nothing_is_not_asked_to_fill(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    assert CONF_FILL_MISSED_HOURS not in flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})

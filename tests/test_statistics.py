@@ -533,6 +533,16 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     assert await check_hours(life, at("06:00:00")) < 1e-3
 
 
+async def test_without_filling_such_a_register_is_counted_an_hour_late(life: Life) -> None:
+    life.options = {CONF_FILL_MISSED_HOURS: False}
+    life.reader.sends_registers_hourly = True
+    await life.start()
+    await life.live_until(at("12:05:00"))
+    hours, truth = await life.hours(EXPORT), life.truth[EXPORT]
+    for begin in (at(f"{hour:02}:00:00") for hour in (8, 9, 10, 11)):
+        assert hours[begin].change == pytest.approx(truth[begin] - truth[begin - HOUR])
+
+
 # --------------------------------------------------------------------------------- away for too long
 
 

@@ -53,13 +53,14 @@ class CurrentlyOneSimulator(Simulator):
         """By how much the device's clock is ahead."""
 
         self.sends_registers_hourly = False
-        """Whether the meter sends its registers only in the first telegram of an hour, as some do."""
+        """Whether the meter tells the registers of a full hour in the next telegram, and in no other one."""
 
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)
         self._detected: dict[str, bytes] = {}
         self._silent_for = 0.0
         self._registers_sent_in = -1
+        self._at_full_hour = self._registers
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
@@ -73,6 +74,7 @@ class CurrentlyOneSimulator(Simulator):
         self._silent_for += seconds
         while (to_full_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
             await self._advance_house(to_full_hour)
+            self._at_full_hour = self._registers
             if self.meter_is_connected:
                 self._hourly.append(_event("hourly", self._hourly_register()))
                 await self._send(self._hourly[-1])
@@ -169,6 +171,8 @@ class CurrentlyOneSimulator(Simulator):
             }
         if self.mode == "H+B":
             fields |= {"bW": fields["W"], "bWh": int(sum(house.active_import.values())) % 100_000}
+        if self.sends_registers_hourly:
+            fields |= self._at_full_hour
         if not has_registers:
             fields = {key: value for key, value in fields.items() if not key.endswith("h")}
         fields["sec"] = self._now
@@ -209,9 +213,12 @@ class CurrentlyOneSimulator(Simulator):
     def _hourly_register(self) -> str:
         """Return the registers at the full hour that has just begun, stamped a second later."""
         second = self._now // 3600 * 3600 + 1
-        registers = (self.house.active_import, self.house.active_export)
-        wh, ph = (int(sum(register.values())) for register in registers)
-        return f'{{"sec":{second},"Wh":{wh},"Ph":{ph}}}'
+        return f'{{"sec":{second},"Wh":{self._registers["Wh"]},"Ph":{self._registers["Ph"]}}}'
+
+    @property
+    def _registers(self) -> dict[str, int]:
+        registers = {"Wh": self.house.active_import, "Ph": self.house.active_export}
+        return {key: int(sum(register.values())) for key, register in registers.items()}
 
     async def _send(self, data: bytes) -> None:
         self._silent_for = 0.0
