@@ -142,7 +142,10 @@ class Street:
 def is_possible() -> bool:
     """Tell whether this process may make namespaces, which takes root or a user namespace."""
     try:
-        os.close(Namespace().file)
+        namespace = Namespace()
+        with namespace.entered():
+            pass
     except PermissionError:
         return False
+    os.close(namespace.file)
     return True

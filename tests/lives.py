@@ -20,7 +20,7 @@ from homeassistant.components.recorder.statistics import statistics_during_perio
 from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import CoreState, HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import entity_registry as er, frame
 from homeassistant.helpers.recorder import async_initialize_recorder, get_instance
 from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
@@ -223,6 +223,7 @@ class Life:
         self._hass = await self._running.enter_async_context(
             async_test_home_assistant(config_dir=self._config_dir, initial_state=CoreState.not_running)
         )
+        frame.async_setup(self.hass)
         self.hass.data.pop(loader.DATA_CUSTOM_COMPONENTS)
         await self.hass.config.async_set_time_zone(self.time_zone)
         async_initialize_recorder(self.hass)
