@@ -28,7 +28,7 @@ from custom_components.energy_sse.reader import (
     Unit,
     parse_object,
 )
-from custom_components.energy_sse.reader.base import Fields, measurements_in, units_of
+from custom_components.energy_sse.reader.base import Fields, measurements_in, names_of, units_of
 from custom_components.energy_sse.reader.discover import READERS
 from custom_components.energy_sse.reader.payload import get_text
 
@@ -79,7 +79,7 @@ class GridletReader(Reader):
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("the stream is silent")
-                if values := measurements_in(parse_object(event.data) or {}, FIELDS):
+                if values := measurements_in(parse_object(event.data) or {}, names_of(FIELDS)):
                     yield Reading(values=values)
 
 

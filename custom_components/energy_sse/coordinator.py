@@ -361,12 +361,13 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._unwritten.update(changed)
             if now >= self._write_at:
                 self._write(now)
-        self.found_measurements.add(
-            measurement
-            for measurement in self.readings.values
-            if measurement not in self.found_measurements and is_shown(measurement, self.readings.values)
-        )
-        self._report_scale()
+        if any(measurement not in self.found_measurements for measurement in changed):
+            values = self.readings.values
+            self.found_measurements.add(
+                measurement for measurement in values if is_shown(measurement, values)
+            )
+        if self.readings.scale_was_compared:
+            self._report_scale()
         self._log_return(now)
         self._memory.save_within(_REMEMBER_WITHIN)
 

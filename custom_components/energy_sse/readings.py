@@ -40,6 +40,9 @@ class Readings:
                 (Measurement.ACTIVE_POWER_EXPORT, Measurement.ACTIVE_ENERGY_EXPORT),
             )
         }
+        self.scale_was_compared = False
+        """Whether the last reading made a comparison of `scale_checks` complete."""
+
         self._units = units
         self._reported_at: dict[Measurement, float] = {}
 
@@ -64,9 +67,10 @@ class Readings:
         return changed
 
     def _check_scale(self, values: Mapping[Measurement, float], time: float) -> None:
+        self.scale_was_compared = False
         for (power, register), check in self.scale_checks.items():
             if power in values and register in values:
-                check.heard(
+                self.scale_was_compared |= check.heard(
                     power=values[power] * _TO_WATT[self._units[power]],
                     register=values[register] * _TO_WATT[self._units[register]],
                     time=time,

@@ -206,3 +206,46 @@ def test_any_cut_of_any_bytes_gives_the_same_events(stream: bytes, cuts: list[in
 def test_valid_event_after_any_garbage_arrives(garbage: bytes) -> None:
     events = decode(garbage, b"\n\n", b"event:live\ndata:{}\n\n")
     assert events[-1][:2] == ("live", "{}")
+
+
+# Events as a reader sends them, each in one piece, and what comes close to it.
+LIKE_THE_ONE_BEFORE = st.sampled_from(
+    [
+        b"event: live\ndata: {}\n\n",
+        b"event: live\ndata: \xff\n\n",
+        b"event: live\ndata:  {}\n\n",
+        b"event: live\ndata: \n\n",
+        b"event: live\ndata: {}\ndata: {}\n\n",
+        b"event: live\ndata: {}\n\nevent: live\ndata: {}\n\n",
+        b"event: live\ndata: {}\r\n\n",
+        b"event: live\ndata: a\rid: 9\n\n",
+        b"event: live\r\ndata: {}\r\n\r\n",
+        b"event: live\r\ndata: a\n\r\n\r\n",
+        b"event: live\r\ndata: {}\r\n",
+        b"event: live\ndata: {}\n",
+        b"event: live\ndata: ",
+        b"event: other\ndata: {}\n\n",
+        b"event: message\ndata: {}\n\n",
+        b"data: {}\n\n",
+        b"id: 7\nretry: 5\ndata: {}\n\n",
+        b"\r",
+        b"\n",
+        b": ping\n\n",
+    ]
+)
+
+
+@given(pieces=st.lists(LIKE_THE_ONE_BEFORE, max_size=12))
+def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(pieces: list[bytes]) -> None:
+    stream = b"".join(pieces)
+    assert decode(*pieces) == decode(*(stream[at : at + 1] for at in range(len(stream))))
+    # A longer stream has more chances.
+    assert decode(*pieces * 3) == decode(stream * 3)
+
+
+def test_event_like_the_one_before_may_be_too_large_all_the_same() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"data: {}\n\n") == [message("{}")]
+    assert decoder.feed(b"event: message\ndata: " + LINE + b"toolong\n\n") == []
+    assert decoder.dropped_events == 1
+    assert decoder.feed(b"event: message\ndata: {}\n\n") == [message("{}")]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from .http import DeviceHttp
 from .messages import (
@@ -16,7 +16,7 @@ from .messages import (
     Reading,
     Unit,
 )
-from .payload import is_number
+from .payload import numbers_in
 
 type Fields = Mapping[str, tuple[Measurement, Unit]]
 """Wire key → what it measures, and in which unit."""
@@ -99,13 +99,14 @@ def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
     return {**units, **computed}
 
 
-def measurements_in(payload: Mapping[str, object], fields: Fields) -> dict[Measurement, float]:
+def names_of(fields: Fields) -> Mapping[str, Measurement]:
+    """Return what each wire key measures."""
+    return {key: measurement for key, (measurement, _) in fields.items()}
+
+
+def measurements_in(payload: Mapping[str, Any], names: Mapping[str, Measurement]) -> dict[Measurement, float]:
     """Return the measurements that a payload holds, and the net power where import and export are there."""
-    values: dict[Measurement, float] = {}
-    for key, value in payload.items():
-        field = fields.get(key)
-        if field is not None and is_number(value):
-            values[field[0]] = value
+    values = numbers_in(payload, names)
     power_import = values.get(Measurement.ACTIVE_POWER_IMPORT)
     power_export = values.get(Measurement.ACTIVE_POWER_EXPORT)
     if power_import is not None and power_export is not None:

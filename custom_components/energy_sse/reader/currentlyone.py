@@ -12,7 +12,7 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Reader, measurements_in, units_of
+from .base import Fields, Reader, measurements_in, names_of, units_of
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .messages import (
     ApplianceProfile,
@@ -83,11 +83,13 @@ FIELDS: Final[Fields] = {
     "bWh": (M.BLINK_ENERGY, Unit.WATT_HOUR),
 }
 
+_NAMES: Final = names_of(FIELDS)
+
 # Keys that only the optical sensor has.
-_BLINK_FIELDS: Final[Fields] = {key: field for key, field in FIELDS.items() if key in ("bW", "bWh")}
+_BLINK_NAMES: Final = {key: _NAMES[key] for key in ("bW", "bWh")}
 
 # Keys of `hourly`.
-_HOURLY_FIELDS: Final[Fields] = {key: FIELDS[key] for key in ("Wh", "Ph")}
+_HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 
 # The device stamps an `hourly` a second after the full hour. One from later is of a meter that was silent
 # then, and holds another moment's registers.
@@ -168,7 +170,8 @@ class EventInterpreter:
                     yield transition
             case "state":
                 payload = parse_object(event.data) or {}
-                yield from self._read_detections(payload)
+                if "detected" in payload:
+                    yield from self._read_detections(payload)
                 if reading := self._read_state(payload):
                     yield reading
             case "hourly":
@@ -209,7 +212,7 @@ class EventInterpreter:
         is_second_opinion = source == "BLINK" and self._mode in ("HAN", "H+B")
         if source == "HAN":
             self._mode = self._mode or source
-        values = measurements_in(payload, _BLINK_FIELDS if is_second_opinion else FIELDS)
+        values = measurements_in(payload, _BLINK_NAMES if is_second_opinion else _NAMES)
         if not values:
             return None
         time = get_time(payload, "sec")
@@ -280,7 +283,7 @@ class EventInterpreter:
 
 def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
     time = get_time(payload, "sec")
-    values = measurements_in(payload, _HOURLY_FIELDS)
+    values = measurements_in(payload, _HOURLY_NAMES)
     if time is None or not values:
         return None
     full_hour = time.replace(minute=0, second=0, microsecond=0)

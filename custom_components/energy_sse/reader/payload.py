@@ -11,7 +11,6 @@ import orjson
 # A value that C's printf wrote for a float that is none; JSON has no word for it.
 _NOT_A_NUMBER = re.compile(r"(?<=[:,\[])\s*-?(?:nan|inf(?:inity)?)\s*(?=[,}\]])", re.IGNORECASE)
 
-
 # Nothing that a meter counts has more digits, and a float holds every integer below it exactly.
 _NUMBER_LIMIT: Final = 1e15
 
@@ -34,9 +33,24 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+# Not bool, which is an int to isinstance.
+_NUMBER_TYPES: Final = frozenset({float, int})
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Tell a number that can be a measurement from everything else, NaN and infinity among it."""
-    return type(value) in (float, int) and -_NUMBER_LIMIT < value < _NUMBER_LIMIT  # type: ignore[operator]
+    return type(value) in _NUMBER_TYPES and abs(value) < _NUMBER_LIMIT  # type: ignore[arg-type]
+
+
+def numbers_in[K](payload: Mapping[str, Any], names: Mapping[str, K]) -> dict[K, float]:
+    """Return the numbers at the keys that have a name, by their names."""
+    # `is_number` once more, in place: this is all values of all readings, and calling it would cost as much
+    # as parsing the JSON (2 µs of 6 for the 39 keys of a whatwatt).
+    return {
+        names[key]: value
+        for key, value in payload.items()
+        if key in names and type(value) in _NUMBER_TYPES and abs(value) < _NUMBER_LIMIT
+    }
 
 
 def get_number(payload: Mapping[str, Any], key: str) -> float | None:

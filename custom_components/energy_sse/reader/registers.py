@@ -85,6 +85,10 @@ class RegisterGuard:
         doubted = []
         for measurement in values.keys() & self._largest_rise.keys():
             value = values[measurement]
+            if not self._candidates and (last := self._registers.get(measurement)) and last.value == value:
+                # Most registers rise once in many readings: no doubt, and half of the work of a reading less.
+                last.time = time
+                continue
             if reason := self._doubt(measurement, value, time):
                 self.dropped[reason] += 1
                 del believed[measurement]

@@ -11,7 +11,7 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Poll, Reader, measurements_in, units_of
+from .base import Fields, Poll, Reader, measurements_in, names_of, units_of
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .freshness import Freshness
 from .messages import (
@@ -74,6 +74,7 @@ FIELDS: Final[Fields] = {
     "I_P3": (M.CURRENT_L3, Unit.AMPERE),
     "T": (M.ACTIVE_TARIFF, Unit.NONE),
 }
+_NAMES: Final = names_of(FIELDS)
 
 # Where in `/report` each value is → the key that `live` has for it.
 _REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
@@ -276,8 +277,8 @@ def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
     )
 
 
-def _measurements_in(payload: Mapping[str, object]) -> dict[M, float]:
-    values = measurements_in(payload, FIELDS)
+def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
+    values = measurements_in(payload, _NAMES)
     if values.get(M.ACTIVE_TARIFF) == 0:
         # "Unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]

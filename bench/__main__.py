@@ -1,0 +1,71 @@
+"""Measures what the integration costs and writes it into docs/performance.md."""
+
+import argparse
+from datetime import UTC, datetime
+import importlib
+import os
+from pathlib import Path
+import platform
+import sys
+
+from homeassistant.const import __version__
+import psutil
+
+from . import document
+from .measure import Effort
+
+BENCHMARKS = {
+    "decoding": "bytes to events and readings",
+    "reading": "one reading into Home Assistant",
+    "latency": "from the device's writing to the state on the bus",
+    "scale": "many readers in one Home Assistant",
+    "database": "what the recorder writes",
+    "start": "imports, set-up, first state",
+    "disconnected": "while a reader is away",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    names = "\n".join(f"  {name:13} {what}" for name, what in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=f"{__doc__}\n\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: everything)")
+    parser.add_argument("--quick", action="store_true", help="a rough look, printed and not written")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def machine() -> str:
+    """Name this machine by what matters for its speed."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    model = next(models, platform.machine())
+    memory = psutil.virtual_memory().total / 2**30
+    software = f"Python {platform.python_version()}, Home Assistant {__version__}"
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GB, {software}"
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    arguments = parse_arguments()
+    for name in arguments.names or BENCHMARKS:
+        print(f"==> {name}: {BENCHMARKS[name]}", file=sys.stderr, flush=True)
+        load = os.getloadavg()[0]
+        benchmark = importlib.import_module(f".{name}", __package__)
+        result = benchmark.report(Effort(quick=arguments.quick))
+        how = f"`scripts/bench {name}`, {datetime.now(UTC):%Y-%m-%d}, on {machine()}"
+        section = f"{how}; load average when it began: {load:.1f}.\n\n{result}"
+        if arguments.quick:
+            print(section, flush=True)
+        else:
+            document.write(name, section)
+
+
+if __name__ == "__main__":
+    main()

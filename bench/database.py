@@ -1,0 +1,152 @@
+"""Database: what the recorder writes in an hour for one reader with its default entities."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+import sqlite3
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.sensor import ATTR_STATE_CLASS
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+
+from custom_components.energy_sse.config_flow import _WRITE_INTERVALS
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
+from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.time_machine import TimeMachine
+from tests.waiting import until
+
+from .home import add_reader, home_assistant, run
+from .measure import Effort, alone, table, times
+from .usual import add_usual_sensors
+
+HOUR: Final = 3600
+
+# Seconds between two readings.
+INTERVALS: Final = (1, 10)
+
+USUAL: Final = "usual"
+
+# Rows of statistics for one sensor: one every five minutes, and one for the hour.
+STATISTICS_ROWS: Final = 13
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an hour leaves in the database."""
+
+    rows: int
+    """States."""
+
+    size: int
+    """Bytes."""
+
+    statistics: int
+    """Rows of statistics, which the recorder adds whatever is written."""
+
+
+async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Written:
+    """Let a reader stream for an hour.
+
+    The way is a write interval of ours in seconds, or the usual pattern.
+    """
+    async with AsyncExitStack() as stack:
+        hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
+        machine = TimeMachine(hass.loop)
+        house = House(clock=datetime.now(UTC).replace(hour=11))
+        simulator = (WhatwattSimulator if kind is ReaderKind.WHATWATT else CurrentlyOneSimulator)(house)
+        await simulator.start()
+        stack.push_async_callback(simulator.stop)
+        entry = await add_reader(hass, simulator.host)
+        await until(lambda: simulator.streams)
+        # In ten minutes every appliance has been on, and all that this house has is found.
+        for _ in range(60):
+            await simulator.tick(10)
+            await machine.let_pass(10)
+        if way == USUAL:
+            await replace_by_usual(hass, entry, kind, simulator.host)
+        else:
+            hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
+            await hass.config_entries.async_reload(entry.entry_id)
+        await until(lambda: simulator.streams)
+        await machine.let_pass(5)
+        before = await count(hass, folder)
+        for _ in range(HOUR // interval):
+            await simulator.tick(interval)
+            await machine.let_pass(interval)
+        after = await count(hass, folder)
+        sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
+        return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
+
+
+async def replace_by_usual(
+    hass: HomeAssistant, entry: EnergySseConfigEntry, kind: ReaderKind, host: str
+) -> None:
+    """Put the usual pattern into the place of the sensors that are enabled by default."""
+    measurements = list(entry.runtime_data.found_measurements)
+    assert entry.unique_id is not None
+    await hass.config_entries.async_unload(entry.entry_id)
+    reader = make_reader(kind, async_get_clientsession(hass), host, None)
+    usual = await add_usual_sensors(hass, entry, reader, measurements)
+    connection = ReaderConnection(reader, entry.unique_id, usual)
+    entry.async_create_background_task(hass, connection.run(), "usual")
+
+
+async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:
+    """Return rows of states, and bytes, once everything is written."""
+    await hass.async_block_till_done()
+    await get_instance(hass).async_block_till_done()
+    path = folder / "home-assistant_v2.db"
+
+    def look() -> tuple[int, int]:
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (rows,) = database.execute("SELECT COUNT(*) FROM states").fetchone()
+        return rows, path.stat().st_size
+
+    return await hass.async_add_executor_job(look)
+
+
+def measure(kind: ReaderKind, interval: int, way: str) -> Written:
+    """Run it in this process."""
+    with TemporaryDirectory() as folder:
+        return run(hour(kind, interval, way, Path(folder)))
+
+
+def report(effort: Effort) -> str:
+    """Measure and tell."""
+    head = ("reader", "a reading every", "written", "rows", "of the usual", "MB", "of the usual", "MB a day")
+    rows = []
+    statistics = {}
+    for kind in effort.choose(tuple(ReaderKind), (ReaderKind.WHATWATT,)):
+        for interval in effort.choose(INTERVALS, (10,)):
+            usual = alone(measure, kind, interval, USUAL)
+            results = {"the usual pattern": usual}
+            for way in _WRITE_INTERVALS:
+                title = f"at most every {way} s" if int(way) else "as it comes (default)"
+                results[title] = alone(measure, kind, interval, way)
+            statistics[kind] = usual.statistics
+            for title, found in results.items():
+                is_first = found is usual
+                rows.append(
+                    (
+                        kind if is_first else "",
+                        f"{interval} s" if is_first else "",
+                        title,
+                        f"{found.rows:,}",
+                        times(found.rows / usual.rows),
+                        f"{found.size / 1e6:.2f}",
+                        times(found.size / usual.size),
+                        f"{found.size * 24 / 1e6:.0f}",
+                    )
+                )
+    words = ", ".join(f"{rows_} for a {kind}" for kind, rows_ in statistics.items())
+    return (
+        f"Rows of states and bytes in an hour:\n\n{table(head, rows)}\nBeside these, the recorder adds "
+        f"{STATISTICS_ROWS} rows of statistics for every sensor, whatever is written: {words}.\n"
+    )

@@ -1,0 +1,22 @@
+"""docs/performance.md: what was measured stands between marks, and what it means around them."""
+
+from pathlib import Path
+
+PATH = Path(__file__).parents[1] / "docs/performance.md"
+
+BEGIN, END = "<!-- measured by scripts/bench {} -->\n", "<!-- end of {} -->\n"
+
+
+def with_section(document: str, name: str, section: str) -> str:
+    """Return the document with what was measured now. Raises ValueError where there is no place for it."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, _, rest = document.partition(begin)
+    _, mark, after = rest.partition(end)
+    if not mark:
+        raise ValueError(f"the document has no place for {name}")
+    return before + begin + section + end + after
+
+
+def write(name: str, section: str) -> None:
+    """Write what was measured into the document."""
+    PATH.write_text(with_section(PATH.read_text(), name, section))

@@ -1,0 +1,36 @@
+"""Work without waiting, measured by pyperf: many runs in worker processes of their own.
+
+A module that is measured like this is a script of pyperf's too, which runs it again in the workers.
+"""
+
+from collections import defaultdict
+from pathlib import Path
+import subprocess
+import sys
+from tempfile import TemporaryDirectory
+
+import pyperf
+
+from .measure import Effort, Result
+
+
+def runner(module: str) -> pyperf.Runner:
+    """Return the runner of a module that pyperf has started."""
+    return pyperf.Runner(program_args=("-m", module))
+
+
+def measure(module: str, effort: Effort, *, loops: int) -> dict[str, Result]:
+    """Let pyperf run a module. Returns seconds by the names that the module gives.
+
+    Everything is measured once in every round, so that what else happens on the machine befalls all alike.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    options = ("--processes=1", "--values=5", "--warmups=1", f"--loops={loops}", "--quiet", "--copy-env")
+    with TemporaryDirectory() as folder:
+        for number in range(effort.choose(5, 1)):
+            output = Path(folder) / f"{number}.json"
+            command = (sys.executable, "-m", module, *options, f"--output={output}")
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            for each in pyperf.BenchmarkSuite.load(str(output)):
+                values[each.get_name()] += each.get_values()
+    return {name: Result(found) for name, found in values.items()}

@@ -1,0 +1,276 @@
+"""One reading into Home Assistant: bytes to written states, against the floor and the usual pattern."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+import json
+import logging
+import math
+from time import monotonic, thread_time
+from typing import Any, Final
+
+import aiohttp
+from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY, ConfigEntryState
+from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
+from homeassistant.core import Event, callback
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.entity_platform import async_get_platforms
+from homeassistant.runner import create_event_loop
+from yarl import URL
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
+from custom_components.energy_sse.reader.messages import Reading
+from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
+from custom_components.energy_sse.sensor import MeasurementSensor
+from tests.readers import House, WhatwattSimulator
+from tests.waiting import until
+
+from .harness import measure, runner
+from .home import add_reader, enable_everything, home_assistant
+from .measure import Effort, alone, table, times
+from .usual import add_usual_sensors
+
+KINDS: Final = {"typical": "typical: six values changed", "worst": "worst: all values changed"}
+
+WAYS: Final = {
+    "ours": "ours",
+    "usual": "the usual pattern",
+    "floor": "floor: `async_write_ha_state` on what has changed",
+}
+
+# What a quiet second changes: one phase, and with it the total and the net power.
+TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
+
+# The smallest step of the meter, by how its keys begin.
+STEPS: Final = {"V": 0.1, "I": 0.01, "PF": 0.01, "T": 1}
+
+
+class Meter:
+    """A three-phase meter behind a whatwatt that sends all the keys that there are."""
+
+    def __init__(self) -> None:
+        """Start with a value for everything."""
+        now = datetime.now()  # noqa: DTZ005 (the reader tells the time of the place)
+        self._payload: dict[str, Any] = {
+            **{key: 100 + number for number, key in enumerate(FIELDS)},
+            "T": 1,
+            "Date": f"{now:%Y-%m-%d}",
+            "Time": f"{now:%H:%M:%S}",
+        }
+        self._goes_up = False
+
+    def readings(self, kind: str, count: int) -> list[bytes]:
+        """Return events, in each of which a few values or all differ from the one before.
+
+        Registers grow; the rest goes up and down.
+        """
+        payload = self._payload
+        events = []
+        for _ in range(count):
+            self._goes_up = not self._goes_up
+            for key in TYPICAL if kind == "typical" else FIELDS:
+                step = next((step for begin, step in STEPS.items() if key.startswith(begin)), 0.001)
+                is_up = self._goes_up or key.startswith(("E", "rE"))
+                payload[key] = round(payload[key] + (step if is_up else -step), 3)
+            events.append(f"event: live\ndata: {json.dumps(payload, separators=(',', ':'))}\n\n".encode())
+        return events
+
+
+class Tap:
+    """Stands before a session, to get hold of the body of the stream: bytes fed to it are the network's."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Put itself before the session of a reader."""
+        self._session = reader._http._session
+        self.content: aiohttp.StreamReader | None = None
+        reader._http._session = self  # type: ignore[assignment] # it is asked for requests, and for nothing else
+
+    async def request(self, method: str, url: URL, **options: object) -> aiohttp.ClientResponse:
+        """Pass a request on."""
+        response = await self._session.request(method, url, **options)  # type: ignore[arg-type] # as they are
+        if response.content_type == "text/event-stream":
+            self.content = response.content
+        return response
+
+
+class Home:
+    """A Home Assistant with one whatwatt whose entities are all enabled. Readings are a second apart."""
+
+    def __init__(self) -> None:
+        """Prepare an event loop whose clock can be moved on."""
+        self.loop = create_event_loop()
+        self._skipped = 0.0
+        self.loop.time = lambda: monotonic() + self._skipped  # type: ignore[method-assign] # for this loop only
+        self._stack = AsyncExitStack()
+        self.meter = Meter()
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run something in it."""
+        return self.loop.run_until_complete(coroutine)
+
+    async def start(self) -> None:
+        """Start it, and wait until every entity is there."""
+        # Asking every five minutes is no part of a reading, and would be answered by this very process.
+        whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
+        self.hass = await self._stack.enter_async_context(home_assistant())
+        self.simulator = WhatwattSimulator(House(clock=datetime.now(UTC)))
+        await self.simulator.start()
+        self._stack.push_async_callback(self.simulator.stop)
+        self.entry = await add_reader(self.hass, self.simulator.host)
+        await until(lambda: self.simulator.streams)
+        await self.simulator.broadcast(self.meter.readings("worst", 1)[0])
+        await until(lambda: len(self.entry.runtime_data.readings.values) >= len(FIELDS))
+        await self.hass.async_block_till_done()
+        before = self.entry.runtime_data
+        enable_everything(self.hass, self.entry)
+        # Home Assistant reloads it by itself a while later.
+        self._skipped += RELOAD_AFTER_UPDATE_DELAY + 1
+        await until(
+            lambda: self.entry.state is ConfigEntryState.LOADED and self.entry.runtime_data is not before
+        )
+        await until(lambda: self.simulator.streams)
+
+    async def tap(self) -> None:
+        """Take the place of the network."""
+        tap = Tap(self.entry.runtime_data.reader)
+        self.simulator.end_streams()
+        self.entry.runtime_data.async_seen_at(self.simulator.host)
+        await until(lambda: tap.content)
+        assert tap.content is not None
+        self.content = tap.content
+
+    async def tap_usual(self) -> None:
+        """Replace ours by the usual pattern, and take the place of the network."""
+        measurements = list(self.entry.runtime_data.found_measurements)
+        assert self.entry.unique_id is not None
+        await self.hass.config_entries.async_unload(self.entry.entry_id)
+        reader = make_reader(
+            ReaderKind.WHATWATT, async_get_clientsession(self.hass), self.simulator.host, None
+        )
+        tap = Tap(reader)
+        usual = await add_usual_sensors(self.hass, self.entry, reader, measurements)
+        connection = ReaderConnection(reader, self.entry.unique_id, usual)
+        self._connection = self.loop.create_task(connection.run())
+        await until(lambda: tap.content)
+        assert tap.content is not None
+        self.content = tap.content
+
+    async def feed(self, events: list[bytes]) -> float:
+        """Let events arrive, a second apart. Returns the seconds of CPU until their states are written."""
+        began = thread_time()
+        for event in events:
+            self._skipped += 1
+            self.content.feed_data(event)
+            await asyncio.sleep(0)
+        took = thread_time() - began
+        assert not self.content.is_eof()
+        assert self.content._waiter is not None, "all has been dealt with"
+        return took
+
+    async def write(self, events: list[bytes]) -> float:
+        """Only write what has changed, which nobody can do without. Returns the seconds of CPU."""
+        sensors = {
+            entity.entity_description.key: entity
+            for platform in async_get_platforms(self.hass, DOMAIN)
+            for entity in platform.entities.values()
+            if isinstance(entity, MeasurementSensor)
+        }
+        # One that arrives as usual makes the sensors available.
+        await self.feed(events[-1:])
+        values = self.entry.runtime_data.readings.values
+        before = dict(values)
+        work = []
+        for event in events:
+            (reading,) = [
+                m for m in parse_live(event.partition(b"data: ")[2].decode()) if isinstance(m, Reading)
+            ]
+            changed = {key: value for key, value in reading.values.items() if before.get(key) != value}
+            before |= changed
+            work.append((changed, [sensors[key] for key in changed]))
+        began = thread_time()
+        for changed, entities in work:
+            values.update(changed)
+            for entity in entities:
+                entity.async_write_ha_state()
+        return thread_time() - began
+
+    def count_writes(self, events: list[bytes]) -> float:
+        """Return how many states are written per event."""
+        writes = 0
+
+        @callback
+        def count(_event: Event[Any]) -> None:
+            nonlocal writes
+            writes += 1
+
+        @callback
+        def everything(_data: Mapping[str, Any]) -> bool:
+            return True
+
+        # With a filter, as the recorder has one, it is told of a state that is only reported again.
+        self.hass.bus.async_listen(EVENT_STATE_CHANGED, count, everything)
+        self.hass.bus.async_listen(EVENT_STATE_REPORTED, count, everything)
+        self.run(self.feed(events))
+        return writes / len(events)
+
+
+def started(way: str) -> Home:
+    """Return a Home Assistant that is ready for a way of getting a reading into it."""
+    home = Home()
+    home.run(home.start())
+    home.run(home.tap_usual() if way == "usual" else home.tap())
+    return home
+
+
+def count_writes(kind: str, way: str) -> float:
+    """Return how many states a way writes per reading."""
+    home = started(way)
+    return home.count_writes(home.meter.readings(kind, 600))
+
+
+def main() -> None:
+    """Measure, as pyperf asks for it: CPU seconds per reading."""
+    pyperf = runner(f"{__package__}.reading")
+    logging.disable(logging.WARNING)
+
+    def bench(kind: str, way: str) -> None:
+        home: Home | None = None
+
+        def run(loops: int) -> float:
+            nonlocal home
+            home = home or started(way)
+            events = home.meter.readings(kind, loops)
+            return home.run(home.write(events) if way == "floor" else home.feed(events))
+
+        pyperf.bench_time_func(f"{kind} {way}", run)
+
+    for kind in KINDS:
+        for way in WAYS:
+            bench(kind, way)
+
+
+def report(effort: Effort) -> str:
+    """Measure and tell."""
+    seconds = measure(f"{__package__}.reading", effort, loops=500)
+    rows = []
+    for kind, title in KINDS.items():
+        floor, usual = seconds[f"{kind} floor"].median, seconds[f"{kind} usual"].median
+        for way, name in WAYS.items():
+            result = seconds[f"{kind} {way}"]
+            rows.append(
+                (
+                    title if way == "ours" else "",
+                    name,
+                    times(result.median / floor),
+                    times(result.median / usual),
+                    result.text(1e6, 1),
+                    "" if way == "floor" else f"{alone(count_writes, kind, way):.1f}",
+                )
+            )
+    return table(("reading", "", "of the floor", "of the usual", "µs of CPU", "states written"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The usual pattern, to compare with: a `DataUpdateCoordinator` whose entities all write on every push.
+
+Everything before it and after it is the same: the reader, its connection, the descriptions, the registry
+entries.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+import logging
+from typing import override
+
+from homeassistant.components.sensor import DOMAIN as SENSOR, SensorEntity
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity_platform import EntityPlatform
+from homeassistant.helpers.update_coordinator import CoordinatorEntity, DataUpdateCoordinator
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
+from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
+from custom_components.energy_sse.registry import Registry
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class UsualCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
+    """Keeps the last reading; listens to a reader's connection."""
+
+    def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+        """Prepare with nothing heard."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name="usual")
+        self.data = {}
+
+    @callback
+    def message_arrived(self, message: Message) -> None:
+        """Take in what the reader says."""
+        if isinstance(message, Reading):
+            self.async_set_updated_data({**self.data, **message.values})
+
+    def connection_lost(self, error: ReaderError) -> None:
+        """Take no notice."""
+
+    def contention_changed(self, *, is_contended: bool) -> None:
+        """Take no notice."""
+
+    def reader_moved(self, host: str) -> None:
+        """Take no notice."""
+
+
+class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
+    """Shows one measurement."""
+
+    _attr_has_entity_name = True
+    entity_description: MeasurementDescription
+
+    def __init__(
+        self,
+        coordinator: UsualCoordinator,
+        registry: Registry,
+        reader: Reader,
+        description: MeasurementDescription,
+    ) -> None:
+        """Prepare the sensor of a measurement."""
+        super().__init__(coordinator)
+        self.entity_description = description
+        self._attr_unique_id = registry.unique_id(description.key)
+        self._attr_device_info = DeviceInfo(identifiers={registry.reader})
+        self._attr_native_unit_of_measurement = reader.units[description.key] or None
+        if description.part is not None:
+            self._attr_translation_placeholders = {"part": description.part}
+
+    @property
+    @override
+    def available(self) -> bool:
+        return super().available and self.entity_description.key in self.coordinator.data
+
+    @property
+    @override
+    def native_value(self) -> float | str | None:
+        value = self.coordinator.data.get(self.entity_description.key)
+        if value is not None and self.entity_description.options is not None:
+            return str(value)
+        return value
+
+
+async def add_usual_sensors(
+    hass: HomeAssistant, entry: EnergySseConfigEntry, reader: Reader, measurements: Iterable[Measurement]
+) -> UsualCoordinator:
+    """Put the usual pattern in the place of an entry's own sensors; the entry has to be unloaded."""
+    coordinator = UsualCoordinator(hass, entry)
+    platform = EntityPlatform(
+        hass=hass,
+        logger=_LOGGER,
+        domain=SENSOR,
+        platform_name=DOMAIN,
+        platform=None,
+        scan_interval=timedelta(minutes=1),
+        entity_namespace=None,
+    )
+    platform.config_entry = entry
+    await platform.platform_data.async_load_translations()
+    registry = Registry(hass, entry)
+    await platform.async_add_entities(
+        [UsualSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
+    )
+    return coordinator

@@ -1,0 +1,45 @@
+"""The page of what was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.document import BEGIN, END, PATH, with_section
+from bench.measure import Result, percentile, table
+
+BENCHMARKS = sorted(
+    path.stem for path in Path(PATH).parents[1].glob("bench/*.py") if "def report(" in path.read_text()
+)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_its_place_and_has_been_measured(name: str) -> None:
+    measured = PATH.read_text().partition(BEGIN.format(name))[2].partition(END.format(name))[0]
+    assert f"`scripts/bench {name}`" in measured, "the command stands beside its numbers"
+    assert "load average" in measured
+    assert "| --- |" in measured
+
+
+def test_measuring_again_replaces_one_section_and_nothing_else() -> None:
+    document = "a\n" + BEGIN.format("x") + "old\n" + END.format("x") + "b\n"
+    assert with_section(document, "x", "new\n") == document.replace("old", "new")
+
+
+def test_section_without_a_place_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no place for y"):
+        with_section("a\n", "y", "new\n")
+
+
+def test_median_and_spread_forgive_an_outlier() -> None:
+    result = Result([1.0, 1.1, 0.9, 1.0, 50.0])
+    assert (result.median, round(result.spread, 6)) == (1.0, 0.1)
+    assert result.text(1e3, 1) == "1,000.0 ± 100.0"
+
+
+def test_percentile_is_a_value_that_was_measured() -> None:
+    assert percentile(range(1, 101), 99) == 99
+    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
+
+
+def test_table_is_markdown() -> None:
+    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
