@@ -104,13 +104,15 @@ async def say_nothing(
     writer.close()
 
 
-async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(hass: HomeAssistant) -> None:
+async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(
+    hass: HomeAssistant, house: House
+) -> None:
     connected = asyncio.Event()
     hung_up = asyncio.Event()
     server = await asyncio.start_server(partial(say_nothing, connected, hung_up), "127.0.0.1", 0)
     async with server:
         entry = entry_for(
-            CurrentlyOneSimulator(House.__new__(House)),
+            CurrentlyOneSimulator(house),
             host=f"127.0.0.1:{server.sockets[0].getsockname()[1]}",
         )
         entry.add_to_hass(hass)

@@ -235,12 +235,26 @@ LIKE_THE_ONE_BEFORE = st.sampled_from(
 )
 
 
-@given(pieces=st.lists(LIKE_THE_ONE_BEFORE, max_size=12))
-def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(pieces: list[bytes]) -> None:
-    stream = b"".join(pieces)
-    assert decode(*pieces) == decode(*(stream[at : at + 1] for at in range(len(stream))))
-    # A longer stream has more chances.
-    assert decode(*pieces * 3) == decode(stream * 3)
+@given(pieces=st.lists(LIKE_THE_ONE_BEFORE, max_size=12), cuts=st.lists(st.integers(0, 300)))
+def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(
+    pieces: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(pieces) * 3  # a longer one has more chances
+    expected = decode(*(stream[at : at + 1] for at in range(len(stream))))
+    assert decode(stream) == expected
+    assert decode(*pieces * 3) == expected
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    assert decode(*(stream[a:b] for a, b in pairwise(edges))) == expected
+
+
+@pytest.mark.parametrize("size", [10, 5_000, 200_000])
+def test_event_like_the_one_before_arrives_in_two_pieces(size: int) -> None:
+    event = b"event: message\ndata: " + b"x" * size + b"\n\n"
+    for cut in (5, len(event) // 2, len(event) - 1):
+        decoder = EventStreamDecoder()
+        assert decoder.feed(b"data: {}\n\n") == [message("{}")]
+        assert decoder.feed(event[:cut]) == []
+        assert decoder.feed(event[cut:] + b"data: {}\n\n") == [message("x" * size), message("{}")]
 
 
 def test_event_like_the_one_before_may_be_too_large_all_the_same() -> None:

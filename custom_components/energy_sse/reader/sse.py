@@ -16,9 +16,8 @@ _FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
-# As numbers, because Python looks for a number in bytes three times as fast as for a byte in bytes.
-_LINE_FEED: Final = ord("\n")
-_CARRIAGE_RETURN: Final = ord("\r")
+# Bytes. All events of a steady stream are shorter; what is longer is not copied to be looked at again.
+_GLANCE: Final = 4096
 
 
 class ServerSentEvent(NamedTuple):
@@ -30,6 +29,19 @@ class ServerSentEvent(NamedTuple):
     data: str
     last_event_id: str
     """The last `id` the stream has given so far; empty when there was none."""
+
+
+class _Frame(NamedTuple):
+    """What is around the data of an event."""
+
+    type: str
+    head: bytes
+    tail: bytes
+    # As numbers, because Python looks for a number in bytes three times as fast as for a byte in bytes.
+    newline: int
+    """The first byte of the tail."""
+
+    other_newline: int
 
 
 class EventStreamDecoder:
@@ -58,41 +70,39 @@ class EventStreamDecoder:
         self._data_size = 0
         self._oversized = False
 
-        # How an event like the last one begins and ends; empty while an event is unfinished.
-        self._last_type = ""
-        self._head = b""
-        self._tail = b""
+        # How the last event began and ended, while no other is unfinished.
+        self._last: _Frame | None = None
+        # What has arrived of an event that began like it.
+        self._beginning = b""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that this chunk completes."""
         events: list[ServerSentEvent] = []
+        if self._beginning:
+            chunk = self._beginning + chunk
+            self._beginning = b""
         at, size = 0, len(chunk)
         while at < size:
             # Nearly always a device sends an event of the same type as before, with one line of data. Looking
             # for that first says no more than the lines do, in half of the time (0.7 µs instead of 1.5).
-            if self._head and chunk.startswith(self._head, at):
-                begin = at + len(self._head)
-                end = chunk.find(self._tail, begin)
-                data = chunk[begin:end]
-                is_one_line = _LINE_FEED not in data and _CARRIAGE_RETURN not in data
-                if is_one_line and begin <= end < at + EVENT_SIZE_LIMIT:
-                    text = data.decode(errors="replace")
-                    events.append(ServerSentEvent(self._last_type, text, self._last_event_id))
-                    at = end + len(self._tail)
-                    continue
+            if self._last is not None and chunk.startswith(self._last.head, at):
+                event_type, head, tail, newline, other_newline = self._last
+                begin = at + len(head)
+                end = chunk.find(newline, begin)
+                data = chunk[begin : end if end >= 0 else size]
+                if other_newline not in data:
+                    if end < at + EVENT_SIZE_LIMIT and chunk.startswith(tail, end):
+                        text = data.decode(errors="replace")
+                        events.append(ServerSentEvent(event_type, text, self._last_event_id))
+                        at = end + len(tail)
+                        continue
+                    if end < 0 and size - at < _GLANCE:
+                        self._beginning = chunk[at:]
+                        break
             end = _end_of_event(chunk, at)
             events += self._feed_lines(chunk[at:end])
             at = end
         return events
-
-    def _expect_like(self, event: ServerSentEvent | None, piece: bytes) -> None:
-        """Expect an event like the last one of a piece, if the piece ends with it."""
-        self._head = b""
-        newline = b"\r\n" if piece.endswith(b"\r\n") else b"\n"
-        if event is not None and piece.endswith(2 * newline):
-            self._last_type = event.type
-            self._head = b"event: %b%bdata: " % (event.type.encode(), newline)
-            self._tail = 2 * newline
 
     def _feed_lines(self, piece: bytes) -> list[ServerSentEvent]:
         """Decode a piece of the stream, cut anywhere, line by line."""
@@ -122,7 +132,7 @@ class EventStreamDecoder:
                 self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
-        self._expect_like(events[-1] if events else None, piece)
+        self._last = _frame_of(events[-1], piece) if events else None
         return events
 
     def _keep_unfinished(self, part: bytes) -> None:
@@ -161,6 +171,15 @@ class EventStreamDecoder:
         self._data_size = 0
         self._oversized = False
         return event
+
+
+def _frame_of(event: ServerSentEvent, piece: bytes) -> _Frame | None:
+    """Return what will be around the next event if it is like this one, unless the piece goes on after it."""
+    newline, other = (b"\r\n", b"\n") if piece.endswith(b"\r\n") else (b"\n", b"\r")
+    if not piece.endswith(2 * newline):
+        return None
+    head = b"event: %b%bdata: " % (event.type.encode(), newline)
+    return _Frame(event.type, head, 2 * newline, newline[0], other[0])
 
 
 def _end_of_event(chunk: bytes, at: int) -> int:
