@@ -5,6 +5,7 @@ Needs network namespaces, in which the readers live; without them it says so and
 
 import argparse
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 import json
@@ -19,6 +20,7 @@ from playwright.async_api import Browser
 
 from demo.__main__ import HOME, remove_unwanted_entries
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from tests import measured_tables
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
@@ -29,7 +31,10 @@ from .street import INTERVAL, Reader, beginning_of_the_past, household, keep_sti
 
 FOLDER = ROOT / ".e2e"
 PICTURES = ROOT / "docs/pictures"
+STEPS = ROOT / "docs/walk.md"
 PORT = 8123
+
+LANGUAGES = ("en", "de")
 
 CHAPTERS = (setting_up, living, energy, changing, network_changes, leaving)
 
@@ -44,9 +49,11 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="scripts/e2e", description=__doc__)
     parser.add_argument("--browser", required=True, help="a Chromium")
-    parser.add_argument("--language", action="append", choices=("en", "de"), help="default: both")
+    parser.add_argument("--language", action="append", choices=LANGUAGES, help="default: both")
     parser.add_argument(
-        "--pictures", action="store_true", help=f"renew the pictures in {PICTURES.relative_to(ROOT)}"
+        "--pictures",
+        action="store_true",
+        help=f"renew {STEPS.relative_to(ROOT)}, and the pictures in {PICTURES.relative_to(ROOT)}",
     )
     return parser.parse_args()
 
@@ -143,18 +150,26 @@ async def main() -> int:
         return 0
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
+    seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
     with network.Street() as street:
         home = street.build_house()
         # All of this thread lives there, as does what it starts: Home Assistant and the browser.
         with home.namespace.entered():
             async with browser(arguments.browser) as chromium:
-                for index, language in enumerate(arguments.language or ("en", "de")):
+                for index, language in enumerate(arguments.language or LANGUAGES):
                     print(f"==> end to end, language {language}", flush=True)
                     chapters = [chapter for chapter in CHAPTERS if index == 0 or chapter not in SAID_ONCE]
                     person = await walk(chromium, street, language, chapters)
-                    total = sum(seconds for _, seconds in person.steps)
+                    for name, taken in person.steps:
+                        seconds[name][language] = taken
+                    total = sum(taken for _, taken in person.steps)
                     print(f"    {total:5.1f} s  {len(person.steps)} steps", flush=True)
     if arguments.pictures:
+        rows = [
+            (name, *(f"{by[language]:.1f}" if language in by else "" for language in LANGUAGES))
+            for name, by in seconds.items()
+        ]
+        measured_tables.write("e2e", rows, STEPS)
         PICTURES.mkdir(exist_ok=True)
         for name in SHOWN:
             shutil.copy(FOLDER / "en" / f"{name}.png", PICTURES)

@@ -1,4 +1,4 @@
-"""The tables in `docs/` that a run of the tests has measured."""
+"""The tables in `docs/` that a run of the tests or of the walk has measured."""
 
 from pathlib import Path
 import re
@@ -6,6 +6,7 @@ from typing import Final
 
 # By the name of the document, and of the script that makes its table.
 HEADS: Final = {
+    "e2e": "| step | in English, s | in German, s |\n|---|---:|---:|\n",
     "reliability": (
         "| fault | reader | attempts | at most in a minute | back after | telegrams lost | log lines "
         "| values |\n"
