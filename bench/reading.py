@@ -11,17 +11,19 @@ from time import monotonic, thread_time
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.base_protocol import BaseProtocol
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY, ConfigEntryState
 from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
 from homeassistant.core import Event, callback
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.runner import create_event_loop
+import orjson
 from yarl import URL
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
-from custom_components.energy_sse.reader.messages import Reading
+from custom_components.energy_sse.reader.messages import Measurement, Reading
 from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
 from custom_components.energy_sse.sensor import MeasurementSensor
 from tests.readers import House, WhatwattSimulator
@@ -37,6 +39,7 @@ KINDS: Final = {"typical": "typical: six values changed", "worst": "worst: all v
 WAYS: Final = {
     "ours": "ours",
     "usual": "the usual pattern",
+    "stream": "floor, with the body read and its JSON parsed",
     "floor": "floor: `async_write_ha_state` on what has changed",
 }
 
@@ -45,6 +48,10 @@ TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
 
 # The smallest step of the meter, by how its keys begin.
 STEPS: Final = {"V": 0.1, "I": 0.01, "PF": 0.01, "T": 1}
+
+
+type Work = tuple[Mapping[Measurement, float], list[MeasurementSensor]]
+"""What has changed with a reading, and the sensors that show it."""
 
 
 class Meter:
@@ -169,8 +176,8 @@ class Home:
         assert self.content._waiter is not None, "all has been dealt with"
         return took
 
-    async def write(self, events: list[bytes]) -> float:
-        """Only write what has changed, which nobody can do without. Returns the seconds of CPU."""
+    async def work_in(self, events: list[bytes]) -> list[Work]:
+        """Return what each event gives to write, and to whom; the sensors are available then."""
         sensors = {
             entity.entity_description.key: entity
             for platform in async_get_platforms(self.hass, DOMAIN)
@@ -179,9 +186,8 @@ class Home:
         }
         # One that arrives as usual makes the sensors available.
         await self.feed(events[-1:])
-        values = self.entry.runtime_data.readings.values
-        before = dict(values)
-        work = []
+        before = dict(self.entry.runtime_data.readings.values)
+        work: list[Work] = []
         for event in events:
             (reading,) = [
                 m for m in parse_live(event.partition(b"data: ")[2].decode()) if isinstance(m, Reading)
@@ -189,12 +195,48 @@ class Home:
             changed = {key: value for key, value in reading.values.items() if before.get(key) != value}
             before |= changed
             work.append((changed, [sensors[key] for key in changed]))
+        return work
+
+    async def write(self, events: list[bytes]) -> float:
+        """Only write what has changed, which nobody can do without. Returns the seconds of CPU."""
+        values = self.entry.runtime_data.readings.values
+        work = await self.work_in(events)
         began = thread_time()
         for changed, entities in work:
             values.update(changed)
             for entity in entities:
                 entity.async_write_ha_state()
         return thread_time() - began
+
+    async def write_from_stream(self, events: list[bytes]) -> float:
+        """Write what has changed whenever an event has been read from a body, and its JSON parsed.
+
+        Nobody who reads a stream can do with less. Returns the seconds of CPU.
+        """
+        values = self.entry.runtime_data.readings.values
+        work = await self.work_in(events)
+        protocol = BaseProtocol(self.loop)
+        protocol.connection_made(asyncio.Transport())
+        content = aiohttp.StreamReader(protocol, 2**16, loop=self.loop)
+
+        async def read() -> None:
+            for changed, entities in work:
+                event = await content.readany()
+                orjson.loads(event.partition(b"data: ")[2])
+                values.update(changed)
+                for entity in entities:
+                    entity.async_write_ha_state()
+
+        reading = self.loop.create_task(read())
+        await asyncio.sleep(0)
+        began = thread_time()
+        for event in events:
+            content.feed_data(event)
+            await asyncio.sleep(0)
+        took = thread_time() - began
+        assert reading.done(), "all has been dealt with"
+        await reading
+        return took
 
     def count_writes(self, events: list[bytes]) -> float:
         """Return how many states are written per event."""
@@ -242,7 +284,13 @@ def main() -> None:
             nonlocal home
             home = home or started(way)
             events = home.meter.readings(kind, loops)
-            return home.run(home.write(events) if way == "floor" else home.feed(events))
+            match way:
+                case "floor":
+                    return home.run(home.write(events))
+                case "stream":
+                    return home.run(home.write_from_stream(events))
+                case _:
+                    return home.run(home.feed(events))
 
         pyperf.bench_time_func(f"{kind} {way}", run)
 
@@ -266,7 +314,7 @@ def report(effort: Effort) -> str:
                     times(result.median / floor),
                     times(result.median / usual),
                     result.text(1e6, 1),
-                    "" if way == "floor" else f"{alone(count_writes, kind, way):.1f}",
+                    "" if way in ("floor", "stream") else f"{alone(count_writes, kind, way):.1f}",
                 )
             )
     return table(("reading", "", "of the floor", "of the usual", "µs of CPU", "states written"), rows)

@@ -190,6 +190,9 @@ class Life:
 
     async def _speak(self) -> None:
         is_heard = self._hass is not None and bool(self.reader.streams)
+        if is_heard:
+            # Home Assistant may be at setting it up this very moment.
+            await until(lambda: self.entry.state is ConfigEntryState.LOADED)
         voltage = round(self.reader.house.voltage[0], 3)
         await self.reader.send_reading()
         if not is_heard:

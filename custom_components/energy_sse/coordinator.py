@@ -130,7 +130,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._cancel_expiry: CALLBACK_TYPE | None = None
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._write_at = 0.0
-        self._unwritten: set[Measurement] = set()
+        self._unwritten: dict[Measurement, float] = {}
         self._listeners: defaultdict[Any, list[CALLBACK_TYPE]] = defaultdict(list)
         self._message_listeners: list[Callable[[Message], None]] = []
 
@@ -388,7 +388,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _write(self, now: float) -> None:
         """Let the entities write what has changed since the last time."""
-        unwritten, self._unwritten = self._unwritten, set()
+        unwritten, self._unwritten = self._unwritten, {}
         self._write_at = now + self._write_interval
         self._notify(unwritten)
 
