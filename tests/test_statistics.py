@@ -251,7 +251,15 @@ OUTAGES = [
 ]
 
 
-@pytest.mark.parametrize("case", OUTAGES, ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, marks=[pytest.mark.long] if case.end - case.begin > timedelta(days=1) else [], id=str(case)
+        )
+        for case in OUTAGES
+    ],
+)
 async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
     life: Life,
     caplog: pytest.LogCaptureFixture,
@@ -633,7 +641,7 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(life: Lif
     life.recorder_options = {"purge_keep_days": 1}
     await life.start()
     assert await async_setup_component(life.hass, "repairs", {})
-    await outage(life, "deaf", at("12:20:00"), at("16:20:00", day=12))
+    await outage(life, "deaf", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(life, 1)
     issues = list(ir.async_get(life.hass).issues.values())
     flows = life.hass.data[REPAIRS]["flow_manager"]
@@ -653,7 +661,7 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(life: Lif
 async def test_restart_of_a_sum_is_forgotten_with_the_reader(life: Life) -> None:
     life.recorder_options = {"purge_keep_days": 1}
     await life.start()
-    await outage(life, "deaf", at("12:20:00"), at("16:20:00", day=12))
+    await outage(life, "deaf", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(life, 1)
     assert len(ir.async_get(life.hass).issues) == len(REGISTERS)
     await life.hass.config_entries.async_remove(life.entry.entry_id)
