@@ -274,7 +274,7 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
         tasks = [asyncio.create_task(soak.watch(api, process.url))]
         await asyncio.sleep(WARM_UP)
         before: Figures = await api.get("/api/soak_probe")
-        print(f"==> {minutes:g} minutes of faults, seed {seed}", flush=True)
+        print(f"==> {minutes:g} minutes {'without' if calm else 'of'} faults, seed {seed}", flush=True)
         troubles = [asyncio.create_task(soak.trouble(network)) for network in networks if not calm]
         troubles.append(asyncio.create_task(soak.switch_appliances(currentlyone)))
         ends = monotonic() + minutes * 60
