@@ -225,6 +225,7 @@ LIKE_THE_ONE_BEFORE = st.sampled_from(
         b"event: live\ndata: {}\n",
         b"event: live\ndata: ",
         b"event: other\ndata: {}\n\n",
+        b"event: " + b"long" * 20 + b"\ndata: {}\n\n",
         b"event: message\ndata: {}\n\n",
         b"data: {}\n\n",
         b"id: 7\nretry: 5\ndata: {}\n\n",

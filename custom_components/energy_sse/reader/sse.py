@@ -16,8 +16,15 @@ _FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
-# Bytes. All events of a steady stream are shorter; what is longer is not copied to be looked at again.
+_DATA: Final = b"data: "
+
+# Bytes. What comes before the data of the readers' events is shorter, and so are nearly all events; what is
+# longer is not copied to be looked at again.
+_LONGEST_HEAD: Final = 64
 _GLANCE: Final = 4096
+
+# Types of events that are expected to come again; the readers have ten.
+_MOST_FRAMES: Final = 16
 
 
 class ServerSentEvent(NamedTuple):
@@ -32,10 +39,9 @@ class ServerSentEvent(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What is around the data of an event."""
+    """What is around the data of an event, and what that says."""
 
     type: str
-    head: bytes
     tail: bytes
     # As numbers, because Python looks for a number in bytes three times as fast as for a byte in bytes.
     newline: int
@@ -70,9 +76,10 @@ class EventStreamDecoder:
         self._data_size = 0
         self._oversized = False
 
-        # How the last event began and ended, while no other is unfinished.
-        self._last: _Frame | None = None
-        # What has arrived of an event that began like it.
+        # What comes before the data of an event of a type that was seen → what is around it.
+        self._frames: dict[bytes, _Frame] = {}
+        self._is_between_events = False
+        # What has arrived of an event that began so.
         self._beginning = b""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -83,11 +90,11 @@ class EventStreamDecoder:
             self._beginning = b""
         at, size = 0, len(chunk)
         while at < size:
-            # Nearly always a device sends an event of the same type as before, with one line of data. Looking
-            # for that first says no more than the lines do, in half of the time (0.7 µs instead of 1.5).
-            if self._last is not None and chunk.startswith(self._last.head, at):
-                event_type, head, tail, newline, other_newline = self._last
-                begin = at + len(head)
+            # Nearly always an event has a type that was seen before and one line of data. Looking for that
+            # first says no more than the lines do, in a third of the time (0.7 µs instead of 2.2).
+            begin = chunk.find(_DATA, at, at + _LONGEST_HEAD) + len(_DATA)
+            if self._is_between_events and (frame := self._frames.get(chunk[at:begin])):
+                event_type, tail, newline, other_newline = frame
                 end = chunk.find(newline, begin)
                 data = chunk[begin : end if end >= 0 else size]
                 if other_newline not in data:
@@ -132,8 +139,16 @@ class EventStreamDecoder:
                 self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
-        self._last = _frame_of(events[-1], piece) if events else None
+        self._is_between_events = piece.endswith((b"\n\n", b"\r\n\r\n"))
+        if events and len(self._frames) < _MOST_FRAMES:
+            self._expect_another(events[-1].type, b"\r\n" if piece.endswith(b"\r\n") else b"\n")
         return events
+
+    def _expect_another(self, event_type: str, newline: bytes) -> None:
+        head = b"event: %b%b%b" % (event_type.encode(), newline, _DATA)
+        if len(head) <= _LONGEST_HEAD:
+            other_newline = b"\n" if newline.startswith(b"\r") else b"\r"
+            self._frames[head] = _Frame(event_type, 2 * newline, newline[0], other_newline[0])
 
     def _keep_unfinished(self, part: bytes) -> None:
         """Keep a part of a line, but no more than it takes to see that the line is too long."""
@@ -171,15 +186,6 @@ class EventStreamDecoder:
         self._data_size = 0
         self._oversized = False
         return event
-
-
-def _frame_of(event: ServerSentEvent, piece: bytes) -> _Frame | None:
-    """Return what will be around the next event if it is like this one, unless the piece goes on after it."""
-    newline, other = (b"\r\n", b"\n") if piece.endswith(b"\r\n") else (b"\n", b"\r")
-    if not piece.endswith(2 * newline):
-        return None
-    head = b"event: %b%bdata: " % (event.type.encode(), newline)
-    return _Frame(event.type, head, 2 * newline, newline[0], other[0])
 
 
 def _end_of_event(chunk: bytes, at: int) -> int:
