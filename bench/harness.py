@@ -19,7 +19,7 @@ def runner(module: str) -> pyperf.Runner:
     return pyperf.Runner(program_args=("-m", module))
 
 
-def measure(module: str, effort: Effort, *, loops: int) -> dict[str, Result]:
+def measure(module: str, effort: Effort, *, loops: int, rounds: int = 5) -> dict[str, Result]:
     """Let pyperf run a module. Returns seconds by the names that the module gives.
 
     Everything is measured once in every round, so that what else happens on the machine befalls all alike.
@@ -27,7 +27,7 @@ def measure(module: str, effort: Effort, *, loops: int) -> dict[str, Result]:
     values: dict[str, list[float]] = defaultdict(list)
     options = ("--processes=1", "--values=5", "--warmups=1", f"--loops={loops}", "--quiet", "--copy-env")
     with TemporaryDirectory() as folder:
-        for number in range(effort.choose(5, 1)):
+        for number in range(effort.choose(rounds, 1)):
             output = Path(folder) / f"{number}.json"
             command = (sys.executable, "-m", module, *options, f"--output={output}")
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -301,7 +301,8 @@ def main() -> None:
 
 def report(effort: Effort) -> str:
     """Measure and tell."""
-    seconds = measure(f"{__package__}.reading", effort, loops=500)
+    # Many rounds: what the caches hold depends on what else the machine does, and that changes by the minute.
+    seconds = measure(f"{__package__}.reading", effort, loops=500, rounds=15)
     rows = []
     for kind, title in KINDS.items():
         floor, usual = seconds[f"{kind} floor"].median, seconds[f"{kind} usual"].median

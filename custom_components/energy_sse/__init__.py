@@ -20,7 +20,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     """Connect to a reader and add its entities."""
     coordinator = EnergySseCoordinator(hass, entry)
     has_recorder = "recorder" in hass.config.components
-    if has_recorder and entry.options.get(CONF_FILL_MISSED_HOURS, True):
+    fills = coordinator.reader.remembers_hours and entry.options.get(CONF_FILL_MISSED_HOURS, True)
+    if has_recorder and fills:
         MissedHours(hass, entry, coordinator).async_start()
     await coordinator.async_start()
     entry.runtime_data = coordinator

@@ -40,6 +40,7 @@ from .const import (
 )
 from .coordinator import EnergySseConfigEntry
 from .reader import (
+    READERS,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderInfo,
@@ -312,8 +313,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
                 SelectSelectorConfig(options=_WRITE_INTERVALS, translation_key="write_interval")
             )
         }
-        if self.config_entry.data[CONF_KIND] == ReaderKind.CURRENTLYONE:
-            # The one that remembers what nobody heard.
+        if READERS[self.config_entry.data[CONF_KIND]].remembers_hours:
             chosen = self.config_entry.options.get(CONF_FILL_MISSED_HOURS, True)
             fields[vol.Required(CONF_FILL_MISSED_HOURS, default=chosen)] = BooleanSelector()
         if self._counters:

@@ -3,7 +3,7 @@
 from . import clock
 from .base import Reader, Restartable
 from .connection import ConnectionState, ReaderConnection
-from .discover import default_name, identify, make_reader
+from .discover import READERS, default_name, identify, make_reader
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
@@ -36,6 +36,7 @@ from .registers import RegisterGuard
 from .scale import ScaleCheck, ScaleError
 
 __all__ = [
+    "READERS",
     "ApplianceProfile",
     "ApplianceState",
     "ConnectionState",

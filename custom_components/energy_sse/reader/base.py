@@ -43,6 +43,9 @@ class Reader(ABC):
     units: ClassVar[Mapping[Measurement, Unit]]
     """The measurements that this kind of reader can have, with the units of its wire."""
 
+    remembers_hours: ClassVar[bool] = False
+    """Whether its stream repeats the registers of the last full hours (`HourlyRegister`)."""
+
     serves_one_stream: ClassVar[bool] = False
     """Whether a second client takes the stream from the first one."""
 

@@ -114,6 +114,7 @@ class CurrentlyOneReader(Reader):
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "Currently One"
     units: ClassVar = units_of(FIELDS)
+    remembers_hours: ClassVar = True
 
     @override
     async def identify(self) -> ReaderInfo:
