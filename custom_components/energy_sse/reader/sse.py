@@ -91,7 +91,7 @@ class EventStreamDecoder:
         at, size = 0, len(chunk)
         while at < size:
             # Nearly always an event has a type that was seen before and one line of data. Looking for that
-            # first says no more than the lines do, in a third of the time (0.7 µs instead of 2.2).
+            # first says no more than the lines do, in less than half of the time (0.9 µs instead of 2.2).
             begin = chunk.find(_DATA, at, at + _LONGEST_HEAD) + len(_DATA)
             if self._is_between_events and (frame := self._frames.get(chunk[at:begin])):
                 event_type, tail, newline, other_newline = frame
