@@ -337,10 +337,11 @@ async def find_the_clock(world: World) -> None:
     world.reader.house.clock = datetime.now(UTC)
 
 
-async def drop_and_repeat(world: World) -> None:
-    for _ in range(10):
+async def drop_again_and_again(world: World, *, after: float) -> None:
+    """Let no connection live long, for most of the time that a fault lasts."""
+    for _ in range(int(0.8 * FAULT_LASTS / after)):
         await world.network.cut(reset=False)
-        await asyncio.sleep(65)
+        await asyncio.sleep(after)
 
 
 async def change_firmware(world: World) -> None:
@@ -431,7 +432,14 @@ FAULTS = [
     ),
     Fault("meter silent", silence_the_meter, let_the_meter_speak),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
-    Fault("drops, with a replay after each", drop_and_repeat, nothing, (CURRENTLYONE,), seen=False),
+    Fault("drops every 65 seconds", partial(drop_again_and_again, after=65), nothing, seen=False),
+    Fault(
+        "drops every 40 seconds, with a replay after each",
+        partial(drop_again_and_again, after=40),
+        nothing,
+        (CURRENTLYONE,),
+        seen=False,
+    ),
     Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
 ]
 

@@ -29,13 +29,14 @@ _LONGEST_WAIT: Final = 300.0
 # In whatever way a device fails, it is never asked more often.
 _ATTEMPTS_PER_MINUTE: Final = 6
 
-# Seconds of readings that prove a connection. Anything shorter may be a device that only takes the call, or
-# another client that fights for the stream.
-_STEADY_AFTER: Final = 60.0
+# Seconds. A stream that still brings readings then is worth a quick reconnect however often it drops: values
+# stay fresh, and that often is no storm. A device that only takes the call does not get there.
+_PROVEN_AFTER: Final = 20.0
 
-# Streams in a row that end soon after they began. One is a hiccup, two a restart; from the third on another
+# Streams in a row that end within so many seconds. One is a hiccup, two a restart; from the third on another
 # client is taking the stream.
 _SHORT_STREAMS: Final = 3
+_SHORT_STREAM: Final = 60.0
 
 # Seconds between two polls: not more often than this, for a device that lives on the meter's power shuts down
 # when it is asked much, and often enough that the values stay fresh.
@@ -202,20 +203,19 @@ class ReaderConnection:
         return wait
 
     async def _connect_once(self) -> NoReturn:
-        introduced = False
-        steady_at: float | None = None
+        introduced_at: float | None = None
         async with aclosing(self._reader.stream()) as messages:
             async for message in messages:
                 if isinstance(message, ReaderInfo):
                     self._recognize(message)
-                    introduced = True
-                if not introduced:
+                    introduced_at = clock.now()
+                if introduced_at is None:
                     continue
                 if isinstance(message, Reading):
-                    if steady_at is None:
-                        steady_at = clock.now() + _STEADY_AFTER
-                    elif clock.now() >= steady_at:
+                    lasted = clock.now() - introduced_at
+                    if lasted >= _PROVEN_AFTER:
                         self._backoff.succeeded()
+                    if lasted >= _SHORT_STREAM:
                         self._set_contended(is_contended=False)
                 self._listener.message_arrived(message)
         raise ReaderHungUpError("the device ended the stream")
@@ -248,7 +248,7 @@ class ReaderConnection:
         """Tell another client from a device that fails."""
         if not self._reader.serves_one_stream:
             return
-        is_taken = had_stream and lasted < _STEADY_AFTER and isinstance(error, ReaderHungUpError)
+        is_taken = had_stream and lasted < _SHORT_STREAM and isinstance(error, ReaderHungUpError)
         self._short_streams = self._short_streams + 1 if is_taken else 0
         if self._short_streams >= _SHORT_STREAMS:
             self._set_contended(is_contended=True)
