@@ -8,6 +8,9 @@ from typing import cast
 # then is the loop idle, and time may jump.
 _MOMENT = 0.002
 
+# Seconds of real time without news, after which all of it has arrived even on a machine that is busy.
+_QUIET = 0.02
+
 
 class TimeMachine:
     """Moves the clock of an event loop: timeouts, waits and timers, of readers and of Home Assistant alike.
@@ -22,6 +25,7 @@ class TimeMachine:
         self._skipped = 0.0
         self._travellers = 0
         self._real_time = loop.time
+        self._last_news = 0.0
         # An event loop has no other place to see that nothing is left to do.
         self._selector = cast("selectors.BaseSelector", loop._selector)  # type: ignore[attr-defined] # noqa: SLF001
         self._real_select = self._selector.select
@@ -41,15 +45,17 @@ class TimeMachine:
             await arrival
         finally:
             self._travellers -= 1
-        # What begins at the moment of arrival gets its answer, without time passing.
-        for _ in range(20):
-            await asyncio.sleep(0)
+        # What begins at the moment of arrival gets its answer.
+        self._last_news = self._real_time()
+        while self._real_time() < self._last_news + _QUIET:  # noqa: ASYNC110 (silence is no event)
+            await asyncio.sleep(_QUIET / 4)
 
     def _select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if not self._travellers or timeout is None or timeout <= 0:
-            return self._real_select(timeout)
         began = self._real_time()
-        events = self._real_select(min(timeout, _MOMENT))
-        if not events:
-            self._skipped += max(timeout - (self._real_time() - began), 0.0)
+        to_skip = timeout if self._travellers and timeout else 0.0
+        events = self._real_select(min(to_skip, _MOMENT) if to_skip > 0 else timeout)
+        if events:
+            self._last_news = self._real_time()
+        elif to_skip > 0:
+            self._skipped += max(to_skip - (self._real_time() - began), 0.0)
         return events
