@@ -29,11 +29,12 @@ from .readers.network import FaultyNetwork
 from .readers.whatwatt import Firmware
 from .time_machine import TimeMachine
 
-# Seconds. How long there is peace before, how long the fault lasts, and what it may take to recover: the
-# longest wait, the longest attempt, and what a slow meter takes to speak.
+# Seconds. How long there is peace before, how long the fault lasts, and what it may take until all is well
+# again and said to be: the longest silence on a dead stream, the longest wait, the longest attempt, and a
+# minute of readings.
 BEFORE = 180
 FAULT_LASTS = 900
-RECOVERS_WITHIN = 300 + 30 + 30
+RECOVERS_WITHIN = 45 + 300 + 30 + 60
 
 WHATWATT, CURRENTLYONE = "whatwatt", "currentlyone"
 

@@ -92,6 +92,20 @@ def test_waits_are_jittered_over_their_whole_range(still_clock: StillClock) -> N
     assert max(waits) > 270
 
 
+def test_one_attempt_in_a_minute_is_kept_for_a_device_that_announces_itself(
+    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    backoff = Backoff()
+    for _ in range(5):
+        assert backoff.next_wait() == 0
+        backoff.attempt()
+    assert backoff.next_wait() == 60
+    assert backoff.shortest_wait() == 0
+    backoff.attempt()
+    assert backoff.shortest_wait() == 60
+
+
 def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: StillClock) -> None:
     backoff = Backoff()
     attempts_of(backoff, still_clock, 20)

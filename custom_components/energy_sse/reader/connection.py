@@ -26,8 +26,10 @@ _LOGGER = logging.getLogger(__name__)
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
 
-# In whatever way a device fails, it is never asked more often.
+# In whatever way a device fails, it is never asked more often. The last attempt is kept for news of it: a
+# device that moves is announced when bad luck may have used up all others.
 _ATTEMPTS_PER_MINUTE: Final = 6
+_ATTEMPTS_WITHOUT_NEWS: Final = 5
 
 # Seconds. A stream that still brings readings then is worth a quick reconnect however often it drops: values
 # stay fresh, and that often is no storm. A device that only takes the call does not get there.
@@ -102,13 +104,13 @@ class Backoff:
         ceiling = min(_FIRST_WAIT * 2.0 ** min(self._failures, 16), _LONGEST_WAIT)
         self._failures += 1
         jittered = random.uniform(0, ceiling)  # noqa: S311 (spreads clients, protects nothing)
-        return max(jittered, self.shortest_wait())
+        return max(jittered, self.shortest_wait(_ATTEMPTS_WITHOUT_NEWS))
 
-    def shortest_wait(self) -> float:
+    def shortest_wait(self, attempts_per_minute: int = _ATTEMPTS_PER_MINUTE) -> float:
         """Return the seconds that the limit of attempts a minute asks for, whatever the hurry."""
-        if len(self._attempts) < _ATTEMPTS_PER_MINUTE:
+        if len(self._attempts) < attempts_per_minute:
             return 0.0
-        return max(self._attempts[0] + 60.0 - clock.now(), 0.0)
+        return max(self._attempts[-attempts_per_minute] + 60.0 - clock.now(), 0.0)
 
 
 class ReaderConnection:
