@@ -38,9 +38,6 @@ RECOVERS_WITHIN = 45 + 300 + 30 + 60
 
 WHATWATT, CURRENTLYONE = "whatwatt", "currentlyone"
 
-# Half a day and more of the reader's own affairs, which no version of Home Assistant changes.
-pytestmark = pytest.mark.long
-
 
 @dataclass
 class World:
