@@ -20,6 +20,7 @@ BENCHMARKS = {
     "latency": "from the device's writing to the state on the bus",
     "scale": "many readers in one Home Assistant",
     "database": "what the recorder writes",
+    "tariff": "what the power tariff adds",
     "start": "imports, set-up, first state",
     "disconnected": "while a reader is away",
 }

@@ -13,9 +13,10 @@ from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
-from custom_components.energy_sse.config_flow import _WRITE_INTERVALS
+from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
@@ -127,8 +128,10 @@ def report(effort: Effort) -> str:
         for interval in effort.choose(INTERVALS, (10,)):
             usual = alone(measure, kind, interval, USUAL)
             results = {"the usual pattern": usual}
-            for way in _WRITE_INTERVALS:
-                title = f"at most every {way} s" if int(way) else "as it comes (default)"
+            for way in WRITE_INTERVALS:
+                title = f"every {way} s" if int(way) else "every reading"
+                if int(way) == _DEFAULT_WRITE_INTERVAL:
+                    title += " (default)"
                 results[title] = alone(measure, kind, interval, way)
             statistics[kind] = usual.statistics
             for title, found in results.items():

@@ -105,8 +105,10 @@ class Tap:
 class Home:
     """A Home Assistant with one whatwatt whose entities are all enabled. Readings are a second apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, recorder: bool = False, options: Mapping[str, Any] | None = None) -> None:
         """Prepare an event loop whose clock can be moved on."""
+        self._recorder = recorder
+        self._options = options or {}
         self.loop = create_event_loop()
         self._skipped = 0.0
         self.loop.time = lambda: monotonic() + self._skipped  # type: ignore[method-assign] # for this loop only
@@ -121,7 +123,7 @@ class Home:
         """Start it, and wait until every entity is there."""
         # Asking every five minutes is no part of a reading, and would be answered by this very process.
         whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
-        self.hass = await self._stack.enter_async_context(home_assistant())
+        self.hass = await self._stack.enter_async_context(home_assistant(recorder=self._recorder))
         self.simulator = WhatwattSimulator(House(clock=datetime.now(UTC)))
         await self.simulator.start()
         self._stack.push_async_callback(self.simulator.stop)
@@ -130,6 +132,9 @@ class Home:
         await self.simulator.broadcast(self.meter.readings("worst", 1)[0])
         await until(lambda: len(self.entry.runtime_data.readings.values) >= len(FIELDS))
         await self.hass.async_block_till_done()
+        self.hass.config_entries.async_update_entry(
+            self.entry, options={**self.entry.options, **self._options}
+        )
         before = self.entry.runtime_data
         enable_everything(self.hass, self.entry)
         # Home Assistant reloads it by itself a while later.
@@ -138,6 +143,10 @@ class Home:
             lambda: self.entry.state is ConfigEntryState.LOADED and self.entry.runtime_data is not before
         )
         await until(lambda: self.simulator.streams)
+
+    async def stop(self) -> None:
+        """Stop it: the recorder's thread does not end by itself."""
+        await self._stack.aclose()
 
     async def tap(self) -> None:
         """Take the place of the network."""

@@ -13,15 +13,15 @@ from homeassistant.const import EVENT_STATE_CHANGED, Platform
 from homeassistant.core import Event, EventStateChangedData, callback
 
 from custom_components import energy_sse
-from tests.meters import recorded_reader
-from tests.readers import House
+from tests.readers import House, WhatwattSimulator
+from tests.samples import sample
 from tests.waiting import until
 
 from .home import ROOT, add_reader, home_assistant, run, set_up_entries
 from .measure import Effort, Result, alone, table
 
 # Its reader repeats the recorded reading on connect, as a meter that happens to speak at that moment.
-METER: Final = "whatwatt firmware 2"
+METER: Final = "whatwatt_live_fw2.sse"
 
 # What any Home Assistant has imported by then comes first; of ours, what is imported for a reader.
 IMPORT: Final = """
@@ -49,9 +49,16 @@ class Start:
     """Until the first measurement had a state, by the clock."""
 
 
+def recorded_reader() -> WhatwattSimulator:
+    """Return a reader that says on connect what was recorded of a meter."""
+    reader = WhatwattSimulator(House(clock=datetime.now(UTC)))
+    reader.recording = sample(METER)
+    return reader
+
+
 async def prepare(folder: Path) -> int:
     """Let a Home Assistant know a reader. Returns the reader's port."""
-    reader = recorded_reader(METER, House(clock=datetime.now(UTC)))
+    reader = recorded_reader()
     await reader.start()
     async with home_assistant(folder) as hass:
         await add_reader(hass, reader.host)
@@ -77,7 +84,7 @@ async def start(folder: Path, port: int) -> Start:
         ):
             first_state = monotonic()
 
-    reader = recorded_reader(METER, House(clock=datetime.now(UTC)))
+    reader = recorded_reader()
     await reader.start(port)
     async with home_assistant(folder) as hass:
         hass.bus.async_listen(EVENT_STATE_CHANGED, note)

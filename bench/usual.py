@@ -65,7 +65,7 @@ class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
         super().__init__(coordinator)
         self.entity_description = description
         self._attr_unique_id = registry.unique_id(description.key)
-        self._attr_device_info = DeviceInfo(identifiers={registry.reader})
+        self._attr_device_info = DeviceInfo(identifiers={registry.reader_identifier})
         self._attr_native_unit_of_measurement = reader.units[description.key] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}

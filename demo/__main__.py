@@ -19,6 +19,7 @@ import webbrowser
 from tests.readers.announce import Announcer, own_address
 from tests.readers.server import Simulator
 
+from . import solar
 from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, HomeAssistantProcess
 from .houses import ADDED_WHATWATT, CURRENTLYONE, PASSWORD, SPARE_WHATWATT, load, make_readers, save
 
@@ -94,7 +95,7 @@ async def run(arguments: argparse.Namespace) -> None:
         for reader, port in zip(readers, READER_PORTS, strict=True):
             await reader.start(free_port(port, host, "a reader"), host, live=True)
             stack.push_async_callback(reader.stop)
-        hosts = {reader.device_id: f"{host}:{reader.port}" for reader in readers}  # type: ignore[attr-defined] # both have one
+        hosts = {reader.device_id: f"{host}:{reader.port}" for reader in readers}
         is_announced = await announce(stack, readers)
 
         step("Starting Home Assistant 2026.11.0 (the first time it installs what it needs: a minute or two)")
@@ -115,7 +116,11 @@ async def run(arguments: argparse.Namespace) -> None:
         await remove_unwanted_entries(api)
         try:
             await add_readers(api, hosts, is_announced=is_announced)
+            house = next(reader.house for reader in readers if reader.device_id == CURRENTLYONE)
+            await solar.tell(api, house)
             await set_up_home(api)
+            telling = asyncio.create_task(solar.keep_telling(api, house))
+            stack.callback(telling.cancel)
         except HomeAssistantFailedError as error:
             note(f"{error} Home Assistant runs on; its log is {process.log}.")
         step(f"Ready after {monotonic() - began:.0f} s")
@@ -212,27 +217,29 @@ async def set_up_home(api: HomeAssistantApi) -> None:
     step("Setting up the Energy dashboard, and an automation on a transition")
     async with asyncio.timeout(ENTITIES_TIMEOUT):
         entities = await entities_of(api)
-        while not entities.keys() >= {entity for source in SOURCES for entity in source}:
+        while not entities.keys() >= {*GRID, *(entity for device in DEVICES for entity in device)}:
             await asyncio.sleep(0.5)
             entities = await entities_of(api)
-    sources = [grid_source(*(entities[unique_id] for unique_id in source)) for source in SOURCES]
-    await api.command("energy/save_prefs", energy_sources=sources)
+    await api.command(
+        "energy/save_prefs",
+        energy_sources=[grid_source(*(entities[unique_id] for unique_id in GRID)), solar.SOURCE],
+        device_consumption=[
+            {"stat_consumption": entities[energy], "stat_rate": entities[power]} for energy, power in DEVICES
+        ],
+    )
     await api.post("/api/config/automation/config/demo_coffee", COFFEE_AUTOMATION)
 
 
-# By unique id: import, export, and the signed power where it is not part of another source.
-SOURCES = (
-    (
-        f"{ADDED_WHATWATT}_active_energy_import_t1",
-        f"{ADDED_WHATWATT}_active_energy_export_t1",
-        f"{ADDED_WHATWATT}_active_power_net",
-    ),
-    (f"{ADDED_WHATWATT}_active_energy_import_t2", f"{ADDED_WHATWATT}_active_energy_export_t2"),
-    (
-        f"{CURRENTLYONE}_active_energy_import",
-        f"{CURRENTLYONE}_active_energy_export",
-        f"{CURRENTLYONE}_active_power_net",
-    ),
+# One house: what it uses is what its meter and its roof give. By unique id: import, export, signed power.
+GRID = tuple(
+    f"{CURRENTLYONE}_{measurement}"
+    for measurement in ("active_energy_import", "active_energy_export", "active_power_net")
+)
+
+# Of each appliance: energy, power.
+DEVICES = tuple(
+    tuple(f"{CURRENTLYONE}:{appliance}:{key}" for key in ("energy", "power"))
+    for appliance in ("mocca_mast", "dishwasher", "heat_pump")
 )
 
 COFFEE_AUTOMATION = {
@@ -295,7 +302,7 @@ async def keep_saving(path: Path, readers: list[Simulator]) -> None:
 
 def say_ready(url: str, spare_host: str, *, is_announced: bool) -> None:
     """Say what there is, and how to get at it."""
-    where = "discovered there" if is_announced else "with Add integration, Energy SSE"
+    where = "discovered there" if is_announced else "with Add integration, whatwatt"
     print(
         f"""
 Home Assistant runs at {url} (user {USERNAME}, password {LOGIN_PASSWORD}).

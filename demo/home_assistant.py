@@ -211,11 +211,24 @@ class HomeAssistantApi:
             raise HomeAssistantFailedError("The login is refused.")
         await self._take_token(result["result"])
 
+    async def stay_logged_in(self) -> None:
+        """Get another access token: each ends after half an hour."""
+        refresh_token = self.tokens["refresh_token"]
+        answer = await self._ask_for_token(grant_type="refresh_token", refresh_token=refresh_token)
+        self._use_tokens({**self.tokens, **answer})
+
     async def _take_token(self, code: str) -> None:
-        form = {"grant_type": "authorization_code", "code": code, "client_id": self._client_id}
+        self._use_tokens(await self._ask_for_token(grant_type="authorization_code", code=code))
+
+    async def _ask_for_token(self, **form: str) -> dict[str, Any]:
+        form["client_id"] = self._client_id
         async with self._session.post(f"{self._url}/auth/token", data=form) as response:
-            self.tokens = await response.json()
-        self._session.headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
+            answer: dict[str, Any] = await _json(response)
+        return answer
+
+    def _use_tokens(self, tokens: dict[str, Any]) -> None:
+        self.tokens = tokens
+        self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 
     async def get(self, path: str) -> Any:
         """Ask the REST API."""

@@ -36,7 +36,7 @@ def make_readers() -> list[Simulator]:
     added = WhatwattSimulator(
         houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, licence="PLUS", interval=2
     )
-    added.counters = {"71203344": 2713.4}
+    added.sub_meters = {"71203344": 2713.4}
     return [
         added,
         CurrentlyOneSimulator(houses[1], device_id=CURRENTLYONE, name="Casa Mia", interval=5),
@@ -52,6 +52,7 @@ def _state_of(house: House) -> dict[str, Any]:
             for name in ("active_import", "active_export")
         },
         "reactive": [house.reactive_import, house.reactive_export],
+        "solar": house.solar_energy,
         "appliances": {appliance.id: appliance.energy for appliance in house.appliances},
     }
 
@@ -72,6 +73,8 @@ async def load(path: Path, readers: list[Simulator]) -> None:
         for name, register in state["registers"].items():
             setattr(house, name, {int(tariff): value for tariff, value in register.items()})
         house.reactive_import, house.reactive_export = state["reactive"]
+        # Meters that were saved before there was one have none.
+        house.solar_energy = state.get("solar", house.solar_energy)
         for appliance in house.appliances:
             appliance.energy = state["appliances"][appliance.id]
         now, house.clock = house.clock, datetime.fromisoformat(state["clock"])

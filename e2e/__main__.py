@@ -24,22 +24,31 @@ from tests import measured_tables
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
-from .chapters import changing, energy, leaving, living, network as network_changes, setting_up, steps_of
+from .chapters import (
+    changing,
+    energy,
+    leaving,
+    living,
+    network as network_changes,
+    setting_up,
+    steps_of,
+    unplugging,
+)
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
-from .person import Person, browser
-from .street import INTERVAL, Reader, beginning_of_the_past, household, keep_still
+from .person import Person, Screen, browser
+from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 
 FOLDER = ROOT / ".e2e"
 PICTURES = ROOT / "docs/pictures"
 STEPS = ROOT / "docs/walk.md"
 PORT = 8123
 
-LANGUAGES = ("en", "de")
+LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, living, energy, changing, network_changes, leaving)
+CHAPTERS = (setting_up, unplugging, living, energy, network_changes, changing, leaving)
 
-# The same in every language, and the slowest.
-SAID_ONCE = (network_changes,)
+# The same in every language.
+SAID_ONCE = (unplugging, network_changes)
 
 # Those that the README and the documentation show.
 SHOWN = ("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers")
@@ -67,27 +76,29 @@ def archive_of_release() -> Path:
 
 
 async def walk(
-    chromium: Browser, street: network.Street, language: str, chapters: Iterable[ModuleType]
+    chromium: Browser, bridge: network.Bridge, language: str, chapters: Iterable[ModuleType]
 ) -> Person:
     """Walk in one language, with a Home Assistant of its own."""
     folder = FOLDER / language
     folder.mkdir(parents=True)
     readers = (
         whatwatt := Reader(
-            street.build_house(),
+            bridge.add_host(),
             WhatwattSimulator(household(1, has_appliances=True), password=PASSWORD, interval=INTERVAL),
         ),
         currentlyone := Reader(
-            street.build_house(),
-            CurrentlyOneSimulator(household(2, has_appliances=True), name=CURRENTLYONE, interval=INTERVAL),
+            bridge.add_host(),
+            CurrentlyOneSimulator(
+                household(2, has_appliances=True, has_panels=False), name=CURRENTLYONE, interval=INTERVAL
+            ),
         ),
         attic := Reader(
-            street.build_house(),
+            bridge.add_host(),
             WhatwattSimulator(household(3), device_id="ECC9FF000003", name=ATTIC, interval=INTERVAL),
             port=8080,
         ),
         garage := Reader(
-            street.build_house(),
+            bridge.add_host(),
             CurrentlyOneSimulator(
                 household(4), device_id="040000000004", name=GARAGE, has_inventory=False, interval=INTERVAL
             ),
@@ -114,7 +125,7 @@ async def walk(
         print(
             f"    {monotonic() - began:5.1f} s  Home Assistant runs with what the archive holds", flush=True
         )
-        person = await Person.log_in(chromium, api, process.url, language, folder)
+        person = await Person.log_in(chromium, api, process.url, language, folder, screen=LANGUAGES[language])
         home = Home(
             person=person,
             api=api,
@@ -122,7 +133,7 @@ async def walk(
             currentlyone=currentlyone,
             attic=attic,
             garage=garage,
-            empty_house=street.build_house(),
+            unused_host=bridge.add_host(),
             first_hour=first_hour,
         )
         for chapter in chapters:
@@ -151,15 +162,15 @@ async def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    with network.Street() as street:
-        home = street.build_house()
+    with network.Bridge() as bridge:
+        home = bridge.add_host()
         # All of this thread lives there, as does what it starts: Home Assistant and the browser.
         with home.namespace.entered():
             async with browser(arguments.browser) as chromium:
                 for index, language in enumerate(arguments.language or LANGUAGES):
                     print(f"==> end to end, language {language}", flush=True)
                     chapters = [chapter for chapter in CHAPTERS if index == 0 or chapter not in SAID_ONCE]
-                    person = await walk(chromium, street, language, chapters)
+                    person = await walk(chromium, bridge, language, chapters)
                     for name, taken in person.steps:
                         seconds[name][language] = taken
                     total = sum(taken for _, taken in person.steps)

@@ -1,9 +1,9 @@
-"""Somebody's home: who lives there, their Home Assistant, and the readers on their street."""
+"""Somebody's home: who lives there, their Home Assistant, and the readers in it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 import re
 from typing import Any, Final
 
@@ -12,21 +12,22 @@ from playwright.async_api import Locator, expect
 from demo.home_assistant import HomeAssistantApi
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
-from .network import House
+from .network import Host
 from .person import PATIENCE, Person
-from .street import Reader
+from .readers import Reader
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
 
 # What Home Assistant calls them.
 WHATWATT: Final = "whatwatt Go 5C7F14"
 CURRENTLYONE: Final = "Casa Mia"
+CURRENTLYONE_FOUND: Final = "Casa Mia (CurrentlyOne)"
 ATTIC: Final = "Attic"
 GARAGE: Final = "Garage"
 
 PASSWORD: Final = "watt"
 NEW_PASSWORD: Final = "another"
-COUNTER: Final = "80123456"
+SUB_METER: Final = "80123456"
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Home:
     currentlyone: Reader[CurrentlyOneSimulator]
     attic: Reader[WhatwattSimulator]
     garage: Reader[CurrentlyOneSimulator]
-    empty_house: House
+    unused_host: Host
     first_hour: datetime
     """The first hour of the past that the readers remember."""
 
@@ -72,6 +73,29 @@ class Home:
         await self.person.fill(self.person.say("Password"), password)
         await self.person.press(self.person.say("Submit"))
 
+    async def import_hours(
+        self, statistic_id: str, registers: list[float], unit: str | None = "kWh", unit_class: str = "energy"
+    ) -> None:
+        """Import what a register was at the end of each hour since the first one into the statistics."""
+        metadata = {
+            "source": "recorder",
+            "statistic_id": statistic_id,
+            "name": None,
+            "unit_of_measurement": unit,
+            "unit_class": unit_class,
+            "has_sum": True,
+            "mean_type": 0,
+        }
+        hours = [
+            {
+                "start": (self.first_hour + timedelta(hours=index)).isoformat(),
+                "state": register,
+                "sum": register - registers[0],
+            }
+            for index, register in enumerate(registers)
+        ]
+        await self.api.command("recorder/import_statistics", metadata=metadata, stats=hours)
+
     async def pick_entity(
         self, field: str, english: str, device: str, within: Locator, **placeholders: str
     ) -> None:
@@ -84,8 +108,8 @@ class Home:
     # -------------------------------------------------------------------------------- waiting for what is
 
     async def entity(self, reader: Reader[Any], key: str) -> str:
-        """Return an entity of a reader."""
-        unique_id = f"{reader.simulator.device_id}_{key}"
+        """Return an entity of a reader, by what follows the device's id in its unique id."""
+        unique_id = f"{reader.simulator.device_id}{key}"
         for entity in await self.api.command("config/entity_registry/list"):
             if entity["unique_id"] == unique_id:
                 return str(entity["entity_id"])

@@ -1,4 +1,4 @@
-"""A street: network namespaces of their own for a home and for each reader, joined by a bridge.
+"""Network namespaces for a home and for each reader, joined by a bridge.
 
 Nothing of it is visible outside this process, and nothing of it outlives it: a namespace without a name is
 gone with the last file that refers to it.
@@ -62,8 +62,8 @@ class Namespace:
             os.close(before)
 
 
-class House:
-    """A namespace with a cable to the street, and an address."""
+class Host:
+    """A namespace with a cable to the bridge, and an address."""
 
     def __init__(self, namespace: Namespace, address: IPv4Address) -> None:
         """Take a namespace whose cable is there, and move in."""
@@ -79,7 +79,7 @@ class House:
             links.flush_addr(index=index)
             links.link("set", index=index, state="up")
             links.addr("add", index=index, address=str(address), prefixlen=_PREFIX_LENGTH)
-            # Nothing leaves the street: only what is announced has a way.
+            # Nothing leaves the bridge: only what is announced has a way.
             links.route("add", dst=_ANNOUNCEMENTS, oif=index)
 
         self.namespace.configure(take)
@@ -92,8 +92,8 @@ class House:
         )
 
 
-class Street:
-    """A bridge, and the houses that are joined to it."""
+class Bridge:
+    """A bridge, and the hosts that are joined to it."""
 
     def __init__(self) -> None:
         """Make the bridge."""
@@ -123,11 +123,11 @@ class Street:
         self._last_address += 1
         return self._last_address
 
-    def build_house(self) -> House:
-        """Return a new house on the street."""
+    def add_host(self) -> Host:
+        """Return a new host on the bridge."""
         namespace = Namespace()
         self._namespaces.append(namespace)
-        cable = f"house{len(self._namespaces)}"
+        cable = f"host{len(self._namespaces)}"
 
         def connect(links: IPRoute) -> None:
             links.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace.file})
@@ -136,7 +136,7 @@ class Street:
             links.link("set", index=index, state="up")
 
         self._bridge.configure(connect)
-        return House(namespace, self.free_address())
+        return Host(namespace, self.free_address())
 
 
 def is_possible() -> bool:

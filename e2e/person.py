@@ -1,11 +1,12 @@
 """A person in front of a browser, who reads, presses and types, and has the patience of a person."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 import re
 from time import monotonic
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
@@ -29,6 +30,19 @@ _FLAGS: Final = (
 )
 
 
+class Screen(StrEnum):
+    """What a person sits in front of."""
+
+    DESKTOP = "a desktop, light"
+    PHONE = "a phone, dark"
+
+
+_SCREENS: Final[Mapping[Screen, dict[str, Any]]] = {
+    Screen.DESKTOP: {"viewport": {"width": 1180, "height": 860}},
+    Screen.PHONE: {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"},
+}
+
+
 @asynccontextmanager
 async def browser(executable: str) -> AsyncIterator[Browser]:
     """Run a browser."""
@@ -43,9 +57,12 @@ async def browser(executable: str) -> AsyncIterator[Browser]:
 class Person:
     """Somebody who is logged in, and what they see."""
 
-    def __init__(self, context: BrowserContext, page: Page, words: Words, url: str, folder: Path) -> None:
+    def __init__(
+        self, context: BrowserContext, page: Page, words: Words, url: str, folder: Path, *, screen: Screen
+    ) -> None:
         """Sit down in front of a page."""
         self.page = page
+        self.screen = screen
         self.words = words
         self.url = url
         self.steps: list[tuple[str, float]] = []
@@ -54,11 +71,18 @@ class Person:
 
     @classmethod
     async def log_in(
-        cls, chromium: Browser, api: HomeAssistantApi, url: str, language: str, folder: Path
+        cls,
+        chromium: Browser,
+        api: HomeAssistantApi,
+        url: str,
+        language: str,
+        folder: Path,
+        *,
+        screen: Screen = Screen.DESKTOP,
     ) -> Self:
         """Return somebody of a language who is logged in."""
         context = await chromium.new_context(
-            viewport={"width": 1180, "height": 860}, locale={"en": "en-GB"}.get(language, language)
+            **_SCREENS[screen], locale={"en": "en-GB"}.get(language, language)
         )
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
@@ -68,7 +92,7 @@ class Person:
         # Far away, in milliseconds: Home Assistant renews it itself when it has to.
         tokens = {**api.tokens, "hassUrl": url, "clientId": f"{url}/", "expires": 9_999_999_999_999}
         await page.evaluate("tokens => localStorage.setItem('hassTokens', JSON.stringify(tokens))", tokens)
-        return cls(context, page, Words(language), url, folder)
+        return cls(context, page, Words(language), url, folder, screen=screen)
 
     # ---------------------------------------------------------------------------------------- the walk
 
@@ -137,6 +161,13 @@ class Person:
         """Open a menu and choose."""
         await menu_of.get_by_role("button", name=self.say("Menu")).first.click()
         await menu_of.get_by_role("menuitem", name=item).click()
+
+    async def read_notifications(self) -> None:
+        """Open the notifications, which are in the sidebar; a phone shows it when it is asked for."""
+        if self.screen is Screen.PHONE:
+            await self.open("/config")
+            await self.press(self.say("Sidebar toggle"))
+        await self.shown(self.say("Notifications")).click()
 
     async def finish(self, button: str) -> None:
         """Close a dialog that has come to its end, and wait until it is gone: it may go back a page then."""

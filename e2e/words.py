@@ -54,12 +54,16 @@ class Words:
         if english not in self._said:
             raise KeyError(f"Neither Home Assistant nor the integration says '{english}'.")
         texts = {text.format(**placeholders) if placeholders else text for text in self._said[english]}
-        # A line break is a space on the screen.
-        return f"(?:{'|'.join(re.sub(r'(\\\\?\s)+', r'\\s+', re.escape(text)) for text in sorted(texts))})"
+        return f"(?:{'|'.join(_pattern_of(text) for text in sorted(texts))})"
 
     def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
         """Return what matches a text and nothing more, but the asterisk of a field that is required."""
         return re.compile(rf"^\s*{self.pattern(english, **placeholders)}\s*\*?\s*$")
+
+
+def _pattern_of(text: str) -> str:
+    # A line break is a space on the screen, and a slash ends a regular expression of the browser.
+    return re.sub(r"(\\?\s)+", r"\\s+", re.escape(text)).replace("/", r"\/")
 
 
 def _flatten(value: object, path: str = "") -> Iterator[tuple[str, str]]:

@@ -1,20 +1,49 @@
 """What the tests share: real sockets on loopback, and simulated readers that are gone afterwards."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+import logging
 from pathlib import Path
+from typing import Any, Protocol
 
 import aiohttp
+from homeassistant.helpers.entity import Entity
+from hypothesis import HealthCheck, settings
 import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
-from . import measured_tables
+from . import databases, dialogs, measured_tables
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Simulator
+from .readers.server import Server
+from .time_lapse import TimeLapse
 from .time_machine import TimeMachine
 
-type Start = Callable[[Simulator], Awaitable[None]]
+# The test package lets them write down every statement, which takes longer than the statement.
+for talkative in ("sqlalchemy.engine", "homeassistant.components.recorder"):
+    logging.getLogger(talkative).setLevel(logging.WARNING)
+
+# How long an example takes is no matter.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+type Start = Callable[[Server], Awaitable[None]]
+
+
+class MakeTimeLapse(Protocol):
+    """Makes a time lapse."""
+
+    def __call__(
+        self, database: str | None, house: House | None = None
+    ) -> AbstractAsyncContextManager[TimeLapse]: ...
+
+
+@pytest.fixture(autouse=True)
+def _dialogs_have_texts() -> Iterator[None]:
+    """Look at every page of a dialog that a test comes by."""
+    with dialogs.checked():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +62,7 @@ async def start() -> AsyncGenerator[Start]:
     """Return a function that starts a simulated reader, whose meter speaks only when asked."""
     started = []
 
-    async def start_reader(reader: Simulator) -> None:
+    async def start_reader(reader: Server) -> None:
         started.append(reader)
         await reader.start()
 
@@ -83,6 +112,70 @@ async def time_machine() -> TimeMachine:
 
 
 @pytest.fixture
+def make_time_lapse(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture, hass_storage: dict[str, Any]
+) -> MakeTimeLapse:
+    """Return a function that makes a time lapse of a house: a sunny one, early on a morning in November.
+
+    Home Assistant is not there yet. The database is SQLite unless its URL is given.
+    """
+    for chatty in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
+        caplog.set_level(logging.ERROR, chatty)
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the stopped clock
+    caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
+
+    @asynccontextmanager
+    async def make(database: str | None, house: House | None = None) -> AsyncGenerator[TimeLapse]:
+        if house is None:
+            house = House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[])
+        reader = CurrentlyOneSimulator(house)
+        await start(reader)
+        time_lapse = TimeLapse(reader, database or f"sqlite:///{tmp_path}/other.db", tmp_path, hass_storage)
+        with time_lapse.stopped_clock():
+            yield time_lapse
+            if time_lapse.is_running:
+                await time_lapse.stop()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Server]]:
+    """Return a function that returns a database server, started when it is first wanted."""
+    running: dict[str, databases.Server] = {}
+    with ExitStack() as stack:
+
+        def get(name: str) -> databases.Server:
+            if name not in running:
+                folder = tmp_path_factory.mktemp(name)
+                try:
+                    running[name] = stack.enter_context(databases.SERVERS[name](folder))
+                except databases.NotInstalledError:
+                    pytest.skip(f"NOT TESTED: {name} is not installed here, and cannot be unpacked")
+            return running[name]
+
+        yield get
+
+
+@pytest.fixture(
+    params=["SQLite", *(pytest.param(name, marks=pytest.mark.server) for name in databases.SERVERS)],
+)
+def database(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], databases.Server]
+) -> str:
+    """Return the URL of an empty database, of each kind in turn."""
+    if request.param == "SQLite":
+        return f"sqlite:///{tmp_path}/home-assistant.db"
+    return servers(request.param).create_database(f"life_{abs(hash(request.node.name))}")
+
+
+@pytest.fixture
+def every_entity_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every entity have a state."""
+    monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)
+
+
+@pytest.fixture
 async def session() -> AsyncGenerator[aiohttp.ClientSession]:
     """Return a client session for tests without Home Assistant."""
     async with aiohttp.ClientSession() as client:
@@ -110,6 +203,14 @@ def statistics_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | Non
     if pytestconfig.getoption("--statistics-table") is None:
         return None
     return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("statistics", [])
+
+
+@pytest.fixture
+def tariff_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | None:
+    """Return the rows of the months so far, or None when nobody asks for them."""
+    if pytestconfig.getoption("--tariff-table") is None:
+        return None
+    return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("tariff", [])
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from homeassistant.components.sensor import SensorEntityDescription
 
-from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES
+from custom_components.energy_sse.const import TariffKey
+from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, TARIFF
 from custom_components.energy_sse.reader import Measurement as M, Property as P, currentlyone, whatwatt
 
 ROOT = Path(__file__).parents[1]
@@ -16,11 +17,11 @@ TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").
 BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
 
 COMPUTED = {
-    "whatwatt": {M.ACTIVE_POWER_NET: "`P_In` - `P_Out`", M.READER_CLOCK_DRIFT: "`Date`, `Time`"},
+    "whatwatt": {M.ACTIVE_POWER_NET: "`P_In` - `P_Out`", M.READER_CLOCK_OFFSET: "`Date`, `Time`"},
     "currentlyone": {
         M.ACTIVE_POWER_NET: "`W` - `P`",
-        M.READER_CLOCK_DRIFT: "`sec`",
-        M.METER_CLOCK_DRIFT: "`t`",
+        M.READER_CLOCK_OFFSET: "`sec`",
+        M.METER_CLOCK_OFFSET: "`t`",
     },
 }
 
@@ -80,6 +81,17 @@ def unit(description: SensorEntityDescription) -> str:
 HEAD = line(("name", "unit", "class", "enabled", "whatwatt Go", "CurrentlyOne")) + line(["---"] * 6)
 
 
+TARIFF_HEAD = line(("name", "unit", "class")) + line(["---"] * 3)
+
+
+def tariff_table() -> str:
+    """Return the table of the power tariff, whose numbers are on no wire."""
+    # The name, the unit and the class are the first cells of a row.
+    rows = [row(each, []).split(" | ")[:3] for each in TARIFF.values()]
+    expected = line((TEXTS["binary_sensor"][TariffKey.PEAK_EXPECTED]["name"], "", "on or off"))
+    return TARIFF_HEAD + "".join(line((cells[0].removeprefix("| "), *cells[1:])) for cells in rows) + expected
+
+
 def tables() -> dict[str, str]:
     """Return the tables by name."""
     keys = [wire_keys("whatwatt"), wire_keys("currentlyone")]
@@ -89,6 +101,7 @@ def tables() -> dict[str, str]:
     )
     return {
         "measurements": HEAD + "".join(row(each, keys) for each in MEASUREMENTS.values()),
+        "power tariff": tariff_table(),
         "properties": HEAD + "".join(row(each, keys) for each in PROPERTIES.values()) + clouds,
     }
 

@@ -18,6 +18,11 @@ HEADS: Final = {
         "| without it: the hour of the return |\n"
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
     ),
+    "tariff": (
+        "| month | database | counted by | not heard for | missed | *Peak demand*, kW "
+        "| by the meter, kW | difference, W |\n"
+        "|---|---|---|---:|---:|---:|---:|---:|\n"
+    ),
 }
 
 

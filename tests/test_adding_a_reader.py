@@ -33,7 +33,7 @@ from custom_components.energy_sse.reader.discover import READERS
 from custom_components.energy_sse.reader.payload import get_text
 
 from .conftest import Start
-from .homes import entity_id, state_of
+from .home_assistant import entity_id, state_of
 from .readers.house import House
 from .readers.server import Simulator
 from .waiting import until

@@ -11,7 +11,7 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
-from .homes import announcement, set_up, state_of
+from .home_assistant import announcement, set_up, state_of
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.digest import DigestLogin
 from .readers.network import FaultyNetwork
@@ -62,7 +62,7 @@ async def test_reader_that_moved_is_followed_without_a_reload(
     await time_machine.let_pass(60)
     assert entry.runtime_data is coordinator
     assert entry.data[CONF_HOST] == whatwatt.host
-    assert coordinator.link_is_up
+    assert coordinator.is_streaming
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, "ECC9FF5C7F14"), entry.entry_id)
     assert device is not None
     assert device.configuration_url == f"http://{whatwatt.host}"
@@ -78,7 +78,7 @@ async def test_address_that_was_announced_while_all_was_well_is_tried_when_it_no
     await network.stop()
     await time_machine.let_pass(120)
     assert entry.data[CONF_HOST] == whatwatt.host
-    assert entry.runtime_data.link_is_up
+    assert entry.runtime_data.is_streaming
 
 
 async def test_address_where_somebody_else_answers_is_forgotten(
@@ -97,7 +97,7 @@ async def test_address_where_somebody_else_answers_is_forgotten(
     assert other.requests == ["GET /api/v1/system"]
     await network.start(network.port)
     await time_machine.let_pass(400)
-    assert entry.runtime_data.link_is_up
+    assert entry.runtime_data.is_streaming
 
 
 async def test_address_that_refuses_the_login_proves_nothing(
@@ -115,7 +115,7 @@ async def test_address_that_refuses_the_login_proves_nothing(
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
     await network.start(network.port)
     await time_machine.let_pass(400)
-    assert entry.runtime_data.link_is_up
+    assert entry.runtime_data.is_streaming
     assert entry.data[CONF_HOST] == network.host
 
 
@@ -142,10 +142,10 @@ async def test_announcement_ends_a_wait(
     await currentlyone.stop()
     await time_machine.let_pass(1000)
     await currentlyone.start(port)
-    assert not entry.runtime_data.link_is_up
+    assert not entry.runtime_data.is_streaming
     await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(currentlyone)
     )
     await time_machine.let_pass(1)
-    assert entry.runtime_data.link_is_up
+    assert entry.runtime_data.is_streaming
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"

@@ -1,8 +1,9 @@
 """The blueprints, run by Home Assistant's own automations on simulated readers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Generator, Mapping
+from datetime import UTC, datetime, timedelta
+import logging
 from pathlib import Path
 import shutil
 from typing import Any
@@ -10,17 +11,22 @@ from typing import Any
 from freezegun import freeze_time
 from freezegun.api import TickingDateTimeFactory
 from homeassistant.components.blueprint import models, schemas
+from homeassistant.components.recorder import Recorder
+from homeassistant.components.recorder.models import StatisticData, StatisticMeanType, StatisticMetaData
+from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import CoreState, HomeAssistant, ServiceCall, callback
+from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, ServiceCall, callback
 from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
+from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
-from .homes import entity_id, set_up, tick
+from .home_assistant import entity_id, set_up, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.house import Appliance, State
 from .waiting import until
@@ -39,6 +45,11 @@ NEVER_BY_ITSELF = 10**9
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Return a configuration of its own, for blueprints to be imported into."""
     return hass_tmp_config_dir
+
+
+@pytest.fixture
+async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
+    """Let the recorder come before Home Assistant, which the shared fixtures already want."""
 
 
 @pytest.fixture(autouse=True)
@@ -503,6 +514,222 @@ async def test_what_holds_when_home_assistant_starts_is_done_at_once(
     await home.hass.async_start()
     await home.hass.async_block_till_done()
     assert said == expected
+
+
+# ---------------------------------------------------------------------------------------- the power tariff
+
+
+class Billed(Metered):
+    """A home with a power tariff that has billed 2 kW so far, and loads that can be turned off."""
+
+    power_of: Mapping[str, float]
+    """W of each load while it is on."""
+
+    turned: list[str]
+    """What has been turned on and off, in order."""
+
+    base = 500.0
+    """W of everything else."""
+
+    async def live(self, minutes: float) -> None:
+        """Live on, drawing what is on."""
+        for _ in range(round(minutes * 60 / STEP)):
+            self.meter.shown_power = self.base + sum(
+                watts for load, watts in self.power_of.items() if not self.hass.states.is_state(load, "off")
+            )
+            await super().live(STEP / 60)
+
+    async def live_until(self, minute: int) -> None:
+        """Live on until a minute of the hour."""
+        while datetime.now(UTC).minute != minute:
+            await self.live(STEP / 60)
+
+    async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
+        """Make an automation of the blueprint."""
+        said = await self.automate(
+            "stay_below_peak",
+            peak_expected=self.entity("_peak_expected", "binary_sensor"),
+            expected_demand=self.entity("_expected_demand"),
+            demand_limit=self.entity("_demand_limit"),
+            loads=list(self.power_of),
+            actions={"above": "{{ watts }}"},
+            **inputs,
+        )
+
+        @callback
+        def note(event: Event[EventStateChangedData]) -> None:
+            old, new = event.data["old_state"], event.data["new_state"]
+            if old is not None and new is not None and old.state != new.state:
+                self.turned.append(f"{new.object_id} {new.state}")
+
+        async_track_state_change_event(self.hass, list(self.power_of), note)
+        return said
+
+    async def use_by_hand(self, load: str, service: str) -> None:
+        """Turn a load on or off as somebody who lives there."""
+        await self.hass.services.async_call("homeassistant", service, {"entity_id": load}, blocking=True)
+
+
+@pytest.fixture
+async def billed(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    start: Start,
+    clock: TickingDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> AsyncGenerator[Billed]:
+    """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
+    caplog.set_level(logging.ERROR, "sqlalchemy.engine")
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the moved clock
+    clock.move_to(datetime.now(UTC).replace(day=15, hour=11, minute=1, second=0))
+    reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
+    await start(reader)
+    assert await async_setup_component(hass, "homeassistant", {})
+    tariff = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
+    entry = await set_up(hass, reader)
+    await tick(hass, reader)
+    home = Billed(hass, reader, clock)
+    import_hours(hass, home.entity("_active_energy_import"))
+    hass.config_entries.async_update_entry(entry, options={"power_tariff": tariff})
+    await hass.config_entries.async_reload(entry.entry_id)
+    loads = {"boiler": 4000.0, "sauna": 1000.0, "charger": 500.0}
+    helpers = {load: {"initial": True} for load in loads}
+    assert await async_setup_component(hass, "input_boolean", {"input_boolean": helpers})
+    home.power_of = {f"input_boolean.{load}": watts for load, watts in loads.items()}
+    home.turned = []
+    await until(lambda: reader.streams)
+    await tick(hass, reader)
+    await until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
+    with pytest.MonkeyPatch.context() as patch:
+        # An automation that waits for the end of an interval is not done before it.
+        patch.setattr(hass, "async_block_till_done", let_everybody_work)
+        yield home
+        await home.stop_automations()
+
+
+def import_hours(hass: HomeAssistant, energy: str) -> None:
+    """Let the statistics have some hours of 2 kWh, the last of which ended an hour ago."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    metadata = StatisticMetaData(
+        mean_type=StatisticMeanType.NONE,
+        has_sum=True,
+        name=None,
+        source="recorder",
+        statistic_id=energy,
+        unit_class="energy",
+        unit_of_measurement="kWh",
+    )
+    rows = [
+        StatisticData(start=hour - timedelta(hours=5 - index), state=2 * index, sum=2 * index)
+        for index in range(4)
+    ]
+    async_import_statistics(hass, metadata, rows)
+
+
+@pytest.mark.parametrize("unit", ["kW", "W"])
+async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again(
+    billed: Billed, unit: str
+) -> None:
+    await billed.show_in(billed.entity("_demand_limit"), unit)
+    said = await billed.stay_below()
+    await billed.live(minutes=2 / 3)
+    assert billed.turned == [], "not for long enough yet"
+    # 6 kW are drawn, and 2 kW are the limit.
+    await billed.live(minutes=4)
+    assert billed.turned == ["boiler off", "sauna off"]
+    await billed.live_until(59)
+    assert len(billed.turned) == 2
+    assert said == [], "it was enough"
+    await billed.live_until(0)
+    await billed.live(minutes=1)
+    assert billed.turned[2:] == ["boiler on", "sauna on"]
+
+
+async def test_kettle_is_no_peak(billed: Billed) -> None:
+    for load in billed.power_of:
+        await billed.use_by_hand(load, "turn_off")
+    await billed.live(minutes=1)
+    await billed.stay_below()
+    for _ in range(3):
+        billed.base = 3000
+        await billed.live(minutes=2 / 3)
+        billed.base = 500
+        await billed.live(minutes=5)
+    assert billed.turned == []
+
+
+async def test_what_is_not_enough_is_told_once(billed: Billed) -> None:
+    billed.base = 3000
+    said = await billed.stay_below()
+    await billed.live(minutes=10)
+    assert billed.turned == ["boiler off", "sauna off", "charger off"]
+    assert len(said) == 1
+    assert 1000 < said[0]["above"] < 1600, "3 kW, and 2 kW are the limit"
+
+
+async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) -> None:
+    await billed.use_by_hand("input_boolean.sauna", "turn_off")
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned == ["boiler off"]
+    await billed.use_by_hand("input_boolean.boiler", "turn_on")
+    await billed.live(minutes=5)
+    assert billed.turned[1:] == ["boiler on", "charger off"], "somebody wants the boiler"
+    await billed.live_until(1)
+    assert billed.turned[3:] == ["charger on"], "and nobody the sauna"
+
+
+async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Billed) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned == ["boiler off", "sauna off"]
+    billed.base = 2000
+    await billed.live(minutes=5)
+    assert billed.turned[2:] == ["charger off"]
+
+
+async def test_peak_that_goes_on_into_the_next_interval_is_one_again(billed: Billed) -> None:
+    billed.base = 3000
+    said = await billed.stay_below()
+    await billed.live_until(0)
+    await billed.live(minutes=8)
+    assert billed.turned == [
+        *("boiler off", "sauna off", "charger off"),
+        *("boiler on", "sauna on", "charger on"),
+        *("boiler off", "sauna off", "charger off"),
+    ]
+    assert len(said) == 2
+
+
+async def test_interval_that_nobody_heard_the_end_of_is_over_all_the_same(billed: Billed) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    await billed.reader.stop()
+    await billed.let_pass(40 * 60)
+    assert billed.turned == ["boiler off", "sauna off"]
+    await billed.let_pass(20 * 60)
+    assert billed.turned[2:] == ["boiler on", "sauna on"]
+
+
+async def test_nothing_stays_off_over_a_restart_of_home_assistant(billed: Billed) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned == ["boiler off", "sauna off"]
+    await billed.hass.async_stop()
+    assert billed.turned[2:] == ["boiler on", "sauna on"]
+
+
+async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> None:
+    thermostat = {"platform": "generic_thermostat", "name": "Heat pump", "heater": "input_boolean.sauna"}
+    climate = {**thermostat, "target_sensor": "sensor.room", "initial_hvac_mode": "heat"}
+    assert await async_setup_component(billed.hass, "climate", {"climate": climate})
+    await billed.hass.async_block_till_done()
+    billed.power_of = {"climate.heat_pump": 6000, **billed.power_of}
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned[0] == "heat_pump off"
+    await billed.live_until(1)
+    assert "heat_pump heat" in billed.turned
 
 
 # ----------------------------------------------------------------------------------------------- tariffs

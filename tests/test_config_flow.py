@@ -21,10 +21,10 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
 
 from custom_components.energy_sse import config_flow
-from custom_components.energy_sse.const import CONF_KIND, DOMAIN
+from custom_components.energy_sse.const import CONF_KIND, CONF_LOGIN, CONF_WRITE_INTERVAL, DOMAIN
 
 from .conftest import Start
-from .homes import announcement, entry_for, set_up
+from .home_assistant import announcement, entry_for, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -60,9 +60,11 @@ async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> 
 def is_created(flow: ConfigFlowResult, reader: Simulator, **data: str) -> bool:
     assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
     kind = "whatwatt" if isinstance(reader, WhatwattSimulator) else "currentlyone"
+    login = "digest" if data else "none"
     return (
         flow["type"] is FlowResultType.CREATE_ENTRY
-        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, **data}
+        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, CONF_LOGIN: login, **data}
+        and flow["options"] == {CONF_WRITE_INTERVAL: 5}
         and flow["result"].unique_id == reader.device_id
     )
 
@@ -202,9 +204,12 @@ async def test_discovered_currentlyone_is_offered_by_its_name(
     info.name = info.name.replace("CurrentlyOne", prefix)
     flow = await begin(hass, SOURCE_ZEROCONF, info)
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-    assert flow["description_placeholders"] == {"name": "Casa Mia", "host": currentlyone.host}
+    assert flow["description_placeholders"] == {
+        "name": r"Casa Mia \(CurrentlyOne\)",
+        "host": currentlyone.host,
+    }
     (progress,) = hass.config_entries.flow.async_progress()
-    assert progress["context"]["title_placeholders"] == {"name": "Casa Mia"}
+    assert progress["context"]["title_placeholders"] == {"name": "Casa Mia (CurrentlyOne)"}
     assert is_created(await submit(hass, flow), currentlyone)
 
 
@@ -491,7 +496,7 @@ async def test_reader_without_a_password_gets_none(
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=currentlyone.host)
     assert flow["reason"] == "reconfigure_successful"
-    assert entry.data == {CONF_HOST: currentlyone.host, CONF_KIND: "currentlyone"}
+    assert entry.data == {CONF_HOST: currentlyone.host, CONF_KIND: "currentlyone", CONF_LOGIN: "none"}
 
 
 async def test_another_reader_at_the_new_address_is_refused_by_name(
@@ -503,7 +508,12 @@ async def test_another_reader_at_the_new_address_is_refused_by_name(
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=other.host)
     assert (flow["type"], flow["errors"]) == (FlowResultType.FORM, {"base": "wrong_device"})
-    assert flow["description_placeholders"] == {"name": "Meter", "found": "Neighbour"}
+    assert flow["description_placeholders"] == {
+        "name": r"Meter \(whatwatt Go\)",
+        # In an error, which is no Markdown.
+        "reader": "Meter (whatwatt Go)",
+        "found": "Neighbour (whatwatt Go)",
+    }
     assert entry.data[CONF_HOST] == whatwatt.host
     flow = await submit(hass, flow, host=whatwatt.host)
     assert flow["reason"] == "reconfigure_successful"

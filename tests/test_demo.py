@@ -25,6 +25,7 @@ async def test_meters_go_on_where_they_stopped_and_never_back(tmp_path: Path) ->
             old, new = (sum(getattr(reader.house, register).values()) for reader in (before, after))
             assert new > old
         assert after.house.reactive_export > before.house.reactive_export
+        assert after.house.solar_energy > before.house.solar_energy
         assert [a.energy for a in after.house.appliances] > [a.energy for a in before.house.appliances]
 
 
@@ -38,6 +39,16 @@ async def test_every_appliance_of_the_demo_changes_while_somebody_watches() -> N
     for reader in make_readers():
         changed = {change.appliance.id for change in reader.house.advance(LONGEST_STATE)}
         assert changed == {appliance.id for appliance in reader.house.appliances}
+
+
+def test_what_the_roof_gives_and_the_meter_counts_is_what_the_appliances_draw_and_a_little_more() -> None:
+    for reader in make_readers():
+        house = reader.house
+        for _ in range(LONGEST_STATE):
+            list(house.advance(10))
+            drawn = sum(appliance.state.power for appliance in house.appliances)
+            # From the meter's own range of what is always on: 60 to 110 W on the first phase, and so on.
+            assert 6 * 60 <= house.net_power + house.solar_power - drawn <= 6 * 110
 
 
 def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture[str]) -> None:

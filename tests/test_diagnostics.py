@@ -4,17 +4,20 @@ import json
 import re
 from typing import Any
 
+from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
-from custom_components.energy_sse.const import CONF_COUNTERS
+from custom_components.energy_sse.const import CONF_KIND, CONF_SUB_METERS, DOMAIN
 from custom_components.energy_sse.reader import connection
 
 from .conftest import Start
-from .homes import set_up, settle, tick
+from .home_assistant import entry_for, set_up, settle, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .waiting import until
 
@@ -42,10 +45,10 @@ async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
     reader = protected_whatwatt
     reader.name = "Villa Kunterbunt"
-    reader.counters = {"20000741": 123.45}
+    reader.sub_meters = {"20000741": 123.45}
     entry = await set_up(hass, reader)
     hass.config_entries.async_update_entry(
-        entry, title="Villa Kunterbunt", options={CONF_COUNTERS: {"20000741": "gas"}}
+        entry, title="Villa Kunterbunt", options={CONF_SUB_METERS: {"20000741": "gas"}}
     )
     await hass.config_entries.async_reload(entry.entry_id)
     await until(lambda: reader.streams)
@@ -82,9 +85,12 @@ async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
     keys = {(entity["platform"], entity["key"]): entity for entity in diagnostics["entities"]}
-    assert keys["sensor", "counter 1"]["state"] == "123.45"
+    (sub_meter,) = {key for _, key in keys if key.startswith("counter:")}
+    assert keys["sensor", sub_meter]["state"] == "123.45"
     assert keys["sensor", "reactive_power_export"]["disabled_by"] == "integration"
     assert diagnostics["recent_events"][-1]["data"]["P_Out"] == reader.live()["P_Out"]
+    (answer,) = diagnostics["answers"]
+    assert (answer["path"], answer["data"]["meter"]["status"]) == ("/api/v1/system", "OK")
 
 
 async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
@@ -105,7 +111,7 @@ async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
     assert_absent(
         diagnostics,
         "Segre",
-        "Mocca Master",
+        "Mocca",
         reader.host,
         "127.0.0.1",
         reader.device_id,
@@ -117,10 +123,129 @@ async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
         "SE2",
     )
     assert diagnostics["reader"]["status"]["mode"] == "HAN"
-    appliance = next(each for each in diagnostics["appliances"] if each["id"] == "mocca_mast")
-    assert appliance == {"id": "mocca_mast", "category": "coffee-makers", "is_on": True, "energy": 0}
+    appliance = next(each for each in diagnostics["appliances"] if each["category"] == "coffee-makers")
+    assert appliance == {"id": appliance["id"], "category": "coffee-makers", "is_on": True, "energy": 0}
     events = {event["type"]: event["data"] for event in diagnostics["recent_events"]}
     assert events["status"] == "online"
     assert events["log"] == "**REDACTED** (29 characters)"
     assert events["config"]["v"] == "2.8.9"
-    assert events["transition"]["bs"] == "ON"
+    assert (events["transition"]["bs"], events["transition"]["id"]) == ("ON", appliance["id"])
+    (answer,) = diagnostics["answers"]
+    assert (answer["path"], answer["status"]) == ("/api/v1/device", 200)
+    assert appliance["id"] in [device["id"] for device in answer["data"]["devices"]]
+
+
+# --------------------------------------------------------------------- whatever has become of the entry
+
+
+async def test_reader_that_cannot_be_reached_is_reported_on_with_the_reason(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.sub_meters = {"20000741": 123.45}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await whatwatt.stop()
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    diagnostics = await download(hass, hass_client, entry)
+    assert diagnostics["entry"]["state"] == "setup_retry"
+    assert diagnostics["stream"]["losses"] == {"connection refused": 1}
+    keys = {(each["platform"], each["key"].partition(":")[0]) for each in diagnostics["entities"]}
+    assert ("sensor", "counter") in keys
+    assert_absent(diagnostics, "20000741", "127.0.0.1")
+
+
+async def test_reader_that_refuses_the_login_is_reported_on(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, protected_whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(protected_whatwatt, password="wrong")
+    entry.add_to_hass(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    diagnostics = await download(hass, hass_client, entry)
+    assert diagnostics["entry"]["state"] == "setup_error"
+    assert diagnostics["stream"]["losses"] == {"the device refuses the login": 1}
+    assert_absent(diagnostics, "wrong")
+
+
+async def test_reader_that_nobody_listens_to_is_reported_on(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await hass.config_entries.async_set_disabled_by(entry.entry_id, ConfigEntryDisabler.USER)
+    diagnostics = await download(hass, hass_client, entry)
+    assert diagnostics["entry"]["state"] == "not_loaded"
+    assert len(diagnostics["entities"]) > 20
+    assert "stream" not in diagnostics
+
+
+async def bring_to(
+    hass: HomeAssistant, entry: MockConfigEntry, state: ConfigEntryState, reader: CurrentlyOneSimulator
+) -> None:
+    """Let an entry that is set up be in a state in which nobody hears its reader."""
+    match state:
+        case ConfigEntryState.SETUP_RETRY:
+            await reader.stop()
+            await hass.config_entries.async_reload(entry.entry_id)
+        case ConfigEntryState.NOT_LOADED:
+            await hass.config_entries.async_set_disabled_by(entry.entry_id, ConfigEntryDisabler.USER)
+        case ConfigEntryState.FAILED_UNLOAD:
+            entry.mock_state(hass, state)
+        case _:
+            await hass.config_entries.async_unload(entry.entry_id)
+            if state is ConfigEntryState.MIGRATION_ERROR:
+                # A version from the future has been there.
+                hass.config_entries.async_update_entry(entry, version=2)
+            else:
+                hass.config_entries.async_update_entry(entry, data=entry.data | {CONF_KIND: "of the future"})
+            await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is state
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        ConfigEntryState.SETUP_RETRY,
+        ConfigEntryState.NOT_LOADED,
+        ConfigEntryState.SETUP_ERROR,
+        ConfigEntryState.MIGRATION_ERROR,
+        ConfigEntryState.FAILED_UNLOAD,
+    ],
+)
+async def test_reader_that_is_not_heard_is_reported_on_and_what_is_below_it_can_be_deleted(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    *,
+    device_registry: dr.DeviceRegistry,
+    currentlyone: CurrentlyOneSimulator,
+    state: ConfigEntryState,
+) -> None:
+    for component in ("config", "diagnostics"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_ws_client()
+    entry = await set_up(hass, currentlyone)
+    await settle(hass, entry, currentlyone)
+    await bring_to(hass, entry, state, currentlyone)
+    diagnostics = await download(hass, hass_client, entry)
+    assert diagnostics["entry"]["state"] == state.value
+    assert len(diagnostics["entities"]) > 20
+    reader = currentlyone.device_id
+    # One that was heard until the entry got into that state may be there still.
+    is_known = state is not ConfigEntryState.FAILED_UNLOAD
+    for identifier, is_deleted in ((reader, False), (f"{reader}:mocca_mast", is_known)):
+        device = device_registry.async_get_device_by_identifier((DOMAIN, identifier), entry.entry_id)
+        assert device is not None
+        assert (await client.remove_device(device.id))["success"] is is_deleted
+
+
+@pytest.mark.parametrize("depth", [1, 30, 480, 1000, 5000])
+async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator, depth: int
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    nested = '{"a":[' * depth + "]}" * depth
+    await whatwatt.broadcast(f"event: live\ndata: {nested}\n\n".encode())
+    await tick(hass, whatwatt)
+    diagnostics = await download(hass, hass_client, entry)
+    assert diagnostics["recent_events"][0]["type"] == "live"

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from custom_components.energy_sse.const import CounterKind
-from custom_components.energy_sse.descriptions import COUNTERS
+from custom_components.energy_sse.const import SubMeterKind
+from custom_components.energy_sse.descriptions import SUB_METERS
 from custom_components.energy_sse.reader import currentlyone, whatwatt
 
 from .entities_table import DOCUMENT, with_tables
@@ -52,15 +52,16 @@ def test_every_key_that_was_recorded_is_shown_or_said_not_to_be(event_type: str,
     assert key in SHOWN[event_type] or f"`{key}`" in EXPANDED
 
 
-def test_choices_of_a_counter_are_those_of_the_code() -> None:
-    section = ENTITIES.partition("## A counter")[2].partition("## What the readers")[0]
+def test_choices_of_a_sub_meter_are_those_of_the_code() -> None:
+    section = ENTITIES.partition("## A sub-meter")[2].partition("## What the readers")[0]
     lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
-    names = {"Not chosen": CounterKind.NONE, "Gas": CounterKind.GAS, "Water": CounterKind.WATER}
+    names = {"Not chosen": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
     for name, classes, unit in lines:
-        row = COUNTERS[names.get(name, CounterKind.HEAT)]
-        assert classes.split(", ")[:-1] == ([row.device_class] if row.device_class else [])
+        row = SUB_METERS[names.get(name, SubMeterKind.HEAT)]
+        last = (row.state_class or "plain number").replace("_", " ")
+        assert classes.split(", ") == [*filter(None, [row.device_class]), last]
         assert unit == (row.native_unit_of_measurement or "–")  # noqa: RUF001 (as it is written there)
-    assert len(lines) == len(COUNTERS)
+    assert len(lines) == len(SUB_METERS)
 
 
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")

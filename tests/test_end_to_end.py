@@ -10,7 +10,7 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
-from .homes import announcement, state_of, tick
+from .home_assistant import announcement, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .waiting import until
 

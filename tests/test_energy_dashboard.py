@@ -15,12 +15,12 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
 )
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
 
-from custom_components.energy_sse.const import CONF_COUNTERS
+from custom_components.energy_sse.const import CONF_SUB_METERS
 from custom_components.energy_sse.reader import Measurement as M
 from demo.__main__ import grid_source
 
 from .conftest import Start
-from .homes import entity_id, entry_for, set_up, settle, tick
+from .home_assistant import entity_id, entry_for, set_up, settle, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .waiting import until
 
@@ -103,10 +103,10 @@ async def test_appliance_and_gas_meter_fit_the_energy_dashboard(
 ) -> None:
     began = utcnow()
     assert await async_setup_component(hass, "energy", {})
-    whatwatt.counters = {"20000741": 123.45}
+    whatwatt.sub_meters = {"20000741": 123.45}
     entry = entry_for(whatwatt)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_COUNTERS: {"20000741": "gas"}})
+    hass.config_entries.async_update_entry(entry, options={CONF_SUB_METERS: {"20000741": "gas"}})
     assert await hass.config_entries.async_setup(entry.entry_id)
     await until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)

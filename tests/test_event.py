@@ -1,6 +1,7 @@
 """Appliances of a CurrentlyOne, and what happens to them."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, ServiceCall
@@ -10,9 +11,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Measurement, connection
+from custom_components.energy_sse.reader import Measurement, connection, currentlyone
 
-from .homes import entity_id, set_up, settle, state_of
+from .home_assistant import entity_id, set_up, settle, state_of
 from .readers import CurrentlyOneSimulator
 from .readers.house import Appliance, State, usual_appliances
 from .waiting import until
@@ -95,8 +96,10 @@ async def test_same_report_twice_is_one_event(hass: HomeAssistant, reader: Curre
 
 
 async def test_report_without_a_binary_state_is_a_change_of_state(
-    hass: HomeAssistant, reader: CurrentlyOneSimulator
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Long after the connect: what has no time then happens now.
+    monkeypatch.setattr(currentlyone, "_REPLAY_LASTS", 0)
     entry = await set_up(hass, reader)
     data = '{"id":"sauna","sName":"warm","from":"cold"}'
     await reader.broadcast(f"event: transition\r\ndata: {data}\r\n\r\n".encode())
@@ -140,6 +143,44 @@ async def test_what_the_reader_repeats_on_connect_is_no_event(
     assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_off"
 
 
+@pytest.mark.parametrize("config", ["no time", "a clock that jumped back"])
+@pytest.mark.parametrize("kind", ["transition", "detection"])
+async def test_what_is_repeated_without_a_time_that_can_be_told_is_a_state_and_no_event(
+    hass: HomeAssistant,
+    reader: CurrentlyOneSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    entry = await set_up(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    await settle(hass, entry, reader)
+    assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"
+    said: list[bytes] = []
+    broadcast = reader.broadcast
+
+    async def note(data: bytes) -> None:
+        said.append(data)
+
+    count = reader.stream_count
+    monkeypatch.setattr(reader, "broadcast", note)
+    await reader.switch("mocca_mast", "off")
+    monkeypatch.setattr(reader, "broadcast", broadcast)
+    repeated = said[0 if kind == "transition" else 1]
+    if config == "no time":
+        written = reader.config()
+        monkeypatch.setattr(reader, "config", lambda: written.replace('"t":', '"was":'))
+    else:
+        reader.clock_error = timedelta(hours=-5)
+    reader.recording = b"event: config\r\ndata: " + reader.config().encode() + b"\r\n\r\n" + repeated
+    reader.end_streams()
+    await until(lambda: reader.stream_count > count and reader.streams)
+    await settle(hass, entry, reader)
+    assert state_of(hass, "binary_sensor", f"{READER}:mocca_mast:running").state == "off"
+    assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"
+
+
 async def test_appliance_that_was_only_detected_has_its_device_and_waits(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, reader: CurrentlyOneSimulator
 ) -> None:
@@ -175,7 +216,7 @@ async def test_appliances_are_found_again_after_a_restart(
     assert state_of(hass, "event", unique_id("dishwasher")).attributes["event_type"] == "turned_off"
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:dishwasher"), entry.entry_id)
     assert device is not None
-    assert (device.model, device.model_id) == ("Dishwashers", "dishwashers")
+    assert (device.model, device.model_id) == ("Dishwasher", None)
 
 
 async def test_name_follows_the_readers_and_the_ids_stay(
@@ -243,7 +284,7 @@ async def test_automation_fires_on_event_received_once_for_each_transition(
     assert len(coffee_calls) == 2
 
 
-async def test_transition_that_arrives_while_home_assistant_sets_up_is_not_lost(
+async def test_transition_that_arrives_while_home_assistant_sets_up_starts_automations_at_once(
     hass: HomeAssistant,
     reader: CurrentlyOneSimulator,
     coffee_calls: list[ServiceCall],
@@ -270,6 +311,8 @@ async def test_transition_that_arrives_while_home_assistant_sets_up_is_not_lost(
 
     monkeypatch.setattr(hass.config_entries, "async_forward_entry_setups", forward_late)
     entry = await set_up(hass, reader)
+    # The reader says nothing more, and an automation reacts to a change of the entity's state only.
+    await until(lambda: coffee_calls)
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"
     assert len(coffee_calls) == 1

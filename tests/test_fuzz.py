@@ -1,6 +1,7 @@
 """From bytes that nobody should send to the states of entities."""
 
 from datetime import UTC, datetime
+import gc
 import json
 import logging
 from typing import Any
@@ -8,10 +9,15 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
+from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.appliances import Appliances
+from custom_components.energy_sse.backfill.missed_hours import MissedHours
+from custom_components.energy_sse.const import CONF_POWER_TARIFF
+from custom_components.energy_sse.power_tariff.set_up import tracker_of
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
+    ApplianceState,
     Inventory,
     Measurement,
     Transition,
@@ -22,8 +28,10 @@ from custom_components.energy_sse.reader.health import StreamHealth
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
-from .homes import set_up, tick
+from .home_assistant import entry_for, set_up, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .time_machine import TimeMachine
+from .waiting import until
 
 KEYS = st.sampled_from(
     [*WHATWATT_FIELDS, *CURRENTLYONE_FIELDS, "Vol", "Date", "Time", "sec", "t", "m", "detected", "id", "bs"]
@@ -72,10 +80,10 @@ async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     await tick(hass, either)
     entry = hass.config_entries.async_entries("energy_sse")[0]
     coordinator = entry.runtime_data
-    assert coordinator.link_is_up
+    assert coordinator.is_streaming
     assert set(coordinator.readings.values) <= set(Measurement)
     assert len(list(coordinator.appliances)) <= 100
-    assert len(coordinator.counters) <= 32
+    assert len(coordinator.sub_meters) <= 32
     assert [r for r in caplog.records if r.levelno >= logging.ERROR and "energy_sse" in r.name] == []
 
 
@@ -83,18 +91,69 @@ def test_appliances_and_states_without_end_fill_no_memory() -> None:
     appliances = Appliances([])
     now = datetime.now(UTC)
     for n in range(1000):
-        appliances.heard(Transition(appliance_id=str(n), state="on"), now)
-        appliances.heard(Transition(appliance_id="0", state=str(n)), now)
+        appliances.take(Transition(appliance_id=str(n), state="on"), now)
+        appliances.take(Transition(appliance_id="0", state=str(n)), now)
     profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
     assert appliances.learn(Inventory(appliances=profiles)) == []
     known = list(appliances)
     assert len(known) == 100
+    for n in range(100):
+        states = tuple(ApplianceState(name=f"{n} {each}") for each in range(100))
+        appliances.learn(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))
     assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (shows nowhere else)
+
+
+def test_large_events_fill_no_memory() -> None:
+    health = StreamHealth()
+    for n in range(100):
+        large = f"{n}" * 100_000
+        health.note_event(ServerSentEvent(large, large, large), at=n)
+    remembered = [part for _, event in health.recent_events for part in event]
+    assert sum(map(len, [*remembered, *health.events])) < 3_000_000
+    health.note_event(ServerSentEvent("state", "x" * 3000, ""), at=100)
+    assert health.recent_events[-1] == (100, ServerSentEvent("state", "x" * 3000, ""))
 
 
 def test_event_types_that_nobody_knows_fill_no_memory() -> None:
     health = StreamHealth()
     for n in range(1000):
-        health.heard(ServerSentEvent(str(n), "{}", ""))
+        health.note_event(ServerSentEvent(str(n), "{}", ""), at=n)
     assert len(health.events) == 51
     assert health.events["others"] == 950
+
+
+@pytest.fixture
+async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
+    """Set up the recorder first, as the test package wants it."""
+
+
+async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    *,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: currentlyone.streams)
+    await tick(hass, currentlyone)
+    hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
+    await currentlyone.broadcast("".join(hours).encode())
+    meters = [f'{{"m":"HAN","W":1,"Wh":{register}}}' for register in (5, 7000) for _ in range(25)] * 60
+    await currentlyone.broadcast(
+        "".join(f"event: state\r\ndata: {meter}\r\n\r\n" for meter in meters).encode()
+    )
+    await tick(hass, currentlyone)
+    await time_machine.let_pass(15)
+    tracker = tracker_of(hass, entry)
+    assert tracker is not None
+    assert len(tracker._registers) <= 500  # noqa: SLF001 (shows nowhere else)
+    assert tracker.report["exchanges"] == 50
+    assert caplog.text.count("Another meter is believed") == 3
+    (missed_hours,) = (each for each in gc.get_objects() if isinstance(each, MissedHours))
+    kept = missed_hours._registers.values()  # noqa: SLF001 (shows nowhere else)
+    assert sum(map(len, kept)) <= 2 * 72

@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, connection
 
-from .homes import entry_for, set_up, state_of, tick
+from .home_assistant import entry_for, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -211,13 +211,13 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     assert state_of(hass, "sensor", power).state != "unavailable"
     records = [record for record in caplog.records if record.name.startswith("custom_components")]
     lost, back = [record.getMessage() for record in records]
-    model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "Currently One"
+    model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "CurrentlyOne"
     assert lost == f"The {model} sends no readings any more: its meter is silent"
     assert back == f"The {model} sends readings again"
 
 
 def was_alive_since(entry: MockConfigEntry, time: float) -> bool:
-    return bool(entry.runtime_data._signs_of_life.last >= time)  # noqa: SLF001
+    return bool(entry.runtime_data.availability._signs_of_life.last >= time)  # noqa: SLF001
 
 
 async def test_signs_of_life_keep_no_measurement_alive(

@@ -5,16 +5,18 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.reader import ConnectionState
 
-from .homes import entry_for, set_up, state_of, tick
+from .home_assistant import entry_for, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -180,23 +182,26 @@ async def test_meter_that_needs_its_key_is_said_until_it_has_it(
     assert issues(hass) == {}
 
 
-@pytest.mark.parametrize("kind", ["whatwatt", "currentlyone"])
+@pytest.mark.parametrize("key", ["E_In", "E_Out", "Wh", "Ph"])
 async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_shown_as_it_is(
     hass: HomeAssistant,
     house: House,
     time_machine: TimeMachine,
     monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    key: str,
 ) -> None:
-    reader: WhatwattSimulator | CurrentlyOneSimulator
-    if kind == "whatwatt":
-        reader, key = WhatwattSimulator(house, interval=30), "E_In"
+    reader_class = WhatwattSimulator if key.startswith("E_") else CurrentlyOneSimulator
+    reader = reader_class(house, interval=30)
+    direction = "import" if key in ("E_In", "Wh") else "export"
+    if direction == "import":
+        # At night, so that something is imported.
+        house.clock = house.clock.replace(hour=19)
+        for appliance in house.appliances:
+            appliance.switch(1)
     else:
-        reader, key = CurrentlyOneSimulator(house, interval=30), "Wh"
-    # At night, so that something is imported.
-    house.clock = house.clock.replace(hour=19)
-    for appliance in house.appliances:
-        appliance.switch(1)
+        house.clock = house.clock.replace(hour=9)
+        house.appliances.clear()
+    registers = house.active_import if direction == "import" else house.active_export
     is_wrong = True
 
     def wrong(payload: dict[str, Any]) -> dict[str, Any]:
@@ -209,20 +214,20 @@ async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_show
         state = reader.state
 
         def wrong_state(**options: bool) -> str:
-            sum_of = int(sum(house.active_import.values()))
-            return state(**options).replace(f'"Wh":{sum_of}', f'"Wh":{wrong({key: sum_of})[key]}')
+            total = int(sum(registers.values()))
+            return state(**options).replace(f'"{key}":{total}', f'"{key}":{wrong({key: total})[key]}')
 
         monkeypatch.setattr(reader, "state", wrong_state)
     await reader.start(live=True)
     try:
         entry = await set_up(hass, reader)
         await time_machine.let_pass(3 * 3600)
-        placeholders = issues(hass)["scale_error_import"].translation_placeholders
+        placeholders = issues(hass)[f"scale_error_{direction}"].translation_placeholders
         assert placeholders is not None
         by_power, by_register = (float(placeholders[each]) for each in ("by_power", "by_register"))
         assert by_register == pytest.approx(1000 * by_power, rel=0.25)
-        shown = float(state_of(hass, "sensor", f"{reader.device_id}_active_energy_import").state)
-        assert shown == pytest.approx(sum(house.active_import.values()), rel=0.01)
+        shown = float(state_of(hass, "sensor", f"{reader.device_id}_active_energy_{direction}").state)
+        assert shown == pytest.approx(sum(registers.values()), rel=0.01)
         is_wrong = False
         await time_machine.let_pass(8 * 3600)
         assert issues(hass) == {}
@@ -244,9 +249,41 @@ async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_a
     live.end_streams()
     await time_machine.let_pass(60)
     issue = issues(hass)["wrong_device"]
-    assert issue.translation_placeholders == {"name": "Meter", "host": live.host, "found": "Cellar"}
+    expected = {
+        "name": "Meter",
+        "reader": r"Meter \(whatwatt Go\)",
+        "host": live.host,
+        "found": r"Cellar \(whatwatt Go\)",
+    }
+    assert issue.translation_placeholders == expected
     live.device_id = mine
     await time_machine.let_pass(400)
+    assert issues(hass) == {}
+
+
+async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
+    hass: HomeAssistant, live: WhatwattSimulator, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    assert await async_setup_component(hass, "repairs", {})
+    entry = await set_up(hass, live)
+    live.device_id, live.name = "ECC9FF8A2B30", "Cellar"
+    live.end_streams()
+    await time_machine.let_pass(60)
+    issue = issues(hass)["wrong_device"]
+    flows = hass.data[REPAIRS]["flow_manager"]
+    form = await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id})
+    assert (form["type"], form["step_id"]) == (FlowResultType.FORM, "confirm")
+    assert form["description_placeholders"] == issue.translation_placeholders
+    done = await flows.async_configure(form["flow_id"], {})
+    assert done["type"] is FlowResultType.ABORT
+    assert "wrong_device" in issues(hass), "nothing is set right yet"
+    kind, flow_id = done["next_flow"]
+    assert kind == "config_flow"
+    flow = hass.config_entries.flow.async_get(flow_id)
+    assert (flow["step_id"], flow["context"]["entry_id"]) == ("reconfigure", entry.entry_id)
+    result = await hass.config_entries.flow.async_configure(flow_id, {"host": whatwatt.host})
+    assert result["reason"] == "reconfigure_successful"
+    await until(lambda: whatwatt.streams)
     assert issues(hass) == {}
 
 
@@ -269,16 +306,6 @@ async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattS
     await until(lambda: issues(hass))
     await hass.config_entries.async_unload(entry.entry_id)
     assert issues(hass) == {}
-
-
-def test_every_issue_is_raised_by_a_test_of_this_file() -> None:
-    assert {each.value for each in Issue} == {
-        "meter_key_required",
-        "scale_error_export",
-        "scale_error_import",
-        "stream_contended",
-        "wrong_device",
-    }
 
 
 # --------------------------------------------------------------------------------------------- registers

@@ -9,9 +9,10 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.energy_sse.const import CONF_COUNTERS, CONF_FILL_MISSED_HOURS, CONF_WRITE_INTERVAL
+from custom_components.energy_sse import coordinator
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_SUB_METERS, CONF_WRITE_INTERVAL
 
-from .homes import entry_for, set_up, settle, state_of, tick
+from .home_assistant import entry_for, set_up, settle, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
@@ -46,7 +47,7 @@ def written(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> Written
     return Written(hass, currentlyone)
 
 
-async def test_every_reading_is_written_unless_somebody_wants_less(
+async def test_every_reading_is_written_where_nobody_has_chosen_before_there_was_a_default(
     hass: HomeAssistant, written: Written, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, written.reader)
@@ -58,10 +59,18 @@ async def test_every_reading_is_written_unless_somebody_wants_less(
     assert len(voltages) == 5
 
 
-@pytest.mark.parametrize(("interval", "writes"), [(10, 4), (30, 2), (60, 1)])
+@pytest.mark.parametrize(("interval", "writes"), [(5, 8), (10, 4), (30, 2), (60, 1)])
 async def test_sensors_are_written_at_most_as_often_as_chosen_and_then_with_the_latest_value(
-    hass: HomeAssistant, written: Written, time_machine: TimeMachine, interval: int, writes: int
+    hass: HomeAssistant,
+    written: Written,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    interval: int,
+    writes: int,
 ) -> None:
+    # A quarter of an hour may end while this runs.
+    monkeypatch.setattr(coordinator, "async_track_utc_time_change", lambda *_args, **_times: lambda: None)
     reader = written.reader
     await set_up_with(hass, reader, interval)
     await tick(hass, reader)
@@ -77,10 +86,40 @@ async def test_sensors_are_written_at_most_as_often_as_chosen_and_then_with_the_
     assert len(voltages) in (writes, writes + 1)
 
 
-async def set_up_with(hass: HomeAssistant, reader: CurrentlyOneSimulator, interval: int) -> None:
+async def test_meter_that_speaks_as_often_as_is_written_is_written_with_every_reading(
+    hass: HomeAssistant, written: Written, time_machine: TimeMachine
+) -> None:
+    reader = written.reader
+    await set_up_with(hass, reader, 5)
+    await tick(hass, reader)
+    voltages = written.by(VOLTAGE)
+    for early_or_late in (0, -0.2, 0.2, -0.2, 0.2):
+        await time_machine.let_pass(5 + early_or_late)
+        await tick(hass, reader, 5)
+    assert len(voltages) == 5
+
+
+async def test_silence_and_its_end_are_written_at_once(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    power = f"{whatwatt.device_id}_active_power_net"
+    await set_up_with(hass, whatwatt, 300)
+    await tick(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await time_machine.let_pass(120)
+    assert state_of(hass, "sensor", power).state == "unavailable"
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", power).state != "unavailable"
+
+
+async def set_up_with(
+    hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, interval: int
+) -> None:
     entry = entry_for(reader)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: interval, CONF_COUNTERS: {}})
+    hass.config_entries.async_update_entry(
+        entry, options={CONF_WRITE_INTERVAL: interval, CONF_SUB_METERS: {}}
+    )
     assert await hass.config_entries.async_setup(entry.entry_id)
     await until(lambda: reader.streams)
 
@@ -108,7 +147,7 @@ async def test_first_reading_of_the_new_hour_is_written_at_once(
     (entry,) = hass.config_entries.async_entries("energy_sse")
     for _ in range(3):
         await tick(hass, currentlyone)
-    entry.runtime_data._write_before_the_hour_ends(dt_util.utcnow())  # noqa: SLF001 (without the timers of sockets)
+    entry.runtime_data._listeners.end_hour(dt_util.utcnow())  # noqa: SLF001 (without the timers of sockets)
     await tick(hass, currentlyone)
     energy = int(sum(currentlyone.house.active_export.values())) / 1000
     assert float(state_of(hass, "sensor", ENERGY).state) == energy
@@ -134,8 +173,19 @@ async def test_change_of_the_options_takes_effect_at_once(
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_WRITE_INTERVAL: "30"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_COUNTERS: {}}
+    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_SUB_METERS: {}}
     await until(lambda: whatwatt.stream_count == 2)
+
+
+@pytest.mark.parametrize(("options", "shown"), [({}, "0"), ({CONF_WRITE_INTERVAL: 5}, "5")])
+async def test_dialog_shows_what_holds_before_and_since_there_is_a_default(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, int], shown: str
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    hass.config_entries.async_update_entry(entry, options=options)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    assert flow["data_schema"]({})[CONF_WRITE_INTERVAL] == shown
 
 
 async def test_filling_of_missed_hours_is_on_until_somebody_switches_it_off(

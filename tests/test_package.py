@@ -2,22 +2,29 @@
 
 import ast
 from importlib import import_module
+from importlib.metadata import version
 import json
 from pathlib import Path
 from typing import Any
 
+from awesomeversion import AwesomeVersion
+from homeassistant import const
 from homeassistant.components.sensor import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
 from homeassistant.const import Platform
 import probatio
 import pytest
 import voluptuous as vol
 
-from custom_components.energy_sse import PLATFORMS, config_flow, sum_restart
+from custom_components.energy_sse import PLATFORMS
 from custom_components.energy_sse.appliances import ApplianceEventType
+from custom_components.energy_sse.backfill import sum_restart
 from custom_components.energy_sse.binary_sensor import CLOUDS
-from custom_components.energy_sse.const import DOMAIN, CounterKind
-from custom_components.energy_sse.descriptions import COUNTERS, MEASUREMENTS, PROPERTIES
+from custom_components.energy_sse.config_flow import EnergySseConfigFlow
+from custom_components.energy_sse.const import DOMAIN, SubMeterKind, TariffKey
+from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, SUB_METERS, TARIFF
 from custom_components.energy_sse.issues import Issue
+from custom_components.energy_sse.options_flow import WRITE_INTERVALS, EnergySseOptionsFlow
+from custom_components.energy_sse.power_tariff import settings
 from custom_components.energy_sse.reader import Measurement, Property, Reader
 from custom_components.energy_sse.reader.discover import READERS
 
@@ -46,42 +53,40 @@ def strings_passed_as(keyword: str, source: str) -> set[str]:
     }
 
 
-FLOW_SOURCE = Path(config_flow.__file__).read_text()
-
-# What `_async_identify` returns, in a form's error or as the reason to abort.
-IDENTIFY_ERRORS = {"cannot_connect", "invalid_auth", "not_supported", "unknown"}
+# Steps that decide what to show, and show nothing themselves.
+SILENT_STEPS = {"dhcp", "reauth", "zeroconf"}
 
 
-def test_every_step_of_the_dialogs_has_its_texts() -> None:
-    steps = {**TEXTS["config"]["step"], **TEXTS["options"]["step"]}
-    assert set(steps) == strings_passed_as("step_id", FLOW_SOURCE)
-    for step in steps.values():
-        assert step["title"]
-        assert set(step.get("data", {})) == set(step.get("data_description", {}))
+def test_search_for_an_integration_finds_it_by_the_products_names() -> None:
+    # The search of the frontend looks at the first fifth of a hundred characters.
+    for product in ("whatwatt", "CurrentlyOne"):
+        for name in (load("manifest.json")["name"], TEXTS["title"]):
+            assert 0 <= name.find(product) < 20
 
 
-def test_every_error_and_every_reason_to_abort_has_its_text() -> None:
-    assert set(TEXTS["config"]["error"]) == IDENTIFY_ERRORS | {"invalid_host", "wrong_device"}
-    home_assistants = {
-        "already_configured",
-        "already_in_progress",
-        "reauth_successful",
-        "reconfigure_successful",
-    }
-    reasons = strings_passed_as("reason", FLOW_SOURCE)
-    assert set(TEXTS["config"]["abort"]) == IDENTIFY_ERRORS | reasons | home_assistants
+def test_every_step_that_has_texts_is_one_and_every_field_is_explained() -> None:
+    for flow, texts in ((EnergySseConfigFlow, "config"), (EnergySseOptionsFlow, "options")):
+        steps = {name.removeprefix("async_step_") for name in vars(flow) if name.startswith("async_step_")}
+        assert set(TEXTS[texts]["step"]) == steps - SILENT_STEPS
+        for step in TEXTS[texts]["step"].values():
+            for fields in (step, *step.get("sections", {}).values()):
+                assert set(fields.get("data", {})) == set(fields.get("data_description", {}))
 
 
 def test_every_choice_has_its_text() -> None:
     selector = TEXTS["selector"]
-    assert set(selector["counter_kind"]["options"]) == set(CounterKind)
-    assert set(selector["write_interval"]["options"]) == set(config_flow._WRITE_INTERVALS)  # noqa: SLF001
-    assert set(TEXTS["device"]) == {f"counter_{kind}" for kind in CounterKind}
+    assert set(selector["sub_meter_kind"]["options"]) == set(SubMeterKind)
+    assert set(selector["write_interval"]["options"]) == set(WRITE_INTERVALS)
+    categories = {key for key in TEXTS["device"] if key.startswith("category_")}
+    assert set(TEXTS["device"]) - categories == {f"sub_meter_{kind}" for kind in SubMeterKind}
+    assert set(selector["demand_interval"]["options"]) == set(settings.INTERVALS)
+    assert set(selector["month"]["options"]) == set(settings.MONTHS)
+    assert set(selector["tariff_days"]["options"]) == set(settings.DAYS)
 
 
 def test_every_sensor_has_its_texts_and_they_are_used() -> None:
     sensors = TEXTS["entity"]["sensor"]
-    rows = [*MEASUREMENTS.values(), *PROPERTIES.values()]
+    rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *TARIFF.values()]
     appliances = {f"appliance_{key}" for key in ("energy", "power", "state")}
     assert set(sensors) == {row.translation_key for row in rows} | appliances
     for row in rows:
@@ -92,7 +97,9 @@ def test_every_sensor_has_its_texts_and_they_are_used() -> None:
 
 def test_every_other_entity_has_its_texts_and_they_are_used() -> None:
     entity = TEXTS["entity"]
-    assert set(entity["binary_sensor"]) == {"connection", "appliance_running", *CLOUDS}
+    others = {"connection", "appliance_running", TariffKey.PEAK_EXPECTED}
+    assert set(entity["binary_sensor"]) == {*others, *CLOUDS}
+    assert {*TARIFF, TariffKey.PEAK_EXPECTED} == set(TariffKey)
     event_type = entity["event"]["appliance_transition"]["state_attributes"]["event_type"]
     assert set(event_type["state"]) == set(ApplianceEventType)
 
@@ -100,7 +107,8 @@ def test_every_other_entity_has_its_texts_and_they_are_used() -> None:
 def test_every_measurement_and_every_property_is_shown() -> None:
     assert set(MEASUREMENTS) == set(Measurement)
     assert {*PROPERTIES, *CLOUDS} == set(Property)
-    assert not {*Measurement} & {*Property}, "they share the space of unique ids"
+    keys = [*Measurement, *Property, *TariffKey]
+    assert len({str(key) for key in keys}) == len(keys), "they share the space of unique ids"
 
 
 @pytest.mark.parametrize("reader", READERS.values())
@@ -126,7 +134,7 @@ def test_every_exception_has_its_text() -> None:
 def test_icons_are_of_entities_that_there_are() -> None:
     icons = load("icons.json")["entity"]
     for platform, entities in icons.items():
-        without_name = {row.translation_key for row in COUNTERS.values()}
+        without_name = {row.translation_key for row in SUB_METERS.values()}
         assert set(entities) <= set(TEXTS["entity"][platform]) | without_name
     assert all(icon.startswith("mdi:") for icon in flatten(icons).values())
 
@@ -149,9 +157,14 @@ def test_manifest_has_its_keys_in_order_and_all_that_a_store_asks_for() -> None:
         assert matcher == json.loads(json.dumps(matcher).lower()), "names are matched in lower case"
 
 
-def test_floor_of_home_assistant_is_the_one_that_is_tested() -> None:
-    hacs = json.loads((ROOT / "hacs.json").read_text())
-    assert hacs["homeassistant"] == "2026.9.0"
+def test_floor_of_home_assistant_is_the_oldest_that_is_tested() -> None:
+    floor = AwesomeVersion(json.loads((ROOT / "hacs.json").read_text())["homeassistant"])
+    # These tests run on it too, where this package says so.
+    package, _, pinned = (ROOT / "tests/requirements/floor.txt").read_text().strip().partition("==")
+    if version(package) == pinned:
+        assert AwesomeVersion(const.__version__) == floor
+    else:
+        assert AwesomeVersion(const.__version__) > floor
 
 
 def test_only_what_asks_the_reader_is_limited_to_one_at_a_time() -> None:

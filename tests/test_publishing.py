@@ -371,7 +371,10 @@ def test_encryption_is_nowhere_left_unchecked() -> None:
 
 def test_nothing_that_blocks_is_used() -> None:
     blocking = {"requests", "urllib.request", "http.client", "subprocess", "socket", "time.sleep"}
+    harmless = {"urllib.request.parse_http_list"}
     for path, name in imports():
+        if name in harmless:
+            continue
         assert not any(name == each or name.startswith(f"{each}.") for each in blocking), path
     for path, node in nodes():
         assert not (isinstance(node, ast.Call) and ast.unparse(node.func) == "open"), path

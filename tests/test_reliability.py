@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 import logging
+import re
 from typing import Any
 import zlib
 
@@ -22,7 +23,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, Message, Reading, clock, connection
 
-from .homes import announcement, entity_id, set_up
+from .home_assistant import announcement, entity_id, set_up
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.digest import BasicLogin
 from .readers.network import FaultyNetwork
@@ -97,8 +98,8 @@ class Fault:
     seen: bool | None = True
     """Whether the user sees values become unavailable; None where that is a matter of luck."""
 
-    asks_the_user: bool = False
-    """Whether it ends with a question for the user instead of by itself."""
+    asks_the_user: tuple[str, ...] = ()
+    """The readers with which it ends with a question for the user instead of by itself."""
 
     lasts: float = FAULT_LASTS
     options: dict[str, Any] = field(default_factory=dict)
@@ -183,6 +184,31 @@ def byte_by_byte(piece: bytes) -> list[bytes]:
 
 def with_garbage(piece: bytes) -> list[bytes]:
     return [b"\x00\xff\xfe garbage: {[\n\n", piece, b'event: live\ndata: {"P_In":nan,"x":[[[\n\n']
+
+
+def with_texts_that_no_file_holds(piece: bytes) -> list[bytes]:
+    texts = ("half \\ud83d", "\\u0000", "two\\r\\nlines", "\\u202e", "n" * 20_000, "[M](http://evil.example)")
+    events = []
+    for text in texts:
+        names = f'"id":"x","bs":"ON","sName":"{text}","from":"{text}","dName":"{text}","cat":"{text}"'
+        events.append(f"event: transition\ndata: {{{names}}}\n\n")
+        events.append(f'event: live\ndata: {{"Vol":[{{"M_ID":"{text}","Cum":5}}]}}\n\n')
+    return [piece, "".join(events).encode()]
+
+
+REGISTERS = re.compile(rb'"(Wh|Ph|Rh|Qh|E_\w+|rE\w*)":\s*([0-9.]+)')
+
+
+def with_zeros_before(piece: bytes) -> list[bytes]:
+    return [REGISTERS.sub(rb'"\1":0', piece), piece]
+
+
+def with_leaps_before(piece: bytes) -> list[bytes]:
+    return [REGISTERS.sub(rb'"\1":9\2', piece), piece]
+
+
+def with_texts_for_numbers(piece: bytes) -> list[bytes]:
+    return [re.sub(rb'":\s*(-?[0-9.]+)', rb'":"\1"', piece)]
 
 
 def with_huge_event(piece: bytes) -> list[bytes]:
@@ -306,8 +332,6 @@ async def contend(world: World) -> None:
             writer.close()
             await asyncio.sleep(3)
 
-    assert isinstance(world.reader, WhatwattSimulator)
-    world.reader.login = None
     world.others.append(asyncio.create_task(take_the_stream()))
 
 
@@ -402,7 +426,12 @@ FAULTS = [
     Fault("redirect", answering(status("302 Found", "Location: http://127.0.0.1:9/")), answer_properly),
     Fault("204", answering(saying(b"HTTP/1.1 204 No Content\r\n\r\n")), answer_properly),
     *(
-        Fault(f"401 {word}", partial(ask_for_a_password, challenge=challenge), nothing, asks_the_user=True)
+        Fault(
+            f"401 {word}",
+            partial(ask_for_a_password, challenge=challenge),
+            answer_properly,
+            asks_the_user=(WHATWATT,),
+        )
         for word, challenge in (
             ("without a challenge", None),
             ("Digest, again and again", DIGEST),
@@ -411,8 +440,14 @@ FAULTS = [
         )
     ),
     Fault("nonces wear out with every use", wear_nonces_out, nothing, (WHATWATT,), seen=False),
-    Fault("password removed on the device", remove_the_password, nothing, (WHATWATT,), seen=False),
-    Fault("403", answering(status("403 Forbidden")), nothing, asks_the_user=True),
+    Fault(
+        "password removed on the device",
+        remove_the_password,
+        nothing,
+        (WHATWATT,),
+        asks_the_user=(WHATWATT,),
+    ),
+    Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=(WHATWATT,)),
     Fault("404", answering(status("404 Not Found")), answer_properly),
     Fault("429, Retry-After 120", answering(status("429 Slow Down", "Retry-After: 120")), answer_properly),
     Fault("500", answering(status("500 Oops")), answer_properly),
@@ -422,14 +457,14 @@ FAULTS = [
     Fault("new address", move, nothing, seen=False),
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
-    Fault("another client takes the stream", contend, give_way, (WHATWATT,)),
+    Fault("another client takes the stream", contend, give_way, (WHATWATT,), options={"password": None}),
     Fault(
         "another client, with a licence",
         contend,
         give_way,
         (WHATWATT,),
         seen=False,
-        options={"licence": "PLUS"},
+        options={"password": None, "licence": "PLUS"},
     ),
     Fault("meter silent", silence_the_meter, let_the_meter_speak),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
@@ -442,6 +477,10 @@ FAULTS = [
         seen=False,
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
+    Fault("firmware that writes numbers as texts", mangling(with_texts_for_numbers), mangle_no_more),
+    Fault("texts that no file can hold", mangling(with_texts_that_no_file_holds), mangle_no_more, seen=False),
+    Fault("registers at zero before every reading", mangling(with_zeros_before), mangle_no_more, seen=False),
+    Fault("registers leap before every reading", mangling(with_leaps_before), mangle_no_more, seen=False),
 ]
 
 CASES = [(fault, kind) for fault in FAULTS for kind in fault.readers]
@@ -459,7 +498,7 @@ async def world(
     fault, kind = case
     reader: WhatwattSimulator | CurrentlyOneSimulator
     if kind == WHATWATT:
-        reader = WhatwattSimulator(house, password="secret", interval=5, **fault.options)
+        reader = WhatwattSimulator(house, **{"password": "secret", "interval": 5, **fault.options})
     else:
         reader = CurrentlyOneSimulator(house, interval=10)
     await reader.start(live=True)
@@ -467,7 +506,7 @@ async def world(
     world = World(hass, reader, network, time_machine, networks=[network])
     world.entry = await set_up(hass, reader, host=network.host)
     await time_machine.let_pass(BEFORE)
-    assert world.coordinator.has_fresh_readings
+    assert world.coordinator.availability.has_fresh_readings
     attempt = connection.Backoff.attempt
 
     def note_attempt(backoff: connection.Backoff) -> None:
@@ -519,7 +558,8 @@ async def test_fault_is_overcome(
     await fault.end(world)
 
     recovered = "-"
-    if fault.asks_the_user:
+    asks_the_user = kind in fault.asks_the_user
+    if asks_the_user:
         attempts = len(world.attempts)
         await world.time_machine.let_pass(RECOVERS_WITHIN)
         assert len(world.attempts) == attempts, "nobody has acted yet"
@@ -535,17 +575,17 @@ async def test_fault_is_overcome(
 
     was_unavailable = "unavailable" in [state for _, state in world.states]
     if fault.seen is not None:
-        assert was_unavailable == (fault.seen or fault.asks_the_user)
+        assert was_unavailable == (fault.seen or asks_the_user)
     assert world.worst_minute() <= 6
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("custom_components")]
     lost = [line for line in lines if "no readings any more" in line]
     back_again = [line for line in lines if "sends readings again" in line]
     assert len(lost) == (1 if was_unavailable else 0)
-    assert len(back_again) == (1 if was_unavailable and not fault.asks_the_user else 0)
+    assert len(back_again) == (1 if was_unavailable and not asks_the_user else 0)
     moved = [line for line in lines if "moved" in line]
     assert lines == lost + moved + back_again
     values = "unavailable, then back" if was_unavailable else "available throughout"
-    if fault.asks_the_user:
+    if asks_the_user:
         values = "unavailable until the user acts"
     reliability_table.append(
         (

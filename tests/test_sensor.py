@@ -7,7 +7,7 @@ import pytest
 from custom_components.energy_sse.reader import Measurement as M, currentlyone
 
 from .conftest import Start
-from .homes import entity_id, set_up, state_of, tick
+from .home_assistant import entity_id, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.whatwatt import Firmware
 from .time_machine import TimeMachine
@@ -16,7 +16,7 @@ from .waiting import until
 NOT_OF_THE_CURRENTLYONE = {
     m for m in M if m.endswith(("_t1", "_t2", "_inductive", "_capacitive")) or m.startswith("maximum_demand")
 } | {M.ACTIVE_TARIFF, M.POWER_FACTOR}
-NOT_OF_THE_WHATWATT = {M.BLINK_ENERGY, M.BLINK_POWER, M.METER_CLOCK_DRIFT}
+NOT_OF_THE_WHATWATT = {M.BLINK_ENERGY, M.BLINK_POWER, M.METER_CLOCK_OFFSET}
 
 
 def sensors(hass: HomeAssistant, reader_id: str) -> set[M]:

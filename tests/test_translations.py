@@ -12,7 +12,7 @@ import pytest
 
 from custom_components.energy_sse.const import DOMAIN
 
-from .homes import set_up
+from .home_assistant import set_up
 from .readers import WhatwattSimulator
 from .waiting import until
 
@@ -34,10 +34,11 @@ SAME_EVERYWHERE = {
     "Stromkonto",
     "TTL",
     "myStrom",
+    "whatwatt & CurrentlyOne (Energy SSE)",
 }
 SAME_IN = {
-    "de": {"Host"},
-    "fr": {"Licence", "Mode", "Options"},
+    "de": {"April", "August", "Host", "November", "September"},
+    "fr": {"Mode", "Options"},
     "it": {"Host", "Password"},
     "sv": {"Tariff 1", "Tariff 2", "Tariff 3", "Tariff 4"},
 }
@@ -109,10 +110,10 @@ def test_no_two_entities_of_a_reader_have_the_same_name(language: str) -> None:
 @pytest.mark.parametrize(
     ("language", "name"),
     [
-        ("de", "Energie Bezug Tarif 1"),
-        ("fr", "Énergie de soutirage tarif 1"),
-        ("it", "Energia in prelievo tariffa 1"),
-        ("sv", "Energi uttag tariff 1"),
+        ("de", "Energiebezug Tarif 1"),
+        ("fr", "Énergie importée tarif 1"),
+        ("it", "Energia importata tariffa 1"),
+        ("sv", "Importerad energi tariff 1"),
     ],
 )
 async def test_home_in_another_language_gets_its_words(

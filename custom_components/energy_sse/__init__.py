@@ -2,32 +2,43 @@
 
 from typing import Final
 
-from homeassistant.const import Platform
+from homeassistant.const import Platform, __version__
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceEntry
+from homeassistant.helpers.translation import async_get_translations
 
-from . import sum_restart
-from .const import CONF_FILL_MISSED_HOURS
+from . import options
+from .backfill import async_enter
+from .const import CONF_FILL_MISSED_HOURS, DOMAIN
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .issues import Issue, Issues
 from .memory import async_forget
-from .statistics import MissedHours
+from .power_tariff import set_up as power_tariff
+from .registry import Registry
 
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Connect to a reader and add its entities."""
-    coordinator = EnergySseCoordinator(hass, entry)
-    has_recorder = "recorder" in hass.config.components
+    options.async_mend(hass, entry)
+    # Known from now on, for who wants to see why it cannot connect.
+    coordinator = entry.runtime_data = EnergySseCoordinator(hass, entry)
     fills = coordinator.reader.remembers_hours and entry.options.get(CONF_FILL_MISSED_HOURS, True)
-    if has_recorder and fills:
-        MissedHours(hass, entry, coordinator).async_start()
+    has_recorder = "recorder" in hass.config.components
+    room = await async_enter(hass) if has_recorder else None
+    if fills and room is not None:
+        # Before the first word of the reader.
+        room.fill(hass, entry, coordinator)
+    await power_tariff.async_set_up(hass, entry, coordinator, room)
     await coordinator.async_start()
-    entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
-    if has_recorder:
-        sum_restart.async_watch(hass, entry)
+    if room is not None:
+        for watch in room.watch:
+            watch(hass, entry)
+    elif has_recorder and (fills or power_tariff.is_on(entry)):
+        Issues(hass, entry).raise_issue(Issue.RECORDER_UNKNOWN, version=__version__)
     return True
 
 
@@ -39,13 +50,26 @@ async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Leave nothing behind."""
-    Issues(hass, entry).close(*Issue)
-    sum_restart.async_forget(hass, entry)
+    Issues(hass, entry).forget()
     await async_forget(hass, entry.entry_id)
+    await power_tariff.async_forget(hass, entry)
 
 
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: EnergySseConfigEntry, device: DeviceEntry
 ) -> bool:
-    """Let the user delete an appliance or a counter that is no longer there."""
-    return entry.runtime_data.async_forget(device)
+    """Let the user delete an appliance or a sub-meter that is no longer there."""
+    if Registry(hass, entry).sub_device_id(device) is None:
+        return False
+    # While nobody listens to the reader, nothing tells that the device is still there.
+    if hasattr(entry, "runtime_data") and not entry.runtime_data.async_forget(device):
+        name = device.name_by_user or device.name or ""
+        # The page of the device shows the message as it is, which would be English.
+        texts = await async_get_translations(hass, hass.config.language, "exceptions", [DOMAIN])
+        raise HomeAssistantError(
+            texts[f"component.{DOMAIN}.exceptions.device_is_there.message"].format(name=name),
+            translation_domain=DOMAIN,
+            translation_key="device_is_there",
+            translation_placeholders={"name": name},
+        )
+    return True

@@ -2,12 +2,23 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from .reader import ApplianceProfile, ApplianceState, Detection, Inventory, Transition
+from .const import SUB_METER_PREFIX
+from .limits import APPLIANCE_LIMITS
+from .reader import (
+    ApplianceProfile,
+    ApplianceState,
+    Detection,
+    Inventory,
+    RegisterGuard,
+    Transition,
+    get_number,
+    get_text,
+)
 
 # An event entity takes its events from here when it is added. Without one, nobody will: it is disabled.
 _WAITING_LIMIT: Final = 16
@@ -25,6 +36,9 @@ _REMEMBERED_CHANGES: Final = 16
 # More than any home has; a stream of garbage must not fill the memory, nor the registries.
 _MOST_APPLIANCES: Final = 100
 _MOST_STATES: Final = 50
+
+# Of what is remembered, and the one register of an appliance.
+_ENERGY: Final = "energy"
 
 # An appliance that is only on or off needs nobody to say the name of its state.
 _STATES_OF_A_SWITCH: Final = 2
@@ -70,6 +84,12 @@ class Appliance:
     waiting: deque[ApplianceEvent] = field(default_factory=lambda: deque(maxlen=_WAITING_LIMIT))
     """Events that no entity has taken yet."""
 
+    _guard: RegisterGuard[str] = field(
+        default_factory=lambda: RegisterGuard({_ENERGY: APPLIANCE_LIMITS}, called="an appliance's energy")
+    )
+    _energy_at: float | None = None
+    """When its energy was heard, in seconds since 1970."""
+
     _states: tuple[ApplianceState, ...] = ()
     _changed_at: datetime | None = None
     """When it entered its state, by this machine's clock: the device's may be wrong, and jump."""
@@ -94,18 +114,20 @@ class Appliance:
         self._states = profile.states
         for state in profile.states:
             if state.name:
-                self._is_on_in[state.name] = state.is_on
+                self._know_state(state.name, is_on=state.is_on)
+        if self.is_on is None:
+            # What the state of before a restart means, nothing else may tell: its entity was removed.
+            self.is_on = self._is_on_in.get(self.state or "")
 
-    def detect(self, detection: Detection, now: datetime) -> ApplianceEvent | None:
-        """Take in a detection. What its state means, only the inventory can tell; its energy is plain."""
+    def detect(self, detection: Detection, now: datetime) -> bool:
+        """Take in a detection, as `apply`. What its state means, only the inventory can tell."""
         self.has_spoken = True
         if self._is_superseded(detection, now):
-            return None
-        if detection.energy is not None:
-            self.energy = detection.energy
+            return False
         index = detection.state_index
         if index is None or not 0 <= index < len(self._states) or not (state := self._states[index]).name:
-            return None
+            self._believed(detection, now)
+            return False
         return self.apply(
             Transition(
                 appliance_id=self.id,
@@ -123,71 +145,102 @@ class Appliance:
             now,
         )
 
-    def apply(self, transition: Transition, now: datetime) -> ApplianceEvent | None:
-        """Take in a transition. Returns an event when it is news.
-
-        It is none when the device repeats it, after a connect or at any other time, when it confirms the
-        state that the appliance was in, or when it was missed and is too old to act upon.
-        """
+    def apply(self, transition: Transition, now: datetime) -> bool:
+        """Take in a transition. Returns whether it is news, for which an event is queued."""
         self.has_spoken = True
         self.name = transition.name or self.name
         self.category = transition.category or self.category
         if self._is_superseded(transition, now):
+            return False
+        transition = replace(transition, energy=self._believed(transition, now))
+        if transition.at_connect and (transition.state, transition.time) in self._changes:
+            return False
+        event = self._event_for(transition)
+        self._take_over(transition, now)
+        if event is not None:
+            self.waiting.append(event)
+        return event is not None
+
+    def _believed(self, report: Transition | Detection, now: datetime) -> float | None:
+        """Take in the energy of a report. Returns None where it cannot be."""
+        if report.energy is None:
             return None
-        if transition.energy is not None:
-            self.energy = transition.energy
-        change = (transition.state, transition.time)
-        if transition.at_connect and change in self._changes:
+        time = now.timestamp() - (report.age or 0)
+        if not self._guard.believable({_ENERGY: report.energy}, time):
             return None
-        is_repeated = transition.state == self.state and _is_same_moment(
-            transition.time, self._changes[-1][1] if self._changes else None
+        self.energy, self._energy_at = report.energy, time
+        return report.energy
+
+    def _event_for(self, transition: Transition) -> ApplianceEvent | None:
+        """Return the event of a transition that is news.
+
+        It is none when the device repeats it, when it confirms the state that the appliance is in, or when it
+        was missed and is too old to act upon.
+        """
+        last_time = self._changes[-1][1] if self._changes else None
+        is_repeated = transition.state == self.state and _is_same_moment(transition.time, last_time)
+        # What was before the connection is news while it is known to be fresh.
+        is_too_old = transition.age is None or (
+            transition.age > 0 and (self._changed_at is None or transition.age >= _NEWS_FOR)
         )
-        is_missed = transition.age > 0
-        was_known = self._changed_at is not None
+        if is_repeated or is_too_old or not transition.is_change:
+            return None
         # The device says itself where the appliance came from; what was last heard of it may be older.
         was_on = self._is_on_in.get(transition.previous_state or self.state or "")
-        is_on = transition.is_on
-        if is_on is None:
-            is_on = self._is_on_in.get(transition.state)
-        self.state, self.is_on = transition.state, is_on
+        return ApplianceEvent(_event_type(was_on=was_on, is_on=self._is_on_after(transition)), transition)
+
+    def _take_over(self, transition: Transition, now: datetime) -> None:
+        """Be in the state that a transition leads to."""
+        self.state, self.is_on = transition.state, self._is_on_after(transition)
         if transition.power is not None:
             self.power = transition.power
-        if transition.state in self._is_on_in or len(self._is_on_in) < _MOST_STATES:
-            self._is_on_in[transition.state] = is_on
-        self._changed_at = now - timedelta(seconds=transition.age)
+        self._know_state(transition.state, is_on=self.is_on)
+        self._changed_at = now - timedelta(seconds=transition.age or 0)
         if transition.is_change:
-            self._changes.append(change)
-        if is_repeated or not transition.is_change:
-            return None
-        if is_missed and not (was_known and transition.age < _NEWS_FOR):
-            return None
-        return ApplianceEvent(_event_type(was_on=was_on, is_on=is_on), transition)
+            self._changes.append((transition.state, transition.time))
+
+    def _is_on_after(self, transition: Transition) -> bool | None:
+        return self._is_on_in.get(transition.state) if transition.is_on is None else transition.is_on
 
     # ----------------------------------------------------------------------------------------- memory
 
     def recall(self, remembered: Mapping[str, Any]) -> None:
         """Take up what was known before a restart."""
-        self.state = remembered["state"]
+        self.state = get_text(remembered, "state")
+        # Memories from before it was there are in the device registry.
+        self.category = self.category or get_text(remembered, "category")
         self._changed_at = _parse_time(remembered["changed_at"])
         self._changes.extend((state, _parse_time(time)) for state, time in remembered["changes"])
+        # Older versions have noted no energy, or not when it was heard.
+        self._energy_at = get_number(remembered, "energy_at")
+        self._guard.remember(_ENERGY, remembered.get(_ENERGY), self._energy_at)
+        self.energy = self._guard.registers.get(_ENERGY)
 
     @property
     def memory(self) -> Mapping[str, Any] | None:
         """What to recall after a restart, as JSON can hold it."""
-        if self._changed_at is None:
+        energy = self._guard.registers.get(_ENERGY)
+        if self._changed_at is None and energy is None:
             return None
         return {
             "state": self.state,
-            "changed_at": self._changed_at.isoformat(),
+            "category": self.category,
+            "changed_at": self._changed_at and self._changed_at.isoformat(),
+            _ENERGY: energy,
+            "energy_at": self._energy_at,
             "changes": [(state, time and time.isoformat()) for state, time in self._changes],
         }
+
+    def _know_state(self, name: str, *, is_on: bool | None) -> None:
+        if name in self._is_on_in or len(self._is_on_in) < _MOST_STATES:
+            self._is_on_in[name] = is_on
 
     def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
         """Tell whether a report is on what happened before that which is known already.
 
         Neither clock says so alone: the device's may have jumped, and this machine's knows only the age.
         """
-        if report.age <= 0 or self._changed_at is None:
+        if not report.age or self._changed_at is None:
             return False
         happened_at = now - timedelta(seconds=report.age)
         last_change = self._changes[-1][1] if self._changes else None
@@ -209,7 +262,8 @@ def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventTyp
 
 
 def _parse_time(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    # Of any time zone: without one it could not be compared.
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
 class Appliances:
@@ -234,12 +288,10 @@ class Appliances:
                 appliances.append(appliance)
         return appliances
 
-    def heard(
-        self, report: Transition | Detection, now: datetime
-    ) -> tuple[Appliance, ApplianceEvent | None] | None:
-        """Take in a report. Returns what it is about, and what is news in it, if it is about any of them."""
+    def take(self, report: Transition | Detection, now: datetime) -> tuple[Appliance, bool] | None:
+        """Take in a report. Returns what it is about, if it is about any of them, and whether it is news."""
         is_gone = self._inventory is not None and report.appliance_id not in self._inventory
-        if report.age > 0 and is_gone:
+        if report.age != 0 and is_gone:
             # The device repeats a report on an appliance that its owner has deleted there.
             return None
         if (appliance := self._know(report.appliance_id)) is None:
@@ -267,7 +319,10 @@ class Appliances:
         return {appliance.id: memory for appliance in self if (memory := appliance.memory) is not None}
 
     def _know(self, appliance_id: str) -> Appliance | None:
-        """Return an appliance, known or new; None where there are too many to be true."""
+        """Return an appliance, known or new; None where there are too many, or it is none."""
+        if appliance_id.startswith(SUB_METER_PREFIX):
+            # After a restart it would be taken for a sub-meter.
+            return None
         appliance = self._appliances.get(appliance_id)
         if appliance is None and len(self._appliances) < _MOST_APPLIANCES:
             # Until its name is known, its id has to do, which was made from the name.

@@ -8,10 +8,14 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import RestoredExtraData, RestoreEntity
+from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance
+from .const import TariffKey
 from .coordinator import CONNECTION, EnergySseConfigEntry, EnergySseCoordinator
-from .entity import ApplianceEntity, ReaderEntity
+from .entity import ApplianceEntity, ReaderEntity, TariffEntity
+from .power_tariff.set_up import tracker_of
+from .power_tariff.tracker import DemandTracker
 from .reader import Property as P
 
 # The coordinator does the talking.
@@ -64,6 +68,8 @@ async def async_setup_entry(
     """Add the reader's binary sensors, and one for every appliance, now and later."""
     coordinator = entry.runtime_data
     async_add_entities([ConnectionBinarySensor(coordinator)])
+    if (tracker := tracker_of(hass, entry)) is not None:
+        async_add_entities([PeakExpectedBinarySensor(coordinator, tracker)])
 
     @callback
     def add_clouds(properties: Iterable[P]) -> None:
@@ -94,12 +100,12 @@ class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
     @property
     @override
     def is_on(self) -> bool:
-        return self.coordinator.link_is_up
+        return self.coordinator.is_streaming
 
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, Any]:
-        return {"readings": "fresh" if self.coordinator.has_fresh_readings else "stale"}
+        return {"readings": "fresh" if self.coordinator.availability.has_fresh_readings else "stale"}
 
 
 class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
@@ -118,12 +124,33 @@ class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.is_connected and self._cloud in self.coordinator.status
+        return self.coordinator.availability.is_alive and self._cloud in self.coordinator.status
 
     @property
     @override
     def is_on(self) -> bool:
         return self.coordinator.status.get(self._cloud) is True
+
+
+class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
+    """Tells whether the running interval will raise what the month bills if the present power stays."""
+
+    _attr_translation_key = TariffKey.PEAK_EXPECTED
+
+    def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker) -> None:
+        """Prepare the binary sensor of a power tariff."""
+        super().__init__(coordinator, tracker, TariffKey.PEAK_EXPECTED)
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        return self.tracker.expects_peak
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any]:
+        end = self.tracker.interval_end
+        return {"interval_end": None if end is None else dt_util.as_local(end).isoformat()}
 
 
 class RunningBinarySensor(ApplianceEntity, BinarySensorEntity, RestoreEntity):

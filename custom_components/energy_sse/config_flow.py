@@ -7,20 +7,19 @@ from typing import Any, Final, override
 
 from homeassistant.config_entries import (
     SOURCE_IGNORE,
+    SOURCE_REAUTH,
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
     ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlow,
-    OptionsFlowWithReload,
 )
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import section
+from homeassistant.data_entry_flow import AbortFlow
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.selector import (
-    BooleanSelector,
-    SelectSelector,
-    SelectSelectorConfig,
     TextSelector,
     TextSelectorConfig,
     TextSelectorType,
@@ -31,26 +30,31 @@ import voluptuous as vol
 from yarl import URL
 
 from .const import (
-    CONF_COUNTERS,
-    CONF_FILL_MISSED_HOURS,
     CONF_KIND,
+    CONF_LOGIN,
     CONF_WRITE_INTERVAL,
     DOMAIN,
-    CounterKind,
 )
 from .coordinator import EnergySseConfigEntry
+from .markdown import escape
+from .options_flow import EnergySseOptionsFlow
 from .reader import (
     READERS,
+    ConnectionState,
+    Identity,
+    Login,
     ReaderAuthenticationError,
     ReaderConnectionError,
-    ReaderInfo,
+    ReaderError,
     ReaderKind,
+    ReaderLoginWeakenedError,
     ReaderProtocolError,
     default_name,
+    full_name,
     identify,
+    name_of,
     parse_host,
 )
-from .registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,14 +68,26 @@ _PASSWORD_SCHEMA: Final = vol.Schema({vol.Required(CONF_PASSWORD): _PASSWORD_FIE
 _RECONFIGURE_SCHEMA: Final = vol.Schema(
     {vol.Required(CONF_HOST): _HOST_FIELD, vol.Optional(CONF_PASSWORD): _PASSWORD_FIELD}
 )
+# Its owner may have removed the password.
+_REAUTH_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PASSWORD): _PASSWORD_FIELD})
 
 _HTTP_PORT: Final = 80
 _TELNET_PORT: Final = 23
 
 _CURRENTLYONE_PREFIX: Final = "currentlyone_"
 
-# Seconds, as the texts of a selector. Each is a row in the database per sensor that changes.
-_WRITE_INTERVALS: Final = ["0", "10", "30", "60"]
+# Seconds, for new entries. One without the option, made before there was this default, writes every reading.
+_DEFAULT_WRITE_INTERVAL: Final = 5
+
+# What went wrong → the key of its text.
+_ERRORS: Final[Mapping[type[ReaderError], str]] = {
+    ReaderAuthenticationError: "invalid_auth",
+    ReaderConnectionError: "cannot_connect",
+    ReaderProtocolError: "not_supported",
+}
+
+# Keys of errors that only the user can decide on; each is also the name of the step that asks.
+_WEAKER_LOGINS: Final = frozenset({"unencrypted", "unprotected"})
 
 # The whatwatt's Ethernet address follows its Wi-Fi address, which is its id, at this distance.
 _ETHERNET_OFFSET: Final = 3
@@ -83,7 +99,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
 
     _host: str
-    _info: ReaderInfo
+    _name = READERS[ReaderKind.WHATWATT].model
+    """What dialogs call the device. One that asks for a password before it says its name is a whatwatt."""
+
+    _password: str | None = None
+    _identity: Identity
 
     # ------------------------------------------------------------------------------------- by hand
 
@@ -99,9 +119,10 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             else:
                 error = await self._async_identify()
                 if error == "invalid_auth":
+                    self._abort_if_protected_one_is_configured()
                     return await self.async_step_password()
                 if error is None:
-                    return await self._async_finish()
+                    return await self._async_proved()
                 errors["base"] = error
         return self.async_show_form(
             step_id="user",
@@ -111,18 +132,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_password(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the password that the device wants."""
-        errors: dict[str, str] = {}
-        if user_input is not None:
-            error = await self._async_identify(user_input[CONF_PASSWORD])
-            if error is None:
-                return await self._async_finish(user_input[CONF_PASSWORD])
-            errors["base"] = error
-        return self.async_show_form(
-            step_id="password",
-            data_schema=_PASSWORD_SCHEMA,
-            errors=errors,
-            description_placeholders={"host": self._host},
-        )
+        return await self._async_ask_password("password", _PASSWORD_SCHEMA, user_input, Login.DIGEST)
 
     # ---------------------------------------------------------------------------------- discovered
 
@@ -158,24 +168,47 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         An announcement may lack the id; then the device's own word is all there is.
         """
         entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
-        if entry is not None and entry.state is ConfigEntryState.LOADED:
-            # A stream that runs goes on; one that does not is looked for there.
-            entry.runtime_data.async_seen_at(self._host)
-            self._abort_if_unique_id_configured()
-        if entry is not None and (entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == self._host):
-            self._abort_if_unique_id_configured()
-        error = await self._async_identify(entry.data.get(CONF_PASSWORD) if entry is not None else None)
-        if entry is None and error == "invalid_auth":
-            self.context["title_placeholders"] = {"name": default_name(kind, device_id)}
+        if entry is not None:
+            return await self._async_step_known(entry)
+        error = await self._async_identify()
+        if error == "invalid_auth":
+            self._call_it(full_name(kind, default_name(kind, device_id)))
             return await self.async_step_password()
         if error is not None:
             return self.async_abort(reason=error)
-        if device_id and self._info.id != device_id:
+        if device_id and self._identity.info.id != device_id:
             return self.async_abort(reason="not_supported")
-        await self.async_set_unique_id(self._info.id)
-        self._abort_if_unique_id_configured(updates={CONF_HOST: self._host})
-        self.context["title_placeholders"] = {"name": self._title}
+        entry = await self.async_set_unique_id(self._identity.info.id)
+        if entry is not None:
+            return await self._async_step_known(entry)
+        self._call_it(self._found)
         return await self.async_step_discovery_confirm()
+
+    async def _async_step_known(self, entry: EnergySseConfigEntry) -> ConfigFlowResult:
+        """Follow a device that is set up to where it is announced, once it has proved to be there."""
+        is_loaded = entry.state is ConfigEntryState.LOADED
+        if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
+            # A stream that runs goes on; one that does not is looked for there.
+            entry.runtime_data.async_seen_at(self._host)
+            self._abort_if_configured(entry)
+        if entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == self._host:
+            self._abort_if_configured(entry)
+        error = await self._async_identify(entry.data.get(CONF_PASSWORD), _least_login(entry))
+        if error in _WEAKER_LOGINS or (error is None and self._identity.info.id != entry.unique_id):
+            error = "not_supported"
+        if error is None:
+            moved = {CONF_HOST: self._host}
+            if entry.state is ConfigEntryState.SETUP_ERROR:
+                # What refused the login at the known address was something else.
+                self.hass.config_entries.async_update_entry(entry, data={**entry.data, **moved})
+                self.hass.config_entries.async_schedule_reload(entry.entry_id)
+            self._abort_if_configured(entry, updates=moved)
+        return self.async_abort(reason=str(error))
+
+    def _call_it(self, name: str) -> None:
+        """Call the device by a name, in its card and in dialogs."""
+        self._name = name
+        self.context["title_placeholders"] = {"name": name}
 
     async def async_step_discovery_confirm(
         self, user_input: dict[str, Any] | None = None
@@ -187,72 +220,66 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             if error == "invalid_auth":
                 return await self.async_step_password()
             if error is None:
-                return await self._async_finish()
+                return await self._async_proved()
             errors["base"] = error
-        return self.async_show_form(
-            step_id="discovery_confirm",
-            errors=errors,
-            description_placeholders={"name": self._title, "host": self._host},
-        )
+        return self._show_form("discovery_confirm", errors)
 
     # ------------------------------------------------------------------------- a password that changed
 
     async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Handle a device that refuses the login."""
         self._host = entry_data[CONF_HOST]
+        self._name = _name_of(self._get_reauth_entry())
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the new password."""
-        errors: dict[str, str] = {}
-        if user_input is not None:
-            error = await self._async_identify(user_input[CONF_PASSWORD])
-            if error is None:
-                await self.async_set_unique_id(self._info.id)
-                self._abort_if_unique_id_mismatch(reason="wrong_device")
-                return self.async_update_reload_and_abort(self._get_reauth_entry(), data_updates=user_input)
-            errors["base"] = error
-        return self.async_show_form(
-            step_id="reauth_confirm",
-            data_schema=_PASSWORD_SCHEMA,
-            errors=errors,
-            description_placeholders={"host": self._host},
-        )
+        least = _least_login(self._get_reauth_entry(), (user_input or {}).get(CONF_PASSWORD))
+        return await self._async_ask_password("reauth_confirm", _REAUTH_SCHEMA, user_input, least)
 
     # -------------------------------------------------------------------- another address or password
 
     async def async_step_reconfigure(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for the address and the password anew."""
+        """Ask for the address anew, and for the password of a device that may have one."""
         entry = self._get_reconfigure_entry()
+        self._name = _name_of(entry)
         errors: dict[str, str] = {}
-        found = ""
         if user_input is not None:
-            password = user_input.get(CONF_PASSWORD) or entry.data.get(CONF_PASSWORD)
+            self._password = user_input.get(CONF_PASSWORD) or entry.data.get(CONF_PASSWORD)
             try:
                 self._host = parse_host(user_input[CONF_HOST])
             except ValueError:
                 errors[CONF_HOST] = "invalid_host"
             else:
-                error = await self._async_identify(password)
-                if error is not None:
-                    errors["base"] = error
-                elif self._info.id != entry.unique_id:
-                    errors["base"] = "wrong_device"
-                    found = self._title
-                else:
-                    login = {} if password is None else {CONF_PASSWORD: password}
-                    return self.async_update_reload_and_abort(
-                        entry, data_updates={CONF_HOST: self._host, **login}
-                    )
+                error = await self._async_identify_again(entry)
+                if error is None:
+                    return await self._async_proved()
+                if error in _WEAKER_LOGINS:
+                    return await self._async_step_weaker(error)
+                errors["base"] = error
+        can_have_password = READERS[entry.data[CONF_KIND]].can_have_password
+        schema = _RECONFIGURE_SCHEMA if can_have_password else _HOST_SCHEMA
         suggested = user_input or {CONF_HOST: entry.data[CONF_HOST]}
         return self.async_show_form(
             step_id="reconfigure",
-            data_schema=self.add_suggested_values_to_schema(
-                _RECONFIGURE_SCHEMA, {CONF_HOST: suggested[CONF_HOST]}
-            ),
+            data_schema=self.add_suggested_values_to_schema(schema, {CONF_HOST: suggested[CONF_HOST]}),
             errors=errors,
-            description_placeholders={"name": entry.title, "found": found},
+            # An error is shown as plain text.
+            description_placeholders={
+                "name": escape(self._name),
+                "reader": self._name,
+                "found": self._found if errors.get("base") == "wrong_device" else "",
+            },
         )
+
+    async def _async_identify_again(self, entry: ConfigEntry) -> str | None:
+        """Ask whether the device of an entry answers. Returns the key of an error, or None."""
+        error = await self._async_identify(self._password, _least_login(entry, self._password))
+        if error in (None, "unprotected") and self._identity.info.id != entry.unique_id:
+            return "wrong_device"
+        if error == "invalid_auth" and not READERS[entry.data[CONF_KIND]].can_have_password:
+            return "protected_device"
+        return error
 
     @staticmethod
     @callback
@@ -261,78 +288,144 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """Return the dialog of the options."""
         return EnergySseOptionsFlow()
 
+    # -------------------------------------------------------------------------------- weaker logins
+
+    async def _async_step_weaker(self, error: str) -> ConfigFlowResult:
+        """Ask whether the login may be weaker than the device's has been, or than it should be."""
+        if error == "unencrypted":
+            return await self.async_step_unencrypted()
+        if self.source == SOURCE_REAUTH and self._identity.info.id != self._get_reauth_entry().unique_id:
+            return self.async_abort(
+                reason="wrong_device", description_placeholders={"found": escape(self._found)}
+            )
+        return await self.async_step_unprotected()
+
+    async def async_step_unencrypted(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask whether the password may go to the device unencrypted."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            error = await self._async_identify(self._password, Login.BASIC)
+            if error is None:
+                return await self._async_proved()
+            if error in _WEAKER_LOGINS:
+                return await self._async_step_weaker(error)
+            errors["base"] = error
+        return self._show_form("unencrypted", errors)
+
+    async def async_step_unprotected(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask whether a device is believed that does not want the password."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            self._password = None
+            error = await self._async_identify()
+            if error is None:
+                return await self._async_proved()
+            errors["base"] = error
+        return self._show_form("unprotected", errors)
+
     # ---------------------------------------------------------------------------------- what they share
 
-    async def _async_identify(self, password: str | None = None) -> str | None:
+    def _abort_if_configured(self, entry: ConfigEntry, updates: dict[str, Any] | None = None) -> None:
+        """End where a device is set up already, and say as what."""
+        self._abort_if_unique_id_configured(updates, description_placeholders={"name": escape(entry.title)})
+
+    def _abort_if_protected_one_is_configured(self) -> None:
+        """End where a device has its stream at this address: nobody need enter its password again."""
+        entry: EnergySseConfigEntry
+        for entry in self._async_current_entries(include_ignore=False):
+            is_streaming = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_streaming
+            name = f"whatwatt-{str(entry.unique_id)[-6:].lower()}.local"
+            if is_streaming and (self._host == entry.data[CONF_HOST] or self._host.partition(":")[0] == name):
+                raise AbortFlow("already_configured", {"name": escape(entry.title)})
+
+    async def _async_ask_password(
+        self, step_id: str, schema: vol.Schema, user_input: dict[str, Any] | None, least: Login
+    ) -> ConfigFlowResult:
+        """Ask for a password, and use it for no weaker login than `least`."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            self._password = user_input.get(CONF_PASSWORD) or None
+            error = await self._async_identify(self._password, least)
+            if error is None:
+                return await self._async_proved()
+            if error in _WEAKER_LOGINS:
+                return await self._async_step_weaker(error)
+            errors["base"] = error
+        return self._show_form(step_id, errors, schema)
+
+    def _show_form(
+        self, step_id: str, errors: dict[str, str], schema: vol.Schema | None = None
+    ) -> ConfigFlowResult:
+        """Show a form that names the device."""
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=schema,
+            errors=errors,
+            description_placeholders={"name": escape(self._name), "host": self._host},
+        )
+
+    async def _async_identify(self, password: str | None = None, least: Login | None = None) -> str | None:
         """Ask the device who it is. Returns the key of an error, or None."""
         try:
-            self._info = await identify(async_get_clientsession(self.hass), self._host, password)
-        except ReaderAuthenticationError:
-            return "invalid_auth"
-        except ReaderConnectionError:
-            return "cannot_connect"
-        except ReaderProtocolError:
-            return "not_supported"
+            self._identity = await identify(async_get_clientsession(self.hass), self._host, password, least)
+        except ReaderLoginWeakenedError as error:
+            if error.login is Login.BASIC:
+                return "unencrypted"
+            # It says who it is to everybody.
+            return await self._async_identify() or "unprotected"
+        except ReaderError as error:
+            return next(key for kind, key in _ERRORS.items() if isinstance(error, kind))
         except Exception:
             _LOGGER.exception("Unexpected error while asking a device who it is")
             return "unknown"
         return None
 
-    async def _async_finish(self, password: str | None = None) -> ConfigFlowResult:
-        """Create the entry of the device that has been identified."""
-        login = {} if password is None else {CONF_PASSWORD: password}
+    async def _async_proved(self) -> ConfigFlowResult:
+        """Create the entry of the device that has been identified, or change it."""
+        info, login = self._identity
+        proved: dict[str, str] = {CONF_HOST: self._host, CONF_LOGIN: login}
+        if self._password is not None:
+            proved[CONF_PASSWORD] = self._password
+        if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
+            await self.async_set_unique_id(info.id)
+            self._abort_if_unique_id_mismatch(
+                reason="wrong_device", description_placeholders={"found": escape(self._found)}
+            )
+            is_reauth = self.source == SOURCE_REAUTH
+            changed = self._get_reauth_entry() if is_reauth else self._get_reconfigure_entry()
+            # A password that is wanted no more is forgotten.
+            kept = {key: value for key, value in changed.data.items() if key != CONF_PASSWORD}
+            return self.async_update_reload_and_abort(changed, data={**kept, **proved})
         # A flow of the same device, begun by its discovery, must not block its owner.
-        await self.async_set_unique_id(self._info.id, raise_on_progress=False)
-        self._abort_if_unique_id_configured(updates={CONF_HOST: self._host, **login})
+        entry = await self.async_set_unique_id(info.id, raise_on_progress=False)
+        if entry is not None:
+            is_weaker = Login(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
+            self._abort_if_configured(entry, updates=None if is_weaker else proved)
         return self.async_create_entry(
-            title=self._title, data={CONF_HOST: self._host, CONF_KIND: self._info.kind, **login}
+            title=info.name or default_name(info.kind, info.id),
+            data={CONF_KIND: info.kind, **proved},
+            options={CONF_WRITE_INTERVAL: _DEFAULT_WRITE_INTERVAL},
         )
 
     @property
-    def _title(self) -> str:
-        return self._info.name or default_name(self._info.kind, self._info.id)
+    def _found(self) -> str:
+        """What the device is called that has been identified."""
+        return name_of(self._identity.info)
 
 
-class EnergySseOptionsFlow(OptionsFlowWithReload):
-    """Asks how often to write, whether to fill, and what the counters count that the meter passes on."""
+def _name_of(entry: ConfigEntry) -> str:
+    """Return what a reader is called that is set up."""
+    return full_name(ReaderKind(entry.data[CONF_KIND]), entry.title)
 
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for all options at once."""
-        if user_input is not None:
-            return self.async_create_entry(
-                data={
-                    **user_input,
-                    CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
-                    CONF_COUNTERS: {**self._counters, **user_input.get(CONF_COUNTERS, {})},
-                }
-            )
-        fields: dict[vol.Marker, Any] = {
-            vol.Required(
-                CONF_WRITE_INTERVAL, default=str(self.config_entry.options.get(CONF_WRITE_INTERVAL, 0))
-            ): SelectSelector(
-                SelectSelectorConfig(options=_WRITE_INTERVALS, translation_key="write_interval")
-            )
-        }
-        if READERS[self.config_entry.data[CONF_KIND]].remembers_hours:
-            chosen = self.config_entry.options.get(CONF_FILL_MISSED_HOURS, True)
-            fields[vol.Required(CONF_FILL_MISSED_HOURS, default=chosen)] = BooleanSelector()
-        if self._counters:
-            kinds = SelectSelector(
-                SelectSelectorConfig(options=list(CounterKind), translation_key="counter_kind")
-            )
-            # A field is called by the number that stands on the meter.
-            counters = {
-                vol.Required(meter_id, default=kind): kinds for meter_id, kind in self._counters.items()
-            }
-            fields[vol.Required(CONF_COUNTERS)] = section(vol.Schema(counters))
-        return self.async_show_form(step_id="init", data_schema=vol.Schema(fields))
 
-    @property
-    def _counters(self) -> dict[str, str]:
-        """What is chosen for the counters that have ever been heard of."""
-        chosen: dict[str, str] = self.config_entry.options.get(CONF_COUNTERS, {})
-        known = Registry(self.hass, self.config_entry).counters()
-        return {**dict.fromkeys(known, str(CounterKind.NONE)), **chosen}
+def _least_login(entry: ConfigEntry, password: str | None = None) -> Login:
+    """Return the weakest login that is right for a reader without asking the user.
+
+    `password` is a new one. Unless the reader is known to want it unencrypted, a password needs Digest.
+    """
+    if entry.data.get(CONF_LOGIN) == Login.BASIC:
+        return Login.BASIC
+    return Login.DIGEST if password or entry.data.get(CONF_PASSWORD) else Login.NONE
 
 
 def host_of(discovery_info: ZeroconfServiceInfo) -> str:

@@ -1,34 +1,37 @@
 """Owns the connection to one reader, keeps what it says, and tells the entities."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 import logging
 from typing import Any, Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
-from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
-from homeassistant.helpers.event import async_call_later, async_track_utc_time_change
+from homeassistant.helpers.event import async_track_utc_time_change
 from homeassistant.helpers.update_coordinator import BaseDataUpdateCoordinatorProtocol
 from homeassistant.util import dt as dt_util
 
-from .appliances import Appliance, ApplianceEvent, Appliances
-from .const import CONF_COUNTERS, CONF_KIND, CONF_WRITE_INTERVAL, DOMAIN, CounterKind
+from .appliances import Appliance, Appliances
+from .availability import Availability
+from .const import CONF_KIND, CONF_LOGIN, CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN, SubMeterKind
 from .findings import Findings
+from .household import has_measurement
 from .issues import Issue, Issues
-from .memory import Memory
-from .presence import is_shown
+from .limits import SUB_METER_LIMITS
+from .listeners import Listeners
+from .markdown import escape
+from .memory import Memory, RegisterMemory
 from .reader import (
     ConnectionState,
-    CounterReading,
     Detection,
-    Freshness,
+    Faults,
     Inventory,
+    Login,
     Measurement,
     Message,
     Property,
@@ -40,9 +43,11 @@ from .reader import (
     ReaderMismatchError,
     ReaderStatus,
     Reading,
+    RegisterGuard,
+    SubMeterReading,
     Transition,
     clock,
-    default_name,
+    full_name,
     make_reader,
 )
 from .readings import Readings
@@ -55,14 +60,11 @@ type EnergySseConfigEntry = ConfigEntry[EnergySseCoordinator]
 # Seconds. Longer than every timeout of a first attempt, so that the attempt itself says what went wrong.
 _FIRST_CONTACT_TIMEOUT: Final = 60
 
-# Seconds of readings after which they are said to be back.
-_BACK_AFTER: Final = 60
-
 # Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
 _REMEMBER_WITHIN: Final = 300
 
 # More than any meter passes on; a stream of garbage must not fill the registries.
-_MOST_COUNTERS: Final = 32
+_MOST_SUB_METERS: Final = 32
 
 # What the meter status is when the reader cannot read what the meter sends.
 _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
@@ -72,6 +74,9 @@ _SCALE_ISSUES: Final = {
     Measurement.ACTIVE_ENERGY_EXPORT: Issue.SCALE_ERROR_EXPORT,
 }
 
+# Another device answers, whether or not it has said which.
+_WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
+
 # What a listener is about, when it is about neither a measurement nor a property nor a device.
 CONNECTION: Final = object()
 
@@ -80,7 +85,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     """The state of one reader.
 
     A listener's context says what it is about: a measurement, a property, an appliance, the identifier of a
-    counter's device, or the connection. It is called when there is something new about it, or when its
+    sub-meter's device, or the connection. It is called when there is something new about it, or when its
     availability changes.
     """
 
@@ -92,29 +97,36 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
+            Login(entry.data[CONF_LOGIN]) if CONF_LOGIN in entry.data else None,
         )
         self.registry = Registry(hass, entry)
+        self.faults = Faults(_LOGGER)
+        """Of everything that is done for this reader in Home Assistant."""
 
         self.firmware: str | None = None
-        self.readings = Readings(self.reader.units)
+        self.readings = Readings(self.reader.units, self.reader.freshness)
         self.status: Mapping[Property, str | float | bool | datetime] = {}
-        self.counters: dict[str, CounterReading] = {}
+        self.sub_meters: dict[str, SubMeterReading] = {}
+        self.sub_meter_guard = RegisterGuard[str]({}, called="a sub-meter")
+        self._sub_meter_memory = RegisterMemory(self.sub_meter_guard)
         self.appliances = Appliances(self.registry.appliances())
 
         self.found_measurements = Findings(self.registry.measurements())
         self.found_properties = Findings(self.registry.properties())
-        self.found_counters = Findings(self.registry.counters())
+        self.found_sub_meters = Findings(self.registry.sub_meters())
         self.found_appliances = Findings(self.appliances)
         self.found_multi_state_appliances = Findings[Appliance]()
 
-        self.link_is_up = False
+        self.is_streaming = False
         """Whether there is a stream at this moment."""
 
-        self.is_connected = False
-        """Whether the device has shown signs of life lately. A short drop of the link changes nothing."""
-
-        self.has_fresh_readings = False
-        """Whether the meter has been heard lately, and the values can be believed."""
+        self.availability = Availability(
+            hass,
+            self.reader.model,
+            self.readings.freshness,
+            changed=self._handle_availability,
+            faults=self.faults,
+        )
 
         self._hass = hass
         self._entry = entry
@@ -122,16 +134,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._issues = Issues(hass, entry)
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
-        self._last_error: ReaderError | None = None
-        self._readings_were_lost = False
-        self._fresh_since = 0.0
-        self._signs_of_life = Freshness()
-        self._expiry_job = HassJob(self._update_availability, cancel_on_shutdown=True)
-        self._cancel_expiry: CALLBACK_TYPE | None = None
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
-        self._write_at = 0.0
-        self._unwritten: dict[Measurement, float] = {}
-        self._listeners: defaultdict[Any, list[CALLBACK_TYPE]] = defaultdict(list)
+        self._listeners = Listeners(self._write_interval, self.faults)
         self._message_listeners: list[Callable[[Message], None]] = []
 
     async def async_start(self) -> None:
@@ -139,15 +143,14 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         Raises ConfigEntryNotReady or ConfigEntryAuthFailed.
         """
-        self._recall(await self._memory.async_load())
+        await self._memory.async_recall(self._recall)
         self._entry.async_on_unload(self._memory.async_close)
-        self._entry.async_on_unload(self._stop_watching)
+        self._entry.async_on_unload(self.availability.stop)
         if self._write_interval:
-            # The recorder closes the hour with what has been written by then.
+            # Quarters of an hour are billed too.
+            ends = [14, 29, 44, 59]
             self._entry.async_on_unload(
-                async_track_utc_time_change(
-                    self._hass, self._write_before_the_hour_ends, minute=59, second=59
-                )
+                async_track_utc_time_change(self._hass, self._listeners.end_hour, minute=ends, second=59)
             )
         self._entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} stream")
         try:
@@ -168,8 +171,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @override
     def async_add_listener(self, update_callback: CALLBACK_TYPE, context: Any = None) -> CALLBACK_TYPE:
         """Listen for news about a context. Returns the function that ends it."""
-        self._listeners[context].append(update_callback)
-        return lambda: self._listeners[context].remove(update_callback)
+        return self._listeners.add(update_callback, context)
 
     @callback
     def async_listen(self, listener: Callable[[Message], None]) -> CALLBACK_TYPE:
@@ -179,7 +181,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def async_seen_at(self, host: str) -> None:
-        """Take notice of an announcement of the reader, at its address or at another one."""
+        """Use an announcement of the reader, at its address or at another one."""
         self._connection.seen_at(host)
 
     @property
@@ -187,9 +189,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Where the connection is."""
         return self._connection.state
 
-    def counter_kind(self, meter_id: str) -> CounterKind:
-        """Return what a counter counts, by what its owner has chosen."""
-        return CounterKind(self._entry.options.get(CONF_COUNTERS, {}).get(meter_id, CounterKind.NONE))
+    def sub_meter_kind(self, meter_id: str) -> SubMeterKind:
+        """Return what a sub-meter measures, by what its owner has chosen."""
+        chosen = self._entry.options.get(CONF_SUB_METERS, {}).get(meter_id)
+        # A newer version may have let its owner choose something else.
+        return SubMeterKind(chosen) if chosen in SubMeterKind else SubMeterKind.NONE
 
     @callback
     def async_forget(self, device: DeviceEntry) -> bool:
@@ -198,17 +202,17 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         It is new, should it ever speak again.
         """
         for appliance in self.appliances:
-            if self.registry.appliance(appliance.id) in device.identifiers:
+            if self.registry.appliance_identifier(appliance.id) in device.identifiers:
                 if not self.appliances.forget(appliance):
                     return False
                 self.found_appliances.discard(appliance)
                 self.found_multi_state_appliances.discard(appliance)
                 return True
-        for meter_id in list(self.found_counters):
-            if self.registry.counter(meter_id) in device.identifiers:
-                if meter_id in self.counters:
+        for meter_id in list(self.found_sub_meters):
+            if self.registry.sub_meter_identifier(meter_id) in device.identifiers:
+                if meter_id in self.sub_meters:
                     return False
-                self.found_counters.discard(meter_id)
+                self.found_sub_meters.discard(meter_id)
                 return True
         return False
 
@@ -226,12 +230,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def message_arrived(self, message: Message) -> None:
         """Take in what the reader says."""
-        self._signs_of_life.heard(clock.now())
+        self.availability.note_sign_of_life()
         match message:
             case Reading():
                 self._handle_reading(message)
-            case CounterReading():
-                self._handle_counter(message)
+            case SubMeterReading():
+                self._handle_sub_meter(message)
             case Transition() | Detection():
                 self._handle_report(message)
             case Inventory():
@@ -240,20 +244,21 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 self._handle_status(message)
             case ReaderInfo():
                 self._handle_info(message)
-        if not self.is_connected:
-            self._update_availability()
         for listener in self._message_listeners:
-            listener(message)
+            # What it does with it is its own affair.
+            with self.faults.contained("taking in what the reader says"):
+                listener(message)
 
     @callback
     def _handle_info(self, info: ReaderInfo) -> None:
-        self._last_error = None
-        self._issues.close(Issue.WRONG_DEVICE)
+        self.availability.last_error = None
+        self._issues.close(*_WRONG_DEVICE)
         self.firmware = info.firmware
+        self._update_entry(**{CONF_LOGIN: self.reader.login} if self.reader.login else {})
         self.registry.register_reader(self.reader, info)
-        for meter_id in self.found_counters:
-            self.registry.register_counter(meter_id, self.counter_kind(meter_id))
-        self._set_link(is_up=True)
+        for meter_id in self.found_sub_meters:
+            self.registry.register_sub_meter(meter_id, self.sub_meter_kind(meter_id))
+        self._set_streaming(is_streaming=True)
         if not self._first_contact.done():
             self._first_contact.set_result(None)
 
@@ -261,7 +266,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def reader_moved(self, host: str) -> None:
         """Remember where the reader has proved to be now."""
         _LOGGER.info("The %s has moved to another address", self.reader.model)
-        self._hass.config_entries.async_update_entry(self._entry, data={**self._entry.data, CONF_HOST: host})
+        self._update_entry(**{CONF_HOST: host})
+
+    @callback
+    def _update_entry(self, **data: str) -> None:
+        """Remember what has proved to be so; nothing is written when that is known."""
+        self._hass.config_entries.async_update_entry(self._entry, data={**self._entry.data, **data})
 
     @callback
     def contention_changed(self, *, is_contended: bool) -> None:
@@ -273,197 +283,146 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def connection_lost(self, error: ReaderError) -> None:
-        """Take notice that the stream ended, or could not be had."""
-        self._last_error = error
+        """Note that the stream has ended, or could not be opened."""
+        self.availability.last_error = error
         if isinstance(error, ReaderMismatchError):
-            found = error.found
+            self._issues.close(*_WRONG_DEVICE)
             self._issues.raise_issue(
-                Issue.WRONG_DEVICE,
+                Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
                 host=self._entry.data[CONF_HOST],
-                found=found.name or default_name(found.kind, found.id),
+                reader=escape(full_name(self.reader.kind, self._entry.title)),
+                found=escape(error.found or ""),
             )
         _LOGGER.debug("The stream ended: %s", error)
-        self._set_link(is_up=False)
+        self._set_streaming(is_streaming=False)
         if not self._first_contact.done():
             self._first_contact.set_exception(error)
 
     @callback
-    def _set_link(self, *, is_up: bool) -> None:
-        if self.link_is_up != is_up:
-            self.link_is_up = is_up
-            self._notify([CONNECTION])
+    def _set_streaming(self, *, is_streaming: bool) -> None:
+        if self.is_streaming != is_streaming:
+            self.is_streaming = is_streaming
+            self._listeners.tell([CONNECTION])
+
+    @callback
+    def _handle_availability(self) -> None:
+        self._listeners.tell_all()
 
     @callback
     def _handle_status(self, status: ReaderStatus) -> None:
         properties = {*self.status, *status.values}
         changed = [p for p in properties if self.status.get(p) != status.values.get(p)]
         self.status = status.values
-        interval = status.values.get(Property.REPORT_INTERVAL)
-        self.readings.freshness.announced_interval = interval if isinstance(interval, float | int) else None
         if status.values.get(Property.METER_STATUS) in _KEY_IS_MISSING:
             self._issues.raise_issue(Issue.METER_KEY_REQUIRED)
         else:
             self._issues.close(Issue.METER_KEY_REQUIRED)
-        self._notify(changed)
+        self._listeners.tell(changed)
         self.found_properties.add(status.values)
 
     @callback
-    def _handle_counter(self, counter: CounterReading) -> None:
-        known = self.counters.get(counter.meter_id)
-        if (counter.value is None and known is not None) or (
-            known is None and len(self.counters) >= _MOST_COUNTERS
-        ):
+    def _handle_sub_meter(self, sub_meter: SubMeterReading) -> None:
+        known = self.sub_meters.get(sub_meter.meter_id)
+        if known is None and sub_meter.meter_id not in self.found_sub_meters:
+            # Those of before a restart count too: they have their devices still.
+            if len({*self.found_sub_meters, *self.sub_meters}) >= _MOST_SUB_METERS:
+                return
+        elif known is not None and sub_meter.value is None:
             return
-        self.counters[counter.meter_id] = counter
-        if counter.value is None:
+        if not self._is_believable(sub_meter):
             return
-        if counter.meter_id not in self.found_counters:
-            self.registry.register_counter(counter.meter_id, self.counter_kind(counter.meter_id))
-            self.found_counters.add([counter.meter_id])
-        elif known is None or known.value != counter.value:
-            self._notify([self.registry.counter(counter.meter_id)])
+        self.sub_meters[sub_meter.meter_id] = sub_meter
+        if sub_meter.value is None:
+            return
+        if sub_meter.meter_id not in self.found_sub_meters:
+            self.registry.register_sub_meter(sub_meter.meter_id, self.sub_meter_kind(sub_meter.meter_id))
+            self.found_sub_meters.add([sub_meter.meter_id])
+        elif known is None or known.value != sub_meter.value:
+            self._listeners.tell([self.registry.sub_meter_identifier(sub_meter.meter_id)])
+
+    def _is_believable(self, sub_meter: SubMeterReading) -> bool:
+        if sub_meter.value is None:
+            return True
+        self.sub_meter_guard.watch(
+            sub_meter.meter_id, SUB_METER_LIMITS[self.sub_meter_kind(sub_meter.meter_id)]
+        )
+        return bool(self.sub_meter_guard.believable({sub_meter.meter_id: sub_meter.value}, clock.now()))
 
     # ------------------------------------------------------------------------------------- appliances
 
     @callback
     def _handle_inventory(self, inventory: Inventory) -> None:
         for appliance in self.appliances.learn(inventory):
-            self._handle_appliance(appliance, None)
+            self._handle_appliance(appliance)
 
     @callback
     def _handle_report(self, report: Transition | Detection) -> None:
-        heard = self.appliances.heard(report, dt_util.utcnow())
-        if heard is not None:
-            self._handle_appliance(*heard)
-            self._memory.save_now()
+        taken = self.appliances.take(report, dt_util.utcnow())
+        if taken is not None:
+            appliance, is_news = taken
+            self._handle_appliance(appliance)
+            # What was no news before a restart is none after it either, known or not.
+            self._memory.save_within(0 if is_news else _REMEMBER_WITHIN)
 
     @callback
-    def _handle_appliance(self, appliance: Appliance, event: ApplianceEvent | None) -> None:
+    def _handle_appliance(self, appliance: Appliance) -> None:
         self.registry.register_appliance(appliance)
         self.found_appliances.add([appliance])
         if appliance.has_many_states:
             self.found_multi_state_appliances.add([appliance])
-        if event is not None:
-            appliance.waiting.append(event)
-        self._notify([appliance])
+        self._listeners.tell([appliance])
 
     # --------------------------------------------------------------------------------------- readings
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
-        now = clock.now()
-        changed = self.readings.take(reading, now)
+        changed, compared = self.readings.take(reading, clock.now())
         if not changed:
             return
-        if not self.has_fresh_readings:
-            self._update_availability()
+        if self.availability.has_fresh_readings:
+            self._listeners.collect(changed)
         else:
-            self._unwritten.update(changed)
-            if now >= self._write_at:
-                self._write(now)
+            self.availability.update()
         if any(measurement not in self.found_measurements for measurement in changed):
             values = self.readings.values
             self.found_measurements.add(
-                measurement for measurement in values if is_shown(measurement, values)
+                measurement for measurement in values if has_measurement(measurement, values)
             )
-        if self.readings.scale_was_compared:
-            self._report_scale()
-        self._log_return(now)
+        for register in compared:
+            self._report_scale(register)
+        self.availability.log_return()
         self._memory.save_within(_REMEMBER_WITHIN)
 
     @callback
-    def _report_scale(self) -> None:
-        """Tell the user when power and register do not fit."""
-        for (_, register), check in self.readings.scale_checks.items():
-            issue = _SCALE_ISSUES[register]
-            if check.error is None:
-                self._issues.close(issue)
-            else:
-                self._issues.raise_issue(
-                    issue,
-                    by_power=f"{check.error.by_power / 1000:.3f}",
-                    by_register=f"{check.error.by_register / 1000:.3f}",
-                )
-
-    @callback
-    def _write(self, now: float) -> None:
-        """Let the entities write what has changed since the last time."""
-        unwritten, self._unwritten = self._unwritten, {}
-        self._write_at = now + self._write_interval
-        self._notify(unwritten)
-
-    @callback
-    def _write_before_the_hour_ends(self, _now: datetime) -> None:
-        self._write(clock.now())
-        # The first reading of the new hour is written at once.
-        self._write_at = 0.0
-
-    @callback
-    def _notify(self, contexts: Iterable[Hashable]) -> None:
-        for context in contexts:
-            for listener in self._listeners.get(context, ()):
-                try:
-                    listener()
-                except Exception:
-                    # One entity's fault must not take the others with it, nor the stream.
-                    _LOGGER.exception("Unexpected error while updating an entity")
-
-    # ------------------------------------------------------------------------------------ availability
-
-    @callback
-    def _update_availability(self, _now: datetime | None = None) -> None:
-        """Find out what can be believed, tell the entities if that has changed, and look again in time."""
-        now = clock.now()
-        before = (self.is_connected, self.has_fresh_readings)
-        remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self.readings.freshness)]
-        self.is_connected, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
-        if (self.is_connected, self.has_fresh_readings) != before:
-            self._log_availability(was_fresh=before[1])
-            self._unwritten.clear()
-            self._notify(list(self._listeners))
-        self._stop_watching()
-        if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):
-            self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)
-
-    @callback
-    def _log_availability(self, *, was_fresh: bool) -> None:
-        """Say once when the readings are lost, and once when they are back."""
-        if self.has_fresh_readings:
-            self._fresh_since = clock.now()
-        elif was_fresh and not self._readings_were_lost:
-            self._readings_were_lost = True
-            reason = "its meter is silent" if self.is_connected else self._last_error or "it is silent"
-            _LOGGER.info("The %s sends no readings any more: %s", self.reader.model, reason)
-
-    @callback
-    def _log_return(self, now: float) -> None:
-        """Say that the readings are back, when they have stayed: a stream that comes and goes is no news."""
-        if self._readings_were_lost and now >= self._fresh_since + _BACK_AFTER:
-            self._readings_were_lost = False
-            _LOGGER.info("The %s sends readings again", self.reader.model)
-
-    @callback
-    def _stop_watching(self) -> None:
-        if self._cancel_expiry is not None:
-            self._cancel_expiry()
-            self._cancel_expiry = None
+    def _report_scale(self, register: Measurement) -> None:
+        """Tell the user when power and a register do not match."""
+        error = self.readings.scale_checks[register].error
+        if error is None:
+            self._issues.close(_SCALE_ISSUES[register])
+        else:
+            self._issues.raise_issue(
+                _SCALE_ISSUES[register],
+                by_power=f"{error.by_power / 1000:.3f}",
+                by_register=f"{error.by_register / 1000:.3f}",
+            )
 
     # ----------------------------------------------------------------------------------------- memory
 
     @callback
     def _what_to_remember(self) -> Mapping[str, Any]:
         return {
-            "registers": self.readings.guard.registers,
-            "registers_at": dt_util.utcnow().timestamp(),
+            **self.readings.memory(clock.now()),
+            "counters": self.sub_meter_guard.registers,
+            "counters_heard_at": self._sub_meter_memory.heard_at(clock.now()),
             "appliances": self.appliances.memory,
         }
 
     @callback
-    def _recall(self, memory: Mapping[str, Any] | None) -> None:
-        if memory is None:
-            return
-        known = set(Measurement)
-        registers = {Measurement(key): value for key, value in memory["registers"].items() if key in known}
-        absence = dt_util.utcnow().timestamp() - memory["registers_at"]
-        self.readings.guard.remember(registers, clock.now() - absence)
+    def _recall(self, memory: Mapping[str, Any]) -> None:
+        self.readings.recall(memory, clock.now())
         self.appliances.recall(memory["appliances"])
+        # Older versions have not noted when these were heard.
+        heard_at = memory.get("counters_heard_at", {})
+        for meter_id, value in memory.get("counters", {}).items():
+            self.sub_meter_guard.watch(meter_id, SUB_METER_LIMITS[self.sub_meter_kind(meter_id)])
+            self._sub_meter_memory.recall(meter_id, value, heard_at.get(meter_id), clock.now())

@@ -20,7 +20,7 @@ from homeassistant.const import (
     UnitOfVolume,
 )
 
-from .const import CounterKind
+from .const import SubMeterKind, TariffKey
 from .reader import Measurement as M, Property as P
 
 
@@ -117,7 +117,7 @@ _POWER_FACTOR: Final = _Class(
     unit=None,
     precision=2,
 )
-_DRIFT: Final = _Class(
+_OFFSET: Final = _Class(
     device_class=SensorDeviceClass.DURATION,
     state_class=SensorStateClass.MEASUREMENT,
     unit=UnitOfTime.SECONDS,
@@ -180,8 +180,8 @@ def _rows() -> Iterable[MeasurementDescription]:
         yield _REACTIVE_ENERGY.row(measurement, measurement, enabled=False)
     yield _POWER.row(M.BLINK_POWER, "blink_power", enabled=False)
     yield _ENERGY.row(M.BLINK_ENERGY, "blink_energy", enabled=False)
-    for measurement in (M.READER_CLOCK_DRIFT, M.METER_CLOCK_DRIFT):
-        yield _DRIFT.row(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
+    for measurement in (M.READER_CLOCK_OFFSET, M.METER_CLOCK_OFFSET):
+        yield _OFFSET.row(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
 
 
 # In the order in which they are added.
@@ -268,24 +268,25 @@ PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
 }
 
 
-def _counter(
-    kind: CounterKind, device_class: SensorDeviceClass | None = None, unit: str | None = None
+def _sub_meter(
+    kind: SubMeterKind, device_class: SensorDeviceClass | None = None, unit: str | None = None
 ) -> SensorEntityDescription:
     return SensorEntityDescription(
-        key="counter",
-        translation_key=f"counter_{kind}",
+        key="sub_meter",
+        translation_key=f"sub_meter_{kind}",
         device_class=device_class,
-        state_class=SensorStateClass.TOTAL_INCREASING,
+        # Statistics of a number without a unit would be in the way of those with one.
+        state_class=None if unit is None else SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=unit,
         suggested_display_precision=3,
     )
 
 
-COUNTERS: Final[Mapping[CounterKind, SensorEntityDescription]] = {
-    CounterKind.NONE: _counter(CounterKind.NONE),
-    CounterKind.GAS: _counter(CounterKind.GAS, SensorDeviceClass.GAS, UnitOfVolume.CUBIC_METERS),
-    CounterKind.WATER: _counter(CounterKind.WATER, SensorDeviceClass.WATER, UnitOfVolume.CUBIC_METERS),
-    CounterKind.HEAT: _counter(CounterKind.HEAT, SensorDeviceClass.ENERGY, UnitOfEnergy.KILO_WATT_HOUR),
+SUB_METERS: Final[Mapping[SubMeterKind, SensorEntityDescription]] = {
+    SubMeterKind.NONE: _sub_meter(SubMeterKind.NONE),
+    SubMeterKind.GAS: _sub_meter(SubMeterKind.GAS, SensorDeviceClass.GAS, UnitOfVolume.CUBIC_METERS),
+    SubMeterKind.WATER: _sub_meter(SubMeterKind.WATER, SensorDeviceClass.WATER, UnitOfVolume.CUBIC_METERS),
+    SubMeterKind.HEAT: _sub_meter(SubMeterKind.HEAT, SensorDeviceClass.ENERGY, UnitOfEnergy.KILO_WATT_HOUR),
 }
 
 APPLIANCE_POWER: Final = SensorEntityDescription(
@@ -304,3 +305,29 @@ APPLIANCE_ENERGY: Final = SensorEntityDescription(
     suggested_display_precision=3,
 )
 APPLIANCE_STATE: Final = SensorEntityDescription(key="state")
+
+
+def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> SensorEntityDescription:
+    return SensorEntityDescription(
+        key=key,
+        translation_key=key,
+        device_class=SensorDeviceClass.POWER,
+        state_class=state_class,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_unit_of_measurement=UnitOfPower.KILO_WATT,
+        suggested_display_precision=2,
+    )
+
+
+# What a power tariff bills, in kW as it is billed.
+TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
+    TariffKey(row.key): row
+    for row in (
+        _demand(TariffKey.DEMAND, SensorStateClass.MEASUREMENT),
+        _demand(TariffKey.EXPECTED_DEMAND),
+        _demand(TariffKey.PEAK_DEMAND, SensorStateClass.MEASUREMENT),
+        _demand(TariffKey.PREVIOUS_PEAK_DEMAND),
+        _demand(TariffKey.DEMAND_LIMIT),
+        _demand(TariffKey.AVAILABLE_POWER),
+    )
+}

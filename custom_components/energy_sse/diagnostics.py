@@ -1,49 +1,56 @@
 """What a fault report needs, and nothing that tells whose meter it is."""
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
-from homeassistant.core import HomeAssistant
+from homeassistant.const import CONF_HOST, CONF_PASSWORD, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
+from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 
-from .const import CONF_COUNTERS
+from .const import CONF_SUB_METERS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .reader import Property, parse_object
+from .power_tariff.set_up import tracker_of
+from .reader import REDACTOR, Property, StreamHealth, clock
 
-# Keys of the wires whose values tell who, where or what network: the device, the meter, its owner's names.
-_IDENTITIES: Final = frozenset(
-    {
-        "M_ID",
-        "area",
-        "bssid",
-        "dName",
-        "gateway",
-        "host",
-        "ip",
-        "localIP",
-        "logical_name",
-        "mac",
-        "meter_id",
-        "mqtt",
-        "name",
-        "password",
-        "remoteUrl",
-        "ssid",
-    }
-)
+# What of the entry tells where the reader is, and how to log in.
+_IDENTITIES: Final = frozenset({CONF_HOST, CONF_PASSWORD})
+
+# What of the entities' states its owner has written, or tells where they live.
+_OWNERS_STATES: Final = (":state", f"_{Property.PRICE_AREA}")
+
+# Levels of an event. The readers have three; what has hundreds no JSON can be written of.
+_DEEPEST: Final = 20
 
 
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: EnergySseConfigEntry
 ) -> dict[str, Any]:
-    """Return how the reader and its stream are."""
-    coordinator = entry.runtime_data
-    health = coordinator.reader.health
+    """Return how the reader and its stream are, as far as they have been tried since the last start."""
+    sub_meters = entry.options.get(CONF_SUB_METERS, {})
     return {
         "entry": {
+            "state": entry.state.value,
             "data": async_redact_data(entry.data, _IDENTITIES),
-            "options": {**entry.options, CONF_COUNTERS: list(entry.options.get(CONF_COUNTERS, {}).values())},
+            "options": {
+                **entry.options,
+                # By the numbers of meters, unless something has damaged them.
+                CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
+            },
         },
+        "power_tariff": None if (tracker := tracker_of(hass, entry)) is None else tracker.report,
+        "entities": _entities(hass, entry),
+        **(_heard(entry.runtime_data) if hasattr(entry, "runtime_data") else {}),
+    }
+
+
+def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
+    """Return what was heard of the reader, or why it was not."""
+    health = coordinator.reader.health
+    return {
         "reader": {
             "model": coordinator.reader.model,
             "firmware": coordinator.firmware,
@@ -54,66 +61,104 @@ async def async_get_config_entry_diagnostics(
         },
         "stream": {
             "state": coordinator.connection_state,
-            "is_connected": coordinator.is_connected,
+            "is_connected": coordinator.availability.is_alive,
             "attempts": health.attempts,
             "connects": health.connects,
             "losses": dict(health.losses),
-            "events": dict(health.events),
+            "events": {REDACTOR.event_type(each): count for each, count in health.events.items()},
             "oversized_events": health.oversized_events,
         },
         "readings": {
-            "are_fresh": coordinator.has_fresh_readings,
+            "are_fresh": coordinator.availability.has_fresh_readings,
             "interval": coordinator.readings.freshness.interval,
             "limit": coordinator.readings.freshness.limit,
             "values": dict(coordinator.readings.values),
             "dropped": dict(coordinator.readings.guard.dropped),
+            "dropped_of_sub_meters": dict(coordinator.sub_meter_guard.dropped),
         },
         "appliances": [
             {
-                "id": appliance.id,
+                "id": REDACTOR.pseudonym(appliance.id),
                 "category": appliance.category,
                 "is_on": appliance.is_on,
                 "energy": appliance.energy,
             }
             for appliance in coordinator.appliances
         ],
-        "entities": _entities(hass, entry, coordinator),
+        **_said(health),
+    }
+
+
+def _said(health: StreamHealth) -> dict[str, Any]:
+    """Return the last answers and events. `python -m tests.readers replay` makes a reader of them."""
+
+    def time_of(at: float) -> datetime:
+        return dt_util.utcnow() - timedelta(seconds=clock.now() - at)
+
+    events = list(health.recent_events)
+    if health.introduction is not None and health.introduction not in events:
+        events.insert(0, health.introduction)
+    return {
+        "answers": [
+            {
+                "time": time_of(answer.at),
+                "path": path,
+                "status": answer.status,
+                "data": _readable(REDACTOR.json(answer.body)),
+            }
+            for path, answer in health.answers.items()
+        ],
         "recent_events": [
-            {"type": event.type, "data": _without_identities(event.type, event.data)}
-            for event in health.recent_events
+            {
+                "time": time_of(at),
+                "type": REDACTOR.event_type(event.type),
+                "data": _readable(REDACTOR.event(event.type, event.data)),
+            }
+            for at, event in events
         ],
     }
 
 
-def _entities(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator
-) -> list[dict[str, Any]]:
+def _entities(hass: HomeAssistant, entry: EnergySseConfigEntry) -> list[dict[str, Any]]:
     """Return the entities by what they are: their ids come from the owner's names."""
-    counters = [coordinator.registry.counter(meter_id)[1] for meter_id in coordinator.found_counters]
-    entities = []
-    for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id):
-        key = entity.unique_id
-        if key in counters:
-            key = f"counter {counters.index(key) + 1}"
-        state = hass.states.get(entity.entity_id)
-        entities.append(
-            {
-                "platform": entity.domain,
-                "key": key.removeprefix(str(entry.unique_id)).lstrip("_:"),
-                "disabled_by": entity.disabled_by,
-                "state": None if state is None else state.state,
-            }
-        )
+    entities = [
+        {
+            "platform": entity.domain,
+            "key": _key_of(entity.unique_id.removeprefix(str(entry.unique_id))),
+            "disabled_by": entity.disabled_by,
+            "state": _state_of(entity.unique_id, hass.states.get(entity.entity_id)),
+        }
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    ]
     return sorted(entities, key=lambda entity: (entity["platform"], entity["key"]))
 
 
-def _without_identities(event_type: str, data: str) -> str | dict[str, Any]:
-    """Return what an event says, or how long it is where that cannot be told apart from who says it."""
-    if event_type == "status":
-        return data
-    payload = None if event_type == "log" else parse_object(data)
-    if payload is None:
-        return f"{REDACTED} ({len(data)} characters)"
-    # In `config` the id is the device's; elsewhere it is an appliance's.
-    identities = _IDENTITIES | {"id"} if event_type == "config" else _IDENTITIES
-    return async_redact_data(payload, identities)
+def _key_of(rest: str) -> str:
+    """Return what an entity is, without saying whose, from its unique id after the reader's."""
+    if not rest.startswith(":"):
+        return rest.removeprefix("_")
+    sub_id, _, key = rest.removeprefix(":").rpartition(":")
+    if sub_id == "counter":
+        return f"counter:{REDACTOR.pseudonym(key)}"
+    return f"{REDACTOR.pseudonym(sub_id)}:{key}"
+
+
+def _state_of(unique_id: str, state: State | None) -> str | None:
+    if state is None:
+        return None
+    is_owners = unique_id.endswith(_OWNERS_STATES) and state.state not in (STATE_UNAVAILABLE, STATE_UNKNOWN)
+    return REDACTOR.pseudonym(state.state) if is_owners else state.state
+
+
+def _readable(text: str) -> str | dict[str, Any]:
+    """Return the object that the text holds, and the text itself where it holds none."""
+    try:
+        payload = json_loads(text)
+    except JSON_DECODE_EXCEPTIONS:
+        return text
+    return text if not isinstance(payload, dict) or _is_deeper(payload, _DEEPEST) else payload
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (levels == 0 or any(_is_deeper(each, levels - 1) for each in inner))

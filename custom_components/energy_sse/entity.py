@@ -7,7 +7,9 @@ from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.update_coordinator import BaseCoordinatorEntity
 
 from .appliances import Appliance
+from .const import TariffKey
 from .coordinator import EnergySseCoordinator
+from .power_tariff.tracker import COUNTED, DemandTracker
 
 
 class EnergySseEntity(BaseCoordinatorEntity[EnergySseCoordinator]):
@@ -21,12 +23,12 @@ class EnergySseEntity(BaseCoordinatorEntity[EnergySseCoordinator]):
         *,
         context: Hashable,
         unique_id: str,
-        device: tuple[str, str],
+        identifier: tuple[str, str],
     ) -> None:
         """Prepare an entity that is called for news about the context."""
         super().__init__(coordinator, context)
         self._attr_unique_id = unique_id
-        self._attr_device_info = DeviceInfo(identifiers={device})
+        self._attr_device_info = DeviceInfo(identifiers={identifier})
 
     @override
     async def async_update(self) -> None:
@@ -42,7 +44,7 @@ class ReaderEntity(EnergySseEntity):
             coordinator,
             context=context,
             unique_id=coordinator.registry.unique_id(key),
-            device=coordinator.registry.reader,
+            identifier=coordinator.registry.reader_identifier,
         )
 
 
@@ -51,12 +53,37 @@ class ApplianceEntity(EnergySseEntity):
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance, key: str) -> None:
         """Prepare one of the entities of an appliance."""
-        device = coordinator.registry.appliance(appliance.id)
-        super().__init__(coordinator, context=appliance, unique_id=f"{device[1]}:{key}", device=device)
+        identifier = coordinator.registry.appliance_identifier(appliance.id)
+        super().__init__(
+            coordinator, context=appliance, unique_id=f"{identifier[1]}:{key}", identifier=identifier
+        )
         self._attr_translation_key = f"appliance_{key}"
         self.appliance = appliance
 
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.is_connected
+        return self.coordinator.availability.is_alive
+
+
+class TariffEntity(ReaderEntity):
+    """An entity of the power tariff. It shows the present, or what has been counted."""
+
+    def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
+        """Prepare one of the entities of the tariff."""
+        # The coordinator tells it of what becomes available, and of nothing else.
+        super().__init__(coordinator, key, context=key)
+        self.key = key
+        self.tracker = tracker
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self.async_on_remove(self.tracker.async_add_listener(self._handle_coordinator_update, self.key))
+
+    @property
+    @override
+    def available(self) -> bool:
+        if self.key in COUNTED:
+            return self.tracker.bills is not None
+        return self.coordinator.availability.has_fresh_readings

@@ -1,6 +1,7 @@
 """What only the user can set right, shown in Home Assistant's repairs. An issue ends by itself."""
 
 from enum import StrEnum
+from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
@@ -17,6 +18,12 @@ class Issue(StrEnum):
     SCALE_ERROR_IMPORT = "scale_error_import"
     SCALE_ERROR_EXPORT = "scale_error_export"
     WRONG_DEVICE = "wrong_device"
+    PROTECTED_DEVICE = "protected_device"
+    RECORDER_UNKNOWN = "recorder_unknown"
+
+
+# Those that end with *Reconfigure*.
+RECONFIGURED: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 
 class Issues:
@@ -29,12 +36,17 @@ class Issues:
 
     @callback
     def raise_issue(self, issue: Issue, **placeholders: str) -> None:
-        """Show an issue, once. `placeholders` are those of its text, beside the reader's name."""
+        """Show an issue, once. `placeholders` are those of its text, beside the reader's name.
+
+        A description is Markdown, a title is plain text.
+        """
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             self._id(issue),
-            is_fixable=False,
+            # What the user has to tell Home Assistant, the issue asks for.
+            is_fixable=issue in RECONFIGURED,
+            data={"entry_id": self._entry.entry_id},
             severity=ir.IssueSeverity.WARNING,
             translation_key=issue,
             translation_placeholders={"name": self._entry.title, **placeholders},
@@ -45,6 +57,13 @@ class Issues:
         """Take issues back, if they are shown."""
         for issue in issues:
             ir.async_delete_issue(self._hass, DOMAIN, self._id(issue))
+
+    @callback
+    def forget(self) -> None:
+        """Take back all issues that name the entry, those of its sensors too."""
+        for domain, issue_id in list(ir.async_get(self._hass).issues):
+            if domain == DOMAIN and self._entry.entry_id in issue_id:
+                ir.async_delete_issue(self._hass, DOMAIN, issue_id)
 
     def _id(self, issue: Issue) -> str:
         return f"{issue}_{self._entry.entry_id}"

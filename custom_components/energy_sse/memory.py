@@ -1,14 +1,28 @@
-"""What has to be known again after a restart, and is in no registry and no state."""
+"""Remember over a restart what no registry and no state holds.
+
+Home Assistant's `Store` alone will not do. Each of its delayed saves puts off the one before: with a reading
+every five seconds and a delay of five minutes it would never save, and a power cut would cost everything
+since the start. `Memory` leaves a save that is due alone; it collects what there is when its time comes.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+import logging
+import math
+from typing import Any, Final
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
+from .reader import RegisterGuard, clock, is_number
+
+_LOGGER = logging.getLogger(__name__)
 
 _VERSION = 1
+
+# Seconds. As often as Home Assistant writes states into its database.
+_PAUSE: Final = 5
 
 
 def _store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, Any]]:
@@ -16,40 +30,78 @@ def _store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, Any]]:
 
 
 async def async_forget(hass: HomeAssistant, entry_id: str) -> None:
-    """Delete what is remembered for a config entry."""
+    """Delete what is saved for a config entry."""
     await _store(hass, entry_id).async_remove()
 
 
 class Memory:
-    """A small file for one config entry. Home Assistant writes it when it stops, and from time to time."""
+    """A small file for one config entry."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str, collect: Callable[[], Mapping[str, Any]]) -> None:
-        """Prepare to store what `collect` returns, which JSON has to be able to hold."""
+        """Prepare to save what `collect` returns, which has to fit into JSON."""
         self._store = _store(hass, entry_id)
         self._collect = collect
-        self._is_waiting = False
+        self._is_due = False
+        self._saved_at = -math.inf
 
-    async def async_load(self) -> Mapping[str, Any] | None:
-        """Return what was stored last, if anything ever was."""
-        return await self._store.async_load()
+    async def async_recall(self, recall: Callable[[Mapping[str, Any]], None]) -> None:
+        """Call `recall` with what was saved last, if anything was.
+
+        What was damaged, or saved by a version from the future, is forgotten: readings matter more.
+        """
+        try:
+            if (memory := await self._store.async_load()) is not None:
+                recall(memory)
+        except Exception:
+            _LOGGER.exception("What was remembered cannot be read, and begins anew")
 
     @callback
     def save_within(self, seconds: float) -> None:
-        """Store before long, together with what else there is to store until then."""
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._store.async_delay_save(self._data, seconds)
+        """Save in so many seconds at the latest; also when Home Assistant stops before that.
 
-    @callback
-    def save_now(self) -> None:
-        """Store at once."""
-        self._store.async_delay_save(self._data, 0)
+        0 is for what must not be forgotten: the next second may bring a power cut. An appliance that flickers
+        must not wear a memory card out, though.
+        """
+        if not self._is_due or not seconds:
+            self._is_due = True
+            self._store.async_delay_save(self._data, max(seconds, self._saved_at + _PAUSE - clock.now()))
 
     async def async_close(self) -> None:
-        """Store for the last time."""
+        """Save for the last time."""
         await self._store.async_save(self._data())
 
     @callback
     def _data(self) -> dict[str, Any]:
-        self._is_waiting = False
+        self._is_due = False
+        self._saved_at = clock.now()
         return dict(self._collect())
+
+
+class RegisterMemory[K: str]:
+    """Knows when the registers of a guard were heard, by the wall clock, which goes on over a restart.
+
+    Of what was not heard since the last restart, it stays what it was, however often nothing is heard.
+    """
+
+    def __init__(self, guard: RegisterGuard[K]) -> None:
+        """Start without knowing anything from before."""
+        self._guard = guard
+        self._recalled_at: dict[K, float] = {}
+
+    def heard_at(self, now: float) -> dict[K, float]:
+        """Return when each register was heard, in seconds since 1970. `now` is by the clock of the guard."""
+        started_at = _started_at(now)
+        return self._recalled_at | {key: started_at + time for key, time in self._guard.heard_at.items()}
+
+    def recall(self, register: K, value: object, heard_at: object, now: float) -> None:
+        """Let the guard know what was believed before a restart. Nobody has to know when it was heard."""
+        time = None
+        if is_number(heard_at):
+            self._recalled_at[register] = heard_at
+            time = heard_at - _started_at(now)
+        self._guard.remember(register, value, time)
+
+
+def _started_at(now: float) -> float:
+    """Return when a clock was at zero that says `now`."""
+    return dt_util.utcnow().timestamp() - now

@@ -1,18 +1,23 @@
 """What Home Assistant's registries hold of a reader: what is written there, and what is found there again."""
 
 from collections.abc import Iterator
+from typing import Final
 
+from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_HOST
+from homeassistant.const import CONF_HOST, Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.translation import async_get_cached_translations
+from homeassistant.helpers.typing import UNDEFINED, UndefinedType
+from homeassistant.util import slugify
 
 from .appliances import Appliance
-from .const import DOMAIN, CounterKind
+from .const import DOMAIN, SUB_METER_PREFIX, SubMeterKind
 from .reader import Measurement, Property, Reader, ReaderInfo
 
-# Sets counters apart from appliances, whose ids are words without a colon.
-_COUNTER_PREFIX = "counter:"
+# Characters. What the ids of entities have room for, beside the names of the entities themselves.
+_LONGEST_NAME_IN_IDS: Final = 150
 
 
 class Registry:
@@ -26,6 +31,7 @@ class Registry:
         """Look at the registries of a config entry."""
         assert entry.unique_id is not None
         self._reader_id = entry.unique_id
+        self._hass = hass
         self._entry = entry
         self._devices = dr.async_get(hass)
         self._entities = er.async_get(hass)
@@ -33,17 +39,17 @@ class Registry:
     # -------------------------------------------------------------------------------------------- names
 
     @property
-    def reader(self) -> tuple[str, str]:
+    def reader_identifier(self) -> tuple[str, str]:
         """The identifier of the reader's device."""
         return (DOMAIN, self._reader_id)
 
-    def appliance(self, appliance_id: str) -> tuple[str, str]:
+    def appliance_identifier(self, appliance_id: str) -> tuple[str, str]:
         """Return the identifier of an appliance's device."""
         return (DOMAIN, f"{self._reader_id}:{appliance_id}")
 
-    def counter(self, meter_id: str) -> tuple[str, str]:
-        """Return the identifier of the device of a counter that the meter passes on."""
-        return self.appliance(f"{_COUNTER_PREFIX}{meter_id}")
+    def sub_meter_identifier(self, meter_id: str) -> tuple[str, str]:
+        """Return the identifier of the device of a sub-meter."""
+        return self.appliance_identifier(f"{SUB_METER_PREFIX}{meter_id}")
 
     def unique_id(self, key: str) -> str:
         """Return the unique id of one of the reader's entities."""
@@ -54,20 +60,21 @@ class Registry:
     @callback
     def register_reader(self, reader: Reader, info: ReaderInfo) -> None:
         """Write who the reader is; what has changed is updated."""
-        self._devices.async_get_or_create(
+        connections = {(dr.CONNECTION_NETWORK_MAC, dr.format_mac(address)) for address in info.mac_addresses}
+        device = self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
-            identifiers={self.reader},
-            connections={
-                (dr.CONNECTION_NETWORK_MAC, dr.format_mac(address)) for address in info.mac_addresses
-            },
+            identifiers={self.reader_identifier},
+            connections=connections,
             configuration_url=f"http://{self._entry.data[CONF_HOST]}",
             manufacturer=reader.manufacturer,
             model=reader.model,
             hw_version=info.hardware,
             sw_version=info.firmware,
             serial_number=info.id,
-            name=self._entry.title,
+            name=_fitting(self._entry.title),
         )
+        # Those that it had before would stay for ever.
+        self._devices.async_update_device(device.id, new_connections=connections)
 
     @callback
     def register_appliance(self, appliance: Appliance) -> None:
@@ -75,29 +82,41 @@ class Registry:
         category = appliance.category
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
-            identifiers={self.appliance(appliance.id)},
-            name=appliance.name,
-            model=None if category is None else category.replace("-", " ").capitalize(),
-            model_id=category,
+            identifiers={self.appliance_identifier(appliance.id)},
+            name=_fitting(appliance.name),
+            model=UNDEFINED if category is None else self._model(category),
+            # It was the category once, which a page showed twice.
+            model_id=None,
             via_device_id=self._reader_device_id(),
         )
+
+    def _model(self, category: str) -> str:
+        """Return a category in the language of the home, if it is a known one, and readable anyway.
+
+        The vendor publishes no list of categories, but one of them: "coffee-makers".
+        """
+        language = self._hass.config.language
+        texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
+        singular = category.removesuffix("s").replace("-", "_")
+        fallback = category.replace("-", " ").capitalize()
+        return texts.get(f"component.{DOMAIN}.device.category_{singular}.name", fallback)
 
     @callback
-    def register_counter(self, meter_id: str, kind: CounterKind) -> None:
-        """Write a counter that the meter passes on, named after what it counts."""
+    def register_sub_meter(self, meter_id: str, kind: SubMeterKind) -> None:
+        """Write a sub-meter, named after what it measures."""
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
-            identifiers={self.counter(meter_id)},
+            identifiers={self.sub_meter_identifier(meter_id)},
             serial_number=meter_id,
-            translation_key=f"counter_{kind}",
-            translation_placeholders={"meter_id": meter_id},
+            translation_key=f"sub_meter_{kind}",
+            translation_placeholders={"meter_id": _fitting(meter_id)},
             via_device_id=self._reader_device_id(),
         )
 
-    def _reader_device_id(self) -> str:
-        device = self._devices.async_get_device_by_identifier(self.reader, self._entry.entry_id)
-        assert device is not None, "a reader says who it is before anything else"
-        return device.id
+    def _reader_device_id(self) -> str | UndefinedType:
+        """Return the id of the reader's device, if nobody has removed it since the reader said who it is."""
+        device = self._devices.async_get_device_by_identifier(self.reader_identifier, self._entry.entry_id)
+        return UNDEFINED if device is None else device.id
 
     # ------------------------------------------------------------------------------------------- finding
 
@@ -114,18 +133,30 @@ class Registry:
     def appliances(self) -> Iterator[Appliance]:
         """Yield the appliances that have been heard of before."""
         for sub_id, device in self._sub_devices():
-            if not sub_id.startswith(_COUNTER_PREFIX):
+            if not sub_id.startswith(SUB_METER_PREFIX):
                 yield Appliance(sub_id, device.name or sub_id, device.model_id)
 
-    def counters(self) -> Iterator[str]:
-        """Yield the meter ids of the counters that have been heard of before."""
+    def sub_meters(self) -> Iterator[str]:
+        """Yield the ids of the sub-meters that have been heard of before."""
         for sub_id, _ in self._sub_devices():
-            if sub_id.startswith(_COUNTER_PREFIX):
-                yield sub_id.removeprefix(_COUNTER_PREFIX)
+            if sub_id.startswith(SUB_METER_PREFIX):
+                yield sub_id.removeprefix(SUB_METER_PREFIX)
+
+    def sub_meter_sensor(self, meter_id: str) -> str | None:
+        """Return the id of a sub-meter's sensor, if there has been one."""
+        return self._entities.async_get_entity_id(
+            Platform.SENSOR, DOMAIN, self.sub_meter_identifier(meter_id)[1]
+        )
+
+    def sub_meter_has_statistics(self, meter_id: str) -> bool:
+        """Return whether a sub-meter's sensor has been one with statistics before."""
+        entity_id = self.sub_meter_sensor(meter_id)
+        sensor = None if entity_id is None else self._entities.async_get(entity_id)
+        return sensor is not None and ATTR_STATE_CLASS in (sensor.capabilities or {})
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
-        """Return the id of a device below the reader: an appliance's, or a counter's with its prefix."""
-        prefix = self.appliance("")[1]
+        """Return the id of a device below the reader: an appliance's, or a sub-meter's with its prefix."""
+        prefix = self.appliance_identifier("")[1]
         return next(
             (
                 identifier.removeprefix(prefix)
@@ -143,3 +174,10 @@ class Registry:
     def _unique_ids(self) -> set[str]:
         entries = er.async_entries_for_config_entry(self._entities, self._entry.entry_id)
         return {entry.unique_id for entry in entries}
+
+
+def _fitting(name: str) -> str:
+    """Return a name, cut where the ids made from it would be too long: a character can become many there."""
+    while len(slugify(name)) > _LONGEST_NAME_IN_IDS:
+        name = name[: len(name) * 3 // 4]
+    return name

@@ -1,27 +1,30 @@
 """What a click of the user sets right."""
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import override
 
-from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
+from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowResult
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigFlowContext
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.helpers.dispatcher import async_dispatcher_send
 import voluptuous as vol
 
+from .backfill import async_enter
 from .const import DOMAIN
-from .statistics import SIGNAL_SUMS_RAISED
-from .sum_restart import async_raise_sums
+from .issues import RECONFIGURED
 
 
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
-    """Return the dialog of an issue; there is one kind that can be fixed."""
-    return SumRestartFlow()
+    """Return the dialog of an issue that can be fixed."""
+    return ReconfigureFlow() if issue_id.startswith(RECONFIGURED) else SumRestartFlow()
 
 
-class SumRestartFlow(RepairsFlow):
-    """Shows by how much the sums of a statistic are off, and raises them."""
+class IssueFlow(RepairsFlow):
+    """Shows what an issue says, and does something about it when that is confirmed."""
 
     async def async_step_init(
         self,
@@ -31,7 +34,7 @@ class SumRestartFlow(RepairsFlow):
         return await self.async_step_confirm()
 
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Show the numbers; raise the sums when they are confirmed."""
+        """Show the issue; go on when it is confirmed."""
         if user_input is None:
             issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
             return self.async_show_form(
@@ -40,7 +43,31 @@ class SumRestartFlow(RepairsFlow):
                 description_placeholders=None if issue is None else issue.translation_placeholders,
             )
         assert self.data is not None
-        start = datetime.fromtimestamp(float(self.data["start"] or 0), UTC)
-        if await async_raise_sums(self.hass, str(self.data["statistic_id"]), start):
-            async_dispatcher_send(self.hass, SIGNAL_SUMS_RAISED)
+        return await self._async_fix(self.data)
+
+    @abstractmethod
+    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
+        """Do something about it, by what the issue knows."""
+
+
+class ReconfigureFlow(IssueFlow):
+    """Leads to *Reconfigure*. The issue ends by itself, when the right reader answers."""
+
+    @override
+    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
+        context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=str(data["entry_id"]))
+        flow = await self.hass.config_entries.flow.async_init(DOMAIN, context=context)
+        return self.async_abort(reason="reconfigure", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
+
+
+class SumRestartFlow(IssueFlow):
+    """Raises the sums of a statistic by what they are off."""
+
+    @override
+    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
+        start = datetime.fromtimestamp(float(data["start"] or 0), UTC)
+        room = await async_enter(self.hass)
+        if room is None:
+            return self.async_abort(reason="recorder_unknown")
+        await room.raise_sums(self.hass, str(data["statistic_id"]), start)
         return self.async_create_entry(data={})

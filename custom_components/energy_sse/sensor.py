@@ -4,23 +4,32 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, override
 
-from homeassistant.components.sensor import RestoreSensor, SensorEntity, SensorEntityDescription
+from homeassistant.components.sensor import (
+    RestoreSensor,
+    SensorEntity,
+    SensorEntityDescription,
+    SensorStateClass,
+)
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance
+from .const import TariffKey
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .descriptions import (
     APPLIANCE_ENERGY,
     APPLIANCE_POWER,
     APPLIANCE_STATE,
-    COUNTERS,
     MEASUREMENTS,
     PROPERTIES,
+    SUB_METERS,
+    TARIFF,
     MeasurementDescription,
     PropertyDescription,
 )
-from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity
+from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity
+from .power_tariff.set_up import tracker_of
+from .power_tariff.tracker import DemandTracker
 from .reader import Measurement, Property
 
 # The coordinator does the talking.
@@ -48,8 +57,8 @@ async def async_setup_entry(
         async_add_entities(PropertySensor(coordinator, row) for row in rows)
 
     @callback
-    def add_counters(meter_ids: Iterable[str]) -> None:
-        async_add_entities(CounterSensor(coordinator, meter_id) for meter_id in meter_ids)
+    def add_sub_meters(meter_ids: Iterable[str]) -> None:
+        async_add_entities(SubMeterSensor(coordinator, meter_id) for meter_id in meter_ids)
 
     @callback
     def add_appliances(appliances: Iterable[Appliance]) -> None:
@@ -65,10 +74,12 @@ async def async_setup_entry(
             ApplianceSensor(coordinator, appliance, APPLIANCE_STATE) for appliance in appliances
         )
 
+    if (tracker := tracker_of(hass, entry)) is not None:
+        async_add_entities(TariffSensor(coordinator, tracker, key) for key in TARIFF)
     for unsubscribe in (
         coordinator.found_measurements.subscribe(add_measurements),
         coordinator.found_properties.subscribe(add_properties),
-        coordinator.found_counters.subscribe(add_counters),
+        coordinator.found_sub_meters.subscribe(add_sub_meters),
         coordinator.found_appliances.subscribe(add_appliances),
         coordinator.found_multi_state_appliances.subscribe(add_multi_state_appliances),
     ):
@@ -92,7 +103,9 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.has_fresh_readings and self.entity_description.key in self._values
+        return (
+            self.coordinator.availability.has_fresh_readings and self.entity_description.key in self._values
+        )
 
     @property
     @override
@@ -121,7 +134,7 @@ class PropertySensor(ReaderEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.is_connected and self._said is not None
+        return self.coordinator.availability.is_alive and self._said is not None
 
     @property
     @override
@@ -136,28 +149,32 @@ class PropertySensor(ReaderEntity, SensorEntity):
         return {"reported": self._said} if self._said is not None and self.native_value is None else None
 
 
-class CounterSensor(EnergySseEntity, SensorEntity):
-    """Shows the counter of another meter, by that meter's name: there is nothing else to it."""
+class SubMeterSensor(EnergySseEntity, SensorEntity):
+    """Shows the register of a sub-meter, by that meter's name: there is nothing else to it."""
 
     _attr_name = None
 
     def __init__(self, coordinator: EnergySseCoordinator, meter_id: str) -> None:
-        """Prepare the sensor of a counter, as what its owner has chosen."""
-        device = coordinator.registry.counter(meter_id)
-        super().__init__(coordinator, context=device, unique_id=device[1], device=device)
+        """Prepare the sensor of a sub-meter, as what its owner has chosen."""
+        identifier = coordinator.registry.sub_meter_identifier(meter_id)
+        super().__init__(coordinator, context=identifier, unique_id=identifier[1], identifier=identifier)
         self._meter_id = meter_id
-        self.entity_description = COUNTERS[coordinator.counter_kind(meter_id)]
+        self.entity_description = SUB_METERS[coordinator.sub_meter_kind(meter_id)]
+        if coordinator.registry.sub_meter_has_statistics(meter_id):
+            self._attr_state_class = SensorStateClass.TOTAL_INCREASING
 
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.has_fresh_readings and self._meter_id in self.coordinator.counters
+        return (
+            self.coordinator.availability.has_fresh_readings and self._meter_id in self.coordinator.sub_meters
+        )
 
     @property
     @override
     def native_value(self) -> float | None:
-        counter = self.coordinator.counters.get(self._meter_id)
-        return None if counter is None else counter.value
+        sub_meter = self.coordinator.sub_meters.get(self._meter_id)
+        return None if sub_meter is None else sub_meter.value
 
 
 class ApplianceSensor(ApplianceEntity, RestoreSensor):
@@ -182,3 +199,38 @@ class ApplianceSensor(ApplianceEntity, RestoreSensor):
     def native_value(self) -> str | float | None:
         value: str | float | None = getattr(self.appliance, self.entity_description.key)
         return value
+
+
+class TariffSensor(TariffEntity, SensorEntity):
+    """Shows one thing about the power tariff, and of what a month bills what it is made of."""
+
+    def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
+        """Prepare the sensor of one of the tariff's values."""
+        super().__init__(coordinator, tracker, key)
+        self.entity_description = TARIFF[key]
+
+    @property
+    @override
+    def native_value(self) -> float | None:
+        value = self.tracker.value(self.key)
+        # Of a mean, more than a W is noise.
+        return None if value is None else round(value)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
+        if self.key not in (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND):
+            return None
+        bill = self.tracker.bill(self.key)
+        return {
+            "intervals": [
+                {
+                    "start": peak.start.astimezone(bill.zone).isoformat(),
+                    "power": round(peak.demand / 1000, 3),
+                }
+                for peak in bill.peaks
+            ]
+            if bill is not None
+            else [],
+            "missed": 0 if bill is None else bill.missed,
+        }

@@ -1,24 +1,35 @@
 """What changes: an address that nobody announces, a password, a meter that wants a key."""
 
-from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, Home
-from e2e.street import Reader
+from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, PASSWORD, WHATWATT, Home
+from e2e.readers import Reader
 from tests.readers import WhatwattSimulator
+from tests.readers.digest import BasicLogin
 
 
 async def reconfigure(home: Home) -> None:
-    """A reader that is not announced is followed by hand; a wrong one is refused by its name."""
+    """Where another reader answers is a repair, which leads to where the right one is entered."""
     person, say = home.person, home.person.say
-    await home.attic.unplug()
-    home.attic.house.move_to(home.attic.house.address + 100)
+    await home.attic.leave()
+    stranger = Reader(
+        home.attic.machine, WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30"), port=8080
+    )
+    await stranger.plug_in(is_announced=False)
+    home.attic.machine = home.unused_host
     await home.attic.plug_in(is_announced=False)
-    await person.open(INTEGRATION_PAGE)
-    await person.choose_in_menu(home.entry(ATTIC), say("Reconfigure"))
+    await person.open("/config/repairs")
+    title = say("Another reader answers instead of {name}", name=ATTIC)
+    await person.shown(title).click()
+    await person.picture("wrong_reader")
+    await person.press(say("Reconfigure"))
     await home.add_by_hand(home.garage.host)
-    await person.sees(say(person.words.whole("Another reader answers at this address: "), found=GARAGE))
+    reason = person.words.whole("Another reader answers at this address: {found}. Enter")
+    await person.sees(say(reason, found=f"{GARAGE} (CurrentlyOne)"))
     await home.add_by_hand(home.attic.host)
     await person.sees(say("Reconfiguration was successful"))
     await person.finish("Close")
     await home.is_streaming(home.attic)
+    await person.sees_no(title)
+    await stranger.leave()
 
 
 async def new_password(home: Home) -> None:
@@ -31,9 +42,27 @@ async def new_password(home: Home) -> None:
     await person.open(INTEGRATION_PAGE)
     await person.sees(say("Needs attention"))
     await person.press(say("Reconfigure"))
-    reason = person.words.whole("The reader at {host} refuses the password")
-    await person.sees(say(reason, host=home.whatwatt.host))
+    reason = person.words.whole("{name} at {host} does not accept the login")
+    await person.sees(say(reason, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password(NEW_PASSWORD)
+    await person.sees(say("Re-authentication was successful"))
+    await person.finish("Close")
+    await home.is_streaming(home.whatwatt)
+
+
+async def weaker_login(home: Home) -> None:
+    """A reader that wants its password unencrypted gets it only after a question."""
+    person, say, simulator = home.person, home.person.say, home.whatwatt.simulator
+    digest, simulator.login = simulator.login, BasicLogin(NEW_PASSWORD)
+    simulator.end_streams()
+    await person.open(INTEGRATION_PAGE)
+    await person.sees(say("Needs attention"))
+    await person.press(say("Reconfigure"))
+    await home.enter_password(NEW_PASSWORD)
+    await person.sees(say("Send the password unencrypted?"))
+    await person.picture("unencrypted")
+    simulator.login = digest
+    await person.press(say("Submit"))
     await person.sees(say("Re-authentication was successful"))
     await person.finish("Close")
     await home.is_streaming(home.whatwatt)
@@ -55,10 +84,31 @@ async def repair(home: Home) -> None:
     await person.sees_no(title)
 
 
+async def stranger(home: Home) -> None:
+    """What asks for a password at the address of a CurrentlyOne is a repair, and no question for one."""
+    person, say = home.person, home.person.say
+    house = home.attic.simulator.house
+    stranger = Reader(
+        home.garage.machine, WhatwattSimulator(house, device_id="ECC9FF8A2B30", password=PASSWORD)
+    )
+    await home.garage.leave()
+    await stranger.plug_in(is_announced=False)
+    await person.open("/config/repairs")
+    title = say("Another device answers instead of {name}", name=GARAGE)
+    await person.shown(title).click()
+    reason = person.words.whole("At {host}, a device answers that asks for a password")
+    await person.sees(say(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
+    await person.picture("stranger")
+    await stranger.leave()
+    await home.garage.plug_in()
+    await person.open("/config/repairs")
+    await person.sees_no(title)
+
+
 async def visitor(home: Home) -> None:
     """A reader that was discovered and says goodbye is offered no longer."""
     simulator = WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30")
-    reader = Reader(home.empty_house, simulator)
+    reader = Reader(home.unused_host, simulator)
     await reader.plug_in()
     await home.person.open("/config/integrations/dashboard")
     await home.person.sees("whatwatt Go 8A2B30")

@@ -1,95 +1,157 @@
-"""Where the energy went: both readers, the tariffs and an appliance in the Energy dashboard."""
+"""Where the energy went: a house with two tariffs, a roof and gas, and another meter with its appliances."""
 
-from datetime import timedelta
 import re
+from typing import Final
 
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
-from e2e.home import CURRENTLYONE, WHATWATT, Home
+from demo import solar
+from e2e.home import CURRENTLYONE, SUB_METER, WHATWATT, Home
+from e2e.readers import SOLAR
+
+# What its owner calls each tariff.
+_TARIFFS: Final = {"1": "Day", "2": "Night"}
 
 
 async def settings(home: Home) -> None:
-    """The Energy dashboard takes both readers, the tariffs and an appliance."""
+    """The Energy dashboard takes tariffs by names of their own, another meter, an appliance and the sun."""
     person = home.person
     await _remember_the_past(home)
     await person.open("/config/energy")
-    for tariff in ("1", "2"):
-        await _add_grid_connection(home, WHATWATT, " tariff {part}", with_power=tariff == "1", part=tariff)
-    await _add_grid_connection(home, CURRENTLYONE, "", with_power=True)
-    await person.press(person.say("Add device"))
-    dialog = person.page.locator("dialog-energy-device-settings")
-    await home.pick_entity("Device energy consumption", "Energy", "Dishwasher", dialog)
-    await person.press(person.say("Save"), dialog)
-    await person.sees_no(person.say("Save"))
-    found = await home.api.command("energy/validate")
-    issues = {issue["type"] for kind in found.values() for each in kind for issue in each}
-    # Of powers that are so new that nothing has been compiled of them yet.
-    assert issues <= {"statistics_not_defined"}, found
+    for tariff, name in _TARIFFS.items():
+        dialog = await _open_grid(home)
+        await _pick_import_and_export(home, dialog, WHATWATT, " tariff {part}", part=tariff)
+        if tariff == "1":
+            await _pick_power(home, dialog, WHATWATT)
+            await expect(dialog.get_by_role("button", name=person.say("Save"))).to_be_enabled()
+            await person.picture("grid")
+        # What is asked once the choice of an export has been taken in, which forgets a name typed before.
+        await expect(
+            dialog.get_by_role("radio", name=person.say("Do not track compensation"))
+        ).to_be_checked()
+        await dialog.get_by_role("textbox", name=person.say("Display name")).fill(name)
+        await _save(home, dialog)
+    dialog = await _open_grid(home)
+    await home.pick_entity("Energy imported from grid", "Energy import", CURRENTLYONE, dialog)
+    await _pick_power(home, dialog, CURRENTLYONE)
+    await _save(home, dialog)
+    await _add_sun(home)
+    await _add_appliance(home)
+    assert await _issues(home) <= _AT_FIRST
+
+
+async def gas(home: Home) -> None:
+    """The sub-meter that measures gas is offered as gas, and Home Assistant has nothing to say against it."""
+    person = home.person
+    await person.open("/config/energy/gas")
+    await person.press(person.say("Add gas source"))
+    dialog = person.page.locator("dialog-energy-gas-settings")
+    name = person.words.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
+    field = re.compile(rf"^\s*{person.words.pattern('Gas consumption')}")
+    await person.pick(field, re.compile(rf"^\s*{name}"), dialog, search=SUB_METER)
+    await _save(home, dialog)
+    assert await _issues(home) <= _AT_FIRST
+    # What core says when the unit of a statistic is another one, or its kind.
+    sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")
+    assert sensor not in await home.api.command("recorder/validate_statistics")
+    assert (await home.api.command("repairs/list_issues"))["issues"] == []
 
 
 async def yesterday(home: Home) -> None:
-    """It shows what was imported yesterday, by reader and tariff."""
+    """It shows what was imported yesterday, by reader and tariff, and the gas of before it had a unit."""
     person, words = home.person, home.person.words
     await person.open("/energy/electricity")
     await person.press(person.say("Previous"))
-    for name in (
-        words.pattern("Energy import tariff {part}", part="1"),
-        words.pattern("Energy import tariff {part}", part="2"),
-        f"{CURRENTLYONE} {words.pattern('Energy import')}",
-    ):
+    for name in (*_TARIFFS.values(), f"{CURRENTLYONE} {words.pattern('Energy import')}", "Solar energy"):
         imported = re.compile(rf"{name}.*[1-9][\d.,]*\skWh")
         row = person.page.get_by_role("table").get_by_role("row", name=imported)
         await expect(row.first).to_be_visible()
     await person.sees("Dishwasher")
     await person.picture("energy")
+    await person.page.get_by_role("tab", name=person.say("Gas")).click()
+    meter = words.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
+    await expect(
+        person.page.get_by_role("row", name=re.compile(rf"{meter}.*[45][.,]\d+\sm³")).first
+    ).to_be_visible()
 
 
-async def _add_grid_connection(
-    home: Home, device: str, suffix: str, *, with_power: bool, **placeholders: str
-) -> None:
-    """Add a reader's import and export, in all or of a tariff, and its power."""
+async def now(home: Home) -> None:
+    """It shows what is drawn now, the sun included."""
     person = home.person
-    await person.press(person.say("Add grid connection"))
-    dialog = person.page.locator("dialog-energy-grid-settings")
+    await home.currentlyone.simulator.switch("dishwasher", "heating")
+    await solar.tell(home.api, home.whatwatt.simulator.house)
+    await person.open("/energy/now")
+    drawn = person.page.locator("hui-power-total-badge")
+    await expect(drawn).to_contain_text(re.compile(r"[1-9][.,]\d+\s*kW"))
+    await person.sees(person.say("Current power flow"))
+    await person.picture("now")
+    await home.currentlyone.simulator.switch("dishwasher", "off")
+
+
+# A power that is so new that nothing has been compiled of it yet.
+_AT_FIRST: Final = {"statistics_not_defined"}
+
+
+async def _issues(home: Home) -> set[str]:
+    """Return what the Energy dashboard has to say against its settings."""
+    found = await home.api.command("energy/validate")
+    return {issue["type"] for kind in found.values() for each in kind for issue in each}
+
+
+async def _open_grid(home: Home) -> Locator:
+    await home.person.press(home.person.say("Add grid connection"))
+    return home.person.page.locator("dialog-energy-grid-settings")
+
+
+async def _save(home: Home, dialog: Locator) -> None:
+    await home.person.press(home.person.say("Save"), dialog)
+    await expect(dialog.get_by_role("dialog")).to_have_count(0)
+
+
+async def _pick_import_and_export(
+    home: Home, dialog: Locator, device: str, suffix: str, **placeholders: str
+) -> None:
     for field, entity in (
         ("Energy imported from grid", f"Energy import{suffix}"),
         ("Energy exported to grid", f"Energy export{suffix}"),
     ):
         await home.pick_entity(field, entity, device, dialog, **placeholders)
-    if with_power:
-        await dialog.get_by_role("radio", name=person.say("Standard")).click()
-        await home.pick_entity("Power measurement", "Net power", device, dialog)
-        await person.picture("grid")
-    await person.press(person.say("Save"), dialog)
-    await expect(dialog.get_by_role("dialog")).to_have_count(0)
+
+
+async def _pick_power(home: Home, dialog: Locator, device: str) -> None:
+    await dialog.get_by_role("radio", name=home.person.say("Standard")).click()
+    await home.pick_entity("Power measurement", "Net power", device, dialog)
+
+
+async def _add_sun(home: Home) -> None:
+    """Add what an inverter says."""
+    person = home.person
+    await person.press(person.say("Add solar production"))
+    dialog = person.page.locator("dialog-energy-solar-settings")
+    for field, name in (
+        ("Solar production energy", "Solar energy"),
+        ("Solar production power", "Solar power"),
+    ):
+        pattern = re.compile(rf"^\s*{person.words.pattern(field)}")
+        await person.pick(pattern, re.compile(rf"^\s*{name}"), dialog, search=name)
+    await _save(home, dialog)
+
+
+async def _add_appliance(home: Home) -> None:
+    person = home.person
+    await person.press(person.say("Add device"))
+    dialog = person.page.locator("dialog-energy-device-settings")
+    await home.pick_entity("Device energy consumption", "Energy", "Dishwasher", dialog)
+    await home.pick_entity("Device power consumption", "Power", "Dishwasher", dialog)
+    await _save(home, dialog)
 
 
 async def _remember_the_past(home: Home) -> None:
     """Import the hours before the walk into Home Assistant's statistics, as the meters counted them."""
+    await solar.tell(home.api, home.whatwatt.simulator.house)
+    await home.import_hours(solar.ENERGY, [hour[SOLAR] for hour in home.whatwatt.registers])
     for reader in (home.whatwatt, home.currentlyone):
         unique_ids = {f"{reader.simulator.device_id}{key}": key for key in reader.registers[0]}
         for entity in await home.api.command("config/entity_registry/list"):
             if (key := unique_ids.get(entity["unique_id"])) is not None:
-                await _import_hours(home, entity["entity_id"], [hour[key] for hour in reader.registers])
-
-
-async def _import_hours(home: Home, entity_id: str, registers: list[float]) -> None:
-    """Import what a register was at the end of each hour since the first one."""
-    metadata = {
-        "source": "recorder",
-        "statistic_id": entity_id,
-        "name": None,
-        "unit_of_measurement": "kWh",
-        "unit_class": "energy",
-        "has_sum": True,
-        "mean_type": 0,
-    }
-    hours = [
-        {
-            "start": (home.first_hour + timedelta(hours=index)).isoformat(),
-            "state": register,
-            "sum": register - registers[0],
-        }
-        for index, register in enumerate(registers)
-    ]
-    await home.api.command("recorder/import_statistics", metadata=metadata, stats=hours)
+                await home.import_hours(entity["entity_id"], [hour[key] for hour in reader.registers])

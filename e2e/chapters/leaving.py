@@ -7,12 +7,12 @@ from playwright.async_api import expect
 
 from e2e.home import (
     ATTIC,
-    COUNTER,
     CURRENTLYONE,
     GARAGE,
     INTEGRATION_PAGE,
     NEW_PASSWORD,
     PASSWORD,
+    SUB_METER,
     WHATWATT,
     Home,
 )
@@ -26,7 +26,7 @@ async def diagnostics(home: Home) -> None:
         await person.choose_in_menu(home.entry(WHATWATT), person.say("Download diagnostics"))
     text = _data_of(await (await downloading.value).path())
     device_id, host = home.whatwatt.simulator.device_id, home.whatwatt.host
-    for secret in (f'"{PASSWORD}"', NEW_PASSWORD, device_id, device_id.lower(), COUNTER, host):
+    for secret in (f'"{PASSWORD}"', NEW_PASSWORD, device_id, device_id.lower(), SUB_METER, host):
         assert secret not in text, secret
 
 

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import expect
 
-from e2e.home import COUNTER, CURRENTLYONE, INTEGRATION_PAGE, WHATWATT, Home
+from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
 
 
 async def appliance(home: Home) -> None:
@@ -20,6 +20,20 @@ async def appliance(home: Home) -> None:
     await expect(home.row("Power")).to_contain_text(re.compile(r"\b0\s*W"))
 
 
+async def deletion(home: Home) -> None:
+    """An appliance that is still there cannot be deleted, and the reason is said."""
+    person, say = home.person, home.person.say
+    page = person.page.locator("ha-config-device-page")
+    await page.get_by_role("button", name=say("Menu")).last.click()
+    await page.get_by_role("menuitem", name=say("Delete")).click()
+    dialog = person.page.locator("dialog-box")
+    await person.press(say("Delete"), dialog)
+    await person.sees(say(person.words.whole("{name} cannot be deleted"), name="Mocca Master"), dialog)
+    await person.press(say("OK"), dialog)
+    # As it goes, it may go back a page.
+    await expect(dialog.get_by_role("dialog")).to_have_count(0)
+
+
 async def automation(home: Home) -> None:
     """An automation is built in the editor on an event of the appliance, and runs."""
     person, switch = home.person, home.currentlyone.simulator.switch
@@ -33,7 +47,7 @@ async def automation(home: Home) -> None:
     await person.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
     await switch("mocca_mast", "on")
     await switch("mocca_mast", "off")
-    await person.shown(person.say("Notifications")).click()
+    await person.read_notifications()
     await person.sees("Coffee is ready.")
 
 
@@ -68,19 +82,28 @@ async def _action(home: Home, message: str) -> None:
 
 
 async def options(home: Home) -> None:
-    """The options are changed, and what a counter counts is told."""
+    """The options are changed, and what a sub-meter measures is told."""
     person, say = home.person, home.person.say
-    home.whatwatt.simulator.counters = {COUNTER: 812.5}
+    home.whatwatt.simulator.sub_meters = {SUB_METER: 812.5}
     await person.open(INTEGRATION_PAGE)
     entry = home.entry(WHATWATT)
-    await person.sees(say("Counter {meter_id}", meter_id=COUNTER), entry)
+    await person.sees(say("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
+    await _remember_gas(home)
     await person.press(say("Configure"), entry)
     fields = person.page.locator("ha-selector-select")
     await fields.first.click()
-    await person.shown(say("every 10 seconds")).click()
+    await person.shown(say("10 seconds")).click()
     await fields.last.click()
-    await person.shown(say("Water (m³)")).click()
+    await person.shown(say("Gas (m³)")).click()
     await person.picture("options")
     await person.press(say("Submit"))
     await person.finish("Finish")
-    await person.sees(say("Water meter {meter_id}", meter_id=COUNTER), entry)
+    await person.sees(say("Gas meter {meter_id}", meter_id=SUB_METER), entry)
+
+
+async def _remember_gas(home: Home) -> None:
+    """Import statistics as they were made of sub-meters once: without a unit."""
+    hours = len(home.whatwatt.registers)
+    registers = [812.5 - 0.2 * (hours - hour) for hour in range(hours)]
+    sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")
+    await home.import_hours(sensor, registers, unit=None, unit_class="unitless")

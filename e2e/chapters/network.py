@@ -4,22 +4,17 @@ from e2e.home import Home
 
 
 async def moved(home: Home) -> None:
-    """A reader that is announced at a new address is followed without asking."""
-    # Meanwhile another one is unplugged: that both are missed takes the same minute.
-    await home.garage.unplug()
-    await home.whatwatt.unplug()
-    home.whatwatt.house.move_to(home.whatwatt.house.address + 100)
-    await home.whatwatt.plug_in()
-    await home.is_streaming(home.whatwatt)
+    """The one that is announced at its new address is followed without asking."""
+    await home.is_streaming(home.attic)
     devices = await home.api.command("config/device_registry/list")
-    assert f"http://{home.whatwatt.host}" in [device["configuration_url"] for device in devices]
+    assert f"http://{home.attic.host}" in [device["configuration_url"] for device in devices]
 
 
 async def vanished(home: Home) -> None:
-    """A reader that was unplugged is unavailable, and back when it is plugged in."""
-    power = await home.entity(home.garage, "active_power_net")
+    """The one that was unplugged is unavailable, and back when it is plugged in."""
+    power = await home.entity(home.garage, "_active_power_net")
     await home.has_state(power, "unavailable")
-    home.garage.house.move_to(home.garage.house.address)
+    home.garage.machine.move_to(home.garage.machine.address)
     await home.garage.plug_in()
     await home.has_state(power, r"-?[\d.]+")
 

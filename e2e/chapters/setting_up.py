@@ -8,8 +8,17 @@ from typing import Final
 from aiohttp import web
 from playwright.async_api import expect
 
-from e2e.home import ATTIC, CURRENTLYONE, GARAGE, INTEGRATION_PAGE, PASSWORD, WHATWATT, Home
-from e2e.network import House
+from e2e.home import (
+    ATTIC,
+    CURRENTLYONE,
+    CURRENTLYONE_FOUND,
+    GARAGE,
+    INTEGRATION_PAGE,
+    PASSWORD,
+    WHATWATT,
+    Home,
+)
+from e2e.network import Host
 
 _NOBODYS_ADDRESS: Final = "10.83.0.200"
 
@@ -17,7 +26,7 @@ _NOBODYS_ADDRESS: Final = "10.83.0.200"
 async def discovery(home: Home) -> None:
     """Two readers are discovered, by name, and with our icon."""
     await home.person.open("/config/integrations/dashboard")
-    for title in (WHATWATT, CURRENTLYONE):
+    for title in (WHATWATT, CURRENTLYONE_FOUND):
         await home.person.sees(title)
         icon = home.discovered(title).locator("img")
         await expect(icon).to_have_attribute("src", re.compile(r"/brands/integration/energy_sse/"))
@@ -29,7 +38,8 @@ async def wrong_password(home: Home) -> None:
     """A wrong password is refused, with a reason."""
     person = home.person
     await person.press(person.say("Add"), home.discovered(WHATWATT))
-    await person.sees(person.say("The reader at {host} is protected by a password.", host=home.whatwatt.host))
+    question = "{name} at {host} is protected by a password."
+    await person.sees(person.say(question, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password("wrong")
     await person.sees(person.say(person.words.whole("The reader refuses this password.")))
     await person.picture("password")
@@ -50,9 +60,9 @@ async def one_question(home: Home) -> None:
     """The CurrentlyOne is there after one question, with its appliances."""
     person = home.person
     await person.open("/config/integrations/dashboard")
-    await person.press(person.say("Add"), home.discovered(CURRENTLYONE))
+    await person.press(person.say("Add"), home.discovered(CURRENTLYONE_FOUND))
     question = "Do you want to add {name}, found at {host}?"
-    await person.sees(person.say(question, name=CURRENTLYONE, host=home.currentlyone.host))
+    await person.sees(person.say(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
     await person.press(person.say("Submit"))
     await person.finish("Skip and finish")
     await person.open(INTEGRATION_PAGE)
@@ -60,11 +70,24 @@ async def one_question(home: Home) -> None:
         await person.sees(title, home.entry(CURRENTLYONE))
 
 
+async def search(home: Home) -> None:
+    """Whoever has to look for the integration finds it by the name of the product."""
+    person = home.person
+    await person.open("/config/integrations/dashboard")
+    await person.press(person.say("Add integration"))
+    chooser = person.page.locator("dialog-add-integration")
+    for product in ("CurrentlyOne", "whatwatt"):
+        await chooser.get_by_role("textbox").fill(product)
+        found = chooser.get_by_role("button", name=person.say("whatwatt & CurrentlyOne (Energy SSE)"))
+        await expect(found).to_be_visible()
+    await found.click()
+    await person.sees(person.say("Add a meter reader"))
+
+
 async def wrong_hosts(home: Home) -> None:
     """What is no address, answers nothing, or is no reader, is refused with a reason."""
     person = home.person
-    async with _printer(home.empty_house) as printers_host:
-        await person.press(person.say("Add hub"))
+    async with _printer(home.unused_host) as printers_host:
         for host, reason in (
             ("not an address", "This is not an address."),
             (_NOBODYS_ADDRESS, "Nothing answers at this address."),
@@ -88,7 +111,7 @@ async def by_hand(home: Home) -> None:
 
 
 @asynccontextmanager
-async def _printer(house: House) -> AsyncIterator[str]:
+async def _printer(host: Host) -> AsyncIterator[str]:
     """Run a web server that is no reader, and return where."""
 
     async def say_hello(_request: web.Request) -> web.Response:
@@ -98,9 +121,9 @@ async def _printer(house: House) -> AsyncIterator[str]:
     app.add_routes([web.get("/", say_hello)])
     runner = web.AppRunner(app)
     await runner.setup()
-    with house.namespace.entered():
-        await web.TCPSite(runner, str(house.address), 80).start()
+    with host.namespace.entered():
+        await web.TCPSite(runner, str(host.address), 80).start()
     try:
-        yield str(house.address)
+        yield str(host.address)
     finally:
         await runner.cleanup()

@@ -1,42 +1,85 @@
-"""Runs one simulated reader by itself: python -m tests.readers whatwatt --port 8080 --password secret."""
+"""Runs readers by themselves: simulated ones, or one that was recorded.
+
+python -m tests.readers whatwatt --port 8080 --password secret
+python -m tests.readers replay home-assistant.log
+"""
 
 import argparse
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 import sys
 
 from .announce import Announcer, own_address
 from .currentlyone import CurrentlyOneSimulator
 from .house import House
-from .server import Simulator
+from .recordings import Recording, RecordingError, read
+from .replay import ReplayedReader
+from .server import Server
 from .whatwatt import Firmware, WhatwattSimulator
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (whoever hears the announcement must reach it)
 
+# Seconds. What was said last is heard before the reader goes.
+FAREWELL = 5
+
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.readers", description=__doc__)
-    parser.add_argument("kind", choices=("whatwatt", "currentlyone"))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.readers",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    readers = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("whatwatt", "currentlyone"):
+        add_simulator(readers.add_parser(kind, help=f"a simulated {kind}"), kind)
+    replay = readers.add_parser("replay", help="the readers of a debug log or of downloaded diagnostics")
+    replay.add_argument("file", type=Path)
+    replay.add_argument("--speed", type=speed, default=1.0, help="how many times as fast (default: 1)")
+    replay.add_argument("--loop", action="store_true", help="start over at the end")
+    replay.add_argument("--port", type=int, default=8080, help="of the first; the next ones follow it")
+    replay.add_argument(
+        "--quiet", action="store_true", help="announce nothing, and listen on this machine only"
+    )
+    return parser.parse_args()
+
+
+def add_simulator(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add the options of a simulated reader."""
     parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: this machine only)")
     parser.add_argument("--port", type=int, default=8080, help="default: 8080")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between readings (default: 5)")
     parser.add_argument("--id", help="the device's id (default: one of its kind)")
-    parser.add_argument("--password", help="whatwatt: ask for it")
-    parser.add_argument("--firmware", help=f"whatwatt: {', '.join(Firmware)}")
-    parser.add_argument("--licence", help="whatwatt: PLUS or PRO")
     parser.add_argument(
         "--day", type=float, default=86400.0, help="length of its day in seconds, for the sun"
     )
     parser.add_argument(
         "--announce", action="store_true", help="announce it by mDNS; listens on all addresses"
     )
-    return parser.parse_args()
+    if kind == "whatwatt":
+        parser.add_argument("--password", help="ask for it")
+        parser.add_argument(
+            "--firmware",
+            type=Firmware,
+            choices=Firmware,
+            default=Firmware.SPARSE,
+            help="default: %(default)s",
+        )
+        parser.add_argument("--licence", help="PLUS or PRO")
 
 
-def make(arguments: argparse.Namespace) -> Simulator:
-    """Return the reader that the command line asks for."""
+def speed(text: str) -> float:
+    """Return a speed above zero. Raises ValueError."""
+    value = float(text)
+    if not value > 0:
+        raise ValueError("not above zero")
+    return value
+
+
+def make(arguments: argparse.Namespace) -> Server:
+    """Return the simulated reader that the command line asks for."""
     house = House(clock=datetime.now(UTC), day=arguments.day)
     options = {"interval": arguments.interval}
     if arguments.id:
@@ -46,7 +89,7 @@ def make(arguments: argparse.Namespace) -> Simulator:
     return WhatwattSimulator(
         house,
         password=arguments.password,
-        firmware=Firmware(arguments.firmware or Firmware.SPARSE),
+        firmware=arguments.firmware,
         licence=arguments.licence,
         **options,
     )
@@ -54,25 +97,68 @@ def make(arguments: argparse.Namespace) -> Simulator:
 
 async def run(arguments: argparse.Namespace) -> None:
     """Serve until interrupted."""
-    reader = make(arguments)
-    await reader.start(arguments.port, ALL_ADDRESSES if arguments.announce else arguments.address, live=True)
-    announcer = None
-    try:
-        print(f"A {arguments.kind} listens on port {reader.port}; Ctrl-C stops it.", flush=True)
-        if arguments.announce:
-            address = own_address()
-            if address is None:
-                sys.exit("There is no network to announce it on.")
-            announcer = Announcer(address)
-            await announcer.announce(reader)
-            print(f"Announced at {address}.", flush=True)
+    async with AsyncExitStack() as stack:
+        address = ALL_ADDRESSES if arguments.announce else arguments.address
+        await serve(stack, make(arguments), arguments.port, address, is_announced=arguments.announce)
         await asyncio.Event().wait()
-    finally:
-        if announcer is not None:
-            await announcer.close()
-        await reader.stop()
+
+
+async def replay(recordings: list[Recording], arguments: argparse.Namespace) -> None:
+    """Play recordings side by side, until the last one has ended."""
+    async with AsyncExitStack() as stack:
+        readers = [ReplayedReader(each, speed=arguments.speed, loop=arguments.loop) for each in recordings]
+        for number, reader in enumerate(readers):
+            port = arguments.port + number if arguments.port else 0
+            address = "127.0.0.1" if arguments.quiet else ALL_ADDRESSES
+            await serve(stack, reader, port, address, is_announced=not arguments.quiet)
+            tell(reader.recording)
+        await asyncio.gather(*(reader.has_ended.wait() for reader in readers))
+        print("The recording has ended.", flush=True)
+        await asyncio.sleep(FAREWELL)
+
+
+async def serve(
+    stack: AsyncExitStack, reader: Server, port: int, address: str, *, is_announced: bool
+) -> None:
+    """Start a reader, and announce it."""
+    await reader.start(port, address, live=True)
+    stack.push_async_callback(reader.stop)
+    print(f"A {reader.kind} listens on port {reader.port}; Ctrl-C stops it.", flush=True)
+    if is_announced:
+        own = own_address()
+        if own is None:
+            print("There is no network to announce it on; add it by its address.", flush=True)
+            return
+        announcer = Announcer(own)
+        stack.push_async_callback(announcer.close)
+        await announcer.announce(reader)
+        print(f"Announced at {own}.", flush=True)
+
+
+def tell(recording: Recording) -> None:
+    """Say what a recording holds, and what it does not."""
+    answers = ", ".join(recording.answers) or "nothing"
+    print(f"It plays {len(recording.events)} events in {recording.duration:.0f} s, and answers {answers}.")
+    for missing in recording.missing:
+        print(missing)
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Run until interrupted. Returns 2 for a file that holds no recording."""
+    arguments = parse_arguments()
+    with suppress(KeyboardInterrupt):
+        if arguments.kind != "replay":
+            asyncio.run(run(arguments))
+            return 0
+        try:
+            recordings = read(arguments.file)
+        except RecordingError as error:
+            print(f"{arguments.file} cannot be played: {error}.", file=sys.stderr)
+            return 2
+        asyncio.run(replay(recordings, arguments))
+    return 0
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        asyncio.run(run(parse_arguments()))
+    sys.exit(main())

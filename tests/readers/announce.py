@@ -6,9 +6,7 @@ import socket
 from zeroconf import InterfaceChoice, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from .currentlyone import CurrentlyOneSimulator
-from .server import Simulator
-from .whatwatt import WhatwattSimulator
+from .server import Server
 
 
 def own_address() -> IPv4Address | None:
@@ -22,9 +20,9 @@ def own_address() -> IPv4Address | None:
         return IPv4Address(probe.getsockname()[0])
 
 
-def service_info(reader: Simulator, address: IPv4Address) -> AsyncServiceInfo:
+def service_info(reader: Server, address: IPv4Address) -> AsyncServiceInfo:
     """Return what a reader says of itself."""
-    if isinstance(reader, WhatwattSimulator):
+    if reader.kind == "whatwatt":
         short = reader.device_id[-6:]
         return AsyncServiceInfo(
             "_http._tcp.local.",
@@ -34,7 +32,6 @@ def service_info(reader: Simulator, address: IPv4Address) -> AsyncServiceInfo:
             server=f"whatwatt-{short}.local.",
             properties={"id": reader.device_id, "type": "100"},
         )
-    assert isinstance(reader, CurrentlyOneSimulator)
     name = f"CurrentlyOne_{reader.device_id}"
     return AsyncServiceInfo(
         "_currently._tcp.local.",
@@ -53,7 +50,7 @@ class Announcer:
         self._address = address
         self._zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.Default, ip_version=IPVersion.V4Only)
 
-    async def announce(self, reader: Simulator) -> None:
+    async def announce(self, reader: Server) -> None:
         """Announce a reader."""
         info = service_info(reader, self._address)
         await (await self._zeroconf.async_register_service(info, allow_name_change=True))

@@ -29,6 +29,7 @@ class UnchunkedResponse(web.StreamResponse):
 class CurrentlyOneSimulator(Simulator):
     """Several clients; each gets, on connect, what the device remembers."""
 
+    kind = "currentlyone"
     stream_path = "/events"
 
     def __init__(

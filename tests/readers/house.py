@@ -112,11 +112,17 @@ class House:
     active_export: dict[int, float] = field(default_factory=lambda: {1: 1_786_100.0, 2: 109_700.0})
     reactive_import: float = 283_967.0
     reactive_export: float = 2_949_486.0
+    solar_energy: float = 9_127_300.0
+    """Wh that the roof has given, which the meter does not see."""
+
     maximum_demand: dict[int, float] = field(default_factory=lambda: {1: 5_210.0, 2: 2_480.0})
     """W, the highest import so far by tariff."""
 
     power: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0], init=False)
     """Signed W per phase, import positive."""
+
+    solar_power: float = field(default=0.0, init=False)
+    """W that the roof gives."""
 
     reactive_power: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0], init=False)
     voltage: list[float] = field(default_factory=lambda: [230.0, 230.0, 230.0], init=False)
@@ -149,6 +155,7 @@ class House:
         """Let time pass, and yield the appliances that change on the way."""
         register = self.active_import if self.net_power > 0 else self.active_export
         register[self.tariff] += abs(self.net_power) * seconds / 3600
+        self.solar_energy += self.solar_power * seconds / 3600
         reactive = sum(self.reactive_power) * seconds / 3600
         if reactive > 0:
             self.reactive_import += reactive
@@ -175,6 +182,7 @@ class House:
     def _measure(self) -> None:
         sun = max(0.0, math.sin((self._day_fraction - 0.25) * 2 * math.pi)) * self.solar_peak
         sun *= self._random.uniform(0.85, 1.0)
+        self.solar_power = sun
         for phase in PHASES:
             load = self._random.uniform(60, 110) * (phase + 1)
             load += sum(a.state.power for a in self.appliances if a.phase == phase)

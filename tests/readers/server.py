@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Self
+from typing import ClassVar, Self, override
 
 from aiohttp import web
 
@@ -34,27 +34,22 @@ class Stream:
         await self._ended.wait()
 
 
-class Simulator(ABC):
+class Server(ABC):
     """A reader on a port of this machine."""
 
-    def __init__(self, house: House, *, interval: float) -> None:
-        self.house = house
-        self.interval = interval
-        """Seconds between two telegrams of the meter."""
+    kind: ClassVar[str]
+    """Which reader it is, as `ReaderKind` writes it."""
 
-        self.recording: bytes | None = None
-        """What to say on connect, word for word, instead of its own words."""
+    device_id: str
 
+    def __init__(self) -> None:
         self.requests: list[str] = []
         """Method and path of every request, refused ones too."""
-
-        self.telegrams = 0
-        """How often the meter has spoken."""
 
         self.streams: list[Stream] = []
         self.port = 0
         self._runner: web.AppRunner | None = None
-        self._meter: asyncio.Task[None] | None = None
+        self._speaking: asyncio.Task[None] | None = None
 
     @property
     def host(self) -> str:
@@ -76,6 +71,69 @@ class Simulator(ABC):
         """What it answers."""
 
     @abstractmethod
+    async def speak(self) -> None:
+        """Say what it has to say by itself."""
+
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a request; a place for what comes before every answer."""
+        return await handler(request)
+
+    async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
+        """Listen. `live` lets it speak by itself; otherwise each word is asked for."""
+
+        @web.middleware
+        async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self.requests.append(f"{request.method} {request.path}")
+            return await self.answer(request, handler)
+
+        app = web.Application(middlewares=[record])
+        app.add_routes(self.routes())
+        self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, address, port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        if live:
+            self._speaking = asyncio.create_task(self.speak())
+        return self
+
+    async def stop(self) -> None:
+        """Vanish from the network."""
+        if self._speaking is not None:
+            self._speaking.cancel()
+            self._speaking = None
+        self.end_streams()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def end_streams(self) -> None:
+        """End all streams cleanly, as a device that wants to."""
+        while self.streams:
+            self.streams.pop().end()
+
+    async def broadcast(self, data: bytes) -> None:
+        """Send bytes to all streams."""
+        for stream in list(self.streams):
+            await stream.send(data)
+
+
+class Simulator(Server):
+    """A reader with a meter, and a house behind it."""
+
+    def __init__(self, house: House, *, interval: float) -> None:
+        super().__init__()
+        self.house = house
+        self.interval = interval
+        """Seconds between two telegrams of the meter."""
+
+        self.recording: bytes | None = None
+        """What to say on connect, word for word, instead of its own words."""
+
+        self.telegrams = 0
+        """How often the meter has spoken."""
+
+    @abstractmethod
     async def send_reading(self) -> None:
         """Send what the meter says now."""
 
@@ -89,10 +147,6 @@ class Simulator(ABC):
         """Let the house live on."""
         for _ in self.house.advance(seconds):
             pass
-
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request; a place for what comes before every answer."""
-        return await handler(request)
 
     async def serve_stream(
         self,
@@ -111,46 +165,8 @@ class Simulator(ABC):
             if stream in self.streams:
                 self.streams.remove(stream)
 
-    async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
-        """Listen. `live` lets the meter speak by itself; otherwise each `tick` is asked for."""
-
-        @web.middleware
-        async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.requests.append(f"{request.method} {request.path}")
-            return await self.answer(request, handler)
-
-        app = web.Application(middlewares=[record])
-        app.add_routes(self.routes())
-        self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        if live:
-            self._meter = asyncio.create_task(self._live())
-        return self
-
-    async def stop(self) -> None:
-        """Vanish from the network."""
-        if self._meter is not None:
-            self._meter.cancel()
-            self._meter = None
-        self.end_streams()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    def end_streams(self) -> None:
-        """End all streams cleanly, as a device that wants to."""
-        while self.streams:
-            self.streams.pop().end()
-
-    async def broadcast(self, data: bytes) -> None:
-        """Send bytes to all streams."""
-        for stream in list(self.streams):
-            await stream.send(data)
-
-    async def _live(self) -> None:
+    @override
+    async def speak(self) -> None:
         while True:
             await asyncio.sleep(self.interval)
             await self.tick()

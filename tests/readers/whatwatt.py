@@ -32,6 +32,7 @@ class Firmware(StrEnum):
 class WhatwattSimulator(Simulator):
     """One client at a time: a newcomer ends the stream of the one before."""
 
+    kind = "whatwatt"
     stream_path = "/api/v1/live"
 
     def __init__(
@@ -54,7 +55,7 @@ class WhatwattSimulator(Simulator):
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
         """The services that are switched on."""
 
-        self.counters: dict[str, float | None] = {}
+        self.sub_meters: dict[str, float | None] = {}
         """Of the other meters that the meter passes on, by their number."""
         self.uptime = 338_352.0
         self.report_id = 72
@@ -153,11 +154,11 @@ class WhatwattSimulator(Simulator):
             payload |= {"rEii": 0, "rEic": payload["rE_In"], "rEei": 0, "rEec": payload["rE_Out"]}
             payload["T"] = house.tariff
         local = house.clock.astimezone(ZURICH)
-        if self.counters:
+        if self.sub_meters:
             payload["Vol"] = [
                 {"Bus": bus, "M_ID": meter_id}
                 | ({} if count is None else {"DT": f"{local:%Y-%m-%dT%H:%M:%S}", "Cum": count})
-                for bus, (meter_id, count) in enumerate(self.counters.items(), 1)
+                for bus, (meter_id, count) in enumerate(self.sub_meters.items(), 1)
             ]
         return payload | {
             "Date": f"{local:%Y-%m-%d}",

@@ -3,20 +3,23 @@
 from . import clock
 from .base import Reader, Restartable
 from .connection import ConnectionState, ReaderConnection
-from .discover import READERS, default_name, identify, make_reader
+from .discover import READERS, Identity, default_name, full_name, identify, make_reader, name_of
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
+    ReaderLoginWeakenedError,
     ReaderMismatchError,
     ReaderProtocolError,
 )
+from .faults import Faults
 from .freshness import Freshness
+from .health import StreamHealth
 from .http import parse_host
+from .login import Login
 from .messages import (
     ApplianceProfile,
     ApplianceState,
-    CounterReading,
     Detection,
     Heartbeat,
     HourlyRegister,
@@ -28,24 +31,29 @@ from .messages import (
     ReaderKind,
     ReaderStatus,
     Reading,
+    SubMeterReading,
     Transition,
     Unit,
 )
-from .payload import parse_object
-from .registers import RegisterGuard
+from .payload import get_number, get_text, is_number, parse_object
+from .redaction import REDACTOR
+from .registers import RegisterGuard, RegisterLimits, limits_of_meter
 from .scale import ScaleCheck, ScaleError
 
 __all__ = [
     "READERS",
+    "REDACTOR",
     "ApplianceProfile",
     "ApplianceState",
     "ConnectionState",
-    "CounterReading",
     "Detection",
+    "Faults",
     "Freshness",
     "Heartbeat",
     "HourlyRegister",
+    "Identity",
     "Inventory",
+    "Login",
     "Measurement",
     "Message",
     "Property",
@@ -56,20 +64,30 @@ __all__ = [
     "ReaderError",
     "ReaderInfo",
     "ReaderKind",
+    "ReaderLoginWeakenedError",
     "ReaderMismatchError",
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
     "RegisterGuard",
+    "RegisterLimits",
     "Restartable",
     "ScaleCheck",
     "ScaleError",
+    "StreamHealth",
+    "SubMeterReading",
     "Transition",
     "Unit",
     "clock",
     "default_name",
+    "full_name",
+    "get_number",
+    "get_text",
     "identify",
+    "is_number",
+    "limits_of_meter",
     "make_reader",
+    "name_of",
     "parse_host",
     "parse_object",
 ]

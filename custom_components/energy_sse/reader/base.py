@@ -5,15 +5,17 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from .freshness import Freshness
 from .http import DeviceHttp
+from .login import Login
 from .messages import (
-    CounterReading,
     Measurement,
     Message,
     ReaderInfo,
     ReaderKind,
     ReaderStatus,
     Reading,
+    SubMeterReading,
     Unit,
 )
 from .payload import numbers_in
@@ -26,7 +28,7 @@ type Fields = Mapping[str, tuple[Measurement, Unit]]
 class Poll:
     """What a reader answered when it was asked for its values."""
 
-    messages: tuple[Reading | CounterReading | ReaderStatus, ...]
+    messages: tuple[Reading | SubMeterReading | ReaderStatus, ...]
     """Without a reading when there is no new one."""
 
     interval: float
@@ -46,6 +48,9 @@ class Reader(ABC):
     remembers_hours: ClassVar[bool] = False
     """Whether its stream repeats the registers of the last full hours (`HourlyRegister`)."""
 
+    can_have_password: ClassVar[bool] = False
+    """Whether its owner can protect it by a password."""
+
     serves_one_stream: ClassVar[bool] = False
     """Whether a second client takes the stream from the first one."""
 
@@ -53,6 +58,13 @@ class Reader(ABC):
         """Prepare to talk to the device. Connects to nothing yet."""
         self._http = http
         self.health = http.health
+        self.freshness = Freshness()
+        """Of its meter's readings. Whoever takes them notes when each was true; the stream goes by it."""
+
+    @property
+    def login(self) -> Login | None:
+        """How the device lets us in; None while that is not known."""
+        return self._http.login
 
     @property
     def host(self) -> str:
@@ -62,6 +74,10 @@ class Reader(ABC):
     def move_to(self, host: str) -> None:
         """Ask at another address from now on."""
         self._http.move_to(host)
+
+    def another(self, kind: type[Reader]) -> Reader:
+        """Return a reader of another kind at the same address, which gets no password."""
+        return kind(self._http.another_device())
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
@@ -96,8 +112,8 @@ def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
     units = dict(fields.values())
     computed = {
         Measurement.ACTIVE_POWER_NET: units[Measurement.ACTIVE_POWER_IMPORT],
-        Measurement.READER_CLOCK_DRIFT: Unit.SECOND,
-        Measurement.METER_CLOCK_DRIFT: Unit.SECOND,
+        Measurement.READER_CLOCK_OFFSET: Unit.SECOND,
+        Measurement.METER_CLOCK_OFFSET: Unit.SECOND,
     }
     return {**units, **computed}
 

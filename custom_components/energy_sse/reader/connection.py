@@ -10,13 +10,17 @@ from typing import Final, NoReturn, Protocol
 
 from . import clock
 from .base import Reader
+from .discover import explain, name_of
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
-    ReaderHungUpError,
+    ReaderLoginWeakenedError,
     ReaderMismatchError,
+    ReaderProtocolError,
+    ReaderStreamEndedError,
 )
+from .faults import Faults
 from .messages import Message, ReaderInfo, Reading
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,24 +30,27 @@ _LOGGER = logging.getLogger(__name__)
 _FIRST_WAIT: Final = 2.0
 _LONGEST_WAIT: Final = 300.0
 
-# In whatever way a device fails, it is never asked more often. The last attempt is kept for news of it: a
-# device that moves is announced when bad luck may have used up all others.
+# The limit, however a device fails. The last attempt of a minute is kept for an announcement: a device that
+# has moved should not have to wait because the others were used up at its old address.
 _ATTEMPTS_PER_MINUTE: Final = 6
 _ATTEMPTS_WITHOUT_NEWS: Final = 5
 
-# Seconds. A stream that still brings readings then is worth a quick reconnect however often it drops: values
-# stay fresh, and that often is no storm. A device that only takes the call does not get there.
+# Seconds of readings that earn a quick reconnect. Values stay fresh even if the stream drops right after, and
+# three attempts a minute are no storm. A device that accepts and hangs up never earns it.
 _PROVEN_AFTER: Final = 20.0
 
-# Streams in a row that end within so many seconds. One is a hiccup, two a restart; from the third on another
-# client is taking the stream.
+# Streams in a row that end within `_SHORT_STREAM` seconds. One is a hiccup and two are a restart; the third
+# means that another client is taking the stream.
 _SHORT_STREAMS: Final = 3
 _SHORT_STREAM: Final = 60.0
 
-# Seconds between two polls: not more often than this, for a device that lives on the meter's power shuts down
-# when it is asked much, and often enough that the values stay fresh.
+# Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
+# would let values go stale.
 _SHORTEST_POLL: Final = 5.0
 _LONGEST_POLL: Final = 30.0
+
+# Seconds until the next attempt after an unexpected error, which has taken the planned wait with it.
+_WAIT_AFTER_A_FAULT: Final = 60.0
 
 
 class ConnectionState(StrEnum):
@@ -67,16 +74,16 @@ class ConnectionListener(Protocol):
     """Who is told about a connection."""
 
     def message_arrived(self, message: Message) -> None:
-        """Take what the reader says. After every connect it says first who it is."""
+        """Take what the reader says. After every connect it first says who it is."""
 
     def connection_lost(self, error: ReaderError) -> None:
-        """Take notice that a stream ended, or that an attempt failed."""
+        """Hear that a stream has ended or an attempt has failed."""
 
     def contention_changed(self, *, is_contended: bool) -> None:
-        """Take notice that another client takes the stream, or does so no more."""
+        """Hear that another client takes the stream, or no longer does."""
 
     def reader_moved(self, host: str) -> None:
-        """Take notice that the reader has proved to be at another address."""
+        """Hear that the reader has proved to be at another address."""
 
 
 class Backoff:
@@ -132,11 +139,14 @@ class ReaderConnection:
         self._failed_at: str | None = None
         """Where the last attempt did not get as far as a reader that said who it is."""
 
+        self._refusal: ReaderAuthenticationError | None = None
+        """Of the known address, while the reader may be at the announced one."""
+
         self._short_streams = 0
         self._is_contended: bool | None = None
         """None until it has shown."""
 
-        self._known_faults: set[str] = set()
+        self._faults = Faults(_LOGGER)
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -145,19 +155,18 @@ class ReaderConnection:
         """
         try:
             while True:
-                wait = await self._attempt()
-                if self._is_contended:
-                    await self._leave_the_stream_to_others()
-                else:
-                    self.state = ConnectionState.WAITING
-                    await self._wait(wait)
+                with self._faults.contained("keeping the connection", but=(ReaderAuthenticationError,)):
+                    await self._attempt_and_wait()
+                    continue
+                self.state = ConnectionState.WAITING
+                await asyncio.sleep(_WAIT_AFTER_A_FAULT)
         except ReaderAuthenticationError as error:
             self.state = ConnectionState.REFUSED
             self._health.losses[str(error)] += 1
             raise
 
     def seen_at(self, host: str) -> None:
-        """Take notice of an announcement of the reader. Ends a wait early.
+        """Use an announcement of the reader: end a wait early, and remember the address.
 
         A stream that runs goes on: a device with two interfaces announces two addresses in turn. Another
         address is tried when there is none, and kept once the reader has proved to be there.
@@ -167,6 +176,14 @@ class ReaderConnection:
 
     # ------------------------------------------------------------------------------------- an attempt
 
+    async def _attempt_and_wait(self) -> None:
+        wait = await self._attempt()
+        if self._is_contended:
+            await self._leave_the_stream_to_others()
+        else:
+            self.state = ConnectionState.WAITING
+            await self._wait(wait)
+
     async def _attempt(self) -> float:
         """Connect, and tell what the reader says until the stream ends. Returns how long to wait then."""
         self.state = ConnectionState.CONNECTING
@@ -174,29 +191,21 @@ class ReaderConnection:
         self._reader.move_to(self._next_address())
         self._backoff.attempt()
         self._health.attempts += 1
-        began_at, streams_before = clock.now(), self._health.streams
+        began_at = clock.now()
+        error = ReaderError("unexpected error")
         try:
-            await self._connect_once()
-        except ReaderAuthenticationError:
-            if self._reader.host == self._home:
-                raise
-            # Who refuses the login has not proved to be the reader, so that nothing follows from it.
-            self._elsewhere = None
-            error: ReaderError = ReaderConnectionError("the announced address refuses the login")
+            with self._faults.contained("reading the stream", but=(ReaderError,)):
+                await self._connect_once()
         except ReaderError as reader_error:
-            error = reader_error
-        except Exception as fault:
-            # A fault of ours must not end the stream for good, nor fill the log.
-            if repr(fault) not in self._known_faults:
-                self._known_faults.add(repr(fault))
-                _LOGGER.exception("Unexpected error while reading the stream")
-            error = ReaderError("unexpected error")
+            error = await self._explained(reader_error)
+            if isinstance(error, ReaderAuthenticationError):
+                error = self._refused(error)
         self._failed_at = None if self.state is ConnectionState.STREAMING else self._reader.host
+        if self._refusal is not None and self._failed_at not in (None, self._home):
+            raise self._refusal
         if self._failed_at == self._elsewhere and isinstance(error, ReaderMismatchError):
             self._elsewhere = None
-        self._note_how_it_ended(
-            error, lasted=clock.now() - began_at, had_stream=self._health.streams > streams_before
-        )
+        self._note_how_it_ended(error, lasted=clock.now() - began_at)
         self._health.losses[str(error)] += 1
         self._listener.connection_lost(error)
         wait = self._backoff.next_wait()
@@ -219,17 +228,58 @@ class ReaderConnection:
                         self._backoff.succeeded()
                     if lasted >= _SHORT_STREAM:
                         self._set_contended(is_contended=False)
-                self._listener.message_arrived(message)
-        raise ReaderHungUpError("the device ended the stream")
+                self._tell(message)
+        raise ReaderStreamEndedError("the device ended the stream")
+
+    def _tell(self, message: Message) -> None:
+        """Pass a message on. One that its listener cannot cope with is lost, and the stream goes on."""
+        # Who the device is has to be understood, or nothing of what follows can be.
+        expected = (Exception,) if isinstance(message, ReaderInfo) else ()
+        with self._faults.contained("taking in what the reader says", but=expected):
+            self._listener.message_arrived(message)
 
     def _recognize(self, info: ReaderInfo) -> None:
         if info.id != self._expected_id:
-            raise ReaderMismatchError(info)
+            raise ReaderMismatchError(name_of(info))
         self.state = ConnectionState.STREAMING
         self._health.connects += 1
+        self._refusal = None
         if self._reader.host != self._home:
             self._home, self._elsewhere = self._reader.host, None
             self._listener.reader_moved(self._home)
+
+    def _refused(self, error: ReaderAuthenticationError) -> ReaderError:
+        """Return what follows from a refused login. Raises it when only the user can help.
+
+        Somebody else may have the address of a reader that was announced at another one. And who refuses the
+        login there has not proved to be the reader, so that nothing follows from it.
+        """
+        if self._reader.host != self._home:
+            self._elsewhere = None
+            return ReaderConnectionError("the announced address refuses the login")
+        if self._elsewhere is None:
+            raise error
+        self._refusal = error
+        return ReaderConnectionError("the known address refuses the login")
+
+    async def _explained(self, error: ReaderError) -> ReaderError:
+        """Find out whether another reader answers, where that would explain what happened.
+
+        It is asked without the password, which is an attempt like any other.
+        """
+        is_odd = isinstance(error, ReaderProtocolError | ReaderLoginWeakenedError)
+        is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
+        if is_known or not is_odd:
+            return error
+        if self._backoff.shortest_wait() > 0:
+            # Before the user is asked about a login it has to be known whose it is.
+            is_login = isinstance(error, ReaderLoginWeakenedError)
+            return ReaderConnectionError("the device answers without its login") if is_login else error
+        self._backoff.attempt()
+        self._health.attempts += 1
+        with self._faults.contained("asking who answers"):
+            return await explain(error, self._reader, self._expected_id)
+        return error
 
     def _next_address(self) -> str:
         """Return where the reader was last found, or in turn with it where it was announced since."""
@@ -246,11 +296,11 @@ class ReaderConnection:
             return
         await asyncio.sleep(self._backoff.shortest_wait())
 
-    def _note_how_it_ended(self, error: ReaderError, *, lasted: float, had_stream: bool) -> None:
+    def _note_how_it_ended(self, error: ReaderError, *, lasted: float) -> None:
         """Tell another client from a device that fails."""
         if not self._reader.serves_one_stream:
             return
-        is_taken = had_stream and lasted < _SHORT_STREAM and isinstance(error, ReaderHungUpError)
+        is_taken = lasted < _SHORT_STREAM and isinstance(error, ReaderStreamEndedError)
         self._short_streams = self._short_streams + 1 if is_taken else 0
         if self._short_streams >= _SHORT_STREAMS:
             self._set_contended(is_contended=True)
@@ -274,14 +324,15 @@ class ReaderConnection:
     async def _poll(self) -> float:
         """Ask for the values once. Returns the seconds until the next time."""
         try:
-            poll = await self._reader.poll()
+            with self._faults.contained("asking for the values", but=(ReaderError,)):
+                poll = await self._reader.poll()
+                if poll is None:
+                    return _LONGEST_WAIT
+                for message in poll.messages:
+                    self._tell(message)
+                return min(max(poll.interval, _SHORTEST_POLL), _LONGEST_POLL)
         except ReaderAuthenticationError:
             raise
         except ReaderError as error:
             _LOGGER.debug("The values cannot be asked for: %s", error)
-            return _LONGEST_POLL
-        if poll is None:
-            return _LONGEST_WAIT
-        for message in poll.messages:
-            self._listener.message_arrived(message)
-        return min(max(poll.interval, _SHORTEST_POLL), _LONGEST_POLL)
+        return _LONGEST_POLL

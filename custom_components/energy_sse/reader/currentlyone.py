@@ -13,7 +13,12 @@ from typing import Any, ClassVar, Final, override
 
 from . import clock
 from .base import Fields, Reader, measurements_in, names_of, units_of
-from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
+from .exceptions import (
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
+    ReaderProtocolError,
+)
 from .messages import (
     ApplianceProfile,
     ApplianceState,
@@ -88,6 +93,9 @@ _NAMES: Final = names_of(FIELDS)
 # Keys that only the optical sensor has.
 _BLINK_NAMES: Final = {key: _NAMES[key] for key in ("bW", "bWh")}
 
+# Seconds. Longer than anybody remembers; the years that a broken clock may say are more than a date can hold.
+_LONGEST_AGE: Final = 366.0 * 86400
+
 # Keys of `hourly`.
 _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 
@@ -103,6 +111,8 @@ _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 
 _INTEGER: Final = re.compile(r"-?[0-9]{1,4}")
 
+_EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
+
 # Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
 _BROKEN_CONFIG: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
@@ -112,7 +122,7 @@ class CurrentlyOneReader(Reader):
 
     kind: ClassVar = ReaderKind.CURRENTLYONE
     manufacturer: ClassVar = "Stopgap AB"
-    model: ClassVar = "Currently One"
+    model: ClassVar = "CurrentlyOne"
     units: ClassVar = units_of(FIELDS)
     remembers_hours: ClassVar = True
 
@@ -130,14 +140,21 @@ class CurrentlyOneReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
-        async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
-            async for event in events:
-                if event is None:
-                    raise ReaderConnectionError("no sign of life")
-                for message in interpreter.messages_in(event):
-                    yield message
-                    if isinstance(message, ReaderInfo) and (inventory := await self._ask_inventory()):
-                        yield inventory
+        try:
+            async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
+                async for event in events:
+                    if event is None:
+                        raise ReaderConnectionError("no sign of life")
+                    for message in interpreter.messages_in(event):
+                        if not isinstance(message, ReaderInfo):
+                            yield message
+                            continue
+                        self.health.introduction = self.health.recent_events[-1]
+                        yield message
+                        if inventory := await self._ask_inventory():
+                            yield inventory
+        except ReaderAuthenticationError as error:
+            raise ReaderProtocolError("the device wants a password, which no CurrentlyOne does") from error
 
     async def _ask_inventory(self) -> Inventory | None:
         """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""
@@ -163,24 +180,22 @@ class EventInterpreter:
         All that is no news of meter or appliances only says that the device is alive: `ping`, which is made
         for it, `status`, `progress`, `log`, which is free text, and whatever new firmware adds.
         """
+        if event.type == "config":
+            yield from self._read_config(event.data)
+            return
+        payload = parse_object(event.data) or {} if event.type in _EVENTS_OF_JSON else {}
         match event.type:
-            case "config":
-                yield from self._read_config(event.data)
             case "transition":
-                if transition := self._read_transition(parse_object(event.data) or {}):
-                    yield transition
+                message: Message | None = self._read_transition(payload)
             case "state":
-                payload = parse_object(event.data) or {}
-                if "detected" in payload:
-                    yield from self._read_detections(payload)
-                if reading := self._read_state(payload):
-                    yield reading
+                yield from self._read_detections(payload)
+                message = self._read_state(payload)
             case "hourly":
-                yield _read_hourly(parse_object(event.data) or {}) or Heartbeat()
-            case "ping":
-                yield Heartbeat(time=get_time(parse_object(event.data) or {}, "sec"))
+                message = _read_hourly(payload) or Heartbeat()
             case _:
-                yield Heartbeat()
+                message = Heartbeat(time=get_time(payload, "sec"))
+        if message is not None:
+            yield message
 
     def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
         payload: Mapping[str, Any] = parse_object(data) or dict(_BROKEN_CONFIG.findall(data))
@@ -243,7 +258,7 @@ class EventInterpreter:
             energy=get_number(payload, "Wh"),
             category=get_text(payload, "cat"),
             time=time,
-            age=self._age_at_connect(time),
+            age=self._age_of_report(time),
             at_connect=self._is_connecting,
         )
 
@@ -258,7 +273,7 @@ class EventInterpreter:
                     state_index=index if type(index) is int else None,
                     energy=get_number(entry, "Wh"),
                     time=time,
-                    age=self._age_at_connect(time),
+                    age=self._age_of_report(time),
                     at_connect=self._is_connecting,
                 )
 
@@ -275,11 +290,24 @@ class EventInterpreter:
             return False
         return (time - self._clock).total_seconds() > _CLOCK_JUMP
 
+    def _age_of_report(self, time: datetime | None) -> float | None:
+        """Return how many seconds before the connection an appliance was reported on; 0 when it was since.
+
+        None while the device repeats what was before, for what has no time, or one that has yet to come: its
+        clock has jumped back.
+        """
+        if self._is_connecting:
+            if time is None or self._clock is None:
+                return None
+            if (time - self._clock).total_seconds() > _REPLAY_LASTS:
+                return None
+        return self._age_at_connect(time)
+
     def _age_at_connect(self, time: datetime | None) -> float:
         """Return how many seconds before the connection something happened; 0 when it happened since."""
         if time is None or self._clock is None:
             return 0.0
-        return max((self._clock - time).total_seconds(), 0.0)
+        return min(max((self._clock - time).total_seconds(), 0.0), _LONGEST_AGE)
 
 
 def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:

@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
 from .base import Reader
 from .currentlyone import CurrentlyOneReader
-from .exceptions import ReaderProtocolError
+from .exceptions import (
+    ReaderAuthenticationError,
+    ReaderError,
+    ReaderLoginWeakenedError,
+    ReaderMismatchError,
+    ReaderProtocolError,
+)
 from .http import DeviceHttp
+from .login import Login
 from .messages import ReaderInfo, ReaderKind
 from .whatwatt import WhatwattReader
 
@@ -20,23 +27,73 @@ READERS: Final[Mapping[ReaderKind, type[Reader]]] = {
 }
 
 
+class Identity(NamedTuple):
+    """Which reader answers, and how it has let us in."""
+
+    info: ReaderInfo
+    login: Login
+
+
 def make_reader(
-    kind: ReaderKind, session: aiohttp.ClientSession, host: str, password: str | None = None
+    kind: ReaderKind,
+    session: aiohttp.ClientSession,
+    host: str,
+    password: str | None = None,
+    login: Login | None = None,
 ) -> Reader:
-    """Return the reader of a kind at `host` or `host:port`."""
-    return READERS[kind](DeviceHttp(session, host, password))
+    """Return the reader of a kind at `host` or `host:port`.
+
+    `login` is how it has let us in before, if that is known: it is not believed with a weaker one.
+    """
+    reader = READERS[kind]
+    if not reader.can_have_password:
+        password = login = None
+    return reader(DeviceHttp(session, host, password, login))
 
 
-async def identify(session: aiohttp.ClientSession, host: str, password: str | None = None) -> ReaderInfo:
+async def identify(
+    session: aiohttp.ClientSession, host: str, password: str | None = None, login: Login | None = None
+) -> Identity:
     """Ask `host` or `host:port` which reader it is.
 
-    Raises ReaderProtocolError when it is none, ReaderAuthenticationError when it wants a password or another
-    one, and ReaderConnectionError when it does not answer.
+    `login` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
+    ReaderAuthenticationError when it wants a password or another one, ReaderLoginWeakenedError when it is
+    content with a weaker login, and ReaderConnectionError when it does not answer.
     """
     for kind in READERS:
+        reader = make_reader(kind, session, host, password, login)
         with suppress(ReaderProtocolError):
-            return await make_reader(kind, session, host, password).identify()
+            return Identity(await reader.identify(), reader.login or Login.NONE)
     raise ReaderProtocolError("no known reader answers at this address")
+
+
+async def explain(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
+    """Find out whether another device answers in place of a reader. Returns what that makes of an error."""
+    for kind in READERS.values():
+        try:
+            info = await reader.another(kind).identify()
+        except ReaderAuthenticationError:
+            if not reader.can_have_password:
+                return ReaderMismatchError(None)
+        except ReaderError:
+            continue
+        else:
+            return error if info.id == expected_id else ReaderMismatchError(name_of(info))
+    if isinstance(error, ReaderLoginWeakenedError) and error.login is Login.NONE:
+        # A page for everybody, from something else.
+        return ReaderProtocolError("what answers is no reader")
+    return error
+
+
+def name_of(info: ReaderInfo) -> str:
+    """Return what to call a reader that has said who it is."""
+    return full_name(info.kind, info.name or default_name(info.kind, info.id))
+
+
+def full_name(kind: ReaderKind, name: str) -> str:
+    """Return the name of a reader with its product, as its owner may know it by either."""
+    model = READERS[kind].model
+    return name if model.lower() in name.lower() else f"{name} ({model})"
 
 
 def default_name(kind: ReaderKind, device_id: str) -> str:

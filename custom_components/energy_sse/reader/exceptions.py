@@ -3,7 +3,10 @@
 The texts go to the log: they name neither secrets nor identities.
 """
 
-from .messages import ReaderInfo
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .login import Login
 
 
 class ReaderError(Exception):
@@ -26,8 +29,24 @@ class ReaderHungUpError(ReaderConnectionError):
     """
 
 
+class ReaderStreamEndedError(ReaderHungUpError):
+    """The device ended a stream that it had begun."""
+
+
 class ReaderAuthenticationError(ReaderError):
     """The device wants a password, or another one: ask the user."""
+
+
+class ReaderLoginWeakenedError(ReaderAuthenticationError):
+    """The device wants the password more openly than before, or none any more: ask the user.
+
+    Another device could do so in its place.
+    """
+
+    def __init__(self, login: Login) -> None:
+        """`login` is what the device is content with."""
+        super().__init__("the device asks for a weaker login than it should")
+        self.login = login
 
 
 class ReaderProtocolError(ReaderError):
@@ -37,7 +56,10 @@ class ReaderProtocolError(ReaderError):
 class ReaderMismatchError(ReaderProtocolError):
     """A reader answers, but not the one that should: ask the user."""
 
-    def __init__(self, found: ReaderInfo) -> None:
-        """`found` is the one that answers."""
+    def __init__(self, found: str | None) -> None:
+        """`found` is what the one is called that answers; None for one that asks for a password first.
+
+        The text does not say so: it goes to the log.
+        """
         super().__init__("another device answers at this address")
         self.found = found

@@ -32,9 +32,9 @@ class Freshness:
 
     @property
     def interval(self) -> float | None:
-        """The longest of the last gaps between readings but one; None while nothing is known of it.
+        """The second-longest recent gap between readings, in seconds; None while nothing is known of it.
 
-        A single long gap is an outage; two of them are how this meter speaks.
+        One long gap is an outage, two are how this meter speaks.
         """
         longest = sorted(self._gaps)[-2:]
         return longest[0] if longest else self.announced_interval
@@ -49,7 +49,7 @@ class Freshness:
         """How long to listen in silence before asking what is wrong: early enough to be back in time."""
         return _PATIENT_PART * self.limit
 
-    def heard(self, at: float) -> None:
+    def note(self, at: float) -> None:
         """Note a reading and when it was true."""
         # A gap beyond every limit is an outage, however often it happens.
         if self.last is not None and at - self.last <= _LONGEST_LIMIT:

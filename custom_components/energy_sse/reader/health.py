@@ -4,26 +4,42 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from .redaction import LENGTH_LIMIT
 from .sse import ServerSentEvent
 
 # Enough for a CurrentlyOne's way from `config` to its first live events, and a few minutes of a whatwatt.
 _REMEMBERED_EVENTS: Final = 40
 
+# Characters. One more than is shown of it, which tells that there was more.
+_LONGEST_PART: Final = LENGTH_LIMIT + 1
 
 # Each reader has less than ten; a stream of garbage must not fill the memory.
 _MOST_EVENT_TYPES: Final = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a device answered on a path."""
+
+    at: float
+    """By the clock of `clock.now()`."""
+
+    status: int
+    body: str
+    """Empty with a status that says that there is nothing."""
+
+
+type HeardEvent = tuple[float, ServerSentEvent]
+"""When, by the clock of `clock.now()`, and what."""
+
+
 @dataclass(slots=True)
 class StreamHealth:
-    """Counts since the reader was set up."""
+    """What has happened since the reader was set up."""
 
     attempts: int = 0
     connects: int = 0
     """Attempts after which the device said who it is."""
-
-    streams: int = 0
-    """Answers that were an event stream."""
 
     losses: Counter[str] = field(default_factory=Counter)
     """Failed attempts and ended streams, by reason."""
@@ -32,10 +48,17 @@ class StreamHealth:
     """By type."""
 
     oversized_events: int = 0
-    recent_events: deque[ServerSentEvent] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_EVENTS))
+    recent_events: deque[HeardEvent] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_EVENTS))
+    introduction: HeardEvent | None = None
+    """The last event in which the device said who it is, where its stream does."""
 
-    def heard(self, event: ServerSentEvent) -> None:
-        """Note an event."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """The last ones, by path."""
+
+    def note_event(self, event: ServerSentEvent, at: float) -> None:
+        """Note an event that the device has sent."""
+        if any(len(part) > _LONGEST_PART for part in event):
+            event = ServerSentEvent(*(part[:_LONGEST_PART] for part in event))
         is_counted = event.type in self.events or len(self.events) < _MOST_EVENT_TYPES
         self.events[event.type if is_counted else "others"] += 1
-        self.recent_events.append(event)
+        self.recent_events.append((at, event))

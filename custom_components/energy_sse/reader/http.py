@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
+import logging
 import os
 import re
 from typing import Any, Final
@@ -20,9 +21,12 @@ from .exceptions import (
     ReaderError,
     ReaderHungUpError,
     ReaderProtocolError,
+    ReaderStreamEndedError,
 )
-from .health import StreamHealth
+from .health import Answer, StreamHealth
+from .login import DeviceLogin, Login
 from .payload import parse_object
+from .recording import LOGGER, RecordedStream, Recorder
 from .sse import EventStreamDecoder, ServerSentEvent
 
 # Seconds. A device on weak Wi-Fi needs a few for a connection; one that needs longer is as good as away.
@@ -54,32 +58,51 @@ def parse_host(text: str) -> str:
 class DeviceHttp:
     """Asks one device for JSON and for event streams.
 
-    Knows the login: HTTP Digest with an empty user name, or Basic where a device offers nothing else. Never
-    follows a redirect.
+    Never follows a redirect.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, host: str, password: str | None = None) -> None:
-        """Prepare for a device at `host` or `host:port`. Connects to nothing yet."""
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        host: str,
+        password: str | None = None,
+        login: Login | None = None,
+    ) -> None:
+        """Prepare for a device at `host` or `host:port`. Connects to nothing yet.
+
+        `login` is how the device has let us in before, if that is known.
+        """
         self.health = StreamHealth()
+        self._recorder = Recorder(self.health)
         self._session = session
-        self._password = password
         # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
         self._one_at_a_time = asyncio.Lock()
+        self._login = DeviceLogin(password, login)
+        self._known_host = host
         self._start_at(host)
 
     def move_to(self, host: str) -> None:
         """Ask at another `host` or `host:port` from now on."""
         if host != self.host:
             self._start_at(host)
+            self._login.start_at(is_known_address=host == self._known_host)
+
+    def start_over(self) -> None:
+        """Let the device ask for its login anew, which shows that it still wants one."""
+        self._login.start_over()
+
+    @property
+    def login(self) -> Login | None:
+        """How the device lets us in; None while that is not known."""
+        return self._login.known
+
+    def another_device(self) -> DeviceHttp:
+        """Return the way to whoever answers at this address, without the password."""
+        return DeviceHttp(self._session, self.host)
 
     def _start_at(self, host: str) -> None:
-        """Forget what was learned of the login: it belongs to one origin."""
-        self.host = host
+        self.host = self._recorder.host = host
         self._origin = URL(f"http://{host}")
-        # Holds the challenge, so that a reconnect costs one request.
-        self._digest = aiohttp.DigestAuthMiddleware("", self._password) if self._password else None
-        self._digest_was_accepted = False
-        self._basic_is_wanted = False
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
@@ -94,6 +117,7 @@ class DeviceHttp:
                     body += chunk
                     if len(body) > _ANSWER_SIZE_LIMIT:
                         raise ReaderProtocolError("the answer is too large")
+            self._took(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
             raise ReaderProtocolError("the answer is no JSON object")
@@ -114,10 +138,7 @@ class DeviceHttp:
         """
         decoder = EventStreamDecoder()
         with _classified():
-            async with self._open("GET", path, "text/event-stream") as response:
-                if response.content_type != "text/event-stream":
-                    raise ReaderProtocolError("the answer is no event stream")
-                self.health.streams += 1
+            async with self._open_stream(path) as (response, stream):
                 heard_at = clock.now()
                 while True:
                     chunk = None
@@ -133,21 +154,35 @@ class DeviceHttp:
                         if not events:
                             yield None
                     for event in events:
-                        self.health.heard(event)
+                        self.health.note_event(event, heard_at)
+                        if LOGGER.isEnabledFor(logging.DEBUG):
+                            self._recorder.record_event(stream)
                         yield event
                     if decoder.dropped_events:
                         self.health.oversized_events += decoder.dropped_events
                         decoder.dropped_events = 0
 
     @asynccontextmanager
+    async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, RecordedStream]]:
+        async with self._open("GET", path, "text/event-stream") as response:
+            if response.content_type != "text/event-stream":
+                raise ReaderProtocolError("the answer is no event stream")
+            with self._recorder.stream(path) as stream, _classified(ReaderStreamEndedError):
+                yield response, stream
+
+    @asynccontextmanager
     async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open an answer that says that all is well, logging in as it takes."""
         async with asyncio.timeout(_ANSWER_TIMEOUT):
             response = await self._send(method, path, accept)
-            if response.status == HTTPStatus.UNAUTHORIZED and self._can_answer_again(response):
+            if response.status == HTTPStatus.UNAUTHORIZED:
                 response.release()
-                response = await self._send(method, path, accept)
+                if self._login.can_answer(response):
+                    response = await self._send(method, path, accept)
         async with response:
+            expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
+            if response.status != expected:
+                self._took(path, response.status, "")
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 raise ReaderAuthenticationError("the device refuses the login")
             if response.status in _TEMPORARY_STATUSES:
@@ -155,11 +190,16 @@ class DeviceHttp:
                     f"the device answers with HTTP status {response.status}",
                     retry_after=_seconds_in(response.headers.get(hdrs.RETRY_AFTER, "")),
                 )
-            if response.status != (HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT):
+            if response.status != expected:
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
-            login = response.request_info.headers.get(hdrs.AUTHORIZATION, "")
-            self._digest_was_accepted = login.startswith("Digest")
+            self._login.accepted(response)
             yield response
+
+    def _took(self, path: str, status: int, body: str) -> None:
+        """Note an answer."""
+        self.health.answers[path] = answer = Answer(clock.now(), status, body)
+        if LOGGER.isEnabledFor(logging.DEBUG):
+            self._recorder.record_answer(path, answer)
 
     async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
         headers = {
@@ -168,51 +208,33 @@ class DeviceHttp:
             hdrs.ACCEPT_ENCODING: "identity",
             # The whatwatt's documentation asks for it, though it is HTTP/1.1's default.
             hdrs.CONNECTION: "keep-alive",
+            **self._login.header,
         }
-        middlewares: tuple[aiohttp.DigestAuthMiddleware, ...] = ()
-        if self._basic_is_wanted and self._password:
-            headers[hdrs.AUTHORIZATION] = aiohttp.encode_basic_auth("", self._password)
-        elif self._digest is not None:
-            middlewares = (self._digest,)
-        return await self._session.request(
-            method,
-            self._origin.with_path(path),
-            headers=headers,
-            middlewares=middlewares,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
-        )
-
-    def _can_answer_again(self, response: aiohttp.ClientResponse) -> bool:
-        """Tell whether a refused login is worth one more request."""
-        if self._password is None:
-            return False
-        schemes = {
-            challenge.partition(" ")[0].lower()
-            for challenge in response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
-        }
-        if "digest" in schemes:
-            # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
-            # middleware has answered twice already.
-            worth_it = self._basic_is_wanted or not self._digest_was_accepted
-            self._basic_is_wanted = self._digest_was_accepted = False
-            return worth_it
-        if "basic" in schemes and not self._basic_is_wanted:
-            # Firmware before 1.10. A device that knew Digest a moment ago is not asked to step back to it.
-            self._basic_is_wanted = not self._digest_was_accepted
-            return self._basic_is_wanted
-        return False
+        try:
+            return await self._session.request(
+                method,
+                self._origin.with_path(path),
+                headers=headers,
+                middlewares=self._login.middlewares,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+            )
+        except (aiohttp.ClientError, ValueError) as error:
+            # What a challenge says that cannot be answered has no type of its own.
+            if type(error) not in (aiohttp.ClientError, ValueError):
+                raise
+            raise ReaderProtocolError("the device asks for a login that makes no sense") from error
 
 
 @contextmanager
-def _classified() -> Iterator[None]:
-    """Turn whatever the network does into a ReaderError."""
+def _classified(hung_up: type[ReaderHungUpError] = ReaderHungUpError) -> Iterator[None]:
+    """Turn whatever the network does into a ReaderError, a device that hangs up into `hung_up`."""
     try:
         yield
     except ReaderError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-        raise ReaderHungUpError("the device hung up") from error
+        raise hung_up("the device hung up") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
 

@@ -65,10 +65,10 @@ class Measurement(StrEnum):
 
     BLINK_ENERGY = "blink_energy"
 
-    METER_CLOCK_DRIFT = "meter_clock_drift"
+    METER_CLOCK_OFFSET = "meter_clock_drift"
     """Seconds by which the meter's clock is ahead of this machine's."""
 
-    READER_CLOCK_DRIFT = "reader_clock_drift"
+    READER_CLOCK_OFFSET = "reader_clock_drift"
     """Seconds by which the reader's clock is ahead of this machine's."""
 
 
@@ -175,14 +175,13 @@ class HourlyRegister:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CounterReading:
-    """The counter of another meter, for gas, water or heat, that the electricity meter passes on.
+class SubMeterReading:
+    """The register of a sub-meter, for gas, water or heat, that the electricity meter relays.
 
     The wire says neither what it counts nor in which unit.
     """
 
     meter_id: str
-    bus: int | None = None
     value: float | None = None
     """None when the meter is known and has said nothing yet."""
 
@@ -237,8 +236,9 @@ class Transition:
     time: datetime | None = None
     """By the device's clock."""
 
-    age: float = 0.0
-    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection."""
+    age: float | None = 0.0
+    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
+    None where nobody can tell."""
 
     at_connect: bool = False
     """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
@@ -263,8 +263,9 @@ class Detection:
     time: datetime | None = None
     """By the device's clock."""
 
-    age: float = 0.0
-    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection."""
+    age: float | None = 0.0
+    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
+    None where nobody can tell."""
 
     at_connect: bool = False
     """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
@@ -283,7 +284,7 @@ type Message = (
     | ReaderStatus
     | Reading
     | HourlyRegister
-    | CounterReading
+    | SubMeterReading
     | Inventory
     | Transition
     | Detection

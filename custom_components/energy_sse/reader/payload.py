@@ -11,6 +11,13 @@ import orjson
 # A value that C's printf wrote for a float that is none; JSON has no word for it.
 _NOT_A_NUMBER = re.compile(r"(?<=[:,\[])\s*-?(?:nan|inf(?:inity)?)\s*(?=[,}\]])", re.IGNORECASE)
 
+# Characters. What Home Assistant holds as a state; no device has been seen to need half of it.
+_TEXT_LIMIT: Final = 255
+
+# What no line of text shows: control characters, all line ends and the NUL that PostgreSQL refuses included,
+# and what turns the direction of the text around it.
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 # Nothing that a meter counts has more digits, and a float holds every integer below it exactly.
 _NUMBER_LIMIT: Final = 1e15
 
@@ -19,7 +26,8 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     """Return the JSON object that the text holds, or None when it holds none.
 
     Forgives what small devices get wrong without changing what they say: control characters inside strings,
-    and `nan` or `inf` as a value, which becomes null.
+    and `nan` or `inf` as a value, which becomes null. Half a character becomes a question mark, in keys and
+    values: no UTF-8 holds it, so that who keeps it can store nothing any more.
     """
     try:
         value = orjson.loads(text)
@@ -27,7 +35,8 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
         try:
-            value = json.loads(_NOT_A_NUMBER.sub("null", text), strict=False)
+            forgiven = json.loads(_NOT_A_NUMBER.sub("null", text), strict=False)
+            value = json.loads(json.dumps(forgiven, ensure_ascii=False).encode(errors="replace"))
         except ValueError, RecursionError:
             return None
     return value if isinstance(value, dict) else None
@@ -60,9 +69,16 @@ def get_number(payload: Mapping[str, Any], key: str) -> float | None:
 
 
 def get_text(payload: Mapping[str, Any], key: str) -> str | None:
-    """Return a text that says something, or None for anything else."""
+    """Return a text that says something, or None for anything else.
+
+    Whatever the device wrote, it is one line of at most 255 characters that leaves the text around it alone.
+    """
     value = payload.get(key)
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str):
+        return None
+    if len(value) > _TEXT_LIMIT or not value.isprintable():
+        value = _NOT_SHOWN.sub(" ", value[:_TEXT_LIMIT])
+    return value if value and not value.isspace() else None
 
 
 def get_object(payload: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
-"""What can be believed of a meter's registers, which only grow."""
+"""What can be believed of registers, which only grow: of the meter's, and of whatever else counts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 import logging
 import math
 from typing import Final
 
 from .messages import Measurement, Unit
+from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,11 +29,30 @@ _GRACE: Final = 60.0
 _READINGS_OF_A_LOWER_REGISTER: Final = 5
 _READINGS_OF_A_HIGHER_REGISTER: Final = 20
 
+# How long a restart took tells a clock that may have been wrong, so a rise over it says less.
+_READINGS_AFTER_A_RESTART: Final = 5
+
+# Times, of one register. A meter is exchanged every ten years.
+_SAID_AT_MOST: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterLimits:
+    """What a register can do."""
+
+    rise_per_hour: float = math.inf
+    """At most, in the register's unit."""
+
+    repeats_for: float = 0.0
+    """Seconds for which an old value may be told again as if it were new, right or wrong."""
+
 
 @dataclass(slots=True)
 class _Register:
     value: float
     time: float
+    is_remembered: bool = False
+    """Whether it was last heard before a restart."""
 
 
 @dataclass(slots=True)
@@ -41,70 +61,102 @@ class _Candidate:
 
     value: float
     time: float
+    since: float
     readings: int = 0
     rises_too_fast: bool = False
 
 
-class RegisterGuard:
+class RegisterGuard[K: Hashable]:
     """Lets the values of registers through that a meter can have counted.
 
-    Takes every register for itself. A zero after a real value, a value below the last one, and a rise that no
-    house connection can make are dropped and counted. What repeats for several readings is believed: the
-    meter was exchanged, or counts in another unit than the wire says. A zero is believed only together with
-    another register, for old firmware fills with zeros what it does not know.
+    Takes every register for itself. A zero after a real value, a value below the last one, and a rise beyond
+    the register's limit are dropped and counted. What repeats for several readings is believed: the meter was
+    exchanged, or counts in another unit than the wire says. A zero is believed only together with another
+    register of the same reading, for old firmware fills with zeros what it does not know.
 
     All times are seconds of one clock.
     """
 
-    def __init__(self, units: Mapping[Measurement, Unit]) -> None:
-        """Start without knowing any register. Which measurements are registers, their units tell."""
+    def __init__(self, limits: Mapping[K, RegisterLimits], *, called: str | None = None) -> None:
+        """Start without knowing any value. What has no limits is no register, and is let through.
+
+        `called` is what a register is called in the log, where its own key would tell whose it is.
+        """
         self.dropped: Counter[str] = Counter()
         """Values, by the reason."""
 
-        self._largest_rise = {
-            measurement: LARGEST_RISE_PER_HOUR[unit]
-            for measurement, unit in units.items()
-            if unit in LARGEST_RISE_PER_HOUR
-        }
-        self._registers: dict[Measurement, _Register] = {}
-        self._candidates: dict[Measurement, _Candidate] = {}
+        self._limits = dict(limits)
+        self._called = called
+        self._registers: dict[K, _Register] = {}
+        self._candidates: dict[K, _Candidate] = {}
+        self._begun: Counter[K] = Counter()
+
+    def watch(self, register: K, limits: RegisterLimits) -> None:
+        """Doubt one more register from now on."""
+        self._limits.setdefault(register, limits)
 
     @property
-    def registers(self) -> Mapping[Measurement, float]:
+    def registers(self) -> Mapping[K, float]:
         """The last values that were believed."""
-        return {measurement: register.value for measurement, register in self._registers.items()}
+        return {key: register.value for key, register in self._registers.items()}
 
-    def remember(self, registers: Mapping[Measurement, float], time: float) -> None:
-        """Take values for known that were believed at an earlier time."""
-        for measurement in registers.keys() & self._largest_rise.keys():
-            self._registers[measurement] = _Register(registers[measurement], time)
+    @property
+    def heard_at(self) -> Mapping[K, float]:
+        """When each register was last believed. Leaves out what is only remembered."""
+        return {key: register.time for key, register in self._registers.items() if not register.is_remembered}
 
-    def believable(self, values: Mapping[Measurement, float], time: float) -> dict[Measurement, float]:
-        """Return the values of one reading without those that cannot be."""
+    def remember(self, register: K, value: object, time: float | None) -> None:
+        """Take a value for known that was believed before a restart; None where nobody knows when."""
+        if register in self._limits and is_number(value):
+            # After an unknown time any rise is possible.
+            time = -math.inf if time is None else time
+            self._registers[register] = _Register(value, time, is_remembered=True)
+
+    def believable(
+        self, values: Mapping[K, float], time: float, *, is_repeated: bool = False
+    ) -> dict[K, float]:
+        """Return the values of one reading without those that cannot be.
+
+        `is_repeated` tells that the device says again what it has said before.
+        """
         believed = dict(values)
         doubted = []
-        for measurement in values.keys() & self._largest_rise.keys():
-            value = values[measurement]
-            if not self._candidates and (last := self._registers.get(measurement)) and last.value == value:
+        for register in values.keys() & self._limits.keys():
+            value = values[register]
+            if not self._candidates and (last := self._registers.get(register)) and last.value == value:
                 # Most registers rise once in many readings: no doubt, and half of the work of a reading less.
-                last.time = time
+                last.time, last.is_remembered = time, False
                 continue
-            if reason := self._doubt(measurement, value, time):
+            if reason := self._doubt(register, value, time):
+                del believed[register]
+                if is_repeated and reason == "lower":
+                    # From before a restart. It says nothing of the meter that is there now.
+                    continue
                 self.dropped[reason] += 1
-                del believed[measurement]
                 if value >= 0:
-                    doubted.append(measurement)
+                    doubted.append(register)
             else:
-                self._accept(measurement, value, time)
-        for measurement in self._repeated(doubted, values, time):
-            _LOGGER.warning("Another meter is believed to be there now: %s starts anew", measurement)
-            believed[measurement] = values[measurement]
-            self._accept(measurement, values[measurement], time)
+                self._accept(register, value, time)
+        for register in self._repeated(doubted, values, time):
+            self._say_that_it_begins_anew(register, values[register])
+            believed[register] = values[register]
+            self._accept(register, values[register], time)
         return believed
 
-    def _doubt(self, measurement: Measurement, value: float, time: float) -> str | None:
+    def _say_that_it_begins_anew(self, register: K, value: float) -> None:
+        """Log it, a few times: what changes again and again must not fill the log."""
+        self._begun[register] += 1
+        if self._begun[register] > _SAID_AT_MOST:
+            return
+        last, name = self._registers[register], self._called or register
+        if last.is_remembered and value > last.value:
+            _LOGGER.info("%s rose by more since the restart than the clock tells", name)
+        else:
+            _LOGGER.warning("Another meter is believed to be there now: %s starts anew", name)
+
+    def _doubt(self, register: K, value: float, time: float) -> str | None:
         """Return why a value cannot be, or None."""
-        last = self._registers.get(measurement)
+        last = self._registers.get(register)
         if value < 0:
             return "negative"
         if last is None:
@@ -113,38 +165,50 @@ class RegisterGuard:
             return "zero"
         if value < last.value:
             return "lower"
-        if self._rises_too_fast(measurement, last, value, time):
+        if self._rises_too_fast(register, last, value, time):
             return "higher than possible"
         return None
 
-    def _rises_too_fast(
-        self, measurement: Measurement, last: _Register | _Candidate, value: float, time: float
-    ) -> bool:
-        hours = (max(time - last.time, 0.0) + _GRACE) / 3600
-        return value > last.value + self._largest_rise[measurement] * hours
+    def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
+        limits = self._limits[register]
+        hours = (max(time - last.time, 0.0) + limits.repeats_for + _GRACE) / 3600
+        return value > last.value + limits.rise_per_hour * hours
 
-    def _accept(self, measurement: Measurement, value: float, time: float) -> None:
-        candidate = self._candidates.pop(measurement, None)
+    def _accept(self, register: K, value: float, time: float) -> None:
+        candidate = self._candidates.pop(register, None)
         if candidate is not None and candidate.value == value and candidate.rises_too_fast:
-            # It counts in steps that no house connection can make, and does not stop: a wrong unit, of which
-            # the user is told elsewhere. Here its rises say nothing any more.
-            self._largest_rise[measurement] = math.inf
-        self._registers[measurement] = _Register(value, time)
+            # It keeps rising in steps that no household supply can make: a wrong unit. The scale check tells
+            # the user; limiting its rise would only drop everything.
+            self._limits[register] = replace(self._limits[register], rise_per_hour=math.inf)
+        self._registers[register] = _Register(value, time)
 
-    def _repeated(
-        self, doubted: Iterable[Measurement], values: Mapping[Measurement, float], time: float
-    ) -> list[Measurement]:
+    def _repeated(self, doubted: Iterable[K], values: Mapping[K, float], time: float) -> list[K]:
         """Return the doubted registers whose values have kept coming for long enough."""
         repeated = []
-        for measurement in doubted:
-            value, last = values[measurement], self._registers[measurement].value
-            candidate = self._candidates.get(measurement)
-            if candidate is None or value < candidate.value:
-                candidate = self._candidates[measurement] = _Candidate(value, time)
-            candidate.rises_too_fast |= self._rises_too_fast(measurement, candidate, value, time)
+        for register in doubted:
+            value, last = values[register], self._registers[register]
+            candidate = self._candidates.get(register)
+            # Since when it has kept coming, a clock that has jumped back does not tell.
+            if candidate is None or value < candidate.value or time < candidate.since:
+                candidate = self._candidates[register] = _Candidate(value, time, since=time)
+            candidate.rises_too_fast |= self._rises_too_fast(register, candidate, value, time)
             candidate.value, candidate.time = value, time
             candidate.readings += 1
-            enough = _READINGS_OF_A_LOWER_REGISTER if value < last else _READINGS_OF_A_HIGHER_REGISTER
-            if candidate.readings >= enough:
-                repeated.append(measurement)
-        return repeated if any(values[measurement] for measurement in repeated) else []
+            enough = _READINGS_OF_A_HIGHER_REGISTER
+            if value < last.value:
+                enough = _READINGS_OF_A_LOWER_REGISTER
+            elif last.is_remembered:
+                enough = _READINGS_AFTER_A_RESTART
+            lasted = time - candidate.since
+            if candidate.readings >= enough and lasted >= self._limits[register].repeats_for:
+                repeated.append(register)
+        return repeated if any(values[register] for register in repeated) else []
+
+
+def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
+    """Return the limits of an electricity meter. Which measurements are registers, their units tell."""
+    return {
+        measurement: RegisterLimits(rise_per_hour=LARGEST_RISE_PER_HOUR[unit])
+        for measurement, unit in units.items()
+        if unit in LARGEST_RISE_PER_HOUR
+    }

@@ -50,7 +50,7 @@ class ScaleCheck:
         self._since_last_rise: float | None = None
         """Wh by power. None while it is not known when the register last rose."""
 
-    def heard(self, *, power: float, register: float, time: float) -> bool:
+    def take(self, *, power: float, register: float, time: float) -> bool:
         """Take in a reading: W, Wh, and seconds of any clock. Returns whether there is a new comparison.
 
         Some registers rise once an hour only: accounts are taken from rise to rise.

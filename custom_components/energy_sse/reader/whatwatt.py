@@ -13,9 +13,7 @@ from typing import Any, ClassVar, Final, override
 from . import clock
 from .base import Fields, Poll, Reader, measurements_in, names_of, units_of
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
-from .freshness import Freshness
 from .messages import (
-    CounterReading,
     Measurement as M,
     Message,
     Property as P,
@@ -23,6 +21,7 @@ from .messages import (
     ReaderKind,
     ReaderStatus,
     Reading,
+    SubMeterReading,
     Unit,
 )
 from .payload import get_number, get_object, get_text, is_number, parse_object
@@ -130,6 +129,8 @@ _METER_IS_HEARD: Final = "OK"
 # The Wi-Fi MAC address; in upper case by the documentation.
 _DEVICE_ID: Final = re.compile(r"[0-9A-Fa-f]{12}")
 
+_MAC_ADDRESS: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}")
+
 
 class WhatwattReader(Reader):
     """Talks to a whatwatt Go."""
@@ -138,6 +139,7 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     units: ClassVar = units_of(FIELDS)
+    can_have_password: ClassVar = True
     serves_one_stream: ClassVar = True
 
     _report_id: float | None = None
@@ -145,6 +147,7 @@ class WhatwattReader(Reader):
 
     @override
     async def identify(self) -> ReaderInfo:
+        self._http.start_over()
         return parse_identity(await self._http.get_json("/api/v1/system"))
 
     async def restart(self) -> None:
@@ -153,20 +156,19 @@ class WhatwattReader(Reader):
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
+        self._http.start_over()
         # The stream itself says neither whose it is nor how the meter is.
         system = await self._http.get_json("/api/v1/system")
         yield parse_identity(system)
-        status = parse_status(system)
-        yield status
-        readings = Freshness()
-        interval = status.values.get(P.REPORT_INTERVAL)
-        readings.announced_interval = interval if is_number(interval) else None
+        yield self._read_status(system)
         ask_at = clock.now() + _STATUS_INTERVAL
-        async with aclosing(self._http.events("/api/v1/live", patience=lambda: readings.patience)) as events:
+        async with aclosing(
+            self._http.events("/api/v1/live", patience=lambda: self.freshness.patience)
+        ) as events:
             async for event in events:
                 if event is None:
                     # Silence may be the meter's or the connection's.
-                    status = parse_status(await self._http.get_json("/api/v1/system"))
+                    status = self._read_status(await self._http.get_json("/api/v1/system"))
                     yield status
                     if status.values.get(P.METER_STATUS) == _METER_IS_HEARD:
                         raise ReaderConnectionError("the stream is silent though the meter is not")
@@ -174,7 +176,6 @@ class WhatwattReader(Reader):
                 if event.type == "live":
                     for message in parse_live(event.data):
                         yield message
-                    readings.heard(clock.now())
                 if clock.now() >= ask_at:
                     ask_at = clock.now() + _STATUS_INTERVAL
                     if status_now := await self._ask_status():
@@ -200,12 +201,18 @@ class WhatwattReader(Reader):
     async def _ask_status(self) -> ReaderStatus | None:
         """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
         try:
-            return parse_status(await self._http.get_json("/api/v1/system"))
+            return self._read_status(await self._http.get_json("/api/v1/system"))
         except ReaderAuthenticationError:
             # A password was set meanwhile.
             raise
         except ReaderError:
             return None
+
+    def _read_status(self, system: Mapping[str, Any]) -> ReaderStatus:
+        status = parse_status(system)
+        interval = status.values.get(P.REPORT_INTERVAL)
+        self.freshness.announced_interval = interval if is_number(interval) else None
+        return status
 
 
 def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
@@ -225,6 +232,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
             address
             for interface in ("wifi", "ethernet")
             if (address := get_text(get_object(payload, interface), "mac"))
+            and _MAC_ADDRESS.fullmatch(address)
         ),
         firmware=get_text(device, "firmware"),
         hardware=get_text(device, "model"),
@@ -252,7 +260,7 @@ def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
 
 
 def parse_live(data: str) -> Iterator[Message]:
-    """Yield the reading in the payload of a `live` event, and the counters that the meter passes on."""
+    """Yield the reading in the payload of a `live` event, and those of the sub-meters that it relays."""
     payload = parse_object(data)
     if payload is None:
         return
@@ -262,11 +270,9 @@ def parse_live(data: str) -> Iterator[Message]:
     volumes = payload.get("Vol")
     for entry in volumes if isinstance(volumes, list) else ():
         if isinstance(entry, dict) and (meter_id := get_text(entry, "M_ID")):
-            bus = entry.get("Bus")
-            yield CounterReading(
+            yield SubMeterReading(
                 meter_id=meter_id,
-                bus=bus if type(bus) is int else None,
-                value=counter if is_number(counter := entry.get("Cum")) else None,
+                value=value if is_number(value := entry.get("Cum")) else None,
             )
 
 

@@ -1,0 +1,67 @@
+"""The power tariff of an entry: there when its option is on, and gone when it is off."""
+
+from functools import partial
+import logging
+from typing import Final
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.util.hass_dict import HassKey
+import voluptuous as vol
+
+from ..backfill import Room
+from ..const import CONF_POWER_TARIFF, DOMAIN, TariffKey
+from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..memory import async_forget as async_forget_memory
+from .settings import CONF_ENABLED, tariff_of
+from .tracker import DemandTracker, memory_id
+
+_LOGGER = logging.getLogger(__name__)
+
+_TRACKERS: Final[HassKey[dict[str, DemandTracker]]] = HassKey(f"{DOMAIN}_power_tariffs")
+
+
+async def async_set_up(
+    hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator, room: Room | None
+) -> None:
+    """Follow the import for the tariff that is chosen, with a recorder. The coordinator has yet to start."""
+    try:
+        tariff = tariff_of(entry.options.get(CONF_POWER_TARIFF))
+    except vol.Invalid as error:
+        # Of a newer version, or made by a hand. Its entities wait for one that is understood.
+        _LOGGER.warning("The power tariff is not followed, it cannot be understood: %s", error)
+        return
+    if tariff is None:
+        _remove_entities(hass, coordinator)
+    elif room is not None:
+        trackers = hass.data.setdefault(_TRACKERS, {})
+        trackers[entry.entry_id] = tracker = DemandTracker(hass, entry, coordinator, tariff, room)
+        entry.async_on_unload(partial(trackers.__delitem__, entry.entry_id))
+        await tracker.async_start()
+
+
+@callback
+def is_on(entry: EnergySseConfigEntry) -> bool:
+    """Tell whether its owner has switched a power tariff on."""
+    return bool(entry.options.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED))
+
+
+@callback
+def tracker_of(hass: HomeAssistant, entry: EnergySseConfigEntry) -> DemandTracker | None:
+    """Return the power tariff of an entry that is set up, if it has one."""
+    return hass.data.get(_TRACKERS, {}).get(entry.entry_id)
+
+
+async def async_forget(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    """Delete what is remembered for an entry."""
+    await async_forget_memory(hass, memory_id(entry))
+
+
+@callback
+def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
+    registry = er.async_get(hass)
+    for key in TariffKey:
+        platform = "binary_sensor" if key is TariffKey.PEAK_EXPECTED else "sensor"
+        unique_id = coordinator.registry.unique_id(key)
+        if (entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id)) is not None:
+            registry.async_remove(entity_id)

@@ -1,0 +1,124 @@
+"""The power tariff in the options of a reader: its form, what is refused, and what it means."""
+
+from collections.abc import Mapping
+from datetime import time, timedelta
+from typing import Any, Final
+
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import SectionConfig, section
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TimeSelector,
+)
+import voluptuous as vol
+
+from .demand import MIDNIGHT, Tariff
+
+CONF_ENABLED: Final = "enabled"
+CONF_INTERVAL: Final = "interval"
+CONF_PEAKS: Final = "peaks"
+CONF_ONE_PER_DAY: Final = "one_per_day"
+CONF_MONTHS: Final = "months"
+CONF_DAYS: Final = "days"
+CONF_BEGIN: Final = "begin"
+CONF_END: Final = "end"
+CONF_OTHER_WEIGHT: Final = "other_weight"
+
+# Minutes, as the texts of a selector.
+INTERVALS: Final = ("60", "15")
+
+MONTHS: Final = tuple(str(month) for month in range(1, 13))
+DAYS: Final = ("all", "weekdays")
+
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    CONF_ENABLED: False,
+    CONF_INTERVAL: "60",
+    CONF_PEAKS: 3,
+    CONF_ONE_PER_DAY: True,
+    CONF_MONTHS: list(MONTHS),
+    CONF_DAYS: "all",
+    CONF_BEGIN: "00:00:00",
+    CONF_END: "00:00:00",
+    CONF_OTHER_WEIGHT: 0,
+}
+
+_FIELDS: Final[Mapping[str, Any]] = {
+    CONF_ENABLED: BooleanSelector(),
+    CONF_INTERVAL: SelectSelector(
+        SelectSelectorConfig(options=list(INTERVALS), translation_key="demand_interval")
+    ),
+    CONF_PEAKS: NumberSelector(NumberSelectorConfig(min=1, max=10, step=1, mode=NumberSelectorMode.BOX)),
+    CONF_ONE_PER_DAY: BooleanSelector(),
+    CONF_MONTHS: SelectSelector(
+        SelectSelectorConfig(
+            options=list(MONTHS),
+            multiple=True,
+            mode=SelectSelectorMode.DROPDOWN,
+            translation_key="month",
+        )
+    ),
+    CONF_DAYS: SelectSelector(SelectSelectorConfig(options=list(DAYS), translation_key="tariff_days")),
+    CONF_BEGIN: TimeSelector(),
+    CONF_END: TimeSelector(),
+    CONF_OTHER_WEIGHT: NumberSelector(
+        NumberSelectorConfig(min=0, max=100, step=1, unit_of_measurement="%", mode=NumberSelectorMode.BOX)
+    ),
+}
+
+_CHOSEN: Final = vol.Schema(
+    {vol.Required(key): field for key, field in _FIELDS.items()}, extra=vol.REMOVE_EXTRA
+)
+
+
+def form_section(chosen: Mapping[str, Any]) -> section:
+    """Return the fields, with what was chosen before. Open once the tariff is on."""
+    values = {**_DEFAULTS, **chosen}
+    fields = {vol.Required(key, default=values[key]): field for key, field in _FIELDS.items()}
+    return section(vol.Schema(fields), SectionConfig(collapsed=not values[CONF_ENABLED]))
+
+
+def error_in(hass: HomeAssistant, settings: Mapping[str, Any]) -> str | None:
+    """Return the key of what is wrong with a tariff that is on, or None."""
+    settings = {**_DEFAULTS, **settings}
+    if not settings[CONF_ENABLED]:
+        return None
+    if "recorder" not in hass.config.components:
+        return "no_recorder"
+    if not settings[CONF_MONTHS]:
+        return "no_months"
+    begin, end = time.fromisoformat(settings[CONF_BEGIN]), time.fromisoformat(settings[CONF_END])
+    if begin == end != MIDNIGHT:
+        return "no_hours"
+    if not all(_is_boundary(each, settings[CONF_INTERVAL]) for each in (begin, end)):
+        return "hours_between_intervals"
+    return None
+
+
+def _is_boundary(moment: time, interval: str) -> bool:
+    return not (moment.minute % int(interval) or moment.second or moment.microsecond)
+
+
+def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
+    """Return the tariff that was chosen; None when there is none.
+
+    Raises vol.Invalid where no form has let it through.
+    """
+    values = _CHOSEN({**_DEFAULTS, **(settings or {})})
+    if not values[CONF_ENABLED]:
+        return None
+    return Tariff(
+        interval=timedelta(minutes=int(values[CONF_INTERVAL])),
+        peaks=int(values[CONF_PEAKS]),
+        one_per_day=values[CONF_ONE_PER_DAY],
+        months=frozenset(map(int, values[CONF_MONTHS])),
+        weekdays_only=values[CONF_DAYS] == "weekdays",
+        begin=time.fromisoformat(values[CONF_BEGIN]),
+        end=time.fromisoformat(values[CONF_END]),
+        other_weight=values[CONF_OTHER_WEIGHT] / 100,
+    )

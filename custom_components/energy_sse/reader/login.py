@@ -1,0 +1,121 @@
+"""The login of one device: what it asks for, and what it gets.
+
+A password never goes out more openly than the device has asked for it before, and a device that has asked for
+a login is not believed without one: another device could pretend to be it.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+import re
+from typing import Final
+from urllib.request import parse_http_list
+
+import aiohttp
+from aiohttp import hdrs
+
+from .exceptions import ReaderLoginWeakenedError
+
+# The scheme that a challenge begins with (RFC 9110, section 11.3): a token that no value is given to.
+_SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
+
+
+class Login(StrEnum):
+    """How a device lets clients in. The weakest comes first."""
+
+    NONE = "none"
+    BASIC = "basic"
+    """The password goes over the network as it is. What whatwatt firmware before 1.10 asks for."""
+
+    DIGEST = "digest"
+    """Only an answer goes over the network, which nobody can give who does not know the password."""
+
+    def is_weaker_than(self, other: Login) -> bool:
+        """Tell whether another device could more easily pretend to be one with this login."""
+        logins = list(Login)
+        return logins.index(self) < logins.index(other)
+
+
+def schemes_in(challenges: Iterable[str]) -> set[str]:
+    """Return the schemes in the values of `WWW-Authenticate`, each of which may hold several challenges."""
+    parts = (part for challenge in challenges for part in parse_http_list(challenge))
+    return {match[1].lower() for part in parts if (match := _SCHEME.match(part))}
+
+
+class DeviceLogin:
+    """Logs in to one device: by HTTP Digest with an empty user name, or Basic where nothing is stronger."""
+
+    def __init__(self, password: str | None, known: Login | None) -> None:
+        """Prepare for a device at its known address.
+
+        `known` is how it has let us in before. Where that is not known, anything is right at this address; at
+        another one, who wants a password has to ask for it by Digest.
+        """
+        self.known = known
+        """How the device lets us in; None while that is not known."""
+
+        self._password = password
+        self.start_at(is_known_address=True)
+
+    def start_at(self, *, is_known_address: bool) -> None:
+        """Begin at an address."""
+        unproven = Login.NONE if is_known_address or not self._password else Login.DIGEST
+        self._least = unproven if self.known is None else self.known
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget the device's challenge, so that it has to ask anew.
+
+        Remembered, a challenge saves a request. But who is asked with the answer at hand has not shown that
+        they want one.
+        """
+        self._digest = aiohttp.DigestAuthMiddleware("", self._password) if self._password else None
+        self._digest_was_accepted = False
+        self._sends_basic = False
+
+    @property
+    def header(self) -> dict[str, str]:
+        """What a request has to say by itself."""
+        if self._sends_basic and self._password:
+            return {hdrs.AUTHORIZATION: aiohttp.encode_basic_auth("", self._password)}
+        return {}
+
+    @property
+    def middlewares(self) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
+        """What logs a request in as soon as the device asks for it."""
+        return () if self._sends_basic or self._digest is None else (self._digest,)
+
+    def can_answer(self, response: aiohttp.ClientResponse) -> bool:
+        """Tell whether a refused login is worth one more request.
+
+        Raises ReaderLoginWeakenedError where that would tell the password too openly.
+        """
+        if not self._password:
+            return False
+        schemes = schemes_in(response.headers.getall(hdrs.WWW_AUTHENTICATE, []))
+        if Login.DIGEST in schemes:
+            # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
+            # middleware has answered twice already.
+            is_worth_it = self._sends_basic or not self._digest_was_accepted
+            self._sends_basic = self._digest_was_accepted = False
+            return is_worth_it
+        if Login.BASIC in schemes and not self._sends_basic:
+            self._expect(Login.BASIC)
+            self._sends_basic = True
+            return True
+        return False
+
+    def accepted(self, response: aiohttp.ClientResponse) -> None:
+        """Note how the device has let us in.
+
+        Raises ReaderLoginWeakenedError where that is no proof any more that it is the one that it was.
+        """
+        scheme = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
+        login = Login(scheme or Login.NONE)
+        self._expect(login)
+        self._digest_was_accepted = login is Login.DIGEST
+        if self.known is not None or login is not Login.NONE or not self._password:
+            self.known = self._least = login
+
+    def _expect(self, login: Login) -> None:
+        if login.is_weaker_than(self._least):
+            raise ReaderLoginWeakenedError(login)

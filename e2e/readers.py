@@ -1,0 +1,105 @@
+"""The simulated readers of the walk, each on a host of its own: discovered, moved, restarted, unplugged."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.announce import Announcer
+from tests.readers.house import Appliance
+
+from .network import Host
+
+# Hours that a meter has been running before the walk begins; yesterday is one whole day of them.
+PAST_HOURS: Final = 50
+_STEP: Final = 60.0
+
+# What a roof has given, which no reader knows.
+SOLAR: Final = "solar"
+
+# Seconds between telegrams.
+INTERVAL: Final = 2.0
+
+
+class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
+    """A reader on a host of its own."""
+
+    def __init__(self, machine: Host, simulator: R, port: int = 80) -> None:
+        """Prepare a reader that is not plugged in yet."""
+        self.machine = machine
+        self.simulator = simulator
+        self.port = port
+        self.registers: list[dict[str, float]] = []
+        """kWh at the end of each full hour of the past, by what follows the device's id in a unique id."""
+
+        self._announcer: Announcer | None = None
+
+    @property
+    def host(self) -> str:
+        """Where it is reached, as a person would type it."""
+        return str(self.machine.address) if self.port == 80 else f"{self.machine.address}:{self.port}"  # noqa: PLR2004
+
+    async def live_through_the_past(self, first: datetime) -> None:
+        """Let the household live from its first hour until now."""
+        now = datetime.now(UTC)
+        meter = self.simulator.house
+        meter.clock = first
+        while meter.clock < now:
+            await self.simulator.advance(min(_STEP, (now - meter.clock).total_seconds()))
+            if meter.clock.minute == meter.clock.second == meter.clock.microsecond == 0:
+                self.registers.append(
+                    {
+                        "_active_energy_import": sum(meter.active_import.values()) / 1000,
+                        "_active_energy_import_t1": meter.active_import[1] / 1000,
+                        "_active_energy_import_t2": meter.active_import[2] / 1000,
+                        "_active_energy_export": sum(meter.active_export.values()) / 1000,
+                        "_active_energy_export_t1": meter.active_export[1] / 1000,
+                        "_active_energy_export_t2": meter.active_export[2] / 1000,
+                        SOLAR: meter.solar_energy / 1000,
+                        **{f":{each.id}:energy": each.energy / 1000 for each in meter.appliances},
+                    }
+                )
+
+    async def plug_in(self, *, is_announced: bool = True) -> None:
+        """Begin to answer, and to announce itself. The meter has gone on counting meanwhile."""
+        address = self.machine.address
+        missed = datetime.now(UTC) - self.simulator.house.clock
+        await self.simulator.advance(max(missed.total_seconds(), 0))
+        with self.machine.namespace.entered():
+            await self.simulator.start(self.port, str(address), live=True)
+            self._announcer = Announcer(address) if is_announced else None
+        if self._announcer is not None:
+            await self._announcer.announce(self.simulator)
+
+    async def unplug(self) -> None:
+        """Pull the cable: nothing that it would say on leaving is heard."""
+        self.machine.unplug()
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Say goodbye, and stop."""
+        if self._announcer is not None:
+            await self._announcer.close()
+            self._announcer = None
+        await self.simulator.stop()
+
+
+def beginning_of_the_past() -> datetime:
+    """Return the first full hour that the meters remember."""
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=PAST_HOURS)
+
+
+def household(seed: int, *, has_appliances: bool = False, has_panels: bool = True) -> House:
+    """Return a house that has a meter, and perhaps appliances that are known, and panels on its roof."""
+    house = House(clock=datetime.now(UTC), seed=seed)
+    if not has_panels:
+        house.solar_peak = 0
+    if not has_appliances:
+        house.appliances = []
+    return house
+
+
+def keep_still(appliances: list[Appliance]) -> None:
+    """Let appliances only do what they are told from now on, and be off."""
+    for appliance in appliances:
+        appliance.durations = (10**9,) * len(appliance.states)
+        appliance.switch(next(index for index, state in enumerate(appliance.states) if not state.is_on))

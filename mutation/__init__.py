@@ -1,0 +1,1 @@
+"""Changes the product at random, and looks whether a test notices."""

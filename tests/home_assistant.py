@@ -1,0 +1,94 @@
+"""A Home Assistant with a reader in it."""
+
+from ipaddress import IPv4Address
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_HOST, CONF_PASSWORD
+from homeassistant.core import HomeAssistant, State
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import CONF_KIND, DOMAIN
+from custom_components.energy_sse.reader import Measurement, ReaderKind
+
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .readers.announce import service_info
+from .readers.server import Server, Simulator
+from .waiting import until
+
+
+def announcement(reader: Server) -> ZeroconfServiceInfo:
+    """Return what Home Assistant hears of a reader by mDNS."""
+    address = IPv4Address("127.0.0.1")
+    info = service_info(reader, address)
+    return ZeroconfServiceInfo(
+        ip_address=address,
+        ip_addresses=[address],
+        port=info.port,
+        hostname=info.server or "",
+        type=info.type,
+        name=info.name,
+        properties=info.decoded_properties,
+    )
+
+
+def entry_for(reader: Server, *, entry_id: str | None = None, **data: Any) -> MockConfigEntry:
+    """Return the entry that the config flow would have made, or made before a restart."""
+    if isinstance(reader, WhatwattSimulator) and reader.login is not None:
+        data = {CONF_PASSWORD: reader.login.password, **data}
+    return MockConfigEntry(
+        domain=DOMAIN,
+        title="Meter",
+        entry_id=entry_id,
+        unique_id=reader.device_id,
+        data={CONF_HOST: reader.host, CONF_KIND: ReaderKind(reader.kind), **data},
+    )
+
+
+async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfigEntry:
+    """Set a reader up, and wait until its stream is open."""
+    entry = entry_for(reader, **data)
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.LOADED
+    await until(lambda: reader.streams)
+    return entry
+
+
+async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = None) -> None:
+    """Let the meter speak, and wait until every entity has written what it said."""
+    assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
+    entry = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, reader.device_id)
+    assert entry is not None
+    await reader.tick(seconds)
+    # The voltage is another one in every reading.
+    digits = 1 if isinstance(reader, WhatwattSimulator) else 3
+    voltage = round(reader.house.voltage[0], digits)
+    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await hass.async_block_till_done()
+
+
+async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+    """Wait until everything sent so far has been dealt with: until the next reading has arrived."""
+    before = reader.house.voltage[0]
+    while reader.house.voltage[0] == before:
+        await reader.tick(1)
+    voltage = round(reader.house.voltage[0], 3)
+    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await hass.async_block_till_done()
+
+
+def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:
+    """Return the entity of a unique id."""
+    return er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id)
+
+
+def state_of(hass: HomeAssistant, platform: str, unique_id: str) -> State:
+    """Return the state of the entity of a unique id."""
+    found = entity_id(hass, platform, unique_id)
+    assert found is not None, f"no {platform} {unique_id}"
+    state = hass.states.get(found)
+    assert state is not None
+    return state

@@ -1,0 +1,117 @@
+"""What becomes of a reader in a Home Assistant: its entities, and what its appliances did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.reader import REDACTOR
+
+from .home_assistant import set_up
+from .readers.replay import ReplayedReader
+from .readers.server import Server
+from .time_machine import TimeMachine
+
+# What depends on the moment at which it is looked at.
+MOMENTARY = ("clock_drift", "last_restart")
+_MOMENTARY_ATTRIBUTES = ("device_time", "friendly_name", "icon", "options")
+
+# What an owner has written, or where they live.
+_OWNERS_STATES = (":state", "price_area")
+_OWNERS_ATTRIBUTES = ("state", "previous_state")
+
+
+@dataclass
+class Seen:
+    """What was seen of a reader."""
+
+    entities: dict[str, tuple[str, Mapping[str, Any]]]
+    """State and attributes by what the unique id adds to the reader's, without what depends on the moment."""
+
+    transitions: list[tuple[str, str, str]]
+    """Appliance, what happened, and the name of the state, in their order."""
+
+    def anonymous(self) -> Seen:
+        """Return the same with the pseudonyms that a recording has."""
+        hidden = REDACTOR.pseudonym
+        return Seen(
+            {
+                _anonymous_key(key): (
+                    hidden(state) if key.endswith(_OWNERS_STATES) and state != STATE_UNKNOWN else state,
+                    {
+                        name: hidden(value) if name in _OWNERS_ATTRIBUTES and value else value
+                        for name, value in attributes.items()
+                    },
+                )
+                for key, (state, attributes) in self.entities.items()
+            },
+            [(_anonymous_key(key), happened, hidden(state)) for key, happened, state in self.transitions],
+        )
+
+
+def _anonymous_key(key: str) -> str:
+    if not key.startswith(":"):
+        return key
+    sub_id, _, rest = key.removeprefix(":").rpartition(":")
+    if sub_id == "counter":
+        return f":counter:{REDACTOR.pseudonym(rest)}"
+    return f":{REDACTOR.pseudonym(sub_id)}:{rest}"
+
+
+class Observer:
+    """Sees everything from the beginning."""
+
+    def __init__(self, hass: HomeAssistant, reader: Server) -> None:
+        self._hass = hass
+        self._reader = reader
+        self._transitions: list[tuple[str, str, str]] = []
+        hass.bus.async_listen("state_changed", self._note)
+
+    @callback
+    def _note(self, event: Event[EventStateChangedData]) -> None:
+        state, before = event.data["new_state"], event.data["old_state"]
+        if state is None or state.domain != "event" or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+            return
+        if before is None or before.state != state.state:
+            attributes = state.attributes
+            self._transitions.append(
+                (self._key(state.entity_id), attributes["event_type"], attributes["state"])
+            )
+
+    def _key(self, entity_id: str) -> str:
+        entity = er.async_get(self._hass).async_get(entity_id)
+        assert entity is not None
+        return entity.unique_id.removeprefix(self._reader.device_id)
+
+    def seen(self, entry: MockConfigEntry) -> Seen:
+        """Return what was seen of the reader's entry."""
+        entities: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        for entity in er.async_entries_for_config_entry(er.async_get(self._hass), entry.entry_id):
+            key, state = self._key(entity.entity_id), self._hass.states.get(entity.entity_id)
+            assert state is not None, f"{key} is not enabled"
+            attributes = {
+                name: value for name, value in state.attributes.items() if name not in _MOMENTARY_ATTRIBUTES
+            }
+            is_moment = key.endswith(MOMENTARY) or (entity.domain == "event" and "state" in attributes)
+            entities[key] = ("…" if is_moment else state.state, attributes)
+        return Seen(entities, self._transitions)
+
+
+async def see_replay(
+    hass: HomeAssistant, reader: ReplayedReader, time_machine: TimeMachine
+) -> tuple[MockConfigEntry, Seen]:
+    """Let a recording be played in a Home Assistant to its end."""
+    observer = Observer(hass, reader)
+    playing = hass.async_create_background_task(reader.speak(), "replay")
+    entry = await set_up(hass, reader)
+    while not reader.has_ended.is_set():
+        await time_machine.let_pass(1)
+    await playing
+    # What was said last has arrived then.
+    await time_machine.let_pass(1)
+    await hass.async_block_till_done()
+    return entry, observer.seen(entry)

@@ -1,0 +1,176 @@
+"""Everything that a device can say, and much that it never would: its own payloads, changed at random.
+
+A seed makes the same payloads again.
+"""
+
+from collections.abc import Iterator
+import copy
+import json
+import math
+from random import Random
+from typing import Any, Final
+
+from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS
+from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
+
+_TEXTS: Final = (
+    "",
+    " ",
+    "on",
+    "off",
+    "ON",
+    "OFF",
+    "HAN",
+    "H+B",
+    "BLINK",
+    "KEY REQUIRED",
+    "NO DATA",
+    "OK",
+    "mocca_mast",
+    "dishwasher",
+    "counter:1",
+    "active_energy_import",
+    "2025-04-11T09:48:05+0200",
+    "9999-12-31T23:59:59-2359",
+    "0001-01-01T00:00:00+2359",
+    "half \ud83d and \udca1 half",
+    "💡",
+    "\x00",
+    "a\x00b",
+    "two\r\nlines\n",
+    "\u202eright to left\u2066",
+    "[Markdown](http://evil.example) <img src=x>",
+    "{braces} %s {0}",
+    'quote " and \\ backslash',
+    "n" * 256,
+    "ß" * 20_000,
+    "e\u0301" * 200,
+)
+_NUMBERS: Final = (
+    *(
+        0,
+        1,
+        -1,
+        0.0,
+        -0.0,
+        5,
+        255,
+        65_535,
+        -273.15,
+        1e-300,
+        1e14,
+        1e15,
+        1e16,
+        1e300,
+        2**31,
+        2**53,
+        2**64,
+        10**40,
+    ),
+    *(math.nan, math.inf, -math.inf, 1_744_357_681, -62_135_596_800, 253_402_300_800),
+)
+_KEYS: Final = (
+    *WHATWATT_FIELDS,
+    *CURRENTLYONE_FIELDS,
+    *("id", "m", "t", "sec", "name", "dName", "sName", "bs", "from", "cat", "detected", "to", "Vol", "M_ID"),
+    *("Cum", "states", "devices", "status", "rssi", "area", "rr", "v", "\ud83d", "\x00", ""),
+)
+_NEVER_SEEN_EVENTS: Final = ("live", "state", "transition", "hourly", "message", "\x00", "💡", "e" * 300)
+
+
+class RandomPayloads:
+    """What one device says."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self.is_sane = False
+        """Whether it says only what it should."""
+
+    def answer(self, payload: Any) -> bytes:
+        """Return an answer as it goes over the wire."""
+        if self.is_sane:
+            return json.dumps(payload).encode()
+        return self._written(self.changed(payload))
+
+    def event(self, event_type: str, payload: Any) -> bytes:
+        """Return an event as it goes over the wire."""
+        if not self.is_sane and self._random.random() < 0.02:
+            event_type = self._random.choice(_NEVER_SEEN_EVENTS)
+        end = self._random.choice((b"\n", b"\r\n"))
+        # A line break would end the data.
+        data = self.answer(payload).replace(b"\r", b" ").replace(b"\n", b" ")
+        return b"event: " + event_type.encode() + end + b"data: " + data + end + end
+
+    def choose[T](self, *things: T) -> T:
+        """Return one of several."""
+        return self._random.choice(things)
+
+    # --------------------------------------------------------------------------------------- at random
+
+    def changed(self, payload: Any) -> Any:
+        """Return a payload with up to three changes, and often without any."""
+        payload = copy.deepcopy(payload)
+        for _ in range(self._random.choice((0, 0, 1, 1, 2, 3))):
+            places = list(_places(payload))
+            if not places:
+                return self._value()
+            container, key = self._random.choice(places)
+            match self._random.randrange(6):
+                case 0:
+                    del container[key]
+                case 1 if isinstance(container, dict):
+                    container[self._random.choice(_KEYS)] = container.pop(key)
+                case 2 if isinstance(container, list):
+                    container.extend(copy.deepcopy(container[:3]))
+                case 3 if isinstance(container[key], int | float) and not isinstance(container[key], bool):
+                    container[key] *= self._random.choice((-1, 0, 0.5, 1.001, 10, 1000))
+                case 4 if isinstance(container[key], str):
+                    container[key] = f"{container[key]}{self._random.randrange(200)}"
+                case _:
+                    container[key] = self._value()
+        return payload
+
+    def _value(self, depth: int = 0) -> Any:
+        match self._random.randrange(5 if depth < 3 else 3):
+            case 0:
+                return self._random.choice(_TEXTS)
+            case 1:
+                return self._random.choice(_NUMBERS)
+            case 2:
+                return self._random.choice((None, True, False))
+            case 3:
+                return [self._value(depth + 1) for _ in range(self._random.randrange(4))]
+            case _:
+                keys = self._random.sample(_KEYS, self._random.randrange(4))
+                return {key: self._value(depth + 1) for key in keys}
+
+    def _written(self, payload: Any) -> bytes:
+        """Return JSON as small devices write it: sometimes broken."""
+        text = json.dumps(payload, ensure_ascii=self._random.random() < 0.7)
+        written = text.encode(errors="surrogatepass")
+        match self._random.randrange(60):
+            case 0:
+                return written.replace(b'\\"', b'"')
+            case 1:
+                return written.replace(b"\\u0000", b"\x00").replace(b"\\n", b"\t")
+            case 2:
+                return written[: self._random.randrange(len(written) + 1)]
+            case 3:
+                depth = self._random.choice((10, 500, 2000))
+                return b'{"a":' * depth + written + b"}" * depth
+            case _:
+                return written
+
+
+def _places(payload: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield where something stands in a payload: what holds it, and its key there."""
+    keys = (
+        list(payload)
+        if isinstance(payload, dict)
+        else range(len(payload))
+        if isinstance(payload, list)
+        else ()
+    )
+    for key in keys:
+        yield payload, key
+        yield from _places(payload[key])

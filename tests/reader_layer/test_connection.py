@@ -1,0 +1,533 @@
+"""Staying connected, without a storm."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+import random
+
+import aiohttp
+import pytest
+
+from custom_components.energy_sse.reader import (
+    ConnectionState,
+    Measurement as M,
+    Message,
+    Property as P,
+    ReaderAuthenticationError,
+    ReaderConnection,
+    ReaderError,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    clock,
+    connection as connection_module,
+    currentlyone as currentlyone_module,
+    freshness,
+    make_reader,
+    whatwatt as whatwatt_module,
+)
+from custom_components.energy_sse.reader.connection import Backoff
+from custom_components.energy_sse.reader.whatwatt import WhatwattReader
+from tests.conftest import Start
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.digest import DigestLogin
+from tests.readers.network import FaultyNetwork
+from tests.readers.server import Simulator
+from tests.thrown_errors import ERRORS, ErrorThrower, functions_of
+from tests.time_machine import TimeMachine
+from tests.waiting import until
+
+
+class StillClock:
+    """A clock that stands still unless told."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
+    """Return a clock in place of the event loop's."""
+    still = StillClock()
+    monkeypatch.setattr(clock, "now", still.now)
+    return still
+
+
+def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes: float = 0.0) -> list[float]:
+    """Return when the attempts happen of something that always fails."""
+    times = []
+    for _ in range(count):
+        times.append(still_clock.time)
+        backoff.attempt()
+        still_clock.time += takes
+        still_clock.time += backoff.next_wait()
+    return times
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.5, 12.0])
+def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(
+    still_clock: StillClock, takes: float
+) -> None:
+    for _ in range(50):
+        times = attempts_of(Backoff(), still_clock, 100, takes=takes)
+        assert all(sum(start <= time < start + 60 for time in times) <= 6 for start in times)
+
+
+def test_waits_grow_to_five_minutes_and_never_beyond(
+    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _low, high: high)
+    times = attempts_of(Backoff(), still_clock, 40)
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
+    assert set(waits[8:]) == {300}
+
+
+def test_waits_are_jittered_over_their_whole_range(still_clock: StillClock) -> None:
+    backoff = Backoff()
+    attempts_of(backoff, still_clock, 12)
+    waits = [backoff.next_wait() for _ in range(500)]
+    assert min(waits) < 30
+    assert max(waits) > 270
+
+
+def test_one_attempt_in_a_minute_is_kept_for_a_device_that_announces_itself(
+    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    backoff = Backoff()
+    for _ in range(5):
+        assert backoff.next_wait() == 0
+        backoff.attempt()
+    assert backoff.next_wait() == 60
+    assert backoff.shortest_wait() == 0
+    backoff.attempt()
+    assert backoff.shortest_wait() == 60
+
+
+def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: StillClock) -> None:
+    backoff = Backoff()
+    attempts_of(backoff, still_clock, 20)
+    backoff.succeeded()
+    still_clock.time += 600
+    assert backoff.next_wait() <= 2
+    for _ in range(6):
+        backoff.attempt()
+        backoff.succeeded()
+    assert backoff.next_wait() == pytest.approx(60)
+
+
+class Follower:
+    """Follows a reader, and remembers what it was told."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        reader: Simulator | FaultyNetwork,
+        *,
+        kind: ReaderKind,
+        expected_id: str,
+    ) -> None:
+        self.messages: list[Message] = []
+        self.losses: list[ReaderError] = []
+        self.contentions: list[bool] = []
+        self.moves: list[str] = []
+        self.connection = ReaderConnection(
+            make_reader(kind, session, reader.host, "secret"), expected_id, self
+        )
+
+    def message_arrived(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def connection_lost(self, error: ReaderError) -> None:
+        self.losses.append(error)
+
+    def contention_changed(self, *, is_contended: bool) -> None:
+        self.contentions.append(is_contended)
+
+    def reader_moved(self, host: str) -> None:
+        self.moves.append(host)
+
+    async def has(self, *, readings: int = 0, losses: int = 0) -> None:
+        await until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
+
+    @property
+    def readings(self) -> list[Reading]:
+        return [message for message in self.messages if isinstance(message, Reading)]
+
+
+@asynccontextmanager
+async def following(
+    session: aiohttp.ClientSession,
+    reader: Simulator | FaultyNetwork,
+    *,
+    kind: ReaderKind,
+    expected_id: str,
+) -> AsyncGenerator[Follower]:
+    follower = Follower(session, reader, kind=kind, expected_id=expected_id)
+    task = asyncio.create_task(follower.connection.run())
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait next to nothing before a reconnect."""
+    monkeypatch.setattr(connection_module, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection_module, "_SHORT_STREAMS", 100)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_stream_that_ends_is_taken_up_again(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        for n in range(1, 4):
+            await until(lambda: protected_whatwatt.streams)
+            await protected_whatwatt.tick()
+            await follower.has(readings=n)
+            protected_whatwatt.end_streams()
+            await follower.has(losses=n)
+        kinds = [type(m) for m in follower.messages if not isinstance(m, ReaderStatus)]
+        assert kinds[:6] == [ReaderInfo, Reading] * 3
+        assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
+
+
+async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it_is_back(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.streams)
+        protected_whatwatt.end_streams()
+        await until(lambda: follower.losses)
+        follower.connection.seen_at(protected_whatwatt.host)
+        await until(lambda: protected_whatwatt.streams)
+        await protected_whatwatt.tick()
+        await until(lambda: follower.readings)
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_another_device_at_the_address_is_refused(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    await reader.tick()
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id="3c690779cf58"
+    ) as follower:
+        await until(lambda: follower.losses)
+        assert follower.messages == []
+        assert str(follower.losses[0]) == "another device answers at this address"
+        reader.device_id = "3c690779cf58"
+        await until(lambda: follower.readings)
+
+
+async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
+    session: aiohttp.ClientSession, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    config = reader.config()
+    monkeypatch.setattr(
+        reader,
+        "config",
+        lambda: f'{{}}\r\n\r\nevent: state\r\ndata: {{"W":1}}\r\n\r\nevent: config\r\ndata: {config}',
+    )
+    await start(reader)
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
+    ) as follower:
+        await until(lambda: reader.streams)
+        await reader.tick()
+        await follower.has(readings=1)
+        assert isinstance(follower.messages[0], ReaderInfo)
+        assert len(follower.readings) == 1
+
+
+async def test_refused_password_ends_it_without_another_attempt(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="another")
+    await start(reader)
+    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    with pytest.raises(ReaderAuthenticationError):
+        await follower.connection.run()
+    assert follower.losses == []
+    assert reader.stream_count == 0
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_fault_of_ours_is_logged_and_does_not_end_it(
+    session: aiohttp.ClientSession,
+    protected_whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulty = Follower(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    )
+    monkeypatch.setattr(faulty, "message_arrived", lambda _message: 1 / 0)
+    task = asyncio.create_task(faulty.connection.run())
+    await faulty.has(losses=2)
+    task.cancel()
+    await asyncio.wait([task])
+    assert caplog.text.count("Unexpected error while reading the stream") == 1
+
+
+async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
+    session: aiohttp.ClientSession,
+    protected_whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.streams)
+        take = follower.message_arrived
+        heard: list[Message] = []
+
+        def fail(message: Message) -> None:
+            heard.append(message)
+            raise KeyError(len(heard))
+
+        monkeypatch.setattr(follower, "message_arrived", fail)
+        for _ in range(3):
+            await protected_whatwatt.tick()
+        await until(lambda: sum(isinstance(message, Reading) for message in heard) == 3)
+        monkeypatch.setattr(follower, "message_arrived", take)
+        await protected_whatwatt.tick()
+        await follower.has(readings=1)
+    assert follower.losses == []
+    assert caplog.text.count("Unexpected error") == 1
+
+
+async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        pass
+
+    network = await FaultyNetwork(whatwatt).start()
+    network.answer, network.only_the_stream = hang_up, True
+    async with following(
+        session, network, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        while len(follower.losses) < 5:
+            await time_machine.let_pass(5)
+    await network.stop()
+    assert True not in follower.contentions
+
+
+async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nobody_expected(
+    session: aiohttp.ClientSession,
+    house: House,
+    start: Start,
+    *,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    await start(reader)
+    thrower = ErrorThrower(WhatwattReader.poll, chance=1)
+    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+        with thrower.throws():
+            while follower.connection.state is not ConnectionState.CONTENDED:
+                reader.end_streams()
+                await time_machine.let_pass(5)
+            await time_machine.let_pass(60)
+        assert follower.connection.state is ConnectionState.CONTENDED
+        assert not follower.readings
+        await time_machine.let_pass(35)
+        assert follower.connection.state is ConnectionState.CONTENDED
+        assert follower.readings
+    assert 0 < caplog.text.count("Unexpected error while asking for the values") <= len(ERRORS)
+
+
+@pytest.mark.parametrize("kind", [ReaderKind.WHATWATT, ReaderKind.CURRENTLYONE])
+async def test_connection_survives_any_error_anywhere(
+    session: aiohttp.ClientSession,
+    house: House,
+    start: Start,
+    *,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    kind: ReaderKind,
+) -> None:
+    reader: WhatwattSimulator | CurrentlyOneSimulator = (
+        WhatwattSimulator(house, password="secret", licence="PLUS")
+        if kind is ReaderKind.WHATWATT
+        else CurrentlyOneSimulator(house)
+    )
+    await start(reader)
+    thrower = ErrorThrower(
+        *functions_of(ReaderConnection, but=("__init__", "run")),
+        *functions_of(Backoff, but=("__init__",)),
+        *functions_of(Follower, but=("__init__", "has", "readings")),
+        *functions_of(type(make_reader(kind, session, reader.host, None)), but=("__init__",)),
+        chance=0.03,
+    )
+    async with following(session, reader, kind=kind, expected_id=reader.device_id) as follower:
+        with thrower.throws():
+            for _ in range(100):
+                await reader.tick()
+                reader.end_streams()
+                await time_machine.let_pass(15)
+        seen = len(follower.readings)
+        for _ in range(60):
+            await time_machine.let_pass(10)
+            await reader.tick()
+        assert len(follower.readings) > seen
+        assert follower.connection.state is ConnectionState.STREAMING
+    assert len(thrower.places) > 10
+    said = [record.exc_text or "" for record in caplog.records if "Unexpected error" in record.message]
+    last_lines = ["".join(text.splitlines()[-3:]) for text in said]
+    assert len(last_lines) == len(set(last_lines))
+
+
+async def test_backoff_is_forgotten_when_a_stream_brings_readings_for_20_seconds(
+    session: aiohttp.ClientSession,
+    protected_whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        succeeded: list[int] = []
+        monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(len(follower.readings)))
+        await until(lambda: protected_whatwatt.streams)
+        for n in range(1, 9):
+            await protected_whatwatt.tick()
+            await follower.has(readings=n)
+            await time_machine.let_pass(10)
+    assert succeeded == [2, 3, 4, 5, 6, 7]
+
+
+async def test_unknown_event_of_a_whatwatt_is_skipped(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.streams)
+        await protected_whatwatt.broadcast(
+            b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
+        )
+        await protected_whatwatt.tick()
+        await follower.has(readings=1)
+        assert follower.readings[0].values[M.ACTIVE_POWER_IMPORT] != 1
+
+
+async def test_reading_has_the_meters_values(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.streams)
+        await protected_whatwatt.tick()
+        await until(lambda: follower.readings)
+        assert follower.readings[0].values[M.ACTIVE_ENERGY_IMPORT] == protected_whatwatt.live()["E_In"]
+
+
+# --------------------------------------------------------------------------------- a stream that is silent
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a moment for a long silence."""
+    monkeypatch.setattr(freshness, "_SHORTEST_LIMIT", 0.05)
+    monkeypatch.setattr(freshness, "_LONGEST_LIMIT", 0.05)
+    monkeypatch.setattr(currentlyone_module, "_PATIENCE", 0.05)
+
+
+def statuses(follower: Follower) -> list[object]:
+    return [m.values[P.METER_STATUS] for m in follower.messages if isinstance(m, ReaderStatus)]
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    protected_whatwatt.meter_status = "KEY REQUIRED"
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: len(statuses(follower)) >= 3)
+        assert set(statuses(follower)) == {"KEY REQUIRED"}
+        assert protected_whatwatt.stream_count == 1
+        protected_whatwatt.meter_status = "OK"
+        await protected_whatwatt.tick()
+        await follower.has(readings=1)
+
+
+@pytest.mark.usefixtures("_impatient", "_quick")
+async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+) -> None:
+    async with following(
+        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+    ) as follower:
+        await until(lambda: protected_whatwatt.stream_count >= 2)
+        assert str(follower.losses[0]) == "the stream is silent though the meter is not"
+
+
+@pytest.mark.usefixtures("_impatient", "_quick")
+async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
+) -> None:
+    async with following(
+        session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
+    ) as follower:
+        await until(lambda: currentlyone.stream_count >= 2)
+        assert str(follower.losses[0]) == "no sign of life"
+
+
+async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
+    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
+    reader = protected_whatwatt
+    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+        await until(lambda: reader.streams)
+        for n in range(1, 4):
+            await reader.tick()
+            await follower.has(readings=n)
+        await until(lambda: len(statuses(follower)) == 4)
+        # What it answers beside the stream is not worth the stream.
+        system = reader.system
+        monkeypatch.setattr(reader, "system", lambda: "garbage")
+        await reader.tick()
+        await follower.has(readings=4)
+        monkeypatch.setattr(reader, "system", system)
+        await reader.tick()
+        await until(lambda: len(statuses(follower)) == 5)
+        assert reader.stream_count == 1
+
+
+async def test_password_that_is_set_while_the_stream_runs_is_noticed(
+    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
+    reader = whatwatt
+    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    task = asyncio.create_task(follower.connection.run())
+    await until(lambda: reader.streams)
+    reader.login = DigestLogin("another")
+    await reader.tick()
+    with pytest.raises(ReaderAuthenticationError):
+        await task

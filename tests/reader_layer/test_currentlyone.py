@@ -1,0 +1,351 @@
+"""The CurrentlyOne's wire, from recorded bytes to messages."""
+
+from datetime import UTC, datetime
+from unittest.mock import patch
+
+import aiohttp
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.energy_sse.reader import (
+    ApplianceProfile,
+    ApplianceState,
+    Detection,
+    Heartbeat,
+    HourlyRegister,
+    Inventory,
+    Measurement as M,
+    Message,
+    Property as P,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    Transition,
+    Unit,
+    clock,
+    make_reader,
+)
+from custom_components.energy_sse.reader.currentlyone import (
+    CurrentlyOneReader,
+    EventInterpreter,
+    parse_inventory,
+)
+from custom_components.energy_sse.reader.sse import ServerSentEvent
+from tests.readers import CurrentlyOneSimulator
+from tests.samples import sample_events
+
+CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+0200"}')
+
+
+def interpret(*events: tuple[str, str]) -> list[Message]:
+    """Return what a connection's first events say, at the moment of the connection."""
+    with patch.object(clock, "now", return_value=0.0):
+        interpreter = EventInterpreter()
+        return [
+            message
+            for event_type, data in events
+            for message in interpreter.messages_in(ServerSentEvent(event_type, data, ""))
+        ]
+
+
+def interpret_sample(name: str) -> list[Message]:
+    return interpret(*((event.type, event.data) for event in sample_events(name)))
+
+
+def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> None:
+    status, info, state, *hourly, reading, transition, ping, log, progress, restart = interpret_sample(
+        "currentlyone_stream_2.8.9.sse"
+    )
+    assert state == ReaderStatus(
+        values={
+            P.MODE: "H+B",
+            P.PRICE_AREA: "SE2",
+            P.RESTART_REASON: "SW",
+            P.SIGNAL_STRENGTH: -82,
+        }
+    )
+    assert [status, log, progress, restart] == [Heartbeat()] * 4
+    assert ping == Heartbeat(time=datetime(2025, 4, 11, 7, 48, 16, tzinfo=UTC))
+    assert hourly == [
+        HourlyRegister(
+            full_hour=datetime(2025, 4, 10, hour, tzinfo=UTC),
+            values={M.ACTIVE_ENERGY_IMPORT: register, M.ACTIVE_ENERGY_EXPORT: 0},
+        )
+        for hour, register in ((21, 30095650), (22, 30097430))
+    ]
+    assert info == ReaderInfo(
+        kind=ReaderKind.CURRENTLYONE,
+        id="abcd1879cf58",
+        name="Casa Mia",
+        mac_addresses=("58cf7918cdab",),
+        firmware="2.8.9",
+        clock=datetime(2025, 4, 11, 7, 48, 5, tzinfo=UTC),
+    )
+    assert isinstance(reading, Reading)
+    assert reading.age == 4
+    assert reading.reader_time == datetime(2025, 4, 11, 7, 48, 1, tzinfo=UTC)
+    assert reading.meter_time == datetime(2025, 4, 11, 7, 48, 0, tzinfo=UTC)
+    assert reading.values == {
+        M.ACTIVE_POWER_IMPORT: 606,
+        M.ACTIVE_POWER_EXPORT: 0,
+        M.ACTIVE_POWER_NET: 606,
+        M.ACTIVE_POWER_IMPORT_L1: 248,
+        M.ACTIVE_POWER_IMPORT_L2: 317,
+        M.ACTIVE_POWER_IMPORT_L3: 40,
+        M.ACTIVE_POWER_EXPORT_L1: 0,
+        M.ACTIVE_POWER_EXPORT_L2: 0,
+        M.ACTIVE_POWER_EXPORT_L3: 0,
+        M.ACTIVE_ENERGY_IMPORT: 30107340,
+        M.ACTIVE_ENERGY_EXPORT: 0,
+        M.REACTIVE_POWER_IMPORT: 0,
+        M.REACTIVE_POWER_EXPORT: 358,
+        M.REACTIVE_POWER_IMPORT_L1: 0,
+        M.REACTIVE_POWER_IMPORT_L2: 0,
+        M.REACTIVE_POWER_IMPORT_L3: 0,
+        M.REACTIVE_POWER_EXPORT_L1: 235,
+        M.REACTIVE_POWER_EXPORT_L2: 75,
+        M.REACTIVE_POWER_EXPORT_L3: 47,
+        M.REACTIVE_ENERGY_IMPORT: 8620089,
+        M.REACTIVE_ENERGY_EXPORT: 5360216,
+        M.CURRENT_L1: 1.4,
+        M.CURRENT_L2: 1.3,
+        M.CURRENT_L3: 0.2,
+        M.VOLTAGE_L1: 236.0,
+        M.VOLTAGE_L2: 234.8,
+        M.VOLTAGE_L3: 237.7,
+    }
+    assert transition == Transition(
+        appliance_id="mocca_mast",
+        name="Mocca Master",
+        state="off",
+        is_on=False,
+        previous_state="off",
+        power=0,
+        energy=1746,
+        category="coffee-makers",
+        time=datetime(2025, 4, 11, 5, 20, 31, tzinfo=UTC),
+        age=8854,
+        at_connect=True,
+    )
+    assert not transition.is_change
+    assert CurrentlyOneReader.units[M.ACTIVE_ENERGY_IMPORT] is Unit.WATT_HOUR
+
+
+def test_stream_of_old_firmware_is_understood_too() -> None:
+    _, info, state, detection, *readings = interpret_sample("currentlyone_stream_2.0.25.sse")
+    assert isinstance(state, ReaderStatus)
+    assert state.values[P.SIGNAL_STRENGTH] == -87, "a text in this firmware"
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.name, info.firmware) == ("b8b41879cf58", "b8b4 HAN", "2.0.25")
+    assert detection == Detection(
+        appliance_id="byd_charge",
+        state_index=0,
+        energy=31537,
+        time=datetime(2023, 10, 3, 21, 39, 20, tzinfo=UTC),
+        age=764_413,
+        at_connect=True,
+    )
+    assert [r.values[M.ACTIVE_POWER_IMPORT] for r in readings if isinstance(r, Reading)] == [757, 752]
+
+
+def test_live_reading_has_no_age() -> None:
+    *_, reading = interpret(CONFIG, ("state", '{"m":"HAN","W":1,"sec":1744357690}'))
+    assert isinstance(reading, Reading)
+    assert reading.age == 0
+
+
+def test_reading_that_is_repeated_from_before_the_clock_jumped_back_is_not_believed() -> None:
+    config = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"1970-01-01T01:00:20+0100"}')
+    before, after = ("state", '{"W":1,"Wh":5,"sec":1744357000}'), ("state", '{"W":2,"Wh":6,"sec":21}')
+    readings = [m for m in interpret(config, before, after) if isinstance(m, Reading)]
+    assert [reading.values[M.ACTIVE_ENERGY_IMPORT] for reading in readings] == [6]
+
+
+def test_reading_without_clocks_counts_as_live() -> None:
+    no_clock = ("config", '{"id":"abcd1879cf58"}')
+    for events in (
+        (no_clock, ("state", '{"m":"HAN","W":1,"sec":5}')),
+        (CONFIG, ("state", '{"m":"HAN","W":1}')),
+    ):
+        *_, reading = interpret(*events)
+        assert isinstance(reading, Reading)
+        assert reading.age == 0
+
+
+def test_config_with_a_quote_in_a_name_still_tells_the_id() -> None:
+    config = (
+        '{"id":"abcd1879cf58","v":"2.8.9","m":"HAN","ssid":"dad"s","t":"2025-04-11T09:48:05+0200","rssi":-82}'
+    )
+    info, _ = interpret(("config", config))
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.firmware, info.name) == ("abcd1879cf58", "2.8.9", "")
+    assert info.clock == datetime(2025, 4, 11, 7, 48, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("data", ["", "{}", '{"id":5}', '{"id":"router"}', '{"v":"2.8.9"}'])
+def test_config_without_an_id_says_nothing(data: str) -> None:
+    assert interpret(("config", data)) == []
+
+
+@pytest.mark.parametrize("clock", ["", "yesterday", "2025-04-11T09:48:05"])
+def test_clock_that_is_none_is_left_out(clock: str) -> None:
+    info, _ = interpret(("config", f'{{"id":"ABCD1879CF58","t":"{clock}"}}'))
+    assert isinstance(info, ReaderInfo)
+    assert (info.id, info.clock) == ("abcd1879cf58", None)
+
+
+@pytest.mark.parametrize("mode", ["HAN", "H+B"])
+def test_blinking_beside_the_port_is_not_the_register(mode: str) -> None:
+    config = ("config", f'{{"id":"abcd1879cf58","m":"{mode}"}}')
+    assert len(interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))) == 2
+    *_, reading = interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047,"bW":590,"bWh":1047}'))
+    assert reading == Reading(values={M.BLINK_POWER: 590, M.BLINK_ENERGY: 1047})
+
+
+def test_blinking_alone_is_all_there_is() -> None:
+    config = ("config", '{"id":"abcd1879cf58","m":"BLINK"}')
+    assert interpret(config, ("state", '{"m":"BLINK","W":600,"Wh":1047}'))[-1] == Reading(
+        values={M.ACTIVE_POWER_IMPORT: 600, M.ACTIVE_ENERGY_IMPORT: 1047}
+    )
+
+
+def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
+    config = ("config", '{"id":"abcd1879cf58"}')
+    messages = interpret(config, ("state", '{"m":"HAN","W":1}'), ("state", '{"m":"BLINK","Wh":1047}'))
+    assert [isinstance(message, Reading) for message in messages] == [False, False, True]
+
+
+@pytest.mark.parametrize("second", [0, 1, 60])
+def test_hourly_register_is_of_the_hour_that_has_just_begun(second: int) -> None:
+    (message,) = interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}'))
+    assert message == HourlyRegister(
+        full_hour=datetime(2025, 4, 10, 21, tzinfo=UTC), values={M.ACTIVE_ENERGY_IMPORT: 30095650}
+    )
+
+
+@pytest.mark.parametrize("second", [61, 1800, 3599])
+def test_register_from_long_after_the_full_hour_is_not_the_hours(second: int) -> None:
+    assert interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}')) == [Heartbeat()]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ("ping", "nonsense"),
+        ("hourly", "nonsense"),
+        ("hourly", '{"sec":1744318801,"Wh":"a lot"}'),
+        ("hourly", '{"Wh":30095650,"Ph":0}'),
+        ("status", "online"),
+        ("status", "fota"),
+        ("status", "restart name"),
+        ("log", 'currently/one/winecooler/detect {"actual":82,"id":"winecooler",'),
+        ("log", '{"m":"HAN","W":752}'),
+        ("progress", '{"v":40000,"s":1200000}'),
+        ("something new", '{"W":1}'),
+    ],
+)
+def test_all_other_events_are_signs_of_life_and_no_more(event: tuple[str, str]) -> None:
+    assert interpret(event) == [Heartbeat()]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ("state", "nonsense"),
+        ("state", '{"m":"HAN"}'),
+        ("state", '{"m":"ALL","detected":"none"}'),
+        ("state", '{"m":"ALL","detected":[5,{"to":1},{"id":""}]}'),
+        ("transition", "nonsense"),
+        ("transition", '{"id":"kettle"}'),
+        ("transition", '{"bs":"ON","sName":"on"}'),
+    ],
+)
+def test_event_that_says_nothing_is_skipped(event: tuple[str, str]) -> None:
+    assert interpret(event) == []
+
+
+def test_transition_without_names_has_its_binary_state() -> None:
+    (transition,) = interpret(("transition", '{"id":"kettle","bs":"ON"}'))
+    assert transition == Transition(appliance_id="kettle", state="ON", is_on=True, at_connect=True, age=None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["status", "config", "state", "transition", "hourly", "ping", "log"]), st.text()
+        )
+    )
+)
+def test_no_event_raises(events: list[tuple[str, str]]) -> None:
+    interpret(*events)
+
+
+async def test_values_come_by_the_stream_only(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
+) -> None:
+    assert await make_reader(ReaderKind.CURRENTLYONE, session, currentlyone.host).poll() is None
+    assert currentlyone.requests == []
+
+
+def test_inventory_tells_the_states_of_each_appliance_in_their_order() -> None:
+    payload = {
+        "devices": [
+            {
+                "id": "heat_pump",
+                "name": "Heat pump",
+                "profileId": "heat-pumps",
+                "states": [
+                    {"id": 0, "name": "Active", "power": 1900, "status": True},
+                    "garbage",
+                    {"name": 5, "status": "yes", "power": "much"},
+                ],
+            },
+            {"name": "no id"},
+            "garbage",
+            {"id": "kettle", "states": 5},
+        ]
+    }
+    assert parse_inventory(payload) == Inventory(
+        appliances=(
+            ApplianceProfile(
+                id="heat_pump",
+                name="Heat pump",
+                category="heat-pumps",
+                states=(
+                    ApplianceState(name="Active", is_on=True, power=1900),
+                    ApplianceState(name=""),
+                    ApplianceState(name=""),
+                ),
+            ),
+            ApplianceProfile(id="kettle"),
+        )
+    )
+    assert parse_inventory({"devices": "none"}) == Inventory(appliances=())
+
+
+@pytest.mark.parametrize(
+    ("config", "sec", "age"),
+    [
+        ('"t":"2025-04-11T09:48:05+0200"', 1744357685, 0),
+        ('"t":"2025-04-11T09:48:05+0200"', 1744357625, 60),
+        ('"t":"2025-04-11T09:48:05+0200"', 1744357700, 0),
+        ('"t":"2025-04-11T09:48:05+0200"', 1744357785, None),
+        ('"t":"2025-04-11T09:48:05+0200"', "null", None),
+        ('"t":"1970-01-01T00:00:05+0000"', 1744357685, None),
+        ('"v":"2"', 1744357685, None),
+        ('"t":"9999-12-31T23:59:59+0000"', 1744357685, 366 * 86400),
+    ],
+)
+@pytest.mark.parametrize("report", ["transition", "detection"])
+def test_report_that_comes_with_the_connection_has_an_age_or_none_that_anybody_can_tell(
+    config: str, sec: object, age: float | None, report: str
+) -> None:
+    event = (
+        ("transition", f'{{"id":"kettle","bs":"ON","sec":{sec}}}')
+        if report == "transition"
+        else ("state", f'{{"sec":{sec},"detected":[{{"id":"kettle","to":1}}]}}')
+    )
+    message = interpret(("config", f'{{"id":"abcd1879cf58",{config}}}'), event)[-1]
+    assert isinstance(message, Transition | Detection)
+    assert message.age == age

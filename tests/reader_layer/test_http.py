@@ -1,0 +1,356 @@
+"""HTTP against servers that log in, fail and misbehave."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+import aiohttp
+from aiohttp import web
+import pytest
+
+from custom_components.energy_sse.reader import (
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderProtocolError,
+    http as http_module,
+    parse_host,
+)
+from custom_components.energy_sse.reader.http import DeviceHttp
+from tests.conftest import Start
+from tests.readers import House, WhatwattSimulator
+from tests.readers.digest import BasicLogin, DigestLogin
+from tests.readers.whatwatt import Firmware
+
+SYSTEM = "/api/v1/system"
+
+type Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+
+
+@pytest.fixture
+async def serve() -> AsyncGenerator[Serve]:
+    """Return a function that serves one handler at every path."""
+    runners = []
+
+    async def serve_handler(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> str:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return f"127.0.0.1:{runner.addresses[0][1]}"
+
+    yield serve_handler
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("192.168.1.50", "192.168.1.50"),
+        (" whatwatt-ABCDEF.local ", "whatwatt-abcdef.local"),
+        ("currentlyone_b8b41879cf58.local", "currentlyone_b8b41879cf58.local"),
+        ("192.168.1.50:8080", "192.168.1.50:8080"),
+        ("192.168.1.50:80", "192.168.1.50"),
+        ("http://192.168.1.50/", "192.168.1.50"),
+        ("http://192.168.1.50:8080/events?x=1", "192.168.1.50:8080"),
+        ("http://:secret@192.168.1.50/", "192.168.1.50"),
+        ("[fe80::1]:8080", "[fe80::1]:8080"),
+    ],
+)
+def test_host_is_what_people_type_and_paste(text: str, host: str) -> None:
+    assert parse_host(text) == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "https://192.168.1.50", "192.168.1.50:port", "my reader", "http://", "ftp://x", ":80"],
+)
+def test_what_is_no_host_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (whatever it says, the user gets our words)
+        parse_host(text)
+
+
+async def test_open_device_answers(session: aiohttp.ClientSession, house: House, start: Start) -> None:
+    reader = WhatwattSimulator(house)
+    await start(reader)
+    assert (await DeviceHttp(session, reader.host).get_json(SYSTEM))["device"]["id"] == reader.device_id
+    assert len(reader.requests) == 1
+
+
+@pytest.mark.parametrize("firmware", Firmware)
+async def test_password_is_answered_in_the_way_that_the_firmware_asks_for(
+    session: aiohttp.ClientSession, house: House, start: Start, firmware: Firmware
+) -> None:
+    reader = WhatwattSimulator(house, password="grüezi", firmware=firmware)
+    await start(reader)
+    http = DeviceHttp(session, reader.host, "grüezi")
+    assert (await http.get_json(SYSTEM))["device"]["id"] == reader.device_id
+    assert len(reader.requests) == 2
+    http.move_to(reader.host)
+    await http.get_json(SYSTEM)
+    assert len(reader.requests) == 3, "a login that is known costs no second request"
+
+
+@pytest.mark.parametrize("challenge", [{}, {"WWW-Authenticate": "Bearer"}])
+async def test_device_that_asks_for_another_login_never_gets_the_password(
+    session: aiohttp.ClientSession, serve: Serve, challenge: dict[str, str]
+) -> None:
+    logins = []
+
+    async def handler(request: web.Request) -> web.Response:
+        logins.append(request.headers.get("Authorization"))
+        return web.Response(status=401, headers=challenge)
+
+    http = DeviceHttp(session, await serve(handler), "secret")
+    with pytest.raises(ReaderAuthenticationError):
+        await http.get_json("/")
+    assert logins == [None]
+
+
+@pytest.mark.parametrize("firmware", Firmware)
+@pytest.mark.parametrize("password", [None, "", "wrong"])
+async def test_wrong_password_is_refused_in_a_few_requests(
+    session: aiohttp.ClientSession, house: House, start: Start, firmware: Firmware, password: str | None
+) -> None:
+    reader = WhatwattSimulator(house, password="secret", firmware=firmware)
+    await start(reader)
+    with pytest.raises(ReaderAuthenticationError) as raised:
+        await DeviceHttp(session, reader.host, password).get_json(SYSTEM)
+    assert len(reader.requests) <= 4
+    assert "secret" not in str(raised.value)
+    assert reader.host not in str(raised.value)
+
+
+async def test_nonces_may_go_stale_at_any_time(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="secret")
+    reader.login = login = DigestLogin("secret", uses_per_nonce=2)
+    await start(reader)
+    http = DeviceHttp(session, reader.host, "secret")
+    for _ in range(7):
+        await http.get_json(SYSTEM)
+    login.forget_nonces()
+    await http.get_json(SYSTEM)
+
+
+async def test_nonce_that_is_stale_before_its_first_use_is_answered_once_more(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+
+    class ForgetfulLogin(DigestLogin):
+        asked = 0
+
+        def check(self, authorization: str | None, method: str, target: str) -> str | None:
+            self.asked += 1
+            if self.asked == 2:
+                self.forget_nonces()
+            return super().check(authorization, method, target)
+
+    reader.login = ForgetfulLogin("secret")
+    await DeviceHttp(session, reader.host, "secret").get_json(SYSTEM)
+    assert len(reader.requests) == 3
+
+
+async def test_firmware_update_from_basic_to_digest_is_followed(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="secret", firmware=Firmware.BASIC)
+    await start(reader)
+    http = DeviceHttp(session, reader.host, "secret")
+    await http.get_json(SYSTEM)
+    reader.login = DigestLogin("secret")
+    await http.get_json(SYSTEM)
+
+
+async def test_device_that_knew_digest_never_gets_the_password_in_the_clear(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
+    reader = WhatwattSimulator(house, password="secret")
+    await start(reader)
+    http = DeviceHttp(session, reader.host, "secret")
+    await http.get_json(SYSTEM)
+    reader.login = BasicLogin("secret")
+    with pytest.raises(ReaderAuthenticationError):
+        await http.get_json(SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (204, ReaderProtocolError),
+        (302, ReaderProtocolError),
+        (404, ReaderProtocolError),
+        (410, ReaderProtocolError),
+        (401, ReaderAuthenticationError),
+        (403, ReaderAuthenticationError),
+        (408, ReaderConnectionError),
+        (429, ReaderConnectionError),
+        (500, ReaderConnectionError),
+        (503, ReaderConnectionError),
+    ],
+)
+async def test_status_says_what_to_do(
+    session: aiohttp.ClientSession, serve: Serve, status: int, error: type[Exception]
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    http = DeviceHttp(session, await serve(handler), "secret")
+    with pytest.raises(error):
+        await http.get_json("/")
+    with pytest.raises(error):
+        await anext(http.events("/", patience=lambda: 5.0))
+
+
+@pytest.mark.parametrize("text", ["<html>", "[]", '"text"', "", "{" * 70_000, '{"a":"' + "x" * 70_000 + '"}'])
+async def test_answer_that_is_no_small_json_object_is_not_a_readers(
+    session: aiohttp.ClientSession, serve: Serve, text: str
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    with pytest.raises(ReaderProtocolError):
+        await DeviceHttp(session, await serve(handler)).get_json("/")
+
+
+async def test_page_instead_of_a_stream_is_not_a_readers(
+    session: aiohttp.ClientSession, serve: Serve
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(text="data: x\n\n", content_type="text/html")
+
+    with pytest.raises(ReaderProtocolError):
+        await anext(DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 5.0))
+
+
+async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
+    go_on = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: x\n\ndata: y")
+        await go_on.wait()
+        await response.write(b"z\n\n")
+        return response
+
+    events = DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 0.02)
+    first = await anext(events)
+    assert first is not None
+    assert first.data == "x"
+    assert await anext(events) is None
+    assert await anext(events) is None
+    go_on.set()
+    while (event := await anext(events)) is None:
+        pass
+    assert event.data == "yz"
+    with pytest.raises(StopAsyncIteration):
+        await anext(events)
+
+
+async def test_events_are_counted_by_type_and_the_last_ones_kept(
+    session: aiohttp.ClientSession, serve: Serve
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        body = b"event:a\ndata:1\n\n" * 50 + b"data:" + b"x" * 300_000 + b"\n\nevent:b\ndata:2\n\n"
+        return web.Response(body=body, content_type="text/event-stream")
+
+    http = DeviceHttp(session, await serve(handler))
+    async for _ in http.events("/", patience=lambda: 5.0):
+        pass
+    assert http.health.events == {"a": 50, "b": 1}
+    assert http.health.oversized_events == 1
+    assert len(http.health.recent_events) == 40
+    assert http.health.recent_events[-1][1].type == "b"
+
+
+async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSession, serve: Serve) -> None:
+    at_once = []
+    running = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return web.Response(status=204) if request.method == "POST" else web.json_response({})
+
+    http = DeviceHttp(session, await serve(handler))
+    await asyncio.gather(http.post("/"), *(http.get_json("/") for _ in range(3)), http.post("/"))
+    assert at_once == [1] * 5
+
+
+async def test_requests_say_what_the_devices_want_to_hear(
+    session: aiohttp.ClientSession, serve: Serve
+) -> None:
+    seen: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.json_response({})
+
+    await DeviceHttp(session, await serve(handler), "secret").get_json("/")
+    (request,) = seen
+    assert request.headers["Connection"] == "keep-alive"
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert "Origin" not in request.headers
+    assert "Authorization" not in request.headers, "nobody has asked for a password"
+
+
+async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
+    session: aiohttp.ClientSession, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(http_module, "_ANSWER_TIMEOUT", 0.05)
+    http = DeviceHttp(session, await serve(handler))
+    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+        await http.get_json("/")
+    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+        await anext(http.events("/", patience=lambda: 5.0))
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("127.0.0.1:1", "connection refused"),
+        ("no-such-host.invalid", "the host name is not known"),
+        ("a..b", "the host name is not known"),
+    ],
+)
+async def test_reason_names_no_address(session: aiohttp.ClientSession, host: str, reason: str) -> None:
+    with pytest.raises(ReaderConnectionError) as raised:
+        await DeviceHttp(session, host).get_json("/")
+    assert str(raised.value) == reason
+
+
+async def test_connection_that_breaks_inside_an_answer_is_an_error(session: aiohttp.ClientSession) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")
+        writer.close()
+
+    server = await asyncio.start_server(break_off, "127.0.0.1", 0)
+    async with server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ReaderConnectionError):
+            await DeviceHttp(session, host).get_json("/")
+
+
+async def test_garbage_instead_of_http_is_an_error(session: aiohttp.ClientSession) -> None:
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x00\xffSSH-2.0-dropbear\r\n" * 100)
+        writer.close()
+
+    server = await asyncio.start_server(garbage, "127.0.0.1", 0)
+    async with server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ReaderConnectionError):
+            await DeviceHttp(session, host).get_json("/")

@@ -1,0 +1,255 @@
+"""Logging in to devices, and to those that pretend to be one."""
+
+from collections.abc import AsyncGenerator
+
+import aiohttp
+from aiohttp import web
+import pytest
+
+from custom_components.energy_sse.reader import Login, ReaderLoginWeakenedError, ReaderProtocolError
+from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
+from custom_components.energy_sse.reader.http import DeviceHttp
+from custom_components.energy_sse.reader.login import schemes_in
+from tests.readers.digest import BasicLogin, DigestLogin
+
+PATH = "/api/v1/system"
+BASIC = 'Basic realm="whatwatt"'
+
+
+class Device:
+    """Answers with what it is told to, and remembers who has told it what."""
+
+    def __init__(self) -> None:
+        self.host = ""
+        self.login: DigestLogin | BasicLogin | None = None
+        self.challenges: list[str] | None = None
+        """What it answers everything with, instead of a login of its own."""
+
+        self.told: list[str | None] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer, or ask for a login."""
+        authorization = request.headers.get("Authorization")
+        self.told.append(authorization)
+        challenges = self.challenges
+        if challenges is None and self.login is not None:
+            challenge = self.login.check(authorization, request.method, request.path_qs)
+            challenges = None if challenge is None else [challenge]
+        if challenges is None:
+            return web.json_response({})
+        response = web.Response(status=401)
+        for each in challenges:
+            response.headers.add("WWW-Authenticate", each)
+        return response
+
+    @property
+    def was_told_the_password(self) -> bool:
+        """Whether anybody has sent it in the clear."""
+        return any(each is not None and each.startswith("Basic") for each in self.told)
+
+
+@pytest.fixture
+async def device() -> AsyncGenerator[Device]:
+    """Return a device that lets everybody in."""
+    async for each in running():
+        yield each
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncGenerator[Device]:
+    """Return another one."""
+    async for each in running():
+        yield each
+
+
+async def running() -> AsyncGenerator[Device]:
+    device = Device()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", device.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    device.host = f"127.0.0.1:{runner.addresses[0][1]}"
+    yield device
+    await runner.cleanup()
+
+
+# ---------------------------------------------------------------------------------------- challenges
+
+
+@pytest.mark.parametrize(
+    ("challenges", "schemes"),
+    [
+        ([], set()),
+        ([""], set()),
+        (['Basic realm="x"'], {"basic"}),
+        (["Basic"], {"basic"}),
+        (['bAsIc realm="x", DIGEST realm="y", nonce="z"'], {"basic", "digest"}),
+        (['Basic realm="x"', 'Digest realm="y", nonce="z"'], {"basic", "digest"}),
+        (['Digest\trealm="y", nonce="z"'], {"digest"}),
+        (["Basic,Digest"], {"basic", "digest"}),
+        ([' , Basic realm="x" ,, Digest nonce="z"'], {"basic", "digest"}),
+        (["Negotiate YWJj==, Digest nonce=z"], {"negotiate", "digest"}),
+        (['Basic realm="a, Digest b"'], {"basic"}),
+        (['Basic realm="a\\", Digest b"'], {"basic"}),
+        (['Basic realm = "x", charset = "UTF-8"'], {"basic"}),
+    ],
+)
+def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], schemes: set[str]) -> None:
+    assert schemes_in(challenges) == schemes
+
+
+@pytest.mark.parametrize(
+    "challenges",
+    [
+        ['Basic realm="x", Digest realm="y", nonce="z"'],
+        ['Basic realm="x"', 'Digest realm="y", nonce="z"'],
+        ['Digest realm="y", nonce="z"', 'Basic realm="x"'],
+        ['Digest\trealm="y", nonce="z"', 'Basic realm="x"'],
+        ["Digest", "Basic"],
+    ],
+)
+@pytest.mark.parametrize("login", [None, Login.NONE, Login.BASIC, Login.DIGEST])
+async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clear(
+    session: aiohttp.ClientSession, device: Device, challenges: list[str], login: Login | None
+) -> None:
+    device.challenges = challenges
+    http = DeviceHttp(session, device.host, "secret", login)
+    for _ in range(3):
+        with pytest.raises(ReaderAuthenticationError):
+            await http.get_json(PATH)
+    assert not device.was_told_the_password
+
+
+@pytest.mark.parametrize(
+    "parameters", ['domain="http://[::1"', 'domain="http://a:b/"', 'algorithm=MD6, qop="auth"', 'nonce=""']
+)
+async def test_challenge_that_makes_no_sense_is_a_readers_error(
+    session: aiohttp.ClientSession, device: Device, parameters: str
+) -> None:
+    device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
+    with pytest.raises(ReaderProtocolError, match="a login that makes no sense"):
+        await DeviceHttp(session, device.host, "secret").get_json(PATH)
+
+
+# ------------------------------------------------------------------------------------ never weaker
+
+
+async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
+    http = DeviceHttp(session, device.host)
+    assert http.login is None
+    await http.get_json(PATH)
+    assert http.login is Login.NONE
+    http = DeviceHttp(session, device.host, "secret")
+    await http.get_json(PATH)
+    assert http.login is None, "the password may be wanted tomorrow"
+    device.login = BasicLogin("secret")
+    await http.get_json(PATH)
+    assert http.login is Login.BASIC
+    device.login = DigestLogin("secret")
+    await http.get_json(PATH)
+    assert http.login is Login.DIGEST
+
+
+async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    http = DeviceHttp(session, device.host, "secret", Login.DIGEST)
+    with pytest.raises(ReaderLoginWeakenedError) as raised:
+        await http.get_json(PATH)
+    assert raised.value.login is Login.NONE
+    assert http.login is Login.DIGEST
+
+
+async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_clear(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    device.login = BasicLogin("secret")
+    http = DeviceHttp(session, device.host, "secret", Login.DIGEST)
+    for _ in range(3):
+        with pytest.raises(ReaderLoginWeakenedError) as raised:
+            await http.get_json(PATH)
+        assert raised.value.login is Login.BASIC
+    assert not device.was_told_the_password
+
+
+async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    device.login = BasicLogin("secret")
+    http = DeviceHttp(session, device.host, "secret", Login.BASIC)
+    await http.get_json(PATH)
+    device.login = None
+    http.start_over()
+    with pytest.raises(ReaderLoginWeakenedError):
+        await http.get_json(PATH)
+
+
+async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_the_password(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    http = DeviceHttp(session, device.host, "secret")
+    device.login = login = DigestLogin("secret")
+    challenge = login.challenge
+    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue's
+    await http.get_json(PATH)
+    device.login = None
+    for _ in range(2):
+        with pytest.raises(ReaderLoginWeakenedError):
+            await http.get_json(PATH)
+    device.login = BasicLogin("secret")
+    with pytest.raises(ReaderLoginWeakenedError):
+        await http.get_json(PATH)
+    assert not device.was_told_the_password
+
+
+async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_login_is_not_known(
+    session: aiohttp.ClientSession, device: Device, elsewhere: Device
+) -> None:
+    """So that the reader of somebody who has updated from an older version goes on."""
+    device.login = elsewhere.login = BasicLogin("secret")
+    http = DeviceHttp(session, device.host, "secret")
+    http.move_to(elsewhere.host)
+    with pytest.raises(ReaderLoginWeakenedError):
+        await http.get_json(PATH)
+    elsewhere.login = None
+    with pytest.raises(ReaderLoginWeakenedError):
+        await http.get_json(PATH)
+    assert elsewhere.told == [None, None]
+    http.move_to(device.host)
+    await http.get_json(PATH)
+    assert http.login is Login.BASIC
+
+
+async def test_device_without_a_password_may_be_anywhere(
+    session: aiohttp.ClientSession, device: Device, elsewhere: Device
+) -> None:
+    http = DeviceHttp(session, device.host)
+    http.move_to(elsewhere.host)
+    await http.get_json(PATH)
+    assert http.login is Login.NONE
+
+
+async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    device.login = DigestLogin("secret")
+    http = DeviceHttp(session, device.host, "secret")
+    await http.get_json(PATH)
+    await http.get_json(PATH)
+    assert [each is None for each in device.told] == [True, False, False], "a login costs one request"
+    http.start_over()
+    device.login = None
+    with pytest.raises(ReaderLoginWeakenedError):
+        await http.get_json(PATH)
+    assert device.told[-1] is None
+
+
+async def test_password_never_goes_to_a_device_that_does_not_ask(
+    session: aiohttp.ClientSession, device: Device
+) -> None:
+    http = DeviceHttp(session, device.host, "secret").another_device()
+    device.login = BasicLogin("secret")
+    with pytest.raises(ReaderAuthenticationError):
+        await http.get_json(PATH)
+    assert device.told == [None]

@@ -1,0 +1,247 @@
+"""The decoder against the HTML standard, by the cases of web-platform-tests' `eventsource/format-*`."""
+
+from itertools import pairwise
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.energy_sse.reader.sse import EVENT_SIZE_LIMIT, EventStreamDecoder, ServerSentEvent
+
+
+def decode(*chunks: bytes) -> list[ServerSentEvent]:
+    decoder = EventStreamDecoder()
+    return [event for chunk in chunks for event in decoder.feed(chunk)]
+
+
+def message(data: str, event_type: str = "message", last_event_id: str = "") -> ServerSentEvent:
+    return ServerSentEvent(event_type, data, last_event_id)
+
+
+BOM = b"\xef\xbb\xbf"
+
+# What the stream says → the events that a conforming client dispatches, case by case of the platform tests.
+FORMAT_CASES = {
+    "bom": (BOM + b"data:1\n\n" + b"data:2\n\ndata:3\n\n", [message("1"), message("2"), message("3")]),
+    "bom is dropped once": (BOM + BOM + b"data:1\n\ndata:2\n\n", [message("2")]),
+    "bom in the middle is part of a field's name": (b"data:1\n\n" + BOM + b"data:2\n\n", [message("1")]),
+    "comments": (
+        b"data:1\r:" + b"\0" + b"\n:\r\ndata:2\n:" + b"x" * 2048 + b"\rdata:3\n:data:fail\r:"
+        + b"x" * 2048 + b"\ndata:4\n\n",
+        [message("1\n2\n3\n4")],
+    ),
+    "data before a final empty line": (b"data:test\r\ndata\ndata:test\r\n\r\n", [message("test\n\ntest")]),
+    "data": (b"data:\n\ndata\ndata\n\ndata:test\n\n", [message(""), message("\n"), message("test")]),
+    "event": (b"event:test\ndata:x\n\ndata:x\n\n", [message("x", "test"), message("x")]),
+    "event empty": (b"event:\ndata:data\n\n", [message("data")]),
+    "id": (
+        b"id:1\ndata:a\n\ndata:b\n\nid\ndata:c\n\n",
+        [message("a", last_event_id="1"), message("b", last_event_id="1"), message("c")],
+    ),
+    "id with null": (
+        b"id:1\ndata:a\n\nid:\x00\ndata:b\n\nid:x\x00y\ndata:c\n\n",
+        [message(data, last_event_id="1") for data in "abc"],
+    ),
+    "id without data sticks": (b"id:7\n\ndata:a\n\n", [message("a", last_event_id="7")]),
+    "field parsing": (
+        (
+            b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
+            b"data:3\rdata:\r\n data:32\ndata:4\n\n"
+        ),
+        [message("\0\n 2\n1\n3\n\n4")],
+    ),
+    "leading space": (b"data:\ttest\rdata: \ndata:test\n\n", [message("\ttest\n\ntest")]),
+    "one leading space only": (b"data:  test\n\n", [message(" test")]),
+    "newlines": (
+        b"data:test\r\ndata\ndata:test\rdata\r\n\r\ndata:x\r\rdata:y\n\n",
+        [message("test\n\ntest\n"), message("x"), message("y")],
+    ),
+    "null character": (b"data:\0\n\n\n\n", [message("\0")]),
+    "retry is no event": (b"retry:3000\n\ndata:x\n\n", [message("x")]),
+    "unknown fields": (
+        b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
+        [message("test\n\ntest")],
+    ),
+    "utf-8": ("data:ok…\n\n".encode(), [message("ok…")]),
+    "bad bytes are replaced": (
+        b"data:a\xff\xe2\x82\ndata:\xc3\nid:\xf0\ndata\n\n",
+        [message("a��\n�\n", last_event_id="�")],
+    ),
+    "no data, no event": (
+        b"event:lonely\n\n\nid:1\n\n: comment\n\ndata:x\n\n",
+        [message("x", last_event_id="1")],
+    ),
+    "unfinished event is dropped": (b"data:test\n\ndata:lost\n", [message("test")]),
+    "unfinished line is dropped": (
+        b"data:test\n\ndata:lost\n\nevent:x\ndata:y",
+        [message("test"), message("lost")],
+    ),
+    "value with colons": (b"data:a:b: c\n\n", [message("a:b: c")]),
+    "whole stream in lone CRs": (
+        b"event:a\rdata:1\r\revent:b\rdata:2\r\r",
+        [message("1", "a"), message("2", "b")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("stream", "events"), FORMAT_CASES.values(), ids=FORMAT_CASES.keys())
+@pytest.mark.parametrize("size", [None, 1, 2, 3, 5, 7])
+def test_stream_is_decoded_as_the_standard_says_however_it_is_cut(
+    stream: bytes, events: list[ServerSentEvent], size: int | None
+) -> None:
+    step = size or len(stream)
+    assert decode(*(stream[i : i + step] for i in range(0, len(stream), step))) == events
+
+
+def test_line_feed_in_the_next_chunk_ends_no_second_line() -> None:
+    assert decode(b"data:a\r", b"\n", b"data:b\r", b"", b"\n\r", b"\n") == [message("a\nb")]
+
+
+def test_event_is_complete_with_the_carriage_return_already() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"data:a\r\r") == [message("a")]
+    assert decoder.feed(b"\ndata:b\n\n") == [message("b")]
+
+
+LINE = b"x" * (EVENT_SIZE_LIMIT - len(b"data:"))
+
+
+@pytest.mark.parametrize("size", [4096, 10**9])
+@pytest.mark.parametrize("prefix", [b"", BOM])
+def test_longest_line_that_is_kept_is_kept_whole(prefix: bytes, size: int) -> None:
+    stream = prefix + b"data:" + LINE + b"\n\n"
+    decoder = EventStreamDecoder()
+    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
+    assert events == [message(LINE.decode())]
+    assert decoder.dropped_events == 0
+
+
+@pytest.mark.parametrize("size", [4096, 10**9])
+@pytest.mark.parametrize("prefix", [b"", BOM, b"id:7\n"])
+@pytest.mark.parametrize("field", [b"data:", b"event:", b"id:"])
+def test_event_with_a_longer_line_is_dropped_and_the_stream_goes_on(
+    field: bytes, prefix: bytes, size: int
+) -> None:
+    stream = prefix + field + LINE + b"toolong\ndata:more of it\n\ndata:next\n\n"
+    decoder = EventStreamDecoder()
+    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
+    assert [event.data for event in events] == ["next"]
+    assert decoder.dropped_events == 1
+
+
+@pytest.mark.parametrize("size", [4096, 10**9])
+def test_event_of_too_many_lines_is_dropped_and_the_stream_goes_on(size: int) -> None:
+    stream = b"data:" + b"x" * 1000 + b"\n"
+    stream = stream * (EVENT_SIZE_LIMIT // 1000 + 1) + b"\ndata:next\n\n"
+    decoder = EventStreamDecoder()
+    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
+    assert events == [message("next")]
+    assert decoder.dropped_events == 1
+
+
+@pytest.mark.parametrize("line", [b":", b"unknown:", b"unknown"])
+def test_endless_line_that_belongs_to_no_event_costs_none(line: bytes) -> None:
+    stream = b"data:a\n" + line + b"x" * EVENT_SIZE_LIMIT * 2 + b"\ndata:b\n\n"
+    assert decode(stream) == [message("a\nb")]
+
+
+def test_endless_line_takes_bounded_memory() -> None:
+    decoder = EventStreamDecoder()
+    for _ in range(64):
+        assert decoder.feed(b"data:" + b"x" * 65536) == []
+    assert len(decoder._unfinished_line) <= EVENT_SIZE_LIMIT + 8  # noqa: SLF001 (memory has no other window)
+    assert [event.data for event in decoder.feed(b"\n\ndata:next\n\n")] == ["next"]
+    assert decoder.dropped_events == 1
+
+
+STREAM_PIECES = st.sampled_from(
+    [
+        b"data",
+        b"event",
+        b"id",
+        b"retry",
+        b":",
+        b" ",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\0",
+        BOM,
+        b"\xe2\x82",
+        b"x",
+        b"7",
+    ]
+)
+STREAMS = st.one_of(st.binary(max_size=200), st.lists(STREAM_PIECES, max_size=60).map(b"".join))
+
+
+@given(stream=STREAMS, cuts=st.lists(st.integers(0, 300)))
+def test_any_cut_of_any_bytes_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    chunks = [stream[a:b] for a, b in pairwise(edges)]
+    whole, cut = EventStreamDecoder(), EventStreamDecoder()
+    assert [e for chunk in chunks for e in cut.feed(chunk)] == whole.feed(stream)
+    assert cut.dropped_events == whole.dropped_events
+
+
+@given(garbage=STREAMS)
+def test_valid_event_after_any_garbage_arrives(garbage: bytes) -> None:
+    events = decode(garbage, b"\n\n", b"event:live\ndata:{}\n\n")
+    assert events[-1][:2] == ("live", "{}")
+
+
+# Events as a reader sends them, each in one piece, and what comes close to it.
+LIKE_THE_ONE_BEFORE = st.sampled_from(
+    [
+        b"event: live\ndata: {}\n\n",
+        b"event: live\ndata: \xff\n\n",
+        b"event: live\ndata:  {}\n\n",
+        b"event: live\ndata: \n\n",
+        b"event: live\ndata: {}\ndata: {}\n\n",
+        b"event: live\ndata: {}\n\nevent: live\ndata: {}\n\n",
+        b"event: live\ndata: {}\r\n\n",
+        b"event: live\ndata: a\rid: 9\n\n",
+        b"event: live\r\ndata: {}\r\n\r\n",
+        b"event: live\r\ndata: a\n\r\n\r\n",
+        b"event: live\r\ndata: {}\r\n",
+        b"event: live\ndata: {}\n",
+        b"event: live\ndata: ",
+        b"event: other\ndata: {}\n\n",
+        b"event: " + b"long" * 20 + b"\ndata: {}\n\n",
+        b"event: message\ndata: {}\n\n",
+        b"data: {}\n\n",
+        b"id: 7\nretry: 5\ndata: {}\n\n",
+        b"\r",
+        b"\n",
+        b": ping\n\n",
+    ]
+)
+
+
+@given(pieces=st.lists(LIKE_THE_ONE_BEFORE, max_size=12), cuts=st.lists(st.integers(0, 300)))
+def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(
+    pieces: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(pieces) * 3  # a longer one has more chances
+    expected = decode(*(stream[at : at + 1] for at in range(len(stream))))
+    assert decode(stream) == expected
+    assert decode(*pieces * 3) == expected
+    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    assert decode(*(stream[a:b] for a, b in pairwise(edges))) == expected
+
+
+@pytest.mark.parametrize("size", [10, 5_000, 200_000])
+def test_event_like_the_one_before_arrives_in_two_pieces(size: int) -> None:
+    event = b"event: message\ndata: " + b"x" * size + b"\n\n"
+    for cut in (5, len(event) // 2, len(event) - 1):
+        decoder = EventStreamDecoder()
+        assert decoder.feed(b"data: {}\n\n") == [message("{}")]
+        assert decoder.feed(event[:cut]) == []
+        assert decoder.feed(event[cut:] + b"data: {}\n\n") == [message("x" * size), message("{}")]
+
+
+def test_event_like_the_one_before_may_be_too_large_all_the_same() -> None:
+    decoder = EventStreamDecoder()
+    assert decoder.feed(b"data: {}\n\n") == [message("{}")]
+    assert decoder.feed(b"event: message\ndata: " + LINE + b"toolong\n\n") == []
+    assert decoder.dropped_events == 1
+    assert decoder.feed(b"event: message\ndata: {}\n\n") == [message("{}")]

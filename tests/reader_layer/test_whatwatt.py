@@ -1,0 +1,195 @@
+"""The whatwatt's wire, from recorded bytes to messages."""
+
+from datetime import UTC, datetime
+import json
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.energy_sse.reader import (
+    Measurement as M,
+    Property as P,
+    ReaderInfo,
+    ReaderKind,
+    ReaderStatus,
+    Reading,
+    SubMeterReading,
+    Unit,
+)
+from custom_components.energy_sse.reader.exceptions import ReaderProtocolError
+from custom_components.energy_sse.reader.whatwatt import (
+    WhatwattReader,
+    parse_identity,
+    parse_live,
+    parse_status,
+)
+from tests.samples import sample, sample_events
+
+
+def reading_in(data: str) -> Reading:
+    reading, *_ = parse_live(data)
+    assert isinstance(reading, Reading)
+    return reading
+
+
+def test_reading_of_current_firmware_has_what_the_wire_says_in_its_units() -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    reading = reading_in(event.data)
+    assert reading.age == 0
+    assert reading.values == {
+        M.ACTIVE_POWER_IMPORT: 0.036,
+        M.ACTIVE_POWER_EXPORT: 0,
+        M.ACTIVE_POWER_NET: 0.036,
+        **{
+            measurement: 0
+            for measurement in M
+            if measurement.startswith(
+                ("active_power_import_l", "active_power_export_l", "current_l", "reactive_", "power_factor")
+            )
+        },
+        M.VOLTAGE_L1: 230.1,
+        M.VOLTAGE_L2: 229.8,
+        M.VOLTAGE_L3: 230.4,
+        M.ACTIVE_ENERGY_IMPORT: 47.251,
+        M.ACTIVE_ENERGY_IMPORT_T1: 33.388,
+        M.ACTIVE_ENERGY_IMPORT_T2: 14.668,
+        M.ACTIVE_ENERGY_EXPORT: 8.965,
+        M.ACTIVE_ENERGY_EXPORT_T1: 7.868,
+        M.ACTIVE_ENERGY_EXPORT_T2: 1.097,
+        M.ACTIVE_TARIFF: 1,
+    }
+    assert WhatwattReader.units[M.ACTIVE_POWER_NET] is Unit.KILOWATT
+    assert WhatwattReader.units[M.ACTIVE_ENERGY_IMPORT_T1] is Unit.KILOWATT_HOUR
+
+
+def test_reading_of_old_firmware_has_no_tariff() -> None:
+    (event,) = sample_events("whatwatt_live_fw1.sse")
+    reading = reading_in(event.data)
+    assert M.ACTIVE_TARIFF not in reading.values
+    assert reading.values[M.ACTIVE_ENERGY_IMPORT_T2] == 14.668
+
+
+def test_unknown_tariff_is_absent() -> None:
+    reading = reading_in('{"P_In":1,"T":0}')
+    assert M.ACTIVE_TARIFF not in reading.values
+
+
+@pytest.mark.parametrize(
+    ("power_import", "power_export", "net"), [(0.036, 0, 0.036), (0, 2.5, -2.5), (1.234, 0.1, 1.134)]
+)
+def test_net_power_is_import_minus_export(power_import: float, power_export: float, net: float) -> None:
+    reading = reading_in(json.dumps({"P_In": power_import, "P_Out": power_export}))
+    assert reading.values[M.ACTIVE_POWER_NET] == net
+
+
+@pytest.mark.parametrize("payload", ['{"P_In":1}', '{"P_Out":1}'])
+def test_net_power_needs_both_directions(payload: str) -> None:
+    reading = reading_in(payload)
+    assert M.ACTIVE_POWER_NET not in reading.values
+
+
+@pytest.mark.parametrize("data", ["", "{}", "[]", '{"Date":"2024-08-24"}', '{"P_In":"1"}', '{"P_In":null}'])
+def test_payload_without_a_measurement_is_no_reading(data: str) -> None:
+    assert list(parse_live(data)) == []
+
+
+@given(st.text())
+def test_no_payload_raises(data: str) -> None:
+    list(parse_live(data))
+
+
+def test_system_says_who_it_is() -> None:
+    info = parse_identity(json.loads(sample("whatwatt_system_fw1.10.json")))
+    assert info == ReaderInfo(
+        kind=ReaderKind.WHATWATT,
+        id="ECC9FF5C7F14",
+        mac_addresses=("ECC9FF5C7F14", "ECC9FF5C7F17"),
+        firmware="1.10.0",
+        hardware="WW_Go_1.2",
+    )
+
+
+def test_system_with_nothing_but_the_id_is_enough() -> None:
+    assert parse_identity({"device": {"id": "ecc9ff5c7f14"}}).id == "ECC9FF5C7F14"
+
+
+@pytest.mark.parametrize("address", ["none", "ECC9FF5C7F1", "ec:c9:ff:5c:7f:14\n", "x" * 300, 5])
+def test_what_is_no_mac_address_is_left_out(address: object) -> None:
+    payload = {"device": {"id": "ECC9FF5C7F14"}, "wifi": {"mac": address}}
+    assert parse_identity(payload).mac_addresses == ()
+    payload["wifi"] = {"mac": "ec:c9:ff:5c:7f:14"}
+    assert parse_identity(payload).mac_addresses == ("ec:c9:ff:5c:7f:14",)
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"device": None}, {"device": {"id": "router"}}, {"device": {"id": 5}}]
+)
+def test_system_of_another_device_is_refused(payload: dict[str, object]) -> None:
+    with pytest.raises(ReaderProtocolError):
+        parse_identity(payload)
+
+
+def test_sub_meters_of_other_meters_are_told_with_and_without_a_value() -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    assert list(parse_live(event.data))[1:] == [SubMeterReading(meter_id="12345678", value=123.45)]
+    payload = '{"Vol":[{"Bus":1,"M_ID":"20000741"},{"Bus":2},5,{"Bus":"x","M_ID":"7","Cum":null}]}'
+    assert list(parse_live(payload)) == [
+        SubMeterReading(meter_id="20000741"),
+        SubMeterReading(meter_id="7"),
+    ]
+    assert list(parse_live('{"Vol":"none"}')) == []
+
+
+def test_reading_has_the_readers_local_time() -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    assert reading_in(event.data).reader_time == datetime(2024, 8, 24, 14, 34)  # noqa: DTZ001 (local time)
+    assert reading_in('{"P_In":1,"Date":"2024-08-24","Time":""}').reader_time is None
+
+
+def test_status_says_how_it_is() -> None:
+    status = parse_status(json.loads(sample("whatwatt_system_fw1.10.json")))
+    values = dict(status.values)
+    last_restart = values.pop(P.LAST_RESTART)
+    assert isinstance(last_restart, datetime)
+    assert (datetime.now(UTC) - last_restart).total_seconds() == pytest.approx(337837, abs=60)
+    assert values == {
+        P.METER_STATUS: "OK",
+        P.METER_INTERFACE: "MBUS",
+        P.REPORT_INTERVAL: 6.794,
+        P.SIGNAL_STRENGTH: -29,
+        P.SUPPLY_VOLTAGE_USB: 5.16,
+        P.SUPPLY_VOLTAGE_MBUS: 13.94,
+        P.SUPPLY_VOLTAGE_P1: 2.83,
+        P.SUPPLY_VOLTAGE_BUFFER: 4.87,
+        P.LICENCE: "PLUS",
+        P.CLOUD_WHATWATT: True,
+    }
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"device": {"plug": 5, "license": "PLUS", "time_since_boot": -1}, "meter": [], "wifi": None},
+        {"device": {"time_since_boot": 60 * 365 * 86400}},
+        {
+            "device": {"time_since_boot": 1e14},
+            "clouds": {"mystrom": {"enabled": False, "status": "DISABLED"}},
+        },
+    ],
+)
+def test_status_may_lack_everything(payload: dict[str, object]) -> None:
+    assert parse_status(payload) == ReaderStatus(values={})
+
+
+@pytest.mark.parametrize("uptime", [0, 0.5, 40 * 365 * 86400])
+def test_reader_has_restarted_when_its_uptime_began(uptime: float) -> None:
+    last_restart = parse_status({"device": {"time_since_boot": uptime}}).values[P.LAST_RESTART]
+    assert isinstance(last_restart, datetime)
+    assert (datetime.now(UTC) - last_restart).total_seconds() == pytest.approx(uptime, abs=60)
+
+
+@pytest.mark.parametrize(("status", "connected"), [("CONNECTED", True), ("CONNECTING", False)])
+def test_mystrom_tells_its_connection_in_a_word(status: str, *, connected: bool) -> None:
+    payload = {"clouds": {"mystrom": {"enabled": True, "status": status}}}
+    assert parse_status(payload) == ReaderStatus(values={P.CLOUD_MYSTROM: connected})

@@ -1,0 +1,410 @@
+"""Recordings of readers: what a debug log or a downloaded diagnostics file holds of them.
+
+How a line of a log is written says `custom_components/energy_sse/reader/recording.py`. Whatever a file holds,
+it is read without harm: what makes no sense is left out, and said.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+# Bytes. A day of a CurrentlyOne has 6 MB.
+SIZE_LIMIT = 50_000_000
+
+_LINE = re.compile(
+    r"\[custom_components\.energy_sse\.reader\.recording\] "
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) "
+    r"(?P<device>\S+) (?P<what>answer|event|stream) (?P<rest>.*)"
+)
+_ANY_LINE = "energy_sse.reader.recording]"
+_STREAM = re.compile(r"(\d+) (?:opened (/\S*)|ended)")
+_EVENT = re.compile(r"(\d+) (\S+) (.*)")
+_ANSWER = re.compile(r"(/\S*) (\d{3})(?: (.*))?")
+_CUT = re.compile(r"\(the first \d+ characters\) ")
+
+# Home Assistant's console log is colored.
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+
+_FREE_TEXT = re.compile(r"\*\*REDACTED\*\* \((\d{1,5}) characters\)")
+
+_DEVICE_ID = re.compile(r'"id"\s*:\s*"([0-9A-Fa-f]{12})"')
+
+# Seconds between two events whose times are not known.
+_USUAL_INTERVAL = 5.0
+_LONGEST_INTERVAL = 3600.0
+
+
+class Kind(StrEnum):
+    """Which reader was recorded; the values are those of `ReaderKind`."""
+
+    WHATWATT = "whatwatt"
+    CURRENTLYONE = "currentlyone"
+
+
+STREAM_PATHS = {Kind.WHATWATT: "/api/v1/live", Kind.CURRENTLYONE: "/events"}
+IDENTITY_PATHS = {Kind.WHATWATT: "/api/v1/system", Kind.CURRENTLYONE: "/api/v1/device"}
+
+
+class RecordingError(Exception):
+    """There is nothing to play in a file; the text says why, in one line."""
+
+
+@dataclass(frozen=True)
+class RecordedEvent:
+    """An event of a stream."""
+
+    at: float
+    """Seconds since 1970."""
+
+    type: str
+    data: str
+
+
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """An answer to a request."""
+
+    at: float
+    """Seconds since 1970."""
+
+    status: int
+    body: str
+
+
+@dataclass
+class RecordedStream:
+    """A stream from its opening to its end."""
+
+    opened_at: float
+    ended_at: float | None = None
+    """None when the recording ended first."""
+
+    events: list[RecordedEvent] = field(default_factory=list)
+
+    @property
+    def introduction(self) -> list[RecordedEvent]:
+        """The events that a CurrentlyOne begins every connection with: until it has said who it is."""
+        types = [event.type for event in self.events]
+        return self.events[: types.index("config") + 1] if "config" in types else []
+
+    @property
+    def rest(self) -> list[RecordedEvent]:
+        """The events after the introduction."""
+        return self.events[len(self.introduction) :]
+
+
+@dataclass
+class Recording:
+    """What is known of one reader."""
+
+    kind: Kind
+    streams: list[RecordedStream] = field(default_factory=list)
+    answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    """What the file does not have, in words."""
+
+    @property
+    def device_id(self) -> str:
+        """The pseudonym of the device; made up where it is not recorded."""
+        if self.kind is Kind.WHATWATT:
+            texts = [answer.body for answer in self.answers.get(IDENTITY_PATHS[self.kind], [])]
+        else:
+            texts = [e.data for s in self.streams for e in s.events if e.type == "config"]
+        found = [match[1] for text in texts if (match := _DEVICE_ID.search(text))]
+        made_up = "00005E5E0000" if self.kind is Kind.WHATWATT else "00005e5e0000"
+        return found[0] if found else made_up
+
+    @property
+    def events(self) -> list[RecordedEvent]:
+        """All events."""
+        return [event for stream in self.streams for event in stream.events]
+
+    @property
+    def duration(self) -> float:
+        """How many seconds it plays."""
+        times = [event.at for stream in self.streams for event in stream.rest or stream.introduction]
+        return max(times) - min(times) if times else 0.0
+
+
+def read(path: Path) -> list[Recording]:
+    """Return the readers that a file holds recordings of. Raises RecordingError."""
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise RecordingError(f"it has more than {SIZE_LIMIT // 1_000_000} MB")
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        raise RecordingError((error.strerror or "it cannot be read").lower()) from error
+    recordings = [_read_diagnostics(text)] if text.lstrip().startswith("{") else _read_log(text)
+    for recording in recordings:
+        _complete(recording)
+    return recordings
+
+
+# ------------------------------------------------------------------------------------------------ a log
+
+
+@dataclass
+class _Device:
+    """What a log says of one device, before it is put in order."""
+
+    streams: dict[str, RecordedStream] = field(default_factory=dict)
+    paths: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
+    skipped: int = 0
+    cut: int = 0
+
+    def take(self, time: float, what: str, rest: str) -> bool:
+        """Take a line. Returns whether it makes sense."""
+        match what:
+            case "stream":
+                return self._take_stream(time, rest)
+            case "event":
+                return self._take_event(time, rest)
+            case _:
+                return self._take_answer(time, rest)
+
+    def _take_stream(self, time: float, rest: str) -> bool:
+        match = _STREAM.fullmatch(rest)
+        if match is None:
+            return False
+        number, path = match.groups()
+        if path is None:
+            self._stream(number, time).ended_at = time
+        else:
+            self.paths[path] += 1
+            self._stream(number, time)
+        return True
+
+    def _take_event(self, time: float, rest: str) -> bool:
+        match = _EVENT.fullmatch(rest)
+        data = None if match is None else self._text(match[3])
+        if match is None or data is None:
+            return False
+        events = self._stream(match[1], time).events
+        # A recording that goes on after a pause says once more who the device is.
+        if match[2] != "config" or ("config", data) not in ((event.type, event.data) for event in events):
+            events.append(RecordedEvent(time, match[2], data))
+        return True
+
+    def _take_answer(self, time: float, rest: str) -> bool:
+        match = _ANSWER.fullmatch(rest)
+        body = None if match is None else self._text(match[3] or "")
+        if match is None or body is None:
+            return False
+        self.paths[match[1]] += 1
+        self.answers.setdefault(match[1], []).append(RecordedAnswer(time, int(match[2]), body))
+        return True
+
+    def _stream(self, number: str, time: float) -> RecordedStream:
+        return self.streams.setdefault(number, RecordedStream(opened_at=time))
+
+    def _text(self, written: str) -> str | None:
+        """Return the data of a line, or None where they are cut in the middle."""
+        if cut := _CUT.match(written):
+            self.cut += 1
+            written = written[cut.end() :]
+        if not written.startswith('"'):
+            return written
+        try:
+            return str(json.loads(written))
+        except ValueError:
+            return None
+
+    def recording(self) -> Recording | None:
+        """Return the recording, or None where nothing tells what it is of."""
+        kind = _kind_of({path for path, _ in self.paths.items()})
+        if kind is None:
+            return None
+        streams = sorted(self.streams.values(), key=lambda stream: stream.opened_at)
+        for stream in streams:
+            stream.events.sort(key=lambda event: event.at)
+        # Whoever only asked who the device is has left then.
+        streams = [stream for stream in streams if stream.rest] or streams[:1]
+        answers = {path: sorted(answers, key=lambda each: each.at) for path, answers in self.answers.items()}
+        missing = []
+        if self.cut:
+            missing.append(f"{self.cut} events or answers were too long, and are cut.")
+        return Recording(kind, streams, answers, missing)
+
+
+def _kind_of(paths: set[str]) -> Kind | None:
+    for kind in Kind:
+        if paths & {STREAM_PATHS[kind]}:
+            return kind
+    return next((kind for kind in Kind if IDENTITY_PATHS[kind] in paths), None)
+
+
+def _read_log(text: str) -> list[Recording]:
+    devices: dict[str, _Device] = {}
+    skipped = 0
+    # A line without an end may be one that was cut.
+    *lines, unfinished = text.split("\n")
+    for line in lines:
+        if _ANY_LINE not in line:
+            continue
+        match = _LINE.search(_COLORS.sub("", line).rstrip("\r"))
+        time = None if match is None else _time_in(match["time"])
+        if match is None or time is None:
+            skipped += 1
+            continue
+        device = devices.setdefault(match["device"], _Device())
+        skipped += not device.take(time, match["what"], match["rest"])
+    recordings = [found for device in devices.values() if (found := device.recording()) is not None]
+    if not recordings:
+        raise RecordingError(
+            "it is neither a log with debug logging of Energy SSE on, nor diagnostics of Energy SSE"
+        )
+    if skipped or _ANY_LINE in unfinished:
+        count = skipped + (_ANY_LINE in unfinished)
+        recordings[0].missing.append(f"{count} of its lines cannot be read, and are left out.")
+    return recordings
+
+
+# -------------------------------------------------------------------------------------------- diagnostics
+
+
+def _read_diagnostics(text: str) -> Recording:
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordingError("it is no JSON, or ends in the middle; download it again") from error
+    domain = _inner(payload, "integration_manifest").get("domain")
+    if domain not in (None, "energy_sse"):
+        raise RecordingError("it holds the diagnostics of another integration")
+    data = _inner(payload, "data")
+    try:
+        kind = Kind(str(_inner(data, "entry", "data").get("kind")))
+    except ValueError as error:
+        raise RecordingError("it is JSON, but no diagnostics of Energy SSE") from error
+    recording = Recording(kind)
+    if "recent_events" not in data:
+        raise RecordingError("its reader was not set up when it was made, so that it holds no events")
+    recording.streams = _streams_of(list(_events_in(data, recording)))
+    answers = data.get("answers")
+    if answers is None:
+        recording.missing.append("It is of an older version, which kept no answers.")
+    for answer in answers if isinstance(answers, list) else ():
+        if isinstance(answer, dict) and isinstance(path := answer.get("path"), str):
+            status = answer.get("status")
+            recording.answers.setdefault(path, []).append(
+                RecordedAnswer(
+                    _time_in(answer.get("time")) or 0.0,
+                    status if isinstance(status, int) and 100 <= status <= 599 else 200,
+                    _text_of(answer.get("data")),
+                )
+            )
+    return recording
+
+
+def _events_in(data: dict[str, Any], recording: Recording) -> Iterator[RecordedEvent]:
+    events = data["recent_events"]
+    interval = _inner(data, "readings").get("interval")
+    step = _USUAL_INTERVAL
+    if isinstance(interval, int | float) and 0 < interval < _LONGEST_INTERVAL:
+        step = interval
+    time, skipped, has_times = 0.0, 0, True
+    for event in events if isinstance(events, list) else ():
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            skipped += 1
+            continue
+        text = _text_of(event.get("data"))
+        known = _time_in(event.get("time"))
+        if known is None:
+            has_times = False
+            # What a device repeats has happened before.
+            known = time + step if (own := _own_time(text)) is None else max(own, time)
+        time = known
+        yield RecordedEvent(time, event["type"], text)
+    if not has_times:
+        recording.missing.append("Its events have no times; they are guessed.")
+    if skipped:
+        recording.missing.append(f"{skipped} of its events make no sense, and are left out.")
+
+
+def _own_time(data: str) -> float | None:
+    """Return when an event happened, by the device's clock."""
+    if match := re.search(r'"sec"\s*:\s*(\d{9,10})\b', data):
+        return float(match[1])
+    if match := re.search(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:?\d\d)"', data):
+        return _time_in(match[1])
+    if match := re.search(r'"Date":"(\d{4}-\d\d-\d\d)","Time":"(\d\d:\d\d:\d\d)"', data):
+        return _time_in(f"{match[1]}T{match[2]}Z")
+    return None
+
+
+def _streams_of(events: list[RecordedEvent]) -> list[RecordedStream]:
+    """Return events by stream: a CurrentlyOne begins each with a status and who it is."""
+    streams: list[RecordedStream] = []
+    for index, event in enumerate(events):
+        follows = events[index + 1].type if index + 1 < len(events) else ""
+        before = streams[-1].events[-1].type if streams and streams[-1].events else ""
+        begins = (event.type == "config" and before != "status") or (
+            event.type == "status" and follows == "config"
+        )
+        if not streams or (begins and streams[-1].rest):
+            if streams:
+                streams[-1].ended_at = event.at
+            streams.append(RecordedStream(opened_at=event.at))
+        streams[-1].events.append(event)
+    return streams
+
+
+def _inner(payload: Any, *path: str) -> dict[str, Any]:
+    for key in path:
+        payload = payload.get(key) if isinstance(payload, dict) else None
+    return payload if isinstance(payload, dict) else {}
+
+
+# ------------------------------------------------------------------------------------------------ both
+
+
+def _time_in(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(text if isinstance(text, str) else "").timestamp()
+    except ValueError, OverflowError:
+        return None
+
+
+def _text_of(data: object) -> str:
+    return data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))
+
+
+def _complete(recording: Recording) -> None:
+    """Make up what nothing works without, and say so."""
+    for stream in recording.streams:
+        stream.events = [_speakable(event) for event in stream.events]
+    if not recording.events:
+        recording.missing.append("It has no events.")
+        recording.streams = recording.streams or [RecordedStream(opened_at=0.0)]
+    if recording.kind is Kind.WHATWATT:
+        answers = recording.answers.setdefault("/api/v1/system", [])
+        if not any(_DEVICE_ID.search(answer.body) for answer in answers):
+            recording.missing.append("It has no answer of /api/v1/system; a made-up one says who it is.")
+            system = {"device": {"id": recording.device_id}, "meter": {"status": "OK"}}
+            answers[:] = [RecordedAnswer(0.0, 200, json.dumps(system))]
+        return
+    introductions = [stream.introduction for stream in recording.streams if stream.introduction]
+    if not introductions:
+        recording.missing.append("It has no config event; a made-up one says who it is.")
+        first = recording.streams[0]
+        at = first.events[0].at if first.events else first.opened_at
+        time = datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+        introductions = [
+            [RecordedEvent(at, "config", json.dumps({"id": recording.device_id, "m": "HAN", "t": time}))]
+        ]
+    for stream in recording.streams:
+        if not stream.introduction:
+            stream.events[:0] = introductions[0]
+
+
+def _speakable(event: RecordedEvent) -> RecordedEvent:
+    """Return an event that can be sent, with free text of the length that is known of it."""
+    if match := _FREE_TEXT.fullmatch(event.data):
+        return RecordedEvent(event.at, event.type, "x" * int(match[1]))
+    return RecordedEvent(event.at, re.sub(r"[\r\n\0]", " ", event.type), event.data)

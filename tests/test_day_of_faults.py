@@ -1,0 +1,121 @@
+"""A day on which something goes wrong every few minutes leaves nothing behind."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+import gc
+import logging
+import tracemalloc
+from typing import Any, Final, cast
+from unittest.mock import Mock
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.storage import Store
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from .home_assistant import set_up
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.network import FaultyNetwork
+from .saved_files import files_of
+from .test_reliability import STREAM_HEAD, hang_up, saying, status
+from .time_machine import TimeMachine
+
+GARBAGE: Final = b'event: \xff\x00\r\ndata: {"a":[1,\r\n\r\ndata: ' + b"x" * 300_000 + b"\r\n\r\n"
+
+FAULTS: Final[tuple[dict[str, Any], ...]] = (
+    {"answer": hang_up},
+    {"answer": saying(STREAM_HEAD, then_wait=True)},
+    {"answer": status("503 Busy")},
+    {"is_frozen": True},
+    {"mangle": lambda piece: (piece, GARBAGE)},
+)
+
+# Seconds. Five faults an hour, each with the time to get over it.
+FAULT_LASTS, PEACE_LASTS = 240, 480
+
+# Hours after which everything is there that will be: entities, buffers, sub-meters.
+WARM_UP, DAY = 3, 24
+
+# Bytes that our own modules may hold more at the end. An object for each fault or each reading were more.
+GROWTH: Final = 20 * 1024
+
+
+@dataclass
+class Home:
+    """A Home Assistant with both readers, each behind a network of its own."""
+
+    entries: list[MockConfigEntry]
+    networks: list[FaultyNetwork]
+    time_machine: TimeMachine
+
+    async def live(self, hours: int) -> None:
+        """Let hours pass in which all goes wrong in every way, one after the other."""
+        for fault in FAULTS * hours:
+            for network in self.networks:
+                vars(network).update(fault)
+                await network.cut()
+            await self.time_machine.let_pass(FAULT_LASTS)
+            for network in self.networks:
+                vars(network).update(answer=None, mangle=None, is_frozen=False)
+                await network.cut()
+            await self.time_machine.let_pass(PEACE_LASTS)
+
+
+@pytest.fixture
+async def home(hass: HomeAssistant, house: House, time_machine: TimeMachine) -> AsyncGenerator[Home]:
+    """Return a home at peace."""
+    readers = (WhatwattSimulator(house, interval=30), CurrentlyOneSimulator(house, interval=30))
+    networks = []
+    entries = []
+    for reader in readers:
+        await reader.start(live=True)
+        networks.append(await FaultyNetwork(reader).start())
+        entries.append(await set_up(hass, reader, host=networks[-1].host))
+    yield Home(entries, networks, time_machine)
+    for entry in entries:
+        await hass.config_entries.async_unload(entry.entry_id)
+    for network in networks:
+        await network.stop()
+        await network.reader.stop()
+
+
+def held() -> int:
+    """Return the bytes that our own modules hold."""
+    # The tests' storage remembers everything that was ever written.
+    cast("Mock", Store._async_write_data).reset_mock()  # noqa: SLF001
+    gc.collect()
+    ours = tracemalloc.Filter(inclusive=True, filename_pattern="*/custom_components/energy_sse/*")
+    snapshot = tracemalloc.take_snapshot().filter_traces([ours])
+    return sum(statistic.size for statistic in snapshot.statistics("filename"))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_day_of_faults_leaves_nothing_behind(
+    hass: HomeAssistant,
+    home: Home,
+    caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
+) -> None:
+    caplog.set_level(logging.WARNING)
+    tasks = [len(entry._background_tasks) for entry in home.entries]  # noqa: SLF001
+    tracemalloc.start()
+    try:
+        await home.live(WARM_UP)
+        before = held()
+        await home.live(DAY - WARM_UP)
+        after = held()
+    finally:
+        tracemalloc.stop()
+    record_property(f"bytes held after {WARM_UP} hours", before)
+    record_property(f"bytes held after {DAY} hours", after)
+    assert after - before < GROWTH
+    assert [len(entry._background_tasks) for entry in home.entries] == tasks  # noqa: SLF001
+    for entry in home.entries:
+        assert entry.runtime_data.reader.health.losses.total() >= DAY * len(FAULTS)
+        assert entry.runtime_data.is_streaming
+    files = files_of(hass, *home.entries)
+    assert max(map(len, files.values())) < 200_000
+    errors = Counter(record.getMessage() for record in caplog.records if "energy_sse" in record.name)
+    assert errors == {}

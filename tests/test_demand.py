@@ -1,0 +1,295 @@
+"""The arithmetic of power tariffs, against calculations that are slow and obvious."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.energy_sse.power_tariff.demand import (
+    HOUR,
+    MONTHS,
+    QUARTER,
+    Bill,
+    Interval,
+    Month,
+    Outlook,
+    Point,
+    Tariff,
+    bills,
+    intervals_between,
+    is_peak_expected,
+    start_of,
+)
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+lengths = st.sampled_from([HOUR, QUARTER])
+quarters_of_a_day = st.integers(0, 95).map(lambda number: time(number // 4, number % 4 * 15))
+tariffs = st.builds(
+    Tariff,
+    interval=lengths,
+    peaks=st.integers(1, 10),
+    one_per_day=st.booleans(),
+    months=st.frozensets(st.integers(1, 12)),
+    weekdays_only=st.booleans(),
+    begin=quarters_of_a_day,
+    end=quarters_of_a_day,
+    other_weight=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+zones = st.sampled_from(
+    [
+        ZoneInfo("UTC"),
+        STOCKHOLM,
+        ZoneInfo("Europe/Brussels"),
+        ZoneInfo("Asia/Kathmandu"),
+        ZoneInfo("Australia/Lord_Howe"),
+    ]
+)
+# Around a change of the month, and both changes to and from summer time.
+beginnings = st.sampled_from(["2026-01-30", "2026-03-27", "2026-10-23", "2026-12-30"])
+energies = st.integers(0, 12_000).map(float)
+
+
+@st.composite
+def months_of_intervals(draw: st.DrawFn) -> tuple[Tariff, list[Interval], ZoneInfo]:
+    """Return some days of a tariff's intervals, some of them not there at all."""
+    tariff = draw(tariffs)
+    start = datetime.fromisoformat(draw(beginnings)).replace(tzinfo=UTC)
+    steps = draw(st.lists(st.tuples(st.integers(1, 40), energies, st.booleans()), max_size=40))
+    intervals = []
+    for step, energy, is_missed in steps:
+        start += step * tariff.interval
+        intervals.append(Interval(start, energy, is_missed))
+    return tariff, intervals, draw(zones)
+
+
+# -------------------------------------------------------------------------------- slow and obvious
+
+
+def counts(tariff: Tariff, local: datetime) -> float:
+    if local.month not in tariff.months:
+        return tariff.other_weight
+    if tariff.weekdays_only and local.strftime("%a") in ("Sat", "Sun"):
+        return tariff.other_weight
+    # Go through the day, a minute at a time, from the beginning of the hours that count to their end.
+    minute, end = 60 * tariff.begin.hour + tariff.begin.minute, 60 * tariff.end.hour + tariff.end.minute
+    counted = set()
+    while True:
+        counted.add(minute)
+        minute = (minute + 1) % 1440
+        if minute == end:
+            break
+    return 1.0 if 60 * local.hour + local.minute in counted else tariff.other_weight
+
+
+def billed(tariff: Tariff, intervals: Sequence[Interval], zone: ZoneInfo, month: Month) -> float | None:
+    """Pick the highest one after the other, and strike out what may not be picked as well."""
+    left: list[tuple[float, date]] = []
+    for interval in intervals:
+        local = interval.start.astimezone(zone)
+        if (local.year, local.month) == month and counts(tariff, local):
+            power = interval.energy if tariff.interval == HOUR else interval.energy * 4
+            left.append((power * counts(tariff, local), local.date()))
+    picked: list[float] = []
+    while left and len(picked) < tariff.peaks:
+        best = max(left)
+        picked.append(best[0])
+        left.remove(best)
+        if tariff.one_per_day:
+            left = [each for each in left if each[1] != best[1]]
+    return sum(picked) / len(picked) if picked else None
+
+
+@given(months_of_intervals())
+def test_month_bills_what_a_slow_calculation_says(case: tuple[Tariff, list[Interval], ZoneInfo]) -> None:
+    tariff, intervals, zone = case
+    counted = bills(tariff, intervals, zone)
+    locals_ = [interval.start.astimezone(zone) for interval in intervals]
+    for month in {Month.of(local) for local in locals_}:
+        expected = billed(tariff, intervals, zone, month)
+        if expected is None:
+            assert month not in counted
+        else:
+            assert counted[month].demand == pytest.approx(expected)
+            assert counted[month].missed == sum(
+                interval.is_missed
+                for interval, local in zip(intervals, locals_, strict=True)
+                if Month.of(local) == month and counts(tariff, local)
+            )
+    assert set(counted) <= {Month.of(local) for local in locals_}
+
+
+@given(months_of_intervals(), st.integers(1, 40))
+def test_limit_is_where_the_bill_begins_to_rise(
+    case: tuple[Tariff, list[Interval], ZoneInfo], step: int
+) -> None:
+    tariff, intervals, zone = case
+    if not intervals:
+        return
+    start = intervals[-1].start + step * tariff.interval
+    month = Month.of(start.astimezone(zone))
+    before = billed(tariff, intervals, zone, month)
+
+    def with_demand(demand: float) -> float:
+        energy = demand * (tariff.interval / HOUR)
+        found = billed(tariff, [*intervals, Interval(start, energy, is_missed=False)], zone, month)
+        assert found is not None
+        return found
+
+    bill = bills(tariff, intervals, zone).get(month)
+    limit = None if bill is None else bill.limit(start)
+    if before is None:
+        assert limit is None
+    elif counts(tariff, start.astimezone(zone)) == 0:
+        assert limit is None
+        assert with_demand(1e6) == before
+    else:
+        assert limit is not None
+        assert with_demand(limit) <= before + 1e-6
+        assert with_demand(limit + 1) > before
+
+
+@given(months_of_intervals())
+def test_peaks_are_the_mean_and_no_two_are_of_the_same_day_where_one_counts(
+    case: tuple[Tariff, list[Interval], ZoneInfo],
+) -> None:
+    tariff, intervals, zone = case
+    for bill in bills(tariff, intervals, zone).values():
+        demands = [peak.demand for peak in bill.peaks]
+        assert demands == sorted(demands, reverse=True)
+        assert len(demands) <= tariff.peaks
+        assert bill.demand == pytest.approx(sum(demands) / len(demands))
+        if tariff.one_per_day:
+            days = [peak.start.astimezone(zone).date() for peak in bill.peaks]
+            assert len(set(days)) == len(days)
+
+
+@given(
+    lengths,
+    st.lists(st.tuples(st.integers(1, 6), st.integers(-500, 9000)), min_size=1, max_size=30),
+)
+def test_energy_between_points_is_neither_lost_nor_made(
+    length: timedelta, steps: list[tuple[int, int]]
+) -> None:
+    points = [Point(NEW_YEAR, 1000.0)]
+    for number, energy in steps:
+        points.append(Point(points[-1].time + number * length, points[-1].energy + energy))
+    intervals = list(intervals_between(points, length))
+    starts = [NEW_YEAR + index * length for index in range(sum(number for number, _ in steps))]
+    assert [interval.start for interval in intervals] == starts
+    position = 0
+    for number, energy in steps:
+        gap = intervals[position : position + number]
+        assert sum(interval.energy for interval in gap) == pytest.approx(max(energy, 0))
+        assert len({interval.energy for interval in gap}) == 1, "it is not guessed which was the highest"
+        assert all(interval.is_missed == (number > 1) for interval in gap)
+        position += number
+
+
+@given(
+    lengths,
+    st.integers(0, 3600),
+    st.floats(0, 20_000),
+    st.floats(0, 20_000),
+    st.floats(100, 20_000),
+)
+def test_what_is_available_ends_in_the_limit(
+    length: timedelta, seconds: int, energy: float, power: float, limit: float
+) -> None:
+    elapsed = min(timedelta(seconds=seconds), length - timedelta(seconds=1))
+    outlook = Outlook(length, elapsed, energy, power)
+    drawn = Outlook(length, elapsed, energy, outlook.available(limit))
+    assert outlook.available(limit) >= 0
+    # What has been drawn cannot be taken back.
+    assert drawn.expected == pytest.approx(max(limit, energy / (length / HOUR)))
+    over = Outlook(length, length, energy + power * ((length - elapsed) / HOUR), power)
+    assert outlook.expected == pytest.approx(over.demand)
+
+
+# ------------------------------------------------------------------------------------ known by heart
+
+
+def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) -> list[Interval]:
+    return [
+        Interval(start + index * every, demand * (every / HOUR), is_missed=False)
+        for index, demand in enumerate(demands)
+    ]
+
+
+def bill_of(tariff: Tariff, intervals: list[Interval]) -> Bill:
+    (bill,) = bills(tariff, intervals, UTC).values()
+    return bill
+
+
+def test_three_highest_hours_are_averaged() -> None:
+    bill = bill_of(Tariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
+    assert bill.demand == 5000
+    assert [peak.start.hour for peak in bill.peaks] == [3, 1, 4]
+    assert bill.limit(NEW_YEAR + 5 * HOUR) == 4000
+
+
+def test_second_peak_of_a_day_does_not_count_where_one_per_day_does() -> None:
+    tariff = Tariff(peaks=2, one_per_day=True)
+    bill = bill_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
+    assert bill.demand == 3500
+    assert bill.limit(NEW_YEAR + 3 * HOUR) == 6000, "the day has a peak already"
+    assert bill.limit(NEW_YEAR + 50 * HOUR) == 1000
+
+
+def test_night_that_counts_half_may_draw_twice_as_much() -> None:
+    tariff = Tariff(begin=time(6), end=time(22), other_weight=0.5)
+    bill = bill_of(tariff, hours(9000, *[0] * 5, 4000))
+    assert bill.demand == 4500
+    assert bill.limit(NEW_YEAR + 12 * HOUR) == 4500
+    assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
+
+
+def test_quarter_of_an_hour_is_told_as_power() -> None:
+    assert bill_of(Tariff(interval=QUARTER), hours(8000, 2000, every=QUARTER)).demand == 8000
+
+
+def test_month_begins_at_local_midnight() -> None:
+    intervals = hours(7000, 3000, start=datetime(2026, 1, 31, 22, tzinfo=UTC))
+    counted = bills(Tariff(), intervals, STOCKHOLM)
+    assert {month: bill.demand for month, bill in counted.items()} == {(2026, 1): 7000, (2026, 2): 3000}
+
+
+def test_hour_that_comes_twice_is_two_hours_of_one_day() -> None:
+    intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
+    assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
+    (bill,) = bills(Tariff(peaks=2), intervals, STOCKHOLM).values()
+    assert bill.demand == 1500
+
+
+def test_nothing_is_billed_in_months_that_do_not_count() -> None:
+    tariff = Tariff(months=MONTHS - {7})
+    assert bills(tariff, hours(5000, start=datetime(2026, 7, 3, tzinfo=UTC)), UTC) == {}
+
+
+def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
+    assert not is_peak_expected(5000, 5000, was=False)
+    assert is_peak_expected(5001, 5000, was=False)
+    assert is_peak_expected(4800, 5000, was=True)
+    assert not is_peak_expected(4750, 5000, was=True)
+    assert not is_peak_expected(9000, None, was=True)
+
+
+def test_interval_has_just_begun_with_the_present_power() -> None:
+    outlook = Outlook(HOUR, timedelta(), 0.0, 1500.0)
+    assert outlook.demand == outlook.expected == 1500
+
+
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), lengths)  # noqa: DTZ001 (naive by its definition)
+def test_every_moment_is_in_an_interval(moment: datetime, length: timedelta) -> None:
+    start = start_of(moment, length)
+    assert start <= moment < start + length
+    assert (start - NEW_YEAR) % length == timedelta()
+
+
+def test_month_before_january_is_december() -> None:
+    assert Month(2026, 1).before == (2025, 12)
+    assert Month(2026, 12).before == (2026, 11)
+    assert Month(2026, 11).begin(STOCKHOLM).astimezone(UTC) == datetime(2026, 10, 31, 23, tzinfo=UTC)

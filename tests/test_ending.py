@@ -1,0 +1,165 @@
+"""Unloading, reloading, stopping and removing end everything at once, wherever the connection is."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+import logging
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
+from custom_components.energy_sse.reader import ConnectionState
+
+from .home_assistant import entry_for, set_up
+from .readers import House, WhatwattSimulator
+from .readers.network import FaultyNetwork
+from .test_issues import Rival
+from .test_reliability import drip, saying, status
+from .time_machine import TimeMachine
+from .waiting import until
+
+# Whatever is under way, it ends within that.
+SECONDS = 2
+
+
+@pytest.fixture
+async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
+    """Return a way to a whatwatt that speaks by itself, wants a password, and has a licence."""
+    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    await reader.start(live=True)
+    network = await FaultyNetwork(reader).start()
+    yield network
+    await network.stop()
+    await reader.stop()
+
+
+def answering(answer: Callable[..., Awaitable[None]]) -> Callable[[FaultyNetwork], Awaitable[None]]:
+    async def begin(network: FaultyNetwork) -> None:
+        network.answer = answer
+        await network.cut()
+
+    return begin
+
+
+async def nothing(_network: FaultyNetwork) -> None:
+    pass
+
+
+@pytest.mark.parametrize("how", ["unload", "reload", "remove", "stop"])
+@pytest.mark.parametrize(
+    ("trouble", "state"),
+    [
+        (nothing, ConnectionState.STREAMING),
+        (FaultyNetwork.stop, ConnectionState.WAITING),
+        (FaultyNetwork.swallow, ConnectionState.CONNECTING),
+        (answering(saying(b"", then_wait=True)), ConnectionState.CONNECTING),
+        (answering(drip), ConnectionState.CONNECTING),
+        (answering(status("401 Unauthorized")), ConnectionState.REFUSED),
+    ],
+    ids=["streaming", "waiting", "connecting", "logging in", "slow headers", "refused"],
+)
+async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the world)
+    hass: HomeAssistant,
+    network: FaultyNetwork,
+    time_machine: TimeMachine,
+    trouble: Callable[[FaultyNetwork], Awaitable[None]],
+    state: ConnectionState,
+    how: str,
+) -> None:
+    assert isinstance(network.reader, WhatwattSimulator)
+    entry = await set_up(hass, network.reader, host=network.host)
+    await time_machine.let_pass(20)
+    await trouble(network)
+    coordinator = entry.runtime_data
+    for _ in range(100):
+        await time_machine.let_pass(0.5)
+        if coordinator.connection_state is state:
+            break
+    assert coordinator.connection_state is state
+    await end(entry, how, hass, network, time_machine)
+    # Lingering tasks, timers and sockets are found by the test package.
+
+
+@pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["logging in", "slow headers"])
+async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
+    hass: HomeAssistant, network: FaultyNetwork, answer: Callable[..., Awaitable[None]]
+) -> None:
+    network.answer = answer
+    entry = entry_for(network.reader, host=network.host)
+    entry.add_to_hass(hass)
+    setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
+    await until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.reader.health.attempts)
+    assert entry.state is ConfigEntryState.SETUP_IN_PROGRESS
+    assert (await async_get_config_entry_diagnostics(hass, entry))["stream"]["attempts"] == 1
+    stopping = asyncio.create_task(hass.async_stop(force=True))
+    await until(lambda: stopping.done() and setting_up.done(), within=SECONDS)
+
+
+async def test_everything_ends_at_once_in_contention(
+    hass: HomeAssistant, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    assert isinstance(network.reader, WhatwattSimulator)
+    network.reader.login = None
+    entry = await set_up(hass, network.reader, host=network.host)
+    rival = Rival(network.reader)
+    await time_machine.let_pass(120)
+    assert entry.runtime_data.connection_state is ConnectionState.CONTENDED
+    await end(entry, "unload", hass, network, time_machine)
+    await rival.leave()
+
+
+async def end(
+    entry: MockConfigEntry, how: str, hass: HomeAssistant, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    streams = [task for task in asyncio.all_tasks() if task.get_name() == f"{DOMAIN} stream"]
+    ways: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "unload": lambda: hass.config_entries.async_unload(entry.entry_id),
+        "reload": lambda: hass.config_entries.async_reload(entry.entry_id),
+        "remove": lambda: hass.config_entries.async_remove(entry.entry_id),
+        "stop": lambda: hass.async_stop(force=True),
+    }
+    ending = asyncio.create_task(ways[how]())
+    await until(lambda: all(stream.done() for stream in streams), within=SECONDS)
+    if how == "reload":
+        # What begins then may take as long as it takes the reader to answer.
+        await network.stop()
+        network.answer = None
+        await network.start(network.port)
+        while entry.state is not ConfigEntryState.LOADED:
+            await time_machine.let_pass(10)
+        await hass.config_entries.async_unload(entry.entry_id)
+    await until(ending.done, within=SECONDS)
+
+
+async def test_hour_of_failures_is_two_lines_in_the_log(
+    hass: HomeAssistant,
+    network: FaultyNetwork,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert isinstance(network.reader, WhatwattSimulator)
+    await set_up(hass, network.reader, host=network.host)
+    await time_machine.let_pass(120)
+    caplog.clear()
+    for _ in range(4):
+        await network.stop()
+        await time_machine.let_pass(450)
+        await network.start(network.port)
+        network.answer = status("500 Oops")
+        await time_machine.let_pass(450)
+        network.answer = None
+    await time_machine.let_pass(450)
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        if not record.name.startswith(("aiohttp", "homeassistant", "asyncio"))
+    ]
+    assert lines == [
+        "The whatwatt Go sends no readings any more: connection refused",
+        "The whatwatt Go sends readings again",
+    ]

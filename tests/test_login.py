@@ -1,0 +1,518 @@
+"""Whom Home Assistant believes to be a reader, and who gets its password."""
+
+from collections.abc import AsyncGenerator
+from socket import AF_INET
+from typing import Any, override
+
+from aiohttp import TCPConnector, web
+from homeassistant.config_entries import SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryState, ConfigFlowResult
+from homeassistant.const import CONF_HOST, CONF_PASSWORD
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import issue_registry as ir
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import CONF_LOGIN, DOMAIN
+from custom_components.energy_sse.reader import ConnectionState, Login
+
+from .conftest import Start
+from .home_assistant import announcement, entry_for, set_up
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.digest import BasicLogin, DigestLogin
+from .readers.server import Handler
+from .time_machine import TimeMachine
+from .waiting import until
+
+PASSWORD = "secret"
+
+
+class Rogue(WhatwattSimulator):
+    """Pretends to be somebody's reader, and remembers what it was told."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self.told: list[str] = []
+
+    @override
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.told.append(request.headers.get("Authorization", ""))
+        return await super().answer(request, handler)
+
+    @property
+    def was_told_the_password(self) -> bool:
+        """Whether anybody has sent it in the clear."""
+        return any(each.startswith("Basic") for each in self.told)
+
+
+@pytest.fixture
+async def rogue(house: House, start: Start) -> Rogue:
+    """Return a rogue that wants the password in the clear."""
+    rogue = Rogue(house)
+    rogue.login = BasicLogin(PASSWORD)
+    await start(rogue)
+    return rogue
+
+
+@pytest.fixture
+async def live(house: House) -> AsyncGenerator[WhatwattSimulator]:
+    """Return a whatwatt with a password that speaks by itself."""
+    reader = await WhatwattSimulator(house, password=PASSWORD).start(live=True)
+    yield reader
+    await reader.stop()
+
+
+async def announce(hass: HomeAssistant, reader: WhatwattSimulator) -> ConfigFlowResult:
+    return await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
+    )
+
+
+async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> ConfigFlowResult:
+    return await hass.config_entries.flow.async_configure(flow["flow_id"], fields)
+
+
+def steps_in_progress(hass: HomeAssistant) -> list[str]:
+    return [flow["step_id"] for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)]
+
+
+# ------------------------------------------------------------------------------------- what is remembered
+
+
+@pytest.mark.parametrize(
+    ("login", "expected"),
+    [(None, Login.NONE), (BasicLogin(PASSWORD), Login.BASIC), (DigestLogin(PASSWORD), Login.DIGEST)],
+    ids=["none", "basic", "digest"],
+)
+async def test_entry_of_an_older_version_goes_on_and_learns_how_its_reader_logs_in(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    login: BasicLogin | DigestLogin | None,
+    expected: Login,
+) -> None:
+    whatwatt.login = login
+    entry = await set_up(hass, whatwatt)
+    assert entry.data[CONF_LOGIN] == expected
+    older = {key: value for key, value in entry.data.items() if key != CONF_LOGIN}
+    assert older == entry_for(whatwatt).data, "an older version finds all that it knows as it was"
+
+
+async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.login = BasicLogin(PASSWORD)
+    entry = await set_up(hass, live)
+    live.login = DigestLogin(PASSWORD)
+    live.end_streams()
+    await time_machine.let_pass(60)
+    assert entry.data[CONF_LOGIN] == Login.DIGEST
+
+
+# ------------------------------------------------------------------------------- a rogue at another address
+
+
+@pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
+    hass: HomeAssistant,
+    live: WhatwattSimulator,
+    rogue: Rogue,
+    time_machine: TimeMachine,
+    login: BasicLogin | None,
+    *,
+    is_known: bool,
+) -> None:
+    rogue.login = login
+    entry = await set_up(hass, live, **({CONF_LOGIN: "digest"} if is_known else {}))
+    host = live.host
+    await live.stop()
+    await time_machine.let_pass(30)
+    await announce(hass, rogue)
+    await time_machine.let_pass(600)
+    assert rogue.told, "it was asked"
+    assert not rogue.was_told_the_password
+    assert rogue.stream_count == 0
+    assert entry.data[CONF_HOST] == host
+    assert steps_in_progress(hass) == []
+    await live.start(live.port, live=True)
+    await time_machine.let_pass(400)
+    assert entry.runtime_data.is_streaming
+
+
+@pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_rogue_that_announces_itself_when_home_assistant_starts_without_the_reader_gets_nothing(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, login: BasicLogin | None, *, is_known: bool
+) -> None:
+    rogue.login = login
+    entry = entry_for(live, **({CONF_LOGIN: "digest"} if is_known else {}))
+    entry.add_to_hass(hass)
+    await live.stop()
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    flow = await announce(hass, rogue)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
+    assert rogue.told
+    assert not rogue.was_told_the_password
+    assert entry.data[CONF_HOST] == live.host
+
+
+async def test_reader_of_old_firmware_is_followed_to_a_new_address(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.login = BasicLogin(PASSWORD)
+    entry = await set_up(hass, live)
+    await live.stop()
+    await time_machine.let_pass(30)
+    await live.start(live=True)
+    await announce(hass, live)
+    await time_machine.let_pass(120)
+    assert entry.data[CONF_HOST] == live.host
+    assert entry.runtime_data.is_streaming
+
+
+# ------------------------------------------------------------------------------ a rogue at the same address
+
+
+@pytest.fixture
+async def entry_with_a_rogue(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
+) -> MockConfigEntry:
+    """Return the entry of a reader in whose place a rogue answers."""
+    entry = await set_up(hass, live)
+    await live.stop()
+    await rogue.stop()
+    await rogue.start(live.port)
+    await time_machine.let_pass(120)
+    return entry
+
+
+async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_owner_says_so(
+    hass: HomeAssistant, entry_with_a_rogue: MockConfigEntry, rogue: Rogue
+) -> None:
+    entry = entry_with_a_rogue
+    assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["step_id"] == "reauth_confirm"
+    result = await submit(hass, flow, password=PASSWORD)
+    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "unencrypted")
+    assert result["description_placeholders"] == {
+        "name": r"Meter \(whatwatt Go\)",
+        "host": entry.data[CONF_HOST],
+    }
+    assert not rogue.was_told_the_password
+    result = await submit(hass, result)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert rogue.was_told_the_password
+    assert entry.data[CONF_LOGIN] == Login.BASIC
+    await hass.async_block_till_done()
+    await until(lambda: rogue.streams)
+
+
+async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
+) -> None:
+    entry = await set_up(hass, live)
+    flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=rogue.host)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "unencrypted")
+    assert not rogue.was_told_the_password
+    assert entry.data[CONF_HOST] == live.host
+    await rogue.stop()
+    flow = await submit(hass, flow)
+    assert (flow["step_id"], flow["errors"]) == ("unencrypted", {"base": "cannot_connect"})
+    await rogue.start(rogue.port)
+    flow = await submit(hass, flow)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, Login.BASIC)
+
+
+async def test_new_reader_of_old_firmware_gets_its_password_when_its_owner_says_so(
+    hass: HomeAssistant, rogue: Rogue
+) -> None:
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": rogue.host}
+    )
+    assert flow["step_id"] == "password"
+    flow = await submit(hass, flow, password=PASSWORD)
+    assert flow["step_id"] == "unencrypted"
+    assert not rogue.was_told_the_password
+    rogue.login = DigestLogin(PASSWORD)
+    flow = await submit(hass, flow)
+    assert flow["type"] is FlowResultType.CREATE_ENTRY
+    assert flow["data"][CONF_LOGIN] == Login.DIGEST
+
+
+async def test_device_that_wants_no_password_any_more_when_it_should_go_unencrypted_is_asked_about(
+    hass: HomeAssistant, rogue: Rogue
+) -> None:
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": rogue.host}
+    )
+    flow = await submit(hass, flow, password=PASSWORD)
+    rogue.login = None
+    flow = await submit(hass, flow)
+    assert flow["step_id"] == "unprotected"
+    flow = await submit(hass, flow)
+    assert flow["type"] is FlowResultType.CREATE_ENTRY
+    assert (flow["data"][CONF_LOGIN], CONF_PASSWORD in flow["data"]) == (Login.NONE, False)
+
+
+async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
+) -> None:
+    entry = await set_up(hass, live)
+    rogue.login = None
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": rogue.host}
+    )
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
+    assert entry.data[CONF_HOST] == live.host
+
+
+# ------------------------------------------------------------------------------- a password that is removed
+
+
+async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgotten(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, live)
+    live.login = None
+    live.end_streams()
+    await time_machine.let_pass(60)
+    assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    # Nothing was typed: its owner knows that there is none.
+    result = await submit(hass, flow)
+    assert (result["type"], result["step_id"]) == (FlowResultType.FORM, "unprotected")
+    live.login = DigestLogin("another")
+    result = await submit(hass, result)
+    assert (result["step_id"], result["errors"]) == ("unprotected", {"base": "invalid_auth"})
+    live.login = None
+    result = await submit(hass, result)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert CONF_PASSWORD not in entry.data
+    assert entry.data[CONF_LOGIN] == Login.NONE
+    await hass.async_block_till_done()
+    await until(lambda: live.streams)
+
+
+async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    live.login = None
+    entry = await set_up(hass, live)
+    live.login = DigestLogin(PASSWORD)
+    live.end_streams()
+    await time_machine.let_pass(60)
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await submit(hass, flow, password=PASSWORD)
+    assert result["reason"] == "reauth_successful"
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, Login.DIGEST)
+    await hass.async_block_till_done()
+    await until(lambda: live.streams)
+
+
+# -------------------------------------------------------------------------------- who answers, of each kind
+
+
+def make(house: House, kind: str, device_id: str) -> WhatwattSimulator | CurrentlyOneSimulator:
+    if kind == "CurrentlyOne":
+        return CurrentlyOneSimulator(house, device_id=device_id.lower(), name="Casa Mia")
+    password = f"of {device_id}" if kind.startswith("protected") else None
+    return WhatwattSimulator(house, device_id=device_id, password=password, name="Cellar")
+
+
+def issue_of(hass: HomeAssistant) -> tuple[str | None, dict[str, str]]:
+    (issue,) = (each for (domain, _), each in ir.async_get(hass).issues.items() if domain == DOMAIN)
+    return issue.translation_key, dict(issue.translation_placeholders or {})
+
+
+@pytest.mark.parametrize("mine", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
+@pytest.mark.parametrize("theirs", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_other_reader_at_the_address_is_told_from_the_right_one(  # noqa: PLR0917 (each is a part of the world)
+    hass: HomeAssistant,
+    house: House,
+    start: Start,
+    time_machine: TimeMachine,
+    mine: str,
+    theirs: str,
+    *,
+    is_running: bool,
+) -> None:
+    reader = make(house, mine, "ECC9FF5C7F14")
+    await start(reader)
+    entry = entry_for(reader)
+    entry.add_to_hass(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await until(lambda: reader.streams)
+    if not is_running:
+        await hass.config_entries.async_unload(entry.entry_id)
+    await reader.stop()
+    other = make(house, theirs, "ECC9FF8A2B30")
+    await other.start(reader.port)
+    if is_running:
+        await time_machine.let_pass(120)
+    else:
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+    product = "CurrentlyOne" if mine == "CurrentlyOne" else "whatwatt Go"
+    name = {"name": "Meter", "reader": rf"Meter \({product}\)", "host": reader.host}
+    if theirs == "protected whatwatt" and mine != "CurrentlyOne":
+        # Nothing but its password tells it from the right one.
+        assert steps_in_progress(hass) == ["reauth_confirm"]
+    elif theirs == "protected whatwatt":
+        assert issue_of(hass) == ("protected_device", {**name, "found": ""})
+        assert steps_in_progress(hass) == []
+    else:
+        found = r"Casa Mia \(CurrentlyOne\)" if theirs == "CurrentlyOne" else r"Cellar \(whatwatt Go\)"
+        assert issue_of(hass) == ("wrong_device", {**name, "found": found})
+        assert steps_in_progress(hass) == []
+    await hass.config_entries.async_remove(entry.entry_id)
+    await other.stop()
+
+
+@pytest.mark.parametrize("mine", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
+@pytest.mark.parametrize("theirs", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
+async def test_address_of_another_reader_is_refused_by_what_it_is(
+    hass: HomeAssistant, house: House, start: Start, mine: str, theirs: str
+) -> None:
+    reader, other = make(house, mine, "ECC9FF5C7F14"), make(house, theirs, "ECC9FF8A2B30")
+    await start(other)
+    login = {"CurrentlyOne": "none", "whatwatt": "none", "protected whatwatt": "digest"}[mine]
+    entry = entry_for(reader, **{CONF_LOGIN: login})
+    entry.add_to_hass(hass)
+    flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=other.host)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "reconfigure")
+    placeholders = flow["description_placeholders"]
+    assert placeholders is not None
+    if theirs == "protected whatwatt":
+        error = "protected_device" if mine == "CurrentlyOne" else "invalid_auth"
+        assert flow["errors"] == {"base": error}
+    else:
+        assert flow["errors"] == {"base": "wrong_device"}
+        named = "Casa Mia (CurrentlyOne)" if theirs == "CurrentlyOne" else "Cellar (whatwatt Go)"
+        assert placeholders["found"] == named
+
+
+async def test_currentlyone_is_never_asked_for_a_password(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    flow = await entry.start_reconfigure_flow(hass)
+    schema = flow["data_schema"]
+    assert schema is not None
+    assert list(schema.schema) == [CONF_HOST]
+
+
+# ----------------------------------------------------------------- something else at the address it has left
+
+
+@pytest.fixture
+async def squatter(house: House, start: Start) -> WhatwattSimulator:
+    """Return something else that wants a password."""
+    reader = WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="of its own")
+    await start(reader)
+    return reader
+
+
+async def move(reader: WhatwattSimulator, squatter: WhatwattSimulator) -> None:
+    """Give a reader another address, and its old one to something else."""
+    port = reader.port
+    await reader.stop()
+    await squatter.stop()
+    await squatter.start(port)
+    await reader.start(live=True)
+
+
+async def test_reader_that_has_left_its_address_to_something_with_a_password_is_followed(
+    hass: HomeAssistant, live: WhatwattSimulator, squatter: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, live)
+    await move(live, squatter)
+    await announce(hass, live)
+    await time_machine.let_pass(120)
+    assert entry.data[CONF_HOST] == live.host
+    assert entry.runtime_data.is_streaming
+    assert steps_in_progress(hass) == []
+
+
+async def test_reader_that_refuses_the_login_at_every_address_asks_for_it(
+    hass: HomeAssistant, live: WhatwattSimulator, squatter: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, live)
+    await announce(hass, squatter_as(live, squatter))
+    live.login = DigestLogin("another")
+    live.end_streams()
+    await time_machine.let_pass(120)
+    assert steps_in_progress(hass) == ["reauth_confirm"]
+
+
+def squatter_as(reader: WhatwattSimulator, squatter: WhatwattSimulator) -> WhatwattSimulator:
+    squatter.device_id = reader.device_id
+    return squatter
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_followed(
+    hass: HomeAssistant,
+    live: WhatwattSimulator,
+    squatter: WhatwattSimulator,
+    time_machine: TimeMachine,
+    *,
+    is_running: bool,
+) -> None:
+    entry = await set_up(hass, live)
+    if not is_running:
+        await hass.config_entries.async_unload(entry.entry_id)
+    await move(live, squatter)
+    if is_running:
+        await time_machine.let_pass(120)
+        assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+    else:
+        await hass.config_entries.async_setup(entry.entry_id)
+        assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert steps_in_progress(hass) == ["reauth_confirm"]
+    flow = await announce(hass, live)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
+    await hass.async_block_till_done()
+    await until(lambda: live.streams)
+    assert entry.data[CONF_HOST] == live.host
+    assert steps_in_progress(hass) == []
+
+
+# ------------------------------------------------------------------------------------- added a second time
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+async def test_reader_that_has_its_stream_is_not_asked_for_its_password_again(
+    hass: HomeAssistant, live: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch, *, by_name: bool
+) -> None:
+    await set_up(hass, live)
+    here = {"hostname": "", "host": "127.0.0.1", "port": live.port, "family": AF_INET, "proto": 0, "flags": 0}
+
+    async def resolve(*_args: object, **_kwargs: object) -> list[dict[str, Any]]:
+        return [here]
+
+    monkeypatch.setattr(TCPConnector, "_resolve_host", resolve)
+    host = f"whatwatt-5C7F14.local:{live.port}" if by_name else live.host
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": host}
+    )
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
+    assert flow["description_placeholders"] == {"name": "Meter"}
+
+
+async def test_reader_in_the_place_of_one_that_is_gone_can_be_added(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, live)
+    live.device_id = "ECC9FF8A2B30"
+    live.end_streams()
+    await time_machine.let_pass(60)
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": live.host}
+    )
+    assert flow["step_id"] == "password"
+    flow = await submit(hass, flow, password=PASSWORD)
+    assert flow["type"] is FlowResultType.CREATE_ENTRY

@@ -1,0 +1,437 @@
+"""From a reader to a recording, and back: the round trip of a report."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+import json
+import logging
+from pathlib import Path
+
+from homeassistant.core import HomeAssistant
+from homeassistant.loader import DATA_CUSTOM_COMPONENTS
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.energy_sse.reader import connection
+
+from .conftest import Start
+from .home_assistant import set_up, settle, tick
+from .outcome import Observer, see_replay
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.__main__ import main
+from .readers.house import Appliance, State
+from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read
+from .readers.replay import ReplayedReader
+from .time_machine import TimeMachine
+from .waiting import until
+
+OURS = "custom_components.energy_sse"
+
+type Reader = WhatwattSimulator | CurrentlyOneSimulator
+
+STRANGE = [
+    'newest\r\ndata: {"id":"omas_brygg","owner":"Segreta","omas_brygg":{"W":5}}',
+    "newest\r\ndata: Casa Segreta",
+    'state\r\ndata: {"name":"Casa Segre',
+    'live\r\ndata: {"P_In":nan,"PF":0.5,"M_ID":"2000',
+    "log\r\ndata: Casa Segreta at 192.168.1.122",
+]
+
+
+@pytest.fixture(autouse=True)
+def _everything_at_once(every_entity_enabled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+
+
+@pytest.fixture
+async def second_hass(hass: HomeAssistant) -> AsyncGenerator[HomeAssistant]:
+    """Return a Home Assistant that has never seen a reader."""
+    async with async_test_home_assistant() as other:
+        other.data.pop(DATA_CUSTOM_COMPONENTS, None)
+        yield other
+        await other.async_stop(force=True)
+
+
+async def press_enable_debug_logging(hass: HomeAssistant, level: str = "debug") -> None:
+    assert await async_setup_component(hass, "logger", {})
+    await hass.services.async_call("logger", "set_level", {OURS: level}, blocking=True)
+
+
+def download_log(caplog: pytest.LogCaptureFixture, path: Path) -> Path:
+    """Write the log as Home Assistant does."""
+    with path.open("w") as file:
+        for record in caplog.records:
+            time = f"{datetime.fromtimestamp(record.created).astimezone():%Y-%m-%d %H:%M:%S}"
+            head = f"{time}.{record.msecs:03.0f} {record.levelname} ({record.threadName}) [{record.name}]"
+            file.write(f"{head} {record.getMessage()}\n")
+    return path
+
+
+def secrets_of(reader: Reader) -> list[str]:
+    """Return every secret and identity that a simulated reader knows."""
+    mac = bytes.fromhex(reader.device_id)
+    secrets = [reader.host, "127.0.0.1", "Segre", *reader.name.replace('"', " ").split()]
+    for address in (mac, mac[::-1]):
+        secrets += [address.hex(), address.hex(":"), address.hex("-")]
+    if isinstance(reader, WhatwattSimulator):
+        system = reader.system()
+        assert reader.login is not None
+        secrets += [reader.login.password, *reader.sub_meters, reader.report()["system"]["boot_id"]]
+        secrets += [system["wifi"][key] for key in ("bssid", "mac", "ip", "gateway", "mask")]
+        secrets += [f'"{system["wifi"]["ssid"]}"', system["ethernet"]["mac"]]
+        secrets += [system["meter"][key] for key in ("id", "type")]
+    else:
+        secrets += ["dLink2.4", "192.168.1.122", "casamia", "SE2"]
+        for appliance in reader.house.appliances:
+            secrets += [appliance.id, *appliance.name.split()]
+            secrets += [state.name for state in appliance.states if state.name != "off"]
+    return secrets
+
+
+def assert_tells_nothing(text: str, reader: Reader) -> None:
+    for secret in secrets_of(reader):
+        assert secret.lower() not in text.lower(), secret
+
+
+async def be_strange(reader: Reader) -> None:
+    for event in STRANGE:
+        await reader.broadcast(f"event: {event}\r\n\r\n".encode())
+
+
+async def live_with_whatwatt(hass: HomeAssistant, reader: WhatwattSimulator) -> MockConfigEntry:
+    reader.sub_meters = {"20000741": 123.45, "80123456": None}
+    entry = await set_up(hass, reader)
+    await tick(hass, reader)
+    await be_strange(reader)
+    reader.sub_meters["20000741"] = 124.5
+    await tick(hass, reader)
+    reader.end_streams()
+    await until(lambda: reader.streams)
+    await tick(hass, reader)
+    return entry
+
+
+async def live_with_currentlyone(hass: HomeAssistant, reader: CurrentlyOneSimulator) -> MockConfigEntry:
+    await reader.tick(3600)
+    entry = await set_up(hass, reader)
+    await tick(hass, reader)
+    for state in ("bryggar", "off"):
+        await reader.switch("omas_brygg", state)
+        await settle(hass, entry, reader)
+    await be_strange(reader)
+    for state in ("sköljer", "värmer"):
+        await reader.switch("annas_disk", state)
+        await settle(hass, entry, reader)
+    reader.end_streams()
+    await until(lambda: reader.streams)
+    await reader.switch("annas_disk", "off")
+    await settle(hass, entry, reader)
+    return entry
+
+
+def appliances_with_names() -> list[Appliance]:
+    """Return appliances whose owner has named everything in their own words."""
+    off = State("off", 0, is_on=False)
+    brewing, rinsing, heating = (
+        State(name, power, is_on=True)
+        for name, power in (("bryggar", 1450), ("sköljer", 120), ("värmer", 2100))
+    )
+    always = (10**9,) * 3
+    return [
+        Appliance("omas_brygg", "Omas Bryggare", "coffee-makers", 0, (off, brewing), always),
+        Appliance("annas_disk", "Annas Diskmaskin", "dishwashers", 1, (off, rinsing, heating), always),
+    ]
+
+
+@pytest.fixture(params=["whatwatt", "currentlyone"])
+async def secretive(request: pytest.FixtureRequest, house: House, start: Start) -> Reader:
+    """Return a reader of each kind whose owner has a lot to hide."""
+    reader: Reader
+    if request.param == "whatwatt":
+        reader = WhatwattSimulator(house, password="sesame", name="Villa Kunterbunt")
+    else:
+        house.appliances = appliances_with_names()
+        reader = CurrentlyOneSimulator(house, name='Casa "Mia" Segreta')
+    await start(reader)
+    return reader
+
+
+async def live_with(hass: HomeAssistant, reader: Reader) -> MockConfigEntry:
+    if isinstance(reader, WhatwattSimulator):
+        return await live_with_whatwatt(hass, reader)
+    return await live_with_currentlyone(hass, reader)
+
+
+async def download_diagnostics(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, entry: MockConfigEntry, path: Path
+) -> Path:
+    """Write the file that Home Assistant offers."""
+    assert await async_setup_component(hass, "diagnostics", {})
+    client = await hass_client()
+    response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")
+    path.write_bytes(await response.read())  # noqa: ASYNC240 (a small file)
+    return path
+
+
+async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
+    *,
+    hass: HomeAssistant,
+    second_hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    secretive: Reader,
+    start: Start,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    await press_enable_debug_logging(hass)
+    observer = Observer(hass, secretive)
+    entry = await live_with(hass, secretive)
+    lived = observer.seen(entry)
+    heard = entry.runtime_data.reader.health.events
+    diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith(OURS)]
+    assert_tells_nothing("\n".join(ours), secretive)
+    assert_tells_nothing(json.dumps(json.loads(diagnostics.read_text())["data"]), secretive)
+    assert all("\n" not in line for line in ours)
+
+    (recording,) = read(download_log(caplog, tmp_path / "home-assistant.log"))
+    assert recording.missing == []
+    assert len(recording.events) == sum(heard.values())
+    caplog.clear()
+    replayed = ReplayedReader(recording)
+    await start(replayed)
+    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+
+    lived = lived.anonymous()
+    assert relived.entities == lived.entities
+    assert relived.transitions == lived.transitions
+    if isinstance(secretive, CurrentlyOneSimulator):
+        assert [happened for _, happened, _ in lived.transitions] == [
+            "turned_on",
+            "turned_off",
+            "turned_on",
+            "state_changed",
+            "turned_off",
+        ]
+    assert second_entry.runtime_data.reader.health.events == heard, "none is lost, none comes twice"
+    assert [r for r in caplog.records if r.name.startswith(OURS) and r.levelno >= logging.WARNING] == []
+    assert await second_hass.config_entries.async_unload(second_entry.entry_id)
+
+
+async def test_diagnostics_are_enough_to_see_the_same_entities(
+    *,
+    hass: HomeAssistant,
+    second_hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    secretive: Reader,
+    start: Start,
+    time_machine: TimeMachine,
+    tmp_path: Path,
+) -> None:
+    observer = Observer(hass, secretive)
+    entry = await set_up(hass, secretive)
+    if isinstance(secretive, CurrentlyOneSimulator):
+        await secretive.switch("annas_disk", "värmer")
+    for _ in range(50):
+        await secretive.tick()
+    await be_strange(secretive)
+    await tick(hass, secretive)
+    lived = observer.seen(entry).anonymous()
+    (recording,) = read(await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json"))
+    assert recording.missing == []
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    replayed = ReplayedReader(recording)
+    await start(replayed)
+    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+    # What an appliance did longer ago than the last events is not in the file.
+    assert {key for key in relived.entities if not key.startswith(":")} == {
+        key for key in lived.entities if not key.startswith(":")
+    }
+    for key, (state, _) in relived.entities.items():
+        if not key.startswith(":"):
+            assert state == lived.entities[key][0], key
+    assert await second_hass.config_entries.async_unload(second_entry.entry_id)
+
+
+async def test_recording_that_begins_in_the_middle_shows_the_same_values(
+    *,
+    hass: HomeAssistant,
+    second_hass: HomeAssistant,
+    secretive: Reader,
+    start: Start,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    await press_enable_debug_logging(hass, "info")
+    entry = await set_up(hass, secretive)
+    await tick(hass, secretive)
+    assert [record for record in caplog.records if record.name.startswith(OURS)] == []
+    await press_enable_debug_logging(hass)
+    observer = Observer(hass, secretive)
+    if isinstance(secretive, CurrentlyOneSimulator):
+        await secretive.switch("omas_brygg", "bryggar")
+    await tick(hass, secretive)
+    lived = observer.seen(entry).anonymous()
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    (recording,) = read(download_log(caplog, tmp_path / "home-assistant.log"))
+    assert recording.missing == []
+    replayed = ReplayedReader(recording)
+    await start(replayed)
+    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+    assert relived.transitions == lived.transitions
+    assert {key: state for key, (state, _) in relived.entities.items()} == {
+        key: state for key, (state, _) in lived.entities.items()
+    }
+    assert await second_hass.config_entries.async_unload(second_entry.entry_id)
+
+
+async def test_two_readers_of_one_log_play_side_by_side(
+    *,
+    hass: HomeAssistant,
+    second_hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    currentlyone: CurrentlyOneSimulator,
+    start: Start,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    await press_enable_debug_logging(hass)
+    entries = [await set_up(hass, reader) for reader in (whatwatt, currentlyone)]
+    for _ in range(2):
+        await tick(hass, whatwatt)
+        await tick(hass, currentlyone)
+    for entry in entries:
+        assert await hass.config_entries.async_unload(entry.entry_id)
+    recordings = read(download_log(caplog, tmp_path / "home-assistant.log"))
+    assert [recording.kind for recording in recordings] == [Kind.WHATWATT, Kind.CURRENTLYONE]
+    for recording in recordings:
+        reader = ReplayedReader(recording)
+        await start(reader)
+        entry, seen = await see_replay(second_hass, reader, time_machine)
+        assert float(seen.entities["_active_energy_import"][0]) > 10_000
+    connections = [
+        state.state
+        for state in second_hass.states.async_all("binary_sensor")
+        if state.attributes["device_class"] == "connectivity"
+    ]
+    assert connections == ["on", "on"]
+    for entry in second_hass.config_entries.async_entries("energy_sse"):
+        assert await second_hass.config_entries.async_unload(entry.entry_id)
+
+
+# ------------------------------------------------------------------------------------- files of all kinds
+
+HEAD = "2026-11-24 01:00:00.000 DEBUG (MainThread) [custom_components.energy_sse.reader.recording] "
+
+
+def log_of(*lines: str) -> str:
+    return "".join(f"{HEAD}{line}\n" for line in lines)
+
+
+LIVE = log_of(
+    "2026-11-24T01:00:00.000Z anon-00000001 stream 1 opened /api/v1/live",
+    '2026-11-24T01:00:05.000Z anon-00000001 event 1 live {"P_In":1.5}',
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param("", "neither a log", id="empty"),
+        pytest.param("2026-11-24 01:00:00 INFO all is well\n", "neither a log", id="another log"),
+        pytest.param(LIVE.replace("T01", "T99"), "neither a log", id="no times"),
+        pytest.param(log_of("2026-11-24T01:00:00.000Z a event 1"), "neither a log", id="no events"),
+        pytest.param('{"data": {"entry', "ends in the middle", id="truncated"),
+        pytest.param('{"a":' * 100_000, "ends in the middle", id="deep"),
+        pytest.param("{}", "no diagnostics of Energy SSE", id="any JSON"),
+        pytest.param('{"data": [1]}', "no diagnostics of Energy SSE", id="wrong shape"),
+        pytest.param("[1, 2]", "neither a log", id="a list"),
+        pytest.param(
+            '{"integration_manifest": {"domain": "hue"}, "data": {}}',
+            "another integration",
+            id="another integration",
+        ),
+        pytest.param(
+            '{"data": {"entry": {"data": {"kind": "whatwatt"}}}}', "was not set up", id="nothing was heard"
+        ),
+        pytest.param("\0\xff" * 1000, "neither a log", id="binary"),
+    ],
+)
+def test_file_that_holds_no_recording_is_refused_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    reason: str,
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(content)
+    monkeypatch.setattr("sys.argv", ["python -m tests.readers", "replay", str(path)])
+    assert main() == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert line.startswith(f"{path} cannot be played: ")
+    assert reason in line
+
+
+def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="no such file"):
+        read(tmp_path / "nothing")
+    with pytest.raises(RecordingError, match="directory"):
+        read(tmp_path)
+    huge = tmp_path / "huge"
+    with huge.open("w") as file:
+        file.truncate(SIZE_LIMIT + 1)
+    with pytest.raises(RecordingError, match="more than 50 MB"):
+        read(huge)
+
+
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [
+        (LIVE, ["It has no answer of /api/v1/system; a made-up one says who it is."]),
+        (
+            LIVE + HEAD + "2026-11-24T01:00:06.000Z anon-00000001 event 1 live {",
+            ["It has no answer of /api/v1/system", "1 of its lines cannot be read"],
+        ),
+        (
+            LIVE
+            + log_of(
+                '2026-11-24T01:00:06.000Z anon-00000001 event 1 live (the first 5 characters) {"P_I',
+                '2026-11-24T01:00:07.000Z anon-00000001 event 1 live "{',
+            ),
+            ["1 events or answers were too long", "1 of its lines cannot be read"],
+        ),
+        (
+            LIVE.replace("/api/v1/live", "/events").replace(" live ", " state "),
+            ["It has no config event; a made-up one says who it is."],
+        ),
+        (
+            log_of("2026-11-24T01:00:00.000Z anon-00000001 answer /api/v1/system 404"),
+            ["It has no events.", "no answer of /api/v1/system"],
+        ),
+        (
+            '{"data": {"entry": {"data": {"kind": "whatwatt"}}, "recent_events": [7, {"type": "a"}]}}',
+            ["older version", "guessed", "1 of its events make no sense"],
+        ),
+        (
+            '{"data": {"entry": {"data": {"kind": "currentlyone"}}, "answers": 5, "recent_events": 5}}',
+            ["It has no events."],
+        ),
+    ],
+)
+async def test_what_is_missing_is_said_and_the_rest_can_be_played(
+    tmp_path: Path, content: str, missing: list[str]
+) -> None:
+    (tmp_path / "file").write_text(content)
+    (recording,) = read(tmp_path / "file")
+    for reason in missing:
+        assert any(reason in said for said in recording.missing), recording.missing
+    ReplayedReader(recording)

@@ -1,0 +1,152 @@
+"""Texts of devices, which say what they like, and where they get to."""
+
+import logging
+
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+import pytest
+
+from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.markdown import escape
+
+from .conftest import Start
+from .home_assistant import announcement, entry_for, set_up, settle, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .saved_files import files_of
+from .time_machine import TimeMachine
+from .waiting import until
+
+HALF = r"\ud83d"
+"""The first half of a light bulb, as JSON writes it."""
+
+SPEECH = "[Click here](http://evil.example) <img src=x> www.evil.example\n\n# You *must* `now`"
+IN_ONE_LINE = "[Click here](http://evil.example) <img src=x> www.evil.example  # You *must* `now`"
+
+
+def transition(reader: CurrentlyOneSimulator, said: str) -> bytes:
+    """Return a transition of this moment."""
+    sec = int(reader.house.clock.timestamp())
+    return f'event: transition\r\ndata: {{{said},"sec":{sec}}}\r\n\r\n'.encode()
+
+
+async def test_half_a_character_keeps_no_file_from_being_saved(
+    hass: HomeAssistant, house: House, start: Start
+) -> None:
+    reader = CurrentlyOneSimulator(house, name=f"Cellar {HALF}")
+    await start(reader)
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": "user"}, data={"host": reader.host}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    entry = result["result"]
+    assert entry.title == "Cellar ?"
+    await until(lambda: reader.streams)
+    kettle = r'"id":"kettle\ud83d","dName":"Kettle \udca1","sName":"on\ud83d","bs":"ON","cat":"\ud83d"'
+    await reader.broadcast(transition(reader, kettle))
+    detected = r'"detected":[{"id":"\ud83d","to":0,"Wh":5}],"\ud83d":{"\ud83d":1}'
+    await reader.broadcast(f"event: state\r\ndata: {{{detected}}}\r\n\r\n".encode())
+    await settle(hass, entry, reader)
+    files = files_of(hass, entry)
+    assert "Cellar ?" in files["core.config_entries"]
+    assert "Kettle ?" in files["core.device_registry"]
+    assert "kettle?" in files["core.entity_registry"]
+    assert "on?" in files["core.restore_state"]
+
+
+async def test_text_too_long_for_a_state_is_cut_and_no_error(
+    hass: HomeAssistant,
+    house: House,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True)
+    reader = CurrentlyOneSimulator(house)
+    config = reader.config()
+    long = "x" * 300
+    monkeypatch.setattr(reader, "config", lambda: config.replace('"SE2"', f'"{long}"'))
+    await start(reader)
+    entry = await set_up(hass, reader)
+    for state in ("off", "eco", long):
+        dryer = f'"id":"dryer","dName":"{"y" * 20_000}","sName":"{state}","bs":"ON"'
+        await reader.broadcast(transition(reader, dryer))
+    await settle(hass, entry, reader)
+    assert state_of(hass, "sensor", f"{reader.device_id}_price_area").state == "x" * 255
+    assert state_of(hass, "sensor", f"{reader.device_id}:dryer:state").state == "x" * 255
+    assert len(state_of(hass, "event", f"{reader.device_id}:dryer:transition").entity_id) <= 255
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+async def test_nul_and_line_breaks_reach_no_state_name_or_attribute(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    dryer = r'"id":"dryer","dName":"Dry\u0000er\n2","cat":"a\u0000b","bs":"ON"'
+    for state in ("off", "eco", r"on\u0000\r\nERROR all is lost"):
+        said = f'{dryer},"sName":"{state}","from":"x\\u0000\\ny"'
+        await currentlyone.broadcast(transition(currentlyone, said))
+    await settle(hass, entry, currentlyone)
+    reader = currentlyone.device_id
+    assert state_of(hass, "sensor", f"{reader}:dryer:state").state == "on   ERROR all is lost"
+    event = state_of(hass, "event", f"{reader}:dryer:transition")
+    assert (event.attributes["previous_state"], event.attributes["category"]) == ("x  y", "a b")
+    device = device_registry.async_get_device_by_identifier((DOMAIN, f"{reader}:dryer"), entry.entry_id)
+    assert device is not None
+    assert device.name == "Dry er 2"
+
+
+async def test_other_device_at_the_address_puts_no_words_into_the_repair(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, title="My *own* meter")
+    await hass.config_entries.async_setup(entry.entry_id)
+    await tick(hass, whatwatt)
+    whatwatt.device_id, whatwatt.name = "ECC9FF8A2B30", SPEECH + "n" * 20_000
+    whatwatt.end_streams()
+    await time_machine.let_pass(60)
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, f"wrong_device_{entry.entry_id}")
+    assert issue is not None
+    placeholders = issue.translation_placeholders
+    assert placeholders is not None
+    # The title is plain text, the description Markdown.
+    assert placeholders["name"] == "My *own* meter"
+    assert placeholders["reader"] == r"My \*own\* meter \(whatwatt Go\)"
+    assert placeholders["found"] == escape(IN_ONE_LINE + "n" * (255 - len(IN_ONE_LINE)) + " (whatwatt Go)")
+
+
+async def test_discovered_device_puts_no_words_into_the_dialog(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.name = SPEECH
+    result = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": "zeroconf"}, data=announcement(whatwatt)
+    )
+    assert result["step_id"] == "discovery_confirm"
+    placeholders = result["description_placeholders"]
+    assert placeholders is not None
+    assert placeholders["name"] == escape(f"{IN_ONE_LINE} (whatwatt Go)")
+    (flow,) = hass.config_entries.flow.async_progress()
+    # A card's title is plain text.
+    assert flow["context"]["title_placeholders"] == {"name": f"{IN_ONE_LINE} (whatwatt Go)"}
+
+
+async def test_reader_that_is_reconfigured_is_called_by_its_name_as_it_is(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    hass.config_entries.async_update_entry(entry, title="[Meter](x)")
+    result = await entry.start_reconfigure_flow(hass)
+    assert result["description_placeholders"] == {
+        "name": r"\[Meter\]\(x\) \(whatwatt Go\)",
+        "reader": "[Meter](x) (whatwatt Go)",
+        "found": "",
+    }
+
+
+def test_everything_that_means_something_in_markdown_is_escaped() -> None:
+    assert escape("Kettle 2 in Zürich") == "Kettle 2 in Zürich"
+    escaped = r"\[Click here\]\(http\:\/\/evil\.example\) \<img src\=x\> www\.evil\.example"
+    assert escape(IN_ONE_LINE) == escaped + r"  \# You \*must\* \`now\`"

@@ -1,0 +1,114 @@
+"""Two CurrentlyOnes of one house, whose appliances are called the same."""
+
+from dataclasses import dataclass
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+
+from custom_components.energy_sse.const import DOMAIN
+
+from .conftest import Start
+from .home_assistant import set_up, settle, state_of
+from .readers import CurrentlyOneSimulator, House
+from .saved_files import files_of
+from .waiting import until
+
+
+@dataclass
+class Pair:
+    """The one in the house, and the one in the garage."""
+
+    house: CurrentlyOneSimulator
+    garage: CurrentlyOneSimulator
+    entries: dict[str, MockConfigEntry]
+
+    async def settle(self, hass: HomeAssistant) -> None:
+        for reader in (self.house, self.garage):
+            await settle(hass, self.entries[reader.device_id], reader)
+
+
+@pytest.fixture
+async def pair(hass: HomeAssistant, house: House, start: Start) -> Pair:
+    """Set both up, which know the same appliances."""
+    one = CurrentlyOneSimulator(house, name="House")
+    other = CurrentlyOneSimulator(House(seed=2, clock=house.clock), device_id="c8b41879cf58", name="Garage")
+    entries = {}
+    for reader in (one, other):
+        await start(reader)
+        entries[reader.device_id] = await set_up(hass, reader)
+    return Pair(one, other, entries)
+
+
+def shown(hass: HomeAssistant, reader: CurrentlyOneSimulator, key: str) -> str:
+    platform = {"running": "binary_sensor", "transition": "event"}.get(key, "sensor")
+    return state_of(hass, platform, f"{reader.device_id}:mocca_mast:{key}").state
+
+
+async def test_what_one_says_of_an_appliance_is_not_said_of_the_others_of_the_same_name(
+    hass: HomeAssistant, pair: Pair
+) -> None:
+    await pair.house.switch("mocca_mast", "on")
+    await pair.garage.switch("mocca_mast", "off")
+    await pair.settle(hass)
+    assert shown(hass, pair.house, "running") == "on"
+    assert shown(hass, pair.garage, "running") == "off"
+    in_the_garage = shown(hass, pair.garage, "transition")
+    await pair.house.tick(60)
+    await pair.house.switch("mocca_mast", "off")
+    await pair.settle(hass)
+    assert shown(hass, pair.garage, "transition") == in_the_garage
+    assert float(shown(hass, pair.house, "energy")) > float(shown(hass, pair.garage, "energy")) == 0
+    names = {
+        state_of(hass, "event", f"{each.device_id}:mocca_mast:transition").entity_id
+        for each in (pair.house, pair.garage)
+    }
+    assert len(names) == 2
+
+
+async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_other(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, pair: Pair
+) -> None:
+    await pair.settle(hass)
+    for reader in (pair.house, pair.garage):
+        await reader.switch("mocca_mast", "on")
+    await pair.settle(hass)
+    of_house, of_garage = (pair.entries[each.device_id] for each in (pair.house, pair.garage))
+    await hass.config_entries.async_reload(of_house.entry_id)
+    await until(lambda: pair.house.streams)
+    await pair.settle(hass)
+    assert shown(hass, pair.house, "running") == shown(hass, pair.garage, "running") == "on"
+    await hass.config_entries.async_remove(of_house.entry_id)
+    await hass.async_block_till_done()
+    assert shown(hass, pair.garage, "running") == "on"
+    assert not dr.async_entries_for_config_entry(device_registry, of_house.entry_id)
+    await pair.garage.switch("mocca_mast", "off")
+    await settle(hass, of_garage, pair.garage)
+    assert shown(hass, pair.garage, "running") == "off"
+
+
+async def test_appliance_of_one_can_be_deleted_and_the_others_stays(
+    hass: HomeAssistant,
+    hass_ws_client: WebSocketGenerator,
+    device_registry: dr.DeviceRegistry,
+    pair: Pair,
+) -> None:
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client()
+    await pair.garage.switch("mocca_mast", "on")
+    await pair.settle(hass)
+    of_house = pair.entries[pair.house.device_id]
+    pair.house.house.appliances.pop(0)
+    await hass.config_entries.async_reload(of_house.entry_id)
+    await until(lambda: pair.house.streams)
+    await pair.settle(hass)
+    identifier = (DOMAIN, f"{pair.house.device_id}:mocca_mast")
+    device = device_registry.async_get_device_by_identifier(identifier, of_house.entry_id)
+    assert device is not None
+    assert (await client.remove_device(device.id))["success"]
+    await hass.async_block_till_done()
+    assert shown(hass, pair.garage, "running") == "on"
+    files_of(hass, *pair.entries.values())

@@ -1,0 +1,138 @@
+"""Errors that nobody expects, wherever something is done for long or again and again."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+import logging
+
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.energy_sse.appliances import Appliance, Appliances
+from custom_components.energy_sse.availability import Availability
+from custom_components.energy_sse.backfill import (
+    missed_hours,
+    plan,
+    recorder,
+    sub_meter_statistics,
+    sum_restart,
+    totals,
+)
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
+from custom_components.energy_sse.coordinator import EnergySseCoordinator
+from custom_components.energy_sse.listeners import Listeners
+from custom_components.energy_sse.power_tariff import boundaries, demand, running, tracker
+from custom_components.energy_sse.reader import Measurement as M, RegisterGuard
+from custom_components.energy_sse.readings import Readings
+
+from .conftest import MakeTimeLapse
+from .home_assistant import set_up, settle, state_of
+from .readers import CurrentlyOneSimulator
+from .test_backfill import at
+from .thrown_errors import ErrorThrower, functions_of
+from .time_lapse import HOUR, REGISTERS, TimeLapse
+from .time_machine import TimeMachine
+
+# What is done once, while a reader is set up.
+ONCE = ("__init__", "async_start", "async_fill", "async_watch")
+
+# What holds the guards, and the timer that ends a wait.
+GUARDS = ("_run", "_wake_up", "_handle_compiled")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
+    """Return days of a house with a power tariff."""
+    async with make_time_lapse(None) as time_lapse:
+        time_lapse.options = {CONF_POWER_TARIFF: {"enabled": True}}
+        yield time_lapse
+
+
+def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the errors that were logged more than once."""
+    said = Counter(
+        "".join((record.exc_text or record.getMessage()).splitlines()[-3:])
+        for record in caplog.records
+        if record.levelno >= logging.ERROR and "energy_sse" in record.name
+    )
+    return [error for error, times in said.items() if times > 1]
+
+
+async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    fills = (missed_hours, plan, recorder, sub_meter_statistics, sum_restart, totals)
+    counts = (boundaries, demand, running, tracker)
+    thrower = ErrorThrower(
+        *(
+            function
+            for module in (*fills, *counts)
+            for function in functions_of(module, but=(*ONCE, *GUARDS))
+        ),
+        chance=0.01,
+    )
+    await time_lapse.start()
+    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.stop()
+    await time_lapse.live_until(at("10:20:00"))
+    await time_lapse.start()
+    tasks = {task.get_name() for task in time_lapse.entry._background_tasks}  # noqa: SLF001
+    with thrower.throws():
+        await time_lapse.live_until(at("13:10:00"))
+    assert len(thrower.places) > 20
+    await time_lapse.live_until(at("15:06:00"))
+    assert {task.get_name() for task in time_lapse.entry._background_tasks} == tasks  # noqa: SLF001
+    for register in REGISTERS:
+        hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
+        # What was heard ends with the last telegram of the hour.
+        shown = {end: hours[end - HOUR].state for end in truth if end - HOUR in hours}
+        assert len(shown) == 10
+        assert shown == pytest.approx({end: truth[end] for end in shown}, abs=3)
+    peaks = state_of(time_lapse.hass, "sensor", f"{time_lapse.reader.device_id}_{TariffKey.PEAK_DEMAND}")
+    assert peaks.attributes["missed"] == 0
+    assert said_twice(caplog) == []
+
+
+async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go_when_they_are_old(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def voltage() -> str:
+        return state_of(hass, "sensor", f"{currentlyone.device_id}_{M.VOLTAGE_L1}").state
+
+    entry = await set_up(hass, currentlyone)
+    await settle(hass, entry, currentlyone)
+    await hass.async_block_till_done()
+    thrower = ErrorThrower(
+        *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", "_what_to_remember")),
+        *(
+            function
+            for each in (Readings, Availability, Listeners, RegisterGuard, Appliances, Appliance)
+            for function in functions_of(each, but=("__init__", "__iter__", "_expire", "memory"))
+        ),
+        chance=0.03,
+    )
+    with thrower.throws():
+        for n in range(200):
+            await currentlyone.tick()
+            await currentlyone.switch("mocca_mast", ("on", "off")[n % 2])
+            # At times the meter is silent for too long, at times the stream ends.
+            await time_machine.let_pass(150 if n % 20 == 0 else 10)
+            if n % 30 == 0:
+                currentlyone.end_streams()
+                await time_machine.let_pass(60)
+    assert len(thrower.places) > 40
+    assert said_twice(caplog) == []
+    while not currentlyone.streams:
+        await time_machine.let_pass(10)
+    await currentlyone.switch("mocca_mast", "on")
+    await settle(hass, entry, currentlyone)
+    await hass.async_block_till_done()
+    assert voltage() == str(round(currentlyone.house.voltage[0], 3))
+    assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}:mocca_mast:running").state == "on"
+    await currentlyone.stop()
+    await time_machine.let_pass(301)
+    assert voltage() == "unavailable"
