@@ -18,8 +18,8 @@ from types import ModuleType
 
 from playwright.async_api import Browser
 
-from demo.__main__ import HOME, remove_unwanted_entries
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from demo.setting_up import HOME, remove_unwanted_entries
 from tests import measured_tables
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
