@@ -5,6 +5,8 @@ from datetime import datetime
 import json
 import logging
 from pathlib import Path
+import sys
+from types import FunctionType
 
 from homeassistant.core import HomeAssistant
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
@@ -23,6 +25,7 @@ from .readers.__main__ import main
 from .readers.house import Appliance, State
 from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read
 from .readers.replay import ReplayedReader
+from .thrown_errors import ErrorThrower, functions_of
 from .time_machine import TimeMachine
 from .waiting import until
 
@@ -174,6 +177,62 @@ async def download_diagnostics(
     return path
 
 
+def said_by_us(caplog: pytest.LogCaptureFixture) -> str:
+    """Return our part of the log, with everything that a handler may write of it."""
+    formatter = logging.Formatter()
+    return "\n".join(formatter.format(record) for record in caplog.records if record.name.startswith(OURS))
+
+
+def functions_of_ours() -> list[FunctionType]:
+    """Return all functions that run while a reader is heard, but those that hold the guards."""
+    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_what_to_remember")
+    return [
+        function
+        for name, module in sys.modules.items()
+        if name.startswith(f"{OURS}.") and not name.endswith((".faults", ".diagnostics"))
+        for function in functions_of(module, but=guards)
+        # What makes context managers is everybody's.
+        if function.__code__.co_filename == module.__file__
+    ]
+
+
+async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
+    *,
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    secretive: Reader,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    await press_enable_debug_logging(hass)
+    entry = await live_with(hass, secretive)
+    hass.config_entries.async_update_entry(entry, title=secretive.name)
+    # An error names what it meets: a key, a host, a row of the database.
+    thrower = ErrorThrower(*functions_of_ours(), chance=0.01, text=" ".join(secrets_of(secretive)))
+    port = secretive.port
+    with thrower.throws():
+        for n in range(100):
+            await secretive.tick()
+            await be_strange(secretive)
+            await time_machine.let_pass(150 if n % 20 == 0 else 10)
+            if n % 10 == 0:
+                secretive.end_streams()
+            if n % 25 == 0:
+                await secretive.stop()
+                await time_machine.let_pass(60)
+                await secretive.start(port)
+                await time_machine.let_pass(60)
+    assert len(thrower.places) > 20
+    diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert "Unexpected error" in caplog.text
+    assert_tells_nothing(said_by_us(caplog), secretive)
+    report = json.loads(diagnostics.read_text())
+    del report["home_assistant"]
+    assert_tells_nothing(json.dumps(report, ensure_ascii=False), secretive)
+
+
 async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     *,
     hass: HomeAssistant,
@@ -194,7 +253,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     assert await hass.config_entries.async_unload(entry.entry_id)
 
     ours = [record.getMessage() for record in caplog.records if record.name.startswith(OURS)]
-    assert_tells_nothing("\n".join(ours), secretive)
+    assert_tells_nothing(said_by_us(caplog), secretive)
     assert_tells_nothing(json.dumps(json.loads(diagnostics.read_text())["data"]), secretive)
     assert all("\n" not in line for line in ours)
 

@@ -271,7 +271,7 @@ class MissedHours:
     ) -> bool:
         """Fill the last silence. Returns whether another one is worth a look."""
         metadata, undecided = recorded.metadata, self._undecided[measurement]
-        entity_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
+        unit = metadata["unit_of_measurement"]
         convert = EnergyConverter.converter_factory(self._coordinator.reader.units[measurement], unit)
         registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
         now = convert(self._coordinator.readings.values[measurement])
@@ -284,9 +284,10 @@ class MissedHours:
         except TooEarlyError:
             return False
         except NoFitError as reason:
-            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], entity_id, reason)
+            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], measurement, reason)
         else:
             if plan.rows or plan.raise_from is not None:
+                _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), measurement)
                 self._write(metadata, plan)
                 self._written[measurement].update(full_hours)
         undecided.difference_update(full_hours)
@@ -301,7 +302,6 @@ class MissedHours:
                 statistic_id, plan.raise_from, plan.raise_by, unit
             )
         if plan.rows:
-            _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), statistic_id)
             async_import_statistics(
                 self._hass,
                 metadata,
