@@ -19,7 +19,7 @@ import webbrowser
 from tests.readers.announce import Announcer, own_address
 from tests.readers.server import Simulator
 
-from . import solar
+from . import power_tariff, solar
 from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, HomeAssistantProcess
 from .houses import ADDED_WHATWATT, CURRENTLYONE, PASSWORD, SPARE_WHATWATT, load, make_readers, save
 
@@ -228,6 +228,7 @@ async def set_up_home(api: HomeAssistantApi) -> None:
         ],
     )
     await api.post("/api/config/automation/config/demo_coffee", COFFEE_AUTOMATION)
+    await power_tariff.set_up(api, entities)
 
 
 # One house: what it uses is what its meter and its roof give. By unique id: import, export, signed power.
