@@ -7,7 +7,7 @@ from typing import Self, override
 
 from tests.readers.server import Simulator
 
-from . import solar
+from . import power_tariff, solar
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 from .houses import ADDED_WHATWATT, CURRENTLYONE, PASSWORD, SPARE_WHATWATT, load, make_readers, save
 from .setting_up import entities_of, grid_source
@@ -124,3 +124,4 @@ async def set_up_home(api: HomeAssistantApi) -> None:
         ],
     )
     await api.post("/api/config/automation/config/demo_coffee", COFFEE_AUTOMATION)
+    await power_tariff.set_up(api, entities)

@@ -357,6 +357,27 @@ async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nob
     assert 0 < caplog.text.count("Unexpected error while asking for the values") <= len(ERRORS)
 
 
+@pytest.mark.parametrize(("interval", "polls"), [(0, 12), (1, 12), (5, 12), (12, 5), (20, 3), (300, 2)])
+async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
+    session: aiohttp.ClientSession,
+    house: House,
+    start: Start,
+    *,
+    time_machine: TimeMachine,
+    interval: int,
+    polls: int,
+) -> None:
+    reader = WhatwattSimulator(house, licence="PLUS", interval=interval)
+    await start(reader)
+    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+        while follower.connection.state is not ConnectionState.CONTENDED:
+            reader.end_streams()
+            await time_machine.let_pass(1)
+        before = reader.requests.count("GET /api/v1/report")
+        await time_machine.let_pass(60)
+        assert reader.requests.count("GET /api/v1/report") - before == polls
+
+
 @pytest.mark.parametrize("kind", [ReaderKind.WHATWATT, ReaderKind.CURRENTLYONE])
 async def test_connection_survives_any_error_anywhere(
     session: aiohttp.ClientSession,

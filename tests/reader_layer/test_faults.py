@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from custom_components.energy_sse.reader import faults, payload
+from custom_components.energy_sse.reader import payload
 from custom_components.energy_sse.reader.faults import Faults, trace_of
 
 LOGGER = logging.getLogger("custom_components.energy_sse.test")
@@ -37,16 +37,9 @@ def test_error_is_told_by_its_type_and_place_and_never_in_its_words(caplog: pyte
 
 
 def test_what_led_to_an_error_is_told_too() -> None:
-    try:
-        try:
-            raise fault_of_ours()
-        except TypeError as fault:
-            raise KeyError("Segreta") from fault
-    except KeyError as fault:
-        told = trace_of(fault)
-    assert re.fullmatch(
-        r"KeyError at test_faults\.py:\d+, because of TypeError at .*reader/payload\.py:\d+.*", told
-    )
+    fault = KeyError("Segreta")
+    fault.__cause__ = fault_of_ours()
+    assert re.fullmatch(r"KeyError, because of TypeError at .*reader/payload\.py:\d+.*", trace_of(fault))
 
 
 def test_errors_that_led_to_each_other_are_told_once_and_again_but_not_for_ever() -> None:
@@ -60,10 +53,8 @@ def test_place_in_others_code_is_the_last_one() -> None:
         async with asyncio.timeout(-1):
             await asyncio.sleep(1)
 
-    try:
+    with pytest.raises(TimeoutError) as caught:
         asyncio.run(fail())
-    except TimeoutError as fault:
-        told = trace_of(fault)
+    told = trace_of(caught.value)
     assert told.startswith("TimeoutError at timeouts.py:")
     assert sys.prefix not in told
-    assert faults.__file__ not in told

@@ -36,7 +36,7 @@ def trace_of(fault: BaseException) -> str:
             # Of others' lines only where it was raised.
             if file.startswith(_OURS) or number == len(places)
         ]
-        traces.append(f"{type(cause).__name__} at {' > '.join(told)}")
+        traces.append(" at ".join([type(cause).__name__, *([" > ".join(told)] if told else [])]))
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return ", because of ".join(traces)
 
