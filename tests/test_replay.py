@@ -5,6 +5,9 @@ from datetime import datetime
 import json
 import logging
 from pathlib import Path
+from resource import RLIMIT_DATA, setrlimit
+import socket
+import subprocess
 import sys
 from types import FunctionType
 
@@ -23,7 +26,7 @@ from .outcome import Observer, see_replay
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.__main__ import main
 from .readers.house import Appliance, State
-from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read
+from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read, read_all
 from .readers.replay import ReplayedReader
 from .thrown_errors import ErrorThrower, functions_of
 from .time_machine import TimeMachine
@@ -438,6 +441,74 @@ def test_file_that_holds_no_recording_is_refused_in_one_line(
     (line,) = output.err.splitlines()
     assert line.startswith(f"{path} cannot be played: ")
     assert reason in line
+
+
+# Bytes that a command may take, whatever it is given: it takes a fifth of it by itself.
+MEMORY = 700_000_000
+
+DIAGNOSTICS = '{"integration_manifest": {"domain": "%s"}, "data": {"entry": {"data": {"kind": "whatwatt"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("tests.readers replay", name) for name in ("directory", "binary", "huge log", "another's")),
+        *(("demo --replay", name) for name in ("truncated", "huge JSON")),
+    ],
+)
+def test_command_refuses_a_hostile_file_in_one_line_and_little_memory(
+    tmp_path: Path, command: str, name: str
+) -> None:
+    path = tmp_path / name
+    if name == "directory":
+        path.mkdir()
+    else:
+        content = {
+            "binary": b"\x7fELF\0\xff" * 1000,
+            "huge log": LIVE.encode(),
+            "huge JSON": b'{"data":',
+            "another's": (DIAGNOSTICS % "hue").encode(),
+            "truncated": (DIAGNOSTICS % "energy_sse").encode()[:-9],
+        }
+        path.write_bytes(content[name])
+    if "huge" in name:
+        with path.open("r+b") as file:
+            file.truncate(100_000_000)
+    done = subprocess.run(
+        (sys.executable, "-m", *command.split(), path),
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: setrlimit(RLIMIT_DATA, (MEMORY, MEMORY)),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert f"{path} cannot be played: " in line
+
+
+def test_port_that_is_in_use_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text(LIVE)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = ["python -m tests.readers", "replay", str(tmp_path / "file"), "--quiet", "--port", port]
+        monkeypatch.setattr("sys.argv", command)
+        assert main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "address already in use" in line
+
+
+def test_files_of_one_reader_play_once_and_those_of_two_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(LIVE)
+    (tmp_path / "b").write_text(LIVE.replace("/api/v1/live", "/events").replace(" live ", " state "))
+    (tmp_path / "c").write_text(LIVE)
+    whatwatt, currentlyone = read_all(tmp_path / name for name in "abc")
+    assert (whatwatt.kind, currentlyone.kind) == (Kind.WHATWATT, Kind.CURRENTLYONE)
+    assert f"What {tmp_path / 'c'} holds of the same reader is left out." in whatwatt.description
 
 
 def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:
