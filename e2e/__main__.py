@@ -31,6 +31,7 @@ from .chapters import (
     leaving,
     living,
     network as network_changes,
+    reporting,
     setting_up,
     steps_of,
     unplugging,
@@ -46,13 +47,16 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, unplugging, living, energy, network_changes, changing, leaving)
+CHAPTERS = (setting_up, unplugging, living, reporting, energy, network_changes, changing, leaving)
 
 # The same in every language.
-SAID_ONCE = (unplugging, network_changes)
+SAID_ONCE = (unplugging, network_changes, reporting)
 
 # Those that the README and the documentation show.
-SHOWN = ("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers")
+SHOWN = (
+    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers"),
+    *("enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
+)
 
 
 def parse_arguments() -> argparse.Namespace:
