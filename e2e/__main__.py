@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import json
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 from time import monotonic
@@ -18,8 +19,8 @@ from types import ModuleType
 
 from playwright.async_api import Browser
 
-from demo.__main__ import HOME, remove_unwanted_entries
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from demo.setting_up import HOME, remove_unwanted_entries
 from tests import measured_tables
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
@@ -154,6 +155,10 @@ async def walk(
 async def main() -> int:
     """Walk in each language."""
     arguments = parse_arguments()
+    task = asyncio.current_task()
+    assert task is not None
+    # Whoever ends the walk ends the browser and Home Assistant with it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if not network.is_possible():
         print(
             "\n*** scripts/e2e: SKIPPED. Nobody but root may make network namespaces here. ***\n", flush=True

@@ -126,6 +126,13 @@ def test_hour_in_which_the_power_stood_still_was_not_heard() -> None:
     assert gaps_of_quiet_hours(hours, lively, hour(8)) == [Gap(hour(2), hour(5))]
 
 
+def test_hours_before_the_power_was_recorded_are_not_taken_for_missed() -> None:
+    hours = [Total(hour(number), 0.0, 0.0) for number in range(8)]
+    lively = frozenset(hour(number) for number in (5, 7))
+    assert gaps_of_quiet_hours(hours, lively, hour(8)) == [Gap(hour(5), hour(8))]
+    assert gaps_of_quiet_hours(hours, frozenset(), hour(8)) == []
+
+
 @given(correction=st.integers(-5_000_000, 5_000_000), is_between=st.booleans())
 def test_quarters_follow_a_sum_that_is_corrected_but_not_one_that_is_corrected_between_them(
     correction: int, *, is_between: bool

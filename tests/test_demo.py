@@ -1,13 +1,30 @@
 """What the demo does besides running Home Assistant."""
 
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 import socket
+import subprocess
+import sys
 
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from demo.__main__ import free_port
+from custom_components.energy_sse.power_tariff.demand import HOUR, Interval, Month, bills
+from custom_components.energy_sse.power_tariff.settings import tariff_of
+from demo import __main__ as demo
+from demo.home_assistant import ROOT, HomeAssistantApi, free_port
 from demo.houses import LONGEST_STATE, load, make_readers, save
+from demo.power_tariff import TARIFF, ZONE, past
+from demo.replayed import ReplayedShow
+
+from .readers.recordings import read_all
+from .waiting import until
+
+RECORDINGS = Path(__file__).parent / "recordings"
 
 
 async def test_meters_go_on_where_they_stopped_and_never_back(tmp_path: Path) -> None:
@@ -51,6 +68,22 @@ def test_what_the_roof_gives_and_the_meter_counts_is_what_the_appliances_draw_an
             assert 6 * 60 <= house.net_power + house.solar_power - drawn <= 6 * 110
 
 
+@pytest.mark.parametrize("now", ["2026-11-25T22:10:00", "2026-04-01T00:30:00", "2026-03-31T23:59:00"])
+def test_past_of_the_demo_has_a_month_with_peaks_and_has_no_holes(now: str) -> None:
+    until = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    hours = list(past(until))
+    assert hours == list(past(until)), "it is the same past for whoever looks"
+    assert {other - one for (one, _), (other, _) in pairwise(hours)} == {HOUR}
+    assert HOUR > until - hours[-1][0] - HOUR >= timedelta()
+    tariff = tariff_of(TARIFF)
+    assert tariff is not None
+    billed = bills(tariff, [Interval(start, energy * 1000, is_missed=False) for start, energy in hours], ZONE)
+    before = Month.of(until.astimezone(ZONE)).before
+    assert hours[0][0] == before.begin(ZONE)
+    assert len(billed[before].peaks) == 3
+    assert 1500 < (billed[before].demand or 0) < 4000
+
+
 def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -59,3 +92,40 @@ def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture
         other = free_port(port, "127.0.0.1", "Home Assistant")
     assert other not in (0, port)
     assert f"Port {port} is in use here; Home Assistant takes {other}." in capsys.readouterr().out
+
+
+async def test_readers_of_recordings_are_added_and_play(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "own_address", lambda: None)
+    for component in ("config", "websocket_api"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_client()
+    recordings = read_all(RECORDINGS / f"{kind}_simulated.log" for kind in ("whatwatt", "currentlyone"))
+    async with AsyncExitStack() as stack:
+        show = ReplayedShow(recordings, speed=1000, loop=False)
+        hosts = await demo.start(stack, show.readers)
+        api = await stack.enter_async_context(HomeAssistantApi(f"http://127.0.0.1:{client.port}"))
+        api.use_tokens({"access_token": hass_access_token})
+        await demo.add_readers(api, show, hosts, is_announced=False)
+        entries = hass.config_entries.async_entries("energy_sse")
+        assert {entry.unique_id for entry in entries} == set(show.added)
+        await until(lambda: all(entry.runtime_data.readings.values for entry in entries))
+        for entry in entries:
+            assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+def test_file_that_holds_no_recording_ends_the_demo_with_one_line_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    path, folder = tmp_path / "file", tmp_path / "demo"
+    path.write_text("all is well")
+    command = (sys.executable, "-m", "demo", "--folder", folder, "--replay", path)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"scripts/demo: {path} cannot be played: it is neither a log")
+    assert not folder.exists()

@@ -5,7 +5,7 @@ it is read without harm: what makes no sense is left out, and said.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +14,9 @@ from pathlib import Path
 import re
 from typing import Any
 
-# Bytes. A day of a CurrentlyOne has 6 MB.
+# Bytes. A day of a CurrentlyOne has 6 MB; its diagnostics 200 kB, and JSON takes a lot more when it is read.
 SIZE_LIMIT = 50_000_000
+DIAGNOSTICS_SIZE_LIMIT = 5_000_000
 
 _LINE = re.compile(
     r"\[custom_components\.energy_sse\.reader\.recording\] "
@@ -131,19 +132,53 @@ class Recording:
         times = [event.at for stream in self.streams for event in stream.rest or stream.introduction]
         return max(times) - min(times) if times else 0.0
 
+    @property
+    def description(self) -> list[str]:
+        """What it holds, and what it does not, in lines."""
+        answers = ", ".join(self.answers) or "nothing"
+        return [
+            f"It plays {len(self.events)} events in {self.duration:.0f} s, and answers {answers}.",
+            *self.missing,
+        ]
+
+
+def read_all(paths: Iterable[Path]) -> list[Recording]:
+    """Return the readers that files hold recordings of. Raises RecordingError."""
+    recordings: dict[tuple[Kind, str], Recording] = {}
+    for path in paths:
+        for recording in read(path):
+            first = recordings.setdefault((recording.kind, recording.device_id), recording)
+            if first is not recording:
+                first.missing.append(f"What {path} holds of the same reader is left out.")
+    return list(recordings.values())
+
 
 def read(path: Path) -> list[Recording]:
     """Return the readers that a file holds recordings of. Raises RecordingError."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise RecordingError(f"it has more than {SIZE_LIMIT // 1_000_000} MB")
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise RecordingError((error.strerror or "it cannot be read").lower()) from error
-    recordings = [_read_diagnostics(text)] if text.lstrip().startswith("{") else _read_log(text)
+        recordings = _read(path)
+    except RecordingError as error:
+        raise RecordingError(f"{path} cannot be played: {error}.") from error
     for recording in recordings:
         _complete(recording)
     return recordings
+
+
+def _read(path: Path) -> list[Recording]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise RecordingError((error.strerror or "it cannot be read").lower()) from error
+    if not content.lstrip().startswith(b"{"):
+        return _read_log(_text_in(content, SIZE_LIMIT))
+    return [_read_diagnostics(_text_in(content, DIAGNOSTICS_SIZE_LIMIT))]
+
+
+def _text_in(content: bytes, limit: int) -> str:
+    if len(content) > limit:
+        raise RecordingError(f"it has more than {limit // 1_000_000} MB")
+    return content.decode(errors="replace")
 
 
 # ------------------------------------------------------------------------------------------------ a log

@@ -50,7 +50,7 @@ class Room(NamedTuple):
     """What looks after the statistics of an entry that is set up, until it is unloaded."""
 
     raise_sums: Callable[[HomeAssistant, str, datetime], Awaitable[bool]]
-    """Raises the sums of a statistic since a restart. Returns False when there is none any more."""
+    """Raises the sums of a statistic since a restart that is still there. Returns whether it is gone now."""
 
     compiled: EventType[Any] | str
     """The event after every five minutes that the recorder has compiled."""

@@ -124,9 +124,10 @@ def gaps_of_quiet_hours(hours: Sequence[Total], lively: frozenset[datetime], unt
     """Return the gaps in a history of which nothing is left but its hours, up to a time.
 
     In an hour that somebody heard, the power has changed. Of the hours beside a quiet one it is not known
-    how much of them was heard.
+    how much of them was heard. Before the first lively one nobody recorded the power, so nothing can be told.
     """
-    starts = [total.time for total in hours if total.time < until]
+    first = min(lively, default=until)
+    starts = [total.time for total in hours if first < total.time < until]
     return merged(Gap(start - HOUR, min(start + 2 * HOUR, until)) for start in starts if start not in lively)
 
 

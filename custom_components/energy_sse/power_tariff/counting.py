@@ -119,7 +119,7 @@ def _gaps_told_by(recorded: Recorded, question: Question) -> list[Gap]:
     # States are purged, hours are not.
     told = [moment for moment, nearest in recorded.nearest_readings.items() if nearest.before is not None]
     purged_until = min(told, default=unheard.end)
-    if recorded.lively_hours and unheard.start < purged_until:
+    if unheard.start < purged_until:
         hours = [total for total in recorded.hours if total.time >= unheard.start]
         gaps += gaps_of_quiet_hours(hours, recorded.lively_hours, start_of(purged_until, HOUR))
     return gaps
