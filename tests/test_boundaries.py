@@ -110,9 +110,10 @@ def test_exchange_of_the_meter_takes_off_what_the_recorder_makes_of_it(
     assert [other.energy - one.energy for one, other in pairwise(points)] == pytest.approx(energies)
 
 
-def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again() -> None:
+@pytest.mark.parametrize("energy", [50_000.0, -50.0])
+def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float) -> None:
     totals = [Total(hour(number), math.nan, 1000.0 * number) for number in range(4)]
-    points = known_points(totals, [], [Exchange(hour(1) + QUARTER, 50_000.0)])
+    points = known_points(totals, [], [Exchange(hour(1) + QUARTER, energy)])
     assert [point.energy for point in points] == [0, 1000, 2000, 3000]
 
 
@@ -201,6 +202,14 @@ def test_interval_of_which_the_recorder_knows_the_beginning_was_heard_from_there
     _, ended = running.take(MIDNIGHT + 16 * minute, 6000.0, 42_100.0, is_missed=False)
     assert ended == Interval(MIDNIGHT, 700.0, is_missed=False)
     assert energy() == 600
+
+
+def test_register_that_comes_once_an_hour_leaves_the_end_of_an_interval_to_the_power() -> None:
+    running = RunningInterval(QUARTER)
+    for minutes, register in ((5, None), (13, 41_000.0), (17, None)):
+        running.take(MIDNIGHT + timedelta(minutes=minutes), 6000.0, register, is_missed=False)
+    assert running.outlook is not None
+    assert running.outlook.energy == pytest.approx(200), "two of four minutes"
 
 
 @given(st.lists(st.integers(0, 15_000), min_size=30, max_size=200))
