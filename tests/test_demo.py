@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 import socket
-import subprocess
-import sys
 
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -16,7 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.power_tariff.demand import HOUR, Interval, Month, bills
 from custom_components.energy_sse.power_tariff.settings import tariff_of
 from demo import __main__ as demo
-from demo.home_assistant import ROOT, HomeAssistantApi, free_port
+from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import LONGEST_STATE, load, make_readers, save
 from demo.power_tariff import TARIFF, ZONE, past
 from demo.replayed import ReplayedShow
@@ -116,16 +114,3 @@ async def test_readers_of_recordings_are_added_and_play(
         await until(lambda: all(entry.runtime_data.readings.values for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)
-
-
-def test_file_that_holds_no_recording_ends_the_demo_with_one_line_before_anything_starts(
-    tmp_path: Path,
-) -> None:
-    path, folder = tmp_path / "file", tmp_path / "demo"
-    path.write_text("all is well")
-    command = (sys.executable, "-m", "demo", "--folder", folder, "--replay", path)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"scripts/demo: {path} cannot be played: it is neither a log")
-    assert not folder.exists()

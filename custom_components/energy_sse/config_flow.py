@@ -52,6 +52,7 @@ from .reader import (
     default_name,
     full_name,
     identify,
+    log_fault,
     name_of,
     parse_host,
 )
@@ -375,8 +376,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
             return next(key for kind, key in _ERRORS.items() if isinstance(error, kind))
-        except Exception:
-            _LOGGER.exception("Unexpected error while asking a device who it is")
+        except Exception as fault:  # noqa: BLE001 (it is said)
+            log_fault(_LOGGER, "asking a device who it is", fault)
             return "unknown"
         return None
 

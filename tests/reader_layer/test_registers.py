@@ -125,6 +125,18 @@ def test_register_is_doubted_whatever_the_others_of_its_reading_say(wrong: M) ->
     assert guard.believable({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
 
 
+def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard.remember(IMPORT, 5000, 1000.0)
+    repeated = (guard.believable({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
+    assert not any(repeated)
+    assert not guard.dropped
+    assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
+    assert not caplog.messages
+
+
 def test_what_was_known_before_a_restart_is_known_after_it() -> None:
     before = RegisterGuard(limits_of_meter(UNITS))
     before.believable({IMPORT: 5000, POWER: 100}, 0)

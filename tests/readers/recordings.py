@@ -4,7 +4,6 @@ How a line of a log is written says `custom_components/energy_sse/reader/recordi
 it is read without harm: what makes no sense is left out, and said.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -189,9 +188,11 @@ class _Device:
     """What a log says of one device, before it is put in order."""
 
     streams: dict[str, RecordedStream] = field(default_factory=dict)
-    paths: Counter[str] = field(default_factory=Counter)
+    paths: set[str] = field(default_factory=set)
     answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
-    skipped: int = 0
+    introduced: set[tuple[str, str]] = field(default_factory=set)
+    """Streams, and what they have said of who the device is."""
+
     cut: int = 0
 
     def take(self, time: float, what: str, rest: str) -> bool:
@@ -212,7 +213,7 @@ class _Device:
         if path is None:
             self._stream(number, time).ended_at = time
         else:
-            self.paths[path] += 1
+            self.paths.add(path)
             self._stream(number, time)
         return True
 
@@ -221,10 +222,12 @@ class _Device:
         data = None if match is None else self._text(match[3])
         if match is None or data is None:
             return False
-        events = self._stream(match[1], time).events
-        # A recording that goes on after a pause says once more who the device is.
-        if match[2] != "config" or ("config", data) not in ((event.type, event.data) for event in events):
-            events.append(RecordedEvent(time, match[2], data))
+        if match[2] == "config":
+            # A recording that goes on after a pause says once more who the device is.
+            if (match[1], data) in self.introduced:
+                return True
+            self.introduced.add((match[1], data))
+        self._stream(match[1], time).events.append(RecordedEvent(time, match[2], data))
         return True
 
     def _take_answer(self, time: float, rest: str) -> bool:
@@ -232,7 +235,7 @@ class _Device:
         body = None if match is None else self._text(match[3] or "")
         if match is None or body is None:
             return False
-        self.paths[match[1]] += 1
+        self.paths.add(match[1])
         self.answers.setdefault(match[1], []).append(RecordedAnswer(time, int(match[2]), body))
         return True
 
@@ -253,7 +256,7 @@ class _Device:
 
     def recording(self) -> Recording | None:
         """Return the recording, or None where nothing tells what it is of."""
-        kind = _kind_of({path for path, _ in self.paths.items()})
+        kind = _kind_of(self.paths)
         if kind is None:
             return None
         streams = sorted(self.streams.values(), key=lambda stream: stream.opened_at)
@@ -270,7 +273,7 @@ class _Device:
 
 def _kind_of(paths: set[str]) -> Kind | None:
     for kind in Kind:
-        if paths & {STREAM_PATHS[kind]}:
+        if STREAM_PATHS[kind] in paths:
             return kind
     return next((kind for kind in Kind if IDENTITY_PATHS[kind] in paths), None)
 

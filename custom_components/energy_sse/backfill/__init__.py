@@ -17,6 +17,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from ..const import DOMAIN
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..reader import log_fault
 
 if TYPE_CHECKING:
     from .totals import Recorded
@@ -82,8 +83,8 @@ def _open() -> Room | None:
         from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED  # noqa: PLC0415 (the door)
 
         from . import missed_hours, recorder, sub_meter_statistics, sum_restart, totals  # noqa: PLC0415 (the door)
-    except Exception:
-        _LOGGER.exception("Hours that were missed cannot be filled with Home Assistant %s", __version__)
+    except Exception as fault:  # noqa: BLE001 (it is said)
+        log_fault(_LOGGER, f"preparing to fill missed hours with Home Assistant {__version__}", fault)
         return None
     return Room(
         fill=missed_hours.async_fill,

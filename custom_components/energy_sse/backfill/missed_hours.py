@@ -296,9 +296,10 @@ class MissedHours:
         except TooEarlyError:
             return False
         except NoFitError as reason:
-            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], statistic_id, reason)
+            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], measurement, reason)
         else:
             if plan.raise_from is None and plan.rows:
+                _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), measurement)
                 self._write(recorded.metadata, plan.rows)
             if plan.raise_from is not None or plan.rows:
                 self._written[measurement] |= {
@@ -328,7 +329,6 @@ class MissedHours:
     @callback
     def _write(self, metadata: StatisticMetaData, rows: Sequence[Row]) -> None:
         """Queue rows."""
-        _LOGGER.info("Filled %s missed hours of %s", len(rows), metadata["statistic_id"])
         async_import_statistics(
             self._hass,
             metadata,

@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ..reader import trace_of
 from .plan import Row
 
 _LOGGER = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ async def async_read[*Ts, T](
     try:
         return await hass.async_create_task(_async_run(hass, read, *args))
     except SQLAlchemyError as error:
-        _LOGGER.debug("The database has a problem: %r", error)
+        _LOGGER.debug("The database has a problem: %s", trace_of(error))
         return None
 
 
