@@ -1,4 +1,4 @@
-"""Count what the months bill, in the recorder's threads: the question to it, and what follows from its answer."""
+"""Count what the months bill, in the recorder's threads: what is asked of it, and what its answer means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
