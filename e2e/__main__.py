@@ -31,6 +31,7 @@ from .chapters import (
     leaving,
     living,
     network as network_changes,
+    power_tariff,
     reporting,
     setting_up,
     steps_of,
@@ -47,15 +48,35 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, unplugging, living, reporting, energy, network_changes, changing, leaving)
+CHAPTERS = (
+    setting_up,
+    unplugging,
+    living,
+    reporting,
+    energy,
+    power_tariff,
+    network_changes,
+    changing,
+    leaving,
+)
 
 # The same in every language.
 SAID_ONCE = (unplugging, network_changes, reporting)
 
 # Those that the README and the documentation show.
 SHOWN = (
-    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers"),
-    *("enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
+    "appliance",
+    "automation",
+    "device",
+    "disable_debug_logging",
+    "discovered",
+    "download_diagnostics",
+    "enable_debug_logging",
+    "energy",
+    "grid",
+    "options",
+    "power_tariff",
+    "readers",
 )
 
 

@@ -139,7 +139,7 @@ def _stages(group: str, name: str) -> Iterator[list[str]]:
 def _what_changed(diff: str) -> str:
     """Return the lines that a diff takes away and adds, which name a change also when code moves."""
     lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[1:].strip())
 
 
 def _known_to_change_nothing() -> dict[str, set[str]]:

@@ -37,10 +37,16 @@ FILLED = re.compile(r"Filled (\d+) missed hours")
 
 
 @pytest.fixture
-async def time_lapse(make_time_lapse: MakeTimeLapse, database: str) -> AsyncGenerator[TimeLapse]:
-    """Return days of a house on a database of each kind."""
+async def time_lapse(
+    make_time_lapse: MakeTimeLapse, database: str, caplog: pytest.LogCaptureFixture
+) -> AsyncGenerator[TimeLapse]:
+    """Return days of a house on a database of each kind. Nothing is said of its entities, by their ids."""
     async with make_time_lapse(database) as time_lapse:
         yield time_lapse
+    ours = [
+        each for each in caplog.get_records("call") if each.name.startswith("custom_components.energy_sse")
+    ]
+    assert [record.getMessage() for record in ours if "sensor." in record.getMessage()] == []
 
 
 def at(time: str, day: int = 10) -> datetime:

@@ -333,7 +333,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     def _abort_if_protected_one_is_configured(self) -> None:
         """End where a device has its stream at this address: nobody need enter its password again."""
         entry: EnergySseConfigEntry
-        for entry in self._async_current_entries(include_ignore=False):
+        for entry in self._async_current_entries():
             is_streaming = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_streaming
             name = f"whatwatt-{str(entry.unique_id)[-6:].lower()}.local"
             if is_streaming and (self._host == entry.data[CONF_HOST] or self._host.partition(":")[0] == name):

@@ -357,6 +357,20 @@ async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nob
     assert 0 < caplog.text.count("Unexpected error while asking for the values") <= len(ERRORS)
 
 
+async def test_stream_that_many_can_have_is_never_taken_by_another_client(
+    session: aiohttp.ClientSession, house: House, start: Start, time_machine: TimeMachine
+) -> None:
+    reader = CurrentlyOneSimulator(house)
+    await start(reader)
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
+    ) as follower:
+        while len(follower.losses) < 6:
+            reader.end_streams()
+            await time_machine.let_pass(1)
+        assert not follower.contentions
+
+
 @pytest.mark.parametrize(("interval", "polls"), [(0, 12), (1, 12), (5, 12), (12, 5), (20, 3), (300, 2)])
 async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
     session: aiohttp.ClientSession,

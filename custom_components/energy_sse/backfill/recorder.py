@@ -50,8 +50,8 @@ async def async_read[*Ts, T](
     """
     instance = get_instance(hass)
     await instance.async_recorder_ready.wait()
-    # Everything queued so far has to be in the database, also what the recorder is at: the catch-up after a
-    # start, or the five minutes that it has just told of.
+    # Everything queued so far has to be in the database, and so has the task that runs at this moment: the
+    # catch-up after a start, or the five minutes that were just announced.
     committed = hass.loop.create_future()
     while not committed.done():
         # A recorder that cannot write drops the task.

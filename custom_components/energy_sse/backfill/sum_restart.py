@@ -1,9 +1,9 @@
-"""Finds statistics whose sums started again at zero, and raises them to where they belong.
+"""Find statistics whose sums started again at zero, and raise them to where they belong.
 
 The recorder continues a sum from the last five minutes that it has of a sensor, and keeps those for ten days,
 or for as long as its owner has chosen. A sensor that was away for longer begins anew: the Energy dashboard
 shows an hour of minus everything that was ever counted (issue 87311 of Home Assistant). The register tells
-what the sum should be. Its owner is told, and decides.
+what the sum should be. The user is told, and decides.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,8 +64,8 @@ class _Found(NamedTuple):
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     """Yield the restarts among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that starts at zero is the register less its first value, which the meter went through while
-        # nobody listened. Anything else was done by somebody who knew why.
+        # A sum that started at zero is the register minus its first value, and the meter passed that value
+        # while no reading arrived. Any other jump was made by somebody on purpose.
         zero_point = -after.offset
         is_restart = before.state - _TOLERANCE <= zero_point <= after.state + _TOLERANCE
         restart = Restart(before, after)
@@ -79,7 +79,7 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 @callback
 def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Look now and after every hour, and tell the user."""
+    """Look for restarts now and after every hour, and raise an issue for each."""
     faults = entry.runtime_data.faults
 
     async def look_once() -> None:

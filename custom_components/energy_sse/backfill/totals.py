@@ -1,4 +1,4 @@
-"""What the recorder has of the energy imported: totals at full hours and quarters, and when it was heard."""
+"""Read the imported energy from the recorder: totals at boundaries, and when readings arrived."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class Recorded:
     """When states around some moments were recorded."""
 
     lively_hours: frozenset[datetime]
-    """The beginnings of hours in which the power has changed: there, something was heard.
+    """The beginnings of hours in which the power has changed, so that readings must have arrived.
 
-    Read only where it is asked when something was heard.
+    Empty when no moments were asked for.
     """
 
 
@@ -43,7 +43,7 @@ def read_recorded(
     *,
     has_five_minutes: bool,
 ) -> Recorded:
-    """Read what there is of an energy since a full hour, and whether it was heard around some moments.
+    """Read the totals since a full hour, and the nearest readings around some moments.
 
     `power_id` is a sensor that changes with nearly every reading.
     """

@@ -1,7 +1,7 @@
-"""At which boundaries of intervals the total is known, and what it was there.
+"""Find the boundaries of intervals at which the total is known, and the total there.
 
 The recorder has a total at nearly every boundary, but not all are true: while nobody listens, it repeats the
-last one, and the first interval of the return gets all that was imported meanwhile. Knows no Home Assistant.
+last one, and the first interval after that gets all that was imported meanwhile. Knows no Home Assistant.
 """
 
 from bisect import bisect_left

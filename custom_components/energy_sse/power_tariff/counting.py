@@ -1,4 +1,4 @@
-"""Counts what the months bill: what is asked of the recorder, and what comes of its answer in its threads."""
+"""Count what the months bill, in the recorder's threads: what is asked of it, and what its answer means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Question:
     registers: Mapping[datetime, float]
     quarters: Mapping[datetime, float]
     ended: Interval | None
-    """The last interval as it was heard here, in case the recorder has yet to compile it."""
+    """The last interval by the readings themselves, in case the recorder has yet to compile it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The interval that runs: what has been imported in it so far, from readings alone.
+"""Follow the running interval: what has been imported in it so far, from readings alone.
 
 Knows no Home Assistant. Energies are Wh, powers are W.
 """
@@ -28,7 +28,7 @@ class RunningInterval:
         """From when in the interval it is known what was imported."""
 
         self._is_estimated = False
-        """Whether nobody heard when the interval began, so that the energy at its beginning is a guess."""
+        """Whether no reading arrived as the interval began, so that the energy until `_since` is a guess."""
 
         self._energy = 0.0
         """Since then."""

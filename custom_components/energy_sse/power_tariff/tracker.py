@@ -1,7 +1,7 @@
-"""Follows one reader's import for its power tariff: the interval that runs, and what the months bill.
+"""Follow the import of one reader for its power tariff: the running interval, and what the months bill.
 
-What ended intervals were comes from the recorder's statistics, and when nobody listened from what was heard
-here and, from before, from the recorder's states.
+The energy of intervals that have ended comes from the recorder's statistics. In which of them readings were
+missed is known here since the start, and told by the recorder's states for the time before.
 """
 
 import asyncio
@@ -28,18 +28,19 @@ from .counting import Question, count
 from .demand import Bill, Interval, Month, Tariff, is_peak_expected, start_of
 from .running import RunningInterval
 
-# Seconds. What moves with every reading is looked at no more often, and a bit early where the meter is.
+# Seconds. What moves with every reading is not looked at more often. A meter that speaks as often may be a
+# bit early.
 _LOOK_INTERVAL: Final = 10
 _LOOK_EARLY: Final = 0.5
 
-# W. What has moved by less is told once in so many seconds.
+# W and seconds. A value that has moved by less is told only after this time.
 _LEAST_MOVE: Final = 100.0
 _TELL_WITHIN: Final = 60
 
 # Below it no pause between readings is a gap.
 _SHORTEST_PAUSE: Final = timedelta(minutes=1)
 
-# Before the month before, so that an interval at its beginning has one before it.
+# Read before the previous month, so that its first interval has one before it.
 _MARGIN: Final = timedelta(days=3)
 
 # A reader remembers 64 hours.
@@ -55,7 +56,7 @@ _SAVE_WITHIN: Final = 6 * 3600
 
 _MOVING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
-# What is known whether the meter is heard or not.
+# Values that stay true while no readings arrive.
 COUNTED: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
 
 
@@ -70,7 +71,7 @@ class DemandTracker:
         tariff: Tariff,
         room: Room,
     ) -> None:
-        """Prepare to read from the recorder by its room."""
+        """Prepare. `room` reads from the recorder."""
         units = coordinator.reader.units
         self.tariff = tariff
         self.expects_peak = False
@@ -155,7 +156,7 @@ class DemandTracker:
 
     @property
     def interval_end(self) -> datetime | None:
-        """When the running interval ends; None before it is heard of."""
+        """When the running interval ends; None before the first reading."""
         start = self._running.start
         return None if start is None else start + self.tariff.interval
 
@@ -208,7 +209,7 @@ class DemandTracker:
             and now - last <= _SHORTEST_PAUSE
             and clock.now() < self._look_at
         ):
-            # Of most readings nothing is needed, for a register tells what all before it have.
+            # Most readings can be skipped: the next register includes what they would tell.
             self._last, self._waiting = now, (now, power, register)
             return
         if self._waiting is not None:
@@ -237,7 +238,7 @@ class DemandTracker:
             self._wake.set()
 
     def _note_heard(self, now: datetime) -> bool:
-        """Note that somebody listens. Returns whether readings before were missed."""
+        """Note that a reading has arrived. Returns whether readings before it were missed."""
         last, self._last = self._last, now
         if last is None:
             self._first = now
