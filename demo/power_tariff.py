@@ -59,16 +59,19 @@ def _imported(local: datetime) -> float:
     return round(energy, 3)
 
 
-async def _remember_the_past(api: HomeAssistantApi, energy_id: str, power_id: str, now: datetime) -> None:
-    hours = list(past(now))
-    energy, power = [await api.get(f"/api/states/{entity_id}") for entity_id in (energy_id, power_id)]
-    register = float(energy["state"])
-    # The recorder begins with a sum of zero, and goes on from there.
-    total = -sum(imported for _, imported in hours)
+def rows_of_the_past(until: datetime, *, register: float, total: float) -> list[dict[str, Any]]:
+    """Return these hours as statistics that end with a register and a sum, both in kWh."""
     rows = []
-    for hour, imported in hours:
-        total += imported
-        rows.append({"start": hour.isoformat(), "state": register + total, "sum": total})
+    for hour, imported in reversed(list(past(until))):
+        rows.append({"start": hour.isoformat(), "state": register, "sum": total})
+        register, total = register - imported, total - imported
+    return rows[::-1]
+
+
+async def _remember_the_past(api: HomeAssistantApi, energy_id: str, power_id: str, now: datetime) -> None:
+    energy, power = [await api.get(f"/api/states/{entity_id}") for entity_id in (energy_id, power_id)]
+    # The recorder begins with a sum of zero, and goes on from there.
+    rows = rows_of_the_past(now, register=float(energy["state"]), total=0.0)
     await _import(api, energy, rows, unit_class="energy", has_sum=True, mean_type=0)
     powers = [
         {
@@ -77,7 +80,7 @@ async def _remember_the_past(api: HomeAssistantApi, energy_id: str, power_id: st
             "min": imported * 700,
             "max": imported * 1300,
         }
-        for hour, imported in hours
+        for hour, imported in past(now)
     ]
     await _import(api, power, powers, unit_class="power", has_sum=False, mean_type=1)
 

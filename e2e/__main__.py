@@ -31,6 +31,7 @@ from .chapters import (
     leaving,
     living,
     network as network_changes,
+    power_tariff,
     setting_up,
     steps_of,
     unplugging,
@@ -46,13 +47,23 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, unplugging, living, energy, network_changes, changing, leaving)
+CHAPTERS = (setting_up, unplugging, living, energy, power_tariff, network_changes, changing, leaving)
 
 # The same in every language.
 SAID_ONCE = (unplugging, network_changes)
 
 # Those that the README and the documentation show.
-SHOWN = ("appliance", "automation", "device", "discovered", "energy", "grid", "options", "readers")
+SHOWN = (
+    "appliance",
+    "automation",
+    "device",
+    "discovered",
+    "energy",
+    "grid",
+    "options",
+    "power_tariff",
+    "readers",
+)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -77,6 +77,24 @@ class Home:
         self, statistic_id: str, registers: list[float], unit: str | None = "kWh", unit_class: str = "energy"
     ) -> None:
         """Import what a register was at the end of each hour since the first one into the statistics."""
+        hours = [
+            {
+                "start": (self.first_hour + timedelta(hours=index)).isoformat(),
+                "state": register,
+                "sum": register - registers[0],
+            }
+            for index, register in enumerate(registers)
+        ]
+        await self.import_rows(statistic_id, hours, unit, unit_class)
+
+    async def import_rows(
+        self,
+        statistic_id: str,
+        rows: list[dict[str, Any]],
+        unit: str | None = "kWh",
+        unit_class: str = "energy",
+    ) -> None:
+        """Import hours into the statistics as they are."""
         metadata = {
             "source": "recorder",
             "statistic_id": statistic_id,
@@ -86,15 +104,7 @@ class Home:
             "has_sum": True,
             "mean_type": 0,
         }
-        hours = [
-            {
-                "start": (self.first_hour + timedelta(hours=index)).isoformat(),
-                "state": register,
-                "sum": register - registers[0],
-            }
-            for index, register in enumerate(registers)
-        ]
-        await self.api.command("recorder/import_statistics", metadata=metadata, stats=hours)
+        await self.api.command("recorder/import_statistics", metadata=metadata, stats=rows)
 
     async def pick_entity(
         self, field: str, english: str, device: str, within: Locator, **placeholders: str

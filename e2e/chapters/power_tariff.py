@@ -1,0 +1,129 @@
+"""What the grid company bills: switched on, looked at on a dashboard, and switched off again."""
+
+import re
+from typing import Any, Final
+
+from playwright.async_api import Locator, expect
+
+from demo.power_tariff import rows_of_the_past
+from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home
+
+_SENSORS: Final = (
+    "demand",
+    "expected_demand",
+    "demand_limit",
+    "available_power",
+    "peak_demand",
+    "previous_peak_demand",
+)
+
+# Those that have one; the last sensor is told with its peaks.
+_TILES: Final = len(_SENSORS) - 1
+
+_PEAKS: Final = """\
+| | kW |
+|:--|--:|
+{%- for peak in state_attr('SENSOR', 'intervals') or [] %}
+| {{ as_timestamp(peak.start) | timestamp_custom('%d.%m. %H:%M') }} | {{ peak.power | round(2) }} |
+{%- endfor %}"""
+
+
+async def switched_on(home: Home) -> None:
+    """The power tariff is switched on; what could not be counted is refused, and nothing is lost."""
+    person, say = home.person, home.person.say
+    await _remember_months(home)
+    dialog = await _open_options(home)
+    await dialog.get_by_role("button", name=say("Power tariff")).click()
+    await _switch(home, dialog)
+    # Of the minutes of the first time.
+    begin = dialog.get_by_role("group").first.get_by_role("spinbutton").nth(1)
+    peaks = dialog.get_by_role("spinbutton", name=say("Highest demands that count"))
+    await begin.fill("15")
+    await peaks.fill("2")
+    await person.press(say("Submit"), dialog)
+    await person.sees(say(person.words.whole("“From” and “To” have to be times")), dialog)
+    await person.picture("tariff_refused")
+    await expect(peaks).to_have_value("2")
+    await begin.fill("0")
+    await peaks.fill("3")
+    await person.press(say("Submit"), dialog)
+    await person.finish("Finish")
+
+
+async def looked_at(home: Home) -> None:
+    """A dashboard shows what the month bills so far, and how much may still be drawn."""
+    person = home.person
+    await home.currentlyone.simulator.switch("dishwasher", "heating")
+    sensors = {key: await home.entity(home.currentlyone, f"_{key}") for key in _SENSORS}
+    expected = await home.entity(home.currentlyone, "_peak_expected")
+    await home.has_state(sensors["expected_demand"], r"[1-9].*")
+    await home.has_state(sensors["previous_peak_demand"], r"[1-9].*")
+    await home.api.command(
+        "lovelace/dashboards/create",
+        url_path="power-tariff",
+        title=person.words.typed("Power tariff"),
+        icon="mdi:transmission-tower",
+    )
+    await home.api.command(
+        "lovelace/config/save", url_path="power-tariff", config=_dashboard(home, sensors, expected)
+    )
+    await person.open("/power-tariff")
+    tiles = person.page.locator("hui-tile-card")
+    await expect(tiles).to_have_count(_TILES + 1)
+    for name in ("Demand", "Expected demand"):
+        tile = tiles.filter(has_text=re.compile(person.words.pattern(name)))
+        await expect(tile.first).to_contain_text(re.compile(r"\d\s*kW"))
+    await person.picture("power_tariff")
+    await home.currentlyone.simulator.switch("dishwasher", "off")
+
+
+async def switched_off(home: Home) -> None:
+    """Switched off again, its sensors are gone."""
+    person, say = home.person, home.person.say
+    dialog = await _open_options(home)
+    await _switch(home, dialog)
+    await person.press(say("Submit"), dialog)
+    await person.finish("Finish")
+    unique_ids = {f"{home.currentlyone.simulator.device_id}_{key}" for key in (*_SENSORS, "peak_expected")}
+    registry = await home.api.command("config/entity_registry/list")
+    assert not unique_ids & {entity["unique_id"] for entity in registry}
+    await home.is_streaming(home.currentlyone)
+
+
+async def _open_options(home: Home) -> Locator:
+    await home.person.open(INTEGRATION_PAGE)
+    await home.person.press(home.person.say("Configure"), home.entry(CURRENTLYONE))
+    return home.person.page.locator("dialog-data-entry-flow")
+
+
+async def _switch(home: Home, dialog: Locator) -> None:
+    label = home.person.words.pattern("Track what a power tariff bills")
+    # With the keyboard: what is drawn of it lies over what would be clicked.
+    await dialog.get_by_role("switch", name=re.compile(label)).press("Space")
+
+
+async def _remember_months(home: Home) -> None:
+    """Import the hours before those that the meters remember."""
+    register = home.currentlyone.registers[0]["_active_energy_import"]
+    await home.import_rows(
+        await home.entity(home.currentlyone, "_active_energy_import"),
+        rows_of_the_past(home.first_hour, register=register, total=0.0),
+    )
+
+
+def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, Any]:
+    """Return a dashboard as its editor saves it."""
+    tiles = [
+        {"type": "tile", "entity": entity, "name": {"type": "entity"}}
+        for entity in (*list(sensors.values())[:_TILES], expected)
+    ]
+    lists = [
+        {
+            "type": "markdown",
+            "title": home.person.words.typed(name),
+            "content": _PEAKS.replace("SENSOR", sensors[key]),
+        }
+        for name, key in (("Peak demand", "peak_demand"), ("Previous peak demand", "previous_peak_demand"))
+    ]
+    sections = [{"type": "grid", "cards": tiles}, {"type": "grid", "cards": lists}]
+    return {"views": [{"type": "sections", "max_columns": 2, "sections": sections}]}
