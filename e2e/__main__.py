@@ -65,18 +65,8 @@ SAID_ONCE = (unplugging, network_changes, reporting)
 
 # Those that the README and the documentation show.
 SHOWN = (
-    "appliance",
-    "automation",
-    "device",
-    "disable_debug_logging",
-    "discovered",
-    "download_diagnostics",
-    "enable_debug_logging",
-    "energy",
-    "grid",
-    "options",
-    "power_tariff",
-    "readers",
+    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "power_tariff"),
+    *("readers", "enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
 )
 
 

@@ -125,7 +125,7 @@ def test_every_unit_of_the_wire_is_one_that_home_assistant_can_convert(reader: t
 def test_every_exception_has_its_text() -> None:
     keys = {
         key
-        for path in INTEGRATION.glob("*.py")
+        for path in INTEGRATION.rglob("*.py")
         if "translation_domain" in (source := path.read_text())
         for key in strings_passed_as("translation_key", source)
     }
