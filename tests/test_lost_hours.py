@@ -99,6 +99,8 @@ async def test_hours_that_were_heard_while_the_database_was_full_are_filled(
     await time_lapse.live_until(at("07:21:00"))
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.live_until(at("10:41:00"))
+        # All of it is refused, also what the recorder has yet to come to.
+        await until(lambda: not get_instance(time_lapse.hass).backlog, within=60)
     # To hear it was no use.
     for register in REGISTERS:
         for end in (at("08:00:00"), at("09:00:00"), at("10:00:00")):

@@ -7,7 +7,7 @@ belongs into them is for `plan.py` to say. Hours that the recorder has yet to co
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 import logging
@@ -242,7 +242,7 @@ class MissedHours:
             if recorded is None:
                 return
             silences = self._silences_at(
-                {full_hour: undecided[full_hour] for full_hour in ended}, times, recorded
+                measurement, {full_hour: undecided[full_hour] for full_hour in ended}, recorded
             )
             for full_hour in set(ended) - silences.keys():
                 del undecided[full_hour]
@@ -250,7 +250,7 @@ class MissedHours:
                 return
 
     def _silences_at(
-        self, full_hours: Mapping[datetime, Silence | None], times: ReadingTimes, recorded: _Recorded
+        self, measurement: Measurement, full_hours: Mapping[datetime, Silence | None], recorded: _Recorded
     ) -> dict[datetime, Silence]:
         """Return the full hours at which nobody heard the register, or the database has not kept it.
 
@@ -259,12 +259,13 @@ class MissedHours:
         """
         limit = timedelta(seconds=self._coordinator.readings.freshness.limit)
         interval = timedelta(seconds=self._coordinator.readings.freshness.interval or 0)
+        times, registers = self._reading_times[measurement], self._registers_in(measurement, recorded)
         silences = {}
         for full_hour, known in full_hours.items():
             for silence in (
                 known,
                 times.silence_at(full_hour),
-                _recorded_silence(full_hour, times, recorded),
+                _recorded_silence(full_hour, registers[full_hour], times, recorded),
             ):
                 if (
                     silence is not None
@@ -321,12 +322,19 @@ class MissedHours:
 
     def _plan(self, measurement: Measurement, full_hours: Sequence[datetime], recorded: _Recorded) -> Plan:
         """Return what to write. Raises TooEarlyError or NoFitError."""
-        convert = EnergyConverter.converter_factory(
+        now = self._convert(measurement, recorded)(self._coordinator.readings.values[measurement])
+        return plan_rows(full_hours, self._registers_in(measurement, recorded), now, recorded.series)
+
+    def _registers_in(self, measurement: Measurement, recorded: _Recorded) -> dict[datetime, float]:
+        """Return the registers that the reader remembers, in the stored unit."""
+        convert = self._convert(measurement, recorded)
+        return {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
+
+    def _convert(self, measurement: Measurement, recorded: _Recorded) -> Callable[[float], float]:
+        """Return what converts to the stored unit."""
+        return EnergyConverter.converter_factory(
             self._coordinator.reader.units[measurement], recorded.metadata["unit_of_measurement"]
         )
-        registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
-        now = convert(self._coordinator.readings.values[measurement])
-        return plan_rows(full_hours, registers, now, recorded.series)
 
     @callback
     def _raise_sums(self, metadata: StatisticMetaData, since: datetime, by: float) -> None:
@@ -347,18 +355,28 @@ class MissedHours:
         async_dispatcher_send(self._hass, SIGNAL_HOURS_FILLED)
 
 
-def _recorded_silence(full_hour: datetime, times: ReadingTimes, recorded: _Recorded) -> Silence | None:
+def _recorded_silence(
+    full_hour: datetime, register: float, times: ReadingTimes, recorded: _Recorded
+) -> Silence | None:
     """Return the silence around a full hour by the states of the database.
 
     They tell of the time before this run of Home Assistant has heard anything, and what was heard and could
     not be written. None when it was heard, and when nobody knows.
     """
     before, after = recorded.nearest_readings[full_hour]
-    if before is None and any(row.hour_end == full_hour for row in recorded.series.rows):
+    row = next((row for row in recorded.series.rows if row.hour_end == full_hour), None)
+    if row is not None and before is None:
         # States are purged, rows are not.
         return None
     assert times.since is not None
     assert times.last is not None
+    if (
+        row is not None
+        and full_hour >= times.since
+        and abs(row.state - register) <= recorded.series.tolerance
+    ):
+        # A register that stands still is not written again.
+        return None
     end = times.since if full_hour < times.since else times.last
     return Silence(before or _NO_TIME, end if after is None else min(after, end))
 
