@@ -8,11 +8,14 @@ import os
 from pathlib import Path
 import shutil
 import signal
+import socket
 import sys
 from time import monotonic
 from typing import Any, Self
 
 import aiohttp
+
+from .telling import note
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,6 +75,19 @@ START_TIMEOUT = 600
 
 class HomeAssistantFailedError(Exception):
     """Home Assistant did not start, or refused something; the text says what."""
+
+
+def free_port(wanted: int, address: str, what: str) -> int:
+    """Return the port that is wanted, or another one when it is in use, and say so."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            found: int = probe.getsockname()[1]
+            if port != wanted:
+                note(f"Port {wanted} is in use here; {what} takes {found}.")
+            return found
+    raise HomeAssistantFailedError(f"{what} finds no port at {address}.")
 
 
 class HomeAssistantProcess:
@@ -215,10 +231,10 @@ class HomeAssistantApi:
         """Get another access token: each ends after half an hour."""
         refresh_token = self.tokens["refresh_token"]
         answer = await self._ask_for_token(grant_type="refresh_token", refresh_token=refresh_token)
-        self._use_tokens({**self.tokens, **answer})
+        self.use_tokens({**self.tokens, **answer})
 
     async def _take_token(self, code: str) -> None:
-        self._use_tokens(await self._ask_for_token(grant_type="authorization_code", code=code))
+        self.use_tokens(await self._ask_for_token(grant_type="authorization_code", code=code))
 
     async def _ask_for_token(self, **form: str) -> dict[str, Any]:
         form["client_id"] = self._client_id
@@ -226,7 +242,8 @@ class HomeAssistantApi:
             answer: dict[str, Any] = await _json(response)
         return answer
 
-    def _use_tokens(self, tokens: dict[str, Any]) -> None:
+    def use_tokens(self, tokens: dict[str, Any]) -> None:
+        """Be whoever has got these tokens."""
         self.tokens = tokens
         self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import json
 from pathlib import Path
 import shutil
+import signal
 import subprocess
 import sys
 from time import monotonic
@@ -18,8 +19,8 @@ from types import ModuleType
 
 from playwright.async_api import Browser
 
-from demo.__main__ import HOME, remove_unwanted_entries
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from demo.setting_up import HOME, remove_unwanted_entries
 from tests import measured_tables
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
 
@@ -31,6 +32,7 @@ from .chapters import (
     living,
     network as network_changes,
     power_tariff,
+    reporting,
     setting_up,
     steps_of,
     unplugging,
@@ -46,22 +48,25 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, unplugging, living, energy, power_tariff, network_changes, changing, leaving)
+CHAPTERS = (
+    setting_up,
+    unplugging,
+    living,
+    reporting,
+    energy,
+    power_tariff,
+    network_changes,
+    changing,
+    leaving,
+)
 
 # The same in every language.
-SAID_ONCE = (unplugging, network_changes)
+SAID_ONCE = (unplugging, network_changes, reporting)
 
 # Those that the README and the documentation show.
 SHOWN = (
-    "appliance",
-    "automation",
-    "device",
-    "discovered",
-    "energy",
-    "grid",
-    "options",
-    "power_tariff",
-    "readers",
+    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "power_tariff"),
+    *("readers", "enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
 )
 
 
@@ -165,6 +170,10 @@ async def walk(
 async def main() -> int:
     """Walk in each language."""
     arguments = parse_arguments()
+    task = asyncio.current_task()
+    assert task is not None
+    # Whoever ends the walk ends the browser and Home Assistant with it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if not network.is_possible():
         print(
             "\n*** scripts/e2e: SKIPPED. Nobody but root may make network namespaces here. ***\n", flush=True

@@ -4,8 +4,7 @@ import asyncio
 from pathlib import Path
 import tempfile
 
-from demo.__main__ import free_port
-from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess
+from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess, free_port
 
 
 async def main() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import shutil
 import tempfile
 
-from demo.__main__ import HOME, free_port, grid_source
-from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
+from demo.setting_up import HOME, grid_source
 
 from .person import Person, browser
 

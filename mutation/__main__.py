@@ -5,8 +5,9 @@ that anybody could see stand in `mutation/equivalent.toml`, each with the reason
 """
 
 import argparse
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set as AbstractSet
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 from .changes import sample
+from .nursery import TOOK_TOO_LONG
 
 _PRODUCT: Final = Path("custom_components/energy_sse")
 
@@ -28,16 +30,30 @@ _PRODUCT: Final = Path("custom_components/energy_sse")
 _GROUPS: Final = tomllib.loads((Path(__file__).parent / "tests.toml").read_text())
 _EQUIVALENT: Final = Path(__file__).parent / "equivalent.toml"
 
-# Seconds for the tests of one change. They take a few; one that has not ended then hangs.
-_PATIENCE: Final = 240
+# Seconds for the tests of one change, and times as long as without a change: what has not ended then hangs.
+_SHORTEST_PATIENCE: Final = 60
+_PATIENCE: Final = 3
+
+# Seconds for tests that shall pass.
+_LONGEST_CHECK: Final = 900
+
+
+class Fate(Enum):
+    """What can become of a change, and how that is shown."""
+
+    NOTICED = "."
+    TOOK_TOO_LONG = "t"
+    """Noticed, too: the tests do not end."""
+
+    CHANGES_NOTHING = "="
+    NOT_NOTICED = "NOT NOTICED"
 
 
 class Outcome(NamedTuple):
     """What became of a change."""
 
-    module: str
+    fate: Fate
     what_changed: str
-    is_noticed: bool
 
 
 class Workplace:
@@ -47,6 +63,7 @@ class Workplace:
         """Copy what git knows, and start."""
         self._folder = folder
         self._socket = folder / "tests.socket"
+        self._patience = _SHORTEST_PATIENCE
         files = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
         for name in files.split("\0"):
             if name and Path(name).is_file():
@@ -65,22 +82,31 @@ class Workplace:
         self._nursery.terminate()
         self._nursery.wait()
 
-    def notices(self, change: MutationSpec, tests: Sequence[str]) -> tuple[bool, str]:
-        """Make a change, run tests, take it back. Returns whether one failed, and the change as a diff."""
-        result = mutate_and_test([change], shlex.join(self._command(tests)), _PATIENCE + 10)
+    def try_change(self, change: MutationSpec, tests: Sequence[str]) -> Outcome:
+        """Make a change, run tests, and take it back."""
+        result = mutate_and_test(
+            [change], shlex.join(self._command(tests, self._patience)), self._patience + 10
+        )
         if result.test_outcome is None or self._nursery.poll() is not None:
             raise RuntimeError(f"{change} could not be tried: {result.output}")
-        return result.test_outcome is not TestOutcome.SURVIVED, result.diff or ""
+        fate = Fate.NOTICED
+        if result.test_outcome is TestOutcome.SURVIVED:
+            fate = Fate.NOT_NOTICED
+        elif TOOK_TOO_LONG in (result.output or ""):
+            fate = Fate.TOOK_TOO_LONG
+        return Outcome(fate, _what_changed(result.diff or ""))
 
     def check(self, tests: Sequence[str]) -> None:
-        """Run tests without any change. Raises SystemExit when one fails."""
-        if subprocess.run(self._command(tests), check=False).returncode:
+        """Run tests without any change, and learn how long they take. Raises SystemExit when one fails."""
+        began_at = time.monotonic()
+        if subprocess.run(self._command(tests, _LONGEST_CHECK), check=False).returncode:
             sys.exit(f"Without any change, a test fails in {' '.join(tests)}")
+        self._patience = max(self._patience, round((time.monotonic() - began_at) * _PATIENCE))
 
-    def _command(self, tests: Sequence[str]) -> list[str]:
+    def _command(self, tests: Sequence[str], patience: int) -> list[str]:
         return [
             *(sys.executable, "-S", "-E", str(self._folder / "mutation/nursery.py")),
-            *("ask", str(self._socket), str(_PATIENCE)),
+            *("ask", str(self._socket), str(patience)),
             *("-x", "-q", "-p", "no:cacheprovider", "-m", "not server and not long", *tests),
         ]
 
@@ -88,20 +114,18 @@ class Workplace:
 def _try(
     workplace: Workplace,
     change: MutationSpec,
-    module: str,
     stages: Iterable[Sequence[str]],
-    equivalent: AbstractSet[tuple[str, str]],
-) -> Outcome | None:
-    """Return what became of a change; None when it is known to change nothing."""
-    what_changed = ""
+    equivalent: Container[str],
+) -> Outcome:
+    """Return what became of a change. `equivalent` are those of its file that are known to change nothing."""
+    outcome = Outcome(Fate.NOT_NOTICED, "")
     for stage in stages:
-        is_noticed, diff = workplace.notices(change, stage)
-        what_changed = _what_changed(diff)
-        if is_noticed:
-            return Outcome(module, what_changed, is_noticed=True)
-        if (module, what_changed) in equivalent:
-            return None
-    return Outcome(module, what_changed, is_noticed=False)
+        outcome = workplace.try_change(change, stage)
+        if outcome.fate is not Fate.NOT_NOTICED:
+            break
+        if outcome.what_changed in equivalent:
+            return Outcome(Fate.CHANGES_NOTHING, outcome.what_changed)
+    return outcome
 
 
 def _stages(group: str, name: str) -> Iterator[list[str]]:
@@ -115,21 +139,26 @@ def _stages(group: str, name: str) -> Iterator[list[str]]:
 def _what_changed(diff: str) -> str:
     """Return the lines that a diff takes away and adds, which name a change also when code moves."""
     lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines)
+    return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[1:].strip())
 
 
-def _try_changes(groups: Sequence[str], number: int, seed: int, minutes: float) -> list[Outcome]:
-    equivalent = {
-        (each["file"], each["change"].strip()) for each in tomllib.loads(_EQUIVALENT.read_text())["known"]
-    }
+def _known_to_change_nothing() -> dict[str, set[str]]:
+    """Return the changes that no test can notice, by file."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for each in tomllib.loads(_EQUIVALENT.read_text())["known"]:
+        known[each["file"]].add(each["change"].strip())
+    return known
+
+
+def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[Fate]:
+    equivalent = _known_to_change_nothing()
     end = time.monotonic() + minutes * 60
-    outcomes: list[Outcome] = []
+    fates: Counter[Fate] = Counter()
     with tempfile.TemporaryDirectory() as name:
         workplace = Workplace(Path(name))
         product = Path(name) / _PRODUCT
         stages_of = {
             module: list(_stages(group, module.stem))
-            for group in groups
             for pattern in _GROUPS[group]["files"]
             for module in sorted(product.glob(pattern))
         }
@@ -137,47 +166,57 @@ def _try_changes(groups: Sequence[str], number: int, seed: int, minutes: float) 
             for stage in {tuple(stage) for stages in stages_of.values() for stage in stages[-2:]}:
                 workplace.check(stage)
             changes = sample(list(stages_of), number, seed, Path(name))
-            print(f"{len(changes)} changes of {len(stages_of)} files, for at most {minutes:.0f} minutes")
+            print(f"{group}: {len(changes)} changes of {len(stages_of)} files")
             for change in changes:
                 if time.monotonic() > end:
-                    print("The time is over.")
+                    print("\nThe time is over.")
                     break
                 module = Path(change.module_path)
                 name_of_module = str(module.relative_to(product))
-                outcome = _try(workplace, change, name_of_module, stages_of[module], equivalent)
-                if outcome is None:
-                    continue
-                outcomes.append(outcome)
-                if outcome.is_noticed:
-                    print(".", end="", flush=True)
+                outcome = _try(workplace, change, stages_of[module], equivalent.get(name_of_module, ()))
+                fates[outcome.fate] += 1
+                if outcome.fate is Fate.NOT_NOTICED:
+                    print(f"\n{outcome.fate.value}: {name_of_module}, in {change.definition_name}")
+                    print(outcome.what_changed, flush=True)
                 else:
-                    print(f"\nNOT NOTICED: {outcome.module}, in {change.definition_name}")
-                    print(outcome.what_changed)
+                    print(outcome.fate.value, end="", flush=True)
         finally:
             workplace.close()
-    return outcomes
+    return fates
+
+
+def _row(group: str, fates: Counter[Fate]) -> str:
+    noticed = fates[Fate.NOTICED] + fates[Fate.TOOK_TOO_LONG]
+    changing = fates.total() - fates[Fate.CHANGES_NOTHING]
+    return (
+        f"| {group} | {fates.total()} | {noticed} | {fates[Fate.CHANGES_NOTHING]} "
+        f"| {fates[Fate.NOT_NOTICED]} | {noticed / max(changing, 1):.0%} |"
+    )
 
 
 def main() -> int:
     """Try changes, and print a table. Returns 1 when some were not noticed."""
     parser = argparse.ArgumentParser(prog="scripts/mutate", description=__doc__)
     parser.add_argument("groups", nargs="*", help=f"what to change: {', '.join(_GROUPS)} (default: all)")
-    parser.add_argument("--number", type=int, default=200, help="of changes to try (200)")
+    parser.add_argument("--number", type=int, default=60, help="of changes to try in each (60)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice (1)")
-    parser.add_argument("--minutes", type=float, default=30, help="after which it ends (30)")
+    parser.add_argument("--minutes", type=float, default=15, help="for each, after which it ends (15)")
     arguments = parser.parse_args()
     if unknown := set(arguments.groups) - set(_GROUPS):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
-    outcomes = _try_changes(
-        arguments.groups or list(_GROUPS), arguments.number, arguments.seed, arguments.minutes
+    fates = {
+        group: _try_changes(group, arguments.number, arguments.seed, arguments.minutes)
+        for group in arguments.groups or _GROUPS
+    }
+    print(
+        "\n\n| group | tried | noticed | change nothing | not noticed | noticed of what changes something |"
+        "\n|---|---:|---:|---:|---:|---:|"
     )
-    tried = Counter(outcome.module for outcome in outcomes)
-    noticed = Counter(outcome.module for outcome in outcomes if outcome.is_noticed)
-    print("\n\n| file | changes | noticed |\n|---|---:|---:|")
-    for module in sorted(tried):
-        print(f"| {module} | {tried[module]} | {noticed[module]} |")
-    print(f"| all | {tried.total()} | {noticed.total()} ({noticed.total() / max(tried.total(), 1):.1%}) |")
-    return int(noticed.total() < tried.total())
+    for group, each in fates.items():
+        print(_row(group, each))
+    all_fates = sum(fates.values(), Counter[Fate]())
+    print(_row("all", all_fates))
+    return int(all_fates[Fate.NOT_NOTICED] > 0)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import MutationSpec
 
 # With them nothing else happens at run time than without, as long as nobody misuses what they mark.
-_MARKING_DECORATORS: Final = ("override", "callback", "final", "dataclass(")
+_MARKING_DECORATORS: Final = ("abstractmethod", "callback", "dataclass(", "final", "override")
 
 
 def sample(modules: Sequence[Path], number: int, seed: int, folder: Path) -> list[MutationSpec]:

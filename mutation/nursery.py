@@ -20,6 +20,9 @@ _IMPORTED_BEFORE: Final = (
     "hypothesis",
 )
 
+# What is said of tests that do not end.
+TOOK_TOO_LONG: Final = "the tests took too long"
+
 
 def serve(path: str) -> None:
     """Answer every request at a Unix socket, a JSON list of pytest's arguments, with its exit status."""
@@ -66,6 +69,7 @@ def ask(path: str, arguments: list[str], seconds: float) -> int:
         try:
             return int(answers.readline() or 1)
         except TimeoutError:
+            print(TOOK_TOO_LONG)
             return 124
         finally:
             # A child that is through has ended by itself, or is about to.

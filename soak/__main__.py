@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from demo.__main__ import free_port, submit
-from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
+from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
+from demo.setting_up import submit
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.readers.network import FaultyNetwork
 from tests.waiting import until

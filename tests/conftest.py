@@ -188,6 +188,7 @@ _TABLES = pytest.StashKey[dict[str, list[tuple[str, ...]]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     for name in measured_tables.HEADS:
         parser.addoption(f"--{name}-table", help="the document to write what was measured to")
+    parser.addoption("--messages", type=int, default=2000, help="how many each random device says")
     parser.addoption("--keep-days", help="a folder for the databases that scripts/pictures shows")
 
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.energy_sse.appliances import Appliance as KnownAppliance
+from custom_components.energy_sse.appliances import Appliance as KnownAppliance, Appliances
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
@@ -523,6 +523,26 @@ def test_detection_of_a_state_without_a_known_one_before_is_no_change() -> None:
     assert appliance.is_on
     appliance.detect(Detection(appliance_id="x", state_index=0), NOW)
     assert waiting_events(appliance) == ["turned_off"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Detection(appliance_id="x"),
+        Detection(appliance_id="x", state_index=7, energy=5),
+        Transition(appliance_id="x", state="on"),
+        Transition(appliance_id="x", state="on", age=None, at_connect=True),
+    ],
+)
+def test_appliance_is_there_as_soon_as_anything_is_said_of_it(said: Detection | Transition) -> None:
+    appliance = KnownAppliance("x", "X")
+    appliances = Appliances([appliance])
+    appliances.take(said, NOW)
+    assert not appliances.forget(appliance)
+    assert list(appliances) == [appliance]
+    silent = Appliances([KnownAppliance("x", "X")])
+    assert silent.forget(*silent)
+    assert not list(silent)
 
 
 # ------------------------------------------------------------------------------------------ coming and going

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 import re
-import sqlite3
 from typing import NamedTuple
 
 from homeassistant.components.recorder.history import get_significant_states
@@ -16,10 +15,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 
-from custom_components.energy_sse.backfill import recorder
 from custom_components.energy_sse.backfill.sum_restart import async_raise_sums
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 
@@ -562,39 +558,6 @@ async def test_home_assistant_stops_again_and_again_before_while_and_after_hours
     await live_past_full_hours(time_lapse, 1)
     errors = await check_hours(time_lapse, at("06:00:00"))
     assert errors.missed < 1e-3
-
-
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
-async def test_database_is_full_for_a_while(
-    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder, "_ASK_AGAIN", 0.1)
-    time_lapse.recorder_options = {"db_max_retries": 1, "db_retry_wait": 0}
-    await time_lapse.start()
-    await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
-    engine = get_instance(time_lapse.hass).engine
-    refused: list[str] = []
-    is_full = "statistics"
-
-    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if is_full in statement and statement.startswith(("INSERT", "UPDATE")):
-            refused.append(statement)
-            raise OperationalError(statement, None, sqlite3.OperationalError("database or disk is full"))
-
-    event.listen(engine, "before_cursor_execute", refuse)
-    # At first only the hours cannot be written, then nothing at all.
-    await time_lapse.live(minutes=2)
-    await until(lambda: rows_written(caplog) and refused)
-    is_full = ""
-    # Nothing is settled while the recorder cannot write.
-    time_lapse.recorder_is_locked = True
-    await time_lapse.live(minutes=12)
-    is_full = "nothing any more"
-    time_lapse.recorder_is_locked = False
-    await live_past_full_hours(time_lapse, 2)
-    await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
-    ours = [record.getMessage() for record in caplog.records if "energy_sse" in record.name]
-    assert not [message for message in ours if "Unexpected error" in message]
 
 
 async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:

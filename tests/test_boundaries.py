@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 import math
+import random
 
 from hypothesis import assume, given, strategies as st
 import pytest
@@ -109,9 +110,10 @@ def test_exchange_of_the_meter_takes_off_what_the_recorder_makes_of_it(
     assert [other.energy - one.energy for one, other in pairwise(points)] == pytest.approx(energies)
 
 
-def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again() -> None:
+@pytest.mark.parametrize("energy", [50_000.0, -50.0])
+def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float) -> None:
     totals = [Total(hour(number), math.nan, 1000.0 * number) for number in range(4)]
-    points = known_points(totals, [], [Exchange(hour(1) + QUARTER, 50_000.0)])
+    points = known_points(totals, [], [Exchange(hour(1) + QUARTER, energy)])
     assert [point.energy for point in points] == [0, 1000, 2000, 3000]
 
 
@@ -150,31 +152,64 @@ def test_quarters_follow_a_sum_that_is_corrected_but_not_one_that_is_corrected_b
     }
 
 
-@given(
-    st.sampled_from([HOUR, QUARTER]),
-    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 15_000)), min_size=2, max_size=300),
-)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("length", [HOUR, QUARTER])
 def test_interval_that_was_heard_is_the_difference_of_the_registers_at_its_ends(
-    length: timedelta, readings: list[tuple[int, int]]
+    length: timedelta, seed: int
 ) -> None:
+    chance = random.Random(seed)
     running = RunningInterval(length)
     time, energy = MIDNIGHT + timedelta(minutes=52), 0.0
     last: dict[datetime, float] = {}
-    for index, (seconds, power) in enumerate(readings):
+    number = 0
+    for index in range(300):
+        seconds, power = chance.randint(1, 50), chance.randint(0, 15_000)
         time += timedelta(seconds=seconds)
         energy += power * seconds / 3600
         # Registers are whole Wh, and mostly rise in none of many readings.
         register = 40_000.0 + math.floor(energy)
         _, ended = running.take(time, float(power), register, is_missed=not index)
         if ended is not None:
+            number += 1
             boundaries = (ended.start, ended.start + length)
-            start, end = (max(at for at in last if at <= boundary) for boundary in boundaries)
+            start, end = (max(at for at in last if at < boundary) for boundary in boundaries)
             assert ended.energy == pytest.approx(last[end] - last[start])
         last[time] = register
         outlook = running.outlook
         assert outlook is not None
         assert timedelta() <= outlook.elapsed <= length
         assert outlook.energy >= 0
+    assert number >= 1
+
+
+def test_interval_of_which_the_recorder_knows_the_beginning_was_heard_from_there() -> None:
+    running = RunningInterval(QUARTER)
+    minute = timedelta(minutes=1)
+    running.take(MIDNIGHT + 5 * minute, 6000.0, 41_000.0, is_missed=True)
+    running.take(MIDNIGHT + 10 * minute, 6000.0, 41_500.0, is_missed=False)
+
+    def energy() -> float:
+        assert running.outlook is not None
+        return running.outlook.energy
+
+    assert energy() == 1000, "as much before it was heard as since"
+    running.know_start(MIDNIGHT + QUARTER, 40_000.0)
+    assert energy() == 1000
+    running.know_start(MIDNIGHT, 40_800.0)
+    assert energy() == 700
+    running.know_start(MIDNIGHT, 40_000.0)
+    assert energy() == 700, "it is known already"
+    _, ended = running.take(MIDNIGHT + 16 * minute, 6000.0, 42_100.0, is_missed=False)
+    assert ended == Interval(MIDNIGHT, 700.0, is_missed=False)
+    assert energy() == 600
+
+
+def test_register_that_comes_once_an_hour_leaves_the_end_of_an_interval_to_the_power() -> None:
+    running = RunningInterval(QUARTER)
+    for minutes, register in ((5, None), (13, 41_000.0), (17, None)):
+        running.take(MIDNIGHT + timedelta(minutes=minutes), 6000.0, register, is_missed=False)
+    assert running.outlook is not None
+    assert running.outlook.energy == pytest.approx(200), "two of four minutes"
 
 
 @given(st.lists(st.integers(0, 15_000), min_size=30, max_size=200))

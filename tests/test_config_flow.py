@@ -247,6 +247,19 @@ async def test_announcement_without_an_id_is_asked_for_it(
     assert is_created(await submit(hass, flow), whatwatt)
 
 
+async def test_known_reader_that_is_announced_without_its_id_is_followed(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: "127.0.0.1:9"})
+    info = announcement(whatwatt)
+    info.properties.clear()
+    flow = await begin(hass, SOURCE_ZEROCONF, info)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
+    assert entry.data[CONF_HOST] == whatwatt.host
+
+
 async def test_reader_that_changes_before_it_is_confirmed_is_asked_again(
     hass: HomeAssistant, house: House, whatwatt: WhatwattSimulator
 ) -> None:

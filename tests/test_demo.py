@@ -1,17 +1,28 @@
 """What the demo does besides running Home Assistant."""
 
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 import socket
 
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.energy_sse.power_tariff.demand import HOUR, Interval, Month, bills
 from custom_components.energy_sse.power_tariff.settings import tariff_of
-from demo.__main__ import free_port
+from demo import __main__ as demo
+from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import LONGEST_STATE, load, make_readers, save
 from demo.power_tariff import TARIFF, ZONE, past
+from demo.replayed import ReplayedShow
+
+from .readers.recordings import read_all
+from .waiting import until
+
+RECORDINGS = Path(__file__).parent / "recordings"
 
 
 async def test_meters_go_on_where_they_stopped_and_never_back(tmp_path: Path) -> None:
@@ -79,3 +90,27 @@ def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture
         other = free_port(port, "127.0.0.1", "Home Assistant")
     assert other not in (0, port)
     assert f"Port {port} is in use here; Home Assistant takes {other}." in capsys.readouterr().out
+
+
+async def test_readers_of_recordings_are_added_and_play(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "own_address", lambda: None)
+    for component in ("config", "websocket_api"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_client()
+    recordings = read_all(RECORDINGS / f"{kind}_simulated.log" for kind in ("whatwatt", "currentlyone"))
+    async with AsyncExitStack() as stack:
+        show = ReplayedShow(recordings, speed=1000, loop=False)
+        hosts = await demo.start(stack, show.readers)
+        api = await stack.enter_async_context(HomeAssistantApi(f"http://127.0.0.1:{client.port}"))
+        api.use_tokens({"access_token": hass_access_token})
+        await demo.add_readers(api, show, hosts, is_announced=False)
+        entries = hass.config_entries.async_entries("energy_sse")
+        assert {entry.unique_id for entry in entries} == set(show.added)
+        await until(lambda: all(entry.runtime_data.readings.values for entry in entries))
+        for entry in entries:
+            assert await hass.config_entries.async_unload(entry.entry_id)

@@ -17,7 +17,7 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 
 from custom_components.energy_sse.const import CONF_SUB_METERS
 from custom_components.energy_sse.reader import Measurement as M
-from demo.__main__ import grid_source
+from demo.setting_up import grid_source
 
 from .conftest import Start
 from .home_assistant import entity_id, entry_for, set_up, settle, tick

@@ -28,7 +28,7 @@ from custom_components.energy_sse.reader.health import StreamHealth
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
-from .home_assistant import entry_for, set_up, tick
+from .home_assistant import entry_for, set_up, settle, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
@@ -143,10 +143,12 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     await tick(hass, currentlyone)
     hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
     await currentlyone.broadcast("".join(hours).encode())
-    meters = [f'{{"m":"HAN","W":1,"Wh":{register}}}' for register in (5, 7000) for _ in range(25)] * 60
-    await currentlyone.broadcast(
-        "".join(f"event: state\r\ndata: {meter}\r\n\r\n" for meter in meters).encode()
-    )
+    for n in range(60):
+        # One that counts less or more is believed after at most twenty readings.
+        meter = f'event: state\r\ndata: {{"m":"HAN","W":1,"Wh":{7000 if n % 2 else 5}}}\r\n\r\n'
+        await currentlyone.broadcast((meter * 25).encode())
+        await settle(hass, entry, currentlyone)
+        await time_machine.let_pass(10)
     await tick(hass, currentlyone)
     await time_machine.let_pass(15)
     tracker = tracker_of(hass, entry)

@@ -296,6 +296,31 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     await until(lambda: live.streams)
 
 
+async def test_other_reader_without_a_password_does_not_take_the_place_of_one_that_had_one(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
+) -> None:
+    entry = entry_for(live, password=PASSWORD, **{CONF_LOGIN: "digest"})
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: rogue.host})
+    rogue.login, rogue.device_id = None, "ECC9FF000000"
+    result = await submit(hass, await entry.start_reauth_flow(hass), password=PASSWORD)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "wrong_device")
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, Login.DIGEST)
+
+
+async def test_reader_of_old_firmware_gets_its_new_password_without_another_question(
+    hass: HomeAssistant, live: WhatwattSimulator
+) -> None:
+    live.login = BasicLogin("new")
+    entry = entry_for(live, password="old", **{CONF_LOGIN: "basic"})
+    entry.add_to_hass(hass)
+    result = await submit(hass, await entry.start_reauth_flow(hass), password="new")
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == ("new", Login.BASIC)
+    await hass.async_block_till_done()
+    await until(lambda: live.streams)
+
+
 async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:

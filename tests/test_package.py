@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.metadata import version
 import json
 from pathlib import Path
+import tomllib
 from typing import Any
 
 from awesomeversion import AwesomeVersion
@@ -124,7 +125,7 @@ def test_every_unit_of_the_wire_is_one_that_home_assistant_can_convert(reader: t
 def test_every_exception_has_its_text() -> None:
     keys = {
         key
-        for path in INTEGRATION.glob("*.py")
+        for path in INTEGRATION.rglob("*.py")
         if "translation_domain" in (source := path.read_text())
         for key in strings_passed_as("translation_key", source)
     }
@@ -181,3 +182,12 @@ def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
 
 def test_every_issue_has_its_text() -> None:
     assert set(TEXTS["issues"]) == {*Issue, sum_restart.ISSUE}
+
+
+def test_every_file_can_be_changed_at_random_and_has_tests_that_should_notice() -> None:
+    groups = tomllib.loads((ROOT / "mutation/tests.toml").read_text()).values()
+    changed = [path for group in groups for pattern in group["files"] for path in INTEGRATION.glob(pattern)]
+    assert sorted(changed) == sorted(path for path in INTEGRATION.rglob("*.py") if path.read_text())
+    for group in groups:
+        for tests in (tests for stage in group["stages"] for tests in stage if "{name}" not in tests):
+            assert (ROOT / tests).exists(), tests

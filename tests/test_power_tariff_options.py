@@ -1,6 +1,7 @@
 """The option *Power tariff*: what is refused, what is made of it, and how often it writes."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from homeassistant.components.recorder import Recorder
@@ -9,6 +10,7 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
+import voluptuous as vol
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
@@ -59,6 +61,46 @@ async def test_tariff_that_could_not_be_counted_is_refused(
     again = result["data_schema"]({"power_tariff": {}})
     assert again.items() >= {"write_interval": "30", "fill_missed_hours": False}.items()
     assert again["power_tariff"].items() >= {**HOURLY, **tariff}.items(), "nothing is lost"
+
+
+@pytest.mark.parametrize(("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100)])
+async def test_numbers_of_a_tariff_are_whole_and_have_limits(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    *,
+    field: str,
+    least: int,
+    most: int,
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    fields = flow["data_schema"].schema[CONF_POWER_TARIFF].schema.schema
+    # The screen takes no others; what comes by another way is held to the limits here.
+    assert fields[field].config["step"] == 1
+    for value, is_taken in ((least - 1, False), (least, True), (most, True), (most + 1, False)):
+        with nullcontext() if is_taken else pytest.raises(vol.Invalid):
+            flow["data_schema"]({CONF_POWER_TARIFF: {**HOURLY, field: value}})
+
+
+async def test_tariff_of_many_grid_companies_is_offered_and_off(
+    recorder_mock: Recorder, hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    assert flow["data_schema"]({CONF_POWER_TARIFF: {}})[CONF_POWER_TARIFF] == {
+        "enabled": False,
+        "interval": "60",
+        "peaks": 3,
+        "one_per_day": True,
+        "months": [str(month) for month in range(1, 13)],
+        "days": "all",
+        "begin": "00:00:00",
+        "end": "00:00:00",
+        "other_weight": 0,
+    }
 
 
 async def test_option_says_that_it_needs_a_recorder(

@@ -322,6 +322,19 @@ async def swap_back(world: World) -> None:
     world.network.reader = world.reader
 
 
+async def let_a_rogue_take_its_place(world: World) -> None:
+    """Announce a device with the same id that wants the password in the clear, while the reader is off."""
+    await world.network.stop()
+    rogue = WhatwattSimulator(world.reader.house, device_id=world.reader.device_id)
+    rogue.login = BasicLogin("secret")
+    await rogue.start()
+    network = await world.another_network(rogue)
+    for _ in range(12):
+        await world.announce(network)
+        await asyncio.sleep(60)
+    assert "GET /api/v1/live" not in rogue.requests
+
+
 async def contend(world: World) -> None:
     async def take_the_stream() -> None:
         while True:
@@ -439,6 +452,12 @@ FAULTS = [
             ("in a scheme of its own", "Bearer"),
         )
     ),
+    Fault(
+        "401, a challenge that makes no sense",
+        partial(ask_for_a_password, challenge=DIGEST + ', domain="http://[::1"'),
+        answer_properly,
+    ),
+    Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, (WHATWATT,)),
     Fault("nonces wear out with every use", wear_nonces_out, nothing, (WHATWATT,), seen=False),
     Fault(
         "password removed on the device",

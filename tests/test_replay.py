@@ -5,6 +5,11 @@ from datetime import datetime
 import json
 import logging
 from pathlib import Path
+from resource import RLIMIT_DATA, setrlimit
+import socket
+import subprocess
+import sys
+from types import FunctionType
 
 from homeassistant.core import HomeAssistant
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
@@ -21,8 +26,9 @@ from .outcome import Observer, see_replay
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.__main__ import main
 from .readers.house import Appliance, State
-from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read
+from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read, read_all
 from .readers.replay import ReplayedReader
+from .thrown_errors import ErrorThrower, functions_of
 from .time_machine import TimeMachine
 from .waiting import until
 
@@ -174,6 +180,62 @@ async def download_diagnostics(
     return path
 
 
+def said_by_us(caplog: pytest.LogCaptureFixture) -> str:
+    """Return our part of the log, with everything that a handler may write of it."""
+    formatter = logging.Formatter()
+    return "\n".join(formatter.format(record) for record in caplog.records if record.name.startswith(OURS))
+
+
+def functions_of_ours() -> list[FunctionType]:
+    """Return all functions that run while a reader is heard, but those that hold the guards."""
+    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_what_to_remember")
+    return [
+        function
+        for name, module in sys.modules.items()
+        if name.startswith(f"{OURS}.") and not name.endswith((".faults", ".diagnostics"))
+        for function in functions_of(module, but=guards)
+        # What makes context managers is everybody's.
+        if function.__code__.co_filename == module.__file__
+    ]
+
+
+async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
+    *,
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    secretive: Reader,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    await press_enable_debug_logging(hass)
+    entry = await live_with(hass, secretive)
+    hass.config_entries.async_update_entry(entry, title=secretive.name)
+    # An error names what it meets: a key, a host, a row of the database.
+    thrower = ErrorThrower(*functions_of_ours(), chance=0.01, text=" ".join(secrets_of(secretive)))
+    port = secretive.port
+    with thrower.throws():
+        for n in range(100):
+            await secretive.tick()
+            await be_strange(secretive)
+            await time_machine.let_pass(150 if n % 20 == 0 else 10)
+            if n % 10 == 0:
+                secretive.end_streams()
+            if n % 25 == 0:
+                await secretive.stop()
+                await time_machine.let_pass(60)
+                await secretive.start(port)
+                await time_machine.let_pass(60)
+    assert len(thrower.places) > 20
+    diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert "Unexpected error" in caplog.text
+    assert_tells_nothing(said_by_us(caplog), secretive)
+    report = json.loads(diagnostics.read_text())
+    del report["home_assistant"]
+    assert_tells_nothing(json.dumps(report, ensure_ascii=False), secretive)
+
+
 async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     *,
     hass: HomeAssistant,
@@ -194,7 +256,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     assert await hass.config_entries.async_unload(entry.entry_id)
 
     ours = [record.getMessage() for record in caplog.records if record.name.startswith(OURS)]
-    assert_tells_nothing("\n".join(ours), secretive)
+    assert_tells_nothing(said_by_us(caplog), secretive)
     assert_tells_nothing(json.dumps(json.loads(diagnostics.read_text())["data"]), secretive)
     assert all("\n" not in line for line in ours)
 
@@ -379,6 +441,74 @@ def test_file_that_holds_no_recording_is_refused_in_one_line(
     (line,) = output.err.splitlines()
     assert line.startswith(f"{path} cannot be played: ")
     assert reason in line
+
+
+# Bytes that a command may take, whatever it is given: it takes a fifth of it by itself.
+MEMORY = 700_000_000
+
+DIAGNOSTICS = '{"integration_manifest": {"domain": "%s"}, "data": {"entry": {"data": {"kind": "whatwatt"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("tests.readers replay", name) for name in ("directory", "binary", "huge log", "another's")),
+        *(("demo --replay", name) for name in ("truncated", "huge JSON")),
+    ],
+)
+def test_command_refuses_a_hostile_file_in_one_line_and_little_memory(
+    tmp_path: Path, command: str, name: str
+) -> None:
+    path = tmp_path / name
+    if name == "directory":
+        path.mkdir()
+    else:
+        content = {
+            "binary": b"\x7fELF\0\xff" * 1000,
+            "huge log": LIVE.encode(),
+            "huge JSON": b'{"data":',
+            "another's": (DIAGNOSTICS % "hue").encode(),
+            "truncated": (DIAGNOSTICS % "energy_sse").encode()[:-9],
+        }
+        path.write_bytes(content[name])
+    if "huge" in name:
+        with path.open("r+b") as file:
+            file.truncate(100_000_000)
+    done = subprocess.run(
+        (sys.executable, "-m", *command.split(), path),
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: setrlimit(RLIMIT_DATA, (MEMORY, MEMORY)),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert f"{path} cannot be played: " in line
+
+
+def test_port_that_is_in_use_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text(LIVE)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        command = ["python -m tests.readers", "replay", str(tmp_path / "file"), "--quiet", "--port", port]
+        monkeypatch.setattr("sys.argv", command)
+        assert main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "address already in use" in line
+
+
+def test_files_of_one_reader_play_once_and_those_of_two_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(LIVE)
+    (tmp_path / "b").write_text(LIVE.replace("/api/v1/live", "/events").replace(" live ", " state "))
+    (tmp_path / "c").write_text(LIVE)
+    whatwatt, currentlyone = read_all(tmp_path / name for name in "abc")
+    assert (whatwatt.kind, currentlyone.kind) == (Kind.WHATWATT, Kind.CURRENTLYONE)
+    assert f"What {tmp_path / 'c'} holds of the same reader is left out." in whatwatt.description
 
 
 def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:

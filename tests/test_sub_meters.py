@@ -152,6 +152,12 @@ async def test_sub_meter_that_no_longer_speaks_can_be_deleted(
         "Sub-meter 20000741 cannot be deleted, because the reader still reports it: it would come back."
     )
     assert (error["translation_domain"], error["translation_key"]) == (DOMAIN, "device_is_there")
+    # One that is mentioned without a number is still there.
+    whatwatt.sub_meters = {"20000740": 5, "20000741": None}
+    await hass.config_entries.async_reload(entry.entry_id)
+    await until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    assert not (await client.remove_device(device.id))["success"]
     whatwatt.sub_meters = {"20000740": 5}
     await hass.config_entries.async_reload(entry.entry_id)
     await until(lambda: whatwatt.streams)

@@ -52,7 +52,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
 def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the errors that were logged more than once."""
     said = Counter(
-        "".join((record.exc_text or record.getMessage()).splitlines()[-3:])
+        record.getMessage()
         for record in caplog.records
         if record.levelno >= logging.ERROR and "energy_sse" in record.name
     )

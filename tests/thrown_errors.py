@@ -19,11 +19,14 @@ ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError
 class ErrorThrower:
     """Throws at the beginning of lines of some functions and of what is defined in them."""
 
-    def __init__(self, *functions: Callable[..., Any], chance: float = 0.02, seed: int = 0) -> None:
+    def __init__(
+        self, *functions: Callable[..., Any], chance: float = 0.02, seed: int = 0, text: str = "thrown"
+    ) -> None:
         self.places: set[tuple[str, int]] = set()
         """Where it has thrown."""
 
         self._chance = chance
+        self._text = text
         self._random = Random(seed)
         self._codes = {code for function in functions for code in _codes_of(function.__code__)}
 
@@ -50,7 +53,7 @@ class ErrorThrower:
             return
         if self._random.random() < self._chance:
             self.places.add((code.co_qualname, line))
-            raise self._random.choice(ERRORS)(f"thrown in {code.co_qualname}, line {line}")
+            raise self._random.choice(ERRORS)(f"{self._text} in {code.co_qualname}, line {line}")
 
 
 def functions_of(where: Any, *, but: tuple[str, ...] = ()) -> list[FunctionType]:

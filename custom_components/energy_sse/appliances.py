@@ -1,4 +1,4 @@
-"""What is known of the appliances that a reader detects, and which of its reports are news."""
+"""Keep what is known of the appliances that a reader detects, and decide which reports are news."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -116,11 +116,11 @@ class Appliance:
             if state.name:
                 self._know_state(state.name, is_on=state.is_on)
         if self.is_on is None:
-            # What the state of before a restart means, nothing else may tell: its entity was removed.
+            # The entity that remembered it over the restart may have been removed.
             self.is_on = self._is_on_in.get(self.state or "")
 
     def detect(self, detection: Detection, now: datetime) -> bool:
-        """Take in a detection, as `apply`. What its state means, only the inventory can tell."""
+        """Take in a detection, as `apply`. Only the inventory tells what its state means."""
         self.has_spoken = True
         if self._is_superseded(detection, now):
             return False
@@ -133,7 +133,7 @@ class Appliance:
                 appliance_id=self.id,
                 state=state.name,
                 is_on=state.is_on,
-                # Where it comes from nobody has said: without a state that is known, this is no change.
+                # A detection has no previous state. Without a known one, this is no change.
                 previous_state=self.state or state.name,
                 power=state.power,
                 energy=detection.energy,
@@ -172,10 +172,10 @@ class Appliance:
         return report.energy
 
     def _event_for(self, transition: Transition) -> ApplianceEvent | None:
-        """Return the event of a transition that is news.
+        """Return the event of a transition; None when it is no news.
 
-        It is none when the device repeats it, when it confirms the state that the appliance is in, or when it
-        was missed and is too old to act upon.
+        It is no news when the device repeats it, when it confirms the present state, or when it was missed
+        and is too old to act upon.
         """
         last_time = self._changes[-1][1] if self._changes else None
         is_repeated = transition.state == self.state and _is_same_moment(transition.time, last_time)
@@ -185,7 +185,7 @@ class Appliance:
         )
         if is_repeated or is_too_old or not transition.is_change:
             return None
-        # The device says itself where the appliance came from; what was last heard of it may be older.
+        # The device itself says which state came before; the one that is known here may be older.
         was_on = self._is_on_in.get(transition.previous_state or self.state or "")
         return ApplianceEvent(_event_type(was_on=was_on, is_on=self._is_on_after(transition)), transition)
 
@@ -236,9 +236,9 @@ class Appliance:
             self._is_on_in[name] = is_on
 
     def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
-        """Tell whether a report is on what happened before that which is known already.
+        """Tell whether a report is older than the change that is known already.
 
-        Neither clock says so alone: the device's may have jumped, and this machine's knows only the age.
+        It takes both clocks: the device's may have jumped, and this machine's gives only the age.
         """
         if not report.age or self._changed_at is None:
             return False

@@ -84,9 +84,9 @@ async def async_setup_entry(
 
 
 class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
-    """Tells whether there is a stream, and apart from it whether the meter is heard.
+    """Is on while there is a stream, and tells in an attribute whether readings arrive.
 
-    It is there while everything else is not.
+    Stays available while everything else is not.
     """
 
     _attr_device_class = BinarySensorDeviceClass.CONNECTIVITY
@@ -94,7 +94,7 @@ class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
     _attr_translation_key = "connection"
 
     def __init__(self, coordinator: EnergySseCoordinator) -> None:
-        """Prepare the binary sensor of the link."""
+        """Prepare the binary sensor of the connection."""
         super().__init__(coordinator, "connection", context=CONNECTION)
 
     @property

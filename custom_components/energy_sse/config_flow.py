@@ -52,6 +52,7 @@ from .reader import (
     default_name,
     full_name,
     identify,
+    log_fault,
     name_of,
     parse_host,
 )
@@ -332,7 +333,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     def _abort_if_protected_one_is_configured(self) -> None:
         """End where a device has its stream at this address: nobody need enter its password again."""
         entry: EnergySseConfigEntry
-        for entry in self._async_current_entries(include_ignore=False):
+        for entry in self._async_current_entries():
             is_streaming = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_streaming
             name = f"whatwatt-{str(entry.unique_id)[-6:].lower()}.local"
             if is_streaming and (self._host == entry.data[CONF_HOST] or self._host.partition(":")[0] == name):
@@ -375,8 +376,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
             return next(key for kind, key in _ERRORS.items() if isinstance(error, kind))
-        except Exception:
-            _LOGGER.exception("Unexpected error while asking a device who it is")
+        except Exception as fault:  # noqa: BLE001 (it is said)
+            log_fault(_LOGGER, "asking a device who it is", fault)
             return "unknown"
         return None
 

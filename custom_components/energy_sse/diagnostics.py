@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+import re
 from typing import Any, Final
 
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
@@ -21,6 +22,8 @@ _IDENTITIES: Final = frozenset({CONF_HOST, CONF_PASSWORD})
 
 # What of the entities' states its owner has written, or tells where they live.
 _OWNERS_STATES: Final = (":state", f"_{Property.PRICE_AREA}")
+
+_NUMBER: Final = re.compile(r"-?[0-9.]+(?:e[+-]?[0-9]+)?")
 
 # Levels of an event. The readers have three; what has hundreds no JSON can be written of.
 _DEEPEST: Final = 20
@@ -53,9 +56,9 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     return {
         "reader": {
             "model": coordinator.reader.model,
-            "firmware": coordinator.firmware,
+            "firmware": _word(coordinator.firmware),
             "status": {
-                key: REDACTED if key is Property.PRICE_AREA else value
+                key: REDACTED if key is Property.PRICE_AREA else _word(value)
                 for key, value in coordinator.status.items()
             },
         },
@@ -79,7 +82,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
         "appliances": [
             {
                 "id": REDACTOR.pseudonym(appliance.id),
-                "category": appliance.category,
+                "category": _word(appliance.category, "cat"),
                 "is_on": appliance.is_on,
                 "energy": appliance.energy,
             }
@@ -147,7 +150,12 @@ def _state_of(unique_id: str, state: State | None) -> str | None:
     if state is None:
         return None
     is_owners = unique_id.endswith(_OWNERS_STATES) and state.state not in (STATE_UNAVAILABLE, STATE_UNKNOWN)
-    return REDACTOR.pseudonym(state.state) if is_owners else state.state
+    return REDACTOR.pseudonym(state.state) if is_owners else _word(state.state)
+
+
+def _word[T](value: T, key: str = "status") -> T | str:
+    """Return a value as it is, but a text only where it can be a word of the firmware."""
+    return REDACTOR.text(key, value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value
 
 
 def _readable(text: str) -> str | dict[str, Any]:

@@ -15,7 +15,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
-from .reader import RegisterGuard, clock, is_number
+from .reader import RegisterGuard, clock, is_number, log_fault
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Memory:
         try:
             if (memory := await self._store.async_load()) is not None:
                 recall(memory)
-        except Exception:
-            _LOGGER.exception("What was remembered cannot be read, and begins anew")
+        except Exception as fault:  # noqa: BLE001 (it is said)
+            log_fault(_LOGGER, "reading what was remembered, which begins anew", fault)
 
     @callback
     def save_within(self, seconds: float) -> None:

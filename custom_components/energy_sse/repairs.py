@@ -69,5 +69,6 @@ class SumRestartFlow(IssueFlow):
         room = await async_enter(self.hass)
         if room is None:
             return self.async_abort(reason="recorder_unknown")
-        await room.raise_sums(self.hass, str(data["statistic_id"]), start)
+        if not await room.raise_sums(self.hass, str(data["statistic_id"]), start):
+            return self.async_abort(reason="database_problem")
         return self.async_create_entry(data={})

@@ -216,6 +216,18 @@ def test_blinking_gives_way_to_the_port_where_the_mode_is_not_told() -> None:
     assert [isinstance(message, Reading) for message in messages] == [False, False, True]
 
 
+def test_blinking_that_speaks_first_gives_way_too() -> None:
+    blinking = ("state", '{"m":"BLINK","Wh":1047}')
+    *_, before, port = interpret(
+        ("config", '{"id":"abcd1879cf58"}'), blinking, ("state", '{"m":"HAN","W":1}')
+    )
+    assert before == Reading(values={M.ACTIVE_ENERGY_IMPORT: 1047})
+    assert (
+        interpret(("config", '{"id":"abcd1879cf58"}'), blinking, ("state", '{"m":"HAN","W":1}'), blinking)[-1]
+        == port
+    )
+
+
 @pytest.mark.parametrize("second", [0, 1, 60])
 def test_hourly_register_is_of_the_hour_that_has_just_begun(second: int) -> None:
     (message,) = interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}'))

@@ -1,11 +1,17 @@
 """What is taken out of a report, and what is left in it."""
 
+from datetime import UTC, datetime
 import json
+import re
 
+from hypothesis import given, strategies as st
 import pytest
 
+from custom_components.energy_sse.reader import currentlyone, whatwatt
 from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, Redactor
-from tests.samples import sample, sample_events
+from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.readers.house import Appliance, State
+from tests.samples import FOLDER, sample, sample_events
 
 CONFIG = (
     '{"id":"b8b41879cf58","v":"2.8.9","m":"HAN","area":"SE2","ssid":"dLink2.4","localIP":"192.168.1.122",'
@@ -125,6 +131,133 @@ def test_serial_numbers_are_found_where_a_firmware_should_have_words(redactor: R
         "serialNo": 0,
         "Wh": 30107340,
     }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"pin":%s}',
+        '{"serial":{"value":%s}}',
+        '{"ssid":%s,"W":1}',
+        '{"owner":{"x":[1,%s]}}',
+        '{"a":{"b":1}} call %s',
+        "{call %s}",
+        '[{"a":1},%s]',
+        '{"name":%s',
+        '{"name":"%s","seen":{"by":%s}}',
+        '{"seen":%s,"id":"%s"}',
+    ],
+)
+def test_number_that_tells_who_is_taken_out(redactor: Redactor, said: str) -> None:
+    number = "41791234567"
+    assert_absent(redactor.json(said.replace("%s", number)), number)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        # A word of the firmware, by its key.
+        '{"name":"Segreta","state":"Segreta"}',
+        '{"state":"Segreta","name":"Segreta"}',
+        '{"owner":{"type":"Segreta"}}',
+        '{"status":"nas.segreta.example"}',
+        '{"m":"HAN","Segreta","x":1}',
+        '{"type":"b8b4.1879.cf58","model":"WW b8 b4 18 79 cf 58"}',
+        '{"source":"fe80::5acf:79ff:fe18:b4b8"}',
+        '{"mode":"http://10.0.0.2/segreta?user=anna"}',
+        # Of a name, its text, its slug and its key.
+        '{"casa_segreta":{"W":5},"name":"Casa Segreta"}',
+        '{"CASA-SEGRETA":5,"name":"casa segreta"}',
+        '{"name":"Segreta":"Segreta"}',
+        '{"name":"a\\nSegreta","x":1}',
+        '{"name":"a\nSegreta\\","x":1}',
+        '{"name":"\\u0053egreta","Segreta":{}}',
+        '{"name":Segreta 🏡,"x":1}',
+        "Segreta",
+        '"Segreta"',
+        '"Segreta":1',
+        '{"x":["a",{"state":"on"},"Segreta"]}',
+    ],
+)
+def test_name_is_found_wherever_it_stands(redactor: Redactor, said: str) -> None:
+    redacted = redactor.json(said)
+    assert_absent(redacted, *SECRETS, "🏡", "b8b4", "b8 b4", "fe80", "10.0")
+    assert Redactor().json(redacted) == redacted
+
+
+def test_whoever_calls_things_like_words_of_the_wire_keeps_the_recording_readable(redactor: Redactor) -> None:
+    owners = (
+        *currentlyone.FIELDS,
+        *whatwatt.FIELDS,
+        "detected",
+        "config",
+        "transition",
+        "dishwashers",
+        "online",
+    )
+    for name in owners:
+        redactor.pseudonym(name)
+    said = '{"detected":[{"id":"dishwashers","cat":"dishwashers","to":1}],"P_P1_In":5}'
+    redacted = redactor.json(said)
+    assert json.loads(redacted)["detected"][0]["cat"] == "dishwashers"
+    assert json.loads(redacted)["P_P1_In"] == 5
+    for event_type in ("config", "transition", "state", "status", "live", "hourly", "ping"):
+        assert redactor.event_type(event_type) == event_type
+    assert redactor.event("status", "online") == "online"
+
+
+def test_every_key_of_the_wires_stays_whatever_an_owner_calls_an_appliance(redactor: Redactor) -> None:
+    house = House(clock=datetime(2026, 11, 24, tzinfo=UTC))
+    whatwatts, one = WhatwattSimulator(house, licence="PRO"), CurrentlyOneSimulator(house)
+    whatwatts.sub_meters = {"20000741": 5.0}
+    texts = [path.read_text() for path in FOLDER.iterdir() if path.suffix in (".json", ".sse")]
+    texts += [json.dumps(each) for each in (whatwatts.system(), whatwatts.report(), whatwatts.live())]
+    texts += [one.config(), json.dumps(one.inventory())]
+    keys = {key for text in texts for key in re.findall(r'"([^"\\]*)"\s*:', text)}
+    keys |= {*currentlyone.FIELDS, *whatwatt.FIELDS, *whatwatt.CLOUDS}
+    for key in keys:
+        redactor.pseudonym(key)
+    assert [key for key in sorted(keys) if redactor.key(key) != key] == []
+
+
+# What a person may write into a field, and what breaks the JSON of a device that does not escape it.
+NAMES = st.text(
+    st.one_of(st.sampled_from('"\\:,{}[] \n\t'), st.characters(codec="utf-8")), min_size=1, max_size=20
+).map(lambda around: f"Kunterb{around}unt")
+
+
+@given(name=NAMES, ssid=NAMES, cut=st.integers(0, 400), is_escaped=st.booleans())
+def test_whatever_an_owner_writes_is_taken_out(*, name: str, ssid: str, cut: int, is_escaped: bool) -> None:
+    redactor = Redactor()
+    config = CONFIG.replace("dLink2.4", "%s").replace('"%s"', "%s")
+    written = [json.dumps(text) if is_escaped else f'"{text}"' for text in (ssid, name)]
+    for said in (config % tuple(written), f'{{"id":{written[1]},"to":1}}'):
+        for text in (said, said[:cut]):
+            redacted = redactor.json(text)
+            assert_absent(redacted, "Kunterb", "casamia", "192.168")
+            assert Redactor().json(redacted) == redacted
+
+
+@given(name=st.from_regex(r"Kunterb[A-Za-z0-9 _.+-]{0,12}unt", fullmatch=True), data=st.data())
+def test_whatever_an_appliance_is_called_is_taken_out_of_every_event(name: str, data: st.DataObject) -> None:
+    off, on = State("off", 0, is_on=False), State(f"{name} on", 5, is_on=True)
+    house = House(clock=datetime(2026, 11, 24, tzinfo=UTC))
+    house.appliances = [Appliance(name.lower(), name, "dishwashers", 0, (off, on), (10, 10))]
+    reader = CurrentlyOneSimulator(house, name=name)
+    event = {
+        "id": name.lower(),
+        "dName": name,
+        "sName": on.name,
+        "from": "off",
+        "cat": "dishwashers",
+        name: 1,
+    }
+    keys = data.draw(st.permutations(list(event)))
+    redactor = Redactor()
+    for text in (json.dumps({key: event[key] for key in keys}), json.dumps(reader.inventory())):
+        assert_absent(redactor.json(text), "Kunterb")
+    assert_absent(redactor.event("status", f"restart {name}"), "Kunterb")
+    assert_absent(redactor.event_type(name), "Kunterb")
 
 
 def test_redacting_again_changes_nothing(redactor: Redactor) -> None:

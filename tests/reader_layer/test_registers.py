@@ -54,7 +54,10 @@ def test_register_that_grows_as_a_house_can_use_is_believed_as_it_is() -> None:
     assert not guard.dropped
 
 
-@pytest.mark.parametrize(("unit", "kilo"), [(Unit.WATT_HOUR, 1000), (Unit.KILOWATT_HOUR, 1)])
+@pytest.mark.parametrize(
+    ("unit", "kilo"),
+    [(Unit.WATT_HOUR, 1000), (Unit.KILOWATT_HOUR, 1), (Unit.VAR_HOUR, 1000), (Unit.KILOVAR_HOUR, 1)],
+)
 @pytest.mark.parametrize(
     ("rise", "seconds", "is_believed"),
     [(199, 3540, True), (201, 3540, False), (3.3, 0, True), (3.4, 0, False), (4799, 86340, True)],
@@ -109,6 +112,29 @@ def test_each_register_stands_for_itself() -> None:
     guard.believable({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
     values = {IMPORT: 0, EXPORT: 701, POWER: -5}
     assert guard.believable(values, INTERVAL) == {EXPORT: 701, POWER: -5}
+
+
+@pytest.mark.parametrize("wrong", [IMPORT, EXPORT])
+def test_register_is_doubted_whatever_the_others_of_its_reading_say(wrong: M) -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    known = {IMPORT: 5000.0, EXPORT: 700.0}
+    assert guard.believable(known, 0) == known
+    right = {register: value for register, value in known.items() if register != wrong}
+    assert guard.believable({**known, wrong: 9_000_000.0}, INTERVAL) == right
+    assert guard.believable({**known, wrong: 3.0}, 2 * INTERVAL, is_repeated=True) == right
+    assert guard.believable({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
+
+
+def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard.remember(IMPORT, 5000, 1000.0)
+    repeated = (guard.believable({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
+    assert not any(repeated)
+    assert not guard.dropped
+    assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
+    assert not caplog.messages
 
 
 def test_what_was_known_before_a_restart_is_known_after_it() -> None:

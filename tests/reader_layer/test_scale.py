@@ -7,10 +7,8 @@ import pytest
 from custom_components.energy_sse.reader import ScaleCheck
 
 
-def run(
-    check: ScaleCheck, register_of: Callable[[float], float], *, hours: float, power: float = 2000
-) -> int:
-    """Let a steady load run, with a reading every ten seconds. Returns the number of comparisons."""
+def run(check: ScaleCheck, register_of: Callable[[float], float], *, hours: float) -> int:
+    """Let a steady load of 2 kW run, with a reading every ten seconds. Returns the number of comparisons."""
     comparisons, power = 0, 2000
     for n in range(int(hours * 360)):
         true_energy = power * n / 360
@@ -30,6 +28,16 @@ def test_register_that_is_off_by_a_power_of_ten_is_found(factor: float) -> None:
     assert run(check, lambda energy: 1_000_000 + factor * energy, hours=6) >= 1
     assert check.error is not None
     assert check.error.by_register == pytest.approx(factor * check.error.by_power, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("factor", "hours", "comparisons"),
+    [(1, 2.45, 0), (1, 2.6, 1), (0.1, 2.45, 0), (0.1, 2.6, 1), (1000, 0.095, 0), (1000, 0.15, 1)],
+)
+def test_accounts_are_compared_when_both_have_something_to_say(
+    factor: float, hours: float, comparisons: int
+) -> None:
+    assert run(ScaleCheck(), lambda energy: 1_000_000 + factor * energy, hours=hours) == comparisons
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.7, 1.5, 3, 30])

@@ -6,15 +6,16 @@ python -m tests.readers replay home-assistant.log
 
 import argparse
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+import math
 from pathlib import Path
 import sys
 
 from .announce import Announcer, own_address
 from .currentlyone import CurrentlyOneSimulator
 from .house import House
-from .recordings import Recording, RecordingError, read
+from .recordings import Recording, RecordingError, read_all
 from .replay import ReplayedReader
 from .server import Server
 from .whatwatt import Firmware, WhatwattSimulator
@@ -35,11 +36,10 @@ def parse_arguments() -> argparse.Namespace:
     readers = parser.add_subparsers(dest="kind", required=True)
     for kind in ("whatwatt", "currentlyone"):
         add_simulator(readers.add_parser(kind, help=f"a simulated {kind}"), kind)
-    replay = readers.add_parser("replay", help="the readers of a debug log or of downloaded diagnostics")
-    replay.add_argument("file", type=Path)
-    replay.add_argument("--speed", type=speed, default=1.0, help="how many times as fast (default: 1)")
-    replay.add_argument("--loop", action="store_true", help="start over at the end")
-    replay.add_argument("--port", type=int, default=8080, help="of the first; the next ones follow it")
+    replay = readers.add_parser("replay", help="the readers of debug logs or of downloaded diagnostics")
+    replay.add_argument("files", type=Path, nargs="+", metavar="file")
+    add_replay_options(replay)
+    replay.add_argument("--port", type=port, default=8080, help="of the first; the next ones follow it")
     replay.add_argument(
         "--quiet", action="store_true", help="announce nothing, and listen on this machine only"
     )
@@ -49,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
 def add_simulator(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add the options of a simulated reader."""
     parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8080, help="default: 8080")
+    parser.add_argument("--port", type=port, default=8080, help="default: 8080")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between readings (default: 5)")
     parser.add_argument("--id", help="the device's id (default: one of its kind)")
     parser.add_argument(
@@ -70,11 +70,27 @@ def add_simulator(parser: argparse.ArgumentParser, kind: str) -> None:
         parser.add_argument("--licence", help="PLUS or PRO")
 
 
+def add_replay_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a recording is played."""
+    parser.add_argument(
+        "--speed", type=speed, default=1.0, help="how many times as fast a recording is played (default: 1)"
+    )
+    parser.add_argument("--loop", action="store_true", help="start a recording over at its end")
+
+
 def speed(text: str) -> float:
     """Return a speed above zero. Raises ValueError."""
     value = float(text)
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise ValueError("not above zero")
+    return value
+
+
+def port(text: str) -> int:
+    """Return a port; 0 is any. Raises ValueError."""
+    value = int(text)
+    if value not in range(65536):
+        raise ValueError("no port")
     return value
 
 
@@ -108,20 +124,20 @@ async def replay(recordings: list[Recording], arguments: argparse.Namespace) -> 
     async with AsyncExitStack() as stack:
         readers = [ReplayedReader(each, speed=arguments.speed, loop=arguments.loop) for each in recordings]
         for number, reader in enumerate(readers):
-            port = arguments.port + number if arguments.port else 0
+            wanted = arguments.port + number if arguments.port else 0
             address = "127.0.0.1" if arguments.quiet else ALL_ADDRESSES
-            await serve(stack, reader, port, address, is_announced=not arguments.quiet)
-            tell(reader.recording)
+            await serve(stack, reader, wanted, address, is_announced=not arguments.quiet)
+            print(*reader.recording.description, sep="\n", flush=True)
         await asyncio.gather(*(reader.has_ended.wait() for reader in readers))
         print("The recording has ended.", flush=True)
         await asyncio.sleep(FAREWELL)
 
 
 async def serve(
-    stack: AsyncExitStack, reader: Server, port: int, address: str, *, is_announced: bool
+    stack: AsyncExitStack, reader: Server, wanted_port: int, address: str, *, is_announced: bool
 ) -> None:
     """Start a reader, and announce it."""
-    await reader.start(port, address, live=True)
+    await reader.start(wanted_port, address, live=True)
     stack.push_async_callback(reader.stop)
     print(f"A {reader.kind} listens on port {reader.port}; Ctrl-C stops it.", flush=True)
     if is_announced:
@@ -135,28 +151,19 @@ async def serve(
         print(f"Announced at {own}.", flush=True)
 
 
-def tell(recording: Recording) -> None:
-    """Say what a recording holds, and what it does not."""
-    answers = ", ".join(recording.answers) or "nothing"
-    print(f"It plays {len(recording.events)} events in {recording.duration:.0f} s, and answers {answers}.")
-    for missing in recording.missing:
-        print(missing)
-    sys.stdout.flush()
-
-
 def main() -> int:
-    """Run until interrupted. Returns 2 for a file that holds no recording."""
+    """Run until interrupted. Returns 2 for a file that holds no recording, and 1 where it cannot listen."""
     arguments = parse_arguments()
-    with suppress(KeyboardInterrupt):
-        if arguments.kind != "replay":
+    try:
+        if arguments.kind == "replay":
+            asyncio.run(replay(read_all(arguments.files), arguments))
+        else:
             asyncio.run(run(arguments))
-            return 0
-        try:
-            recordings = read(arguments.file)
-        except RecordingError as error:
-            print(f"{arguments.file} cannot be played: {error}.", file=sys.stderr)
-            return 2
-        asyncio.run(replay(recordings, arguments))
+    except KeyboardInterrupt:
+        pass
+    except (RecordingError, OSError) as error:
+        print(error.strerror if isinstance(error, OSError) else error, file=sys.stderr)
+        return 1 if isinstance(error, OSError) else 2
     return 0
 
 

@@ -4,8 +4,7 @@ How a line of a log is written says `custom_components/energy_sse/reader/recordi
 it is read without harm: what makes no sense is left out, and said.
 """
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,8 +13,9 @@ from pathlib import Path
 import re
 from typing import Any
 
-# Bytes. A day of a CurrentlyOne has 6 MB.
+# Bytes. A day of a CurrentlyOne has 6 MB; its diagnostics 200 kB, and JSON takes a lot more when it is read.
 SIZE_LIMIT = 50_000_000
+DIAGNOSTICS_SIZE_LIMIT = 5_000_000
 
 _LINE = re.compile(
     r"\[custom_components\.energy_sse\.reader\.recording\] "
@@ -131,19 +131,53 @@ class Recording:
         times = [event.at for stream in self.streams for event in stream.rest or stream.introduction]
         return max(times) - min(times) if times else 0.0
 
+    @property
+    def description(self) -> list[str]:
+        """What it holds, and what it does not, in lines."""
+        answers = ", ".join(self.answers) or "nothing"
+        return [
+            f"It plays {len(self.events)} events in {self.duration:.0f} s, and answers {answers}.",
+            *self.missing,
+        ]
+
+
+def read_all(paths: Iterable[Path]) -> list[Recording]:
+    """Return the readers that files hold recordings of. Raises RecordingError."""
+    recordings: dict[tuple[Kind, str], Recording] = {}
+    for path in paths:
+        for recording in read(path):
+            first = recordings.setdefault((recording.kind, recording.device_id), recording)
+            if first is not recording:
+                first.missing.append(f"What {path} holds of the same reader is left out.")
+    return list(recordings.values())
+
 
 def read(path: Path) -> list[Recording]:
     """Return the readers that a file holds recordings of. Raises RecordingError."""
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise RecordingError(f"it has more than {SIZE_LIMIT // 1_000_000} MB")
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise RecordingError((error.strerror or "it cannot be read").lower()) from error
-    recordings = [_read_diagnostics(text)] if text.lstrip().startswith("{") else _read_log(text)
+        recordings = _read(path)
+    except RecordingError as error:
+        raise RecordingError(f"{path} cannot be played: {error}.") from error
     for recording in recordings:
         _complete(recording)
     return recordings
+
+
+def _read(path: Path) -> list[Recording]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SIZE_LIMIT + 1)
+    except OSError as error:
+        raise RecordingError((error.strerror or "it cannot be read").lower()) from error
+    if not content.lstrip().startswith(b"{"):
+        return _read_log(_text_in(content, SIZE_LIMIT))
+    return [_read_diagnostics(_text_in(content, DIAGNOSTICS_SIZE_LIMIT))]
+
+
+def _text_in(content: bytes, limit: int) -> str:
+    if len(content) > limit:
+        raise RecordingError(f"it has more than {limit // 1_000_000} MB")
+    return content.decode(errors="replace")
 
 
 # ------------------------------------------------------------------------------------------------ a log
@@ -154,9 +188,11 @@ class _Device:
     """What a log says of one device, before it is put in order."""
 
     streams: dict[str, RecordedStream] = field(default_factory=dict)
-    paths: Counter[str] = field(default_factory=Counter)
+    paths: set[str] = field(default_factory=set)
     answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
-    skipped: int = 0
+    introduced: set[tuple[str, str]] = field(default_factory=set)
+    """Streams, and what they have said of who the device is."""
+
     cut: int = 0
 
     def take(self, time: float, what: str, rest: str) -> bool:
@@ -177,7 +213,7 @@ class _Device:
         if path is None:
             self._stream(number, time).ended_at = time
         else:
-            self.paths[path] += 1
+            self.paths.add(path)
             self._stream(number, time)
         return True
 
@@ -186,10 +222,12 @@ class _Device:
         data = None if match is None else self._text(match[3])
         if match is None or data is None:
             return False
-        events = self._stream(match[1], time).events
-        # A recording that goes on after a pause says once more who the device is.
-        if match[2] != "config" or ("config", data) not in ((event.type, event.data) for event in events):
-            events.append(RecordedEvent(time, match[2], data))
+        if match[2] == "config":
+            # A recording that goes on after a pause says once more who the device is.
+            if (match[1], data) in self.introduced:
+                return True
+            self.introduced.add((match[1], data))
+        self._stream(match[1], time).events.append(RecordedEvent(time, match[2], data))
         return True
 
     def _take_answer(self, time: float, rest: str) -> bool:
@@ -197,7 +235,7 @@ class _Device:
         body = None if match is None else self._text(match[3] or "")
         if match is None or body is None:
             return False
-        self.paths[match[1]] += 1
+        self.paths.add(match[1])
         self.answers.setdefault(match[1], []).append(RecordedAnswer(time, int(match[2]), body))
         return True
 
@@ -218,7 +256,7 @@ class _Device:
 
     def recording(self) -> Recording | None:
         """Return the recording, or None where nothing tells what it is of."""
-        kind = _kind_of({path for path, _ in self.paths.items()})
+        kind = _kind_of(self.paths)
         if kind is None:
             return None
         streams = sorted(self.streams.values(), key=lambda stream: stream.opened_at)
@@ -235,7 +273,7 @@ class _Device:
 
 def _kind_of(paths: set[str]) -> Kind | None:
     for kind in Kind:
-        if paths & {STREAM_PATHS[kind]}:
+        if STREAM_PATHS[kind] in paths:
             return kind
     return next((kind for kind in Kind if IDENTITY_PATHS[kind] in paths), None)
 

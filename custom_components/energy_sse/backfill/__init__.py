@@ -17,6 +17,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from ..const import DOMAIN
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..reader import log_fault
 
 if TYPE_CHECKING:
     from .totals import Recorded
@@ -50,7 +51,7 @@ class Room(NamedTuple):
     """What looks after the statistics of an entry that is set up, until it is unloaded."""
 
     raise_sums: Callable[[HomeAssistant, str, datetime], Awaitable[bool]]
-    """Raises the sums of a statistic since a restart. Returns False when there is none any more."""
+    """Raises the sums of a statistic since a restart that is still there. Returns whether it is gone now."""
 
     compiled: EventType[Any] | str
     """The event after every five minutes that the recorder has compiled."""
@@ -82,8 +83,8 @@ def _open() -> Room | None:
         from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED  # noqa: PLC0415 (the door)
 
         from . import missed_hours, recorder, sub_meter_statistics, sum_restart, totals  # noqa: PLC0415 (the door)
-    except Exception:
-        _LOGGER.exception("Hours that were missed cannot be filled with Home Assistant %s", __version__)
+    except Exception as fault:  # noqa: BLE001 (it is said)
+        log_fault(_LOGGER, f"preparing to fill missed hours with Home Assistant {__version__}", fault)
         return None
     return Room(
         fill=missed_hours.async_fill,

@@ -39,6 +39,7 @@ from .plan import (
     NoFitError,
     Plan,
     ReadingTimes,
+    Row,
     Series,
     Silence,
     TooEarlyError,
@@ -95,8 +96,10 @@ class MissedHours:
         self._coordinator = coordinator
         self._registers: defaultdict[Measurement, dict[datetime, float]] = defaultdict(dict)
         self._reading_times: defaultdict[Measurement, ReadingTimes] = defaultdict(ReadingTimes)
-        self._undecided: defaultdict[Measurement, set[datetime]] = defaultdict(set)
-        self._written: defaultdict[Measurement, set[datetime]] = defaultdict(set)
+        self._undecided: defaultdict[Measurement, dict[datetime, Silence | None]] = defaultdict(dict)
+        """Full hours, with the silence that is known to be around them."""
+
+        self._written: defaultdict[Measurement, dict[datetime, Silence]] = defaultdict(dict)
         """Full hours of which rows were given to the recorder, which drops them when its database is full."""
 
         self._clock_error: timedelta | None = None
@@ -155,14 +158,14 @@ class MissedHours:
             registers = self._registers[measurement]
             if message.full_hour not in registers:
                 registers[message.full_hour] = value
-                self._undecided[measurement].add(message.full_hour)
+                self._undecided[measurement][message.full_hour] = None
                 self._wake_soon()
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
         with self._faults.contained("waiting for the recorder"):
             for measurement, written in self._written.items():
-                self._undecided[measurement] |= written & self._registers[measurement].keys()
+                self._undecided[measurement] |= written
                 written.clear()
             if any(self._undecided.values()):
                 self._wake_soon()
@@ -170,7 +173,8 @@ class MissedHours:
     @callback
     def _handle_sums_raised(self) -> None:
         for measurement, registers in self._registers.items():
-            self._undecided[measurement].update(registers)
+            for full_hour in registers:
+                self._undecided[measurement].setdefault(full_hour, None)
         self._wake_soon()
 
     @callback
@@ -217,7 +221,8 @@ class MissedHours:
             for full_hour in list(registers):
                 if not -_CLOCK_TOLERANCE <= now - full_hour + ahead <= _ROWS * HOUR:
                     del registers[full_hour]
-                    self._undecided[measurement].discard(full_hour)
+                    self._undecided[measurement].pop(full_hour, None)
+                    self._written[measurement].pop(full_hour, None)
 
     async def _fill(self, measurement: Measurement) -> None:
         """Fill one silence after the other, until all full hours are decided that can be."""
@@ -229,97 +234,133 @@ class MissedHours:
         if entity_id is None or not is_entity_recorded(self._hass, entity_id):
             return
         while True:
-            since, last = times.since, times.last
+            last = times.last
             ended = sorted(full_hour for full_hour in undecided if last is not None and full_hour <= last)
-            if since is None or not ended:
+            if not ended:
                 return
-            before = [full_hour for full_hour in ended if full_hour < since]
-            recorded = await async_read(self._hass, _read_recorded, entity_id, before)
+            recorded = await async_read(self._hass, _read_recorded, entity_id, ended)
             if recorded is None:
                 return
-            silences = self._silences_at(ended, times, since, recorded)
-            undecided.difference_update(set(ended) - silences.keys())
+            silences = self._silences_at(
+                {full_hour: undecided[full_hour] for full_hour in ended}, times, recorded
+            )
+            for full_hour in set(ended) - silences.keys():
+                del undecided[full_hour]
             if not await self._fill_one(measurement, silences, recorded):
                 return
 
     def _silences_at(
-        self, full_hours: Sequence[datetime], times: ReadingTimes, since: datetime, recorded: _Recorded
+        self, full_hours: Mapping[datetime, Silence | None], times: ReadingTimes, recorded: _Recorded
     ) -> dict[datetime, Silence]:
-        """Return the full hours at which nobody heard the register.
+        """Return the full hours at which nobody heard the register, or the database has not kept it.
 
         It was heard when nothing was missed before the full hour, whatever came after: the recorder's row is
-        as good as any.
+        as good as any. A silence that is known stays one, for states may be purged meanwhile.
         """
         limit = timedelta(seconds=self._coordinator.readings.freshness.limit)
         interval = timedelta(seconds=self._coordinator.readings.freshness.interval or 0)
         silences = {}
-        for full_hour in full_hours:
-            if full_hour >= since:
-                silence = times.silence_at(full_hour)
-            else:
-                silence = _recorded_silence(full_hour, since, recorded)
-            if (
-                silence is not None
-                and silence.end - silence.start > limit
-                and full_hour - silence.start > interval
+        for full_hour, known in full_hours.items():
+            for silence in (
+                known,
+                times.silence_at(full_hour),
+                _recorded_silence(full_hour, times, recorded),
             ):
-                silences[full_hour] = silence
+                if (
+                    silence is not None
+                    and silence.end - silence.start > limit
+                    and full_hour - silence.start > interval
+                ):
+                    silences[full_hour] = silence
+                    break
         return silences
 
     async def _fill_one(
         self, measurement: Measurement, silences: Mapping[datetime, Silence], recorded: _Recorded
     ) -> bool:
         """Fill the last silence. Returns whether another one is worth a look."""
-        metadata, undecided = recorded.metadata, self._undecided[measurement]
-        entity_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
-        convert = EnergyConverter.converter_factory(self._coordinator.reader.units[measurement], unit)
-        registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
-        now = convert(self._coordinator.readings.values[measurement])
         if not silences:
             return False
         # The last one first: the rows after a silence tell whether registers fit, so they have to be right.
         full_hours = list(unheard_runs(silences))[-1]
         try:
-            plan = plan_rows(full_hours, registers, now, recorded.series)
+            is_written = await self._write_planned(measurement, full_hours, recorded)
         except TooEarlyError:
             return False
         except NoFitError as reason:
-            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], entity_id, reason)
+            _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], measurement, reason)
         else:
-            if plan.rows or plan.raise_from is not None:
-                self._write(metadata, plan)
-                self._written[measurement].update(full_hours)
-        undecided.difference_update(full_hours)
+            if is_written:
+                self._written[measurement] |= {
+                    full_hour: silences[full_hour] for full_hour in full_hours if full_hour in silences
+                }
+        for full_hour in full_hours:
+            self._undecided[measurement].pop(full_hour, None)
         return True
 
+    async def _write_planned(
+        self, measurement: Measurement, full_hours: Sequence[datetime], recorded: _Recorded
+    ) -> bool:
+        """Queue what belongs into full hours. Returns whether anything does.
+
+        Raises TooEarlyError or NoFitError.
+        """
+        plan = self._plan(measurement, full_hours, recorded)
+        has_raised = plan.raise_from is not None
+        if plan.raise_from is not None:
+            self._raise_sums(recorded.metadata, plan.raise_from, plan.raise_by)
+            # Rows that continue sums which the database has not taken would never fit again.
+            raised = await async_read(self._hass, _read_recorded, recorded.metadata["statistic_id"], ())
+            if raised is None:
+                raise TooEarlyError
+            plan = self._plan(measurement, full_hours, raised)
+        if plan.raise_from is None and plan.rows:
+            _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), measurement)
+            self._write(recorded.metadata, plan.rows)
+        return has_raised or bool(plan.rows)
+
+    def _plan(self, measurement: Measurement, full_hours: Sequence[datetime], recorded: _Recorded) -> Plan:
+        """Return what to write. Raises TooEarlyError or NoFitError."""
+        convert = EnergyConverter.converter_factory(
+            self._coordinator.reader.units[measurement], recorded.metadata["unit_of_measurement"]
+        )
+        registers = {full_hour: convert(value) for full_hour, value in self._registers[measurement].items()}
+        now = convert(self._coordinator.readings.values[measurement])
+        return plan_rows(full_hours, registers, now, recorded.series)
+
     @callback
-    def _write(self, metadata: StatisticMetaData, plan: Plan) -> None:
-        """Queue what a plan wants; the recorder does both one after the other."""
-        statistic_id, unit = metadata["statistic_id"], metadata["unit_of_measurement"]
-        if plan.raise_from is not None and unit is not None:
-            get_instance(self._hass).async_adjust_statistics(
-                statistic_id, plan.raise_from, plan.raise_by, unit
-            )
-        if plan.rows:
-            _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), statistic_id)
-            async_import_statistics(
-                self._hass,
-                metadata,
-                [StatisticData(start=row.start, state=row.state, sum=row.sum) for row in plan.rows],
-            )
+    def _raise_sums(self, metadata: StatisticMetaData, since: datetime, by: float) -> None:
+        """Queue it. The recorder does one after the other."""
+        assert metadata["unit_of_measurement"] is not None
+        get_instance(self._hass).async_adjust_statistics(
+            metadata["statistic_id"], since, by, metadata["unit_of_measurement"]
+        )
+
+    @callback
+    def _write(self, metadata: StatisticMetaData, rows: Sequence[Row]) -> None:
+        """Queue rows."""
+        async_import_statistics(
+            self._hass,
+            metadata,
+            [StatisticData(start=row.start, state=row.state, sum=row.sum) for row in rows],
+        )
         async_dispatcher_send(self._hass, SIGNAL_HOURS_FILLED)
 
 
-def _recorded_silence(full_hour: datetime, since: datetime, recorded: _Recorded) -> Silence | None:
-    """Return the silence around a full hour before this run of Home Assistant has heard anything.
+def _recorded_silence(full_hour: datetime, times: ReadingTimes, recorded: _Recorded) -> Silence | None:
+    """Return the silence around a full hour by the states of the database.
 
-    None when it was heard, and when nobody knows.
+    They tell of the time before this run of Home Assistant has heard anything, and what was heard and could
+    not be written. None when it was heard, and when nobody knows.
     """
     before, after = recorded.nearest_readings[full_hour]
     if before is None and any(row.hour_end == full_hour for row in recorded.series.rows):
         # States are purged, rows are not.
         return None
-    return Silence(before or _NO_TIME, since if after is None else min(after, since))
+    assert times.since is not None
+    assert times.last is not None
+    end = times.since if full_hour < times.since else times.last
+    return Silence(before or _NO_TIME, end if after is None else min(after, end))
 
 
 # -------------------------------------------------------------------------------- in the recorder's threads

@@ -139,7 +139,7 @@ class NoFitError(Exception):
 
 
 def unheard_runs(silences: Mapping[datetime, Silence]) -> Iterator[tuple[datetime, ...]]:
-    """Yield the full hours of each silence one after the other, from the first whose register is known.
+    """Yield the full hours of each silence in turn, from the first one whose register is known.
 
     `silences` is by full hour whose register is known.
     """

@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ..reader import trace_of
 from .plan import Row
 
 _LOGGER = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ async def async_read[*Ts, T](
     """
     instance = get_instance(hass)
     await instance.async_recorder_ready.wait()
-    # Everything queued so far has to be in the database, also what the recorder is at: the catch-up after a
-    # start, or the five minutes that it has just told of.
+    # Everything queued so far has to be in the database, and so has the task that runs at this moment: the
+    # catch-up after a start, or the five minutes that were just announced.
     committed = hass.loop.create_future()
     while not committed.done():
         # A recorder that cannot write drops the task.
@@ -63,7 +64,7 @@ async def async_read[*Ts, T](
     try:
         return await hass.async_create_task(_async_run(hass, read, *args))
     except SQLAlchemyError as error:
-        _LOGGER.debug("The database has a problem: %r", error)
+        _LOGGER.debug("The database has a problem: %s", trace_of(error))
         return None
 
 

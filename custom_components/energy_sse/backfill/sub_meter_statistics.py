@@ -1,7 +1,7 @@
-"""Keeps the statistics of sub-meters in the unit of what their owner says that they measure.
+"""Keep the statistics of sub-meters in the unit that fits the kind their owner has chosen.
 
-Their numbers are the digits of the meter, whatever the unit: another choice gives them another unit, and no
-other value. Otherwise Home Assistant makes no more statistics, and asks its user to delete what there is.
+The numbers are the digits of the meter, whatever the unit: another choice changes the unit and no value.
+Without this, Home Assistant would compile no more statistics, and ask its user to delete the old ones.
 """
 
 from typing import Final
@@ -26,10 +26,10 @@ _UNIT_CLASSES: Final = {
 
 @callback
 def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Give the statistics the unit that is chosen, now and whenever the recorder has made some.
+    """Correct the unit now and after every compilation. Needs a recorder.
 
-    The five minutes in which the choice changes begin with a state in the old unit, which the recorder goes
-    by. There has to be a recorder.
+    Once is not enough: the five minutes in which the choice changes begin with a state in the old unit, and
+    the recorder compiles them in that.
     """
     faults = entry.runtime_data.faults
 

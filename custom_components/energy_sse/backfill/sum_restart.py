@@ -1,16 +1,16 @@
-"""Finds statistics whose sums started again at zero, and raises them to where they belong.
+"""Find statistics whose sums started again at zero, and raise them to where they belong.
 
 The recorder continues a sum from the last five minutes that it has of a sensor, and keeps those for ten days,
 or for as long as its owner has chosen. A sensor that was away for longer begins anew: the Energy dashboard
 shows an hour of minus everything that was ever counted (issue 87311 of Home Assistant). The register tells
-what the sum should be. Its owner is told, and decides.
+what the sum should be. The user is told, and decides.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from homeassistant.components.recorder.models import StatisticMetaData
 from homeassistant.components.recorder.statistics import get_metadata
@@ -56,11 +56,16 @@ class Restart:
         return self.before.offset - self.after.offset
 
 
+class _Found(NamedTuple):
+    metadata: StatisticMetaData
+    restart: Restart
+
+
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     """Yield the restarts among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that starts at zero is the register less its first value, which the meter went through while
-        # nobody listened. Anything else was done by somebody who knew why.
+        # A sum that started at zero is the register minus its first value, and the meter passed that value
+        # while no reading arrived. Any other jump was made by somebody on purpose.
         zero_point = -after.offset
         is_restart = before.state - _TOLERANCE <= zero_point <= after.state + _TOLERANCE
         restart = Restart(before, after)
@@ -74,7 +79,7 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 @callback
 def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Look now and after every hour, and tell the user."""
+    """Look for restarts now and after every hour, and raise an issue for each."""
     faults = entry.runtime_data.faults
 
     async def look_once() -> None:
@@ -90,17 +95,25 @@ def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    """Raise the sums of a statistic since a restart. Returns False when there is none any more."""
+    """Raise the sums of a statistic since a restart that is still there. Returns whether it is gone now."""
+    found = await _async_find(hass, statistic_id, start)
+    for metadata, restart in found or ():
+        get_instance(hass).async_adjust_statistics(
+            statistic_id, start, restart.raise_by, str(metadata["unit_of_measurement"])
+        )
+        # A database that is full does not take it.
+        found = await _async_find(hass, statistic_id, start)
+    if found is None or found:
+        return False
+    async_dispatcher_send(hass, SIGNAL_SUMS_RAISED)
+    return True
+
+
+async def _async_find(hass: HomeAssistant, statistic_id: str, start: datetime) -> list[_Found] | None:
+    """Return the restart of a statistic in an hour, if there is one. None when it cannot be read."""
     hours = int((dt_util.utcnow() - start) / HOUR) + _LOOK_BACK
     found = await async_read(hass, _read_restarts, {statistic_id}, hours)
-    for metadata, restart in found or ():
-        if restart.after.start == start:
-            get_instance(hass).async_adjust_statistics(
-                statistic_id, start, restart.raise_by, str(metadata["unit_of_measurement"])
-            )
-            async_dispatcher_send(hass, SIGNAL_SUMS_RAISED)
-            return True
-    return False
+    return None if found is None else [each for each in found if each.restart.after.start == start]
 
 
 async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
@@ -134,11 +147,9 @@ async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
         )
 
 
-def _read_restarts(
-    hass: HomeAssistant, statistic_ids: set[str], hours: int
-) -> list[tuple[StatisticMetaData, Restart]]:
+def _read_restarts(hass: HomeAssistant, statistic_ids: set[str], hours: int) -> list[_Found]:
     return [
-        (metadata, restart)
+        _Found(metadata, restart)
         for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items()
         if metadata["has_sum"]
         for restart in find_restarts(read_last_hours(hass, statistic_id, hours))

@@ -1,7 +1,7 @@
-"""At which boundaries of intervals the total is known, and what it was there.
+"""Find the boundaries of intervals at which the total is known, and the total there.
 
 The recorder has a total at nearly every boundary, but not all are true: while nobody listens, it repeats the
-last one, and the first interval of the return gets all that was imported meanwhile. Knows no Home Assistant.
+last one, and the first interval after that gets all that was imported meanwhile. Knows no Home Assistant.
 """
 
 from bisect import bisect_left
@@ -84,6 +84,14 @@ def is_in_a_gap(time: datetime, gaps: Sequence[Gap]) -> bool:
     """Tell whether a time is strictly inside of one of some gaps, which are in order and do not overlap."""
     index = bisect_left(gaps, (time,)) - 1
     return index >= 0 and gaps[index].has(time)
+
+
+def possible(totals: Sequence[Total], registers: Mapping[datetime, float]) -> list[Total]:
+    """Return the totals that the meter can have had, by the registers that its reader remembers.
+
+    Where Home Assistant has more, it heard that later, by a clock that was behind.
+    """
+    return [total for total in totals if total.register <= registers.get(total.time, math.inf) + _TOLERANCE]
 
 
 def without_filled(

@@ -1,4 +1,4 @@
-"""The interval that runs: what has been imported in it so far, from readings alone.
+"""Follow the running interval: what has been imported in it so far, from readings alone.
 
 Knows no Home Assistant. Energies are Wh, powers are W.
 """
@@ -28,7 +28,7 @@ class RunningInterval:
         """From when in the interval it is known what was imported."""
 
         self._is_estimated = False
-        """Whether nobody heard when the interval began, so that the energy at its beginning is a guess."""
+        """Whether no reading arrived as the interval began, so that the energy until `_since` is a guess."""
 
         self._energy = 0.0
         """Since then."""
@@ -68,7 +68,7 @@ class RunningInterval:
     def _begin(self, start: datetime, at: datetime, energy: float, *, is_missed: bool) -> Interval | None:
         """Begin an interval with what was imported since the last reading. Returns the one that is over."""
         last = self._at
-        if last is None or last >= start or last < start - self._length:
+        if last is None or not start - self._length <= last < start:
             self._start, self._is_estimated = start, True
             is_inside = last is not None and last >= start
             self._since, self._energy = (last, energy) if is_inside else (at, 0.0)
@@ -77,12 +77,17 @@ class RunningInterval:
         if self._has_registers and not is_missed:
             # The recorder gives all up to the last reading before a boundary to the interval before it.
             share = 1.0
-        is_whole = self._since == self._start and self._start == start - self._length
-        is_known = is_whole and not is_missed and not self._is_estimated
-        ended = self._energy + (1 - share) * energy
-        before, self._start, self._since = self._start, start, start
+        ended = None if is_missed else self._ended(start, (1 - share) * energy)
+        self._start = self._since = start
         self._energy, self._is_estimated = share * energy, is_missed
-        return Interval(before, ended, is_missed=False) if is_known and before is not None else None
+        return ended
+
+    def _ended(self, end: datetime, energy: float) -> Interval | None:
+        """Return the interval that ends with some more energy; None where nobody heard its beginning."""
+        start = end - self._length
+        if self._is_estimated or not self._since == self._start == start:
+            return None
+        return Interval(start, self._energy + energy, is_missed=False)
 
     def _imported(self, at: datetime, power: float, register: float | None) -> tuple[float, Exchange | None]:
         """Return what was imported since the last reading."""

@@ -1,7 +1,7 @@
-"""Follows one reader's import for its power tariff: the interval that runs, and what the months bill.
+"""Follow the import of one reader for its power tariff: the running interval, and what the months bill.
 
-What ended intervals were comes from the recorder's statistics, and when nobody listened from what was heard
-here and, from before, from the recorder's states.
+The energy of intervals that have ended comes from the recorder's statistics. In which of them readings were
+missed is known here since the start, and told by the recorder's states for the time before.
 """
 
 import asyncio
@@ -28,19 +28,23 @@ from .counting import Question, count
 from .demand import Bill, Interval, Month, Tariff, is_peak_expected, start_of
 from .running import RunningInterval
 
-# Seconds. What moves with every reading is looked at no more often, and a bit early where the meter is.
+# Seconds. What moves with every reading is not looked at more often. A meter that speaks as often may be a
+# bit early.
 _LOOK_INTERVAL: Final = 10
 _LOOK_EARLY: Final = 0.5
 
-# W. What has moved by less is told once in so many seconds.
+# W and seconds. A value that has moved by less is told only after this time.
 _LEAST_MOVE: Final = 100.0
 _TELL_WITHIN: Final = 60
 
 # Below it no pause between readings is a gap.
 _SHORTEST_PAUSE: Final = timedelta(minutes=1)
 
-# Before the month before, so that an interval at its beginning has one before it.
+# Read before the previous month, so that its first interval has one before it.
 _MARGIN: Final = timedelta(days=3)
+
+# Somebody has set the clock when it has gone on by so much more or less than the time that has passed.
+_CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 
 # A reader remembers 64 hours.
 _REMEMBERED: Final = timedelta(days=4)
@@ -55,7 +59,7 @@ _SAVE_WITHIN: Final = 6 * 3600
 
 _MOVING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
-# What is known whether the meter is heard or not.
+# Values that stay true while no readings arrive.
 COUNTED: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
 
 
@@ -70,7 +74,7 @@ class DemandTracker:
         tariff: Tariff,
         room: Room,
     ) -> None:
-        """Prepare to read from the recorder by its room."""
+        """Prepare. `room` reads from the recorder."""
         units = coordinator.reader.units
         self.tariff = tariff
         self.expects_peak = False
@@ -90,6 +94,9 @@ class DemandTracker:
         self._running = RunningInterval(tariff.interval)
         self._first: datetime | None = None
         self._last: datetime | None = None
+        self._last_heard_at = 0.0
+        """The same by the clock that nobody sets."""
+
         self._heard_until: datetime | None = None
         """Until when all gaps are known. What was between that and the first reading, the recorder tells."""
 
@@ -155,7 +162,7 @@ class DemandTracker:
 
     @property
     def interval_end(self) -> datetime | None:
-        """When the running interval ends; None before it is heard of."""
+        """When the running interval ends; None before the first reading."""
         start = self._running.start
         return None if start is None else start + self.tariff.interval
 
@@ -208,8 +215,8 @@ class DemandTracker:
             and now - last <= _SHORTEST_PAUSE
             and clock.now() < self._look_at
         ):
-            # Of most readings nothing is needed, for a register tells what all before it have.
-            self._last, self._waiting = now, (now, power, register)
+            # Most readings can be skipped: the next register includes what they would tell.
+            self._last, self._last_heard_at, self._waiting = now, clock.now(), (now, power, register)
             return
         if self._waiting is not None:
             # It may be the last one of an interval, or before a pause.
@@ -237,20 +244,32 @@ class DemandTracker:
             self._wake.set()
 
     def _note_heard(self, now: datetime) -> bool:
-        """Note that somebody listens. Returns whether readings before were missed."""
-        last, self._last = self._last, now
-        if last is None:
+        """Note that a reading has arrived. Returns whether readings before it were missed."""
+        is_set = self._is_clock_set(now)
+        last, self._last, self._last_heard_at = self._last, now, clock.now()
+        if last is None or is_set:
+            # What was noted by another clock tells nothing of the time before. The recorder does.
             self._first = now
+            if self._heard_until is not None and self._heard_until > now:
+                self._heard_until = None
+            self._gaps = [Gap(gap.start, now) if gap.has(now) else gap for gap in self._gaps]
+            if is_set:
+                # What is yet to come has not been missed.
+                self._gaps = [gap for gap in self._gaps if gap.start < now]
             self._wake.set()
             return True
-        if now < last:
-            # Somebody has set the clock back: what is yet to come has not been missed.
-            self._gaps = [Gap(gap.start, min(gap.end, now)) for gap in self._gaps if gap.start < now]
         freshness = self._coordinator.readings.freshness
         if now - last <= max(_SHORTEST_PAUSE, timedelta(seconds=freshness.limit)):
             return False
         self._gaps.append(Gap(last + timedelta(seconds=freshness.interval or 0), now))
         return True
+
+    def _is_clock_set(self, now: datetime) -> bool:
+        """Tell whether somebody has set the clock since the last reading."""
+        if self._last is None:
+            return False
+        passed = timedelta(seconds=clock.now() - self._last_heard_at)
+        return abs(now - self._last - passed) > _CLOCK_TOLERANCE
 
     @callback
     def _look_ahead(self) -> None:
@@ -297,6 +316,9 @@ class DemandTracker:
         if energy_id is None:
             return
         now = dt_util.utcnow()
+        if self._is_clock_set(now):
+            # What is known by another clock, the next reading makes good.
+            return
         zone = dt_util.get_default_time_zone()
         begin = Month.of(dt_util.now()).before.begin(zone).astimezone(UTC) - _MARGIN
         self._forget(begin, now)
@@ -305,6 +327,7 @@ class DemandTracker:
             tariff=self.tariff,
             zone=zone,
             begin=begin,
+            now=now,
             unheard=self._unheard(begin, first or now),
             pause=timedelta(seconds=freshness.limit),
             interval=timedelta(seconds=freshness.interval or 0),
@@ -319,7 +342,7 @@ class DemandTracker:
         )
         if answer is None:
             return
-        if first is not None:
+        if first is not None and first is self._first:
             # Found out for good. What was missed meanwhile is not in the answer.
             self._heard_until = self._last
             self._gaps = [*answer.gaps, *self._gaps[number:]]

@@ -12,7 +12,7 @@ from .exceptions import (
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .faults import Faults
+from .faults import Faults, log_fault, trace_of
 from .freshness import Freshness
 from .health import StreamHealth
 from .http import parse_host
@@ -86,8 +86,10 @@ __all__ = [
     "identify",
     "is_number",
     "limits_of_meter",
+    "log_fault",
     "make_reader",
     "name_of",
     "parse_host",
     "parse_object",
+    "trace_of",
 ]

@@ -1,9 +1,54 @@
-"""Errors that nobody expected, in tasks that have to go on."""
+"""Errors that nobody expected, in tasks that have to go on.
+
+The text of an error may be what a device has said, or where it is: a KeyError names the key, and a network's
+the host. So in the log an error is its type, and the lines of ours that it came by.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
+from pathlib import Path
 from traceback import walk_tb
+from typing import Final
+
+_OURS: Final = f"{Path(__file__).parents[1]}/"
+
+# Errors that led to one another; a chain may be a ring.
+_MOST_CAUSES: Final = 5
+
+
+def log_fault(logger: logging.Logger, doing: str, fault: BaseException) -> None:
+    """Log an unexpected error, in one line. `doing` completes it."""
+    logger.error("Unexpected error while %s: %s", doing, trace_of(fault))
+
+
+def trace_of(fault: BaseException) -> str:
+    """Return of which type an error is and by which lines it came, and the same of what led to it."""
+    return ", because of ".join(" at ".join([type(error).__name__, *_way(error)]) for error in _chain(fault))
+
+
+def _chain(fault: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it."""
+    error: BaseException | None = fault
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _way(error: BaseException) -> list[str]:
+    """Return the lines that an error came by, in one text; none where it was never raised."""
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    # By `contained` they all come.
+    places = [place for place in places if place[0] != __file__]
+    told = [
+        f"{file.removeprefix(_OURS) if file.startswith(_OURS) else Path(file).name}:{line}"
+        for number, (file, line) in enumerate(places, 1)
+        # Of others' lines only where it was raised.
+        if file.startswith(_OURS) or number == len(places)
+    ]
+    return [" > ".join(told)] if told else []
 
 
 class Faults:
@@ -38,4 +83,4 @@ class Faults:
         kind = (type(fault), frame.f_code.co_filename, line)
         if kind not in self._known:
             self._known.add(kind)
-            self._logger.error("Unexpected error while %s", doing, exc_info=fault)
+            log_fault(self._logger, doing, fault)

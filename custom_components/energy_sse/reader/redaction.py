@@ -1,8 +1,9 @@
 """Taking out who and where, and leaving what a fault report needs.
 
 Works on the text of the wire, token by token, so that all else stays as it was sent, broken JSON too. A text
-is kept only under a key whose texts are the firmware's own words. Every other one becomes a pseudonym: the
-same text always the same one, as long as Home Assistant runs.
+is kept only under a key whose texts are the firmware's own words, and a number only under a key that does not
+tell who or where. Every other text becomes a pseudonym: the same text always the same one, as long as Home
+Assistant runs.
 """
 
 from hashlib import blake2b
@@ -27,17 +28,49 @@ _HARMLESS_KEYS: Final = frozenset(
     }
 )
 
-# Keys whose numbers tell who or where, too.
-_IDENTITY_NUMBERS: Final = re.compile(
-    r"m_id|meter_id|.*serial.*|sn|lat.*|lon.*|lng|.*phone.*|.*pass.*|.*token.*|.*secret.*|pin|zip|imei|iccid",
+# Of these an owner may call an appliance the same, and tells nothing by it.
+_KINDS_OF_APPLIANCES: Final = frozenset({"cat", "profileId"})
+
+# Types of events, and keys (the short ones are no identities anyway). Whoever calls an appliance like one of
+# them must not make the recording unreadable.
+_WIRE_WORDS: Final = re.compile(
+    r"""
+    config | hourly | progress | state | status | transition | offline | online | restart | autoFota
+    | actual | dName | detected | devices? | delta | localIP | minPower | power | profileId | pullup
+    | remoteUrl | sName | sources? | speed | states | timeout | transitions | trigger | txPwr
+    | r?[EP]_(?:P\d?_)?(?:In|Out)(?:_T\d)? | Uptime | active | activation_date | auth_(?:en|mode) | berry
+    | boot_id | bssid | build | channel | clouds | connected | conv_factor | country | current
+    | date_time(?:_local|_utc)? | enabled | enc_en | energy | ethernet | execution_status | firmware | gateway
+    | group_cipher | pairwise_cipher | installed | instantaneous_power | interface | (?:report_)?interval
+    | last_reboot | license | logical_name | manufacturer | meter(?:_id)? | model | mystrom | negative | owner
+    | positive | power_factor | prefix | protocol(?:_version)? | reactive | registered | report | sd_card
+    | services | signal | solar_manager | stromkonto | system | tariff | time_since_boot | total
+    | upgrade_capable | v_mbus | v_scap | vendor | voltage | volume | whatwatt
+    """,
+    re.VERBOSE,
+)
+
+# Keys below which everything tells who or where, numbers too.
+_TELLING_KEYS: Final = re.compile(
+    r"m_id|sn|lat|latitude|lon|lng|longitude|pin|zip|postcode|imei|iccid|ip|mac"
+    r"|.*(?:meter_?id|name|addr|address|host|owner|gateway|url)"
+    r"|.*(?:serial|ssid|phone|mail|pass|token|secret|user).*",
     re.IGNORECASE,
 )
 
-# A word of the firmware, unless it holds a serial number or an address.
-_WORDS: Final = re.compile(r"[\w .+/-]{1,40}")
-_KEY: Final = re.compile(r"[A-Za-z_][\w.+-]{0,31}")
+# Digits. A number that is also somebody's text is no chance from here on.
+_IDENTITY_NUMBER: Final = re.compile(r"\d{8,}")
+
+# A word of the firmware, unless it holds a serial number, an address, or the name of a host.
+_WORDS: Final = re.compile(r"[A-Za-z0-9_ .+/-]{1,40}")
+_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,31}")
 _TELLTALE: Final = re.compile(
-    r"\d{6}|(?:\d{1,3}\.){3}\d|[0-9A-F]{12}|(?:[0-9A-F]{2}-){5}[0-9A-F]{2}", re.IGNORECASE
+    r"""
+    \d{6} | (?: \d{1,3} \. ){3} \d
+    | [0-9A-F]{12} | (?: [0-9A-F]{2} [-. ] ){5} [0-9A-F]{2} | (?: [0-9A-F]{4} [-. ] ){2} [0-9A-F]{4}
+    | [A-Z] \. [A-Z]{2}
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?|\d\d:\d\d:\d\d", re.ASCII
@@ -82,8 +115,8 @@ class Redactor:
         """Return what an event says; of free text only how long it is."""
         if event_type == "log":
             return f"{REDACTED} ({len(data)} characters)"
-        if event_type == "status" and _STATUS.fullmatch(data) and self._identities.isdisjoint(data.split()):
-            return data
+        if event_type == "status" and _STATUS.fullmatch(data):
+            return data if not any(map(self._is_identity, data.split())) else self.json(data)
         return self.json(data)
 
     def event_type(self, event_type: str) -> str:
@@ -92,14 +125,19 @@ class Redactor:
 
     def json(self, text: str) -> str:
         """Return a text that should be JSON, at most `LENGTH_LIMIT` of it, with all else as it was."""
-        return _TOKEN.sub(_Rewriter(self).rewrite, text[:LENGTH_LIMIT])
+        text = text[:LENGTH_LIMIT]
+        # Twice, for an identity may have been a key or a word before it is told.
+        _TOKEN.sub(_Rewriter(self).rewrite, text)
+        return _TOKEN.sub(_Rewriter(self).rewrite, text)
 
     def text(self, key: str, text: str) -> str:
         """Return a text that stands under a key, or its pseudonym."""
         if not text or _TIME.fullmatch(text):
             return text
         if key in _HARMLESS_KEYS and _WORDS.fullmatch(text) and not _TELLTALE.search(text):
-            return text
+            return (
+                text if key in _KINDS_OF_APPLIANCES or not self._is_identity(text) else self.pseudonym(text)
+            )
         return self.pseudonym(text)
 
     def key(self, key: str) -> str:
@@ -110,8 +148,9 @@ class Redactor:
         """Return what an identity is called. That of a MAC address looks like one."""
         if not identity or _PSEUDONYM.fullmatch(identity):
             return identity
-        if len(self._identities) < _MOST_IDENTITIES and len(identity) >= _SHORTEST_IDENTITY:
-            self._identities.add(identity)
+        plain = _plain(identity)
+        if len(self._identities) < _MOST_IDENTITIES and len(plain) >= _SHORTEST_IDENTITY:
+            self._identities.add(plain)
         if _MAC_ADDRESS.fullmatch(identity):
             digits = re.sub("[:-]", "", identity)
             digest = self._digest(digits.lower())
@@ -119,8 +158,15 @@ class Redactor:
             return pseudonym if digits == digits.lower() else pseudonym.upper()
         return f"anon-{self._digest(identity)}"
 
+    def is_identity_number(self, number: str) -> bool:
+        """Tell whether a number has been somebody's text."""
+        return bool(_IDENTITY_NUMBER.fullmatch(number)) and number in self._identities
+
     def _is_key(self, key: str) -> bool:
-        return bool(_KEY.fullmatch(key)) and not _TELLTALE.search(key) and key not in self._identities
+        return bool(_KEY.fullmatch(key)) and not _TELLTALE.search(key) and not self._is_identity(key)
+
+    def _is_identity(self, word: str) -> bool:
+        return not _WIRE_WORDS.fullmatch(word) and _plain(word) in self._identities
 
     def _digest(self, text: str) -> str:
         return blake2b(text.encode(errors="replace"), digest_size=4, key=self._key).hexdigest()
@@ -131,25 +177,44 @@ class _Rewriter:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._key: str | None = None
-        """Under which a value stands; None outside of everything."""
+        self._key = ""
+        """Under which a value stands; empty where there is none."""
+
+        self._around: list[tuple[str, str]] = []
+        """What is open: the mark that opened it, and the key that it stands under."""
+
+        self._mark = ""
+        """The last one."""
 
     def rewrite(self, token: re.Match[str]) -> str:
         text = token.group()
-        match token.lastgroup:
-            case "key":
-                self._key = _content(text)
-                return json.dumps(self._redactor.key(self._key), ensure_ascii=False)
-            case "text":
-                return json.dumps(self._redactor.text(self._key or "", _content(text)), ensure_ascii=False)
-            case "broken":
-                return self._rewrite_broken(text)
-            case "mark":
-                if text in "{}]" or (text == "[" and self._key is None):
-                    self._key = ""
-                return text
-            case _:
-                return self._rewrite_bare(text)
+        kind = token.lastgroup
+        if kind == "mark":
+            self._note_mark(text)
+            return text
+        mark, self._mark = self._mark, ""
+        if kind == "key" and mark in ("{", ","):
+            self._key = _content(text)
+            return json.dumps(self._redactor.key(self._key), ensure_ascii=False)
+        if kind in ("key", "text"):
+            key = "" if self._is_telling else self._key
+            return json.dumps(self._redactor.text(key, _content(text)), ensure_ascii=False)
+        return self._rewrite_broken(text) if kind == "broken" else self._rewrite_bare(text)
+
+    def _note_mark(self, mark: str) -> None:
+        self._mark = mark
+        if mark in "{[":
+            self._around.append((mark, self._key))
+        elif mark in "}]" and self._around:
+            self._around.pop()
+        if mark not in "[:":
+            # In a list, every value stands under the key of the list.
+            opened, key = self._around[-1] if self._around else ("", "")
+            self._key = key if opened == "[" else ""
+
+    @property
+    def _is_telling(self) -> bool:
+        return any(_TELLING_KEYS.fullmatch(key) for key in (self._key, *(key for _, key in self._around)))
 
     def _rewrite_broken(self, text: str) -> str:
         """Return something that is broken in the same way."""
@@ -161,9 +226,17 @@ class _Rewriter:
         return f'"{pseudonym}{end}'
 
     def _rewrite_bare(self, text: str) -> str:
-        if self._key is not None and _LITERAL.fullmatch(text):
-            return "0" if _IDENTITY_NUMBERS.fullmatch(self._key) else text
-        return re.sub(r"[^\W\d]", "x", re.sub(r"\d", "0", text))
+        if self._key and _LITERAL.fullmatch(text):
+            if text.strip("-0123456789.eE+"):
+                return text
+            return "0" if self._is_telling or self._redactor.is_identity_number(text) else text
+        # Of all that is no number and no word of JSON, only the shape.
+        return re.sub(r"[^\W\d]|[^\x00-\x7f]", "x", re.sub(r"\d", "0", text))
+
+
+def _plain(identity: str) -> str:
+    """Return what an identity has in common with a word that was made of it."""
+    return re.sub(r"[\W_]", "", identity).casefold()
 
 
 def _content(token: str) -> str:

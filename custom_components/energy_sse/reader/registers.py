@@ -12,8 +12,8 @@ from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
-# In one hour, in the register's unit. Three phases of 290 A: no house has a connection like that, and what a
-# broken telegram says is mostly off by far more.
+# In one hour, in the register's unit. Three phases of 290 A: no house has a supply like that, and a broken
+# telegram is mostly off by far more.
 LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 200_000.0,
     Unit.KILOWATT_HOUR: 200.0,

@@ -1,0 +1,106 @@
+"""Setting a Home Assistant up by its API, as a person does in the browser."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
+from .telling import note, step
+
+# Seconds. Home Assistant hears an announcement within one or two, if at all.
+DISCOVERY_TIMEOUT = 20
+
+# Halfway between the two readers' countries, one has to be chosen.
+HOME = {"country": "CH", "currency": "CHF", "time_zone": "Europe/Zurich", "unit_system": "metric"}
+
+# What onboarding adds of itself; without the internet it is only noise.
+UNWANTED_DOMAINS = frozenset({"met", "radio_browser", "google_translate", "shopping_list"})
+
+
+async def log_in(api: HomeAssistantApi, username: str, password: str) -> None:
+    """Log in as the owner, who is made when there is none."""
+    if await api.onboard("Demo", username, password):
+        step("Onboarded")
+        await api.command("config/core/update", **HOME)
+    else:
+        await api.log_in(username, password)
+
+
+async def remove_unwanted_entries(api: HomeAssistantApi) -> None:
+    """Remove what onboarding adds of itself."""
+    for entry in await api.command("config_entries/get"):
+        if entry["domain"] in UNWANTED_DOMAINS:
+            await api.delete(f"/api/config/config_entries/entry/{entry['entry_id']}")
+
+
+async def add_reader(
+    api: HomeAssistantApi, device_id: str, host: str, password: str, *, is_announced: bool
+) -> None:
+    """Add a reader through the config flow, as discovered, or else by its address."""
+    step(f"Adding the reader {device_id}")
+    flow = await discovered_flow(api, device_id) if is_announced else None
+    if flow is None:
+        note("It was not discovered, so it is added by its address.")
+        flow = await api.post("/api/config/config_entries/flow", {"handler": "energy_sse"})
+        flow = await submit(api, flow, host=host)
+    else:
+        note("Home Assistant has discovered it.")
+    if flow["type"] == "form" and flow["step_id"] == "password":
+        flow = await submit(api, flow, password=password)
+    elif flow["type"] == "form":
+        flow = await submit(api, flow)
+    if flow["type"] == "abort" and flow["reason"] == "already_configured":
+        return
+    if flow["type"] != "create_entry":
+        raise HomeAssistantFailedError(f"The reader {device_id} could not be added ({flow['type']}).")
+
+
+async def submit(api: HomeAssistantApi, flow: dict[str, Any], **fields: str) -> dict[str, Any]:
+    """Submit a dialog."""
+    result: dict[str, Any] = await api.post(f"/api/config/config_entries/flow/{flow['flow_id']}", fields)
+    if result.get("errors"):
+        raise HomeAssistantFailedError(
+            f"A reader could not be added ({', '.join(result['errors'].values())})."
+        )
+    return result
+
+
+async def discovered_flow(api: HomeAssistantApi, device_id: str) -> dict[str, Any] | None:
+    """Return the dialog of a discovered reader, or None when it is not discovered in time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCOVERY_TIMEOUT):
+            while True:
+                for progress in await api.command("config_entries/flow/progress"):
+                    if progress["context"].get("unique_id") == device_id:
+                        flow: dict[str, Any] = await api.get(
+                            f"/api/config/config_entries/flow/{progress['flow_id']}"
+                        )
+                        return flow
+                await asyncio.sleep(0.2)
+    return None
+
+
+async def entities_of(api: HomeAssistantApi) -> dict[str, str]:
+    """Return the integration's entities by unique id."""
+    return {
+        entity["unique_id"]: entity["entity_id"]
+        for entity in await api.command("config/entity_registry/list")
+        if entity["platform"] == "energy_sse"
+    }
+
+
+def grid_source(energy_from: str, energy_to: str, power: str | None = None) -> dict[str, Any]:
+    """Return a grid connection as the Energy dashboard's settings save it."""
+    source = {
+        "type": "grid",
+        "stat_energy_from": energy_from,
+        "stat_energy_to": energy_to,
+        "stat_cost": None,
+        "entity_energy_price": None,
+        "number_energy_price": None,
+        "stat_compensation": None,
+        "entity_energy_price_export": None,
+        "number_energy_price_export": None,
+        "cost_adjustment_day": 0,
+    }
+    return source if power is None else {**source, "power_config": {"stat_rate": power}}

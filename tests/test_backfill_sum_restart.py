@@ -1,0 +1,49 @@
+"""Which sums have started again at zero: the arithmetic alone."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from custom_components.energy_sse.backfill.plan import HOUR, Row
+from custom_components.energy_sse.backfill.sum_restart import find_restarts
+
+LEFT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def row(hour: int, state: float, total: float) -> Row:
+    return Row(LEFT + hour * HOUR, state, total)
+
+
+# 400 kWh had been counted when the register was at 1400; it was at 1450 when somebody listened again.
+BEFORE = row(0, 1400, 400)
+
+
+@pytest.mark.parametrize("zero_point", [1399.9995, 1400, 1425, 1450, 1451, 1451.0005])
+def test_sum_is_raised_to_continue_the_one_before_the_absence(zero_point: float) -> None:
+    rows = [row(-1, 1399, 399), BEFORE, row(300, 1451, 1451 - zero_point), row(301, 1452, 1452 - zero_point)]
+    (restart,) = find_restarts(rows)
+    assert (restart.before, restart.after) == (rows[1], rows[2])
+    assert rows[2].sum + restart.raise_by == pytest.approx(400 + 51)
+
+
+@pytest.mark.parametrize("zero_point", [0, 1399.9985, 1451.0015, 2000])
+def test_sum_whose_zero_the_meter_did_not_go_through_meanwhile_is_somebodys_own(zero_point: float) -> None:
+    assert not list(find_restarts([BEFORE, row(300, 1451, 1451 - zero_point)]))
+
+
+@pytest.mark.parametrize(("hours", "is_found"), [(1, False), (24, False), (25, True), (26, True)])
+def test_sum_starts_again_only_after_a_day_for_the_recorder_keeps_what_it_continues(
+    hours: int, *, is_found: bool
+) -> None:
+    assert bool(list(find_restarts([BEFORE, row(hours, 1451, 1)]))) is is_found
+
+
+@pytest.mark.parametrize(("counted", "is_found"), [(0, False), (0.0005, False), (0.0015, True)])
+def test_sum_from_which_nothing_is_missing_is_left_alone(counted: float, *, is_found: bool) -> None:
+    before = row(0, 1400, counted)
+    assert bool(list(find_restarts([before, row(300, 1400, 0)]))) is is_found
+
+
+def test_every_restart_is_found() -> None:
+    rows = [BEFORE, row(300, 1450, 0), row(600, 1500, 0)]
+    assert [restart.raise_by for restart in find_restarts(rows)] == pytest.approx([450, 50])

@@ -1,0 +1,196 @@
+"""Hours that were heard, or filled already, and that the database has not kept."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+import sqlite3
+from typing import Final
+
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.setup import async_setup_component
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from custom_components.energy_sse.backfill import recorder
+from custom_components.energy_sse.const import DOMAIN
+
+from .conftest import MakeTimeLapse
+from .test_backfill import (
+    REMEMBERED,
+    at,
+    check_hours,
+    live_past_full_hours,
+    outage,
+    rows_written,
+)
+from .time_lapse import HOUR, REGISTERS, TimeLapse
+from .waiting import until
+
+pytestmark = pytest.mark.timeout(300)
+
+IMPORT, EXPORT = REGISTERS
+
+# What statements begin with that write all that there is, rows of hours, and raised sums.
+ANYTHING: Final = ("INSERT", "UPDATE")
+HOURS: Final = ("INSERT INTO statistics ", "UPDATE statistics SET mean")
+SUMS: Final = ("UPDATE statistics SET sum", "UPDATE statistics_short_term SET sum")
+
+
+@pytest.fixture
+async def time_lapse(
+    make_time_lapse: MakeTimeLapse, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[TimeLapse]:
+    """Return days of a house with a recorder that gives up soon."""
+    monkeypatch.setattr(recorder, "_ASK_AGAIN", 0.1)
+    async with make_time_lapse(None) as time_lapse:
+        time_lapse.recorder_options = {"db_max_retries": 1, "db_retry_wait": 0}
+        yield time_lapse
+
+
+@contextmanager
+def full_database(time_lapse: TimeLapse, *beginnings: str) -> Iterator[list[str]]:
+    """Let the database refuse all statements that begin like this, and tell which it has refused."""
+    engine = get_instance(time_lapse.hass).engine
+    refused: list[str] = []
+
+    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(beginnings):
+            refused.append(statement)
+            raise OperationalError(statement, None, sqlite3.OperationalError("database or disk is full"))
+
+    event.listen(engine, "before_cursor_execute", refuse)
+    # Nothing is settled while the recorder cannot write.
+    time_lapse.recorder_is_locked = beginnings == ANYTHING
+    yield refused
+    event.remove(engine, "before_cursor_execute", refuse)
+    time_lapse.recorder_is_locked = False
+
+
+def errors_of_ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if "energy_sse" in record.name and record.levelname == "ERROR"
+    ]
+
+
+async def test_hours_that_a_full_database_did_not_take_are_filled_when_it_does(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.start()
+    await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
+    # At first only the hours cannot be written, then nothing at all.
+    with full_database(time_lapse, *HOURS) as refused:
+        await time_lapse.live(minutes=2)
+        await until(lambda: rows_written(caplog) and refused)
+    with full_database(time_lapse, *ANYTHING):
+        await time_lapse.live(minutes=12)
+    await live_past_full_hours(time_lapse, 2)
+    await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
+    assert errors_of_ours(caplog) == []
+
+
+async def test_hours_that_were_heard_while_the_database_was_full_are_filled(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.start()
+    await time_lapse.live_until(at("07:21:00"))
+    with full_database(time_lapse, *ANYTHING):
+        await time_lapse.live_until(at("10:41:00"))
+    # To hear it was no use.
+    for register in REGISTERS:
+        for end in (at("08:00:00"), at("09:00:00"), at("10:00:00")):
+            del time_lapse.heard[register][end]
+    await live_past_full_hours(time_lapse, 2)
+    errors = await check_hours(time_lapse, at("06:00:00"))
+    assert errors.missed < 1e-3
+    assert errors_of_ours(caplog) == []
+
+
+async def test_hours_fit_though_the_database_did_not_take_the_sums_that_they_continue(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.live_until(at("14:35:00", day=13))
+    await time_lapse.start()
+    with full_database(time_lapse, *SUMS) as refused:
+        await time_lapse.live(minutes=7)
+        await until(lambda: refused)
+    await live_past_full_hours(time_lapse, 1)
+    oldest = at("14:00:00", day=13) - (REMEMBERED - 1) * HOUR
+    assert (await check_hours(time_lapse, oldest)).missed < 1e-3
+    assert errors_of_ours(caplog) == []
+
+
+async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_lapse: TimeLapse) -> None:
+    time_lapse.recorder_options |= {"purge_keep_days": 1}
+    await time_lapse.start()
+    assert await async_setup_component(time_lapse.hass, "repairs", {})
+    await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
+    await live_past_full_hours(time_lapse, 1)
+    flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
+    issues = set(ir.async_get(time_lapse.hass).issues)
+    assert len(issues) == len(REGISTERS)
+
+    async def confirm() -> None:
+        for _, issue_id in issues:
+            form = await flows.async_init(DOMAIN, data={"issue_id": issue_id})
+            await flows.async_configure(form["flow_id"], {})
+
+    with full_database(time_lapse, *SUMS) as refused:
+        await confirm()
+        await until(lambda: refused)
+        await time_lapse.live(minutes=1)
+    assert set(ir.async_get(time_lapse.hass).issues) == issues
+    await confirm()
+    await time_lapse.settle()
+    assert not ir.async_get(time_lapse.hass).issues
+    hours = await time_lapse.hours(EXPORT)
+    assert all(hour.change >= 0 for hour in hours.values())
+
+
+@pytest.mark.parametrize("seconds", [49, 50, 51])
+async def test_hours_are_filled_after_a_power_cut_before_they_are_written(
+    time_lapse: TimeLapse, seconds: int
+) -> None:
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
+    with full_database(time_lapse, *HOURS):
+        await time_lapse.live(seconds=seconds)
+        await time_lapse.crash()
+    await time_lapse.live_until(at("11:13:20"))
+    await time_lapse.start()
+    await live_past_full_hours(time_lapse, 1)
+    assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
+
+
+async def test_hours_are_filled_though_a_purge_comes_between(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
+    # At 11:12:00 the register is heard, and ten seconds later its hours are known.
+    with full_database(time_lapse, *HOURS) as refused:
+        await time_lapse.live(seconds=51)
+        await until(lambda: rows_written(caplog) and refused)
+        await time_lapse.hass.services.async_call(
+            "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
+        )
+        await time_lapse.settle()
+    await live_past_full_hours(time_lapse, 1)
+    assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
+
+
+async def test_hours_are_filled_though_home_assistant_is_killed_in_a_backup(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
+    await time_lapse.live(seconds=49)
+    # What waits for the end of a backup is in no database.
+    with full_database(time_lapse, *ANYTHING):
+        await time_lapse.live(minutes=20)
+        await time_lapse.crash()
+    await time_lapse.live(minutes=1)
+    await time_lapse.start()
+    await live_past_full_hours(time_lapse, 1)
+    assert (await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))).missed < 1e-3
