@@ -16,6 +16,7 @@ from homeassistant.components.recorder.models import StatisticData, StatisticMea
 from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, ServiceCall, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_setup_component
@@ -716,6 +717,22 @@ async def test_nothing_stays_off_over_a_restart_of_home_assistant(billed: Billed
     await billed.live(minutes=5)
     assert billed.turned == ["boiler off", "sauna off"]
     await billed.hass.async_stop()
+    assert billed.turned[2:] == ["boiler on", "sauna on"]
+
+
+async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: Billed) -> None:
+    @callback
+    def fail(_call: ServiceCall) -> None:
+        raise HomeAssistantError("It does not answer.")
+
+    for service in ("turn_off", "turn_on"):
+        billed.hass.services.async_register("light", service, fail)
+    billed.hass.states.async_set("light.garden", "on")
+    billed.power_of = {"light.garden": 0, "light.gone": 0, **billed.power_of}
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned == ["boiler off", "sauna off"]
+    await billed.live_until(1)
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 

@@ -1,11 +1,13 @@
 """What a power tariff bills, with a real recorder: outages, restarts, exchanges and corrections included."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 import json
 from typing import Any
 
 from homeassistant.core import State
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 import pytest
 
@@ -237,6 +239,57 @@ async def test_sum_that_its_owner_corrects_counts_as_corrected(time_lapse: TimeL
     )
     await draw(time_lapse, 1000, at("10:01:00"))
     assert intervals(time_lapse)[0] == ("10T07:00", pytest.approx(before - 2.5))
+
+
+async def test_energy_that_its_owner_renames_counts_on(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 3000, at("07:20:00"))
+    er.async_get(time_lapse.hass).async_update_entity(
+        time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT), new_entity_id="sensor.grid"
+    )
+    await time_lapse.settle()
+    await draw(time_lapse, 5000, at("08:05:00"))
+    assert intervals(time_lapse) == [
+        ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.003)),
+        ("10T07:00", pytest.approx(counted(time_lapse, at("06:00:00")), abs=0.003)),
+    ]
+
+
+async def test_energy_that_its_owner_disables_for_a_while_makes_no_peak(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 3000, at("07:20:00"))
+    registry, sensor = er.async_get(time_lapse.hass), time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)
+    registry.async_update_entity(sensor, disabled_by=er.RegistryEntryDisabler.USER)
+    await draw(time_lapse, 2000, at("09:20:00"))
+    registry.async_update_entity(sensor, disabled_by=None)
+    # Home Assistant reloads the entry by itself a while later.
+    await draw(time_lapse, 2000, at("11:05:00"))
+    assert max(power for _, power in intervals(time_lapse)) < 3.6
+    assert dict(intervals(time_lapse))["10T07:00"] == pytest.approx(
+        counted(time_lapse, at("06:00:00")), abs=0.003
+    )
+
+
+async def test_statistics_that_their_owner_deletes_are_counted_no_longer(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 5000, at("07:20:00"))
+    assert intervals(time_lapse)
+    cleared = asyncio.Event()
+    get_instance(time_lapse.hass).async_clear_statistics(
+        [time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)],
+        on_done=lambda: time_lapse.hass.loop.call_soon_threadsafe(cleared.set),
+    )
+    await cleared.wait()
+    await draw(time_lapse, 2000, at("09:05:00"))
+    assert [time for time, _ in intervals(time_lapse)] == ["10T09:00"]
+
+
+async def test_another_time_zone_has_other_days_and_hours(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 3000, at("07:20:00"))
+    await time_lapse.hass.config.async_update(time_zone="Asia/Kolkata")
+    await draw(time_lapse, 1000, at("08:05:00"))
+    assert intervals(time_lapse)[0][0] == "10T11:30"
 
 
 @pytest.mark.parametrize("register", [0, 12_345, 10_300_000, 90_000_000])
