@@ -204,6 +204,20 @@ def test_interval_of_which_the_recorder_knows_the_beginning_was_heard_from_there
     assert energy() == 600
 
 
+@pytest.mark.parametrize("register", [12.0, 41_499.0, 900_000.0])
+def test_another_meter_adds_nothing_to_the_interval_that_runs(register: float) -> None:
+    running = RunningInterval(QUARTER)
+    minute = timedelta(minutes=1)
+    running.take(MIDNIGHT + minute, 6000.0, 41_000.0, is_missed=False)
+    running.take(MIDNIGHT + 2 * minute, 6000.0, 41_500.0, is_missed=False)
+    found, _ = running.take(MIDNIGHT + 3 * minute, 6000.0, register, is_missed=False)
+    assert found == exchange(MIDNIGHT + 3 * minute, 41_500.0, register)
+    assert running.outlook is not None
+    assert running.outlook.energy == pytest.approx(500 * 3 / 2), (
+        "as much in the first minute as in the others"
+    )
+
+
 def test_register_that_comes_once_an_hour_leaves_the_end_of_an_interval_to_the_power() -> None:
     running = RunningInterval(QUARTER)
     for minutes, register in ((5, None), (13, 41_000.0), (17, None)):
