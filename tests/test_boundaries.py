@@ -110,11 +110,12 @@ def test_exchange_of_the_meter_takes_off_what_the_recorder_makes_of_it(
     assert [other.energy - one.energy for one, other in pairwise(points)] == pytest.approx(energies)
 
 
+@pytest.mark.parametrize("imported", [1000.0, 0.0])
 @pytest.mark.parametrize("energy", [50_000.0, -50.0])
-def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float) -> None:
-    totals = [Total(hour(number), math.nan, 1000.0 * number) for number in range(4)]
+def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float, imported: float) -> None:
+    totals = [Total(hour(number), math.nan, imported * number) for number in range(4)]
     points = known_points(totals, [], [Exchange(hour(1) + QUARTER, energy)])
-    assert [point.energy for point in points] == [0, 1000, 2000, 3000]
+    assert [point.energy for point in points] == [0, imported, 2 * imported, 3 * imported]
 
 
 def test_sum_that_jumps_by_more_than_a_house_imports_counts_nothing() -> None:
