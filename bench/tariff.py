@@ -135,6 +135,7 @@ async def counting(folder: Path, interval: timedelta) -> Result:
             tariff=Tariff(interval=interval, peaks=3, one_per_day=True),
             zone=dt_util.get_default_time_zone(),
             begin=now - HOURS,
+            now=now,
             unheard=None,
             pause=timedelta(minutes=1),
             interval=timedelta(seconds=10),

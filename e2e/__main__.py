@@ -32,6 +32,7 @@ from .chapters import (
     living,
     network as network_changes,
     power_tariff,
+    reporting,
     setting_up,
     steps_of,
     unplugging,
@@ -47,22 +48,25 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (setting_up, unplugging, living, energy, power_tariff, network_changes, changing, leaving)
+CHAPTERS = (
+    setting_up,
+    unplugging,
+    living,
+    reporting,
+    energy,
+    power_tariff,
+    network_changes,
+    changing,
+    leaving,
+)
 
 # The same in every language.
-SAID_ONCE = (unplugging, network_changes)
+SAID_ONCE = (unplugging, network_changes, reporting)
 
 # Those that the README and the documentation show.
 SHOWN = (
-    "appliance",
-    "automation",
-    "device",
-    "discovered",
-    "energy",
-    "grid",
-    "options",
-    "power_tariff",
-    "readers",
+    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "power_tariff"),
+    *("readers", "enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
 )
 
 

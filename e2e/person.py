@@ -67,7 +67,7 @@ class Person:
         self.url = url
         self.steps: list[tuple[str, float]] = []
         self._context = context
-        self._folder = folder
+        self.folder = folder
 
     @classmethod
     async def log_in(
@@ -104,9 +104,9 @@ class Person:
             yield
         except BaseException:
             print(f"    FAILED after {monotonic() - began:5.1f} s  {name}", flush=True)
-            await self.page.screenshot(path=self._folder / "failed.png")
-            (self._folder / "failed.txt").write_text(await self.page.locator("body").aria_snapshot())
-            await self._context.tracing.stop(path=self._folder / "trace.zip")
+            await self.page.screenshot(path=self.folder / "failed.png")
+            (self.folder / "failed.txt").write_text(await self.page.locator("body").aria_snapshot())
+            await self._context.tracing.stop(path=self.folder / "trace.zip")
             raise
         self.steps.append((name, monotonic() - began))
         print(f"    {self.steps[-1][1]:5.1f} s  {name}", flush=True)
@@ -116,7 +116,7 @@ class Person:
         # The hover that the last click left, and what fades.
         await self.page.mouse.move(0, 0)
         await self.page.evaluate("document.fonts.ready")
-        await self.page.screenshot(path=self._folder / f"{name}.png", animations="disabled")
+        await self.page.screenshot(path=self.folder / f"{name}.png", animations="disabled")
 
     # ------------------------------------------------------------------------------------------- reading
 

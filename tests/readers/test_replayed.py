@@ -1,10 +1,12 @@
 """How a recording is played."""
 
+from argparse import Namespace
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSe
 from tests.conftest import Start
 from tests.time_machine import TimeMachine
 
+from .__main__ import replay
 from .recordings import Kind, RecordedAnswer, RecordedEvent, RecordedStream, Recording
 from .replay import ReplayedReader
 
@@ -123,6 +126,32 @@ async def test_recording_is_played_faster_and_again(
     assert len(times) > 3
     first, last = listener.heard[1][0], listener.heard[4][0]
     assert round(last - first) == 2
+
+
+async def test_recordings_play_side_by_side_until_the_last_one_has_ended(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = [event(seconds, "live", '{"P_In":1}') for seconds in (0, 300)]
+    whatwatt = Recording(Kind.WHATWATT, [RecordedStream(BEGAN, None, live)], missing=["It has no sun."])
+    arguments = Namespace(speed=2.0, loop=False, port=0, quiet=True)
+    playing = asyncio.create_task(replay([currentlyone(), whatwatt], arguments))
+    await time_machine.let_pass(1)
+    said = capsys.readouterr().out
+    ports = dict(re.findall(r"A (\w+) listens on port (\d+)", said))
+    assert "It plays 7 events in 50 s, and answers /api/v1/device." in said
+    assert "It has no sun." in said
+    async with (
+        session.get(f"http://127.0.0.1:{ports['currentlyone']}/events"),
+        session.get(f"http://127.0.0.1:{ports['whatwatt']}/api/v1/live"),
+    ):
+        await time_machine.let_pass(140)
+        assert not playing.done()
+        # The one that goes away for a while is listened to no longer, and waits.
+        async with session.get(f"http://127.0.0.1:{ports['currentlyone']}/events"):
+            await time_machine.let_pass(60)
+    assert playing.done()
+    assert capsys.readouterr().out == "The recording has ended.\n"
+    await playing
 
 
 async def test_recording_waits_for_somebody_who_stays(

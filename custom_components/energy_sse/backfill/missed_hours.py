@@ -281,33 +281,43 @@ class MissedHours:
         """Fill the last silence. Returns whether another one is worth a look."""
         if not silences:
             return False
-        undecided, statistic_id = self._undecided[measurement], recorded.metadata["statistic_id"]
         # The last one first: the rows after a silence tell whether registers fit, so they have to be right.
         full_hours = list(unheard_runs(silences))[-1]
         try:
-            plan = self._plan(measurement, full_hours, recorded)
-            if plan.raise_from is not None:
-                self._raise_sums(recorded.metadata, plan.raise_from, plan.raise_by)
-                # Rows that continue sums which the database has not taken would never fit again.
-                raised = await async_read(self._hass, _read_recorded, statistic_id, ())
-                if raised is None:
-                    return False
-                plan = self._plan(measurement, full_hours, raised)
+            is_written = await self._write_planned(measurement, full_hours, recorded)
         except TooEarlyError:
             return False
         except NoFitError as reason:
             _LOGGER.debug("Hours until %s are not filled in %s: %s", full_hours[-1], measurement, reason)
         else:
-            if plan.raise_from is None and plan.rows:
-                _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), measurement)
-                self._write(recorded.metadata, plan.rows)
-            if plan.raise_from is not None or plan.rows:
+            if is_written:
                 self._written[measurement] |= {
                     full_hour: silences[full_hour] for full_hour in full_hours if full_hour in silences
                 }
         for full_hour in full_hours:
-            undecided.pop(full_hour, None)
+            self._undecided[measurement].pop(full_hour, None)
         return True
+
+    async def _write_planned(
+        self, measurement: Measurement, full_hours: Sequence[datetime], recorded: _Recorded
+    ) -> bool:
+        """Queue what belongs into full hours. Returns whether anything does.
+
+        Raises TooEarlyError or NoFitError.
+        """
+        plan = self._plan(measurement, full_hours, recorded)
+        has_raised = plan.raise_from is not None
+        if plan.raise_from is not None:
+            self._raise_sums(recorded.metadata, plan.raise_from, plan.raise_by)
+            # Rows that continue sums which the database has not taken would never fit again.
+            raised = await async_read(self._hass, _read_recorded, recorded.metadata["statistic_id"], ())
+            if raised is None:
+                raise TooEarlyError
+            plan = self._plan(measurement, full_hours, raised)
+        if plan.raise_from is None and plan.rows:
+            _LOGGER.info("Filled %s missed hours of %s", len(plan.rows), measurement)
+            self._write(recorded.metadata, plan.rows)
+        return has_raised or bool(plan.rows)
 
     def _plan(self, measurement: Measurement, full_hours: Sequence[datetime], recorded: _Recorded) -> Plan:
         """Return what to write. Raises TooEarlyError or NoFitError."""

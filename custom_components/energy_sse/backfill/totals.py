@@ -39,11 +39,12 @@ def read_recorded(
     energy_id: str,
     power_id: str | None,
     since: datetime,
-    moments: Iterable[datetime],
     *,
+    until: datetime,
+    moments: Iterable[datetime],
     has_five_minutes: bool,
 ) -> Recorded:
-    """Read the totals since a full hour, and the nearest readings around some moments.
+    """Read the totals from a full hour until another time, and the nearest readings around some moments.
 
     `power_id` is a sensor that changes with nearly every reading.
     """
@@ -57,8 +58,8 @@ def read_recorded(
             for moment in moments
         }
     return Recorded(
-        hours=_read_totals(hass, energy_id, "hour", since),
-        five_minutes=(_read_totals(hass, energy_id, "5minute", since) if has_five_minutes else []),
+        hours=_read_totals(hass, energy_id, "hour", since, until),
+        five_minutes=(_read_totals(hass, energy_id, "5minute", since, until) if has_five_minutes else []),
         nearest_readings=nearest_readings,
         lively_hours=(
             _read_lively_hours(hass, power_id, since)
@@ -76,10 +77,14 @@ def _nearest(readings: Sequence[NearestReadings]) -> NearestReadings:
 
 
 def _read_totals(
-    hass: HomeAssistant, statistic_id: str, period: Literal["5minute", "hour"], since: datetime
+    hass: HomeAssistant,
+    statistic_id: str,
+    period: Literal["5minute", "hour"],
+    since: datetime,
+    until: datetime,
 ) -> list[Total]:
     rows = statistics_during_period(
-        hass, since, None, {statistic_id}, period, {"energy": "Wh"}, {"state", "sum"}
+        hass, since, until, {statistic_id}, period, {"energy": "Wh"}, {"state", "sum"}
     ).get(statistic_id, [])
     return [
         Total(dt_util.utc_from_timestamp(row["end"]), register, energy)

@@ -86,6 +86,14 @@ def is_in_a_gap(time: datetime, gaps: Sequence[Gap]) -> bool:
     return index >= 0 and gaps[index].has(time)
 
 
+def possible(totals: Sequence[Total], registers: Mapping[datetime, float]) -> list[Total]:
+    """Return the totals that the meter can have had, by the registers that its reader remembers.
+
+    Where Home Assistant has more, it heard that later, by a clock that was behind.
+    """
+    return [total for total in totals if total.register <= registers.get(total.time, math.inf) + _TOLERANCE]
+
+
 def without_filled(
     gaps: Iterable[Gap], totals: Sequence[Total], registers: Mapping[datetime, float]
 ) -> list[Gap]:

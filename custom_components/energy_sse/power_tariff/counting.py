@@ -16,6 +16,7 @@ from .boundaries import (
     is_in_a_gap,
     known_points,
     merged,
+    possible,
     with_quarters,
     without_filled,
 )
@@ -38,6 +39,9 @@ class Question:
     zone: tzinfo
     begin: datetime
     """A full hour."""
+
+    now: datetime
+    """What the recorder has of later than that is from before somebody has set the clock back."""
 
     unheard: Gap | None
     """The time of which only the recorder can tell when somebody listened."""
@@ -81,13 +85,20 @@ def count(
         since = max(unheard.start, unheard.end - _STATES_KEPT)
         moments = list(boundaries_between(since, unheard.end, tariff.interval))
     recorded = room.read_recorded(
-        hass, energy_id, power_id, question.begin, moments, has_five_minutes=has_quarters
+        hass,
+        energy_id,
+        power_id,
+        question.begin,
+        until=question.now,
+        moments=moments,
+        has_five_minutes=has_quarters,
     )
     gaps = merged([*question.gaps, *_gaps_told_by(recorded, question)])
-    gaps = without_filled(gaps, recorded.hours, question.registers)
+    hours = possible(recorded.hours, question.registers)
+    gaps = without_filled(gaps, hours, question.registers)
     # Whoever chooses hours may choose quarters again.
     quarters = _quarters_in(recorded, gaps, question) if has_quarters else question.quarters
-    totals = with_quarters(recorded.hours, quarters) if has_quarters else recorded.hours
+    totals = with_quarters(hours, quarters) if has_quarters else hours
     points = known_points(totals, gaps, question.exchanges)
     intervals = list(intervals_between(points, tariff.interval))
     ended = question.ended
@@ -100,7 +111,7 @@ def count(
         quarters=quarters,
         registers={
             total.time: total.register
-            for total in [*recorded.hours[-2:], *recorded.five_minutes[-6:]]
+            for total in [*hours[-2:], *recorded.five_minutes[-6:]]
             if not is_in_a_gap(total.time, gaps)
         },
     )

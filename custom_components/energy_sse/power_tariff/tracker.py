@@ -43,6 +43,9 @@ _SHORTEST_PAUSE: Final = timedelta(minutes=1)
 # Read before the previous month, so that its first interval has one before it.
 _MARGIN: Final = timedelta(days=3)
 
+# Somebody has set the clock when it has gone on by so much more or less than the time that has passed.
+_CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+
 # A reader remembers 64 hours.
 _REMEMBERED: Final = timedelta(days=4)
 
@@ -91,6 +94,9 @@ class DemandTracker:
         self._running = RunningInterval(tariff.interval)
         self._first: datetime | None = None
         self._last: datetime | None = None
+        self._last_heard_at = 0.0
+        """The same by the clock that nobody sets."""
+
         self._heard_until: datetime | None = None
         """Until when all gaps are known. What was between that and the first reading, the recorder tells."""
 
@@ -210,7 +216,7 @@ class DemandTracker:
             and clock.now() < self._look_at
         ):
             # Most readings can be skipped: the next register includes what they would tell.
-            self._last, self._waiting = now, (now, power, register)
+            self._last, self._last_heard_at, self._waiting = now, clock.now(), (now, power, register)
             return
         if self._waiting is not None:
             # It may be the last one of an interval, or before a pause.
@@ -239,19 +245,31 @@ class DemandTracker:
 
     def _note_heard(self, now: datetime) -> bool:
         """Note that a reading has arrived. Returns whether readings before it were missed."""
-        last, self._last = self._last, now
-        if last is None:
+        is_set = self._is_clock_set(now)
+        last, self._last, self._last_heard_at = self._last, now, clock.now()
+        if last is None or is_set:
+            # What was noted by another clock tells nothing of the time before. The recorder does.
             self._first = now
+            if self._heard_until is not None and self._heard_until > now:
+                self._heard_until = None
+            self._gaps = [Gap(gap.start, now) if gap.has(now) else gap for gap in self._gaps]
+            if is_set:
+                # What is yet to come has not been missed.
+                self._gaps = [gap for gap in self._gaps if gap.start < now]
             self._wake.set()
             return True
-        if now < last:
-            # Somebody has set the clock back: what is yet to come has not been missed.
-            self._gaps = [Gap(gap.start, min(gap.end, now)) for gap in self._gaps if gap.start < now]
         freshness = self._coordinator.readings.freshness
         if now - last <= max(_SHORTEST_PAUSE, timedelta(seconds=freshness.limit)):
             return False
         self._gaps.append(Gap(last + timedelta(seconds=freshness.interval or 0), now))
         return True
+
+    def _is_clock_set(self, now: datetime) -> bool:
+        """Tell whether somebody has set the clock since the last reading."""
+        if self._last is None:
+            return False
+        passed = timedelta(seconds=clock.now() - self._last_heard_at)
+        return abs(now - self._last - passed) > _CLOCK_TOLERANCE
 
     @callback
     def _look_ahead(self) -> None:
@@ -298,6 +316,9 @@ class DemandTracker:
         if energy_id is None:
             return
         now = dt_util.utcnow()
+        if self._is_clock_set(now):
+            # What is known by another clock, the next reading makes good.
+            return
         zone = dt_util.get_default_time_zone()
         begin = Month.of(dt_util.now()).before.begin(zone).astimezone(UTC) - _MARGIN
         self._forget(begin, now)
@@ -306,6 +327,7 @@ class DemandTracker:
             tariff=self.tariff,
             zone=zone,
             begin=begin,
+            now=now,
             unheard=self._unheard(begin, first or now),
             pause=timedelta(seconds=freshness.limit),
             interval=timedelta(seconds=freshness.interval or 0),
@@ -320,7 +342,7 @@ class DemandTracker:
         )
         if answer is None:
             return
-        if first is not None:
+        if first is not None and first is self._first:
             # Found out for good. What was missed meanwhile is not in the answer.
             self._heard_until = self._last
             self._gaps = [*answer.gaps, *self._gaps[number:]]

@@ -24,21 +24,31 @@ def log_fault(logger: logging.Logger, doing: str, fault: BaseException) -> None:
 
 def trace_of(fault: BaseException) -> str:
     """Return of which type an error is and by which lines it came, and the same of what led to it."""
-    traces: list[str] = []
-    cause: BaseException | None = fault
-    while cause is not None and len(traces) < _MOST_CAUSES:
-        places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(cause.__traceback__)]
-        # By `contained` they all come.
-        places = [place for place in places if place[0] != __file__]
-        told = [
-            f"{file.removeprefix(_OURS) if file.startswith(_OURS) else Path(file).name}:{line}"
-            for number, (file, line) in enumerate(places, 1)
-            # Of others' lines only where it was raised.
-            if file.startswith(_OURS) or number == len(places)
-        ]
-        traces.append(" at ".join([type(cause).__name__, *([" > ".join(told)] if told else [])]))
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return ", because of ".join(traces)
+    return ", because of ".join(" at ".join([type(error).__name__, *_way(error)]) for error in _chain(fault))
+
+
+def _chain(fault: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it."""
+    error: BaseException | None = fault
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _way(error: BaseException) -> list[str]:
+    """Return the lines that an error came by, in one text; none where it was never raised."""
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    # By `contained` they all come.
+    places = [place for place in places if place[0] != __file__]
+    told = [
+        f"{file.removeprefix(_OURS) if file.startswith(_OURS) else Path(file).name}:{line}"
+        for number, (file, line) in enumerate(places, 1)
+        # Of others' lines only where it was raised.
+        if file.startswith(_OURS) or number == len(places)
+    ]
+    return [" > ".join(told)] if told else []
 
 
 class Faults:

@@ -1,0 +1,147 @@
+"""Telling what is wrong: a recording by two clicks, and the reader that is made of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+import json
+from pathlib import Path
+import re
+import sys
+from typing import Any, Final
+
+from playwright.async_api import Locator, expect
+
+from demo.home_assistant import ROOT
+from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home, until
+
+_LINE: Final = re.compile(r"\[custom_components\.energy_sse\.reader\.recording\] \S+ (\S+) (\w+ \d+ \w+)")
+
+# How far clocks are ahead depends on the moment.
+_OF_THE_MOMENT: Final = ("reader_clock_drift", "meter_clock_drift")
+
+
+async def recording(home: Home) -> None:
+    """Debug logging is switched on and off on the page of the integration, which downloads the recording."""
+    person, say, reader = home.person, home.person.say, home.currentlyone.simulator
+    await person.open(INTEGRATION_PAGE)
+    await (await _open_menu(home, say("Enable debug logging"), "enable_debug_logging")).click()
+    await person.sees(say("Debug logging enabled"))
+    for appliance in reader.house.appliances:
+        for state in appliance.states:
+            await reader.switch(appliance.id, state.name)
+    telegrams = reader.telegrams
+
+    async def has_spoken() -> bool:
+        return reader.telegrams > telegrams + 1
+
+    await until(has_spoken)
+    # What it has said last is what is compared.
+    reader.meter_is_connected = False
+    disable = await _open_menu(home, say("Disable debug logging"), "disable_debug_logging")
+    async with person.page.expect_download() as downloading:
+        await disable.click()
+    await (await downloading.value).save_as(person.folder / "home-assistant.log")
+    await person.sees_no(say("Debug logging enabled"))
+
+
+async def report(home: Home) -> None:
+    """Diagnostics belong to it, and neither of them names the reader or its appliances."""
+    person, say = home.person, home.person.say
+    menu = home.entry(CURRENTLYONE)
+    await menu.get_by_role("button", name=say("Menu")).first.click()
+    await expect(person.page.get_by_role("menuitem", name=say("Download diagnostics"))).to_be_visible()
+    await person.picture("download_diagnostics")
+    await person.page.keyboard.press("Escape")
+    diagnostics = await _download_diagnostics(home, CURRENTLYONE)
+    device_id, host = home.currentlyone.simulator.device_id, home.currentlyone.host
+    for text in (json.dumps(diagnostics), "\n".join(_recorded(home))):
+        for secret in (device_id, host, "mocca", "casa mia"):
+            assert secret not in text.lower(), secret
+    (person.folder / "diagnostics.json").write_text(json.dumps({"data": diagnostics}))
+
+
+async def replay(home: Home) -> None:
+    """The recording is played by a reader at another address, which is added, and shows the same."""
+    person = home.person
+    recorded = json.loads((person.folder / "diagnostics.json").read_text())["data"]
+    (person.folder / "recording.log").write_text("\n".join(_recorded(home)) + "\n")
+    async with _replayed(home, person.folder / "recording.log") as has_ended:
+        await person.open(INTEGRATION_PAGE)
+        await person.press(person.say("Add hub"))
+        await home.add_by_hand(str(home.unused_host.address))
+        await person.finish("Skip and finish")
+        await asyncio.wait_for(has_ended, 60)
+        entries = await home.api.command("config_entries/get", domain="energy_sse")
+        entry = next(entry for entry in entries if entry["title"].startswith("anon-"))
+        await person.open(INTEGRATION_PAGE)
+        replayed = await _download_diagnostics(home, entry["title"])
+    assert _shown(replayed) == _shown(recorded)
+    await home.api.delete(f"/api/config/config_entries/entry/{entry['entry_id']}")
+    reader = home.currentlyone.simulator
+    reader.meter_is_connected = True
+    for appliance in reader.house.appliances:
+        await reader.switch(appliance.id, "off")
+
+
+async def _open_menu(home: Home, item: re.Pattern[str], picture: str) -> Locator:
+    """Open the menu of the page of the integration. Returns an item of it."""
+    menu = home.person.page.locator('ha-dropdown[slot="toolbar-icon"]')
+    await menu.get_by_role("button", name=home.person.say("Menu")).click()
+    found = menu.get_by_role("menuitem", name=item)
+    await expect(found).to_be_visible()
+    await home.person.picture(picture)
+    return found
+
+
+async def _download_diagnostics(home: Home, title: str) -> dict[str, Any]:
+    person = home.person
+    async with person.page.expect_download() as downloading:
+        await person.choose_in_menu(home.entry(title), person.say("Download diagnostics"))
+    data: dict[str, Any] = json.loads((await (await downloading.value).path()).read_text())["data"]
+    return data
+
+
+def _recorded(home: Home) -> list[str]:
+    """Return the lines of the downloaded log about the reader whose appliance did something."""
+    lines = (home.person.folder / "home-assistant.log").read_text().splitlines()
+    said = [(match[1], line) for line in lines if (match := _LINE.search(line))]
+    device = next(device for device, line in said if " transition " in line)
+    pattern = re.compile(rf"energy_sse\.reader\.recording\] \S+ {device} ")
+    return [line for line in lines if pattern.search(line)]
+
+
+@asynccontextmanager
+async def _replayed(home: Home, path: Path) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the recording as a process at an address of its own. Gives what ends with it."""
+    command = (sys.executable, "-m", "tests.readers", "replay", str(path), "--port", "80", "--speed", "5")
+    with home.unused_host.namespace.entered():
+        process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    output = process.stdout
+
+    async def reach(text: bytes) -> None:
+        while text not in await output.readline():
+            assert not output.at_eof()
+
+    try:
+        await reach(b"listens on port 80")
+        yield (ending := asyncio.create_task(reach(b"has ended")))
+        ending.cancel()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def _shown(diagnostics: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reader has said, without what depends on the moment."""
+    values = diagnostics["readings"]["values"]
+    entities = {(each["platform"], each["key"]): each["state"] for each in diagnostics["entities"]}
+    return {
+        "values": {key: value for key, value in values.items() if key not in _OF_THE_MOMENT},
+        "entities": sorted(entities),
+        # A sensor waits for its interval, and an event has the time that it came at.
+        "appliances": {
+            key: state for key, state in entities.items() if key[0] != "event" and key[1].startswith("anon-")
+        },
+    }
