@@ -207,3 +207,16 @@ def test_runs_go_on_to_the_end_of_their_silence() -> None:
     long, short = Silence(hour(0), hour(4)), Silence(hour(5), hour(6) + HOUR / 2)
     silences = {hour(6): short, hour(2): long, hour(1): long}
     assert list(unheard_runs(silences)) == [(hour(1), hour(2), hour(3), hour(4)), (hour(6),)]
+
+
+def test_history_from_before_the_first_row_begins_at_zero_and_all_that_follows_is_raised() -> None:
+    registers = [1000.0 + 100.0 * n for n in range(11)]
+    # The recorder has known the register since the sixth hour, and counts from there.
+    series = series_of(
+        [Row(hour(n), registers[n + 1], registers[n + 1] - registers[6]) for n in range(6, 10)]
+    )
+    full_hours = [hour(n) for n in range(1, 7)]
+    known = {hour(n): registers[n] for n in range(1, 7)}
+    plan = plan_rows(full_hours, known, registers[10], series)
+    assert (plan.raise_from, plan.raise_by) == (hour(6), 500)
+    assert changes(after(series, plan)) == {hour(n): 100 for n in range(1, 10)}

@@ -110,11 +110,12 @@ def test_exchange_of_the_meter_takes_off_what_the_recorder_makes_of_it(
     assert [other.energy - one.energy for one, other in pairwise(points)] == pytest.approx(energies)
 
 
+@pytest.mark.parametrize("imported", [1000.0, 0.0])
 @pytest.mark.parametrize("energy", [50_000.0, -50.0])
-def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float) -> None:
-    totals = [Total(hour(number), math.nan, 1000.0 * number) for number in range(4)]
+def test_exchange_that_its_owner_has_put_right_is_not_taken_off_again(energy: float, imported: float) -> None:
+    totals = [Total(hour(number), math.nan, imported * number) for number in range(4)]
     points = known_points(totals, [], [Exchange(hour(1) + QUARTER, energy)])
-    assert [point.energy for point in points] == [0, 1000, 2000, 3000]
+    assert [point.energy for point in points] == [0, imported, 2 * imported, 3 * imported]
 
 
 def test_sum_that_jumps_by_more_than_a_house_imports_counts_nothing() -> None:
@@ -202,6 +203,20 @@ def test_interval_of_which_the_recorder_knows_the_beginning_was_heard_from_there
     _, ended = running.take(MIDNIGHT + 16 * minute, 6000.0, 42_100.0, is_missed=False)
     assert ended == Interval(MIDNIGHT, 700.0, is_missed=False)
     assert energy() == 600
+
+
+@pytest.mark.parametrize("register", [12.0, 41_499.0, 900_000.0])
+def test_another_meter_adds_nothing_to_the_interval_that_runs(register: float) -> None:
+    running = RunningInterval(QUARTER)
+    minute = timedelta(minutes=1)
+    running.take(MIDNIGHT + minute, 6000.0, 41_000.0, is_missed=False)
+    running.take(MIDNIGHT + 2 * minute, 6000.0, 41_500.0, is_missed=False)
+    found, _ = running.take(MIDNIGHT + 3 * minute, 6000.0, register, is_missed=False)
+    assert found == exchange(MIDNIGHT + 3 * minute, 41_500.0, register)
+    assert running.outlook is not None
+    assert running.outlook.energy == pytest.approx(500 * 3 / 2), (
+        "as much in the first minute as in the others"
+    )
 
 
 def test_register_that_comes_once_an_hour_leaves_the_end_of_an_interval_to_the_power() -> None:

@@ -249,3 +249,22 @@ async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
     await tick(hass, whatwatt)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["recent_events"][0]["type"] == "live"
+
+
+async def test_word_that_is_none_is_told_as_little_as_a_name_and_a_number_as_it_is(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.sub_meters = {"20000741": 12_345_678.9}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    whatwatt.meter_status = "asleep at 192.168.1.77"
+    await hass.config_entries.async_reload(entry.entry_id)
+    await until(lambda: whatwatt.streams)
+    diagnostics = await download(hass, hass_client, entry)
+    assert_absent(diagnostics, "asleep", "192.168.1.77")
+    assert diagnostics["reader"]["status"]["meter_status"].startswith("anon-")
+    whatwatt.meter_status = "OK"
+    await tick(hass, whatwatt)
+    await until(lambda: entry.runtime_data.sub_meters)
+    diagnostics = await download(hass, hass_client, entry)
+    assert "12345678.9" in {entity["state"] for entity in diagnostics["entities"]}

@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 import re
 
+from homeassistant.components.sensor.const import UNIT_CONVERTERS
 import pytest
 
 from custom_components.energy_sse.const import SubMeterKind
-from custom_components.energy_sse.descriptions import SUB_METERS
-from custom_components.energy_sse.reader import currentlyone, whatwatt
+from custom_components.energy_sse.descriptions import MEASUREMENTS, SUB_METERS
+from custom_components.energy_sse.reader import Measurement, Reading, Unit, currentlyone, whatwatt
 
 from .entities_table import DOCUMENT, with_tables
 from .samples import FOLDER, sample_events
@@ -73,3 +74,31 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 def test_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(path.read_text()):
         assert (path.parent / link).exists(), link
+
+
+def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:
+    """Yield the values of every recorded reading, in the wire's units."""
+    interpreter = currentlyone.EventInterpreter()
+    for path in FOLDER.glob("*.sse"):
+        for event in sample_events(path.name):
+            reader = whatwatt.WhatwattReader if event.type == "live" else currentlyone.CurrentlyOneReader
+            messages = [*interpreter.messages_in(event)]
+            if event.type == "live":
+                messages = [*whatwatt.parse_live(event.data)]
+            for reading in messages:
+                if isinstance(reading, Reading):
+                    yield from ((key, value, reader.units[key]) for key, value in reading.values.items())
+
+
+async def test_no_digit_that_was_recorded_is_hidden() -> None:
+    shown_digits = set()
+    for measurement, recorded, unit in recorded_values():
+        row = MEASUREMENTS[measurement]
+        value, digits = recorded, row.suggested_display_precision
+        if digits is None:
+            continue
+        if row.device_class is not None and (shown_in := row.suggested_unit_of_measurement) is not None:
+            value = UNIT_CONVERTERS[row.device_class].convert(recorded, unit, shown_in)
+        assert round(value, digits) == pytest.approx(value, abs=1e-9), measurement
+        shown_digits.add(digits)
+    assert shown_digits == {0, 1, 2, 3}

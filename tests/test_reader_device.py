@@ -106,6 +106,9 @@ async def test_only_services_that_are_switched_on_are_there(
     await hass.async_block_till_done()
     assert shown(hass, "cloud_mqtt", platform="binary_sensor") == "on"
     assert shown(hass, "cloud_whatwatt", platform="binary_sensor") == "unavailable"
+    whatwatt.has_internet = False
+    await tick(hass, whatwatt)
+    await until(lambda: shown(hass, "cloud_mqtt", platform="binary_sensor") == "off")
 
 
 async def test_what_a_household_does_not_look_at_is_disabled(

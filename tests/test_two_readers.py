@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.issues import Issue, Issues
 
 from .conftest import Start
 from .home_assistant import set_up, settle, state_of
@@ -81,8 +82,11 @@ async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_o
     await until(lambda: pair.house.streams)
     await pair.settle(hass)
     assert shown(hass, pair.house, "running") == shown(hass, pair.garage, "running") == "on"
+    for entry in (of_house, of_garage):
+        Issues(hass, entry).raise_issue(Issue.METER_KEY_REQUIRED)
     await hass.config_entries.async_remove(of_house.entry_id)
     await hass.async_block_till_done()
+    assert list(ir.async_get(hass).issues) == [(DOMAIN, f"meter_key_required_{of_garage.entry_id}")]
     assert shown(hass, pair.garage, "running") == "on"
     assert not dr.async_entries_for_config_entry(device_registry, of_house.entry_id)
     await pair.garage.switch("mocca_mast", "off")

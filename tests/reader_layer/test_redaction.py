@@ -282,3 +282,10 @@ def test_whatever_arrives_costs_little_and_is_cut(redactor: Redactor, piece: str
     for text in (piece * 100_000, f'"{piece * 100_000}', f'{{"a":"{piece * 100_000}'):
         assert len(redactor.json(text)) <= 17 * LENGTH_LIMIT
     assert len(redactor.json("1" * 100_000)) == LENGTH_LIMIT
+
+
+@pytest.mark.parametrize("name", ["W", "on", "Wh_1"])
+def test_short_name_of_an_appliance_takes_no_key_away(redactor: Redactor, name: str) -> None:
+    assert_absent(redactor.json(f'{{"dName":"{name}"}}').removeprefix('{"dName"'), f'"{name}"')
+    text = f'{{"{name}":5}}'
+    assert redactor.json(text) == text

@@ -55,6 +55,7 @@ class WhatwattSimulator(Simulator):
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
         """The services that are switched on."""
 
+        self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
         """Of the other meters that the meter passes on, by their number."""
         self.uptime = 338_352.0
@@ -191,7 +192,10 @@ class WhatwattSimulator(Simulator):
         system: dict[str, Any] = {
             "device": device,
             "clouds": {
-                **{name: {"enabled": on, "connected": on} for name, on in self.clouds.items()},
+                **{
+                    name: {"enabled": on, "connected": on and self.has_internet}
+                    for name, on in self.clouds.items()
+                },
                 "mystrom": {"enabled": False, "status": "DISABLED"},
             },
             "meter": {
