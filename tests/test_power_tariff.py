@@ -275,9 +275,12 @@ async def test_statistics_that_their_owner_deletes_are_counted_no_longer(time_la
     await draw(time_lapse, 5000, at("07:20:00"))
     assert intervals(time_lapse)
     cleared = asyncio.Event()
+
+    def tell_cleared() -> None:
+        time_lapse.hass.loop.call_soon_threadsafe(cleared.set)
+
     get_instance(time_lapse.hass).async_clear_statistics(
-        [time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)],
-        on_done=lambda: time_lapse.hass.loop.call_soon_threadsafe(cleared.set),
+        [time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)], on_done=tell_cleared
     )
     await cleared.wait()
     await draw(time_lapse, 2000, at("09:05:00"))
