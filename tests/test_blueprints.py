@@ -642,7 +642,7 @@ async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again
     assert len(billed.turned) == 2
     assert said == [], "it was enough"
     await billed.live_until(0)
-    await billed.live(minutes=1)
+    await billed.live(minutes=2 / 3)
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 

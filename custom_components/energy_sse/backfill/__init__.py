@@ -17,7 +17,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from ..const import DOMAIN
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from ..reader import log_fault
+from ..reader import trace_of
 
 if TYPE_CHECKING:
     from .totals import Recorded
@@ -84,7 +84,9 @@ def _open() -> Room | None:
 
         from . import missed_hours, recorder, sub_meter_statistics, sum_restart, totals  # noqa: PLC0415 (the door)
     except Exception as fault:  # noqa: BLE001 (it is said)
-        log_fault(_LOGGER, f"preparing to fill missed hours with Home Assistant {__version__}", fault)
+        _LOGGER.error(  # noqa: TRY400 (its texts stay out of the log)
+            "Hours that were missed cannot be filled with Home Assistant %s: %s", __version__, trace_of(fault)
+        )
         return None
     return Room(
         fill=missed_hours.async_fill,
