@@ -363,22 +363,28 @@ def _recorded_silence(
     They tell of the time before this run of Home Assistant has heard anything, and what was heard and could
     not be written. None when it was heard, and when nobody knows.
     """
-    before, after = recorded.nearest_readings[full_hour]
-    row = next((row for row in recorded.series.rows if row.hour_end == full_hour), None)
-    if row is not None and before is None:
-        # States are purged, rows are not.
-        return None
     assert times.since is not None
     assert times.last is not None
-    if (
-        row is not None
-        and full_hour >= times.since
-        and abs(row.state - register) <= recorded.series.tolerance
-    ):
-        # A register that stands still is not written again.
+    is_older = full_hour < times.since
+    if _is_told_by_its_row(full_hour, None if is_older else register, recorded):
         return None
-    end = times.since if full_hour < times.since else times.last
+    before, after = recorded.nearest_readings[full_hour]
+    end = times.since if is_older else times.last
     return Silence(before or _NO_TIME, end if after is None else min(after, end))
+
+
+def _is_told_by_its_row(full_hour: datetime, register: float | None, recorded: _Recorded) -> bool:
+    """Return whether a row tells that a full hour was heard, though no state before it does.
+
+    `register` is what it has to be; None from before this run.
+    """
+    row = next((row for row in recorded.series.rows if row.hour_end == full_hour), None)
+    if row is None:
+        return False
+    # States are purged, rows are not. And a register that stands still is not written again.
+    return recorded.nearest_readings[full_hour].before is None or (
+        register is not None and abs(row.state - register) <= recorded.series.tolerance
+    )
 
 
 # -------------------------------------------------------------------------------- in the recorder's threads
