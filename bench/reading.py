@@ -21,7 +21,7 @@ from homeassistant.runner import create_event_loop
 import orjson
 from yarl import URL
 
-from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
 from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
 from custom_components.energy_sse.reader.messages import Measurement, Reading
 from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
@@ -276,7 +276,8 @@ class Home:
 
 def started(way: str) -> Home:
     """Return a Home Assistant that is ready for a way of getting a reading into it."""
-    home = Home()
+    # As the others do it, and as a reader was measured before there was a default.
+    home = Home(options={CONF_WRITE_INTERVAL: 0})
     home.run(home.start())
     home.run(home.tap_usual() if way == "usual" else home.tap())
     return home
