@@ -142,6 +142,19 @@ class Home:
 
         await until(has_streams)
 
+    async def open_repairs(self, *raised: str) -> None:
+        """Open the repairs once these are the ones of the integration that are raised: by their keys.
+
+        A reader is tried again when it has failed, within a minute at the most, and no page says when.
+        """
+
+        async def are_raised() -> bool:
+            issues = (await self.api.command("repairs/list_issues"))["issues"]
+            return sorted(i["translation_key"] for i in issues if i["domain"] == "energy_sse") == sorted(raised)
+
+        await until(are_raised)
+        await self.person.open("/config/repairs")
+
     async def has_readers(self, *titles: str) -> None:
         """Wait until these readers are on the page of the integration."""
         for title in titles:

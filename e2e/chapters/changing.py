@@ -16,7 +16,7 @@ async def reconfigure(home: Home) -> None:
     await stranger.plug_in(is_announced=False)
     home.attic.machine = home.unused_host
     await home.attic.plug_in(is_announced=False)
-    await person.open("/config/repairs")
+    await home.open_repairs("wrong_device")
     title = say("Another reader answers instead of {name}", name=ATTIC)
     await person.shown(title).click()
     await person.picture("wrong_reader")
@@ -73,14 +73,14 @@ async def repair(home: Home) -> None:
     person, simulator = home.person, home.attic.simulator
     simulator.meter_status = "KEY REQUIRED"
     simulator.end_streams()
-    await person.open("/config/repairs")
+    await home.open_repairs("meter_key_required")
     title = person.say("{name} cannot read its meter", name=ATTIC)
     await person.shown(title).click()
     await person.sees(person.say(person.words.whole("The meter encrypts what it sends.")))
     await person.picture("repair")
     simulator.meter_status = "OK"
     simulator.end_streams()
-    await person.open("/config/repairs")
+    await home.open_repairs()
     await person.sees_no(title)
 
 
@@ -93,7 +93,7 @@ async def stranger(home: Home) -> None:
     )
     await home.garage.leave()
     await stranger.plug_in(is_announced=False)
-    await person.open("/config/repairs")
+    await home.open_repairs("protected_device")
     title = say("Another device answers instead of {name}", name=GARAGE)
     await person.shown(title).click()
     reason = person.words.whole("At {host}, a device answers that asks for a password")
@@ -101,7 +101,7 @@ async def stranger(home: Home) -> None:
     await person.picture("stranger")
     await stranger.leave()
     await home.garage.plug_in()
-    await person.open("/config/repairs")
+    await home.open_repairs()
     await person.sees_no(title)
 
 
