@@ -207,11 +207,10 @@ def statistics_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | Non
 
 
 @pytest.fixture
-def tariff_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | None:
-    """Return the rows of the months so far, or None when nobody asks for them."""
-    if pytestconfig.getoption("--tariff-table") is None:
-        return None
-    return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("tariff", [])
+def tariff_table(pytestconfig: pytest.Config) -> Path | None:
+    """Return the document whose table gets the months, or None when nobody asks for them."""
+    path = pytestconfig.getoption("--tariff-table")
+    return None if path is None else Path(path)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

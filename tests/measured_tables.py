@@ -26,8 +26,32 @@ HEADS: Final = {
 }
 
 
+# How many of its cells say what a row is about, where a table gets its rows one by one.
+_LABELS: Final = {"tariff": 3}
+
+
 def write(name: str, rows: list[tuple[str, ...]], path: Path) -> None:
     """Put rows into a document, in place of those that it has."""
-    table = HEADS[name] + "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    pattern = re.compile(rf"(<!-- made by scripts/{name} -->\n).*(<!-- end of it -->)", re.DOTALL)
-    path.write_text(pattern.sub(lambda found: f"{found[1]}{table}{found[2]}", path.read_text()))
+    table = HEADS[name] + "".join(_line(row) for row in rows)
+    path.write_text(_place_of(name).sub(lambda found: f"{found[1]}{table}{found[3]}", path.read_text()))
+
+
+def renew(name: str, row: tuple[str, ...], path: Path) -> None:
+    """Put one row into a document, in place of the one about the same, or below all others."""
+    found = _place_of(name).search(path.read_text())
+    assert found is not None
+    lines = found[2].removeprefix(HEADS[name]).splitlines()
+    rows = {cells[: _LABELS[name]]: cells for cells in map(_cells, lines)}
+    write(name, list({**rows, row[: _LABELS[name]]: row}.values()), path)
+
+
+def _place_of(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- made by scripts/{name} -->\n)(.*)(<!-- end of it -->)", re.DOTALL)
+
+
+def _line(row: tuple[str, ...]) -> str:
+    return f"| {' | '.join(row)} |\n"
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    return tuple(line.removeprefix("| ").removesuffix(" |").split(" | "))
