@@ -150,7 +150,8 @@ class Home:
 
         async def are_raised() -> bool:
             issues = (await self.api.command("repairs/list_issues"))["issues"]
-            return sorted(i["translation_key"] for i in issues if i["domain"] == "energy_sse") == sorted(raised)
+            ours = [issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"]
+            return sorted(ours) == sorted(raised)
 
         await until(are_raised)
         await self.person.open("/config/repairs")

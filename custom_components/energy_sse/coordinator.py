@@ -383,7 +383,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._listeners.collect(changed)
         else:
             self.availability.update()
-        if any(measurement not in self.found_measurements for measurement in changed):
+        if not self.found_measurements.has_all(changed.keys()):
             values = self.readings.values
             self.found_measurements.add(
                 measurement for measurement in values if has_measurement(measurement, values)

@@ -1,6 +1,6 @@
 """What has turned up so far, for platforms that make entities of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set as AbstractSet
 
 from homeassistant.core import CALLBACK_TYPE, callback
 
@@ -21,6 +21,10 @@ class Findings[T]:
     def __contains__(self, thing: T) -> bool:
         """Tell whether something has turned up."""
         return thing in self._found
+
+    def has_all(self, things: AbstractSet[T]) -> bool:
+        """Tell whether all of these have turned up."""
+        return things <= self._found.keys()
 
     @callback
     def add(self, things: Iterable[T]) -> None:

@@ -66,8 +66,8 @@ class Readings:
             # Repeated after a reconnect, and older than what is known.
             return News({}, ())
         self.freshness.note(true_at)
-        believed = self.guard.believable(reading.values, true_at, is_repeated=reading.age > 0)
-        values = {**believed, **_clock_offsets(reading)}
+        values = self.guard.believable(reading.values, true_at, is_repeated=reading.age > 0)
+        values.update(_clock_offsets(reading))
         compared = self._compare_scales(values, true_at)
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {

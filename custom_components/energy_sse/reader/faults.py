@@ -5,11 +5,11 @@ the host. So in the log an error is its type, and the lines of ours that it came
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 import logging
 from pathlib import Path
 from traceback import walk_tb
-from typing import Final
+from types import TracebackType
+from typing import Final, NamedTuple
 
 _OURS: Final = f"{Path(__file__).parents[1]}/"
 
@@ -40,8 +40,6 @@ def _chain(fault: BaseException) -> Iterator[BaseException]:
 def _way(error: BaseException) -> list[str]:
     """Return the lines that an error came by, in one text; none where it was never raised."""
     places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    # By `contained` they all come.
-    places = [place for place in places if place[0] != __file__]
     told = [
         f"{file.removeprefix(_OURS) if file.startswith(_OURS) else Path(file).name}:{line}"
         for number, (file, line) in enumerate(places, 1)
@@ -64,18 +62,12 @@ class Faults:
         self._logger = logger
         self._known: set[tuple[type[Exception], str, int]] = set()
 
-    @contextmanager
-    def contained(self, doing: str, *, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """Give up the rest of the block at an unexpected error.
+    def contained(self, doing: str, *, but: tuple[type[Exception], ...] = ()) -> Contained:
+        """Give up the rest of a block at an unexpected error.
 
         `doing` completes the log line. What is in `but` is expected, and comes through.
         """
-        try:
-            yield
-        except but:
-            raise
-        except Exception as fault:  # noqa: BLE001 (it is said)
-            self.say(doing, fault)
+        return Contained(self, doing, but)
 
     def say(self, doing: str, fault: Exception) -> None:
         """Log a fault, unless it is known."""
@@ -84,3 +76,23 @@ class Faults:
         if kind not in self._known:
             self._known.add(kind)
             log_fault(self._logger, doing, fault)
+
+
+class Contained(NamedTuple):
+    """A block in which errors are contained. One is around every message, so it is no slow generator."""
+
+    faults: Faults
+    doing: str
+    but: tuple[type[Exception], ...]
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _way: TracebackType | None
+    ) -> bool:
+        """End it. Returns whether an error ends here, too."""
+        if not isinstance(error, Exception) or isinstance(error, self.but):
+            return False
+        self.faults.say(self.doing, error)
+        return True

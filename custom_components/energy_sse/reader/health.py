@@ -57,7 +57,7 @@ class StreamHealth:
 
     def note_event(self, event: ServerSentEvent, at: float) -> None:
         """Note an event that the device has sent."""
-        if any(len(part) > _LONGEST_PART for part in event):
+        if max(map(len, event)) > _LONGEST_PART:
             event = ServerSentEvent(*(part[:_LONGEST_PART] for part in event))
         is_counted = event.type in self.events or len(self.events) < _MOST_EVENT_TYPES
         self.events[event.type if is_counted else "others"] += 1
