@@ -28,6 +28,7 @@ from .conftest import MakeTimeLapse
 from .home_assistant import set_up, settle, state_of
 from .readers import CurrentlyOneSimulator
 from .test_backfill import at
+from .test_power_tariff import HOURLY, Loads, counted, draw, shown
 from .thrown_errors import ErrorThrower, functions_of
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .time_machine import TimeMachine
@@ -44,8 +45,8 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
     """Return days of a house with a power tariff."""
-    async with make_time_lapse(None) as time_lapse:
-        time_lapse.options = {CONF_POWER_TARIFF: {"enabled": True}}
+    async with make_time_lapse(None, Loads(clock=at("05:30:00"), appliances=[])) as time_lapse:
+        time_lapse.options = {CONF_POWER_TARIFF: HOURLY | {"peaks": 1}}
         yield time_lapse
 
 
@@ -81,16 +82,20 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     with thrower.throws():
         await time_lapse.live_until(at("13:10:00"))
     assert len(thrower.places) > 20
-    await time_lapse.live_until(at("15:06:00"))
+    await time_lapse.live_until(at("14:00:00"))
+    await draw(time_lapse, 9000, at("15:00:00"))
+    await draw(time_lapse, 0, at("15:06:00"))
     assert {task.get_name() for task in time_lapse.entry._background_tasks} == tasks  # noqa: SLF001
     for register in REGISTERS:
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
         # What was heard ends with the last telegram of the hour.
-        shown = {end: hours[end - HOUR].state for end in truth if end - HOUR in hours}
-        assert len(shown) == 10
-        assert shown == pytest.approx({end: truth[end] for end in shown}, abs=3)
-    peaks = state_of(time_lapse.hass, "sensor", f"{time_lapse.reader.device_id}_{TariffKey.PEAK_DEMAND}")
-    assert peaks.attributes["missed"] == 0
+        recorded = {end: hours[end - HOUR].state for end in truth if end - HOUR in hours}
+        assert len(recorded) == 10
+        assert recorded == pytest.approx({end: truth[end] for end in recorded}, abs=3)
+    peak = shown(time_lapse, TariffKey.PEAK_DEMAND)
+    assert float(peak.state) == pytest.approx(counted(time_lapse, at("14:00:00")), abs=0.002)
+    # Whatever was thrown at cannot have been heard: of the hours from ten to one.
+    assert peak.attributes["missed"] <= 4
     assert said_twice(caplog) == []
 
 
