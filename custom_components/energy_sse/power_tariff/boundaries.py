@@ -4,11 +4,12 @@ The recorder has a total at nearly every boundary, but not all are true: while n
 last one, and the first interval after that gets all that was imported meanwhile. Knows no Home Assistant.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 import math
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ..reader.messages import Unit
@@ -20,6 +21,9 @@ LARGEST_RISE: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
 
 # Wh. Registers count whole Wh; what is less is the noise of sums of binary fractions.
 _TOLERANCE: Final = 0.5
+
+
+_time_of: Final = attrgetter("time")
 
 
 class Gap(NamedTuple):
@@ -116,9 +120,9 @@ def without_filled(
 def _filled_in(gap: Gap, totals: Sequence[Total], registers: Mapping[datetime, float]) -> Iterator[datetime]:
     is_remembered = any(gap.has(full_hour) for full_hour in registers)
     is_filled = False
-    for before, total in pairwise(totals):
-        if not gap.has(total.time):
-            continue
+    # Those strictly inside, with the one before them: months have hours by the thousand.
+    first, end = bisect_right(totals, gap.start, key=_time_of), bisect_left(totals, gap.end, key=_time_of)
+    for before, total in pairwise(totals[max(first - 1, 0) : end]):
         if is_remembered:
             register = registers.get(total.time)
             is_filled = register is not None and abs(register - total.register) <= _TOLERANCE
