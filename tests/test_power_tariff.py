@@ -423,6 +423,28 @@ async def test_another_option_counts_the_month_anew_at_once(time_lapse: TimeLaps
     assert len(intervals(time_lapse)) == 1
 
 
+async def test_option_that_is_changed_in_the_middle_of_an_interval_loses_none_of_it(
+    time_lapse: TimeLapse,
+) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:00:00"))
+    begin, _ = time_lapse.meter_registers
+    await draw(time_lapse, 5000, at("07:20:00"))
+    assert await choose(time_lapse, peaks=1) is None
+    await draw(time_lapse, 5000, at("07:40:00"))
+    now, _ = time_lapse.meter_registers
+    assert float(shown(time_lapse, K.DEMAND).state) == pytest.approx((now - begin) / 1000 / (40 / 60), abs=0.1)
+    assert await choose(time_lapse, interval="15", peaks=1) is None
+    await draw(time_lapse, 1000, at("08:05:00"))
+    # The last telegram of a quarter came a minute before its end.
+    assert intervals(time_lapse) == [("10T08:15", pytest.approx(5.5, abs=8 / 15))]
+    assert await choose(time_lapse, interval="60", peaks=1) is None
+    assert intervals(time_lapse) == [
+        ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.003))
+    ]
+    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
+
+
 async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
     """Choose a tariff in the dialog of the options. Returns the key of the error, if there is one."""
     options = time_lapse.hass.config_entries.options
