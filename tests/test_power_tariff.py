@@ -433,7 +433,8 @@ async def test_option_that_is_changed_in_the_middle_of_an_interval_loses_none_of
     assert await choose(time_lapse, peaks=1) is None
     await draw(time_lapse, 5000, at("07:40:00"))
     now, _ = time_lapse.meter_registers
-    assert float(shown(time_lapse, K.DEMAND).state) == pytest.approx((now - begin) / 1000 / (40 / 60), abs=0.1)
+    average = (now - begin) / 1000 / (40 / 60)
+    assert float(shown(time_lapse, K.DEMAND).state) == pytest.approx(average, abs=0.1)
     assert await choose(time_lapse, interval="15", peaks=1) is None
     await draw(time_lapse, 1000, at("08:05:00"))
     # The last telegram of a quarter came a minute before its end.
@@ -452,7 +453,7 @@ async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
     data = {"write_interval": "0", "fill_missed_hours": True, "power_tariff": {**HOURLY, **tariff}}
     result = await options.async_configure(flow["flow_id"], data)
     await time_lapse.settle()
-    return (result.get("errors") or {}).get("base")
+    return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
 
 
 async def test_quarters_are_not_forgotten_while_hours_are_chosen(time_lapse: TimeLapse) -> None:

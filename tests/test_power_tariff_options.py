@@ -56,7 +56,7 @@ async def test_tariff_that_could_not_be_counted_is_refused(
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert entry.options[CONF_POWER_TARIFF].items() >= {**HOURLY, **tariff}.items()
         return
-    assert result["errors"] == {"base": error}
+    assert result["errors"] == {CONF_POWER_TARIFF: error}
     assert result["data_schema"] is not None
     again = result["data_schema"]({"power_tariff": {}})
     assert again.items() >= {"write_interval": "30", "fill_missed_hours": False}.items()
@@ -112,7 +112,7 @@ async def test_option_says_that_it_needs_a_recorder(
     result = await options.async_configure(
         flow["flow_id"], {"write_interval": "0", "power_tariff": {"enabled": True}}
     )
-    assert result["errors"] == {"base": "no_recorder"}
+    assert result["errors"] == {CONF_POWER_TARIFF: "no_recorder"}
 
 
 async def test_tariff_that_was_chosen_stays_when_other_options_change(

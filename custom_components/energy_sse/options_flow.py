@@ -41,7 +41,8 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
             error = power_tariff.error_in(self.hass, chosen.get(CONF_POWER_TARIFF, {}))
             if error is None:
                 return self.async_create_entry(data=chosen)
-            errors["base"] = error
+            # It is shown above the section, closer than the top of the dialog.
+            errors[CONF_POWER_TARIFF] = error
         return self.async_show_form(step_id="init", data_schema=self._schema(chosen), errors=errors)
 
     def _schema(self, chosen: Mapping[str, Any]) -> vol.Schema:
