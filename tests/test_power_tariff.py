@@ -1,12 +1,13 @@
 """What a power tariff bills, with a real recorder: outages, restarts, exchanges and corrections included."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 import json
 from typing import Any
 
-from homeassistant.core import State
+from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
+from homeassistant.core import Event, State, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 import pytest
@@ -121,6 +122,27 @@ async def test_stove_is_seen_within_ten_seconds(time_lapse: TimeLapse) -> None:
     assert float(shown(time_lapse, K.EXPECTED_DEMAND).state) < 2
     await draw(time_lapse, 6000, at("06:10:34"))
     assert float(shown(time_lapse, K.EXPECTED_DEMAND).state) > 5
+
+
+async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:30:00"))
+    demand = shown(time_lapse, K.DEMAND).entity_id
+    written: list[Event[Any]] = []
+
+    @callback
+    def note(event: Event[Any]) -> None:
+        written.append(event)
+
+    @callback
+    def is_demand(data: Mapping[str, Any]) -> bool:
+        return bool(data["entity_id"] == demand)
+
+    for event in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
+        time_lapse.hass.bus.async_listen(event, note, is_demand)
+    time_lapse.interval = timedelta(seconds=10)
+    await draw(time_lapse, 1000, at("07:40:00"))
+    assert 9 <= len(written) <= 11
 
 
 async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_lapse: TimeLapse) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_POWER_TARIFF, TariffKey as K
 
 from .conftest import MakeTimeLapse
 from .test_power_tariff import HOURLY, Loads, at, counted, draw, intervals, shown
@@ -73,3 +73,28 @@ async def test_peaks_are_counted_once_the_clock_is_right(
     await draw(time_lapse, 1000, at("13:12:00"))
     assert intervals(time_lapse) == expected
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] <= 4
+
+
+async def test_outage_after_a_clock_that_was_ahead_is_no_peak(time_lapse: TimeLapse) -> None:
+    time_lapse.options = {CONF_POWER_TARIFF: HOURLY, CONF_FILL_MISSED_HOURS: False}
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:00:00"))
+    await draw(time_lapse, 5000, at("08:00:00"))
+    await draw(time_lapse, 1000, at("08:25:00"))
+    await time_lapse.stop()
+    time_lapse.set_clock(YEARS_AHEAD)
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("08:35:00"))
+    await time_lapse.stop()
+    time_lapse.set_clock(timedelta())
+    # In one hour it would be the highest peak.
+    await draw(time_lapse, 3000, at("11:35:00"))
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("12:00:00"))
+    await draw(time_lapse, 4000, at("13:00:00"))
+    await draw(time_lapse, 1000, at("13:05:30"))
+    assert intervals(time_lapse) == [
+        ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.005)),
+        ("10T13:00", pytest.approx(counted(time_lapse, at("12:00:00")), abs=0.005)),
+    ]
+    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
