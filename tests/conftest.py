@@ -47,6 +47,19 @@ def _dialogs_have_texts() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_unexpected(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Let a test fail in which the integration has logged an error, unless it is about one."""
+    yield
+    if request.node.get_closest_marker("faults") is None:
+        errors = [
+            record.getMessage()
+            for record in caplog.get_records("call")
+            if record.levelno >= logging.ERROR and record.name.startswith("custom_components.energy_sse")
+        ]
+        assert errors == []
+
+
+@pytest.fixture(autouse=True)
 def _real_sockets(socket_enabled: None, enable_custom_integrations: None) -> None:
     """Let every test talk to this machine, and load the integration."""
 

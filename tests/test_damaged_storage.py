@@ -65,6 +65,7 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "damage",
     [
@@ -146,6 +147,7 @@ async def test_reader_is_heard_whatever_its_file_has_become(
     await live_with_damaged(hass, currentlyone, hass_storage, caplog, "", times=60)
 
 
+@pytest.mark.faults
 async def test_reader_is_heard_whatever_the_file_of_its_power_tariff_has_become(
     recorder_mock: None,
     hass: HomeAssistant,

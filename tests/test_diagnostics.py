@@ -202,6 +202,7 @@ async def bring_to(
     assert entry.state is state
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     "state",
     [

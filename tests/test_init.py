@@ -271,6 +271,7 @@ async def test_password_that_changes_while_streaming_asks_the_user(
     assert len(protected_whatwatt.requests) == requests
 
 
+@pytest.mark.faults
 async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_it(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -224,6 +224,22 @@ async def test_hours_that_nobody_knows_are_told_and_count_as_their_mean(
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
 
 
+async def test_boundary_that_came_after_the_last_reading_but_before_the_next_one_is_known(
+    time_lapse: TimeLapse,
+) -> None:
+    time_lapse.options[CONF_FILL_MISSED_HOURS] = False
+    time_lapse.before_the_end = timedelta(seconds=30)
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("06:00:00"))
+    # Half a minute after the last reading.
+    await draw(time_lapse, 2000, at("07:00:00"))
+    await time_lapse.be_deaf()
+    await draw(time_lapse, 2000, at("09:20:00"))
+    await time_lapse.hear_again()
+    await draw(time_lapse, 1000, at("10:05:00"))
+    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 3
+
+
 @pytest.mark.parametrize("fills", [True, False], ids=["filled", "not filled"])
 async def test_history_from_before_the_option_counts_with_its_outages(
     time_lapse: TimeLapse, *, fills: bool

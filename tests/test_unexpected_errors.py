@@ -39,7 +39,7 @@ ONCE = ("__init__", "async_start", "async_fill", "async_watch")
 # What holds the guards, and the timer that ends a wait.
 GUARDS = ("_run", "_wake_up", "_handle_compiled")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

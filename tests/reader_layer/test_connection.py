@@ -270,6 +270,7 @@ async def test_refused_password_ends_it_without_another_attempt(
     assert reader.stream_count == 0
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_quick")
 async def test_fault_of_ours_is_logged_and_does_not_end_it(
     session: aiohttp.ClientSession,
@@ -288,6 +289,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
     assert caplog.text.count("Unexpected error while reading the stream") == 1
 
 
+@pytest.mark.faults
 async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
@@ -333,6 +335,7 @@ async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client
     assert True not in follower.contentions
 
 
+@pytest.mark.faults
 async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nobody_expected(
     session: aiohttp.ClientSession,
     house: House,
@@ -393,6 +396,7 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
         assert reader.requests.count("GET /api/v1/report") - before == polls
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("kind", [ReaderKind.WHATWATT, ReaderKind.CURRENTLYONE])
 async def test_connection_survives_any_error_anywhere(
     session: aiohttp.ClientSession,

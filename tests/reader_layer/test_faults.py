@@ -22,6 +22,7 @@ def fault_of_ours() -> Exception:
     raise AssertionError
 
 
+@pytest.mark.faults
 def test_error_is_told_by_its_type_and_place_and_never_in_its_words(caplog: pytest.LogCaptureFixture) -> None:
     every_kind = Faults(LOGGER)
     for _ in range(2):
