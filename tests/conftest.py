@@ -15,6 +15,7 @@ import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
 from . import databases, dialogs, measured_tables
+from .log import said
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Server
 from .time_lapse import TimeLapse
@@ -51,12 +52,7 @@ def _nothing_unexpected(request: pytest.FixtureRequest, caplog: pytest.LogCaptur
     """Let a test fail in which the integration has logged an error, unless it is about one."""
     yield
     if request.node.get_closest_marker("faults") is None:
-        errors = [
-            record.getMessage()
-            for record in caplog.get_records("call")
-            if record.levelno >= logging.ERROR and record.name.startswith("custom_components.energy_sse")
-        ]
-        assert errors == []
+        assert said(caplog, logging.ERROR) == []
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from custom_components.energy_sse.diagnostics import async_get_config_entry_diag
 from custom_components.energy_sse.reader import parse_object
 
 from .home_assistant import entry_for, settle, state_of, tick
+from .log import said
 from .random_payloads import RandomPayloads
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .waiting import until
@@ -41,13 +42,7 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was said that should not have been, apart from what cannot be read."""
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.ERROR
-        and "energy_sse" in record.name
-        and "begins anew" not in record.getMessage()
-    ]
+    return [line for line in said(caplog, logging.ERROR) if "begins anew" not in line]
 
 
 async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:

@@ -15,6 +15,7 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, connection
 
 from .home_assistant import entry_for, set_up, state_of, tick
+from .log import said
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
@@ -178,7 +179,7 @@ async def test_drop_that_ends_in_time_is_not_seen(
     await tick(hass, protected_whatwatt)
     assert seen
     assert "unavailable" not in seen
-    assert "sends" not in caplog.text
+    assert not [line for line in said(caplog) if "sends" in line]
 
 
 async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back(
@@ -209,8 +210,7 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
         await tick(hass, either)
         await time_machine.let_pass(10)
     assert state_of(hass, "sensor", power).state != "unavailable"
-    records = [record for record in caplog.records if record.name.startswith("custom_components")]
-    lost, back = [record.getMessage() for record in records]
+    lost, back = said(caplog)
     model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "CurrentlyOne"
     assert lost == f"The {model} sends no readings any more: its meter is silent"
     assert back == f"The {model} sends readings again"

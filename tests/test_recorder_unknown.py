@@ -121,6 +121,7 @@ def _recorder_unknown(monkeypatch: pytest.MonkeyPatch, recorder_mock: None) -> N
     monkeypatch.delattr("homeassistant.components.recorder.db_schema.StatisticsRuns")
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_recorder_unknown")
 async def test_readings_arrive_and_a_repair_tells_that_no_hour_is_filled(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, caplog: pytest.LogCaptureFixture
@@ -138,6 +139,7 @@ async def test_readings_arrive_and_a_repair_tells_that_no_hour_is_filled(
     assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_recorder_unknown")
 async def test_power_tariff_waits_for_a_recorder_that_is_known_and_a_repair_tells(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
@@ -160,6 +162,7 @@ async def test_power_tariff_waits_for_a_recorder_that_is_known_and_a_repair_tell
     assert not ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_recorder_unknown")
 async def test_reader_is_added_and_removed(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": "user"})
@@ -172,6 +175,7 @@ async def test_reader_is_added_and_removed(hass: HomeAssistant, whatwatt: Whatwa
     await hass.config_entries.async_remove(entry.entry_id)
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_recorder_unknown")
 async def test_sum_that_started_again_before_an_update_cannot_be_raised_after_it(
     hass: HomeAssistant, whatwatt: WhatwattSimulator

@@ -24,6 +24,7 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, Message, Reading, clock, connection
 
 from .home_assistant import announcement, entity_id, set_up
+from .log import said
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.digest import BasicLogin
 from .readers.network import FaultyNetwork
@@ -596,7 +597,7 @@ async def test_fault_is_overcome(
     if fault.seen is not None:
         assert was_unavailable == (fault.seen or asks_the_user)
     assert world.worst_minute() <= 6
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith("custom_components")]
+    lines = said(caplog)
     lost = [line for line in lines if "no readings any more" in line]
     back_again = [line for line in lines if "sends readings again" in line]
     assert len(lost) == (1 if was_unavailable else 0)

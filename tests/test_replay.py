@@ -22,6 +22,7 @@ from custom_components.energy_sse.reader import connection
 
 from .conftest import Start
 from .home_assistant import set_up, settle, tick
+from .log import said
 from .outcome import Observer, see_replay
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.__main__ import main
@@ -199,6 +200,7 @@ def functions_of_ours() -> list[FunctionType]:
     ]
 
 
+@pytest.mark.faults
 async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
     *,
     hass: HomeAssistant,
@@ -255,7 +257,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
     assert await hass.config_entries.async_unload(entry.entry_id)
 
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith(OURS)]
+    ours = said(caplog)
     assert_tells_nothing(said_by_us(caplog), secretive)
     assert_tells_nothing(json.dumps(json.loads(diagnostics.read_text())["data"]), secretive)
     assert all("\n" not in line for line in ours)
@@ -332,7 +334,7 @@ async def test_recording_that_begins_in_the_middle_shows_the_same_values(
     await press_enable_debug_logging(hass, "info")
     entry = await set_up(hass, secretive)
     await tick(hass, secretive)
-    assert [record for record in caplog.records if record.name.startswith(OURS)] == []
+    assert said(caplog) == []
     await press_enable_debug_logging(hass)
     observer = Observer(hass, secretive)
     if isinstance(secretive, CurrentlyOneSimulator):

@@ -1,5 +1,6 @@
 """Counters of other meters, for gas, water or heat, that a whatwatt's meter passes on."""
 
+import logging
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -13,6 +14,7 @@ from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 from custom_components.energy_sse.const import CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN
 
 from .home_assistant import entity_id, set_up, state_of, tick
+from .log import said
 from .readers import WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
@@ -276,5 +278,5 @@ async def test_exchanged_sub_meter_is_believed_and_its_number_told_to_nobody(
         await whatwatt.tick(30)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "0.2"
-    assert caplog.text.count("Another meter is believed to be there now: a sub-meter starts anew") == 1
-    assert "20000741" not in caplog.text
+    (warning,) = said(caplog, logging.WARNING)
+    assert warning == "Another meter is believed to be there now: a sub-meter starts anew"

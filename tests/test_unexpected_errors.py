@@ -26,6 +26,7 @@ from custom_components.energy_sse.readings import Readings
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, settle, state_of
+from .log import said
 from .readers import CurrentlyOneSimulator
 from .test_backfill import at
 from .test_power_tariff import HOURLY, Loads, counted, draw, shown
@@ -52,12 +53,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
 
 def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the errors that were logged more than once."""
-    said = Counter(
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.ERROR and "energy_sse" in record.name
-    )
-    return [error for error, times in said.items() if times > 1]
+    return [error for error, times in Counter(said(caplog, logging.ERROR)).items() if times > 1]
 
 
 async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
