@@ -151,9 +151,11 @@ def _quarters_in(recorded: Recorded, gaps: Sequence[Gap], question: Question) ->
     hours = {total.time: total.energy for total in recorded.hours}
     quarters = dict(question.quarters)
     for total in recorded.five_minutes:
+        if total.time != start_of(total.time, QUARTER):
+            continue
         is_known = not is_in_a_gap(total.time, gaps)
         # An hour that was filled in has another total than the five minutes before its end.
         is_same = abs(hours.get(total.time, total.energy) - total.energy) < 1
-        if total.time == start_of(total.time, QUARTER) and is_known and is_same:
+        if is_known and is_same:
             quarters[total.time] = total.energy
     return quarters

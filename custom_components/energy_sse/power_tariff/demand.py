@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 HOUR: Final = timedelta(hours=1)
 QUARTER: Final = timedelta(minutes=15)
+_MINUTE: Final = timedelta(minutes=1)
 
 MONTHS: Final = frozenset(range(1, 13))
 
@@ -243,9 +244,9 @@ def is_peak_expected(expected: float, limit: float | None, *, was: bool) -> bool
 
 
 def start_of(moment: datetime, length: timedelta) -> datetime:
-    """Return the start of the interval in which a moment is."""
-    since_midnight = timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second)
-    return moment.replace(microsecond=0) - since_midnight % length
+    """Return the start of the interval in which a moment is; an hour is a multiple of the length."""
+    minutes = length // _MINUTE
+    return moment.replace(minute=moment.minute // minutes * minutes, second=0, microsecond=0)
 
 
 def _mean(values: Sequence[float]) -> float | None:
