@@ -1,7 +1,7 @@
 """One reading into Home Assistant: bytes to written states, against the floor and the usual pattern."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 import json
@@ -289,9 +289,14 @@ def count_writes(kind: str, way: str) -> float:
     return home.count_writes(home.meter.readings(kind, 600))
 
 
-def main() -> None:
-    """Measure, as pyperf asks for it: CPU seconds per reading."""
-    pyperf = runner(f"{__package__}.reading")
+def bench_readings(
+    module: str,
+    ways: Iterable[str],
+    started: Callable[[str], Home],
+    work: Callable[[Home, str, list[bytes]], Coroutine[Any, Any, float]],
+) -> None:
+    """Measure ways of getting readings of each kind into a home, as pyperf asks for it: CPU seconds each."""
+    pyperf = runner(module)
     logging.disable(logging.WARNING)
 
     def bench(kind: str, way: str) -> None:
@@ -300,20 +305,32 @@ def main() -> None:
         def run(loops: int) -> float:
             nonlocal home
             home = home or started(way)
-            events = home.meter.readings(kind, loops)
-            match way:
-                case "floor":
-                    return home.run(home.write(events))
-                case "stream":
-                    return home.run(home.write_from_stream(events))
-                case _:
-                    return home.run(home.feed(events))
+            return home.run(work(home, way, home.meter.readings(kind, loops)))
 
         pyperf.bench_time_func(f"{kind} {way}", run)
+        # Only one of the processes that pyperf starts measures this one.
+        if home is not None:
+            home.run(home.stop())
 
     for kind in KINDS:
-        for way in WAYS:
+        for way in ways:
             bench(kind, way)
+
+
+async def do_work(home: Home, way: str, events: list[bytes]) -> float:
+    """Do what a way does with events. Returns the seconds of CPU."""
+    match way:
+        case "floor":
+            return await home.write(events)
+        case "stream":
+            return await home.write_from_stream(events)
+        case _:
+            return await home.feed(events)
+
+
+def main() -> None:
+    """Measure all ways."""
+    bench_readings(f"{__package__}.reading", WAYS, started, do_work)
 
 
 def report(effort: Effort) -> str:

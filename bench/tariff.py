@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import thread_time
@@ -29,10 +28,10 @@ from tests.time_machine import TimeMachine
 from tests.waiting import until
 
 from . import database
-from .harness import measure, runner
+from .harness import measure
 from .home import add_reader, home_assistant, run
 from .measure import Effort, Result, alone, table
-from .reading import KINDS, Home
+from .reading import KINDS, Home, bench_readings
 
 TARIFF: Final[Mapping[str, Any]] = {CONF_POWER_TARIFF: {"enabled": True, "interval": "60"}}
 
@@ -60,25 +59,8 @@ def started(way: str) -> Home:
 
 
 def main() -> None:
-    """Measure, as pyperf asks for it: CPU seconds per reading."""
-    pyperf = runner(f"{__package__}.tariff")
-    logging.disable(logging.WARNING)
-
-    def bench(kind: str, way: str) -> None:
-        home: Home | None = None
-
-        def run(loops: int) -> float:
-            nonlocal home
-            home = home or started(way)
-            return home.run(home.feed(home.meter.readings(kind, loops)))
-
-        pyperf.bench_time_func(f"{kind} {way}", run)
-        if home is not None:
-            home.run(home.stop())
-
-    for kind in KINDS:
-        for way in WAYS:
-            bench(kind, way)
+    """Measure a reading with the option and without it."""
+    bench_readings(f"{__package__}.tariff", WAYS, started, lambda home, _way, events: home.feed(events))
 
 
 async def fill(hass: HomeAssistant, energy: str, now: datetime) -> None:
