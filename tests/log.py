@@ -1,8 +1,11 @@
 """What the integration writes into the log."""
 
 import logging
+from typing import Final
 
 import pytest
+
+OURS: Final = logging.getLogger("custom_components.energy_sse")
 
 
 def said(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
@@ -12,6 +15,6 @@ def said(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[
     """
     return [
         record.getMessage()
-        for record in caplog.get_records("call")
-        if record.levelno >= level and record.name.startswith("custom_components.energy_sse")
+        for record in caplog.records
+        if record.levelno >= level and record.name.startswith(OURS.name)
     ]

@@ -1,6 +1,6 @@
 """From a reader to a recording, and back: the round trip of a report."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
 import json
 import logging
@@ -58,6 +58,14 @@ async def second_hass(hass: HomeAssistant) -> AsyncGenerator[HomeAssistant]:
         other.data.pop(DATA_CUSTOM_COMPONENTS, None)
         yield other
         await other.async_stop(force=True)
+
+
+@pytest.fixture(autouse=True)
+def _level() -> Iterator[None]:
+    """Take back what a test makes louder; Home Assistant's *logger* leaves it to all tests that follow."""
+    yield
+    logger = logging.getLogger(OURS)
+    getattr(logger, "orig_setLevel", logger.setLevel)(logging.NOTSET)
 
 
 async def press_enable_debug_logging(hass: HomeAssistant, level: str = "debug") -> None:
