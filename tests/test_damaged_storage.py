@@ -133,6 +133,7 @@ async def live_with_damaged(
     assert begun_anew > times / 10
 
 
+@pytest.mark.faults
 async def test_reader_is_heard_whatever_its_file_has_become(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
