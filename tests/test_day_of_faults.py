@@ -65,7 +65,7 @@ class Home:
 @pytest.fixture
 async def home(hass: HomeAssistant, house: House, time_machine: TimeMachine) -> AsyncGenerator[Home]:
     """Return a home at peace."""
-    readers = (WhatwattSimulator(house, interval=30), CurrentlyOneSimulator(house, interval=30))
+    readers = (WhatwattSimulator(house, interval=60), CurrentlyOneSimulator(house, interval=60))
     networks = []
     entries = []
     for reader in readers:
