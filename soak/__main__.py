@@ -46,6 +46,10 @@ NEWS_FOR: Final = 50
 # Seconds. A stream that ends later has delivered what was sent.
 DYING: Final = 5
 
+# Seconds. Where a change back to what was known before comes sooner, and the change between them was lost, it
+# is taken for a repetition of what is known.
+AT_REST: Final = 6
+
 # Seconds. The longest wait, and the longest attempt.
 RECOVERY: Final = 400
 
@@ -68,10 +72,6 @@ class Expected:
     while_away: bool
     heard_after: float = 0.0
     """Seconds until there was a stream again, where there was none or it was ending."""
-
-    def names_the_same(self, other: Expected) -> bool:
-        """Tell whether the device gives two changes the same stamp."""
-        return (self.appliance, self.time) == (other.appliance, other.time)
 
     def may_bring_no_event(self, others: Iterable[Expected]) -> bool:
         """Tell whether it was lost with a stream, and was no news any more when there was the next one.
@@ -114,33 +114,40 @@ class Soak:
         async with asyncio.TaskGroup() as following:
             while True:
                 await asyncio.sleep(self.random.uniform(0.3, 2))
-                number = reader.stream_count
-                expected = await self._switch(reader, self.random.choice(reader.house.appliances))
-                if expected is not None:
+                number, lately = reader.stream_count, monotonic() - AT_REST
+                restless = {each.appliance for each in self.transitions if each.sent > lately}
+                at_rest = [each for each in reader.house.appliances if each.id not in restless]
+                if at_rest:
+                    expected = await self._switch(reader, self.random.choice(at_rest))
                     following.create_task(self._follow(reader, expected, number))
 
-    async def _switch(self, reader: CurrentlyOneSimulator, appliance: Appliance) -> Expected | None:
+    async def _switch(self, reader: CurrentlyOneSimulator, appliance: Appliance) -> Expected:
         time = datetime.fromtimestamp(int(reader.house.clock.timestamp()), UTC).isoformat()
         expected = Expected(appliance.id, time, monotonic(), while_away=not reader.streams)
-        if any(each.names_the_same(expected) for each in self.transitions):
-            # A device names a change by its second.
-            return None
         self.transitions.append(expected)
         index = (appliance.index + 1) % len(appliance.states)
         await reader.switch(appliance.id, appliance.states[index].name)
         return expected
 
     async def _follow(self, reader: CurrentlyOneSimulator, expected: Expected, number: int) -> None:
-        """Find out when a change can be told again, if the stream ends that may have taken it along."""
+        """Find out when a change can be told again, if the stream ends that may have taken it along.
 
-        def is_lost() -> bool:
+        So may the next one.
+        """
+
+        def has_ended() -> bool:
             return not reader.streams or reader.stream_count > number
 
+        def is_back() -> bool:
+            return bool(reader.streams) and reader.stream_count > number
+
         with suppress(TimeoutError):
-            await until(is_lost, within=DYING)
-            expected.heard_after = math.inf
-            await until(lambda: reader.streams and reader.stream_count > number, within=RECOVERY)
-            expected.heard_after = monotonic() - expected.sent
+            while True:
+                await until(has_ended, within=DYING)
+                expected.heard_after = math.inf
+                await until(is_back, within=RECOVERY)
+                expected.heard_after = monotonic() - expected.sent
+                number = reader.stream_count
 
     async def watch(self, api: HomeAssistantApi, url: str) -> None:
         """Note every event of an appliance that reaches the state machine."""
@@ -299,8 +306,8 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
 
         soak = Soak(random.Random(seed), networks)  # noqa: S311 (chooses faults)
         tasks = [asyncio.create_task(soak.watch(api, process.url))]
-        await soak.make_known(currentlyone)
         await asyncio.sleep(WARM_UP)
+        await soak.make_known(currentlyone)
         before: Figures = await api.get("/api/soak_probe")
         print(f"==> {minutes:g} minutes {'without' if calm else 'of'} faults, seed {seed}", flush=True)
         troubles = [asyncio.create_task(soak.trouble(network)) for network in networks if not calm]
