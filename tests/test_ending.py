@@ -15,6 +15,7 @@ from custom_components.energy_sse.diagnostics import async_get_config_entry_diag
 from custom_components.energy_sse.reader import ConnectionState
 
 from .home_assistant import entry_for, set_up
+from .log import said
 from .readers import House, WhatwattSimulator
 from .readers.network import FaultyNetwork
 from .test_issues import Rival
@@ -86,17 +87,22 @@ async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the 
 
 @pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["logging in", "slow headers"])
 async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
-    hass: HomeAssistant, network: FaultyNetwork, answer: Callable[..., Awaitable[None]]
+    hass: HomeAssistant,
+    network: FaultyNetwork,
+    caplog: pytest.LogCaptureFixture,
+    answer: Callable[..., Awaitable[None]],
 ) -> None:
     network.answer = answer
     entry = entry_for(network.reader, host=network.host)
     entry.add_to_hass(hass)
     setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
     await until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.reader.health.attempts)
-    assert entry.state is ConfigEntryState.SETUP_IN_PROGRESS
+    assert not setting_up.done()
     assert (await async_get_config_entry_diagnostics(hass, entry))["stream"]["attempts"] == 1
     stopping = asyncio.create_task(hass.async_stop(force=True))
     await until(lambda: stopping.done() and setting_up.done(), within=SECONDS)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert said(caplog, logging.WARNING) == []
 
 
 async def test_everything_ends_at_once_in_contention(

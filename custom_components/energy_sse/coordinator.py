@@ -37,6 +37,7 @@ from .reader import (
     Property,
     ReaderAuthenticationError,
     ReaderConnection,
+    ReaderConnectionError,
     ReaderError,
     ReaderInfo,
     ReaderKind,
@@ -221,6 +222,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     async def _run(self) -> None:
         try:
             await self._connection.run()
+        except asyncio.CancelledError:
+            if not self._first_contact.done():
+                # Home Assistant stops: it should not have to wait for an entry that is being set up.
+                self._first_contact.set_exception(ReaderConnectionError("Home Assistant is stopping"))
+            raise
         except ReaderAuthenticationError as error:
             is_setting_up = not self._first_contact.done()
             self.connection_lost(error)
