@@ -69,7 +69,7 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
 
 
 class LivedInHouse(House):
-    """A house with an electric heating, a stove, a sauna and a car, switched at the same times in every run."""
+    """A house with an electric heating, a stove, a sauna and a car: the same switching in every run."""
 
     def _measure(self) -> None:
         super()._measure()
