@@ -5,11 +5,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 import logging
 from typing import Any
 
+from homeassistant.components.recorder.tasks import StopTask
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.recorder import get_instance
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
+from custom_components.energy_sse.backfill.recorder import async_read
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import ConnectionState
@@ -25,6 +29,11 @@ from .waiting import until
 
 # Whatever is under way, it ends within that.
 SECONDS = 2
+
+
+@pytest.fixture
+async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
+    """Set up the recorder first, as the test package wants it."""
 
 
 @pytest.fixture
@@ -103,6 +112,17 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     await until(lambda: stopping.done() and setting_up.done(), within=SECONDS)
     assert entry.state is ConfigEntryState.SETUP_RETRY
     assert said(caplog, logging.WARNING) == []
+
+
+async def test_nothing_is_read_from_a_recorder_that_has_ended(
+    recorder_mock: None, hass: HomeAssistant
+) -> None:
+    reading = hass.async_create_task(async_read(hass, lambda _hass: "rows"))
+    recorder = get_instance(hass)
+    recorder.queue_task(StopTask())
+    # All is in the database, and in the same turn of the event loop the recorder ends.
+    recorder.join()
+    assert await reading is None
 
 
 async def test_everything_ends_at_once_in_contention(

@@ -45,7 +45,8 @@ async def async_read[*Ts, T](
 ) -> T | None:
     """Return what a function reads in one of the recorder's threads.
 
-    None when Home Assistant is stopping, or when the database has a problem, of which the recorder tells.
+    None when Home Assistant is stopping, when the recorder has ended, or when the database has a problem, of
+    which the recorder tells.
     Waits for the recorder as long as it takes: to start, to catch up, for the end of a backup.
     """
     instance = get_instance(hass)
@@ -68,8 +69,15 @@ async def async_read[*Ts, T](
         return None
 
 
-async def _async_run[*Ts, T](hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts) -> T:
-    return await get_instance(hass).async_add_executor_job(read, hass, *args)
+async def _async_run[*Ts, T](
+    hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts
+) -> T | None:
+    try:
+        result = get_instance(hass).async_add_executor_job(read, hass, *args)
+    except RuntimeError:
+        # The recorder's threads have ended, and take nothing more.
+        return None
+    return await result
 
 
 def read_last_hours(hass: HomeAssistant, statistic_id: str, number: int) -> list[Row]:
