@@ -33,8 +33,10 @@ from .running import RunningInterval
 _LOOK_INTERVAL: Final = 10
 _LOOK_EARLY: Final = 0.5
 
-# W and seconds. A value that has moved by less is told only after this time.
+# W, part of the value, and seconds. A value that has moved by less is told only after this time. In the last
+# minutes of an interval, what may be drawn is many kilowatts, and moves by some.
 _LEAST_MOVE: Final = 100.0
+_LEAST_PART: Final = 0.05
 _TELL_WITHIN: Final = 60
 
 # Below it no pause between readings is a gap.
@@ -425,7 +427,7 @@ def _has_moved(before: float | None, after: float | None) -> bool:
     """Tell whether a value has changed by more than noise."""
     if before is None or after is None:
         return before is not after
-    return abs(after - before) >= _LEAST_MOVE
+    return abs(after - before) >= max(_LEAST_MOVE, _LEAST_PART * abs(before))
 
 
 def memory_id(entry: EnergySseConfigEntry) -> str:
