@@ -124,10 +124,9 @@ async def test_stove_is_seen_within_ten_seconds(time_lapse: TimeLapse) -> None:
     assert float(shown(time_lapse, K.EXPECTED_DEMAND).state) > 5
 
 
-async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:30:00"))
-    demand = shown(time_lapse, K.DEMAND).entity_id
+def writes_of(time_lapse: TimeLapse, key: K) -> list[Event[Any]]:
+    """Return a list that gets every write of a sensor from now on, of the same value too."""
+    entity_id = shown(time_lapse, key).entity_id
     written: list[Event[Any]] = []
 
     @callback
@@ -135,13 +134,32 @@ async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: Tim
         written.append(event)
 
     @callback
-    def is_demand(data: Mapping[str, Any]) -> bool:
-        return bool(data["entity_id"] == demand)
+    def is_it(data: Mapping[str, Any]) -> bool:
+        return bool(data["entity_id"] == entity_id)
 
     for event in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
-        time_lapse.hass.bus.async_listen(event, note, is_demand)
+        time_lapse.hass.bus.async_listen(event, note, is_it)
+    return written
+
+
+async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:30:00"))
+    written = writes_of(time_lapse, K.DEMAND)
     time_lapse.interval = timedelta(seconds=10)
     await draw(time_lapse, 1000, at("07:40:00"))
+    assert 9 <= len(written) <= 11
+
+
+async def test_demand_that_moves_by_little_of_it_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 20_000, at("07:10:00"))
+    time_lapse.interval = timedelta(seconds=10)
+    await draw(time_lapse, 20_000, at("07:11:00"))
+    written = writes_of(time_lapse, K.EXPECTED_DEMAND)
+    for seconds in range(20, 601, 20):
+        await draw(time_lapse, 20_600, at("07:11:00") + timedelta(seconds=seconds - 10))
+        await draw(time_lapse, 20_000, at("07:11:00") + timedelta(seconds=seconds))
     assert 9 <= len(written) <= 11
 
 
