@@ -65,7 +65,8 @@ class Home:
 @pytest.fixture
 async def home(hass: HomeAssistant, house: House, time_machine: TimeMachine) -> AsyncGenerator[Home]:
     """Return a home at peace."""
-    readers = (WhatwattSimulator(house, interval=60), CurrentlyOneSimulator(house, interval=60))
+    # Few readings make the day short. A CurrentlyOne is never silent for as long as a whatwatt may be.
+    readers = (WhatwattSimulator(house, interval=60), CurrentlyOneSimulator(house, interval=30))
     networks = []
     entries = []
     for reader in readers:
