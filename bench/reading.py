@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 import json
 import logging
 import math
 from time import monotonic, thread_time
 from typing import Any, Final
+from unittest.mock import patch
 
 import aiohttp
 from aiohttp.base_protocol import BaseProtocol
@@ -18,6 +19,7 @@ from homeassistant.core import Event, callback
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.runner import create_event_loop
+from homeassistant.util import dt as dt_util
 import orjson
 from yarl import URL
 
@@ -123,6 +125,11 @@ class Home:
         """Start it, and wait until every entity is there."""
         # Asking every five minutes is no part of a reading, and would be answered by this very process.
         whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
+        if self._recorder:
+            # A power tariff goes by the time of day, too. One that stands still looks like one that is set.
+            began, moved = self.loop.time(), dt_util.utcnow()
+            now = lambda: moved + timedelta(seconds=self.loop.time() - began)  # noqa: E731 (a clock)
+            self._stack.enter_context(patch.object(dt_util, "utcnow", now))
         self.hass = await self._stack.enter_async_context(home_assistant(recorder=self._recorder))
         self.simulator = WhatwattSimulator(House(clock=datetime.now(UTC)))
         await self.simulator.start()
