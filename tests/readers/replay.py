@@ -127,8 +127,9 @@ class ReplayedReader(Server):
     def _moved(self, stamp: int) -> int:
         """Return a time by the device's clock. What was at one moment stays at one."""
         since = stamp - self._recorded_at
-        # What the device remembers from before was never faster.
-        return round(self._played_at + (since / self._speed if since > 0 else since))
+        # What the device remembers from before was never faster. Rounded up: to the nearest second, it would
+        # be by chance whether it is before the time that the device has told at the connect.
+        return math.ceil(self._played_at + (since / self._speed if since > 0 else since))
 
     # ------------------------------------------------------------------------------------------ answering
 
