@@ -72,12 +72,21 @@ async def async_read[*Ts, T](
 async def _async_run[*Ts, T](
     hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts
 ) -> T | None:
+    instance = get_instance(hass)
     try:
-        result = get_instance(hass).async_add_executor_job(read, hass, *args)
+        job = instance.async_add_executor_job(read, hass, *args)
     except RuntimeError:
         # The recorder's threads have ended, and take nothing more.
         return None
-    return await result
+    # Who waits for it may be cancelled in the moment in which it fails.
+    job.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        return await job
+    except RuntimeError:
+        if instance.engine is None:
+            # The recorder has ended before it was read from.
+            return None
+        raise
 
 
 def read_last_hours(hass: HomeAssistant, statistic_id: str, number: int) -> list[Row]:
