@@ -74,17 +74,10 @@ async def _async_run[*Ts, T](
 ) -> T | None:
     instance = get_instance(hass)
     try:
-        job = instance.async_add_executor_job(read, hass, *args)
+        return await instance.async_add_executor_job(read, hass, *args)
     except RuntimeError:
-        # The recorder's threads have ended, and take nothing more.
-        return None
-    # Who waits for it may be cancelled in the moment in which it fails.
-    job.add_done_callback(lambda done: done.cancelled() or done.exception())
-    try:
-        return await job
-    except RuntimeError:
-        if instance.engine is None:
-            # The recorder has ended before it was read from.
+        if instance.stop_requested:
+            # The recorder has ended: its threads take nothing more, and it has no database.
             return None
         raise
 
