@@ -1,7 +1,9 @@
 """From a reader to a recording, and back: the round trip of a report."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
+from http import HTTPStatus
 import json
 import logging
 from pathlib import Path
@@ -184,7 +186,11 @@ async def download_diagnostics(
     """Write the file that Home Assistant offers."""
     assert await async_setup_component(hass, "diagnostics", {})
     client = await hass_client()
-    response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")
+    url = f"/api/diagnostics/config_entry/{entry.entry_id}"
+    async with asyncio.timeout(30):
+        # Home Assistant finds a moment later which integrations have diagnostics.
+        while (response := await client.get(url)).status == HTTPStatus.NOT_FOUND:  # noqa: ASYNC110 (not ours)
+            await asyncio.sleep(0.05)
     path.write_bytes(await response.read())  # noqa: ASYNC240 (a small file)
     return path
 
