@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 import logging
+import threading
+import time
 from typing import Any
 
 from homeassistant.components.recorder.tasks import StopTask
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.recorder import get_instance
+from homeassistant.helpers.recorder import get_instance, session_scope
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
@@ -122,6 +124,22 @@ async def test_nothing_is_read_from_a_recorder_that_has_ended(
     recorder.queue_task(StopTask())
     # All is in the database, and in the same turn of the event loop the recorder ends.
     recorder.join()
+    assert await reading is None
+
+
+async def test_recorder_that_ends_during_a_read_is_no_error(recorder_mock: None, hass: HomeAssistant) -> None:
+    recorder, has_begun = get_instance(hass), threading.Event()
+
+    def read(hass: HomeAssistant) -> str:
+        has_begun.set()
+        while recorder.engine is not None:
+            time.sleep(0.01)
+        with session_scope(hass=hass, read_only=True):
+            return "rows"
+
+    reading = hass.async_create_task(async_read(hass, read))
+    await until(has_begun.is_set)
+    recorder.queue_task(StopTask())
     assert await reading is None
 
 
