@@ -259,6 +259,17 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
         statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
+async def test_hour_that_ended_before_the_next_telegram_was_due_is_heard_though_silence_follows(
+    time_lapse: TimeLapse,
+) -> None:
+    time_lapse.before_the_end = timedelta(seconds=90)
+    await time_lapse.start()
+    await outage(time_lapse, "deaf", at("08:00:10"), at("11:11:20"))
+    await live_past_full_hours(time_lapse, 1)
+    await check_hours(time_lapse, at("06:00:00"))
+    assert await heard_rows_changed(time_lapse) == 0
+
+
 @pytest.mark.parametrize("fills", [True, False], ids=["with", "without"])
 async def test_day_with_an_outage_of_eight_hours(
     make_time_lapse: MakeTimeLapse,
@@ -582,6 +593,20 @@ async def test_sensor_is_left_out_of_the_recorder(
     await live_past_full_hours(time_lapse, 1)
     assert not await time_lapse.hours(EXPORT)
     assert set(await time_lapse.hours(IMPORT))
+
+
+async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hours_and_gets_no_more(
+    time_lapse: TimeLapse,
+) -> None:
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("08:03:00"), at("08:05:00"))
+    await time_lapse.stop()
+    time_lapse.recorder_options = {"exclude": {"entity_globs": "sensor.*export"}}
+    await time_lapse.start()
+    await outage(time_lapse, "deaf", at("08:20:00"), at("11:11:20"))
+    await live_past_full_hours(time_lapse, 1)
+    assert max(await time_lapse.hours(EXPORT)) == at("08:00:00")
+    assert max(await time_lapse.hours(IMPORT)) == at("11:00:00")
 
 
 # ------------------------------------------------------------------------------------------- the live side

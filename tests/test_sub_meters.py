@@ -204,7 +204,7 @@ async def test_zero_between_two_values_of_a_sub_meter_is_never_shown(
     whatwatt.sub_meters = {"20000741": 1234.6}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "1234.6"
-    assert entry.runtime_data.sub_meter_guard.dropped == {"zero": 1}
+    assert entry.runtime_data.sub_meters.guard.dropped == {"zero": 1}
 
 
 async def test_sub_meter_rises_by_no_more_than_what_its_owner_says_that_it_counts_can(

@@ -18,14 +18,13 @@ from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance, Appliances
 from .availability import Availability
-from .const import CONF_KIND, CONF_LOGIN, CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN, SubMeterKind
+from .const import CONF_KIND, CONF_LOGIN, CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN
 from .findings import Findings
 from .household import has_measurement
 from .issues import Issue, Issues
-from .limits import SUB_METER_LIMITS
 from .listeners import Listeners
 from .markdown import escape
-from .memory import Memory, RegisterMemory
+from .memory import Memory
 from .reader import (
     ConnectionState,
     Detection,
@@ -44,7 +43,6 @@ from .reader import (
     ReaderMismatchError,
     ReaderStatus,
     Reading,
-    RegisterGuard,
     SubMeterReading,
     Transition,
     clock,
@@ -53,6 +51,7 @@ from .reader import (
 )
 from .readings import Readings
 from .registry import Registry
+from .sub_meters import SubMeters
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -63,9 +62,6 @@ _FIRST_CONTACT_TIMEOUT: Final = 60
 
 # Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
 _REMEMBER_WITHIN: Final = 300
-
-# More than any meter passes on; a stream of garbage must not fill the registries.
-_MOST_SUB_METERS: Final = 32
 
 # What the meter status is when the reader cannot read what the meter sends.
 _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
@@ -107,14 +103,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.firmware: str | None = None
         self.readings = Readings(self.reader.units, self.reader.freshness)
         self.status: Mapping[Property, str | float | bool | datetime] = {}
-        self.sub_meters: dict[str, SubMeterReading] = {}
-        self.sub_meter_guard = RegisterGuard[str]({}, called="a sub-meter")
-        self._sub_meter_memory = RegisterMemory(self.sub_meter_guard)
+        self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
         self.appliances = Appliances(self.registry.appliances())
 
         self.found_measurements = Findings(self.registry.measurements())
         self.found_properties = Findings(self.registry.properties())
-        self.found_sub_meters = Findings(self.registry.sub_meters())
         self.found_appliances = Findings(self.appliances)
         self.found_multi_state_appliances = Findings[Appliance]()
 
@@ -190,12 +183,6 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Where the connection is."""
         return self._connection.state
 
-    def sub_meter_kind(self, meter_id: str) -> SubMeterKind:
-        """Return what a sub-meter measures, by what its owner has chosen."""
-        chosen = self._entry.options.get(CONF_SUB_METERS, {}).get(meter_id)
-        # A newer version may have let its owner choose something else.
-        return SubMeterKind(chosen) if chosen in SubMeterKind else SubMeterKind.NONE
-
     @callback
     def async_forget(self, device: DeviceEntry) -> bool:
         """Forget a device below the reader. Returns False for one that is still there.
@@ -209,12 +196,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 self.found_appliances.discard(appliance)
                 self.found_multi_state_appliances.discard(appliance)
                 return True
-        for meter_id in list(self.found_sub_meters):
+        for meter_id in list(self.sub_meters.found):
             if self.registry.sub_meter_identifier(meter_id) in device.identifiers:
-                if meter_id in self.sub_meters:
-                    return False
-                self.found_sub_meters.discard(meter_id)
-                return True
+                return self.sub_meters.forget(meter_id)
         return False
 
     # -------------------------------------------------------------------------------- from the reader
@@ -262,8 +246,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.firmware = info.firmware
         self._update_entry(**{CONF_LOGIN: self.reader.login} if self.reader.login else {})
         self.registry.register_reader(self.reader, info)
-        for meter_id in self.found_sub_meters:
-            self.registry.register_sub_meter(meter_id, self.sub_meter_kind(meter_id))
+        for meter_id in self.sub_meters.found:
+            self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
         self._set_streaming(is_streaming=True)
         if not self._first_contact.done():
             self._first_contact.set_result(None)
@@ -327,32 +311,15 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.found_properties.add(status.values)
 
     @callback
-    def _handle_sub_meter(self, sub_meter: SubMeterReading) -> None:
-        known = self.sub_meters.get(sub_meter.meter_id)
-        if known is None and sub_meter.meter_id not in self.found_sub_meters:
-            # Those of before a restart count too: they have their devices still.
-            if len({*self.found_sub_meters, *self.sub_meters}) >= _MOST_SUB_METERS:
-                return
-        elif known is not None and sub_meter.value is None:
+    def _handle_sub_meter(self, reading: SubMeterReading) -> None:
+        if not self.sub_meters.take(reading, clock.now()):
             return
-        if not self._is_believable(sub_meter):
-            return
-        self.sub_meters[sub_meter.meter_id] = sub_meter
-        if sub_meter.value is None:
-            return
-        if sub_meter.meter_id not in self.found_sub_meters:
-            self.registry.register_sub_meter(sub_meter.meter_id, self.sub_meter_kind(sub_meter.meter_id))
-            self.found_sub_meters.add([sub_meter.meter_id])
-        elif known is None or known.value != sub_meter.value:
-            self._listeners.tell([self.registry.sub_meter_identifier(sub_meter.meter_id)])
-
-    def _is_believable(self, sub_meter: SubMeterReading) -> bool:
-        if sub_meter.value is None:
-            return True
-        self.sub_meter_guard.watch(
-            sub_meter.meter_id, SUB_METER_LIMITS[self.sub_meter_kind(sub_meter.meter_id)]
-        )
-        return bool(self.sub_meter_guard.believable({sub_meter.meter_id: sub_meter.value}, clock.now()))
+        meter_id = reading.meter_id
+        if meter_id in self.sub_meters.found:
+            self._listeners.tell([self.registry.sub_meter_identifier(meter_id)])
+        else:
+            self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
+            self.sub_meters.found.add([meter_id])
 
     # ------------------------------------------------------------------------------------- appliances
 
@@ -418,8 +385,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def _what_to_remember(self) -> Mapping[str, Any]:
         return {
             **self.readings.memory(clock.now()),
-            "counters": self.sub_meter_guard.registers,
-            "counters_heard_at": self._sub_meter_memory.heard_at(clock.now()),
+            **self.sub_meters.memory(clock.now()),
             "appliances": self.appliances.memory,
         }
 
@@ -427,8 +393,4 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def _recall(self, memory: Mapping[str, Any]) -> None:
         self.readings.recall(memory, clock.now())
         self.appliances.recall(memory["appliances"])
-        # Older versions have not noted when these were heard.
-        heard_at = memory.get("counters_heard_at", {})
-        for meter_id, value in memory.get("counters", {}).items():
-            self.sub_meter_guard.watch(meter_id, SUB_METER_LIMITS[self.sub_meter_kind(meter_id)])
-            self._sub_meter_memory.recall(meter_id, value, heard_at.get(meter_id), clock.now())
+        self.sub_meters.recall(memory, clock.now())

@@ -77,7 +77,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
             "limit": coordinator.readings.freshness.limit,
             "values": dict(coordinator.readings.values),
             "dropped": dict(coordinator.readings.guard.dropped),
-            "dropped_of_sub_meters": dict(coordinator.sub_meter_guard.dropped),
+            "dropped_of_sub_meters": dict(coordinator.sub_meters.guard.dropped),
         },
         "appliances": [
             {

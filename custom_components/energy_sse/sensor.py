@@ -79,7 +79,7 @@ async def async_setup_entry(
     for unsubscribe in (
         coordinator.found_measurements.subscribe(add_measurements),
         coordinator.found_properties.subscribe(add_properties),
-        coordinator.found_sub_meters.subscribe(add_sub_meters),
+        coordinator.sub_meters.found.subscribe(add_sub_meters),
         coordinator.found_appliances.subscribe(add_appliances),
         coordinator.found_multi_state_appliances.subscribe(add_multi_state_appliances),
     ):
@@ -159,7 +159,7 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         identifier = coordinator.registry.sub_meter_identifier(meter_id)
         super().__init__(coordinator, context=identifier, unique_id=identifier[1], identifier=identifier)
         self._meter_id = meter_id
-        self.entity_description = SUB_METERS[coordinator.sub_meter_kind(meter_id)]
+        self.entity_description = SUB_METERS[coordinator.sub_meters.kind(meter_id)]
         if coordinator.registry.sub_meter_has_statistics(meter_id):
             self._attr_state_class = SensorStateClass.TOTAL_INCREASING
 
@@ -173,8 +173,7 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
     @property
     @override
     def native_value(self) -> float | None:
-        sub_meter = self.coordinator.sub_meters.get(self._meter_id)
-        return None if sub_meter is None else sub_meter.value
+        return self.coordinator.sub_meters.value(self._meter_id)
 
 
 class ApplianceSensor(ApplianceEntity, RestoreSensor):

@@ -48,7 +48,7 @@ def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
 async def _follow(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     coordinator = entry.runtime_data
     units = {
-        entity_id: SUB_METERS[coordinator.sub_meter_kind(meter_id)].native_unit_of_measurement
+        entity_id: SUB_METERS[coordinator.sub_meters.kind(meter_id)].native_unit_of_measurement
         for meter_id in coordinator.registry.sub_meters()
         if (entity_id := coordinator.registry.sub_meter_sensor(meter_id)) is not None
     }
