@@ -258,6 +258,14 @@ async def test_boundary_that_came_after_the_last_reading_but_before_the_next_one
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 3
 
 
+async def switch_on(time_lapse: TimeLapse) -> None:
+    """Choose the option in a home that has a history."""
+    time_lapse.options = {**time_lapse.options, CONF_POWER_TARIFF: HOURLY}
+    time_lapse.hass.config_entries.async_update_entry(time_lapse.entry, options=time_lapse.options)
+    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
+    await time_lapse.settle()
+
+
 @pytest.mark.parametrize("fills", [True, False], ids=["filled", "not filled"])
 async def test_history_from_before_the_option_counts_with_its_outages(
     time_lapse: TimeLapse, *, fills: bool
@@ -270,10 +278,7 @@ async def test_history_from_before_the_option_counts_with_its_outages(
     await draw(time_lapse, 3000, at("10:20:00"))
     await end_outage(time_lapse, "off")
     await draw(time_lapse, 500, at("12:20:00"))
-    time_lapse.options = {**time_lapse.options, CONF_POWER_TARIFF: HOURLY}
-    time_lapse.hass.config_entries.async_update_entry(time_lapse.entry, options=time_lapse.options)
-    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
-    await time_lapse.settle()
+    await switch_on(time_lapse)
     await draw(time_lapse, 500, at("12:25:00"))
     truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
     if fills:
@@ -282,6 +287,26 @@ async def test_history_from_before_the_option_counts_with_its_outages(
         expected = [(truth[at("11:00:00")] - truth[at("07:00:00")]) / 4000] * 2
     assert [power for _, power in intervals(time_lapse)] == pytest.approx(expected, abs=0.003)
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == (0 if fills else 4)
+
+
+async def test_hours_that_nobody_heard_are_known_by_the_power_when_the_states_are_purged(
+    time_lapse: TimeLapse,
+) -> None:
+    time_lapse.measurements |= {M.ACTIVE_POWER_NET}
+    time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:50:00"))
+    await begin_outage(time_lapse, "off")
+    await draw(time_lapse, 6000, at("10:20:00"))
+    await end_outage(time_lapse, "off")
+    await draw(time_lapse, 500, at("13:20:00"))
+    await time_lapse.hass.services.async_call(
+        "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
+    )
+    await time_lapse.settle()
+    await switch_on(time_lapse)
+    await draw(time_lapse, 500, at("13:25:00"))
+    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
 
 
 async def test_sum_that_its_owner_corrects_counts_as_corrected(time_lapse: TimeLapse) -> None:
