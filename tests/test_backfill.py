@@ -308,6 +308,24 @@ async def test_hours_are_there_within_a_minute_of_the_return(
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
+async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("07:57:20"), at("09:11:20"))
+    await outage(time_lapse, "deaf", at("10:50:00"), at("12:11:20"))
+    await live_past_full_hours(time_lapse, 1)
+    time_lapse.options = {}
+    await time_lapse.stop()
+    await time_lapse.start()
+    # Until it has heard where the registers are, but not for another five minutes of statistics.
+    await time_lapse.live(minutes=2, seconds=30)
+    await until(lambda: len([m for m in caplog.messages if FILLED.match(m) and m.endswith("export")]) == 2)
+    await time_lapse.settle()
+    await check_hours(time_lapse, at("06:00:00"))
+
+
 @pytest.mark.parametrize(
     "begin", [datetime(2026, 10, 24, 13, 57, 20, tzinfo=UTC), datetime(2027, 3, 27, 13, 57, 20, tzinfo=UTC)]
 )
@@ -446,6 +464,24 @@ async def test_reader_whose_clock_is_wrong_fills_nothing(
     time_lapse.reader.clock_error = timedelta()
     await live_past_full_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
+
+
+async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_right(
+    time_lapse: TimeLapse,
+) -> None:
+    await time_lapse.start()
+    await time_lapse.live_until(at("06:30:00"))
+    time_lapse.reader.clock_error = 3 * HOUR
+    await time_lapse.live_until(at("07:30:00"))
+    await time_lapse.be_deaf()
+    time_lapse.reader.forget()
+    time_lapse.reader.clock_error = timedelta()
+    await time_lapse.hear_again()
+    await time_lapse.live_until(at("08:30:00"))
+    await outage(time_lapse, "deaf", at("09:30:00"), at("11:11:20"))
+    await live_past_full_hours(time_lapse, 1)
+    errors = await check_hours(time_lapse, at("06:00:00"))
+    assert errors.missed < 1e-3
 
 
 async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:

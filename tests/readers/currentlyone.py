@@ -131,6 +131,11 @@ class CurrentlyOneSimulator(Simulator):
         )
         await self._send(self._detected[appliance.id])
 
+    def forget(self) -> None:
+        """Forget all that it repeats to whoever connects, as a device that has lost its power."""
+        for memory in (self._states, self._hourly, self._detected):
+            memory.clear()
+
     async def announce_restart(self, reason: str = "") -> None:
         """Say that it restarts, and end the streams."""
         await self._send(_event("status", f"restart {reason}".rstrip()))
