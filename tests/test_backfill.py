@@ -351,6 +351,18 @@ async def test_hours_are_in_the_unit_that_the_user_has_chosen(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time_lapse: TimeLapse) -> None:
+    time_lapse.unit = "kWh"
+    await time_lapse.start()
+    await time_lapse.live_until(at("07:20:00"))
+    await time_lapse.stop()
+    time_lapse.unit = "MWh"
+    await time_lapse.start()
+    await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
+    await live_past_full_hours(time_lapse, 2)
+    await check_hours(time_lapse, at("06:00:00"))
+
+
 async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:20:00"))
