@@ -71,6 +71,19 @@ async def test_sub_meter_is_a_device_below_the_reader_with_a_plain_number_until_
     assert state_of(hass, "sensor", unique_id("20000741")).state == "123.46"
 
 
+@pytest.mark.parametrize("value", [123.45, None, 0], ids=["repeated", "absent", "wrong"])
+async def test_sub_meter_that_says_nothing_new_is_not_written(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, value: float | None
+) -> None:
+    whatwatt.sub_meters = {"20000741": 123.45}
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    written_at = state_of(hass, "sensor", unique_id("20000741")).last_reported
+    whatwatt.sub_meters = {"20000741": value}
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", unique_id("20000741")).last_reported == written_at
+
+
 @pytest.mark.parametrize(
     ("kind", "device_class", "unit"),
     [("gas", "gas", "m³"), ("water", "water", "m³"), ("heat", "energy", "kWh")],
