@@ -18,6 +18,7 @@ import pytest
 
 from custom_components.energy_sse.backfill.sum_restart import async_raise_sums
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
+from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, tick
@@ -494,6 +495,25 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
     await live_past_full_hours(time_lapse, 1)
     errors = await check_hours(time_lapse, at("06:00:00"))
     assert errors.missed < 1e-3
+
+
+# At a time when the other register counts.
+@pytest.mark.parametrize(
+    ("key", "silent", "full_hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
+)
+async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
+    time_lapse: TimeLapse, key: str, silent: M, full_hour: datetime
+) -> None:
+    time_lapse.before_the_end = timedelta(seconds=90)
+    await time_lapse.start()
+    await time_lapse.live_until(full_hour - timedelta(minutes=9))
+    # Four times, so that it is no other meter.
+    time_lapse.reader.lies = {key: 0}
+    await time_lapse.live_until(full_hour - timedelta(minutes=1))
+    time_lapse.reader.lies = {}
+    await live_past_full_hours(time_lapse, 2)
+    del time_lapse.heard[silent][full_hour]
+    await check_hours(time_lapse, at("06:00:00"))
 
 
 async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:

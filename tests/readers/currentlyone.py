@@ -56,6 +56,9 @@ class CurrentlyOneSimulator(Simulator):
         self.sends_registers_hourly = False
         """Whether the meter tells the registers of a full hour in the next telegram, and in no other one."""
 
+        self.lies: dict[str, int] = {}
+        """What telegrams say in place of what is so, by key."""
+
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)
         self._detected: dict[str, bytes] = {}
@@ -181,7 +184,7 @@ class CurrentlyOneSimulator(Simulator):
             fields |= self._at_full_hour
         if not has_registers:
             fields = {key: value for key, value in fields.items() if not key.endswith("h")}
-        fields["sec"] = self._now
+        fields |= {**self.lies, "sec": self._now}
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 
     def inventory(self) -> dict[str, Any]:
