@@ -163,6 +163,20 @@ async def test_demand_that_moves_by_little_of_it_is_written_once_a_minute(time_l
     assert 9 <= len(written) <= 11
 
 
+async def test_demand_that_jumps_with_every_reading_is_written_every_ten_seconds(
+    time_lapse: TimeLapse,
+) -> None:
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:10:00"))
+    time_lapse.interval = timedelta(seconds=2)
+    await draw(time_lapse, 1000, at("07:11:00"))
+    written = writes_of(time_lapse, K.EXPECTED_DEMAND)
+    for seconds in range(4, 121, 4):
+        await draw(time_lapse, 9000, at("07:11:00") + timedelta(seconds=seconds - 2))
+        await draw(time_lapse, 1000, at("07:11:00") + timedelta(seconds=seconds))
+    assert 10 <= len(written) <= 13
+
+
 async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
     await time_lapse.start()
