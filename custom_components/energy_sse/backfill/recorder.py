@@ -89,7 +89,7 @@ def read_last_hours(hass: HomeAssistant, statistic_id: str, number: int) -> list
 
 def read_last_five_minutes(hass: HomeAssistant, statistic_id: str) -> Row | None:
     """Return the last five minutes of a statistic, in the unit that it is stored in."""
-    return next(iter(_read_last(get_last_short_term_statistics, hass, statistic_id, 1)), None)
+    return next(reversed(_read_last(get_last_short_term_statistics, hass, statistic_id, 1)), None)
 
 
 def _read_last(
