@@ -256,6 +256,22 @@ async def test_hours_that_nobody_knows_are_told_and_count_as_their_mean(
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
 
 
+@pytest.mark.parametrize("kind", ["off", "deaf"])
+async def test_hour_that_began_unheard_is_not_charged_with_what_was_used_before_it(
+    time_lapse: TimeLapse, kind: str
+) -> None:
+    time_lapse.options = {CONF_POWER_TARIFF: HOURLY, CONF_FILL_MISSED_HOURS: False}
+    await time_lapse.start()
+    await draw(time_lapse, 6000, at("06:40:00"))
+    await begin_outage(time_lapse, kind)
+    await draw(time_lapse, 6000, at("07:10:00"))
+    await end_outage(time_lapse, kind)
+    await draw(time_lapse, 6000, at("07:14:00"))
+    demand = float(shown(time_lapse, K.DEMAND).state)
+    # 6 kW, and what the house draws beside it. With all since 6:40, it would be more than twice as much.
+    assert 6 < demand < 8
+
+
 async def test_boundary_that_came_after_the_last_reading_but_before_the_next_one_is_known(
     time_lapse: TimeLapse,
 ) -> None:
