@@ -638,13 +638,14 @@ async def test_entities_are_gone_when_the_option_is_off(time_lapse: TimeLapse) -
 
 async def test_report_tells_settings_and_peaks(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
+    await draw(time_lapse, 3000, at("07:00:00"))
     await draw(time_lapse, 5000, at("08:05:00"))
     report = await async_get_config_entry_diagnostics(time_lapse.hass, time_lapse.entry)
     assert report["entry"]["options"][CONF_POWER_TARIFF] == HOURLY
     month = report["power_tariff"]["months"]["2026-11"]
     assert [start for start, _ in month["peaks"]] == [
-        "2026-11-10T06:00:00+00:00",
         "2026-11-10T07:00:00+00:00",
+        "2026-11-10T06:00:00+00:00",
     ]
     assert month["missed"] == 0
     assert time_lapse.reader.device_id not in json.dumps(report["power_tariff"])
