@@ -445,6 +445,25 @@ async def test_meter_that_sends_its_registers_hourly_is_followed_by_its_power(ti
     )
 
 
+async def test_meter_that_sends_its_registers_hourly_has_a_history_without_outages(
+    time_lapse: TimeLapse,
+) -> None:
+    time_lapse.reader.sends_registers_hourly = True
+    time_lapse.measurements |= {M.ACTIVE_POWER_NET}
+    time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
+    await time_lapse.start()
+    await draw(time_lapse, 2000, at("07:00:00"))
+    await draw(time_lapse, 4000, at("08:00:00"))
+    await draw(time_lapse, 1000, at("09:20:00"))
+    await switch_on(time_lapse)
+    await draw(time_lapse, 1000, at("09:25:00"))
+    # An hour late, as Home Assistant counts such a register.
+    assert intervals(time_lapse) == [
+        ("10T09:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.003)),
+        ("10T08:00", pytest.approx(counted(time_lapse, at("06:00:00")), abs=0.003)),
+    ]
+
+
 async def test_month_begins_at_midnight_of_its_people(time_lapse: TimeLapse) -> None:
     time_lapse.reader.house.clock = at("20:30:00", day=30)
     await time_lapse.live(minutes=1)
