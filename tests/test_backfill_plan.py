@@ -12,13 +12,10 @@ from custom_components.energy_sse.backfill.plan import (
     HOUR,
     NoFitError,
     Plan,
-    ReadingTimes,
     Row,
     Series,
-    Silence,
     TooEarlyError,
     plan_rows,
-    unheard_runs,
 )
 
 BEGIN = datetime(2026, 11, 10, tzinfo=UTC)
@@ -177,36 +174,6 @@ def test_hours_that_nobody_knows_stay_flat_and_the_next_known_one_has_it_all() -
     plan = plan_rows(FULL_HOURS, known, 7000.0, series)
     assert [row.state for row in plan.rows] == [4200.0, 4200.0, 4200.0]
     assert min(changes(after(series, plan)).values()) == 0
-
-
-# ---------------------------------------------------------------------------------------- reading times
-
-
-@given(st.lists(st.integers(1, 7200), min_size=1, max_size=30))
-def test_every_moment_is_heard_or_within_one_silence(gaps: list[int]) -> None:
-    reading_times, time = ReadingTimes(), BEGIN
-    reading_times.note(time)
-    times = [time]
-    for gap in gaps:
-        times.append(times[-1] + timedelta(seconds=gap))
-        assert reading_times.note(times[-1]) == (gap > 60)
-    for before, following in pairwise(times):
-        expected = Silence(before, following) if following - before > timedelta(minutes=1) else None
-        assert reading_times.silence_at(before + (following - before) / 2) == expected
-
-
-def test_silences_of_long_ago_are_forgotten() -> None:
-    reading_times = ReadingTimes()
-    for n in range(0, 24 * 30, 2):
-        reading_times.note(hour(n))
-    assert reading_times.silence_at(hour(1)) is None
-    assert reading_times.silence_at(hour(24 * 30 - 3)) is not None
-
-
-def test_runs_go_on_to_the_end_of_their_silence() -> None:
-    long, short = Silence(hour(0), hour(4)), Silence(hour(5), hour(6) + HOUR / 2)
-    silences = {hour(6): short, hour(2): long, hour(1): long}
-    assert list(unheard_runs(silences)) == [(hour(1), hour(2), hour(3), hour(4)), (hour(6),)]
 
 
 def test_history_from_before_the_first_row_begins_at_zero_and_all_that_follows_is_raised() -> None:

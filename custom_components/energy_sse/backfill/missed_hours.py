@@ -1,8 +1,8 @@
 """Puts into the long-term statistics what the meter counted in the hours that nobody heard.
 
-A CurrentlyOne remembers the registers of the last full hours. This file keeps them, finds out from the
-recorder's states and from what it has heard itself which hours were missed, and has them written; what
-belongs into them is for `plan.py` to say. Hours that the recorder has yet to compile are left to it.
+A CurrentlyOne remembers the registers of the last full hours. This file keeps them and has them written:
+which hours were missed is for `silences.py` to say, and what belongs into them for `plan.py`. Hours that the
+recorder has yet to compile are left to it.
 """
 
 import asyncio
@@ -34,18 +34,7 @@ from ..const import DOMAIN
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from ..reader import Heartbeat, HourlyRegister, Measurement, Message, ReaderInfo, Reading
 from . import SIGNAL_HOURS_FILLED, SIGNAL_SUMS_RAISED
-from .plan import (
-    HOUR,
-    NoFitError,
-    Plan,
-    ReadingTimes,
-    Row,
-    Series,
-    Silence,
-    TooEarlyError,
-    plan_rows,
-    unheard_runs,
-)
+from .plan import HOUR, NoFitError, Plan, Row, Series, TooEarlyError, plan_rows
 from .recorder import (
     NearestReadings,
     async_read,
@@ -53,6 +42,7 @@ from .recorder import (
     read_last_hours,
     read_nearest_readings,
 )
+from .silences import Evidence, ReadingTimes, Silence, unheard_runs
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -241,40 +231,27 @@ class MissedHours:
             recorded = await async_read(self._hass, _read_recorded, entity_id, ended)
             if recorded is None:
                 return
-            silences = self._silences_at(
-                measurement, {full_hour: undecided[full_hour] for full_hour in ended}, recorded
-            )
+            evidence = self._evidence(measurement, recorded)
+            silences = {
+                full_hour: silence
+                for full_hour in ended
+                if (silence := evidence.silence_at(full_hour, undecided[full_hour])) is not None
+            }
             for full_hour in set(ended) - silences.keys():
                 del undecided[full_hour]
             if not await self._fill_one(measurement, silences, recorded):
                 return
 
-    def _silences_at(
-        self, measurement: Measurement, full_hours: Mapping[datetime, Silence | None], recorded: _Recorded
-    ) -> dict[datetime, Silence]:
-        """Return the full hours at which nobody heard the register, or the database has not kept it.
-
-        It was heard when nothing was missed before the full hour, whatever came after: the recorder's row is
-        as good as any. A silence that is known stays one, for states may be purged meanwhile.
-        """
-        limit = timedelta(seconds=self._coordinator.readings.freshness.limit)
-        interval = timedelta(seconds=self._coordinator.readings.freshness.interval or 0)
-        times, registers = self._reading_times[measurement], self._registers_in(measurement, recorded)
-        silences = {}
-        for full_hour, known in full_hours.items():
-            for silence in (
-                known,
-                times.silence_at(full_hour),
-                _recorded_silence(full_hour, registers[full_hour], times, recorded),
-            ):
-                if (
-                    silence is not None
-                    and silence.end - silence.start > limit
-                    and full_hour - silence.start > interval
-                ):
-                    silences[full_hour] = silence
-                    break
-        return silences
+    def _evidence(self, measurement: Measurement, recorded: _Recorded) -> Evidence:
+        freshness = self._coordinator.readings.freshness
+        return Evidence(
+            times=self._reading_times[measurement],
+            registers=self._registers_in(measurement, recorded),
+            series=recorded.series,
+            nearest_readings=recorded.nearest_readings,
+            pause=timedelta(seconds=freshness.limit),
+            interval=timedelta(seconds=freshness.interval or 0),
+        )
 
     async def _fill_one(
         self, measurement: Measurement, silences: Mapping[datetime, Silence], recorded: _Recorded
@@ -353,38 +330,6 @@ class MissedHours:
             [StatisticData(start=row.start, state=row.state, sum=row.sum) for row in rows],
         )
         async_dispatcher_send(self._hass, SIGNAL_HOURS_FILLED)
-
-
-def _recorded_silence(
-    full_hour: datetime, register: float, times: ReadingTimes, recorded: _Recorded
-) -> Silence | None:
-    """Return the silence around a full hour by the states of the database.
-
-    They tell of the time before this run of Home Assistant has heard anything, and what was heard and could
-    not be written. None when it was heard, and when nobody knows.
-    """
-    assert times.since is not None
-    assert times.last is not None
-    is_older = full_hour < times.since
-    if _is_told_by_its_row(full_hour, None if is_older else register, recorded):
-        return None
-    before, after = recorded.nearest_readings[full_hour]
-    end = times.since if is_older else times.last
-    return Silence(before or _NO_TIME, end if after is None else min(after, end))
-
-
-def _is_told_by_its_row(full_hour: datetime, register: float | None, recorded: _Recorded) -> bool:
-    """Return whether a row tells that a full hour was heard, though no state before it does.
-
-    `register` is what it has to be; None from before this run.
-    """
-    row = next((row for row in recorded.series.rows if row.hour_end == full_hour), None)
-    if row is None:
-        return False
-    # States are purged, rows are not. And a register that stands still is not written again.
-    return recorded.nearest_readings[full_hour].before is None or (
-        register is not None and abs(row.state - register) <= recorded.series.tolerance
-    )
 
 
 # -------------------------------------------------------------------------------- in the recorder's threads

@@ -6,7 +6,6 @@ meter is the same, `sum - state` is one number along the whole series, here call
 row of an hour follows from the register at its end alone, and the hours around it stay what they are.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,56 +17,11 @@ from ..reader.registers import LARGEST_RISE_PER_HOUR
 
 HOUR: Final = timedelta(hours=1)
 
-# A reader remembers 64 hours. What lies further back is decided.
-_REMEMBERED: Final = timedelta(days=4)
-
-# No pause that is shorter makes a reading too old, whatever the meter's interval.
-_SHORTEST_SILENCE: Final = timedelta(minutes=1)
-
 # Wh. Registers count whole Wh; what is less is the noise of sums of binary fractions.
 _TOLERANCE: Final = 0.5
 
 # Wh. What is more is another meter.
 _LARGEST_RISE: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
-
-
-class Silence(NamedTuple):
-    """A time without readings, from the last one before to the first one after."""
-
-    start: datetime
-    end: datetime
-
-
-class ReadingTimes:
-    """Remembers when one register was heard, since this run of Home Assistant began."""
-
-    def __init__(self) -> None:
-        """Start without having heard anything."""
-        self.since: datetime | None = None
-        self.last: datetime | None = None
-        self._silences: list[Silence] = []
-
-    def note(self, at: datetime) -> bool:
-        """Note that the register was heard. Returns whether that ends a silence."""
-        last, self.last = self.last, at
-        if last is None or at < last - _SHORTEST_SILENCE:
-            # What was noted by a clock that was ahead has yet to come.
-            self.since = at
-            self._silences.clear()
-            return True
-        if at - last <= _SHORTEST_SILENCE:
-            return False
-        self._silences.append(Silence(last, at))
-        while self._silences[0].end < at - _REMEMBERED:
-            del self._silences[0]
-        return True
-
-    def silence_at(self, time: datetime) -> Silence | None:
-        """Return the silence around a time between `since` and `last`; None when it was heard there."""
-        index = bisect_right(self._silences, time, key=lambda silence: silence.start) - 1
-        if index >= 0 and time <= self._silences[index].end:
-            return self._silences[index]
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +90,6 @@ class TooEarlyError(Exception):
 
 class NoFitError(Exception):
     """The registers and the rows around them do not tell the same story."""
-
-
-def unheard_runs(silences: Mapping[datetime, Silence]) -> Iterator[tuple[datetime, ...]]:
-    """Yield the full hours of each silence in turn, from the first one whose register is known.
-
-    `silences` is by full hour whose register is known.
-    """
-    first_known: dict[Silence, datetime] = {}
-    for full_hour in sorted(silences):
-        first_known.setdefault(silences[full_hour], full_hour)
-    for silence, first in first_known.items():
-        yield tuple(first + number * HOUR for number in range((silence.end - first) // HOUR + 1))
 
 
 def plan_rows(
