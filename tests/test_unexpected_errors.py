@@ -13,6 +13,7 @@ from custom_components.energy_sse.backfill import (
     missed_hours,
     plan,
     recorder,
+    silences,
     sub_meter_statistics,
     sum_restart,
     totals,
@@ -20,7 +21,7 @@ from custom_components.energy_sse.backfill import (
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.listeners import Listeners
-from custom_components.energy_sse.power_tariff import boundaries, demand, running, tracker
+from custom_components.energy_sse.power_tariff import boundaries, demand, gaps, running, tracker
 from custom_components.energy_sse.reader import Measurement as M, RegisterGuard
 from custom_components.energy_sse.readings import Readings
 
@@ -59,8 +60,8 @@ def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fills = (missed_hours, plan, recorder, sub_meter_statistics, sum_restart, totals)
-    counts = (boundaries, demand, running, tracker)
+    fills = (missed_hours, plan, recorder, silences, sub_meter_statistics, sum_restart, totals)
+    counts = (boundaries, demand, gaps, running, tracker)
     thrower = ErrorThrower(
         *(
             function

@@ -23,9 +23,10 @@ from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from ..listeners import Listeners
 from ..memory import Memory
 from ..reader import HourlyRegister, Measurement as M, Message, Reading, clock
-from .boundaries import Exchange, Gap
+from .boundaries import Exchange
 from .counting import Question, count
 from .demand import Bill, Interval, Month, Tariff, is_peak_expected, start_of
+from .gaps import Gaps
 from .running import RunningInterval
 
 # Seconds. What moves with every reading is not looked at more often. A meter that speaks as often may be a
@@ -39,14 +40,8 @@ _LEAST_MOVE: Final = 100.0
 _LEAST_PART: Final = 0.05
 _TELL_WITHIN: Final = 60
 
-# Below it no pause between readings is a gap.
-_SHORTEST_PAUSE: Final = timedelta(minutes=1)
-
 # Read before the previous month, so that its first interval has one before it.
 _MARGIN: Final = timedelta(days=3)
-
-# Somebody has set the clock when it has gone on by so much more or less than the time that has passed.
-_CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 
 # A reader remembers 64 hours.
 _REMEMBERED: Final = timedelta(days=4)
@@ -94,15 +89,7 @@ class DemandTracker:
         self._to_w = PowerConverter.converter_factory(units[M.ACTIVE_POWER_IMPORT], UnitOfPower.WATT)
         self._memory = Memory(hass, memory_id(entry), self._what_to_remember)
         self._running = RunningInterval(tariff.interval)
-        self._first: datetime | None = None
-        self._last: datetime | None = None
-        self._last_heard_at = 0.0
-        """The same by the clock that nobody sets."""
-
-        self._heard_until: datetime | None = None
-        """Until when all gaps are known. What was between that and the first reading, the recorder tells."""
-
-        self._gaps: list[Gap] = []
+        self._gaps = Gaps(coordinator.readings.freshness)
         self._exchanges: list[Exchange] = []
         self._quarters: Mapping[datetime, float] = {}
         self._registers: dict[datetime, float] = {}
@@ -186,7 +173,7 @@ class DemandTracker:
                 }
                 for month, bill in (self.bills or {}).items()
             },
-            "gaps": [(gap.start.isoformat(), gap.end.isoformat()) for gap in self._gaps],
+            "gaps": [(gap.start.isoformat(), gap.end.isoformat()) for gap in self._gaps.known],
             "exchanges": len(self._exchanges),
         }
 
@@ -207,24 +194,28 @@ class DemandTracker:
         power = values.get(M.ACTIVE_POWER_IMPORT)
         if power is None:
             return
-        now, last = dt_util.utcnow(), self._last
+        now = dt_util.utcnow()
         # What could not be believed is not in the values.
         register = values.get(M.ACTIVE_ENERGY_IMPORT) if M.ACTIVE_ENERGY_IMPORT in reading.values else None
         if (
             register is not None
-            and last is not None
-            and last <= now < self._end
-            and now - last <= _SHORTEST_PAUSE
+            and now < self._end
             and clock.now() < self._look_at
+            and self._gaps.note_next(now)
         ):
             # Most readings can be skipped: the next register includes what they would tell.
-            self._last, self._last_heard_at, self._waiting = now, clock.now(), (now, power, register)
+            self._waiting = (now, power, register)
             return
         if self._waiting is not None:
             # It may be the last one of an interval, or before a pause.
             self._follow(*self._waiting, is_missed=False)
             self._waiting = None
-        self._follow(now, power, register, is_missed=self._note_heard(now))
+        first = self._gaps.first
+        is_missed = self._gaps.note(now)
+        if self._gaps.first is not first:
+            # The recorder can tell now what was before it.
+            self._wake.set()
+        self._follow(now, power, register, is_missed=is_missed)
         self._look_ahead()
         self._tell_what_has_moved()
         self._look_at = clock.now() + self._look_interval
@@ -244,34 +235,6 @@ class DemandTracker:
             self._set_limit()
             self._listeners.tell((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
             self._wake.set()
-
-    def _note_heard(self, now: datetime) -> bool:
-        """Note that a reading has arrived. Returns whether readings before it were missed."""
-        is_set = self._is_clock_set(now)
-        last, self._last, self._last_heard_at = self._last, now, clock.now()
-        if last is None or is_set:
-            # What was noted by another clock tells nothing of the time before. The recorder does.
-            self._first = now
-            if self._heard_until is not None and self._heard_until > now:
-                self._heard_until = None
-            self._gaps = [Gap(gap.start, now) if gap.has(now) else gap for gap in self._gaps]
-            if is_set:
-                # What is yet to come has not been missed.
-                self._gaps = [gap for gap in self._gaps if gap.start < now]
-            self._wake.set()
-            return True
-        freshness = self._coordinator.readings.freshness
-        if now - last <= max(_SHORTEST_PAUSE, timedelta(seconds=freshness.limit)):
-            return False
-        self._gaps.append(Gap(last + timedelta(seconds=freshness.interval or 0), now))
-        return True
-
-    def _is_clock_set(self, now: datetime) -> bool:
-        """Tell whether somebody has set the clock since the last reading."""
-        if self._last is None:
-            return False
-        passed = timedelta(seconds=clock.now() - self._last_heard_at)
-        return abs(now - self._last - passed) > _CLOCK_TOLERANCE
 
     @callback
     def _look_ahead(self) -> None:
@@ -318,22 +281,22 @@ class DemandTracker:
         if energy_id is None:
             return
         now = dt_util.utcnow()
-        if self._is_clock_set(now):
+        if self._gaps.is_clock_set(now):
             # What is known by another clock, the next reading makes good.
             return
         zone = dt_util.get_default_time_zone()
         begin = Month.of(dt_util.now()).before.begin(zone).astimezone(UTC) - _MARGIN
         self._forget(begin, now)
-        first, freshness, number = self._first, self._coordinator.readings.freshness, len(self._gaps)
+        first, number = self._gaps.first, len(self._gaps.known)
         question = Question(
             tariff=self.tariff,
             zone=zone,
             begin=begin,
             now=now,
-            unheard=self._unheard(begin, first or now),
-            pause=timedelta(seconds=freshness.limit),
-            interval=timedelta(seconds=freshness.interval or 0),
-            gaps=(*self._gaps, *self._silence(now)),
+            unheard=self._gaps.unheard(begin, now),
+            pause=self._gaps.pause,
+            interval=self._gaps.interval,
+            gaps=self._gaps.until(now),
             exchanges=tuple(self._exchanges),
             registers=dict(self._registers),
             quarters=self._quarters,
@@ -344,10 +307,9 @@ class DemandTracker:
         )
         if answer is None:
             return
-        if first is not None and first is self._first:
-            # Found out for good. What was missed meanwhile is not in the answer.
-            self._heard_until = self._last
-            self._gaps = [*answer.gaps, *self._gaps[number:]]
+        if first is not None and first is self._gaps.first:
+            # What was missed meanwhile is not in the answer.
+            self._gaps.settle([*answer.gaps, *self._gaps.known[number:]])
         self._quarters = answer.quarters
         self.bills, self._counted_until = answer.bills, answer.until
         for start, register in answer.registers.items():
@@ -355,18 +317,6 @@ class DemandTracker:
         self._set_limit()
         self._memory.save_within(_SAVE_WITHIN)
         self._listeners.tell(COUNTED)
-
-    def _silence(self, now: datetime) -> list[Gap]:
-        """Return the gap in which it is now, if nobody has heard anything for a while."""
-        freshness = self._coordinator.readings.freshness
-        if self._last is None or now - self._last <= timedelta(seconds=freshness.limit):
-            return []
-        return [Gap(self._last + timedelta(seconds=freshness.interval or 0), now)]
-
-    def _unheard(self, begin: datetime, until: datetime) -> Gap | None:
-        """Return the time of which it is not known here when somebody listened, up to the first reading."""
-        since = max(self._heard_until or begin, begin)
-        return Gap(since, until) if since < until else None
 
     @callback
     def _set_limit(self) -> None:
@@ -385,7 +335,7 @@ class DemandTracker:
 
     def _forget(self, begin: datetime, now: datetime) -> None:
         """Forget what is older than everything that is counted."""
-        self._gaps = [gap for gap in self._gaps if gap.end > begin]
+        self._gaps.forget(begin)
         self._exchanges = [each for each in self._exchanges if each.time > begin]
         self._quarters = {time: energy for time, energy in self._quarters.items() if time >= begin}
         self._registers = {
@@ -396,12 +346,8 @@ class DemandTracker:
 
     @callback
     def _what_to_remember(self) -> Mapping[str, Any]:
-        heard_until = self._heard_until
-        if heard_until is not None and self._first is not None and heard_until >= self._first:
-            heard_until = self._last
         return {
-            "heard_until": heard_until and heard_until.timestamp(),
-            "gaps": [(gap.start.timestamp(), gap.end.timestamp()) for gap in self._gaps],
+            **self._gaps.memory,
             "exchanges": [(each.time.timestamp(), each.energy) for each in self._exchanges],
             "quarters": [
                 (int(time.timestamp()), round(energy, 3)) for time, energy in self._quarters.items()
@@ -412,9 +358,7 @@ class DemandTracker:
     @callback
     def _recall(self, memory: Mapping[str, Any]) -> None:
         moment = dt_util.utc_from_timestamp
-        if memory.get("heard_until"):
-            self._heard_until = moment(memory["heard_until"])
-        self._gaps = [Gap(moment(start), moment(end)) for start, end in memory.get("gaps", ())]
+        self._gaps.recall(memory)
         self._exchanges = [
             Exchange(moment(time), float(energy)) for time, energy in memory.get("exchanges", ())
         ]
