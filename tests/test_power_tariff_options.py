@@ -13,10 +13,11 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 import voluptuous as vol
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.power_tariff.tracker import COUNTED
 from custom_components.energy_sse.reader import Measurement as M, clock
 
 from .home_assistant import entity_id, entry_for, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
 
@@ -176,6 +177,24 @@ async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute
     # Real time passes, too.
     passed = clock.now() - began_at
     assert all(passed // 60 <= written.count(each) <= passed // 9.5 + 1 for each in ids)
+
+
+async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power(
+    recorder_mock: Recorder, hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.house.solar_peak = 0.0
+    whatwatt.lacks = {"E_In"}
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    for _ in range(5):
+        await tick(hass, whatwatt)
+    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in COUNTED}
+    assert shown == dict.fromkeys(COUNTED, "unavailable")
+    watts = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}").state
+    kilowatts = state_of(hass, "sensor", f"{whatwatt.device_id}_{K.EXPECTED_DEMAND}").state
+    assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)
 
 
 async def test_nothing_stays_behind_when_the_reader_is_removed(

@@ -55,6 +55,9 @@ class WhatwattSimulator(Simulator):
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
         """The services that are switched on."""
 
+        self.lacks: set[str] = set()
+        """Keys that the meter has nothing to say about."""
+
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
         """Of the other meters that the meter passes on, by their number."""
@@ -161,11 +164,12 @@ class WhatwattSimulator(Simulator):
                 | ({} if count is None else {"DT": f"{local:%Y-%m-%dT%H:%M:%S}", "Cum": count})
                 for bus, (meter_id, count) in enumerate(self.sub_meters.items(), 1)
             ]
-        return payload | {
+        payload |= {
             "Date": f"{local:%Y-%m-%d}",
             "Time": f"{local:%H:%M:%S}",
             "Uptime": _number(self.uptime / 3600, 2),
         }
+        return {key: value for key, value in payload.items() if key not in self.lacks}
 
     def _reactive_phases(self) -> dict[str, float]:
         reactive = self.house.reactive_power
