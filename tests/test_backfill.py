@@ -36,6 +36,9 @@ REMEMBERED = 64
 
 FILLED = re.compile(r"Filled (\d+) missed hours")
 
+# For rules to which it is all the same where the recorder keeps what it has.
+on_one_database = pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+
 
 @pytest.fixture
 async def time_lapse(
@@ -151,6 +154,7 @@ async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
 # ------------------------------------------------------------------------------------------- the problem
 
 
+@on_one_database
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
 async def test_without_filling_all_is_in_the_hour_of_the_return(time_lapse: TimeLapse, kind: str) -> None:
     at_zero, returned, missed = await live_without_filling(time_lapse, kind, at("07:57:20"), at("11:11:20"))
@@ -260,6 +264,7 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
         statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
+@on_one_database
 async def test_hour_that_ended_before_the_next_telegram_was_due_is_heard_though_silence_follows(
     time_lapse: TimeLapse,
 ) -> None:
@@ -298,6 +303,7 @@ async def test_day_with_an_outage_of_eight_hours(
             assert hours[yesterday + 14 * HOUR].change > 30_000
 
 
+@on_one_database
 async def test_hours_are_there_within_a_minute_of_the_return(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,6 +315,7 @@ async def test_hours_are_there_within_a_minute_of_the_return(
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
+@on_one_database
 async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -327,6 +334,7 @@ async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "begin", [datetime(2026, 10, 24, 13, 57, 20, tzinfo=UTC), datetime(2027, 3, 27, 13, 57, 20, tzinfo=UTC)]
 )
@@ -364,6 +372,7 @@ async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@on_one_database
 async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:20:00"))
@@ -406,6 +415,7 @@ async def test_first_day_shows_the_hours_that_the_reader_remembers(
     assert not refusals(caplog)
 
 
+@on_one_database
 @pytest.mark.parametrize("kind", ["off", "deaf"])
 async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.live_until(at("14:35:00"))
@@ -415,6 +425,7 @@ async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@on_one_database
 async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_lapse: TimeLapse) -> None:
     await time_lapse.live_until(at("14:35:00"))
     await time_lapse.start()
@@ -426,6 +437,7 @@ async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_l
 # --------------------------------------------------------------------------------- what must not be filled
 
 
+@on_one_database
 async def test_meter_is_exchanged_during_an_outage(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -444,6 +456,7 @@ async def test_meter_is_exchanged_during_an_outage(
     assert [hours[at(f"{hour:02}:00:00")].change for hour in (8, 9, 10)] == [0, 0, 0]
 
 
+@on_one_database
 async def test_sums_were_edited_by_the_user_during_an_outage(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -463,6 +476,7 @@ async def test_sums_were_edited_by_the_user_during_an_outage(
     assert await time_lapse.hours(EXPORT) == before
 
 
+@on_one_database
 async def test_reader_whose_clock_is_wrong_fills_nothing(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -479,6 +493,7 @@ async def test_reader_whose_clock_is_wrong_fills_nothing(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@on_one_database
 async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_right(
     time_lapse: TimeLapse,
 ) -> None:
@@ -498,6 +513,7 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
 
 
 # At a time when the other register counts.
+@on_one_database
 @pytest.mark.parametrize(
     ("key", "silent", "full_hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
 )
@@ -516,6 +532,7 @@ async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@on_one_database
 async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.live_until(at("07:57:20"))
@@ -540,7 +557,7 @@ async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLap
 # ------------------------------------------------------------------------------------------- the recorder
 
 
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+@on_one_database
 async def test_recorder_is_locked_for_a_backup(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -580,7 +597,7 @@ async def test_states_are_purged_before_the_hours_could_be_filled(
         assert shown == pytest.approx(truth[at("15:00:00", day=11)] - hours[at("07:00:00")].state, abs=3)
 
 
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+@on_one_database
 async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
@@ -628,7 +645,7 @@ async def test_database_takes_whatever_an_appliance_is_called(
     assert set(stored) >= {"a b", "n" * 255, "\N{ELECTRIC LIGHT BULB}"}
 
 
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+@on_one_database
 async def test_home_assistant_stops_again_and_again_before_while_and_after_hours_are_filled(
     time_lapse: TimeLapse,
 ) -> None:
@@ -652,6 +669,7 @@ async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: Currently
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
+@on_one_database
 async def test_sensor_is_left_out_of_the_recorder(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -663,6 +681,7 @@ async def test_sensor_is_left_out_of_the_recorder(
     assert set(await time_lapse.hours(IMPORT))
 
 
+@on_one_database
 async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hours_and_gets_no_more(
     time_lapse: TimeLapse,
 ) -> None:
@@ -680,6 +699,7 @@ async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hou
 # ------------------------------------------------------------------------------------------- the live side
 
 
+@on_one_database
 async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ended(
     time_lapse: TimeLapse,
 ) -> None:
@@ -689,6 +709,7 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
+@on_one_database
 async def test_without_filling_such_a_register_is_counted_an_hour_late(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     time_lapse.reader.sends_registers_hourly = True
@@ -755,6 +776,7 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     assert not ir.async_get(time_lapse.hass).issues
 
 
+@on_one_database
 async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
@@ -776,6 +798,7 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_laps
     assert await snapshot(time_lapse) == before
 
 
+@on_one_database
 async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
@@ -786,6 +809,7 @@ async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLap
     assert not ir.async_get(time_lapse.hass).issues
 
 
+@on_one_database
 async def test_sum_that_its_owner_has_lowered_is_left_as_it_is(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("07:57:20"), at("09:20:00", day=11))
@@ -807,13 +831,13 @@ async def live_with_wrong_clock(time_lapse: TimeLapse, error: timedelta) -> None
     await time_lapse.live_until(at("14:02:00"))
 
 
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+@on_one_database
 async def test_hours_are_filled_once_a_clock_without_a_battery_is_right(time_lapse: TimeLapse) -> None:
     await live_with_wrong_clock(time_lapse, timedelta(days=-20_000))
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@pytest.mark.parametrize("database", ["SQLite"], indirect=True)
+@on_one_database
 @pytest.mark.parametrize(
     "error",
     [
