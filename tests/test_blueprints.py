@@ -1,15 +1,14 @@
 """The blueprints, run by Home Assistant's own automations on simulated readers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 import logging
 from pathlib import Path
 import shutil
-from typing import Any
+from typing import Any, override
 
 from freezegun import freeze_time
-from freezegun.api import TickingDateTimeFactory
 from homeassistant.components.blueprint import models, schemas
 from homeassistant.components.recorder import Recorder
 from homeassistant.components.recorder.models import StatisticData, StatisticMeanType, StatisticMetaData
@@ -30,6 +29,7 @@ from .conftest import Start
 from .home_assistant import entity_id, set_up, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.house import Appliance, State
+from .time_machine import TimeMachine
 from .waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -54,32 +54,34 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Generator[TickingDateTimeFactory]:
-    """Return the power over every clock, that of the event loop too, before anything looks at one."""
-    with freeze_time(datetime.now(UTC), tick=True) as moved:
-        assert isinstance(moved, TickingDateTimeFactory)
-        yield moved
+async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
+    """Return control over all clocks, a minute past an hour, before anything reads one."""
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
+    with freeze_time(datetime(2026, 11, 15, 11, 1, tzinfo=UTC)) as wall_clock:
+        yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)
 
 
 class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
     """A home with a reader, and time that passes when it is asked to."""
 
-    def __init__(self, hass: HomeAssistant, reader: R, clock: TickingDateTimeFactory) -> None:
+    def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
         self.hass = hass
         self.reader: R = reader
-        self._clock = clock
+        self._time_machine = time_machine
 
     async def let_pass(self, seconds: float) -> None:
-        """Let time pass in which nothing is heard."""
-        self._clock.tick(seconds)
-        await let_everybody_work()
-        await self.hass.async_block_till_done()
+        """Let time pass without a reading."""
+        await self._time_machine.let_pass(seconds)
 
     async def live(self, minutes: float) -> None:
         """Live on, with a reader that is heard."""
         for _ in range(round(minutes * 60 / STEP)):
             await self.let_pass(STEP)
+            self.set_power()
             await tick(self.hass, self.reader, STEP)
+
+    def set_power(self) -> None:
+        """Set the power of the next reading."""
 
     async def lose_the_reader(self, minutes: float) -> None:
         """Let the reader vanish for some time, and come back."""
@@ -89,6 +91,10 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
         await self.reader.advance(minutes * 60)
         await self.reader.start(port)
+        entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
+        assert entry is not None
+        # Its announcement ends the wait for the next attempt.
+        entry.runtime_data.async_seen_at(self.reader.host)
         await until(lambda: self.reader.streams)
         await tick(self.hass, self.reader)
 
@@ -127,12 +133,6 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
     async def stop_automations(self) -> None:
         """Stop them with all that they wait for."""
         await self.hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
-
-
-async def let_everybody_work() -> None:
-    """Give everything that is due its turn."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 # -------------------------------------------------------------------------------------- for the importer
@@ -175,9 +175,7 @@ class Kitchen(Household[CurrentlyOneSimulator]):
 
 
 @pytest.fixture
-async def kitchen(
-    hass: HomeAssistant, start: Start, clock: TickingDateTimeFactory
-) -> AsyncGenerator[Kitchen]:
+async def kitchen(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[Kitchen]:
     """Return a home with a dishwasher that is off, and known to have been on."""
     states = (
         State("off", 0, is_on=False),
@@ -188,7 +186,7 @@ async def kitchen(
     reader = CurrentlyOneSimulator(House(clock=datetime.now(UTC), appliances=[dishwasher]))
     await start(reader)
     await set_up(hass, reader)
-    kitchen = Kitchen(hass, reader, clock)
+    kitchen = Kitchen(hass, reader, time_machine)
     await tick(hass, reader)
     await kitchen.turn("washing")
     await kitchen.turn("off")
@@ -196,7 +194,7 @@ async def kitchen(
     await tick(hass, reader, 1)
     with pytest.MonkeyPatch.context() as patch:
         # An automation that waits for the end of a run is never done.
-        patch.setattr(hass, "async_block_till_done", let_everybody_work)
+        patch.setattr(hass, "async_block_till_done", time_machine.idle)
         yield kitchen
         await kitchen.stop_automations()
 
@@ -361,13 +359,13 @@ class Metered(Household[WhatwattSimulator]):
 
 
 @pytest.fixture
-async def home(hass: HomeAssistant, start: Start, clock: TickingDateTimeFactory) -> AsyncGenerator[Metered]:
+async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[Metered]:
     """Return a home with a meter that is heard."""
     reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
     await start(reader)
     await set_up(hass, reader)
     await tick(hass, reader)
-    home = Metered(hass, reader, clock)
+    home = Metered(hass, reader, time_machine)
     yield home
     await home.stop_automations()
 
@@ -494,9 +492,9 @@ async def test_surplus_that_nobody_hears_of_is_taken_for_gone(home: Metered) -> 
     await home.live(minutes=8 / 3)
     assert said == [{"on": 3000}]
     await home.reader.stop()
-    await home.let_pass(5 * 60)
+    await home.let_pass(3 * 60)
     assert len(said) == 1, "it may come back"
-    await home.let_pass(130)
+    await home.let_pass(60)
     assert said == [{"on": 3000}, {"off": None}]
 
 
@@ -532,18 +530,21 @@ class Billed(Metered):
     base = 500.0
     """W of everything else."""
 
-    async def live(self, minutes: float) -> None:
-        """Live on, drawing what is on."""
-        for _ in range(round(minutes * 60 / STEP)):
-            self.meter.shown_power = self.base + sum(
-                watts for load, watts in self.power_of.items() if not self.hass.states.is_state(load, "off")
-            )
-            await super().live(STEP / 60)
+    @override
+    def set_power(self) -> None:
+        self.meter.shown_power = self.base + sum(
+            watts for load, watts in self.power_of.items() if not self.hass.states.is_state(load, "off")
+        )
 
     async def live_until(self, minute: int) -> None:
         """Live on until a minute of the hour."""
         while datetime.now(UTC).minute != minute:
             await self.live(STEP / 60)
+
+    async def live_into_the_next_interval(self) -> None:
+        """Live on until shortly after the interval, before a peak has been expected for a minute in the next one."""
+        await self.live_until(0)
+        await self.live(minutes=2 / 3)
 
     async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
         """Make an automation of the blueprint."""
@@ -576,20 +577,18 @@ async def billed(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     start: Start,
-    clock: TickingDateTimeFactory,
+    time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncGenerator[Billed]:
     """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
     caplog.set_level(logging.ERROR, "sqlalchemy.engine")
-    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the moved clock
-    clock.move_to(datetime.now(UTC).replace(day=15, hour=11, minute=1, second=0))
     reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
     await start(reader)
     assert await async_setup_component(hass, "homeassistant", {})
     tariff = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
     entry = await set_up(hass, reader)
     await tick(hass, reader)
-    home = Billed(hass, reader, clock)
+    home = Billed(hass, reader, time_machine)
     import_hours(hass, home.entity("_active_energy_import"))
     hass.config_entries.async_update_entry(entry, options={"power_tariff": tariff})
     await hass.config_entries.async_reload(entry.entry_id)
@@ -603,7 +602,7 @@ async def billed(
     await until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
     with pytest.MonkeyPatch.context() as patch:
         # An automation that waits for the end of an interval is not done before it.
-        patch.setattr(hass, "async_block_till_done", let_everybody_work)
+        patch.setattr(hass, "async_block_till_done", time_machine.idle)
         yield home
         await home.stop_automations()
 
@@ -641,8 +640,7 @@ async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again
     await billed.live_until(59)
     assert len(billed.turned) == 2
     assert said == [], "it was enough"
-    await billed.live_until(0)
-    await billed.live(minutes=2 / 3)
+    await billed.live_into_the_next_interval()
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
@@ -676,7 +674,7 @@ async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) 
     await billed.use_by_hand("input_boolean.boiler", "turn_on")
     await billed.live(minutes=5)
     assert billed.turned[1:] == ["boiler on", "charger off"], "somebody wants the boiler"
-    await billed.live_until(1)
+    await billed.live_into_the_next_interval()
     assert billed.turned[3:] == ["charger on"], "and nobody the sauna"
 
 
@@ -732,7 +730,7 @@ async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: B
     await billed.stay_below()
     await billed.live(minutes=5)
     assert billed.turned == ["boiler off", "sauna off"]
-    await billed.live_until(1)
+    await billed.live_into_the_next_interval()
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
@@ -745,7 +743,7 @@ async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> 
     await billed.stay_below()
     await billed.live(minutes=5)
     assert billed.turned[0] == "heat_pump off"
-    await billed.live_until(1)
+    await billed.live_into_the_next_interval()
     assert "heat_pump heat" in billed.turned
 
 
