@@ -107,7 +107,7 @@ class Workplace:
         return [
             *(sys.executable, "-S", "-E", str(self._folder / "mutation/nursery.py")),
             *("ask", str(self._socket), str(patience)),
-            *("-x", "-q", "-p", "no:cacheprovider", "-m", "not server and not long", *tests),
+            *("-x", "-q", "-p", "no:cacheprovider", "-m", "not server and not weekly", *tests),
         ]
 
 

@@ -8,6 +8,7 @@ import logging
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import aiohttp
 from homeassistant.helpers.entity import Entity
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
-from . import databases, dialogs, measured_tables
+from . import databases, dialogs, measured_tables, selection
 from .log import OURS
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.server import Server
@@ -142,7 +143,8 @@ def make_time_lapse(
     for chatty in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
         caplog.set_level(logging.ERROR, chatty)
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the stopped clock
-    caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
+    # Not DEBUG, with which every event of the stream is logged.
+    caplog.set_level(logging.INFO, "custom_components.energy_sse")
 
     @asynccontextmanager
     async def make(database: str | None, house: House | None = None) -> AsyncGenerator[TimeLapse]:
@@ -177,16 +179,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         yield get
 
 
-@pytest.fixture(
-    params=["SQLite", *(pytest.param(name, marks=pytest.mark.server) for name in databases.SERVERS)],
-)
+@pytest.fixture
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], databases.Server]
 ) -> str:
-    """Return the URL of an empty database, of each kind in turn."""
-    if request.param == "SQLite":
+    """Return the URL of an empty database: SQLite, if a test does not ask for others."""
+    name = getattr(request, "param", databases.SQLITE)
+    if name == databases.SQLITE:
         return f"sqlite:///{tmp_path}/home-assistant.db"
-    return servers(request.param).create_database(f"life_{abs(hash(request.node.name))}")
+    return servers(name).create_database(f"test_{uuid4().hex}")
 
 
 @pytest.fixture
@@ -206,9 +207,10 @@ _TABLES = pytest.StashKey[dict[str, list[tuple[str, ...]]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    selection.add_option(parser)
     for name in measured_tables.HEADS:
         parser.addoption(f"--{name}-table", help="the document to write what was measured to")
-    parser.addoption("--messages", type=int, default=2000, help="how many each random device says")
+    parser.addoption("--messages", type=int, default=200, help="how many each random device sends")
     parser.addoption("--keep-days", help="a folder for the databases that scripts/pictures shows")
 
 
@@ -231,6 +233,10 @@ def tariff_table(pytestconfig: pytest.Config) -> Path | None:
     """Return the document whose table gets the months, or None when nobody asks for them."""
     path = pytestconfig.getoption("--tariff-table")
     return None if path is None else Path(path)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selection.select(config, items)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -16,6 +16,7 @@ import time
 
 from freezegun import api as freezegun_api
 from pymysql import converters
+import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
@@ -134,6 +135,24 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
 
 
 SERVERS = {"PostgreSQL": run_postgresql, "MariaDB": run_mariadb}
+
+SQLITE = "SQLite"
+
+
+def marks_of_each(*, weekly: bool) -> dict[str, list[pytest.MarkDecorator]]:
+    """Return the marks of a test on each database. `weekly`: on servers it only runs once a week."""
+    server = [pytest.mark.server, *([pytest.mark.weekly] if weekly else [])]
+    return {SQLITE: [], **dict.fromkeys(SERVERS, server)}
+
+
+def _on_each(*, weekly: bool) -> pytest.MarkDecorator:
+    marks = marks_of_each(weekly=weekly)
+    names = [pytest.param(name, marks=marks_of_one) for name, marks_of_one in marks.items()]
+    return pytest.mark.parametrize("database", names, indirect=True)
+
+
+on_each = _on_each(weekly=False)
+on_each_weekly = _on_each(weekly=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+import logging
 from pathlib import Path
 import re
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from custom_components.energy_sse.backfill.sum_restart import async_raise_sums
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 from custom_components.energy_sse.reader import Measurement as M
 
+from . import databases
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, tick
 from .readers import CurrentlyOneSimulator
@@ -27,7 +29,10 @@ from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .waiting import until
 
 # On a busy machine three days of it take half a minute.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow("backfill/*", "memory.py", "readings.py", "reader/registers.py", "tests/time_lapse.py"),
+]
 
 IMPORT, EXPORT = REGISTERS
 
@@ -36,15 +41,13 @@ REMEMBERED = 64
 
 FILLED = re.compile(r"Filled (\d+) missed hours")
 
-# For rules to which it is all the same where the recorder keeps what it has.
-on_one_database = pytest.mark.parametrize("database", ["SQLite"], indirect=True)
-
 
 @pytest.fixture
 async def time_lapse(
     make_time_lapse: MakeTimeLapse, database: str, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[TimeLapse]:
-    """Return days of a house on a database of each kind. Nothing is said of its entities, by their ids."""
+    """Return days of a house. No entity id is logged."""
+    caplog.set_level(logging.DEBUG, "custom_components.energy_sse.backfill")
     async with make_time_lapse(database) as time_lapse:
         yield time_lapse
     ours = [
@@ -154,7 +157,6 @@ async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
 # ------------------------------------------------------------------------------------------- the problem
 
 
-@on_one_database
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
 async def test_without_filling_all_is_in_the_hour_of_the_return(time_lapse: TimeLapse, kind: str) -> None:
     at_zero, returned, missed = await live_without_filling(time_lapse, kind, at("07:57:20"), at("11:11:20"))
@@ -217,14 +219,15 @@ OUTAGES = [
 ]
 
 
+# On database servers only the first two run every time: the others send them no other statements.
 @pytest.mark.parametrize(
-    "case",
+    ("database", "case"),
     [
-        pytest.param(
-            case, marks=[pytest.mark.long] if case.end - case.begin > timedelta(days=1) else [], id=str(case)
-        )
-        for case in OUTAGES
+        pytest.param(name, case, marks=marks, id=f"{name}-{case}")
+        for index, case in enumerate(OUTAGES)
+        for name, marks in databases.marks_of_each(weekly=index >= 2).items()
     ],
+    indirect=["database"],
 )
 async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
     time_lapse: TimeLapse,
@@ -264,7 +267,6 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
         statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
-@on_one_database
 async def test_hour_that_ended_before_the_next_telegram_was_due_is_heard_though_silence_follows(
     time_lapse: TimeLapse,
 ) -> None:
@@ -303,7 +305,7 @@ async def test_day_with_an_outage_of_eight_hours(
             assert hours[yesterday + 14 * HOUR].change > 30_000
 
 
-@on_one_database
+@pytest.mark.smoke
 async def test_hours_are_there_within_a_minute_of_the_return(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,7 +317,6 @@ async def test_hours_are_there_within_a_minute_of_the_return(
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
-@on_one_database
 async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -334,7 +335,6 @@ async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 @pytest.mark.parametrize(
     "begin", [datetime(2026, 10, 24, 13, 57, 20, tzinfo=UTC), datetime(2027, 3, 27, 13, 57, 20, tzinfo=UTC)]
 )
@@ -350,6 +350,7 @@ async def test_summer_time_begins_or_ends_during_an_outage(time_lapse: TimeLapse
 @pytest.mark.parametrize(
     ("unit", "time_zone"), [("Wh", "Europe/Stockholm"), ("MWh", "Asia/Kolkata"), ("GJ", "America/St_Johns")]
 )
+@databases.on_each_weekly
 async def test_hours_are_in_the_unit_that_the_user_has_chosen(
     time_lapse: TimeLapse, unit: str, time_zone: str
 ) -> None:
@@ -360,6 +361,7 @@ async def test_hours_are_in_the_unit_that_the_user_has_chosen(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@databases.on_each_weekly
 async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time_lapse: TimeLapse) -> None:
     time_lapse.unit = "kWh"
     await time_lapse.start()
@@ -372,7 +374,6 @@ async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:20:00"))
@@ -389,6 +390,7 @@ async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None
 # --------------------------------------------------------------------------------------------- first day
 
 
+@databases.on_each_weekly
 async def test_first_day_shows_the_hours_that_the_reader_remembers(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -415,7 +417,6 @@ async def test_first_day_shows_the_hours_that_the_reader_remembers(
     assert not refusals(caplog)
 
 
-@on_one_database
 @pytest.mark.parametrize("kind", ["off", "deaf"])
 async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.live_until(at("14:35:00"))
@@ -425,7 +426,6 @@ async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_lapse: TimeLapse) -> None:
     await time_lapse.live_until(at("14:35:00"))
     await time_lapse.start()
@@ -437,7 +437,6 @@ async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_l
 # --------------------------------------------------------------------------------- what must not be filled
 
 
-@on_one_database
 async def test_meter_is_exchanged_during_an_outage(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -456,7 +455,6 @@ async def test_meter_is_exchanged_during_an_outage(
     assert [hours[at(f"{hour:02}:00:00")].change for hour in (8, 9, 10)] == [0, 0, 0]
 
 
-@on_one_database
 async def test_sums_were_edited_by_the_user_during_an_outage(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -476,7 +474,6 @@ async def test_sums_were_edited_by_the_user_during_an_outage(
     assert await time_lapse.hours(EXPORT) == before
 
 
-@on_one_database
 async def test_reader_whose_clock_is_wrong_fills_nothing(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -493,7 +490,6 @@ async def test_reader_whose_clock_is_wrong_fills_nothing(
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_right(
     time_lapse: TimeLapse,
 ) -> None:
@@ -513,7 +509,6 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
 
 
 # At a time when the other register counts.
-@on_one_database
 @pytest.mark.parametrize(
     ("key", "silent", "full_hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
 )
@@ -532,7 +527,6 @@ async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.live_until(at("07:57:20"))
@@ -557,7 +551,6 @@ async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLap
 # ------------------------------------------------------------------------------------------- the recorder
 
 
-@on_one_database
 async def test_recorder_is_locked_for_a_backup(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -575,6 +568,7 @@ async def test_recorder_is_locked_for_a_backup(
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@databases.on_each_weekly
 async def test_states_are_purged_before_the_hours_could_be_filled(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -597,7 +591,6 @@ async def test_states_are_purged_before_the_hours_could_be_filled(
         assert shown == pytest.approx(truth[at("15:00:00", day=11)] - hours[at("07:00:00")].state, abs=3)
 
 
-@on_one_database
 async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
@@ -616,6 +609,7 @@ async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogC
     await check_hours(time_lapse, at("06:00:00"))
 
 
+@databases.on_each
 async def test_database_takes_whatever_an_appliance_is_called(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -645,7 +639,6 @@ async def test_database_takes_whatever_an_appliance_is_called(
     assert set(stored) >= {"a b", "n" * 255, "\N{ELECTRIC LIGHT BULB}"}
 
 
-@on_one_database
 async def test_home_assistant_stops_again_and_again_before_while_and_after_hours_are_filled(
     time_lapse: TimeLapse,
 ) -> None:
@@ -669,7 +662,6 @@ async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: Currently
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-@on_one_database
 async def test_sensor_is_left_out_of_the_recorder(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -681,7 +673,6 @@ async def test_sensor_is_left_out_of_the_recorder(
     assert set(await time_lapse.hours(IMPORT))
 
 
-@on_one_database
 async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hours_and_gets_no_more(
     time_lapse: TimeLapse,
 ) -> None:
@@ -699,7 +690,6 @@ async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hou
 # ------------------------------------------------------------------------------------------- the live side
 
 
-@on_one_database
 async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ended(
     time_lapse: TimeLapse,
 ) -> None:
@@ -709,7 +699,6 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
-@on_one_database
 async def test_without_filling_such_a_register_is_counted_an_hour_late(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     time_lapse.reader.sends_registers_hourly = True
@@ -723,6 +712,7 @@ async def test_without_filling_such_a_register_is_counted_an_hour_late(time_laps
 # --------------------------------------------------------------------------------- away for too long
 
 
+@databases.on_each_weekly
 async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -776,7 +766,6 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     assert not ir.async_get(time_lapse.hass).issues
 
 
-@on_one_database
 async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
@@ -798,7 +787,6 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_laps
     assert await snapshot(time_lapse) == before
 
 
-@on_one_database
 async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
@@ -809,7 +797,6 @@ async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLap
     assert not ir.async_get(time_lapse.hass).issues
 
 
-@on_one_database
 async def test_sum_that_its_owner_has_lowered_is_left_as_it_is(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("07:57:20"), at("09:20:00", day=11))
@@ -831,13 +818,11 @@ async def live_with_wrong_clock(time_lapse: TimeLapse, error: timedelta) -> None
     await time_lapse.live_until(at("14:02:00"))
 
 
-@on_one_database
 async def test_hours_are_filled_once_a_clock_without_a_battery_is_right(time_lapse: TimeLapse) -> None:
     await live_with_wrong_clock(time_lapse, timedelta(days=-20_000))
     await check_hours(time_lapse, at("06:00:00"))
 
 
-@on_one_database
 @pytest.mark.parametrize(
     "error",
     [

@@ -32,6 +32,8 @@ from .readers.house import Appliance, State
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.slow("blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/time_machine.py")
+
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "blueprints/automation" / DOMAIN
 BLUEPRINTS = sorted(path.name for path in FOLDER.iterdir())
@@ -223,6 +225,7 @@ async def test_finished_appliance_is_told_with_how_long_it_ran_and_what_it_used(
     assert said == [{"appliance": "Dishwasher", "minutes": 10, "watt_hours": pytest.approx(152, abs=1)}]
 
 
+@pytest.mark.smoke
 async def test_pause_within_a_run_is_no_end_of_it(kitchen: Kitchen) -> None:
     said = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     for _ in range(2):
@@ -542,7 +545,7 @@ class Billed(Metered):
             await self.live(STEP / 60)
 
     async def live_into_the_next_interval(self) -> None:
-        """Live on until shortly after the interval, before a peak has been expected for a minute in the next one."""
+        """Live on into the next interval, but not until a peak has been expected in it for a minute."""
         await self.live_until(0)
         await self.live(minutes=2 / 3)
 

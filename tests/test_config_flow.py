@@ -30,6 +30,8 @@ from .readers.server import Simulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 NOBODY = "127.0.0.1:1"
 
 

@@ -29,6 +29,8 @@ from .random_payloads import RandomPayloads
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .waiting import until
 
+pytestmark = pytest.mark.slow("memory.py", "power_tariff/*", "coordinator.py")
+
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
 
 # Times that the files are damaged at random.

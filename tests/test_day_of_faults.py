@@ -91,7 +91,7 @@ def held() -> int:
     return sum(statistic.size for statistic in snapshot.statistics("filename"))
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 @pytest.mark.timeout(600)
 async def test_day_of_faults_leaves_nothing_behind(
     hass: HomeAssistant,

@@ -22,6 +22,8 @@ from demo.replayed import ReplayedShow
 from .readers.recordings import read_all
 from .waiting import until
 
+pytestmark = pytest.mark.slow("demo/*", "tests/readers/*")
+
 RECORDINGS = Path(__file__).parent / "recordings"
 
 

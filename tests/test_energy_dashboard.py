@@ -24,6 +24,8 @@ from .home_assistant import entity_id, entry_for, set_up, settle, tick
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:

@@ -18,6 +18,8 @@ from .readers import CurrentlyOneSimulator
 from .readers.house import Appliance, State, usual_appliances
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 READER = "b8b41879cf58"
 
 

@@ -21,6 +21,8 @@ from .readers.server import Simulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
 
 

@@ -182,6 +182,7 @@ async def test_meter_that_needs_its_key_is_said_until_it_has_it(
     assert issues(hass) == {}
 
 
+@pytest.mark.slow("reader/scale.py", "readings.py", "issues.py")
 @pytest.mark.parametrize("key", ["E_In", "E_Out", "Wh", "Ph"])
 async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_shown_as_it_is(
     hass: HomeAssistant,

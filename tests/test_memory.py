@@ -16,6 +16,8 @@ from .time_lapse import REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.slow("memory.py", "readings.py", "reader/registers.py", "tests/time_lapse.py")
+
 IMPORT, EXPORT = REGISTERS
 
 MORNING = datetime(2026, 11, 10, 9, 47, 20, tzinfo=UTC)

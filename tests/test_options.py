@@ -18,6 +18,8 @@ from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 VOLTAGE = "b8b41879cf58_voltage_l1"
 ENERGY = "b8b41879cf58_active_energy_export"
 

@@ -31,6 +31,8 @@ from custom_components.energy_sse.reader.discover import READERS
 
 from .test_translations import flatten
 
+pytestmark = pytest.mark.smoke
+
 ROOT = Path(__file__).parents[1]
 INTEGRATION = ROOT / "custom_components" / DOMAIN
 

@@ -22,7 +22,10 @@ from .home_assistant import entity_id, state_of
 from .readers import House
 from .time_lapse import TimeLapse
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow("power_tariff/*", "backfill/*", "readings.py", "tests/time_lapse.py"),
+]
 
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
 QUARTERS = {**HOURLY, "interval": "15", "peaks": 1}
@@ -78,6 +81,7 @@ def counted(time_lapse: TimeLapse, start: datetime) -> float:
     return (registers[start + HOUR] - registers[start]) / 1000
 
 
+@pytest.mark.smoke
 async def test_month_bills_its_highest_hours(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 1000, at("07:00:00"))

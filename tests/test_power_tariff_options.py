@@ -21,6 +21,8 @@ from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
 
 

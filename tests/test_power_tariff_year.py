@@ -21,7 +21,7 @@ from custom_components.energy_sse.power_tariff.demand import HOUR, QUARTER, Inte
 from custom_components.energy_sse.power_tariff.settings import tariff_of
 from custom_components.energy_sse.reader import Measurement as M
 
-from . import measured_tables
+from . import databases, measured_tables
 from .conftest import MakeTimeLapse
 from .readers import House
 from .test_demand import billed, counts
@@ -33,7 +33,7 @@ STOCKHOLM = ZoneInfo("Europe/Stockholm")
 # Full hours that a reader remembers.
 REMEMBERED = 64
 
-DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MariaDB"}
+DATABASES = {"sqlite": databases.SQLITE, "postgresql": "PostgreSQL", "mysql": "MariaDB"}
 
 # W. More than the house draws with everything on.
 ALL_OF_IT = 18_000
@@ -259,8 +259,9 @@ async def check(life: Life, name: str, month: Month, key: K) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.long
+@pytest.mark.weekly
 @pytest.mark.timeout(4 * 3600)
+@databases.on_each
 @pytest.mark.parametrize("name", TARIFFS)
 async def test_every_month_bills_what_the_meter_has_counted(
     make_time_lapse: MakeTimeLapse,

@@ -31,6 +31,8 @@ from brand.render import FOLDER, images
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import DOMAIN
 
+pytestmark = pytest.mark.slow("*.json", "*.yaml", "*.md", "brand/*", ".github/*", "scripts/release", "*.py")
+
 ROOT = Path(__file__).parents[1]
 INTEGRATION = ROOT / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())

@@ -91,8 +91,8 @@ def manifest() -> dict[str, Any]:
     return dict(json.loads(source("manifest.json")))
 
 
-def mypy() -> dict[str, Any]:
-    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"])
+def tool(name: str) -> dict[str, Any]:
+    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][name])
 
 
 def has_steps(*names: str) -> bool:
@@ -127,9 +127,11 @@ SHOWN: dict[str, Callable[[], bool]] = {
     "reconfiguration-flow": lambda: has_steps("reconfigure"),
     "stale-devices": lambda: callable(energy_sse.async_remove_config_entry_device),
     "strict-typing": lambda: (
-        mypy()["strict"] is True and not mypy().get("exclude") and (INTEGRATION / "reader/py.typed").exists()
+        tool("mypy")["strict"] is True
+        and not tool("mypy").get("exclude")
+        and (INTEGRATION / "reader/py.typed").exists()
     ),
-    "test-coverage": lambda: "--cov-fail-under=95" in (ROOT / "scripts" / "test").read_text(),
+    "test-coverage": lambda: tool("coverage")["report"]["fail_under"] >= 95,
 }
 
 

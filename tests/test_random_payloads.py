@@ -26,6 +26,15 @@ from .saved_files import files_of
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.slow(
+    "reader/*",
+    "appliances.py",
+    "coordinator.py",
+    "sub_meters.py",
+    "diagnostics.py",
+    "tests/random_payloads.py",
+)
+
 # Said in one go, and between two ends of the stream, after which the reader is asked again who and how it is.
 EVENTS_AT_ONCE = 100
 

@@ -21,6 +21,8 @@ from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 WHATWATT = "ECC9FF5C7F14"
 CURRENTLYONE = "b8b41879cf58"
 

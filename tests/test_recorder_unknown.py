@@ -27,6 +27,8 @@ from .home_assistant import entry_for, set_up, state_of, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .waiting import until
 
+pytestmark = pytest.mark.slow("backfill/*", "power_tariff/*")
+
 INTEGRATION = Path(__file__).parents[1] / "custom_components" / DOMAIN
 FILES = sorted(INTEGRATION.rglob("*.py"))
 ROOM = INTEGRATION / "backfill"

@@ -28,7 +28,7 @@ FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".log",
 # Asked before the fixture answers for it.
 _ENABLED_BY_DEFAULT: Any = Entity.__dict__["entity_registry_enabled_default"]
 
-pytestmark = pytest.mark.usefixtures("every_entity_enabled")
+pytestmark = [pytest.mark.usefixtures("every_entity_enabled"), pytest.mark.smoke]
 
 
 def rows(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:

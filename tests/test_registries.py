@@ -16,6 +16,8 @@ from .readers.server import Simulator
 from .saved_files import files_of
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]

@@ -32,6 +32,10 @@ from .readers.whatwatt import Firmware
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.slow(
+    "reader/*", "coordinator.py", "availability.py", "readings.py", "tests/readers/*", "tests/time_machine.py"
+)
+
 # Seconds. How long there is peace before, how long the fault lasts, and what it may take until all is well
 # again and said to be: the longest silence on a dead stream, the longest wait, the longest attempt, and a
 # minute of readings.

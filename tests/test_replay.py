@@ -35,6 +35,8 @@ from .thrown_errors import ErrorThrower, functions_of
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.slow("reader/*", "diagnostics.py", "demo/*", "tests/readers/*", "tests/outcome.py")
+
 OURS = "custom_components.energy_sse"
 
 type Reader = WhatwattSimulator | CurrentlyOneSimulator

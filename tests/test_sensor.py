@@ -13,6 +13,8 @@ from .readers.whatwatt import Firmware
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 NOT_OF_THE_CURRENTLYONE = {
     m for m in M if m.endswith(("_t1", "_t2", "_inductive", "_capacitive")) or m.startswith("maximum_demand")
 } | {M.ACTIVE_TARIFF, M.POWER_FACTOR}

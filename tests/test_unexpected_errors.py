@@ -41,7 +41,11 @@ ONCE = ("__init__", "async_start", "async_fill", "async_watch")
 # What holds the guards, and the timer that ends a wait.
 GUARDS = ("_run", "_wake_up", "_handle_compiled")
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(300),
+    pytest.mark.slow("reader/*", "coordinator.py", "backfill/*", "power_tariff/*", "tests/thrown_errors.py"),
+]
 
 
 @pytest.fixture

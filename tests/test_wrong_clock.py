@@ -11,7 +11,10 @@ from .conftest import MakeTimeLapse
 from .test_power_tariff import HOURLY, Loads, at, counted, draw, intervals, shown
 from .time_lapse import TimeLapse
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow("power_tariff/*", "backfill/*", "tests/time_lapse.py"),
+]
 
 # The clock went on where it had been when the power went.
 STOOD_STILL = timedelta(hours=-2, minutes=-14)

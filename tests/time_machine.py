@@ -4,27 +4,31 @@ import asyncio
 from collections.abc import Callable
 import math
 import selectors
+from time import CLOCK_MONOTONIC, clock_gettime
 from typing import Any, Final, cast
-
-from freezegun import api as freezegun_api
 
 # Seconds of real time. Data that is on its way through a loopback socket arrives within it.
 _MOMENT: Final = 0.002
 
 
+def _real_time() -> float:
+    """Return the time of a loop without control. time.monotonic() stands still where the wall clock does."""
+    return clock_gettime(CLOCK_MONOTONIC)
+
+
 class TimeMachine:
     """Moves the clock of an event loop: timeouts, waits and timers, of readers and of Home Assistant alike.
 
-    Time moves from one timer to the next, and only when the loop is idle: no callback is ready, no socket has
-    data, and no job of an executor is running. So everything happens in its order, however busy the machine is.
-    The time that code takes to run does not count. While no test lets time pass, the clock follows real time
-    whenever the loop is idle.
+    Time moves from one timer to the next, and only when the loop is idle: no callback is ready, no socket
+    has data, and no job of an executor is running. So everything happens in its order, even on a busy
+    machine. The time that code takes to run does not count. While no test lets time pass, the clock follows
+    real time whenever the loop is idle.
 
     The wall clock stands still unless `move_wall_clock` moves it, too.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, move_wall_clock: Callable[[float], None] | None = None
+        self, loop: asyncio.AbstractEventLoop, move_wall_clock: Callable[[float], object] | None = None
     ) -> None:
         """Take control of the loop's clock.
 
@@ -33,8 +37,7 @@ class TimeMachine:
         self._loop = loop
         # The test package's debug mode inspects the stack of every call, which takes half of the time.
         loop.set_debug(False)
-        # Not time.monotonic(), which stands still in a test that stops the wall clock.
-        self._now = freezegun_api.real_monotonic()
+        self._now = _real_time()
         self._move_wall_clock = move_wall_clock
         self._travellers = 0
         self._jobs = 0
@@ -44,7 +47,7 @@ class TimeMachine:
         self._real_select = self._selector.select
         self._real_run_in_executor: Callable[..., asyncio.Future[Any]] = loop.run_in_executor
         loop.time = self.now  # type: ignore[method-assign] # for this one loop, until it is closed
-        loop.run_in_executor = self._run_in_executor  # type: ignore[method-assign] # as above
+        loop.run_in_executor = self._run_in_executor  # type: ignore[method-assign, assignment] # as above
         self._selector.select = self._select  # type: ignore[method-assign] # as above
 
     def now(self) -> float:
@@ -84,14 +87,14 @@ class TimeMachine:
             return self._real_select(timeout)
         if self._waiting_for_idle or (self._travellers and timeout is not None):
             return self._select_without_waiting(timeout)
-        began = freezegun_api.real_monotonic()
+        began = _real_time()
         events = self._real_select(timeout)
         if timeout is not None:
-            self._move(min(freezegun_api.real_monotonic() - began, timeout))
+            self._move(min(_real_time() - began, timeout))
         return events
 
     def _select_without_waiting(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready. If nothing is, and nothing is about to be, end the waits for it or move time."""
+        """Return the events that are ready. If the loop is idle, end the waits for that, or move time."""
         if events := self._real_select(_MOMENT):
             return events
         if self._jobs:
@@ -108,8 +111,8 @@ class TimeMachine:
         return []
 
     def _move(self, seconds: float) -> None:
-        # Whole microseconds, as wall clocks have them: otherwise a timer that compares itself with the wall clock
-        # could be early forever.
+        # In whole microseconds, because a wall clock has no others: Home Assistant sets a timer again that is
+        # early by the wall clock.
         seconds = math.ceil(seconds * 1e6) / 1e6
         self._now += seconds
         if self._move_wall_clock is not None:
