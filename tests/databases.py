@@ -1,7 +1,7 @@
 """Servers of the databases that people with long histories use, for a recorder to write to.
 
 They come from the distribution's packages: installed, or unpacked by `scripts/setup databases`. They listen
-on loopback only, and keep everything in a folder of their own.
+on this machine only, and keep everything in a folder of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -33,9 +32,13 @@ class NotInstalledError(Exception):
 class Server:
     """A running server."""
 
-    def __init__(self, url: str, database: str) -> None:
+    def __init__(self, url: str, query: str, database: str) -> None:
+        """Return the server behind a URL, which has a database that is always there."""
         self._url = url
-        self._administration = sqlalchemy.create_engine(f"{url}/{database}", isolation_level="AUTOCOMMIT")
+        self._query = query
+        self._administration = sqlalchemy.create_engine(
+            f"{url}/{database}?{query}", isolation_level="AUTOCOMMIT"
+        )
 
     def wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until it has started."""
@@ -57,7 +60,7 @@ class Server:
                 f"CREATE DATABASE {name}" + (" CHARACTER SET utf8mb4" if is_mariadb else "")
             )
         self._administration.dispose()
-        return f"{self._url}/{name}" + ("?charset=utf8mb4" if is_mariadb else "")
+        return f"{self._url}/{name}?{self._query}"
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     program = max(programs, key=lambda path: int(path.parts[-3]))
     # It refuses to run as root, who is somebody else in a user namespace.
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
-    data, port = folder / "postgresql", _free_port()
+    data = folder / "postgresql"
     subprocess.run(
         [
             *prefix,
@@ -90,9 +93,8 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
         check=True,
     )
     settings = {
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": "",
+        "listen_addresses": "",
+        "unix_socket_directories": folder,
         "fsync": "off",
         "synchronous_commit": "off",
     }
@@ -103,7 +105,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
         str(data),
         *(f"--{key}={value}" for key, value in settings.items()),
     ]
-    with _running(command, Server(f"postgresql://postgres@127.0.0.1:{port}", "postgres")) as server:
+    with _running(command, Server("postgresql://postgres@", f"host={folder}", "postgres")) as server:
         yield server
 
 
@@ -115,7 +117,7 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
         raise NotInstalledError("MariaDB")
     # The driver goes by the exact type, also that of a stopped clock's times.
     converters.conversions[freezegun_api.FakeDatetime] = converters.escape_datetime
-    data, port = folder / "mariadb", _free_port()
+    data, port = folder / "mariadb", _private_port()
     data.mkdir()
     settings = {
         "basedir": Path(program).parents[1],
@@ -130,7 +132,8 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
     # Without grants it needs no tables of its own, so there is nothing to prepare.
     switches = ["--no-defaults", "--skip-grant-tables", "--skip-networking=0"]
     command = [program, *switches, *(f"--{key}={value}" for key, value in settings.items())]
-    with _running(command, Server(f"mysql+pymysql://root@127.0.0.1:{port}", "information_schema")) as server:
+    url = f"mysql+pymysql://root@127.0.0.1:{port}"
+    with _running(command, Server(url, "charset=utf8mb4", "information_schema")) as server:
         yield server
 
 
@@ -174,7 +177,6 @@ def _environment() -> Mapping[str, str]:
     return {**os.environ, "LD_LIBRARY_PATH": libraries}
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+def _private_port() -> int:
+    """Return a port that the system gives to no program, and no other test process takes."""
+    return 20_000 + os.getpid() % 10_000

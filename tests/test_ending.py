@@ -29,7 +29,7 @@ from .test_reliability import drip, saying, status
 from .time_machine import TimeMachine
 from .waiting import until
 
-# Whatever is under way, it ends within that.
+# Whatever is under way ends within these seconds of simulated time, which excludes the time that code takes.
 SECONDS = 2
 
 
@@ -100,6 +100,7 @@ async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the 
 async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     hass: HomeAssistant,
     network: FaultyNetwork,
+    time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
     answer: Callable[..., Awaitable[None]],
 ) -> None:

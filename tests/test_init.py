@@ -85,6 +85,7 @@ async def test_device_that_never_says_who_it_is_does_not_block_the_start(
 # ------------------------------------------------------------------------------------------ unloading
 
 
+@pytest.mark.usefixtures("time_machine")
 async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, either: Simulator) -> None:
     entry = await set_up(hass, either)
     await tick(hass, either)
@@ -107,6 +108,7 @@ async def say_nothing(
     writer.close()
 
 
+@pytest.mark.usefixtures("time_machine")
 async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(
     hass: HomeAssistant, house: House
 ) -> None:
@@ -127,16 +129,18 @@ async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(
             await hung_up.wait()
 
 
+@pytest.mark.usefixtures("time_machine")
 async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
     entry = await set_up(hass, currentlyone)
-    port = currentlyone.port
     await currentlyone.stop()
     connected = asyncio.Event()
     hung_up = asyncio.Event()
-    server = await asyncio.start_server(partial(say_nothing, connected, hung_up), "127.0.0.1", port)
+    server = await asyncio.start_server(
+        partial(say_nothing, connected, hung_up), "127.0.0.1", currentlyone.port, reuse_port=True
+    )
     async with server, asyncio.timeout(10):
         entry.runtime_data.async_seen_at(currentlyone.host)
         await connected.wait()
@@ -145,6 +149,7 @@ async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
             await hung_up.wait()
 
 
+@pytest.mark.usefixtures("time_machine")
 async def test_unloading_while_waiting_to_reconnect_ends_the_wait(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:

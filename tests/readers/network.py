@@ -6,6 +6,7 @@ from contextlib import suppress
 import socket
 from typing import Self
 
+from .port import ReservedPort
 from .server import Simulator
 
 type Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,6 +30,7 @@ class FaultyNetwork:
     def __init__(self, reader: Simulator) -> None:
         self.reader = reader
         self.port = 0
+        self._reserved: ReservedPort | None = None
 
         self.answer: Answer | None = None
         """What to do with a request instead of passing it on."""
@@ -56,9 +58,12 @@ class FaultyNetwork:
         return f"127.0.0.1:{self.port}"
 
     async def start(self, port: int = 0) -> Self:
-        """Listen."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listen. Without a port it gets one that stays reserved while it is stopped."""
+        if port == 0:
+            self._reserved = ReservedPort("127.0.0.1")
+            port = self._reserved.number
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_port=True)
+        self.port = port
         return self
 
     async def stop(self) -> None:
@@ -75,7 +80,7 @@ class FaultyNetwork:
         """Let connections vanish: neither accepted nor refused."""
         await self.stop()
         listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(0)
         self._full_queue.append(listener)

@@ -9,6 +9,7 @@ from typing import ClassVar, Self, override
 from aiohttp import web
 
 from .house import House
+from .port import ReservedPort
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,6 +49,7 @@ class Server(ABC):
 
         self.streams: list[Stream] = []
         self.port = 0
+        self._reserved: ReservedPort | None = None
         self._runner: web.AppRunner | None = None
         self._speaking: asyncio.Task[None] | None = None
 
@@ -79,7 +81,13 @@ class Server(ABC):
         return await handler(request)
 
     async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
-        """Listen. `live` lets it speak by itself; otherwise each word is asked for."""
+        """Listen. `live` lets it speak by itself; otherwise each word is asked for.
+
+        Without a port it gets one that stays reserved while it is stopped.
+        """
+        if port == 0:
+            self._reserved = ReservedPort(address)
+            port = self._reserved.number
 
         @web.middleware
         async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -90,9 +98,9 @@ class Server(ABC):
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port)
+        site = web.TCPSite(self._runner, address, port, reuse_port=True)
         await site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = port
         if live:
             self._speaking = asyncio.create_task(self.speak())
         return self
