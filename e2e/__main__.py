@@ -175,9 +175,7 @@ async def main() -> int:
     # Whoever ends the walk ends the browser and Home Assistant with it.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if not network.is_possible():
-        print(
-            "\n*** scripts/e2e: SKIPPED. Nobody but root may make network namespaces here. ***\n", flush=True
-        )
+        print("\n*** scripts/e2e: 1 skipped. Only root can make network namespaces here. ***\n", flush=True)
         return 0
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
@@ -194,7 +192,7 @@ async def main() -> int:
                     for name, taken in person.steps:
                         seconds[name][language] = taken
                     total = sum(taken for _, taken in person.steps)
-                    print(f"    {total:5.1f} s  {len(person.steps)} steps", flush=True)
+                    print(f"    {total:5.1f} s  {len(person.steps)} passed", flush=True)
     if arguments.pictures:
         rows = [
             (name, *(f"{by[language]:.1f}" if language in by else "" for language in LANGUAGES))

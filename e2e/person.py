@@ -104,6 +104,7 @@ class Person:
             yield
         except BaseException:
             print(f"    FAILED after {monotonic() - began:5.1f} s  {name}", flush=True)
+            print(f"    {len(self.steps)} passed, 1 failed", flush=True)
             await self.page.screenshot(path=self.folder / "failed.png")
             (self.folder / "failed.txt").write_text(await self.page.locator("body").aria_snapshot())
             await self._context.tracing.stop(path=self.folder / "trace.zip")

@@ -52,7 +52,7 @@ def add_option(parser: pytest.Parser) -> None:
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests that the option leaves out."""
     selection = _selection(config)
-    changed = _changed_files() if selection is Selection.CHANGED else frozenset()
+    changed = changed_files() if selection is Selection.CHANGED else frozenset()
     selected = [item for item in items if _is_selected(item, selection, changed)]
     config.hook.pytest_deselected(items=list(set(items).difference(selected)))
     items[:] = selected
@@ -94,7 +94,7 @@ def is_match(path: str, pattern: str) -> bool:
     return fnmatch(path, pattern) or fnmatch(path.removeprefix(_INTEGRATION), pattern)
 
 
-def _changed_files() -> frozenset[str]:
+def changed_files() -> frozenset[str]:
     """Return the files that differ from the main branch, committed or not. Empty without git."""
     base = next(
         (_git("merge-base", "HEAD", base)[0] for base in _BASES if _git("merge-base", "HEAD", base)), "HEAD"
