@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import os
 from pathlib import Path
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ _ROOT: Final = Path(__file__).parents[1]
 _SETUP: Final = str(_ROOT / "scripts/setup")
 
 # One process more than there are cores, because a test often waits for a socket, a file or a database.
-_PARALLEL: Final = ("-n", str(len(os.sched_getaffinity(0)) + 1))
+_PARALLEL: Final = ("-n", str(len(os.sched_getaffinity(0)) + 1), "--dist", "worksteal")
 
 # The counts in pytest's summary line, and in the last line of the end-to-end tests.
 _COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
@@ -147,8 +148,9 @@ def run_default() -> list[Result]:
 
 def run_all(*, is_weekly: bool) -> list[Result]:
     """Run what has to pass before a change is merged, or everything there is."""
-    pinned = ("--select", "everything" if is_weekly else "all")
-    others = ("--select", "all" if is_weekly else "smoke", "-m", "not server")
+    seed = secrets.randbelow(2**32) if is_weekly else 0
+    pinned = ("--select", "everything" if is_weekly else "all", f"--hypothesis-seed={seed}")
+    others = ("--select", "all" if is_weekly else "smoke", f"--hypothesis-seed={seed}", "-m", "not server")
     floor, newest = ".venv-floor", ".venv-newest"
     with _set_up_meanwhile("floor", "newest", "e2e") as set_up:
         results = [
@@ -194,10 +196,17 @@ def busy_processes(number: int) -> Iterator[None]:
 
 
 def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> list[Result]:
-    """Run tests again and again while other processes are busy, and print how often each test failed."""
-    command = pytest(".venv", *_PARALLEL, *arguments)
+    """Run tests again and again while other processes are busy, and print how often each test failed.
+
+    Each run has other random numbers.
+    """
     with busy_processes(load):
-        results = [run_stage(f"run {run} of {number}", command) for run in range(1, number + 1)]
+        results = [
+            run_stage(
+                f"run {run} of {number}", pytest(".venv", *_PARALLEL, f"--hypothesis-seed={run}", *arguments)
+            )
+            for run in range(1, number + 1)
+        ]
     failures = Counter(test for result in results for test in result.failed_tests)
     unfinished = sum(not result.is_ok and not result.failed_tests for result in results)
     print(f"\nFailures in {number} runs beside {load} busy processes:")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import logging
 from logging.handlers import BufferingHandler
 from pathlib import Path
+import random
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -65,6 +66,12 @@ def _nothing_unexpected(request: pytest.FixtureRequest) -> Iterator[None]:
 def _ended_a_set_up(record: logging.LogRecord) -> bool:
     """Whether Home Assistant says that it has stopped while an entry was set up, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
+@pytest.fixture(autouse=True)
+def _seeded(request: pytest.FixtureRequest) -> None:
+    """Seed what the integration chooses at random, such as the waits between attempts to connect."""
+    random.seed(f"{request.config.getoption('--hypothesis-seed')} {request.node.nodeid}")
 
 
 @pytest.fixture(autouse=True)

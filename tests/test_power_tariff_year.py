@@ -259,10 +259,22 @@ async def check(life: Life, name: str, month: Month, key: K) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.weekly
+@pytest.mark.slow("power_tariff/*", "backfill/*", "tests/time_lapse.py")
 @pytest.mark.timeout(4 * 3600)
-@databases.on_each
-@pytest.mark.parametrize("name", TARIFFS)
+@pytest.mark.parametrize(
+    ("database", "name"),
+    [
+        pytest.param(
+            database,
+            name,
+            marks=marks if (database, name) == (databases.SQLITE, "hours") else [*marks, pytest.mark.weekly],
+            id=f"{database}-{name}",
+        )
+        for database, marks in databases.marks_of_each(weekly=False).items()
+        for name in TARIFFS
+    ],
+    indirect=["database"],
+)
 async def test_every_month_bills_what_the_meter_has_counted(
     make_time_lapse: MakeTimeLapse,
     database: str,
