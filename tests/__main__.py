@@ -107,6 +107,11 @@ def pytest(environment: str, *arguments: str) -> list[str]:
     return [f"{environment}/bin/python", "-m", "pytest", *color, *arguments]
 
 
+def _random_numbers(seed: int) -> tuple[str, ...]:
+    """Return the arguments for other random numbers than those of every run. Pytest shows the seed."""
+    return ("--hypothesis-profile=random", f"--hypothesis-seed={seed}")
+
+
 def _home_assistant(environment: str) -> str:
     """Return the name of a stage: the version of Home Assistant in an environment."""
     command = "from homeassistant.const import __version__; print(__version__)"
@@ -148,9 +153,9 @@ def run_default() -> list[Result]:
 
 def run_all(*, is_weekly: bool) -> list[Result]:
     """Run what has to pass before a change is merged, or everything there is."""
-    seed = secrets.randbelow(2**32) if is_weekly else 0
-    pinned = ("--select", "everything" if is_weekly else "all", f"--hypothesis-seed={seed}")
-    others = ("--select", "all" if is_weekly else "smoke", f"--hypothesis-seed={seed}", "-m", "not server")
+    random = _random_numbers(secrets.randbelow(2**32)) if is_weekly else ()
+    pinned = ("--select", "everything" if is_weekly else "all", *random)
+    others = ("--select", "all" if is_weekly else "smoke", *random, "-m", "not server")
     floor, newest = ".venv-floor", ".venv-newest"
     with _set_up_meanwhile("floor", "newest", "e2e") as set_up:
         results = [
@@ -163,8 +168,9 @@ def run_all(*, is_weekly: bool) -> list[Result]:
                 [".venv/bin/coverage", "report", "--include=*/config_flow.py", "--fail-under=100"],
             ),
         ]
+        print("==> waiting for the other environments", flush=True)
         began = time.monotonic()
-        results.append(Result("set-up of the others", set_up.wait() == 0, time.monotonic() - began))
+        results.append(Result("other environments", set_up.wait() == 0, time.monotonic() - began))
     results += [
         run_stage(_home_assistant(floor), pytest(floor, *_PARALLEL, *others)),
         run_stage(
@@ -203,7 +209,7 @@ def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> list[Res
     with busy_processes(load):
         results = [
             run_stage(
-                f"run {run} of {number}", pytest(".venv", *_PARALLEL, f"--hypothesis-seed={run}", *arguments)
+                f"run {run} of {number}", pytest(".venv", *_PARALLEL, *_random_numbers(run), *arguments)
             )
             for run in range(1, number + 1)
         ]
@@ -236,7 +242,10 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--weekly", action="store_true", help="everything there is; takes hours")
     parser.add_argument("--repeat", type=int, metavar="N", help="run the tests N times, and count failures")
     parser.add_argument("--load", type=int, default=0, metavar="M", help="busy processes beside --repeat (0)")
-    return parser.parse_known_args()
+    arguments, for_pytest = parser.parse_known_args()
+    if for_pytest and (arguments.all or arguments.weekly):
+        parser.error("--all and --weekly do not take arguments of pytest")
+    return arguments, for_pytest
 
 
 def main() -> int:

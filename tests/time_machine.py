@@ -24,7 +24,7 @@ class TimeMachine:
     machine. The time that code takes to run does not count. While no test lets time pass, the clock follows
     real time whenever the loop is idle.
 
-    The wall clock stands still unless `move_wall_clock` moves it, too.
+    The wall clock is left alone, unless `move_wall_clock` moves it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TimeMachine:
         loop.set_debug(False)
         self._now = _real_time()
         self._move_wall_clock = move_wall_clock
-        self._travellers = 0
+        self._simulated_waits = 0
         self._jobs = 0
         self._waiting_for_idle: list[asyncio.Future[None]] = []
         # An event loop has no public way to notice that nothing is left to do.
@@ -58,11 +58,11 @@ class TimeMachine:
         """Let time pass, and everything that happens in it come to an end."""
         arrival = self._loop.create_future()
         self._loop.call_later(seconds, arrival.set_result, None)
-        self._travellers += 1
+        self._simulated_waits += 1
         try:
             await arrival
         finally:
-            self._travellers -= 1
+            self._simulated_waits -= 1
         await self.idle()
 
     async def idle(self) -> None:
@@ -85,7 +85,7 @@ class TimeMachine:
     def _select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
             return self._real_select(timeout)
-        if self._waiting_for_idle or (self._travellers and timeout is not None):
+        if self._waiting_for_idle or (self._simulated_waits and timeout is not None):
             return self._select_without_waiting(timeout)
         began = _real_time()
         events = self._real_select(timeout)
