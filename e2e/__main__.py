@@ -96,7 +96,8 @@ async def walk(
 ) -> Person:
     """Walk in one language, with a Home Assistant of its own."""
     folder = FOLDER / language
-    folder.mkdir(parents=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     readers = (
         whatwatt := Reader(
             bridge.add_host(),
@@ -177,8 +178,7 @@ async def main() -> int:
     if not network.is_possible():
         print("\n*** scripts/e2e: 1 skipped. Only root can make network namespaces here. ***\n", flush=True)
         return 0
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    FOLDER.mkdir(exist_ok=True)
     seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
     with network.Bridge() as bridge:
         home = bridge.add_host()

@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 import os
@@ -15,18 +15,24 @@ import sys
 import tempfile
 import time
 from typing import Final, NoReturn
+from xml.etree import ElementTree as ET
 
 _ROOT: Final = Path(__file__).parents[1]
 _SETUP: Final = str(_ROOT / "scripts/setup")
 
 # One process more than there are cores, because a test often waits for a socket, a file or a database.
-_PARALLEL: Final = ("-n", str(len(os.sched_getaffinity(0)) + 1), "--dist", "worksteal")
+_PARALLEL: Final = ("-n", str((os.process_cpu_count() or 1) + 1), "--dist", "worksteal")
 
-# The counts in pytest's summary line, and in the last line of the end-to-end tests.
-_COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
+# The counts in the last line of the end-to-end tests.
+_COUNT: Final = re.compile(r"(\d+) (passed|failed|skipped)")
 
-_FAILED_TEST: Final = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
-_COLOR: Final = re.compile(r"\x1b\[[\d;]*m")
+# Keeps a core busy until its parent ends.
+_BUSY: Final = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+# Exit statuses of a shell: a command that does not exist, and a process that SIGINT or SIGTERM has ended.
+_NOT_FOUND: Final = 127
+_INTERRUPTED: Final = 130
+_TERMINATED: Final = 143
 
 
 @dataclass
@@ -43,43 +49,76 @@ class Result:
 
 
 def run_stage(stage: str, *commands: Sequence[str]) -> Result:
-    """Run all commands of a stage, whether one fails or not, and show their output."""
+    """Run all commands of a stage, even if one fails."""
     print(f"==> {stage}", flush=True)
-    result, began = Result(stage), time.monotonic()
-    for command in commands:
-        status, output = _run(command)
-        result.is_ok = result.is_ok and status == 0
-        result.counts.update(_counts_in(output))
-        result.failed_tests.update(_FAILED_TEST.findall(output))
-    result.seconds = time.monotonic() - began
+    began = time.monotonic()
+    statuses = [_run(command)[0] for command in commands]
+    return Result(stage, not any(statuses), time.monotonic() - began)
+
+
+def run_pytest(environment: str, *arguments: str, stage: str | None = None) -> Result:
+    """Run tests in one of the environments that scripts/setup makes."""
+    stage = stage or f"Home Assistant {_version(environment)}"
+    print(f"==> {stage}", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        command = pytest(environment, *_PARALLEL, f"--junit-xml={report}", *arguments)
+        status, _ = _run(command)
+        result = Result(stage, status == 0, time.monotonic() - began)
+        if report.exists():
+            _read_report(report, result)
+    return result
+
+
+def _read_report(report: Path, result: Result) -> None:
+    """Read counts and failed tests from a JUnit report of pytest."""
+    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314 (pytest has written it)
+        outcomes = {child.tag for child in case}
+        if outcomes & {"failure", "error"}:
+            result.counts["failed"] += 1
+            result.failed_tests.add(f"{case.get('classname')}::{case.get('name')}")
+        else:
+            result.counts["skipped" if "skipped" in outcomes else "passed"] += 1
+
+
+def run_end_to_end(language: str) -> Result:
+    """Run the end-to-end tests in a language."""
+    stage, began = f"browser, {language}", time.monotonic()
+    print(f"==> {stage}", flush=True)
+    status, output = _run(["scripts/e2e", "--language", language])
+    result = Result(stage, status == 0, time.monotonic() - began)
+    for line in reversed(output.splitlines()):
+        if counts := _COUNT.findall(line):
+            result.counts.update({outcome: int(number) for number, outcome in counts})
+            break
     return result
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command. Returns its exit status, and its output without colors."""
+    """Run a command and show its output. Returns its exit status and its output."""
+    try:
+        process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except OSError as error:
+        print(error, flush=True)
+        return _NOT_FOUND, ""
     output = bytearray()
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with process:
         assert process.stdout is not None
         try:
             while chunk := os.read(process.stdout.fileno(), 65536):
                 output += chunk
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
-        except BaseException:
-            process.terminate()
+        except KeyboardInterrupt:
+            # The terminal has sent SIGINT to the child as well, which ends what it has started.
+            process.wait()
             raise
-    return process.returncode, _COLOR.sub("", output.decode(errors="replace"))
-
-
-def _counts_in(output: str) -> Counter[str]:
-    """Return the counts in the last line that has any."""
-    for line in reversed(output.splitlines()):
-        counts: Counter[str] = Counter()
-        for number, outcome in _COUNT.findall(line):
-            counts["failed" if outcome == "error" else outcome] += int(number)
-        if counts:
-            return counts
-    return Counter()
+        except SystemExit:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    return process.returncode, output.decode(errors="replace")
 
 
 def print_table(results: Sequence[Result]) -> None:
@@ -102,88 +141,106 @@ def print_table(results: Sequence[Result]) -> None:
 
 
 def pytest(environment: str, *arguments: str) -> list[str]:
-    """Return the command that runs pytest in one of the environments that scripts/setup makes."""
+    """Return a command that runs pytest."""
     color = ["--color=yes"] if sys.stdout.isatty() else []
     return [f"{environment}/bin/python", "-m", "pytest", *color, *arguments]
 
 
 def _random_numbers(seed: int) -> tuple[str, ...]:
-    """Return the arguments for other random numbers than those of every run. Pytest shows the seed."""
+    """Return the arguments that replace the default random numbers. Pytest shows the seed."""
     return ("--hypothesis-profile=random", f"--hypothesis-seed={seed}")
 
 
-def _home_assistant(environment: str) -> str:
-    """Return the name of a stage: the version of Home Assistant in an environment."""
+def _version(environment: str) -> str:
+    """Return the version of Home Assistant in an environment."""
     command = "from homeassistant.const import __version__; print(__version__)"
-    python = f"{environment}/bin/python"
-    version = subprocess.run([python, "-c", command], cwd=_ROOT, capture_output=True, text=True, check=False)
-    return f"Home Assistant {version.stdout.strip() or 'unknown'}"
+    try:
+        result = subprocess.run(
+            [f"{environment}/bin/python", "-c", command],
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return f"in {environment}"
+    return result.stdout.strip() or f"in {environment}"
 
 
 @contextmanager
-def _set_up_meanwhile(*names: str) -> Iterator[subprocess.Popen[bytes]]:
+def _set_up_in_background(*names: str) -> Iterator[subprocess.Popen[bytes]]:
     """Make environments in the background, because installing mostly waits for the network."""
     with tempfile.TemporaryFile() as log:
-        command = ["nice", _SETUP, *names]
-        with subprocess.Popen(command, cwd=_ROOT, stdout=log, stderr=subprocess.STDOUT) as process:
-            try:
-                yield process
-            finally:
-                process.terminate()
-                process.wait()
-                log.seek(0)
-                sys.stdout.buffer.write(log.read())
-                sys.stdout.buffer.flush()
+        process = subprocess.Popen(
+            ["nice", _SETUP, *names],  # noqa: S607 (wherever it is installed)
+            cwd=_ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            log.seek(0)
+            sys.stdout.buffer.write(log.read())
+            sys.stdout.buffer.flush()
 
 
-def _static_checks() -> list[Result]:
-    return [
-        run_stage("ruff", [".venv/bin/ruff", "check", "."], [".venv/bin/ruff", "format", "--check", "."]),
-        run_stage("mypy", [".venv/bin/mypy"]),
-    ]
+def _static_checks() -> Iterator[Result]:
+    yield run_stage("ruff", [".venv/bin/ruff", "check", "."], [".venv/bin/ruff", "format", "--check", "."])
+    yield run_stage("mypy", [".venv/bin/mypy"])
 
 
-def run_default() -> list[Result]:
-    """Run what a developer needs after each change."""
-    return [
-        *_static_checks(),
-        run_stage(_home_assistant(".venv"), pytest(".venv", *_PARALLEL, "--select", "changed")),
-    ]
+def run_default() -> Iterator[Result]:
+    """Run the checks for local development."""
+    yield from _static_checks()
+    yield run_pytest(".venv", "--changed")
 
 
-def run_all(*, is_weekly: bool) -> list[Result]:
-    """Run what has to pass before a change is merged, or everything there is."""
-    random = _random_numbers(secrets.randbelow(2**32)) if is_weekly else ()
-    pinned = ("--select", "everything" if is_weekly else "all", *random)
-    others = ("--select", "all" if is_weekly else "smoke", *random, "-m", "not server")
-    floor, newest = ".venv-floor", ".venv-newest"
-    with _set_up_meanwhile("floor", "newest", "e2e") as set_up:
-        results = [
-            *_static_checks(),
-            # Without it, the tests that need a server are skipped, and say so.
-            run_stage("database servers", [_SETUP, "databases"]),
-            run_stage(
-                _home_assistant(".venv"),
-                pytest(".venv", *_PARALLEL, "--cov", *pinned),
-                [".venv/bin/coverage", "report", "--include=*/config_flow.py", "--fail-under=100"],
-            ),
-        ]
-        print("==> waiting for the other environments", flush=True)
-        began = time.monotonic()
-        results.append(Result("other environments", set_up.wait() == 0, time.monotonic() - began))
-    results += [
-        run_stage(_home_assistant(floor), pytest(floor, *_PARALLEL, *others)),
-        run_stage(
-            _home_assistant(newest), pytest(newest, *_PARALLEL, *others, "-p", "tests.newest_home_assistant")
-        ),
-    ]
-    if is_weekly:
-        results.append(run_stage("random payloads", ["scripts/fuzz"]))
-    results += [
-        run_stage(f"browser, {language}", ["scripts/e2e", "--language", language])
-        for language in (("en", "de") if is_weekly else ("en",))
-    ]
-    return results
+def run_all() -> Iterator[Result]:
+    """Run the checks that are required before a merge."""
+    # If it fails, the tests that need a server are skipped, and the summary lists them.
+    _run([_SETUP, "databases"])
+    with _set_up_in_background("floor", "newest", "e2e") as set_up:
+        yield from _static_checks()
+        yield from _run_pinned()
+        yield _wait_for(set_up)
+    smoke = ("-m", "smoke and not server")
+    yield run_pytest(".venv-floor", *smoke)
+    yield run_pytest(".venv-newest", *smoke, "-p", "tests.newest_home_assistant")
+    yield run_end_to_end("en")
+
+
+def run_weekly() -> Iterator[Result]:
+    """Run everything, with random numbers that differ in every run."""
+    random_numbers = _random_numbers(secrets.randbelow(2**32))
+    _run([_SETUP, "databases"])
+    with _set_up_in_background("floor", "newest", "e2e") as set_up:
+        yield from _static_checks()
+        yield from _run_pinned("-m", "", *random_numbers)
+        yield _wait_for(set_up)
+    without_servers = ("-m", "not server and not weekly", *random_numbers)
+    yield run_pytest(".venv-floor", *without_servers)
+    yield run_pytest(".venv-newest", *without_servers, "-p", "tests.newest_home_assistant")
+    yield run_stage("random payloads", ["scripts/fuzz", "50000", *random_numbers])
+    yield run_end_to_end("en")
+    yield run_end_to_end("de")
+
+
+def _run_pinned(*arguments: str) -> Iterator[Result]:
+    """Run tests with coverage on the Home Assistant that the test package pins."""
+    yield run_pytest(".venv", "--cov", *arguments)
+    config_flow = ("--include=*/config_flow.py", "--fail-under=100")
+    yield run_stage("coverage of the config flow", [".venv/bin/coverage", "report", *config_flow])
+
+
+def _wait_for(set_up: subprocess.Popen[bytes]) -> Result:
+    print("==> waiting for the other environments", flush=True)
+    began = time.monotonic()
+    return Result("other environments", set_up.wait() == 0, time.monotonic() - began)
 
 
 # -------------------------------------------------------------------------------- failures by chance
@@ -192,8 +249,10 @@ def run_all(*, is_weekly: bool) -> list[Result]:
 @contextmanager
 def busy_processes(number: int) -> Iterator[None]:
     """Keep the cores busy with other work."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for _ in range(number):
+            processes.append(subprocess.Popen([sys.executable, "-c", _BUSY]))  # noqa: PERF401 (one may fail)
         yield
     finally:
         for process in processes:
@@ -201,73 +260,88 @@ def busy_processes(number: int) -> Iterator[None]:
             process.wait()
 
 
-def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> list[Result]:
-    """Run tests again and again while other processes are busy, and print how often each test failed.
-
-    Each run has other random numbers.
-    """
+def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> Iterator[Result]:
+    """Run tests again and again while other processes are busy. Each run has other random numbers."""
     with busy_processes(load):
-        results = [
-            run_stage(
-                f"run {run} of {number}", pytest(".venv", *_PARALLEL, *_random_numbers(run), *arguments)
-            )
-            for run in range(1, number + 1)
-        ]
+        for run in range(1, number + 1):
+            yield run_pytest(".venv", *_random_numbers(run), *arguments, stage=f"run {run} of {number}")
+
+
+def print_failures(results: Sequence[Result]) -> None:
+    """Print how often each test failed."""
     failures = Counter(test for result in results for test in result.failed_tests)
     unfinished = sum(not result.is_ok and not result.failed_tests for result in results)
-    print(f"\nFailures in {number} runs beside {load} busy processes:")
-    for test, times in failures.most_common():
+    print(f"\nFailures in {len(results)} runs:")
+    for test, times in sorted(failures.items(), key=lambda failure: (-failure[1], failure[0])):
         print(f"{times:4}  {test}")
     if unfinished:
         print(f"{unfinished:4}  runs ended without a result")
     if not failures and not unfinished:
         print("   none")
-    return results
 
 
 # ------------------------------------------------------------------------------------ command line
 
 
 def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
-    """Return the arguments, and those that are for pytest."""
+    """Return the parsed arguments, and the remaining ones, which are pytest's."""
     parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Without arguments: ruff, mypy, quick tests, and slow tests about changed files.",
-        epilog="All other arguments are pytest's, and run only the tests that they name.",
+        description="Without arguments: ruff, mypy, quick tests, and slow tests for changed files.",
+        epilog="All other arguments are passed to pytest, and run only the tests that they name.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--all", action="store_true", help="all tests, on three versions of Home Assistant and in a browser"
     )
-    parser.add_argument("--weekly", action="store_true", help="everything there is; takes hours")
+    parser.add_argument("--weekly", action="store_true", help="all weekly checks; takes hours")
     parser.add_argument("--repeat", type=int, metavar="N", help="run the tests N times, and count failures")
-    parser.add_argument("--load", type=int, default=0, metavar="M", help="busy processes beside --repeat (0)")
+    parser.add_argument("--load", type=int, metavar="M", help="number of busy processes beside --repeat")
     arguments, for_pytest = parser.parse_known_args()
-    if for_pytest and (arguments.all or arguments.weekly):
-        parser.error("--all and --weekly do not take arguments of pytest")
+    if arguments.load is not None and arguments.repeat is None:
+        parser.error("--load needs --repeat")
+    if (arguments.all or arguments.weekly) and (for_pytest or arguments.repeat is not None):
+        parser.error("--all and --weekly do not take other arguments")
     return arguments, for_pytest
 
 
+def stages(arguments: argparse.Namespace, for_pytest: Sequence[str]) -> Iterable[Result]:
+    """Return the stages that the command line asks for."""
+    if arguments.repeat is not None:
+        quick = ("-m", "not slow and not weekly")
+        return run_repeatedly(arguments.repeat, arguments.load or 0, for_pytest or quick)
+    if arguments.weekly:
+        return run_weekly()
+    return run_all() if arguments.all else run_default()
+
+
 def main() -> int:
-    """Run what the command line asks for. Returns 1 if any stage failed."""
-    signal.signal(signal.SIGTERM, _end)
+    """Run the stages selected on the command line. Returns 0 if every stage passed."""
     arguments, for_pytest = parse_arguments()
-    if arguments.repeat:
-        results = run_repeatedly(arguments.repeat, arguments.load, for_pytest or ["--select", "quick"])
-    elif for_pytest:
-        return subprocess.run(pytest(".venv", *for_pytest), cwd=_ROOT, check=False).returncode
-    elif arguments.all or arguments.weekly:
-        results = run_all(is_weekly=arguments.weekly)
-    else:
-        results = run_default()
-    print_table(results)
-    return int(not all(result.is_ok for result in results))
+    if for_pytest and arguments.repeat is None:
+        os.chdir(_ROOT)
+        command = pytest(".venv", *for_pytest)
+        os.execv(command[0], command)  # noqa: S606 (arguments are passed as they are)
+    results: list[Result] = []
+    status = _INTERRUPTED
+    try:
+        for result in stages(arguments, for_pytest):
+            results.append(result)  # noqa: PERF402 (those before an interruption are shown)
+        status = int(not all(result.is_ok for result in results))
+    except KeyboardInterrupt:
+        print("\nInterrupted.")
+    finally:
+        if arguments.repeat is not None:
+            print_failures(results)
+        print_table(results)
+    return status
 
 
 def _end(*_: object) -> NoReturn:
-    """End with an exception, so that everything started here is ended, too."""
-    sys.exit(143)
+    """Raise SystemExit, so that child processes are stopped."""
+    sys.exit(_TERMINATED)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main())

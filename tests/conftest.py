@@ -28,11 +28,9 @@ from .time_machine import TimeMachine
 for talkative in ("sqlalchemy.engine", "homeassistant.components.recorder"):
     logging.getLogger(talkative).setLevel(logging.WARNING)
 
-# How long an example takes does not matter. Examples are the same in every run, unless --hypothesis-profile
-# asks for random ones, as scripts/test --repeat and --weekly do.
+# The same examples in every run. scripts/test --repeat and --weekly use --hypothesis-profile=random.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("repeatable", settings.get_profile("random"), derandomize=True)
-settings.load_profile("repeatable")
+settings.load_profile("ci")
 
 type Start = Callable[[Server], Awaitable[None]]
 
@@ -72,10 +70,7 @@ def _ended_a_set_up(record: logging.LogRecord) -> bool:
 
 @pytest.fixture(autouse=True)
 def _seeded(request: pytest.FixtureRequest) -> None:
-    """Seed what the integration chooses at random, such as the waits between attempts to connect.
-
-    Without --hypothesis-seed it is the same in every run.
-    """
+    """Seed the integration's random numbers, such as reconnect delays: the same in every run by default."""
     random.seed(f"{request.config.getoption('--hypothesis-seed')} {request.node.nodeid}")
 
 

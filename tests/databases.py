@@ -33,7 +33,7 @@ class Server:
     """A running server."""
 
     def __init__(self, url: str, query: str, database: str) -> None:
-        """Return the server behind a URL, which has a database that is always there."""
+        """Return the server at a URL. `database` already exists, and is used for administration."""
         self._url = url
         self._query = query
         self._administration = sqlalchemy.create_engine(
@@ -178,5 +178,5 @@ def _environment() -> Mapping[str, str]:
 
 
 def _private_port() -> int:
-    """Return a port that the system gives to no program, and no other test process takes."""
+    """Return a port outside the range from which systems choose, and of this process alone in a test run."""
     return 20_000 + os.getpid() % 10_000

@@ -81,8 +81,8 @@ _NEVER_SEEN_EVENTS: Final = ("live", "state", "transition", "hourly", "message",
 class RandomPayloads:
     """What one device says."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+    def __init__(self, seed: object) -> None:
+        self._random = Random(f"payloads {seed}")
         self.is_sane = False
         """Whether it says only what it should."""
 

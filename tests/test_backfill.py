@@ -31,7 +31,14 @@ from .waiting import until
 # On a busy machine three days of it take half a minute.
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("backfill/*", "memory.py", "readings.py", "reader/registers.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "backfill/*",
+        "coordinator.py",
+        "memory.py",
+        "readings.py",
+        "reader/registers.py",
+        "tests/time_lapse.py",
+    ),
 ]
 
 IMPORT, EXPORT = REGISTERS
@@ -766,6 +773,7 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     assert not ir.async_get(time_lapse.hass).issues
 
 
+@pytest.mark.smoke
 async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()

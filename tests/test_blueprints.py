@@ -647,6 +647,7 @@ async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
+@pytest.mark.smoke
 async def test_kettle_is_no_peak(billed: Billed) -> None:
     for load in billed.power_of:
         await billed.use_by_hand(load, "turn_off")
@@ -681,6 +682,7 @@ async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) 
     assert billed.turned[3:] == ["charger on"], "and nobody the sauna"
 
 
+@pytest.mark.smoke
 async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=5)

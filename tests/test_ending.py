@@ -29,7 +29,7 @@ from .test_reliability import drip, saying, status
 from .time_machine import TimeMachine
 from .waiting import until
 
-# Whatever is under way ends within these seconds of simulated time, which excludes the time that code takes.
+# Maximum seconds of simulated time for a shutdown.
 SECONDS = 2
 
 

@@ -55,7 +55,7 @@ async def test_another_reader_at_the_address_is_refused_and_said(
 
 
 async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
-    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = entry_for(protected_whatwatt, password="wrong")
     entry.add_to_hass(hass)
@@ -65,7 +65,7 @@ async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == SOURCE_REAUTH
     requests = len(protected_whatwatt.requests)
-    await asyncio.sleep(0.1)
+    await time_machine.let_pass(900)
     assert len(protected_whatwatt.requests) == requests <= 4
 
 
@@ -265,16 +265,16 @@ async def test_reader_that_vanishes_takes_its_events_with_it(
 
 
 async def test_password_that_changes_while_streaming_asks_the_user(
-    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
     await set_up(hass, protected_whatwatt)
     assert protected_whatwatt.login is not None
     protected_whatwatt.login.password = "another"
     protected_whatwatt.end_streams()
-    await until(lambda: hass.config_entries.flow.async_progress_by_handler(DOMAIN))
+    await time_machine.let_pass(60)
+    assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     requests = len(protected_whatwatt.requests)
-    await asyncio.sleep(0.1)
+    await time_machine.let_pass(900)
     assert len(protected_whatwatt.requests) == requests
 
 

@@ -100,6 +100,7 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
     assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
 
 
+@pytest.mark.smoke
 async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -119,6 +120,7 @@ async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading
     await rival.leave()
 
 
+@pytest.mark.smoke
 async def test_report_has_the_values_of_the_stream(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -138,6 +140,7 @@ async def test_report_has_the_values_of_the_stream(
     assert reading.values["reactive_power_export"] == live_now["rP_Out"]
 
 
+@pytest.mark.smoke
 async def test_password_that_is_set_during_contention_asks_the_user(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -152,6 +155,7 @@ async def test_password_that_is_set_during_contention_asks_the_user(
     await rival.leave()
 
 
+@pytest.mark.smoke
 async def test_reader_that_fails_during_contention_is_no_contention_any_more(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -170,6 +174,7 @@ async def test_reader_that_fails_during_contention_is_no_contention_any_more(
 
 
 @pytest.mark.parametrize("status", ["KEY REQUIRED", "ENCRYPTION KEY"])
+@pytest.mark.smoke
 async def test_meter_that_needs_its_key_is_said_until_it_has_it(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, status: str
 ) -> None:
@@ -240,6 +245,7 @@ async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_show
 # ---------------------------------------------------------------------------------------- wrong devices
 
 
+@pytest.mark.smoke
 async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_answers(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -262,6 +268,7 @@ async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_a
     assert issues(hass) == {}
 
 
+@pytest.mark.smoke
 async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     hass: HomeAssistant, live: WhatwattSimulator, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
@@ -288,6 +295,7 @@ async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     assert issues(hass) == {}
 
 
+@pytest.mark.smoke
 async def test_other_device_at_the_address_is_said_at_the_start_too(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
@@ -301,6 +309,7 @@ async def test_other_device_at_the_address_is_said_at_the_start_too(
     assert issues(hass) == {}
 
 
+@pytest.mark.smoke
 async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     whatwatt.meter_status = "KEY REQUIRED"
     entry = await set_up(hass, whatwatt)
@@ -312,6 +321,7 @@ async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattS
 # --------------------------------------------------------------------------------------------- registers
 
 
+@pytest.mark.smoke
 async def test_wrong_zero_right_after_a_restart_is_not_believed(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,6 +342,7 @@ async def test_wrong_zero_right_after_a_restart_is_not_believed(
     assert float(state_of(hass, "sensor", energy).state) >= float(before)
 
 
+@pytest.mark.smoke
 async def test_removed_entry_is_not_remembered(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, hass_storage: dict[str, Any]
 ) -> None:

@@ -187,6 +187,7 @@ async def entry_with_a_rogue(
     return entry
 
 
+@pytest.mark.smoke
 async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_owner_says_so(
     hass: HomeAssistant, entry_with_a_rogue: MockConfigEntry, rogue: Rogue
 ) -> None:
@@ -226,6 +227,7 @@ async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
     assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, Login.BASIC)
 
 
+@pytest.mark.smoke
 async def test_new_reader_of_old_firmware_gets_its_password_when_its_owner_says_so(
     hass: HomeAssistant, rogue: Rogue
 ) -> None:
@@ -272,6 +274,7 @@ async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader
 # ------------------------------------------------------------------------------- a password that is removed
 
 
+@pytest.mark.smoke
 async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgotten(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:

@@ -24,7 +24,7 @@ from .time_lapse import TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("power_tariff/*", "backfill/*", "readings.py", "tests/time_lapse.py"),
+    pytest.mark.slow("power_tariff/*", "backfill/*", "coordinator.py", "readings.py", "tests/time_lapse.py"),
 ]
 
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}

@@ -31,13 +31,15 @@ from brand.render import FOLDER, images
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import DOMAIN
 
-pytestmark = pytest.mark.slow("*.json", "*.yaml", "*.md", "brand/*", ".github/*", "scripts/release", "*.py")
+pytestmark = pytest.mark.slow(
+    "*.json", "*.yaml", "*.md", "brand/*", ".github/*", "scripts/release", "custom_components/*.py"
+)
 
 ROOT = Path(__file__).parents[1]
 INTEGRATION = ROOT / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())
 HACS: dict[str, Any] = json.loads((ROOT / "hacs.json").read_text())
-SOURCES = sorted(INTEGRATION.rglob("*.py"))
+SOURCES = sorted(INTEGRATION.rglob("custom_components/*.py"))
 REPOSITORY = "https://github.com/energy-sse/energy_sse"
 
 

@@ -201,7 +201,9 @@ async def reader(
     request: pytest.FixtureRequest, house: House, start: Start
 ) -> TalkativeWhatwatt | TalkativeCurrentlyOne:
     """Return a reader of each kind in turn."""
-    reader: TalkativeWhatwatt | TalkativeCurrentlyOne = request.param(house, RandomPayloads(seed=11))
+    reader: TalkativeWhatwatt | TalkativeCurrentlyOne = request.param(
+        house, RandomPayloads(request.config.getoption("--hypothesis-seed"))
+    )
     await start(reader)
     return reader
 

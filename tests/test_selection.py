@@ -1,9 +1,12 @@
 """Which tests run, and how the results of all stages are shown."""
 
 import ast
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -34,18 +37,20 @@ pytest_collection_modifyitems = selection.select
 """
 
 QUICK = {"test_quick", "test_smoke"}
-EVERYTHING = {*QUICK, "test_slow", "test_weekly"}
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Return a project with one test of each kind, and nothing that has changed."""
+    """Return a project with one test of each kind, and the options of this one."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_of_each_kind=TESTS)
-    markers = "slow(*files)\n  smoke\n  weekly"
-    pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\nmarkers = {markers}\n")
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    markers = "\n  ".join(options["markers"])
+    pytester.makeini(
+        f"[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+        f"addopts = {options['addopts']}\nmarkers = {markers}\n"
+    )
     monkeypatch.setattr(selection, "ROOT", pytester.path)
-    monkeypatch.setattr(selection, "changed_files", frozenset)
     return pytester
 
 
@@ -56,25 +61,9 @@ def selected(project: pytest.Pytester, *arguments: str) -> set[str]:
     return {item.name for item in collected.session.items}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((), EVERYTHING - {"test_weekly"}),
-        (("--select", "all"), EVERYTHING - {"test_weekly"}),
-        (("--select", "quick"), QUICK),
-        (("--select", "changed"), QUICK),
-        (("--select", "slow"), {"test_slow"}),
-        (("--select", "smoke"), {"test_smoke"}),
-        (("--select", "everything"), EVERYTHING),
-        (("test_of_each_kind.py",), EVERYTHING),
-        (("test_of_each_kind.py", "--select", "quick"), QUICK),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
-)
-def test_option_selects_tests(
-    project: pytest.Pytester, arguments: tuple[str, ...], expected: set[str]
-) -> None:
-    assert selected(project, *arguments) == expected
+def test_weekly_tests_run_only_on_request(project: pytest.Pytester) -> None:
+    assert selected(project) == {*QUICK, "test_slow"}
+    assert selected(project, "-m", "") == {*QUICK, "test_slow", "test_weekly"}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +72,7 @@ def test_option_selects_tests(
         ("custom_components/energy_sse/backfill/plan.py", True),
         ("docs/statistics.md", True),
         ("test_of_each_kind.py", True),
+        ("pyproject.toml", True),
         ("custom_components/energy_sse/sensor.py", False),
         ("README.md", False),
     ],
@@ -91,7 +81,14 @@ def test_slow_test_runs_when_its_files_have_changed(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, changed: str, *, is_selected: bool
 ) -> None:
     monkeypatch.setattr(selection, "changed_files", lambda: frozenset([changed]))
-    assert selected(project, "--select", "changed") == QUICK | ({"test_slow"} if is_selected else set())
+    assert selected(project, "--changed") == QUICK | ({"test_slow"} if is_selected else set())
+
+
+def test_slow_tests_run_when_changes_are_unknown(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "changed_files", lambda: None)
+    assert selected(project, "--changed") == {*QUICK, "test_slow"}
 
 
 def git(project: pytest.Pytester, *arguments: str) -> None:
@@ -99,12 +96,15 @@ def git(project: pytest.Pytester, *arguments: str) -> None:
     subprocess.run(["git", *author, *arguments], cwd=project.path, check=True, capture_output=True)  # noqa: S607
 
 
-def test_changed_files_are_those_of_the_branch_and_of_the_work_tree(
+def test_changed_files_include_branch_and_work_tree(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        # Set in a hook of git, they name the repository of the hook.
+        monkeypatch.delenv(name)
     monkeypatch.setattr(selection, "ROOT", pytester.path)
-    assert selection.changed_files() == set(), "no repository"
-    git(pytester, "init")
+    assert selection.changed_files() is None
+    git(pytester, "init", "--initial-branch", "feature")
     for name in ("old.py", "of_branch.py", "modified.py"):
         (pytester.path / name).touch()
         git(pytester, "add", name)
@@ -113,7 +113,7 @@ def test_changed_files_are_those_of_the_branch_and_of_the_work_tree(
             git(pytester, "update-ref", "refs/remotes/origin/main", "HEAD")
     (pytester.path / "modified.py").write_text("modified")
     (pytester.path / "new.py").touch()
-    assert selection.changed_files() == {"of_branch.py", "modified.py", "new.py"}
+    assert selection.changed_files() == frozenset({"of_branch.py", "modified.py", "new.py"})
 
 
 def slow_patterns() -> Iterator[str]:
@@ -134,57 +134,117 @@ def test_every_pattern_of_a_slow_test_means_a_file() -> None:
 
 # ------------------------------------------------------------------------------------- the results
 
+RESULTS = """
+import pytest
 
-def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
+def test_passes(): pass
+
+def test_fails(): assert 1 == 2, "ERROR 5 failed"
+
+@pytest.mark.parametrize("name", ["c - d"])
+def test_fails_with(name): assert not name
+
+@pytest.mark.skip
+def test_is_skipped(): pass
+
+def test_has_an_error(no_such_fixture): pass
+"""
 
 
-PASSES = python("print('==== 3 passed, 1 skipped in 1.00s ====')")
-FAILS = python(
-    "print('FAILED tests/test_a.py::test_b[c d] - assert 1 == 2');"
-    "print('==== 1 failed, 2 passed, 2 errors in 1.00s ===='); raise SystemExit(1)"
-)
+@pytest.fixture
+def environment(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return an environment whose pytest runs tests that fail, without the plugins of this project."""
+    pytester.makepyfile(test_of_each_result=RESULTS)
+    (pytester.path / "bin").mkdir()
+    python = pytester.path / "bin/python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(checks, "_ROOT", pytester.path)
+    monkeypatch.setattr(checks, "_PARALLEL", ())
+    return str(pytester.path)
 
 
-def test_stage_runs_all_its_commands_and_adds_their_counts() -> None:
-    result = checks.run_stage("stage", FAILS, PASSES)
+def test_results_of_pytest_are_counted(environment: str) -> None:
+    result = checks.run_pytest(environment, stage="stage")
     assert not result.is_ok
-    assert result.counts == {"failed": 3, "passed": 5, "skipped": 1}
-    assert result.failed_tests == {"tests/test_a.py::test_b[c d]"}
+    assert result.counts == {"passed": 1, "failed": 3, "skipped": 1}
+    assert result.failed_tests == {
+        "test_of_each_result::test_fails",
+        "test_of_each_result::test_fails_with[c - d]",
+        "test_of_each_result::test_has_an_error",
+    }
 
 
-def test_stage_without_a_summary_has_no_counts() -> None:
-    assert checks.run_stage("stage", python("print('All checks passed!')")).counts == {}
-
-
-def test_table_shows_every_stage_and_the_sum_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
-    stages = {"ruff": python("pass"), "tests": FAILS, "smoke": PASSES}
-    checks.print_table([checks.run_stage(name, command) for name, command in stages.items()])
-    head, *rows, empty, total = capsys.readouterr().out.splitlines()[-6:]
-    assert head.split() == ["stage", "passed", "failed", "skipped", "seconds", "result"]
-    assert [(cells[:4], cells[5:]) for cells in (row.split() for row in rows)] == [
-        (["ruff", "-", "-", "-"], ["ok"]),
-        (["tests", "2", "3", "0"], ["FAILED"]),
-        (["smoke", "3", "0", "1"], ["ok"]),
+def test_failures_of_repeated_runs_are_counted(environment: str, capsys: pytest.CaptureFixture[str]) -> None:
+    results = [checks.run_pytest(environment, "-k", "fails", stage=f"run {run}") for run in range(2)]
+    results.append(checks.Result("crash", is_ok=False))
+    checks.print_failures(results)
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "   2  test_of_each_result::test_fails",
+        "   2  test_of_each_result::test_fails_with[c - d]",
+        "   1  runs ended without a result",
     ]
-    assert (empty, total) == ("", "5 passed, 3 failed, 1 skipped")
 
 
-@pytest.mark.parametrize(("first", "status"), [(PASSES, 0), (FAILS, 1)], ids=["passed", "failed"])
-def test_exit_status_is_that_of_the_worst_stage(
-    monkeypatch: pytest.MonkeyPatch, first: list[str], status: int
+PASSES = [sys.executable, "-c", "print('2 passed')"]
+FAILS = [sys.executable, "-c", "raise SystemExit('Found 3 errors.')"]
+
+
+def test_stage_runs_all_its_commands(capfd: pytest.CaptureFixture[str]) -> None:
+    result = checks.run_stage("stage", FAILS, ["/no/such/command"], PASSES)
+    assert not result.is_ok
+    assert result.counts == {}
+    assert capfd.readouterr().out.endswith("2 passed\n")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_table_shows_all_stages_and_status_tells_whether_one_failed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, fails: bool
 ) -> None:
+    def run_default() -> Iterator[checks.Result]:
+        yield checks.run_stage("ruff", FAILS if fails else PASSES)
+        yield checks.Result("tests", counts=Counter(passed=5, skipped=1))
+
     monkeypatch.setattr(sys, "argv", ["scripts/test"])
-    monkeypatch.setattr(
-        checks, "run_default", lambda: [checks.run_stage("a", first), checks.run_stage("b", PASSES)]
-    )
-    assert checks.main() == status
+    monkeypatch.setattr(checks, "run_default", run_default)
+    assert checks.main() == int(fails)
+    head, ruff, tests, empty, total = capsys.readouterr().out.splitlines()[-5:]
+    assert head.split() == ["stage", "passed", "failed", "skipped", "seconds", "result"]
+    assert ruff.split() == ["ruff", "-", "-", "-", "0", "FAILED" if fails else "ok"]
+    assert tests.split() == ["tests", "5", "0", "1", "0", "ok"]
+    assert (empty, total) == ("", "5 passed, 0 failed, 1 skipped")
 
 
-def test_repeated_runs_show_how_often_each_test_failed(
+def test_interrupted_run_shows_the_stages_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checks, "pytest", lambda *_: FAILS)
-    results = checks.run_repeatedly(2, 1, ())
-    assert [result.is_ok for result in results] == [False, False]
-    assert "   2  tests/test_a.py::test_b[c d]" in capsys.readouterr().out.splitlines()
+    def run_default() -> Iterator[checks.Result]:
+        yield checks.Result("ruff")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["scripts/test"])
+    monkeypatch.setattr(checks, "run_default", run_default)
+    assert checks.main() == 130
+    assert "ruff " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("run", [checks.run_all, checks.run_weekly])
+def test_each_supported_home_assistant_is_tested(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[], Iterator[checks.Result]]
+) -> None:
+    tested: dict[str, tuple[str, ...]] = {}
+
+    def run_pytest(environment: str, *arguments: str) -> checks.Result:
+        tested[environment] = arguments
+        return checks.Result(environment, is_ok=False)
+
+    monkeypatch.setattr(checks, "run_pytest", run_pytest)
+    monkeypatch.setattr(checks, "_run", lambda _command: (1, "3 passed, 1 failed"))
+    monkeypatch.setattr(checks, "_SETUP", "true")
+    *_, browser = run()
+    assert set(tested) == {".venv", ".venv-floor", ".venv-newest"}
+    assert "--cov" in tested[".venv"]
+    assert ("smoke and not server" in tested[".venv-floor"]) == (run is checks.run_all)
+    assert "tests.newest_home_assistant" in tested[".venv-newest"]
+    assert browser.counts == {"passed": 3, "failed": 1}

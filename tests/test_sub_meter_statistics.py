@@ -25,6 +25,8 @@ from .home_assistant import entity_id, entry_for, state_of, tick
 from .readers import WhatwattSimulator
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 METER = "20000741"
 UNIQUE_ID = f"ECC9FF5C7F14:counter:{METER}"
 SENSOR = "sensor.counter_20000741"

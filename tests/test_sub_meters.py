@@ -19,6 +19,8 @@ from .readers import WhatwattSimulator
 from .time_machine import TimeMachine
 from .waiting import until
 
+pytestmark = pytest.mark.smoke
+
 READER = "ECC9FF5C7F14"
 
 

@@ -1,4 +1,4 @@
-"""Simulated time: hours pass in the time that it takes to do what happens in them."""
+"""Simulated time: hours of timers run in seconds."""
 
 import asyncio
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class TimeMachine:
         return self._now
 
     async def let_pass(self, seconds: float) -> None:
-        """Let time pass, and everything that happens in it come to an end."""
+        """Advance the clock timer by timer, then wait until the loop is idle."""
         arrival = self._loop.create_future()
         self._loop.call_later(seconds, arrival.set_result, None)
         self._simulated_waits += 1
@@ -66,7 +66,7 @@ class TimeMachine:
         await self.idle()
 
     async def idle(self) -> None:
-        """Wait until nothing is left to do before time passes."""
+        """Wait until the loop is idle: nothing is left to do before time moves."""
         future = self._loop.create_future()
         self._waiting_for_idle.append(future)
         await future
@@ -89,7 +89,7 @@ class TimeMachine:
             return self._select_without_waiting(timeout)
         began = _real_time()
         events = self._real_select(timeout)
-        if timeout is not None:
+        if timeout is not None and not self._jobs:
             self._move(min(_real_time() - began, timeout))
         return events
 
@@ -98,8 +98,8 @@ class TimeMachine:
         if events := self._real_select(_MOMENT):
             return events
         if self._jobs:
-            # The loop is woken up when the job has ended.
-            return self._real_select(_MOMENT)
+            # The end of a job wakes the loop.
+            return self._real_select(None)
         if self._waiting_for_idle:
             waiting, self._waiting_for_idle = self._waiting_for_idle, []
             for future in waiting:

@@ -9,6 +9,7 @@ import pytest
 
 from custom_components.energy_sse.reader import currentlyone, whatwatt
 from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, Redactor
+from tests.pseudonyms import assert_absent
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.readers.house import Appliance, State
 from tests.samples import FOLDER, sample, sample_events
@@ -24,11 +25,6 @@ SECRETS = ("b8b41879cf58", "SE2", "dLink", "192.168", "anna", "casamia", "Casa",
 @pytest.fixture
 def redactor() -> Redactor:
     return Redactor()
-
-
-def assert_absent(text: str, *secrets: str) -> None:
-    for secret in secrets:
-        assert secret.lower() not in text.lower(), secret
 
 
 def test_texts_become_pseudonyms_and_everything_else_stays_as_it_was(redactor: Redactor) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 import socket
 from typing import Self
 
-from .port import ReservedPort
+from .port import ReservedPort, is_reserved
 from .server import Simulator
 
 type Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -58,11 +58,13 @@ class FaultyNetwork:
         return f"127.0.0.1:{self.port}"
 
     async def start(self, port: int = 0) -> Self:
-        """Listen. Without a port it gets one that stays reserved while it is stopped."""
+        """Listen. If `port` is 0, a free port is reserved until this object is deleted."""
         if port == 0:
             self._reserved = ReservedPort("127.0.0.1")
             port = self._reserved.number
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_port=True)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", port, reuse_port=is_reserved(port)
+        )
         self.port = port
         return self
 

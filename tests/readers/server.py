@@ -9,7 +9,7 @@ from typing import ClassVar, Self, override
 from aiohttp import web
 
 from .house import House
-from .port import ReservedPort
+from .port import ReservedPort, is_reserved
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,7 +83,7 @@ class Server(ABC):
     async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
         """Listen. `live` lets it speak by itself; otherwise each word is asked for.
 
-        Without a port it gets one that stays reserved while it is stopped.
+        If `port` is 0, a free port is reserved until this object is deleted.
         """
         if port == 0:
             self._reserved = ReservedPort(address)
@@ -98,7 +98,7 @@ class Server(ABC):
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, port, reuse_port=True)
+        site = web.TCPSite(self._runner, address, port, reuse_port=is_reserved(port))
         await site.start()
         self.port = port
         if live:
