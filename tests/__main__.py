@@ -3,7 +3,7 @@
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -28,6 +28,9 @@ _COUNT: Final = re.compile(r"(\d+) (passed|failed|skipped)")
 
 # Keeps a core busy until its parent ends.
 _BUSY: Final = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+# Seconds that a child has to stop what it has started.
+_PATIENCE: Final = 30
 
 # Exit statuses of a shell: a command that does not exist, and a process that SIGINT or SIGTERM has ended.
 _NOT_FOUND: Final = 127
@@ -116,7 +119,9 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
             raise
         except SystemExit:
             process.send_signal(signal.SIGINT)
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+            process.kill()
             raise
     return process.returncode, output.decode(errors="replace")
 
