@@ -199,7 +199,7 @@ def test_stage_runs_all_its_commands(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_table_shows_all_stages_and_status_tells_whether_one_failed(
+def test_table_shows_all_stages_and_status_is_1_if_one_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, fails: bool
 ) -> None:
     def run_default() -> Iterator[checks.Result]:
