@@ -17,7 +17,7 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse.backfill.sum_restart import async_raise_sums
+from custom_components.energy_sse.sum_restart import async_raise_sums
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -32,11 +32,11 @@ from .waiting import until
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.slow(
-        "backfill/*",
+        "statistics.py", "registers.py", "wall_clock.py",
         "coordinator.py",
         "memory.py",
         "readings.py",
-        "reader/registers.py",
+        "reader/validation.py",
         "tests/time_lapse.py",
     ),
 ]
@@ -46,7 +46,7 @@ IMPORT, EXPORT = REGISTERS
 # Full hours that a reader remembers.
 REMEMBERED = 64
 
-FILLED = re.compile(r"Filled (\d+) missed hours")
+FILLED = re.compile(r"Corrected the statistics of (\d+) hours")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def time_lapse(
     make_time_lapse: MakeTimeLapse, database: str, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[TimeLapse]:
     """Return days of a house. No entity id is logged."""
-    caplog.set_level(logging.DEBUG, "custom_components.energy_sse.backfill")
+    caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
     async with make_time_lapse(database) as time_lapse:
         yield time_lapse
     ours = [

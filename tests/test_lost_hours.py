@@ -28,7 +28,7 @@ from .test_backfill import (
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .waiting import until
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow("backfill/*", "memory.py", "tests/time_lapse.py")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow("statistics.py", "registers.py", "wall_clock.py", "memory.py", "tests/time_lapse.py")]
 
 IMPORT, EXPORT = REGISTERS
 

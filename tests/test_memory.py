@@ -16,7 +16,7 @@ from .time_lapse import REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 from .waiting import until
 
-pytestmark = pytest.mark.slow("memory.py", "readings.py", "reader/registers.py", "tests/time_lapse.py")
+pytestmark = pytest.mark.slow("memory.py", "readings.py", "reader/validation.py", "tests/time_lapse.py")
 
 IMPORT, EXPORT = REGISTERS
 

@@ -14,7 +14,7 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
-from custom_components.energy_sse.power_tariff.demand import HOUR
+from custom_components.energy_sse.registers import HOUR
 from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import MakeTimeLapse
@@ -24,7 +24,7 @@ from .time_lapse import TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("power_tariff/*", "backfill/*", "coordinator.py", "readings.py", "tests/time_lapse.py"),
+    pytest.mark.slow("power_tariff/*", "statistics.py", "registers.py", "wall_clock.py", "coordinator.py", "readings.py", "tests/time_lapse.py"),
 ]
 
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}

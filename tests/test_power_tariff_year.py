@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
-from custom_components.energy_sse.power_tariff.demand import HOUR, QUARTER, Interval, Month, Tariff
+from custom_components.energy_sse.registers import HOUR, QUARTER, Interval, Month, Tariff
 from custom_components.energy_sse.power_tariff.settings import tariff_of
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -259,7 +259,7 @@ async def check(life: Life, name: str, month: Month, key: K) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.slow("power_tariff/*", "backfill/*", "tests/time_lapse.py")
+@pytest.mark.slow("power_tariff/*", "statistics.py", "registers.py", "wall_clock.py", "tests/time_lapse.py")
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize(
     ("database", "name"),

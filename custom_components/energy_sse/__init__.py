@@ -2,20 +2,20 @@
 
 from typing import Final
 
-from homeassistant.const import Platform, __version__
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.translation import async_get_translations
 
-from . import options
-from .backfill import async_enter
+from . import options, sum_restart
 from .const import CONF_FILL_MISSED_HOURS, DOMAIN
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, registers_key
 from .issues import Issue, Issues
 from .memory import async_forget
 from .power_tariff import set_up as power_tariff
 from .registry import Registry
+from .statistics import StatisticsCorrector
 
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
@@ -25,20 +25,14 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     options.async_mend(hass, entry)
     # Known from now on, for who wants to see why it cannot connect.
     coordinator = entry.runtime_data = EnergySseCoordinator(hass, entry)
-    fills = coordinator.reader.remembers_hours and entry.options.get(CONF_FILL_MISSED_HOURS, True)
-    has_recorder = "recorder" in hass.config.components
-    room = await async_enter(hass) if has_recorder else None
-    if fills and room is not None:
-        # Before the first word of the reader.
-        room.fill(hass, entry, coordinator)
-    await power_tariff.async_set_up(hass, entry, coordinator, room)
+    await coordinator.async_restore()
+    await power_tariff.async_set_up(hass, entry, coordinator)
     await coordinator.async_start()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
-    if room is not None:
-        for watch in room.watch:
-            watch(hass, entry)
-    elif has_recorder and (fills or power_tariff.is_on(entry)):
-        Issues(hass, entry).raise_issue(Issue.RECORDER_UNKNOWN, version=__version__)
+    if "recorder" in hass.config.components:
+        sum_restart.async_watch(hass, entry)
+        if entry.options.get(CONF_FILL_MISSED_HOURS, True):
+            StatisticsCorrector(hass, entry, coordinator).async_start()
     return True
 
 
@@ -52,6 +46,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
     """Leave nothing behind."""
     Issues(hass, entry).forget()
     await async_forget(hass, entry.entry_id)
+    await async_forget(hass, registers_key(entry.entry_id))
     await power_tariff.async_forget(hass, entry)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 import logging
 from typing import Any, Final, override
 
@@ -29,6 +29,7 @@ from .reader import (
     ConnectionState,
     Detection,
     Faults,
+    HourlyRegister,
     Inventory,
     Login,
     Measurement,
@@ -49,7 +50,8 @@ from .reader import (
     full_name,
     make_reader,
 )
-from .readings import Readings
+from .readings import Readings, Validated
+from .registers import RegisterHistory
 from .registry import Registry
 from .sub_meters import SubMeters
 
@@ -66,9 +68,14 @@ _REMEMBER_WITHIN: Final = 300
 # What the meter status is when the reader cannot read what the meter sends.
 _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
-_SCALE_ISSUES: Final = {
-    Measurement.ACTIVE_ENERGY_IMPORT: Issue.SCALE_ERROR_IMPORT,
-    Measurement.ACTIVE_ENERGY_EXPORT: Issue.SCALE_ERROR_EXPORT,
+# Seconds. Quarter-hours change the register histories; what was noted since the last save is lost in a power failure.
+_SAVE_REGISTERS_WITHIN: Final = 60
+
+# Registers with a history, with the power that each counts, and how long their boundaries are kept. A power tariff
+# bills the import of this month and the one before.
+_HISTORIES: Final = {
+    Measurement.ACTIVE_ENERGY_IMPORT: (Measurement.ACTIVE_POWER_IMPORT, timedelta(days=66)),
+    Measurement.ACTIVE_ENERGY_EXPORT: (Measurement.ACTIVE_POWER_EXPORT, timedelta(days=4)),
 }
 
 # Another device answers, whether or not it has said which.
@@ -76,6 +83,9 @@ _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 # What a listener is about, when it is about neither a measurement nor a property nor a device.
 CONNECTION: Final = object()
+
+# Context of listeners to the register histories: boundaries have changed.
+REGISTERS: Final = object()
 
 
 class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
@@ -102,6 +112,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         self.firmware: str | None = None
         self.readings = Readings(self.reader.units, self.reader.freshness)
+        self.registers = {register: RegisterHistory(keep=keep) for register, (_, keep) in _HISTORIES.items()}
         self.status: Mapping[Property, str | float | bool | datetime] = {}
         self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
         self.appliances = Appliances(self.registry.appliances())
@@ -128,17 +139,23 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._issues = Issues(hass, entry)
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
+        self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._listeners = Listeners(self._write_interval, self.faults)
         self._message_listeners: list[Callable[[Message], None]] = []
 
+    async def async_restore(self) -> None:
+        """Restore what is stored from before a restart."""
+        await self._memory.async_recall(self._recall)
+        await self._register_store.async_recall(self._restore_registers)
+
     async def async_start(self) -> None:
-        """Connect, and return when the device has said who it is.
+        """Connect, and return when the device has said who it is. The coordinator has been restored.
 
         Raises ConfigEntryNotReady or ConfigEntryAuthFailed.
         """
-        await self._memory.async_recall(self._recall)
         self._entry.async_on_unload(self._memory.async_close)
+        self._entry.async_on_unload(self._register_store.async_close)
         self._entry.async_on_unload(self.availability.stop)
         if self._write_interval:
             # Quarters of an hour are billed too.
@@ -224,6 +241,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         match message:
             case Reading():
                 self._handle_reading(message)
+            case HourlyRegister():
+                self._handle_hourly(message)
             case SubMeterReading():
                 self._handle_sub_meter(message)
             case Transition() | Detection():
@@ -349,35 +368,51 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
-        changed, compared = self.readings.take(reading, clock.now())
-        if not changed:
+        validated = self.readings.update(reading, clock.now())
+        if validated is None:
+            return
+        with self.faults.contained("noting registers"):
+            self._update_registers(validated)
+        if not validated.changed:
             return
         if self.availability.has_fresh_readings:
-            self._listeners.collect(changed)
+            self._listeners.collect(validated.changed)
         else:
             self.availability.update()
-        if not self.found_measurements.has_all(changed.keys()):
+        if not self.found_measurements.has_all(validated.changed.keys()):
             values = self.readings.values
             self.found_measurements.add(
                 measurement for measurement in values if has_measurement(measurement, values)
             )
-        for register in compared:
-            self._report_scale(register)
         self.availability.log_return()
         self._memory.save_within(_REMEMBER_WITHIN)
 
     @callback
-    def _report_scale(self, register: Measurement) -> None:
-        """Tell the user when power and a register do not match."""
-        error = self.readings.scale_checks[register].error
-        if error is None:
-            self._issues.close(_SCALE_ISSUES[register])
-        else:
-            self._issues.raise_issue(
-                _SCALE_ISSUES[register],
-                by_power=f"{error.by_power / 1000:.3f}",
-                by_register=f"{error.by_register / 1000:.3f}",
-            )
+    def _update_registers(self, validated: Validated) -> None:
+        is_changed = False
+        for register, (power, _) in _HISTORIES.items():
+            sample = self.readings.sample(validated, register, power)
+            is_changed |= self.registers[register].update(sample)
+        if is_changed:
+            self._register_store.save_within(_SAVE_REGISTERS_WITHIN)
+            self._listeners.tell([REGISTERS])
+        if self.reader.remembers_hours:
+            self._check_reader_clock()
+
+    @callback
+    def _check_reader_clock(self) -> None:
+        """Show an issue while the reader's clock is wrong, because the hours that it stores are not used then."""
+        error = self.readings.wall_clock.reader_error
+        if error is not None and self.readings.is_clock_wrong(clock.now()):
+            self._issues.raise_issue(Issue.READER_CLOCK_WRONG, difference=str(timedelta(seconds=abs(error))))
+        elif self.readings.has_right_clock:
+            self._issues.close(Issue.READER_CLOCK_WRONG)
+
+    @callback
+    def _handle_hourly(self, hourly: HourlyRegister) -> None:
+        for register, value in hourly.values.items():
+            if register in self.registers:
+                self.registers[register].add_hourly(hourly.full_hour, self.readings.in_wh(register, value))
 
     # ----------------------------------------------------------------------------------------- memory
 
@@ -394,3 +429,23 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.readings.recall(memory, clock.now())
         self.appliances.recall(memory["appliances"])
         self.sub_meters.recall(memory, clock.now())
+
+    @callback
+    def _register_data(self) -> Mapping[str, Any]:
+        for history in self.registers.values():
+            history.forget()
+        return {
+            "clock": self.readings.wall_clock.data,
+            "registers": {str(register): history.data for register, history in self.registers.items()},
+        }
+
+    @callback
+    def _restore_registers(self, data: Mapping[str, Any]) -> None:
+        self.readings.wall_clock.restore(data["clock"])
+        for register, history in self.registers.items():
+            history.restore(data["registers"][register])
+
+
+def registers_key(entry_id: str) -> str:
+    """Return the key of the stored register histories of a config entry."""
+    return f"{entry_id}.registers"

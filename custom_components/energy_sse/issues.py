@@ -15,11 +15,9 @@ class Issue(StrEnum):
 
     STREAM_CONTENDED = "stream_contended"
     METER_KEY_REQUIRED = "meter_key_required"
-    SCALE_ERROR_IMPORT = "scale_error_import"
-    SCALE_ERROR_EXPORT = "scale_error_export"
+    READER_CLOCK_WRONG = "reader_clock_wrong"
     WRONG_DEVICE = "wrong_device"
     PROTECTED_DEVICE = "protected_device"
-    RECORDER_UNKNOWN = "recorder_unknown"
 
 
 # Those that end with *Reconfigure*.

@@ -3,21 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from homeassistant.config_entries import ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlowWithReload
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import BooleanSelector, SelectSelector, SelectSelectorConfig
 import voluptuous as vol
 
 from .const import (
     CONF_FILL_MISSED_HOURS,
-    CONF_KIND,
     CONF_POWER_TARIFF,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
     SubMeterKind,
 )
 from .power_tariff import settings as power_tariff
-from .reader import READERS
+from .reader import Measurement
 from .registry import Registry
 
 # Seconds, as the texts of a selector. Each is a row in the database per sensor that changes.
@@ -38,7 +37,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
                 CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
                 CONF_SUB_METERS: {**self._sub_meters, **user_input.get(CONF_SUB_METERS, {})},
             }
-            error = power_tariff.error_in(self.hass, chosen.get(CONF_POWER_TARIFF, {}))
+            error = power_tariff.error_in(chosen.get(CONF_POWER_TARIFF, {})) or self._register_error(chosen)
             if error is None:
                 return self.async_create_entry(data=chosen)
             # It is shown above the section, closer than the top of the dialog.
@@ -54,9 +53,8 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
                 )
             )
         }
-        if READERS[self.config_entry.data[CONF_KIND]].remembers_hours:
-            fills = chosen.get(CONF_FILL_MISSED_HOURS, True)
-            fields[vol.Required(CONF_FILL_MISSED_HOURS, default=fills)] = BooleanSelector()
+        fills = chosen.get(CONF_FILL_MISSED_HOURS, True)
+        fields[vol.Required(CONF_FILL_MISSED_HOURS, default=fills)] = BooleanSelector()
         fields[vol.Optional(CONF_POWER_TARIFF)] = power_tariff.form_section(chosen.get(CONF_POWER_TARIFF, {}))
         if self._sub_meters:
             kinds = SelectSelector(
@@ -69,6 +67,14 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
             }
             fields[vol.Required(CONF_SUB_METERS)] = section(vol.Schema(kinds_by_meter))
         return vol.Schema(fields)
+
+    def _register_error(self, chosen: Mapping[str, Any]) -> str | None:
+        """Return the key of the error of a meter that cannot be billed by the interval, or None."""
+        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(power_tariff.CONF_ENABLED)
+        if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
+            return None
+        history = self.config_entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+        return None if history.can_be_billed else "no_register"
 
     @property
     def _sub_meters(self) -> dict[str, str]:

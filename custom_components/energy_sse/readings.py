@@ -1,43 +1,53 @@
 """What the meter has said: what can be believed of it, and what has changed."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from .memory import RegisterMemory
-from .reader import Freshness, Measurement, Reading, RegisterGuard, ScaleCheck, Unit, limits_of_meter
+from .reader import Freshness, Measurement, Reading, RegisterGuard, Unit, is_possible, limits_of_meter
+from .registers import Sample
+from .wall_clock import Period, WallClock
 
 # Seconds. An unchanged value is written again before its `last_reported` gets older than this: automations
 # and helpers tell a steady value from a silent sensor by it.
 _REPORT_WITHIN: Final = 60
 
-# Of the wire's units, in those that power and energy are compared in.
-_TO_WATT: Final[Mapping[Unit, float]] = {
+# Units of power and energy, in W and Wh.
+_WATTS: Final[Mapping[Unit, float]] = {
     Unit.WATT: 1.0,
     Unit.KILOWATT: 1000.0,
     Unit.WATT_HOUR: 1.0,
     Unit.KILOWATT_HOUR: 1000.0,
 }
 
+# Seconds. The registers that a reader stores on the hour count while its clock is right to within a telegram, or this.
+_CLOCK_TOLERANCE: Final = 10.0
 
-# Register → the power that it counts.
-_POWER_OF: Final[Mapping[Measurement, Measurement]] = {
-    Measurement.ACTIVE_ENERGY_IMPORT: Measurement.ACTIVE_POWER_IMPORT,
-    Measurement.ACTIVE_ENERGY_EXPORT: Measurement.ACTIVE_POWER_EXPORT,
-}
+# Seconds. A clock can be wrong for a moment after a start, until a time server has corrected it.
+_CLOCK_IS_WRONG_AFTER: Final = 600.0
 
 
-class News(NamedTuple):
-    """What is new in a reading."""
+class Validated(NamedTuple):
+    """A reading after the validation."""
 
     changed: Mapping[Measurement, float]
-    """What is to be written; empty when it tells nothing new."""
+    """Values to write: those that have changed, or that were not written for a minute."""
 
-    compared: Sequence[Measurement]
-    """Registers whose scale has been compared with their power's, once more."""
+    values: Mapping[Measurement, float]
+    """All values that were accepted."""
+
+    replaced: Mapping[Measurement, float]
+    """First registers of new meters, when this reading confirms a meter replacement."""
+
+    time: datetime
+    """Wall clock time of the reading."""
+
+    distrusted: Period | None
+    """Period whose times were noted by a wrong wall clock."""
 
 
 class Readings:
@@ -48,27 +58,46 @@ class Readings:
     """
 
     def __init__(self, units: Mapping[Measurement, Unit], freshness: Freshness) -> None:
-        """Start without having heard anything."""
+        """Start without a reading."""
         self.values: dict[Measurement, float] = {}
         self.freshness = freshness
         self.guard = RegisterGuard(limits_of_meter(units))
-        self.scale_checks = {register: ScaleCheck() for register in _POWER_OF}
+        self.wall_clock = WallClock()
 
         self._units = units
         self._memory = RegisterMemory(self.guard)
         self._reported_at: dict[Measurement, float] = {}
+        self._last_at: float | None = None
+        """When the last reading was true."""
+
+        self._last_time: datetime | None = None
+        self._slept = 0.0
+        """Seconds by which the wall clock has advanced more than the event loop's clock, as in a computer that sleeps."""
+
+        self._clock_is_wrong_since: float | None = None
 
     @callback
-    def take(self, reading: Reading, now: float) -> News:
-        """Take in a reading. Returns what is new in it."""
+    def update(self, reading: Reading, now: float) -> Validated | None:
+        """Update the values from a reading. Return None for one that is older than what is known."""
         true_at = now - reading.age
         if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
-            # Repeated after a reconnect, and older than what is known.
-            return News({}, ())
+            return None
         self.freshness.note(true_at)
-        values = self.guard.believable(reading.values, true_at, is_repeated=reading.age > 0)
+        time = dt_util.utcnow() - timedelta(seconds=reading.age)
+        elapsed = None if self._last_at is None else true_at - self._last_at
+        if self._last_time is not None and elapsed is not None:
+            self._slept += max((time - self._last_time).total_seconds() - elapsed, 0.0)
+        self._last_at, self._last_time = true_at, time
+        possible = {
+            measurement: value
+            for measurement, value in reading.values.items()
+            if is_possible(value, self._units[measurement])
+        }
+        if len(possible) < len(reading.values):
+            self.guard.dropped["beyond a household supply"] += len(reading.values) - len(possible)
+        values = self.guard.believable(possible, true_at + self._slept, is_repeated=reading.age > 0)
         values.update(_clock_offsets(reading))
-        compared = self._compare_scales(values, true_at)
+        distrusted = self.wall_clock.update(time, elapsed, values.get(Measurement.READER_CLOCK_OFFSET))
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
@@ -77,11 +106,47 @@ class Readings:
         }
         self.values |= changed
         self._reported_at |= dict.fromkeys(changed, true_at)
-        return News(changed, compared)
+        return Validated(changed, values, dict(self.guard.replaced), time, distrusted)
+
+    def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
+        """Return the part of a reading that a register history needs, in Wh and W."""
+
+        def convert(measurement: Measurement, values: Mapping[Measurement, float]) -> float | None:
+            value = values.get(measurement)
+            return None if value is None else value * _WATTS[self._units[measurement]]
+
+        return Sample(
+            time=validated.time,
+            interval=self.freshness.interval or 0.0,
+            distrusted=validated.distrusted,
+            has_right_clock=self.has_right_clock,
+            register=convert(register, validated.values),
+            replaced=convert(register, validated.replaced),
+            power=convert(power, validated.values),
+        )
+
+    def in_wh(self, measurement: Measurement, value: float) -> float:
+        """Return the value of a register in Wh."""
+        return value * _WATTS[self._units[measurement]]
+
+    @property
+    def has_right_clock(self) -> bool:
+        """Whether the reader's clock is right to within a telegram."""
+        error = self.wall_clock.reader_error
+        return error is not None and abs(error) <= max(self.freshness.interval or 0.0, _CLOCK_TOLERANCE)
+
+    def is_clock_wrong(self, now: float) -> bool:
+        """Return whether the reader's clock has been wrong for so long that nothing will correct it."""
+        if self.has_right_clock or self.wall_clock.reader_error is None:
+            self._clock_is_wrong_since = None
+        elif self._clock_is_wrong_since is None:
+            self._clock_is_wrong_since = now
+        since = self._clock_is_wrong_since
+        return since is not None and now - since >= _CLOCK_IS_WRONG_AFTER
 
     def memory(self, now: float) -> dict[str, Any]:
         """Return what `recall` wants after a restart: the registers, and when each was heard."""
-        heard_at = self._memory.heard_at(now)
+        heard_at = self._memory.heard_at(now + self._slept)
         return {
             "registers": self.guard.registers,
             "heard_at": heard_at,
@@ -95,20 +160,6 @@ class Readings:
         for key in memory["registers"].keys() & set(Measurement):
             at = heard_at.get(key, memory.get("registers_at"))
             self._memory.recall(Measurement(key), memory["registers"][key], at, now)
-
-    def _compare_scales(self, values: Mapping[Measurement, float], time: float) -> list[Measurement]:
-        """Hold registers against their powers. Returns those of which a comparison is complete."""
-        return [
-            register
-            for register, power in _POWER_OF.items()
-            if power in values
-            and register in values
-            and self.scale_checks[register].take(
-                power=values[power] * _TO_WATT[self._units[power]],
-                register=values[register] * _TO_WATT[self._units[register]],
-                time=time,
-            )
-        ]
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:

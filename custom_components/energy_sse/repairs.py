@@ -11,9 +11,9 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 import voluptuous as vol
 
-from .backfill import async_enter
 from .const import DOMAIN
 from .issues import RECONFIGURED
+from .sum_restart import async_raise_sums
 
 
 async def async_create_fix_flow(
@@ -66,9 +66,6 @@ class SumRestartFlow(IssueFlow):
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
         start = datetime.fromtimestamp(float(data["start"] or 0), UTC)
-        room = await async_enter(self.hass)
-        if room is None:
-            return self.async_abort(reason="recorder_unknown")
-        if not await room.raise_sums(self.hass, str(data["statistic_id"]), start):
+        if not await async_raise_sums(self.hass, str(data["statistic_id"]), start):
             return self.async_abort(reason="database_problem")
         return self.async_create_entry(data={})

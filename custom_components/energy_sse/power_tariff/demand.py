@@ -10,9 +10,7 @@ from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-HOUR: Final = timedelta(hours=1)
-QUARTER: Final = timedelta(minutes=15)
-_MINUTE: Final = timedelta(minutes=1)
+from ..registers import HOUR
 
 MONTHS: Final = frozenset(range(1, 13))
 
@@ -199,54 +197,11 @@ def bills(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mappin
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """An interval that runs, and what can become of it."""
-
-    length: timedelta
-    elapsed: timedelta
-    """Of the interval, not more than its length."""
-
-    energy: float
-    """Wh so far."""
-
-    power: float
-    """W at present."""
-
-    @property
-    def demand(self) -> float:
-        """The average power so far, in W; the present one at the very beginning."""
-        return self.energy / (self.elapsed / HOUR) if self.elapsed else self.power
-
-    @property
-    def expected(self) -> float:
-        """What the demand will be at the end if the present power stays, in W."""
-        return (self.energy + self.power * (self._remaining / HOUR)) / (self.length / HOUR)
-
-    def available(self, limit: float) -> float:
-        """Return what may be drawn until the end of the interval to stay below a limit, in W.
-
-        The last second counts as a second: what could be drawn in no time is of use to nobody.
-        """
-        hours = max(self._remaining, timedelta(seconds=1)) / HOUR
-        return max(limit * (self.length / HOUR) - self.energy, 0.0) / hours
-
-    @property
-    def _remaining(self) -> timedelta:
-        return self.length - self.elapsed
-
-
 def is_peak_expected(expected: float, limit: float | None, *, was: bool) -> bool:
     """Tell whether a demand will pass the limit; once it will, until it falls below a band."""
     if limit is None:
         return False
     return expected > (limit - max(_BAND * limit, _LEAST_BAND) if was else limit)
-
-
-def start_of(moment: datetime, length: timedelta) -> datetime:
-    """Return the start of the interval in which a moment is; an hour is a multiple of the length."""
-    minutes = length // _MINUTE
-    return moment.replace(minute=moment.minute // minutes * minutes, second=0, microsecond=0)
 
 
 def _mean(values: Sequence[float]) -> float | None:

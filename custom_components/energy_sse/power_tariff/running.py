@@ -1,148 +1,143 @@
-"""Follow the running interval: what has been imported in it so far, from readings alone.
+"""The running interval: its demand so far, and the demand and the available power that follow from it.
 
-Knows no Home Assistant. Energies are Wh, powers are W.
+Imports nothing of Home Assistant. Energies are Wh, powers are W.
 """
 
+from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+import math
 from typing import Any, Final
 
-from .boundaries import LARGEST_RISE, Exchange, exchange
-from .demand import HOUR, Interval, Outlook, start_of
+from ..registers import HOUR, Point, start_of
 
-# As the guard of the registers grants it.
-_GRACE: Final = timedelta(minutes=1)
+# The expected demand follows from the mean power of a fifth of the time that is left, so that a kettle is not a peak.
+_PART_OF_THE_REST: Final = 5
+_MIN_WINDOW: Final = timedelta(minutes=1)
+_MAX_WINDOW: Final = timedelta(minutes=10)
+
+# Between two points that are stored for the mean power.
+_MIN_STEP: Final = timedelta(seconds=5)
+
+# The energy of a telegram is most of what is left, so that nobody can use the result.
+_NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
+
+# Longer between two readings is a gap.
+_MAX_PAUSE: Final = timedelta(minutes=5)
 
 
 class RunningInterval:
-    """Follows the import from reading to reading, by the register where each reading has it.
+    """Running interval of a power tariff."""
 
-    A meter that sends its registers once an hour is followed by its power over time. What was imported
-    before the first reading of an interval is taken for as much as was imported since, until it is known.
-    """
+    def __init__(self, length: timedelta, supply: float) -> None:
+        """Start without a reading. The supply carries a power in W."""
+        self.start: datetime | None = None
+        """Start of the interval; None before the first reading."""
 
-    def __init__(self, length: timedelta) -> None:
-        """Start without having heard anything."""
         self._length = length
-        self._start: datetime | None = None
-        self._since: datetime | None = None
-        """From when in the interval it is known what was imported."""
+        self._supply = supply
+        self._start_total: float | None = None
+        """Total at the start; None while it is unknown."""
 
-        self._is_estimated = False
-        """Whether no reading arrived as the interval began, so that the energy until `_since` is a guess."""
+        self._first: Point | None = None
+        """First reading of the interval."""
 
-        self._energy = 0.0
-        """Since then."""
+        self._last: Point | None = None
+        self._lowest = math.inf
+        self._highest = -math.inf
+        self._points: deque[Point] = deque()
+        """Readings of the last minutes."""
 
-        self._at: datetime | None = None
-        self._power = 0.0
-        self._register: float | None = None
-        self._has_registers = False
+    def update(self, point: Point, start_total: float | None) -> bool:
+        """Update the interval from a reading. Return whether a new interval has begun.
 
-    @property
-    def start(self) -> datetime | None:
-        """When the interval began, of which the last reading was."""
-        return self._start
-
-    def take(
-        self, at: datetime, power: float, register: float | None, *, is_missed: bool
-    ) -> tuple[Exchange | None, Interval | None]:
-        """Take in a reading; `register` is None where it has none.
-
-        `is_missed` tells whether readings before it were missed. Returns an exchange of the meter and the
-        interval that is over, when it tells them.
+        `start_total` is the total at the start of the interval of the reading; None while it is unknown.
         """
-        if self._start is not None and at < self._start:
-            # Somebody has set the clock back.
-            self._start = self._at = None
-        energy, found = self._imported(at, power, register)
-        ended = None
-        if self._start is None or at >= self._start + self._length:
-            ended = self._begin(start_of(at, self._length), at, energy, is_missed=is_missed)
-        else:
-            self._energy += energy
-        self._at, self._power = at, power
-        self._has_registers = register is not None and self._register is not None
-        self._register = register
-        return found, ended
-
-    def _begin(self, start: datetime, at: datetime, energy: float, *, is_missed: bool) -> Interval | None:
-        """Begin an interval with what was imported since the last reading. Returns the one that is over."""
-        last = self._at
-        if last is None or not start - self._length <= last < start:
-            self._start, self._is_estimated = start, True
-            is_inside = last is not None and last >= start
-            self._since, self._energy = (last, energy) if is_inside else (at, 0.0)
-            return None
-        share = (at - start) / (at - last)
-        if self._has_registers and not is_missed:
-            # The recorder gives all up to the last reading before a boundary to the interval before it.
-            share = 1.0
-        ended = None if is_missed else self._ended(start, (1 - share) * energy)
-        self._start = self._since = start
-        self._energy, self._is_estimated = share * energy, is_missed
-        return ended
-
-    def _ended(self, end: datetime, energy: float) -> Interval | None:
-        """Return the interval that ends with some more energy; None where nobody heard its beginning."""
-        start = end - self._length
-        if self._is_estimated or not self._since == self._start == start:
-            return None
-        return Interval(start, self._energy + energy, is_missed=False)
-
-    def _imported(self, at: datetime, power: float, register: float | None) -> tuple[float, Exchange | None]:
-        """Return what was imported since the last reading."""
-        if self._at is None:
-            return 0.0, None
-        duration = max(at - self._at, timedelta())
-        if register is None or self._register is None:
-            return (self._power + power) / 2 * (duration / HOUR), None
-        rise = register - self._register
-        if 0 <= rise <= LARGEST_RISE * ((duration + _GRACE) / HOUR):
-            return rise, None
-        return 0.0, exchange(at, self._register, register)
-
-    def know_start(self, start: datetime, register: float) -> None:
-        """Learn what the register was when the interval began, if it was not heard."""
-        if self._is_estimated and start == self._start and self._register is not None:
-            self._since, self._is_estimated = start, False
-            self._energy = max(self._register - register, 0.0)
+        start, last = start_of(point.time, self._length), self._last
+        is_new = start != self.start
+        if is_new:
+            self.start, self._first = start, point
+            self._lowest, self._highest = math.inf, -math.inf
+        powers = [point.power]
+        if last is not None and (point.time < last.time or point.time - last.time > _MAX_PAUSE):
+            self._points.clear()
+            if start <= last.time < point.time:
+                # The power during a gap follows from the register.
+                powers.append((point.total - last.total) / ((point.time - last.time) / HOUR))
+        self._lowest, self._highest = min(self._lowest, *powers), max(self._highest, *powers)
+        self._start_total, self._last = start_total, point
+        if not self._points or point.time - self._points[-1].time >= _MIN_STEP:
+            self._points.append(point)
+        while len(self._points) > 1 and point.time - self._points[1].time >= _MAX_WINDOW:
+            self._points.popleft()
+        return is_new
 
     @property
-    def outlook(self) -> Outlook | None:
-        """What becomes of the interval, as of the last reading; None before there is one."""
-        if self._start is None or self._since is None or self._at is None:
-            return None
-        elapsed, heard = self._at - self._start, self._at - self._since
-        # A part that was not heard counts as the part that was.
-        energy = self._energy * (elapsed / heard) if heard else self._power * (elapsed / HOUR)
-        return Outlook(self._length, elapsed, energy, self._power)
+    def demand(self) -> float | None:
+        """Mean power so far, within the powers that were received; None before the first reading.
 
-    # ---------------------------------------------------------------------------------------- memory
+        An unknown part at the start counts as the known part.
+        """
+        if self._last is None or self._first is None or self.start is None:
+            return None
+        begin, total = self.start, self._start_total
+        if total is None:
+            begin, total = self._first.time, self._first.total
+        lasted = (self._last.time - begin) / HOUR
+        mean = (self._last.total - total) / lasted if lasted else self._last.power
+        return min(max(mean, self._lowest), self._highest)
 
     @property
-    def memory(self) -> dict[str, Any] | None:
-        """What to recall after a restart, as JSON can hold it."""
-        if self._start is None or self._since is None or self._at is None:
+    def expected(self) -> float | None:
+        """Demand at the end, if the mean power of the last minutes stays; None before the first reading."""
+        demand, last = self.demand, self._last
+        if demand is None or last is None:
+            return None
+        window = min(max(self._rest / _PART_OF_THE_REST, _MIN_WINDOW), _MAX_WINDOW)
+        points = [last, *reversed(self._points)]
+        point = next((each for each in points if last.time - each.time >= window), points[-1])
+        lasted = (last.time - point.time) / HOUR
+        power = (last.energy - point.energy) / lasted if lasted else last.power
+        part = self._rest / self._length
+        return demand * (1 - part) + power * part
+
+    def available(self, limit: float) -> float | None:
+        """Power that can be drawn until the end to stay below a limit, as far as the supply carries it.
+
+        None before the first reading, and in the last 30 seconds.
+        """
+        demand = self.demand
+        if demand is None or self._rest < _NO_AVAILABLE_POWER:
+            return None
+        part = self._rest / self._length
+        return min(max(limit - demand * (1 - part), 0.0) / part, self._supply)
+
+    @property
+    def _rest(self) -> timedelta:
+        assert self.start is not None
+        assert self._last is not None
+        return self.start + self._length - self._last.time
+
+    # ----------------------------------------------------------------------------------------- storage
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """Data to store, as JSON can hold it."""
+        if self._first is None or self.start is None:
             return None
         return {
-            "start": self._start.isoformat(),
-            "since": self._since.isoformat(),
-            "at": self._at.isoformat(),
-            "is_estimated": self._is_estimated,
-            "energy": self._energy,
-            "power": self._power,
-            "register": self._register,
+            "start": self.start.timestamp(),
+            "first": [self._first.time.timestamp(), *self._first[1:]],
+            "lowest": self._lowest,
+            "highest": self._highest,
         }
 
-    def recall(self, memory: dict[str, Any]) -> None:
-        """Take up what was known before a restart, of an interval of any length."""
-        at, start, since = (
-            datetime.fromisoformat(memory[key]).astimezone(UTC) for key in ("at", "start", "since")
-        )
-        power, energy = float(memory["power"]), float(memory["energy"])
-        register = None if memory["register"] is None else float(memory["register"])
-        self._at, self._power, self._register = at, power, register
-        self._has_registers = register is not None
-        if start == start_of(at, self._length):
-            self._start, self._energy, self._since = start, energy, since
-            self._is_estimated = bool(memory["is_estimated"])
+    def restore(self, data: Mapping[str, Any], last: Point | None) -> None:
+        """Restore stored data, with the last reading before a restart."""
+        start = datetime.fromtimestamp(data["start"], UTC)
+        if last is None or start != start_of(last.time, self._length):
+            return
+        time, *values = data["first"]
+        self.start, self._last = start, last
+        self._first = Point(datetime.fromtimestamp(time, UTC), *values)
+        self._lowest, self._highest = data["lowest"], data["highest"]

@@ -9,11 +9,10 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
-from ..backfill import Room
 from ..const import CONF_POWER_TARIFF, DOMAIN, TariffKey
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from ..memory import async_forget as async_forget_memory
-from .settings import CONF_ENABLED, tariff_of
+from .settings import supply_of, tariff_of
 from .tracker import DemandTracker, memory_id
 
 _LOGGER = logging.getLogger(__name__)
@@ -22,28 +21,23 @@ _TRACKERS: Final[HassKey[dict[str, DemandTracker]]] = HassKey(f"{DOMAIN}_power_t
 
 
 async def async_set_up(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator, room: Room | None
+    hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator
 ) -> None:
-    """Follow the import for the tariff that is chosen, with a recorder. The coordinator has yet to start."""
+    """Follow the import for the tariff that is chosen. The coordinator is restored, and not connected yet."""
+    settings = entry.options.get(CONF_POWER_TARIFF)
     try:
-        tariff = tariff_of(entry.options.get(CONF_POWER_TARIFF))
+        tariff = tariff_of(settings)
     except vol.Invalid as error:
         # Of a newer version, or made by a hand. Its entities wait for one that is understood.
         _LOGGER.warning("The power tariff is not followed, it cannot be understood: %s", error)
         return
     if tariff is None:
         _remove_entities(hass, coordinator)
-    elif room is not None:
+    else:
         trackers = hass.data.setdefault(_TRACKERS, {})
-        trackers[entry.entry_id] = tracker = DemandTracker(hass, entry, coordinator, tariff, room)
+        trackers[entry.entry_id] = tracker = DemandTracker(hass, coordinator, tariff, supply_of(settings))
         entry.async_on_unload(partial(trackers.__delitem__, entry.entry_id))
-        await tracker.async_start()
-
-
-@callback
-def is_on(entry: EnergySseConfigEntry) -> bool:
-    """Tell whether its owner has switched a power tariff on."""
-    return bool(entry.options.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED))
+        await tracker.async_start(entry)
 
 
 @callback

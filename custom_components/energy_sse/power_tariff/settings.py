@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import Any, Final
 
-from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import SectionConfig, section
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -18,6 +17,7 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
+from ..reader import MAX_ENERGY_PER_HOUR
 from .demand import MIDNIGHT, Tariff
 
 CONF_ENABLED: Final = "enabled"
@@ -29,12 +29,20 @@ CONF_DAYS: Final = "days"
 CONF_BEGIN: Final = "begin"
 CONF_END: Final = "end"
 CONF_OTHER_WEIGHT: Final = "other_weight"
+CONF_MAIN_FUSE: Final = "main_fuse"
+CONF_PHASES: Final = "phases"
 
 # Minutes, as the texts of a selector.
 INTERVALS: Final = ("60", "15")
 
 MONTHS: Final = tuple(str(month) for month in range(1, 13))
 DAYS: Final = ("all", "weekdays")
+PHASES: Final = ("1", "3")
+
+# Volts between a phase and neutral, and amperes of the main fuses that households have.
+_VOLTAGE: Final = 230.0
+_MIN_FUSE: Final = 6
+_MAX_FUSE: Final = 290
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_ENABLED: False,
@@ -46,6 +54,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_BEGIN: "00:00:00",
     CONF_END: "00:00:00",
     CONF_OTHER_WEIGHT: 0,
+    CONF_PHASES: "3",
 }
 
 _FIELDS: Final[Mapping[str, Any]] = {
@@ -69,27 +78,39 @@ _FIELDS: Final[Mapping[str, Any]] = {
     CONF_OTHER_WEIGHT: NumberSelector(
         NumberSelectorConfig(min=0, max=100, step=1, unit_of_measurement="%", mode=NumberSelectorMode.BOX)
     ),
+    CONF_PHASES: SelectSelector(SelectSelectorConfig(options=list(PHASES), translation_key="phases")),
 }
 
+_MAIN_FUSE: Final = NumberSelector(
+    NumberSelectorConfig(
+        min=_MIN_FUSE, max=_MAX_FUSE, step=1, unit_of_measurement="A", mode=NumberSelectorMode.BOX
+    )
+)
+
 _CHOSEN: Final = vol.Schema(
-    {vol.Required(key): field for key, field in _FIELDS.items()}, extra=vol.REMOVE_EXTRA
+    {vol.Required(key): field for key, field in _FIELDS.items()} | {vol.Optional(CONF_MAIN_FUSE): _MAIN_FUSE},
+    extra=vol.REMOVE_EXTRA,
 )
 
 
 def form_section(chosen: Mapping[str, Any]) -> section:
     """Return the fields, with what was chosen before. Open once the tariff is on."""
     values = {**_DEFAULTS, **chosen}
-    fields = {vol.Required(key, default=values[key]): field for key, field in _FIELDS.items()}
+    fields: dict[vol.Marker, Any] = {
+        vol.Required(key, default=values[key]): field for key, field in _FIELDS.items()
+    }
+    # Optional, so that it can be cleared.
+    fields[vol.Optional(CONF_MAIN_FUSE, description={"suggested_value": values.get(CONF_MAIN_FUSE)})] = (
+        _MAIN_FUSE
+    )
     return section(vol.Schema(fields), SectionConfig(collapsed=not values[CONF_ENABLED]))
 
 
-def error_in(hass: HomeAssistant, settings: Mapping[str, Any]) -> str | None:
+def error_in(settings: Mapping[str, Any]) -> str | None:
     """Return the key of what is wrong with a tariff that is on, or None."""
     settings = {**_DEFAULTS, **settings}
     if not settings[CONF_ENABLED]:
         return None
-    if "recorder" not in hass.config.components:
-        return "no_recorder"
     if not settings[CONF_MONTHS]:
         return "no_months"
     begin, end = time.fromisoformat(settings[CONF_BEGIN]), time.fromisoformat(settings[CONF_END])
@@ -122,3 +143,11 @@ def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
         end=time.fromisoformat(values[CONF_END]),
         other_weight=values[CONF_OTHER_WEIGHT] / 100,
     )
+
+
+def supply_of(settings: Mapping[str, Any] | None) -> float:
+    """Return the power that the supply carries, in W: by the main fuse, or what no household supply carries."""
+    values = {**_DEFAULTS, **(settings or {})}
+    if values.get(CONF_MAIN_FUSE) is None:
+        return MAX_ENERGY_PER_HOUR
+    return float(values[CONF_MAIN_FUSE]) * _VOLTAGE * int(values[CONF_PHASES])

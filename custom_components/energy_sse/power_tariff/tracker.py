@@ -1,167 +1,125 @@
-"""Follow the import of one reader for its power tariff: the running interval, and what the months bill.
-
-The energy of intervals that have ended comes from the recorder's statistics. In which of them readings were
-missed is known here since the start, and told by the recorder's states for the time before.
-"""
+"""The power tariff of one reader: boundaries, intervals, bill, and the running interval."""
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-import math
+from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any, Final
 
-from homeassistant.const import Platform, UnitOfEnergy, UnitOfPower
-from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.dispatcher import async_dispatcher_connect
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
-from homeassistant.util.unit_conversion import EnergyConverter, PowerConverter
 
-from ..backfill import SIGNAL_HOURS_FILLED, SIGNAL_SUMS_RAISED, Room
 from ..const import CONF_WRITE_INTERVAL, DOMAIN, TariffKey
-from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..coordinator import REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
 from ..listeners import Listeners
 from ..memory import Memory
-from ..reader import HourlyRegister, Measurement as M, Message, Reading, clock
-from .boundaries import Exchange
-from .counting import Question, count
-from .demand import Bill, Interval, Month, Tariff, is_peak_expected, start_of
-from .gaps import Gaps
+from ..reader import Measurement as M, Message, Reading, clock
+from ..registers import RegisterHistory, start_of
+from .demand import Bill, Month, Point, Tariff, bills, intervals_between, is_peak_expected
+from .earlier_hours import async_read_earlier_totals
 from .running import RunningInterval
 
-# Seconds. What moves with every reading is not looked at more often. A meter that speaks as often may be a
-# bit early.
+# Seconds. Values that change with every reading are not checked more often. Telegrams can be a bit early.
 _LOOK_INTERVAL: Final = 10
 _LOOK_EARLY: Final = 0.5
 
-# W, part of the value, and seconds. A value that has moved by less is told only after this time. In the last
-# minutes of an interval, what may be drawn is many kilowatts, and moves by some.
-_LEAST_MOVE: Final = 100.0
-_LEAST_PART: Final = 0.05
-_TELL_WITHIN: Final = 60
+# W, part of the value, and seconds. A value that has changed by less is written only after this time. In the last
+# minutes of an interval, the available power is many kilowatts, and changes by some.
+_MIN_CHANGE: Final = 100.0
+_MIN_PART: Final = 0.05
+_WRITE_WITHIN: Final = 60
 
-# Read before the previous month, so that its first interval has one before it.
-_MARGIN: Final = timedelta(days=3)
+# Seconds.
+_SAVE_WITHIN: Final = 300
 
-# A reader remembers 64 hours.
-_REMEMBERED: Final = timedelta(days=4)
+_CHANGING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
-# More than there can be: a reader remembers 64 hours, and a meter is exchanged every ten years. A stream of
-# garbage must not fill the memory.
-_MOST_REGISTERS: Final = 500
-_MOST_EXCHANGES: Final = 50
-
-# Seconds. What is lost with less can be found out again from the recorder.
-_SAVE_WITHIN: Final = 6 * 3600
-
-_MOVING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
-
-# Values that stay true while no readings arrive.
+# Values that stay valid while no readings arrive.
 COUNTED: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
 
 
 class DemandTracker:
-    """The power tariff of one reader."""
+    """Power tariff of one reader."""
 
     def __init__(
-        self,
-        hass: HomeAssistant,
-        entry: EnergySseConfigEntry,
-        coordinator: EnergySseCoordinator,
-        tariff: Tariff,
-        room: Room,
+        self, hass: HomeAssistant, coordinator: EnergySseCoordinator, tariff: Tariff, supply: float
     ) -> None:
-        """Prepare. `room` reads from the recorder."""
-        units = coordinator.reader.units
+        """Prepare. The supply carries a power in W."""
         self.tariff = tariff
         self.expects_peak = False
         self.limit: float | None = None
         """W, up to which the running interval does not raise the bill. None where there is no such limit."""
 
         self.bills: Mapping[Month, Bill] | None = None
-        """What the months bill; None until it has been counted."""
+        """Bills of the months; None while no register is known."""
 
         self._hass = hass
-        self._entry = entry
         self._coordinator = coordinator
-        self._room = room
-        self._to_wh = EnergyConverter.converter_factory(units[M.ACTIVE_ENERGY_IMPORT], UnitOfEnergy.WATT_HOUR)
-        self._to_w = PowerConverter.converter_factory(units[M.ACTIVE_POWER_IMPORT], UnitOfPower.WATT)
-        self._memory = Memory(hass, memory_id(entry), self._what_to_remember)
-        self._running = RunningInterval(tariff.interval)
-        self._gaps = Gaps(coordinator.readings.freshness)
-        self._exchanges: list[Exchange] = []
-        self._quarters: Mapping[datetime, float] = {}
-        self._registers: dict[datetime, float] = {}
-        self._ended: Interval | None = None
-        self._counted_until: datetime | None = None
-        self._look_interval = max(_LOOK_INTERVAL, entry.options.get(CONF_WRITE_INTERVAL, 0)) - _LOOK_EARLY
-        self._look_at = 0.0
-        self._waiting: tuple[datetime, float, float] | None = None
-        """The last reading, where it has yet to be looked at: its time, power and register."""
-
-        self._told: dict[TariffKey, tuple[float, float | None]] = {}
-        """When what moves was told last, and what it was."""
-
+        self._running = RunningInterval(tariff.interval, supply)
         self._listeners = Listeners(0, coordinator.faults)
-        self._faults = coordinator.faults
-        self._wake = asyncio.Event()
+        self._changes = _Changes()
+        self._is_outdated = asyncio.Event()
+        self._has_earlier = False
+        """Whether the hours from before the register history have been read."""
 
-    async def async_start(self) -> None:
-        """Listen to the reader, from its first word, and count until the entry is unloaded."""
-        await self._memory.async_recall(self._recall)
+    async def async_start(self, entry: EnergySseConfigEntry) -> None:
+        """Follow the reader until the entry is unloaded. The register histories have been restored."""
+        self._changes.interval = max(_LOOK_INTERVAL, entry.options.get(CONF_WRITE_INTERVAL, 0)) - _LOOK_EARLY
+        memory = Memory(self._hass, memory_id(entry), self._data)
+        stored: dict[str, Any] = {}
+        await memory.async_recall(stored.update)
+        if stored.get("running") and "first" in stored["running"]:
+            self._running.restore(stored["running"], self._history.last)
+        self._has_earlier = stored.get("has_earlier", False)
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
-            self._hass.bus.async_listen(self._room.compiled, self._handle_compiled),
-            async_dispatcher_connect(self._hass, SIGNAL_HOURS_FILLED, self._wake.set),
-            async_dispatcher_connect(self._hass, SIGNAL_SUMS_RAISED, self._wake.set),
-            self._memory.async_close,
+            self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
+            self._coordinator.async_add_listener(partial(memory.save_within, _SAVE_WITHIN), REGISTERS),
+            memory.async_close,
         ):
-            self._entry.async_on_unload(unsubscribe)
-        self._entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
-        self._wake.set()
+            entry.async_on_unload(unsubscribe)
+        if not self._has_earlier and "recorder" in self._hass.config.components:
+            entry.async_create_background_task(
+                self._hass, self._async_read_earlier(stored), f"{DOMAIN} earlier hours"
+            )
+        entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
+        self._is_outdated.set()
 
     # ------------------------------------------------------------------------------- for the entities
 
     @callback
     def async_add_listener(self, listener: CALLBACK_TYPE, key: TariffKey) -> CALLBACK_TYPE:
-        """Listen for news about one of the values. Returns the function that ends it."""
+        """Listen for changes of one of the values. Returns the function that removes the listener."""
         return self._listeners.add(listener, key)
 
     def value(self, key: TariffKey) -> float | None:
         """Return a value in W; None where there is none."""
-        outlook, limit = self._running.outlook, self.limit
-        if key is TariffKey.DEMAND_LIMIT:
-            return limit
-        if key in COUNTED:
-            bill = self.bill(key)
-            return None if bill is None else bill.demand
-        if outlook is None:
-            return None
-        if key is TariffKey.DEMAND:
-            return outlook.demand
-        if key is TariffKey.EXPECTED_DEMAND:
-            return outlook.expected
-        return None if limit is None else outlook.available(limit)
+        match key:
+            case TariffKey.DEMAND_LIMIT:
+                return self.limit
+            case TariffKey.DEMAND:
+                return self._running.demand
+            case TariffKey.EXPECTED_DEMAND:
+                return self._running.expected
+            case TariffKey.AVAILABLE_POWER:
+                return None if self.limit is None else self._running.available(self.limit)
+        bill = self.bill(key)
+        return None if bill is None else bill.demand
 
     def bill(self, key: TariffKey) -> Bill | None:
-        """Return what the running month bills, or the one before; None as long as nothing is billed."""
+        """Return the bill of this month, or of the one before; None as long as nothing is billed."""
         month = Month.of(dt_util.now())
         return (self.bills or {}).get(month.before if key is TariffKey.PREVIOUS_PEAK_DEMAND else month)
 
     @property
     def interval_end(self) -> datetime | None:
-        """When the running interval ends; None before the first reading."""
+        """End of the running interval; None before the first reading."""
         start = self._running.start
         return None if start is None else start + self.tariff.interval
 
     @property
-    def _end(self) -> datetime:
-        return self.interval_end or datetime.min.replace(tzinfo=UTC)
-
-    @property
     def report(self) -> dict[str, Any]:
-        """What a fault report needs, as JSON can hold it."""
+        """Diagnostics, as JSON can hold them."""
         return {
             "limit": self.limit,
             "expects_peak": self.expects_peak,
@@ -173,207 +131,123 @@ class DemandTracker:
                 }
                 for month, bill in (self.bills or {}).items()
             },
-            "gaps": [(gap.start.isoformat(), gap.end.isoformat()) for gap in self._gaps.known],
-            "exchanges": len(self._exchanges),
+            "boundaries": len(self._history.boundaries),
+            "meter_replacements": len(self._history.replacements),
         }
 
-    # ------------------------------------------------------------------------------------ what is new
+    # --------------------------------------------------------------------------------------- readings
+
+    @property
+    def _history(self) -> RegisterHistory:
+        return self._coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
 
     @callback
     def _handle_message(self, message: Message) -> None:
-        match message:
-            case Reading(age=0):
-                self._handle_reading(message)
-            case HourlyRegister() if M.ACTIVE_ENERGY_IMPORT in message.values:
-                if len(self._registers) < _MOST_REGISTERS:
-                    self._registers[message.full_hour] = self._to_wh(message.values[M.ACTIVE_ENERGY_IMPORT])
-
-    @callback
-    def _handle_reading(self, reading: Reading) -> None:
-        values = self._coordinator.readings.values
-        power = values.get(M.ACTIVE_POWER_IMPORT)
-        if power is None:
+        point = self._history.last
+        if not isinstance(message, Reading) or message.age or point is None:
             return
-        now = dt_util.utcnow()
-        # What could not be believed is not in the values.
-        register = values.get(M.ACTIVE_ENERGY_IMPORT) if M.ACTIVE_ENERGY_IMPORT in reading.values else None
-        if (
-            register is not None
-            and now < self._end
-            and clock.now() < self._look_at
-            and self._gaps.note_next(now)
-        ):
-            # Most readings can be skipped: the next register includes what they would tell.
-            self._waiting = (now, power, register)
-            return
-        if self._waiting is not None:
-            # It may be the last one of an interval, or before a pause.
-            self._follow(*self._waiting, is_missed=False)
-            self._waiting = None
-        first = self._gaps.first
-        is_missed = self._gaps.note(now)
-        if self._gaps.first is not first:
-            # The recorder can tell now what was before it.
-            self._wake.set()
-        self._follow(now, power, register, is_missed=is_missed)
-        self._look_ahead()
-        self._tell_what_has_moved()
-        self._look_at = clock.now() + self._look_interval
-
-    def _follow(self, at: datetime, power: float, register: float | None, *, is_missed: bool) -> None:
-        """Let the interval that runs follow a reading, in the units of the wire."""
-        before = self._running.start
-        exchange, ended = self._running.take(
-            at, self._to_w(power), None if register is None else self._to_wh(register), is_missed=is_missed
-        )
-        if exchange is not None:
-            self._exchanges = [*self._exchanges, exchange][-_MOST_EXCHANGES:]
-            self._memory.save_within(0)
-        if self._running.start != before:
-            self._ended = ended
-            # At once, with what has been counted so far: the new one may count for less, or be another day's.
+        if self._running.update(point, self._history.total(start_of(point.time, self.tariff.interval))):
+            # At once, with the present bill, because the new interval can have another weight, or be of another day.
             self._set_limit()
             self._listeners.tell((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
-            self._wake.set()
+        elif not self._changes.is_due():
+            return
+        self._check_peak()
+        self._listeners.tell(self._changes.update({key: self.value(key) for key in _CHANGING}))
 
     @callback
-    def _look_ahead(self) -> None:
-        """Find out whether a peak is expected, and tell when that has changed."""
-        outlook = self._running.outlook
-        expects = outlook is not None and is_peak_expected(
-            outlook.expected, self.limit, was=self.expects_peak
-        )
+    def _check_peak(self) -> None:
+        """Find out whether a peak is expected, and notify when that has changed."""
+        expected = self._running.expected
+        expects = expected is not None and is_peak_expected(expected, self.limit, was=self.expects_peak)
         if expects != self.expects_peak:
             self.expects_peak = expects
             self._listeners.tell([TariffKey.PEAK_EXPECTED])
 
     @callback
-    def _tell_what_has_moved(self) -> None:
-        """Tell what has moved by more than noise, and everything once in a while."""
-        time, moved = clock.now(), []
-        for key in _MOVING:
-            value = self.value(key)
-            told_at, told = self._told.get(key, (-math.inf, None))
-            if time - told_at >= _TELL_WITHIN - _LOOK_EARLY or _has_moved(told, value):
-                self._told[key] = (time, value)
-                moved.append(key)
-        self._listeners.tell(moved)
+    def _set_limit(self) -> None:
+        bill = self.bill(TariffKey.PEAK_DEMAND)
+        self.limit = None if bill is None else bill.limit(start_of(dt_util.utcnow(), self.tariff.interval))
+        self._check_peak()
 
-    @callback
-    def _handle_compiled(self, _event: Event) -> None:
-        with self._faults.contained("waiting for the recorder"):
-            start = start_of(dt_util.utcnow(), self.tariff.interval)
-            if self._counted_until is None or self._counted_until < start:
-                self._wake.set()
-
-    # --------------------------------------------------------------------------------------- counting
+    # ------------------------------------------------------------------------------------------- bills
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            with self._faults.contained("counting peaks"):
-                await self._count()
+            await self._is_outdated.wait()
+            self._is_outdated.clear()
+            with self._coordinator.faults.contained("calculating the bills"):
+                await self._async_count()
 
-    async def _count(self) -> None:
-        """Count anew what the months bill, as the recorder has them now."""
-        energy_id = self._sensor(M.ACTIVE_ENERGY_IMPORT)
-        if energy_id is None:
+    async def _async_count(self) -> None:
+        """Calculate the bills from the boundaries, outside of the event loop: two months have 6,000 quarters."""
+        if not self._history.has_register:
             return
-        now = dt_util.utcnow()
-        if self._gaps.is_clock_set(now):
-            # What is known by another clock, the next reading makes good.
-            return
-        zone = dt_util.get_default_time_zone()
-        begin = Month.of(dt_util.now()).before.begin(zone).astimezone(UTC) - _MARGIN
-        self._forget(begin, now)
-        first, number = self._gaps.first, len(self._gaps.known)
-        question = Question(
-            tariff=self.tariff,
-            zone=zone,
-            begin=begin,
-            now=now,
-            unheard=self._gaps.unheard(begin, now),
-            pause=self._gaps.pause,
-            interval=self._gaps.interval,
-            gaps=self._gaps.until(now),
-            exchanges=tuple(self._exchanges),
-            registers=dict(self._registers),
-            quarters=self._quarters,
-            ended=self._ended,
+        self.bills = await self._hass.async_add_executor_job(
+            _count,
+            dict(self._history.boundaries),
+            self.tariff,
+            dt_util.utcnow(),
+            dt_util.get_default_time_zone(),
         )
-        answer = await self._room.read(
-            self._hass, count, self._room, energy_id, self._sensor(M.ACTIVE_POWER_NET), question
-        )
-        if answer is None:
-            return
-        if first is not None and first is self._gaps.first:
-            # What was missed meanwhile is not in the answer.
-            self._gaps.settle([*answer.gaps, *self._gaps.known[number:]])
-        self._quarters = answer.quarters
-        self.bills, self._counted_until = answer.bills, answer.until
-        for start, register in answer.registers.items():
-            self._running.know_start(start, register)
         self._set_limit()
-        self._memory.save_within(_SAVE_WITHIN)
         self._listeners.tell(COUNTED)
 
-    @callback
-    def _set_limit(self) -> None:
-        start = start_of(dt_util.utcnow(), self.tariff.interval)
-        bill = self.bill(TariffKey.PEAK_DEMAND)
-        self.limit = None if bill is None else bill.limit(start)
-        self._look_ahead()
-
-    def _sensor(self, measurement: M) -> str | None:
-        """Return the id of the sensor of a measurement, if the recorder has it."""
-        registry = er.async_get(self._hass)
-        entity_id = registry.async_get_entity_id(
-            Platform.SENSOR, DOMAIN, self._coordinator.registry.unique_id(measurement)
-        )
-        return entity_id if entity_id is not None and self._room.is_recorded(self._hass, entity_id) else None
-
-    def _forget(self, begin: datetime, now: datetime) -> None:
-        """Forget what is older than everything that is counted."""
-        self._gaps.forget(begin)
-        self._exchanges = [each for each in self._exchanges if each.time > begin]
-        self._quarters = {time: energy for time, energy in self._quarters.items() if time >= begin}
-        self._registers = {
-            hour: register for hour, register in self._registers.items() if hour > now - _REMEMBERED
-        }
-
-    # ----------------------------------------------------------------------------------------- memory
+    async def _async_read_earlier(self, stored: Mapping[str, Any]) -> None:
+        with self._coordinator.faults.contained("reading earlier hours"):
+            begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
+            totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
+            self._history.add_earlier(totals)
+            self._has_earlier = True
+            self._is_outdated.set()
 
     @callback
-    def _what_to_remember(self) -> Mapping[str, Any]:
-        return {
-            **self._gaps.memory,
-            "exchanges": [(each.time.timestamp(), each.energy) for each in self._exchanges],
-            "quarters": [
-                (int(time.timestamp()), round(energy, 3)) for time, energy in self._quarters.items()
-            ],
-            "running": self._running.memory,
-        }
-
-    @callback
-    def _recall(self, memory: Mapping[str, Any]) -> None:
-        moment = dt_util.utc_from_timestamp
-        self._gaps.recall(memory)
-        self._exchanges = [
-            Exchange(moment(time), float(energy)) for time, energy in memory.get("exchanges", ())
-        ]
-        self._quarters = {moment(time): float(energy) for time, energy in memory.get("quarters", ())}
-        if memory.get("running"):
-            self._running.recall(memory["running"])
+    def _data(self) -> Mapping[str, Any]:
+        return {"running": self._running.data, "has_earlier": self._has_earlier}
 
 
-def _has_moved(before: float | None, after: float | None) -> bool:
-    """Tell whether a value has changed by more than noise."""
+class _Changes:
+    """Decides which of the changing values are written."""
+
+    def __init__(self) -> None:
+        self.interval = 0.0
+        self._check_at = 0.0
+        self._written: dict[TariffKey, tuple[float, float | None]] = {}
+
+    def is_due(self) -> bool:
+        """Return whether the values are to be checked."""
+        return clock.now() >= self._check_at
+
+    def update(self, values: Mapping[TariffKey, float | None]) -> list[TariffKey]:
+        """Return the values to write: those that have changed by more than noise, and each of them once a minute."""
+        now = clock.now()
+        self._check_at = now + self.interval
+        changed = []
+        for key, value in values.items():
+            written_at, written = self._written.get(key, (-_WRITE_WITHIN, None))
+            if now - written_at >= _WRITE_WITHIN - _LOOK_EARLY or _has_changed(written, value):
+                self._written[key] = now, value
+                changed.append(key)
+        return changed
+
+
+def _has_changed(before: float | None, after: float | None) -> bool:
     if before is None or after is None:
         return before is not after
-    return abs(after - before) >= max(_LEAST_MOVE, _LEAST_PART * abs(before))
+    return abs(after - before) >= max(_MIN_CHANGE, _MIN_PART * abs(before))
+
+
+def _count(
+    boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
+) -> Mapping[Month, Bill]:
+    points = [
+        Point(time, boundaries[time])
+        for time in sorted(boundaries)
+        if time <= now and time == start_of(time, tariff.interval)
+    ]
+    return bills(tariff, intervals_between(points, tariff.interval), zone)
 
 
 def memory_id(entry: EnergySseConfigEntry) -> str:
-    """Return what the memory of an entry's power tariff is called."""
+    """Return the key of the stored data of an entry's power tariff."""
     return f"{entry.entry_id}.power_tariff"

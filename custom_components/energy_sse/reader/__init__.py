@@ -37,10 +37,10 @@ from .messages import (
 )
 from .payload import get_number, get_text, is_number, parse_object
 from .redaction import REDACTOR
-from .registers import RegisterGuard, RegisterLimits, limits_of_meter
-from .scale import ScaleCheck, ScaleError
+from .validation import MAX_ENERGY_PER_HOUR, RegisterGuard, RegisterLimits, is_possible, limits_of_meter
 
 __all__ = [
+    "MAX_ENERGY_PER_HOUR",
     "READERS",
     "REDACTOR",
     "ApplianceProfile",
@@ -72,8 +72,6 @@ __all__ = [
     "RegisterGuard",
     "RegisterLimits",
     "Restartable",
-    "ScaleCheck",
-    "ScaleError",
     "StreamHealth",
     "SubMeterReading",
     "Transition",
@@ -85,6 +83,7 @@ __all__ = [
     "get_text",
     "identify",
     "is_number",
+    "is_possible",
     "limits_of_meter",
     "log_fault",
     "make_reader",

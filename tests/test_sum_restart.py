@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from custom_components.energy_sse.backfill.plan import HOUR, Row
-from custom_components.energy_sse.backfill.sum_restart import find_restarts
+from custom_components.energy_sse.registers import HOUR
+from custom_components.energy_sse.sum_restart import Row, find_restarts
 
 LEFT = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -1,11 +1,11 @@
-"""What can be believed of registers, which only grow: of the meter's, and of whatever else counts."""
+"""Validation of values: each has bounds, and registers only grow."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 import logging
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 from .messages import Measurement, Unit
 from .payload import is_number
@@ -21,16 +21,61 @@ LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.KILOVAR_HOUR: 200.0,
 }
 
-# Seconds that are granted on top: a telegram may come late, and the next one in time.
+# Wh in one hour, the same for the register histories, which know Wh only.
+MAX_ENERGY_PER_HOUR: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
+
+# Of each unit. The power is that of three phases of 290 A, as for the registers. A phase has 230 V, or 400 V between
+# two phases. Energy: that power for thirty years, the longest that a meter is approved for.
+BOUNDS: Final[Mapping[Unit, tuple[float, float]]] = {
+    Unit.WATT: (-200_000.0, 200_000.0),
+    Unit.KILOWATT: (-200.0, 200.0),
+    Unit.VAR: (-200_000.0, 200_000.0),
+    Unit.KILOVAR: (-200.0, 200.0),
+    Unit.AMPERE: (-290.0, 290.0),
+    Unit.VOLT: (0.0, 500.0),
+    Unit.WATT_HOUR: (-math.inf, 52.6e9),
+    Unit.KILOWATT_HOUR: (-math.inf, 52.6e6),
+    Unit.VAR_HOUR: (-math.inf, 52.6e9),
+    Unit.KILOVAR_HOUR: (-math.inf, 52.6e6),
+}
+
+# One Wh in each unit of a register.
+_ONE: Final[Mapping[Unit, float]] = {
+    Unit.WATT_HOUR: 1.0,
+    Unit.KILOWATT_HOUR: 0.001,
+    Unit.VAR_HOUR: 1.0,
+    Unit.KILOVAR_HOUR: 0.001,
+}
+
+# Resolutions that a register can change to, as factors of one Wh.
+_COARSER: Final = (10.0, 100.0, 1000.0)
+
+# Seconds that are allowed in addition, because a telegram can be late, and the next one in time.
 _GRACE: Final = 60.0
 
-# Readings in a row that agree with each other and not with the past are another meter: a broken telegram is
-# broken in its own way. What is too high takes longer, for it cannot be taken back without a second dip.
-_READINGS_OF_A_LOWER_REGISTER: Final = 5
-_READINGS_OF_A_HIGHER_REGISTER: Final = 20
 
-# How long a restart took tells a clock that may have been wrong, so a rise over it says less.
-_READINGS_AFTER_A_RESTART: Final = 5
+class _Proof(NamedTuple):
+    """Readings in a row, and seconds, that prove a register that contradicts the last one.
+
+    Both are needed, because some meters send every second. Each wrong telegram is wrong in its own way, but a reader
+    can repeat one for a while.
+    """
+
+    readings: int
+    seconds: float
+
+
+_LOWER: Final = _Proof(5, 180.0)
+
+# Accepting a wrong high register takes a second replacement to correct.
+_HIGHER: Final = _Proof(20, 300.0)
+
+# The duration of a restart was measured by a clock that may have been wrong.
+_HIGHER_AFTER_A_RESTART: Final = _Proof(5, 60.0)
+
+# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of ten days
+# with 4 kW.
+_MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
 # Times, of one register. A meter is exchanged every ten years.
 _SAID_AT_MOST: Final = 3
@@ -45,6 +90,10 @@ class RegisterLimits:
 
     repeats_for: float = 0.0
     """Seconds for which an old value may be told again as if it were new, right or wrong."""
+
+    resolution: float | None = None
+    """One Wh in the register's unit, for the registers of electricity meters. Their first zero is to be proved, because
+    old firmware fills with zeros, and a lower register can be the same one in a coarser resolution."""
 
 
 @dataclass(slots=True)
@@ -62,6 +111,7 @@ class _Candidate:
     value: float
     time: float
     since: float
+    first: float
     readings: int = 0
     rises_too_fast: bool = False
 
@@ -84,6 +134,9 @@ class RegisterGuard[K: Hashable]:
         """
         self.dropped: Counter[str] = Counter()
         """Values, by the reason."""
+
+        self.replaced: dict[K, float] = {}
+        """First registers of the new meters that the last reading has confirmed."""
 
         self._limits = dict(limits)
         self._called = called
@@ -121,13 +174,18 @@ class RegisterGuard[K: Hashable]:
         """
         believed = dict(values)
         doubted = []
+        self.replaced.clear()
         for register in values.keys() & self._limits.keys():
             value = values[register]
-            if not self._candidates and (last := self._registers.get(register)) and last.value == value:
+            last = self._registers.get(register)
+            if not self._candidates and last and last.value == value:
                 # Most registers rise once in many readings: no doubt, and half of the work of a reading less.
                 last.time, last.is_remembered = time, False
                 continue
-            if reason := self._doubt(register, value, time):
+            if last is not None and self._is_rounded(register, value, last.value):
+                believed[register] = last.value
+                self._accept(register, last.value, time)
+            elif reason := self._doubt(register, value, time):
                 del believed[register]
                 if is_repeated and reason == "lower":
                     # From before a restart. It says nothing of the meter that is there now.
@@ -138,10 +196,19 @@ class RegisterGuard[K: Hashable]:
             else:
                 self._accept(register, value, time)
         for register in self._repeated(doubted, values, time):
-            self._say_that_it_begins_anew(register, values[register])
+            self._note_replacement(register, values[register])
             believed[register] = values[register]
             self._accept(register, values[register], time)
         return believed
+
+    def _note_replacement(self, register: K, value: float) -> None:
+        last = self._registers.get(register)
+        if last is None:
+            return
+        self._say_that_it_begins_anew(register, value)
+        rise = (value - last.value) / (self._limits[register].resolution or 1.0)
+        if not last.is_remembered or rise < 0 or rise > _MAX_RISE_DURING_A_RESTART:
+            self.replaced[register] = self._candidates[register].first
 
     def _say_that_it_begins_anew(self, register: K, value: float) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
@@ -160,7 +227,7 @@ class RegisterGuard[K: Hashable]:
         if value < 0:
             return "negative"
         if last is None:
-            return None
+            return "zero" if value == 0 and self._limits[register].resolution else None
         if value == 0 < last.value:
             return "zero"
         if value < last.value:
@@ -168,6 +235,15 @@ class RegisterGuard[K: Hashable]:
         if self._rises_too_fast(register, last, value, time):
             return "higher than possible"
         return None
+
+    def _is_rounded(self, register: K, value: float, last: float) -> bool:
+        """Return whether a value is the last one in a coarser resolution."""
+        one = self._limits[register].resolution
+        return (
+            one is not None
+            and 0 < value < last
+            and any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER)
+        )
 
     def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
         limits = self._limits[register]
@@ -177,8 +253,8 @@ class RegisterGuard[K: Hashable]:
     def _accept(self, register: K, value: float, time: float) -> None:
         candidate = self._candidates.pop(register, None)
         if candidate is not None and candidate.value == value and candidate.rises_too_fast:
-            # It keeps rising in steps that no household supply can make: a wrong unit. The scale check tells
-            # the user; limiting its rise would only drop everything.
+            # It keeps rising in steps that no household supply can make: a wrong unit. Limiting its rise
+            # would only drop everything.
             self._limits[register] = replace(self._limits[register], rise_per_hour=math.inf)
         self._registers[register] = _Register(value, time)
 
@@ -186,29 +262,40 @@ class RegisterGuard[K: Hashable]:
         """Return the doubted registers whose values have kept coming for long enough."""
         repeated = []
         for register in doubted:
-            value, last = values[register], self._registers[register]
+            value, last = values[register], self._registers.get(register)
             candidate = self._candidates.get(register)
             # Since when it has kept coming, a clock that has jumped back does not tell.
             if candidate is None or value < candidate.value or time < candidate.since:
-                candidate = self._candidates[register] = _Candidate(value, time, since=time)
+                candidate = self._candidates[register] = _Candidate(value, time, since=time, first=value)
             candidate.rises_too_fast |= self._rises_too_fast(register, candidate, value, time)
             candidate.value, candidate.time = value, time
             candidate.readings += 1
-            enough = _READINGS_OF_A_HIGHER_REGISTER
-            if value < last.value:
-                enough = _READINGS_OF_A_LOWER_REGISTER
-            elif last.is_remembered:
-                enough = _READINGS_AFTER_A_RESTART
-            lasted = time - candidate.since
-            if candidate.readings >= enough and lasted >= self._limits[register].repeats_for:
+            proof = _proof(value, last)
+            seconds = (
+                proof.seconds if last is None else max(proof.seconds, self._limits[register].repeats_for)
+            )
+            if candidate.readings >= proof.readings and time - candidate.since >= seconds:
                 repeated.append(register)
-        return repeated if any(values[register] for register in repeated) else []
+        is_proved = any(values[register] or register not in self._registers for register in repeated)
+        return repeated if is_proved else []
+
+
+def _proof(value: float, last: _Register | None) -> _Proof:
+    if last is None or value < last.value:
+        return _LOWER
+    return _HIGHER_AFTER_A_RESTART if last.is_remembered else _HIGHER
+
+
+def is_possible(value: float, unit: Unit) -> bool:
+    """Return whether a household supply can carry a value."""
+    low, high = BOUNDS.get(unit, (-math.inf, math.inf))
+    return low <= value <= high
 
 
 def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter. Which measurements are registers, their units tell."""
     return {
-        measurement: RegisterLimits(rise_per_hour=LARGEST_RISE_PER_HOUR[unit])
+        measurement: RegisterLimits(rise_per_hour=LARGEST_RISE_PER_HOUR[unit], resolution=_ONE[unit])
         for measurement, unit in units.items()
         if unit in LARGEST_RISE_PER_HOUR
     }

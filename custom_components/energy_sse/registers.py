@@ -1,0 +1,390 @@
+"""Register history: the meter's register at each boundary of a quarter-hour, where it is known.
+
+The energy of an hour or a quarter-hour is the difference of two boundaries. The statistics and the power tariff
+both read this history. It imports nothing of Home Assistant. Energies are Wh, powers are W, times are aware.
+
+A *total* is the register plus the energy that replaced meters have counted, so totals never fall.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from .reader import MAX_ENERGY_PER_HOUR
+from .wall_clock import Period
+
+QUARTER: Final = timedelta(minutes=15)
+HOUR: Final = timedelta(hours=1)
+
+# Wh. A smaller error is less than the energy between two telegrams, and is accepted.
+TELEGRAM: Final = 50.0
+
+# Wh. Registers count whole Wh; smaller differences are rounding errors.
+ROUNDING: Final = 0.5
+
+# Wh. The coarsest resolution of a register. Such a register rises in steps, however small the load is.
+_COARSE_STEP: Final = 100.0
+
+# Seconds. Readings have a gap after four intervals within these limits, as for the availability of entities.
+_MIN_PAUSE: Final = 60.0
+_MAX_PAUSE: Final = 300.0
+
+# Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
+_DEFAULT_REGISTER_INTERVAL: Final = 3900.0
+
+# Part. Two estimates of the same energy agree within this part, and within a telegram.
+_AGREEMENT: Final = 0.25
+
+# Readers store 64 hours.
+_KEEP_HOURS: Final = timedelta(hours=72)
+_MAX_HOURLY: Final = 200
+
+
+class Sample(NamedTuple):
+    """Validated values of one reading."""
+
+    time: datetime
+    interval: float
+    """Usual seconds between readings."""
+
+    distrusted: Period | None = None
+    """Period whose times were noted by a wrong clock."""
+
+    has_right_clock: bool = False
+    """Whether the reader's clock is right to within a telegram, so that the registers it stores count."""
+
+    register: float | None = None
+    replaced: float | None = None
+    """First register of a new meter, when this reading confirms a meter replacement."""
+
+    power: float | None = None
+
+
+class Replacement(NamedTuple):
+    """A meter replacement, when it was confirmed."""
+
+    time: datetime
+    last: float
+    """Last register of the old meter."""
+
+    first: float
+    """First register of the new meter."""
+
+
+class Point(NamedTuple):
+    """State of a meter at a reading."""
+
+    time: datetime
+    total: float
+    """Estimated by power since the register changed, or altogether when the meter has no register."""
+
+    energy: float
+    """Energy by power, of readings without gaps between them."""
+
+    power: float
+
+
+class RegisterHistory:
+    """History of one register of one reader."""
+
+    def __init__(self, keep: timedelta) -> None:
+        """Start empty. Boundaries are kept for a duration."""
+        self.boundaries: dict[datetime, float] = {}
+        """Known totals."""
+
+        self.received: set[datetime] = set()
+        """Hours whose register was received in time, so that the recorder has it, too."""
+
+        self.replacements: list[Replacement] = []
+        self.last: Point | None = None
+        """Last reading."""
+
+        self._keep = keep
+        self._interval = 0.0
+        self._changed: Point | None = None
+        """Last change of the register."""
+
+        self._confirmed: datetime | None = None
+        """Last reading with a register that was up to date."""
+
+        self._is_continuous = False
+        """Whether power was received without gaps since the register changed."""
+
+        self._register_intervals: deque[float] = deque(maxlen=8)
+        self._estimates: dict[datetime, float] = {}
+        """Totals by power at boundaries whose register was not received."""
+
+        self._hourly: dict[datetime, float] = {}
+        """Registers on the hour, as stored by the reader, until they are accepted."""
+
+        self._has_new_hourly = False
+
+    @property
+    def has_register(self) -> bool:
+        """Whether a register was ever received."""
+        return self._changed is not None
+
+    @property
+    def can_be_billed(self) -> bool:
+        """Whether the meter sends its register at least once an hour."""
+        return self.has_register and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
+
+    def offset(self, time: datetime) -> float:
+        """Return total minus register at a time."""
+        return sum(each.last - each.first for each in self.replacements if each.time <= time)
+
+    def total(self, boundary: datetime) -> float | None:
+        """Return the known or estimated total at a boundary."""
+        return self.boundaries.get(boundary, self._estimates.get(boundary))
+
+    # ---------------------------------------------------------------------------------------- readings
+
+    def update(self, sample: Sample) -> bool:
+        """Update the history from a reading. Return whether boundaries have changed."""
+        self._interval = sample.interval or self._interval
+        is_changed = sample.distrusted is not None and self._remove(sample.distrusted)
+        last, time = self.last, sample.time
+        if last is not None and time < last.time:
+            # The clock is behind a time that is known. Nothing is noted until it is right.
+            return is_changed
+        energy, power = 0.0, sample.power
+        if last is not None:
+            energy, power = last.energy, last.power if power is None else power
+            if time - last.time <= self._pause:
+                energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
+            else:
+                self._is_continuous = False
+            is_changed |= self._pass_boundary(last, time, energy)
+        point = Point(time, energy, energy, power or 0.0)
+        if sample.register is not None:
+            is_changed |= self._update_register(sample.register, sample.replaced, point)
+        if (changed := self._changed) is not None:
+            point = point._replace(total=changed.total + energy - changed.energy)
+        self.last = point
+        self._has_new_hourly |= is_changed and bool(self._hourly)
+        if self._has_new_hourly and self._changed is not None and sample.has_right_clock:
+            self._has_new_hourly = False
+            is_changed |= self._accept_hourly(time)
+        return is_changed
+
+    @property
+    def _pause(self) -> timedelta:
+        """Longest time between readings without a gap."""
+        return timedelta(seconds=min(max(4 * self._interval, _MIN_PAUSE), _MAX_PAUSE))
+
+    @property
+    def _register_interval(self) -> float:
+        """Second longest of the last seconds between changes, because one of them can be an outage."""
+        longest = sorted(self._register_intervals)[-2:]
+        return longest[0] if longest else _DEFAULT_REGISTER_INTERVAL
+
+    def _pass_boundary(self, last: Point, time: datetime, energy: float) -> bool:
+        """Note the total at the boundary between two readings, if there is one.
+
+        The last register before the boundary counts, as in the statistics, if it was received within the interval
+        of the readings. Otherwise, the total is estimated by power.
+        """
+        boundary = start_of(last.time, QUARTER) + QUARTER
+        if boundary > time:
+            return False
+        changed, confirmed = self._changed, self._confirmed
+        if changed and confirmed and boundary - confirmed <= timedelta(seconds=1.1 * self._interval + 1):
+            self.boundaries[boundary] = changed.total
+            if boundary.minute == 0:
+                self.received.add(boundary)
+            return True
+        if time - last.time <= self._pause and (changed is None or self._is_continuous):
+            share = (boundary - last.time) / (time - last.time)
+            self._estimates[boundary] = last.total + share * (energy - last.energy)
+        return False
+
+    def _update_register(self, register: float, replaced: float | None, point: Point) -> bool:
+        changed = self._changed
+        if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
+            # The validation does not know the old meter, for example because a file was lost.
+            replaced = register
+        if changed is not None and replaced is not None:
+            self.replacements.append(Replacement(point.time, self._register_of(changed), replaced))
+            self._is_continuous = False
+        new = point._replace(total=register + self.offset(point.time))
+        is_changed = False
+        if changed is None:
+            self._estimates = {
+                time: total + new.total - new.energy for time, total in self._estimates.items()
+            }
+            self._changed, self._is_continuous = new, True
+        elif new.total > changed.total:
+            is_changed = self._settle(changed, new)
+            self._changed, self._is_continuous = new, True
+        elif point.energy - changed.energy > TELEGRAM or (
+            not self._is_continuous and self._register_interval > _MAX_PAUSE
+        ):
+            # The meter repeats an old register.
+            return False
+        self._confirmed = point.time
+        return is_changed
+
+    def _register_of(self, point: Point) -> float:
+        return point.total - self.offset(point.time)
+
+    def _settle(self, old: Point, new: Point) -> bool:
+        """Scale the estimates between two registers to them. Accept them if the register is as rare as usual."""
+        rise, energy = new.total - old.total, new.energy - old.energy
+        lasted = (new.time - old.time).total_seconds()
+        is_usual = self._is_continuous and (
+            rise <= _COARSE_STEP or lasted <= max(1.5 * self._register_interval, self._pause.total_seconds())
+        )
+        if self._is_continuous and (energy > TELEGRAM or lasted <= _MAX_PAUSE):
+            self._register_intervals.append(lasted)
+        times = [time for time in self._estimates if time > old.time]
+        for time in times:
+            share = (self._estimates.pop(time) - old.total) / energy if energy else 0.0
+            total = old.total + min(max(share, 0.0), 1.0) * rise
+            (self.boundaries if is_usual else self._estimates)[time] = total
+        return is_usual and bool(times)
+
+    def _remove(self, period: Period) -> bool:
+        """Remove all that was noted in a period by a wrong clock."""
+        before = len(self.boundaries)
+        self.boundaries = {time: total for time, total in self.boundaries.items() if not period.has(time)}
+        if self.last is not None and period.has(self.last.time):
+            self.last, self._confirmed, self._is_continuous = None, None, False
+        return len(self.boundaries) != before
+
+    # ------------------------------------------------------------------- registers stored by the reader
+
+    def add_hourly(self, time: datetime, register: float) -> None:
+        """Add a register that the reader has stored on the hour."""
+        if register >= 0 and len(self._hourly) < _MAX_HOURLY:
+            self._hourly[time] = register
+            self._has_new_hourly = True
+
+    def _accept_hourly(self, now: datetime) -> bool:
+        """Accept the stored registers that fit, the newest first. Return whether boundaries have changed.
+
+        The others are checked again after each boundary, because a later register can decide them.
+        """
+        totals = {
+            time: register + self.offset(time)
+            for time, register in self._hourly.items()
+            if now - _KEEP_HOURS < time <= now
+        }
+        # A stored register corrects a boundary that was noted by a wrong clock, or by an old register.
+        known = {
+            time: total
+            for time, total in self.boundaries.items()
+            if time <= now and abs(totals.get(time, total) - total) <= TELEGRAM
+        }
+        times = sorted(known)
+        assert self.last is not None
+        newer, is_changed = (now, self.last.total), False
+        for time in sorted(totals, reverse=True):
+            index = bisect_left(times, time)
+            later = bisect_right(times, time)
+            if later < len(times) and times[later] < newer[0]:
+                newer = times[later], known[times[later]]
+            older = (times[index - 1], known[times[index - 1]]) if index else None
+            if self._fits(time, totals[time], older, newer):
+                newer = time, totals[time]
+                is_changed |= self._accept(time, totals[time])
+        self._hourly = {time: self._hourly[time] for time in totals.keys() & self._hourly.keys()}
+        return is_changed
+
+    def _fits(
+        self,
+        time: datetime,
+        total: float,
+        older: tuple[datetime, float] | None,
+        newer: tuple[datetime, float],
+    ) -> bool:
+        if (
+            not 0
+            <= newer[1] + ROUNDING - total
+            <= MAX_ENERGY_PER_HOUR * ((newer[0] - time) / HOUR) + TELEGRAM
+        ):
+            return False
+        if older is None:
+            return True
+        if (
+            not 0
+            <= total + ROUNDING - older[1]
+            <= MAX_ENERGY_PER_HOUR * ((time - older[0]) / HOUR) + TELEGRAM
+        ):
+            return False
+        estimate = self._estimates.get(time, total)
+        return abs(total - estimate) <= max(TELEGRAM, _AGREEMENT * (estimate - older[1]))
+
+    def _accept(self, time: datetime, total: float) -> bool:
+        del self._hourly[time]
+        known = self.boundaries.get(time)
+        if known is not None and (
+            known == total or (time in self.received and abs(known - total) <= TELEGRAM)
+        ):
+            return False
+        self.boundaries[time] = total
+        self.received.discard(time)
+        self._estimates.pop(time, None)
+        return True
+
+    def add_earlier(self, totals: Mapping[datetime, float]) -> None:
+        """Add totals from before the first boundary that is known."""
+        first = min(self.boundaries, default=None)
+        self.boundaries |= {time: total for time, total in totals.items() if first is None or time < first}
+
+    # ----------------------------------------------------------------------------------------- storage
+
+    def forget(self) -> None:
+        """Remove the oldest boundaries. The number decides, because the clock can be wrong."""
+        self.boundaries = dict(sorted(self.boundaries.items())[-(self._keep // QUARTER) :])
+        self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
+        self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Data to store, as JSON can hold it."""
+        return {
+            "boundaries": [
+                [int(time.timestamp()), round(total, 1)] for time, total in self.boundaries.items()
+            ],
+            "received": [int(time.timestamp()) for time in self.received],
+            "replacements": [[each.time.timestamp(), each.last, each.first] for each in self.replacements],
+            "last": _to_json(self.last),
+            "changed": _to_json(self._changed),
+            "confirmed": self._confirmed and self._confirmed.timestamp(),
+            "is_continuous": self._is_continuous,
+            "interval": self._interval,
+            "register_intervals": list(self._register_intervals),
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Restore stored data."""
+        self.boundaries = {_from_timestamp(time): float(total) for time, total in data["boundaries"]}
+        self.received = {_from_timestamp(time) for time in data["received"]}
+        self.replacements = [
+            Replacement(_from_timestamp(time), last, first) for time, last, first in data["replacements"]
+        ]
+        self.last, self._changed = _from_json(data["last"]), _from_json(data["changed"])
+        self._confirmed = None if data["confirmed"] is None else _from_timestamp(data["confirmed"])
+        self._is_continuous = bool(data["is_continuous"])
+        self._interval = float(data["interval"])
+        self._register_intervals.extend(map(float, data["register_intervals"]))
+
+
+def start_of(time: datetime, length: timedelta) -> datetime:
+    """Return the start of the interval that contains a time. An hour is a multiple of its length."""
+    minutes = length // timedelta(minutes=1)
+    return time.replace(minute=time.minute // minutes * minutes, second=0, microsecond=0)
+
+
+def _from_timestamp(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)
+
+
+def _to_json(point: Point | None) -> list[float] | None:
+    return None if point is None else [point.time.timestamp(), point.total, point.energy, point.power]
+
+
+def _from_json(data: list[float] | None) -> Point | None:
+    return None if data is None else Point(_from_timestamp(data[0]), data[1], data[2], data[3])

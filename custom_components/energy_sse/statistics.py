@@ -1,0 +1,306 @@
+"""Compares the long-term statistics of the energy sensors with the register histories, and corrects them.
+
+A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as nobody has adjusted the
+sums, `sum` minus the total of the register history is one number along all rows, here called the base. So the right row
+of an hour follows from the register at its end alone. Everything is compared in Wh, and written in the unit in which
+the statistics are stored.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+import logging
+from typing import Any, Final, NamedTuple
+
+from homeassistant.components.recorder import is_entity_recorded
+from homeassistant.components.recorder.models import StatisticData, StatisticMetaData
+from homeassistant.components.recorder.statistics import (
+    async_import_statistics,
+    get_last_short_term_statistics,
+    get_last_statistics,
+    get_metadata,
+)
+from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED, Platform, UnitOfEnergy
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.util import dt as dt_util
+from homeassistant.util.unit_conversion import EnergyConverter
+from sqlalchemy.exc import SQLAlchemyError
+
+from .const import DOMAIN
+from .coordinator import REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
+from .reader import Measurement
+from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, start_of
+
+_LOGGER = logging.getLogger(__name__)
+
+_FIVE_MINUTES: Final = timedelta(minutes=5)
+
+# Seconds. Within them, the recorder commits what it has compiled, and a reader sends all hours that it stores.
+_DELAY: Final = 10
+
+# Readers store 64 hours. The rows before them show which sums they continue.
+_ROWS: Final = 72
+
+
+class Row(NamedTuple):
+    """Statistics of an hour, or of the last five minutes, in Wh."""
+
+    end: datetime
+    total: float
+    """Register at the end, with the energy of replaced meters."""
+
+    sum: float
+
+    @property
+    def base(self) -> float:
+        """Sum minus total."""
+        return self.sum - self.total
+
+
+class Adjustment(NamedTuple):
+    """Energy to add to all sums from a time on."""
+
+    start: datetime
+    energy: float
+    """Wh."""
+
+
+class Correction(NamedTuple):
+    """Corrections of the statistics of one register. The adjustment comes first."""
+
+    adjustment: Adjustment | None = None
+    rows: Sequence[Row] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Statistics of one register, as the recorder has them."""
+
+    metadata: StatisticMetaData
+    rows: Sequence[Row]
+    """Last hours, the oldest first."""
+
+    latest: Row
+    """Last five minutes, whose sum the recorder continues."""
+
+
+def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Correction:
+    """Return the corrections that the known registers demand."""
+    if adjustment := _adjustment_for_replacement([*recorded.rows, recorded.latest], history):
+        return Correction(adjustment)
+    if earlier := _earlier_hours(recorded, history):
+        # The first hour of a history is the first one whose registers are known at both ends.
+        base = -history.boundaries[earlier[0]]
+        adjustment = Adjustment(recorded.rows[0].end - HOUR, base - recorded.rows[0].base)
+        rows = [Row(end, total := history.boundaries[end], total + base) for end in earlier[1:]]
+        return Correction(adjustment if abs(adjustment.energy) > ROUNDING else None, rows)
+    return Correction(rows=list(_wrong_rows(recorded, history, now)))
+
+
+def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -> Adjustment | None:
+    """Return the adjustment for the first meter replacement that the recorder has counted as energy, if any.
+
+    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a larger fall from
+    zero. Any other difference was made by the user, or by an earlier adjustment.
+    """
+    for one, other in pairwise(rows):
+        replaced = [each for each in history.replacements if one.end < each.time <= other.end]
+        if not replaced:
+            continue
+        difference = other.base - one.base
+        right = sum(each.last - each.first for each in replaced)
+        counted = (-right, sum(each.last for each in replaced) - right)
+        if abs(difference) > TELEGRAM and any(abs(difference - each) <= TELEGRAM for each in counted):
+            is_compiled = other is not rows[-1]
+            start = other.end - HOUR if is_compiled else start_of(replaced[0].time, _FIVE_MINUTES)
+            return Adjustment(start, -difference)
+    return None
+
+
+def _earlier_hours(recorded: Recorded, history: RegisterHistory) -> list[datetime]:
+    """Return the hours before the first row, on the first day of a reader that stores hours."""
+    if len(recorded.rows) in (0, _ROWS):
+        return []
+    first = recorded.rows[0].end - HOUR
+    if any(hour < first for hour in history.received):
+        # There were rows, which the user has deleted.
+        return []
+    earlier = sorted(end for end in history.boundaries if end <= first and end.minute == 0)
+    return earlier if earlier and earlier[0] < first else []
+
+
+def _wrong_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> Iterator[Row]:
+    """Yield the right rows for hours that are missing or wrong."""
+    rows = {row.end: row for row in recorded.rows}
+    if not rows:
+        return
+    last = min(recorded.latest.end, now)
+    known = {
+        end: total
+        for end, total in history.boundaries.items()
+        if min(rows) <= end <= last and end.minute == 0
+    }
+    right = _right_totals(rows, known, history)
+    run: list[datetime] = []
+    for end in sorted(right):
+        row = rows.get(end)
+        tolerance = TELEGRAM if end in history.received else ROUNDING
+        if row is None or abs(row.total - right[end]) > tolerance:
+            run.append(end)
+            continue
+        yield from _with_base(run, right, recorded)
+        run = []
+    yield from _with_base(run, right, recorded)
+
+
+def _right_totals(
+    rows: Mapping[datetime, Row], known: Mapping[datetime, float], history: RegisterHistory
+) -> dict[datetime, float]:
+    """Return the totals of hours: the known ones, and what the rows have where that fits between them."""
+    right: dict[datetime, float] = {}
+    ends = sorted({*rows, *known})
+    following: dict[datetime, float] = {}
+    next_known = float("inf")
+    for end in reversed(ends):
+        following[end] = next_known
+        next_known = known.get(end, next_known)
+    before = float("-inf")
+    for end in ends:
+        before = right[end] = known.get(
+            end, min(max(rows[end].total, before), following[end]) if end in rows else 0.0
+        )
+    return right
+
+
+def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorded: Recorded) -> Iterator[Row]:
+    """Yield the rows of hours in a row, unless the sums around them do not continue each other.
+
+    The user has corrected such sums, or they have started again at zero.
+    """
+    if not run:
+        return
+    inside = [row for row in recorded.rows if run[0] <= row.end <= run[-1]]
+    before = [row for row in recorded.rows if row.end < run[0]][-1:]
+    after = [row for row in (*recorded.rows, recorded.latest) if row.end > run[-1]][:1]
+    bases = [row.base for row in (*before, *inside, *after)]
+    if not bases or max(bases) - min(bases) > ROUNDING:
+        _LOGGER.debug("Hours are not corrected: the sums around them do not continue each other")
+        return
+    yield from (Row(end, right[end], right[end] + bases[-1]) for end in run)
+
+
+class StatisticsCorrector:
+    """Corrects the statistics of one reader."""
+
+    def __init__(
+        self, hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator
+    ) -> None:
+        """Prepare. There has to be a recorder."""
+        self._hass = hass
+        self._entry = entry
+        self._coordinator = coordinator
+        self._job = HassJob(self._start, cancel_on_shutdown=True)
+        self._cancel: CALLBACK_TYPE | None = None
+
+    @callback
+    def async_start(self) -> None:
+        """Compare whenever the recorder has compiled, and when registers become known, until the entry is unloaded."""
+        for unsubscribe in (
+            self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._schedule),
+            self._coordinator.async_add_listener(self._schedule, REGISTERS),
+            self._stop,
+        ):
+            self._entry.async_on_unload(unsubscribe)
+        self._schedule()
+
+    @callback
+    def _schedule(self, _event: Any = None) -> None:
+        if self._cancel is None:
+            self._cancel = async_call_later(self._hass, _DELAY, self._job)
+
+    @callback
+    def _stop(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    @callback
+    def _start(self, _now: datetime) -> None:
+        self._cancel = None
+        # Home Assistant waits for this task before it stops, so that the recorder still has its threads.
+        self._entry.async_create_task(self._hass, self._async_correct_all(), f"{DOMAIN} statistics")
+
+    async def _async_correct_all(self) -> None:
+        for register, history in self._coordinator.registers.items():
+            with self._coordinator.faults.contained("correcting statistics"):
+                await self._async_correct(register, history)
+
+    async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
+        entity_id = er.async_get(self._hass).async_get_entity_id(
+            Platform.SENSOR, DOMAIN, self._coordinator.registry.unique_id(register)
+        )
+        if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
+            return
+        instance = get_instance(self._hass)
+        try:
+            recorded = await instance.async_add_executor_job(_read, self._hass, entity_id, history)
+        except SQLAlchemyError as error:
+            _LOGGER.debug("Hours are not corrected: the database has a problem (%s)", type(error).__name__)
+            return
+        if recorded is not None:
+            self._write(register, recorded, correction(recorded, history, dt_util.utcnow()), history)
+
+    @callback
+    def _write(
+        self, register: Measurement, recorded: Recorded, right: Correction, history: RegisterHistory
+    ) -> None:
+        unit = str(recorded.metadata["unit_of_measurement"])
+        to_stored = EnergyConverter.converter_factory(UnitOfEnergy.WATT_HOUR, unit)
+        statistic_id = recorded.metadata["statistic_id"]
+        if right.adjustment is not None:
+            start, energy = right.adjustment
+            get_instance(self._hass).async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
+        if right.rows:
+            _LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
+            async_import_statistics(
+                self._hass,
+                recorded.metadata,
+                [
+                    StatisticData(
+                        start=row.end - HOUR,
+                        state=to_stored(row.total - history.offset(row.end)),
+                        sum=to_stored(row.sum),
+                    )
+                    for row in right.rows
+                ],
+            )
+
+
+def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Recorded | None:
+    """Read the statistics of a sensor, in a thread of the recorder. None before there are any."""
+    found = get_metadata(hass, statistic_ids={entity_id}).get(entity_id)
+    if found is None or found[1]["unit_of_measurement"] not in EnergyConverter.VALID_UNITS:
+        return None
+    types: set[Any] = {"state", "sum"}
+    hours = get_last_statistics(hass, _ROWS, entity_id, False, types).get(entity_id, [])
+    latest = get_last_short_term_statistics(hass, 1, entity_id, False, types).get(entity_id, [])
+    rows, last = (list(_rows(each, found[1], history)) for each in (reversed(hours), latest))
+    return (
+        Recorded(metadata=found[1], rows=[row for row in rows if row.end <= last[0].end], latest=last[0])
+        if last
+        else None
+    )
+
+
+def _rows(
+    rows: Iterable[Mapping[str, Any]], metadata: StatisticMetaData, history: RegisterHistory
+) -> Iterator[Row]:
+    to_wh = EnergyConverter.converter_factory(metadata["unit_of_measurement"], UnitOfEnergy.WATT_HOUR)
+    for row in rows:
+        if row.get("state") is not None and row.get("sum") is not None:
+            end = dt_util.utc_from_timestamp(row["end"])
+            yield Row(end, to_wh(row["state"]) + history.offset(end), to_wh(row["sum"]))

@@ -1,0 +1,161 @@
+"""Finds statistics whose sum was reset to zero after a long absence, and raises the sum when the user confirms.
+
+The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as long as the
+user has chosen. After a longer absence, the sum starts at zero, and the Energy dashboard shows an hour of minus all energy
+ever counted (issue 87311 of Home Assistant). The register shows what the sum should be.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
+from homeassistant.const import EVENT_RECORDER_HOURLY_STATISTICS_GENERATED
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.util import dt as dt_util
+
+from .const import DOMAIN
+from .coordinator import EnergySseConfigEntry
+
+# Translation key, and prefix of the issue ids.
+ISSUE: Final = "sum_restart"
+
+_HOUR: Final = timedelta(hours=1)
+
+# The recorder keeps the last five minutes for at least a day.
+_MIN_ABSENCE: Final = timedelta(days=1)
+
+# Hours. The hour of the return shows the reset. Home Assistant may have been off since.
+_ROWS: Final = 72
+
+# Once a second, after the recorder was asked to raise the sums.
+_CHECKS: Final = 5
+
+# In the unit of the statistics: one Wh in kWh.
+_ROUNDING: Final = 0.001
+
+
+class Row(NamedTuple):
+    """Statistics of an hour, in the stored unit."""
+
+    start: datetime
+    state: float
+    sum: float
+
+    @property
+    def offset(self) -> float:
+        """Sum minus register."""
+        return self.sum - self.state
+
+
+class Restart(NamedTuple):
+    """Sum that was reset to zero between two rows."""
+
+    before: Row
+    after: Row
+
+    @property
+    def raise_by(self) -> float:
+        """Energy that is missing in all sums since the reset."""
+        return self.before.offset - self.after.offset
+
+
+def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
+    """Yield the resets among the hours of a statistic."""
+    for before, after in pairwise(rows):
+        # A sum that started at zero is the register minus its first value, which the meter passed during the absence.
+        # Any other difference was made by the user.
+        zero = -after.offset
+        is_reset = before.state - _ROUNDING <= zero <= after.state + _ROUNDING
+        restart = Restart(before, after)
+        if after.start - before.start > _MIN_ABSENCE and is_reset and abs(restart.raise_by) > _ROUNDING:
+            yield restart
+
+
+@callback
+def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    """Look for resets now and after every hour, and create an issue for each."""
+
+    async def look() -> None:
+        with entry.runtime_data.faults.contained("looking for sums that were reset"):
+            await get_instance(hass).async_recorder_ready.wait()
+            # Home Assistant waits for this task before it stops, so that the recorder still has its threads.
+            await entry.async_create_task(hass, _async_look(hass, entry), f"{DOMAIN} sums")
+
+    @callback
+    def start(_event: Event | None = None) -> None:
+        entry.async_create_background_task(hass, look(), f"{DOMAIN} sums")
+
+    entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, start))
+    start()
+
+
+async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
+    """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
+    instance = get_instance(hass)
+    rows = _ROWS + int((dt_util.utcnow() - start) / _HOUR)
+    is_adjusted = False
+    for _ in range(_CHECKS):
+        found = await instance.async_add_executor_job(_read, hass, {statistic_id}, rows)
+        restarts = [(unit, restart) for _, unit, restart in found if restart.after.start == start]
+        if not restarts:
+            return True
+        if not is_adjusted:
+            unit, restart = restarts[0]
+            instance.async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            is_adjusted = True
+        await asyncio.sleep(1)
+    return False
+
+
+async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    sensors = {
+        entity.entity_id
+        for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+        if entity.domain == "sensor"
+    }
+    instance = get_instance(hass)
+    for statistic_id, unit, (before, after) in await instance.async_add_executor_job(
+        _read, hass, sensors, _ROWS
+    ):
+        raise_by = Restart(before, after).raise_by
+        ir.async_create_issue(
+            hass,
+            DOMAIN,
+            f"{ISSUE}_{entry.entry_id}_{statistic_id}_{after.start:%Y%m%d%H}",
+            data={"statistic_id": statistic_id, "start": after.start.timestamp()},
+            is_fixable=True,
+            is_persistent=True,
+            severity=ir.IssueSeverity.WARNING,
+            translation_key=ISSUE,
+            translation_placeholders={
+                "name": entry.title,
+                "sensor": statistic_id,
+                "left": f"{dt_util.as_local(before.start + _HOUR):%Y-%m-%d %H:%M}",
+                "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
+                "shown": f"{after.sum - before.sum:.3f} {unit}",
+                "counted": f"{after.state - before.state:.3f} {unit}",
+                "raise_by": f"{raise_by:.3f} {unit}",
+            },
+        )
+
+
+def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, Restart]]:
+    """Return the resets of statistics with their units, in a thread of the recorder."""
+    types: set[Any] = {"state", "sum"}
+    found: list[tuple[str, str, Restart]] = []
+    for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
+        rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
+        restarts = find_restarts(
+            [
+                Row(dt_util.utc_from_timestamp(row["start"]), state, total)
+                for row in reversed(rows.get(statistic_id, []))
+                if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
+            ]
+        )
+        found += [(statistic_id, metadata["unit_of_measurement"] or "", restart) for restart in restarts]
+    return found
