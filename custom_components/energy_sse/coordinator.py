@@ -432,8 +432,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _register_data(self) -> Mapping[str, Any]:
-        for history in self.registers.values():
-            history.forget()
+        for register, (_, keep) in _HISTORIES.items():
+            self.registers[register].forget(keep)
         return {
             "clock": self.readings.wall_clock.data,
             "registers": {str(register): history.data for register, history in self.registers.items()},

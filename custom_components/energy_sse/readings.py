@@ -49,6 +49,9 @@ class Validated(NamedTuple):
     distrusted: Period | None
     """Period whose times were noted by a wrong wall clock."""
 
+    is_repeated: bool
+    """Whether the reader repeats the reading after a connect."""
+
 
 class Readings:
     """The values of one meter.
@@ -106,7 +109,7 @@ class Readings:
         }
         self.values |= changed
         self._reported_at |= dict.fromkeys(changed, true_at)
-        return Validated(changed, values, dict(self.guard.replaced), time, distrusted)
+        return Validated(changed, values, dict(self.guard.replaced), time, distrusted, reading.age > 0)
 
     def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
         """Return the part of a reading that a register history needs, in Wh and W."""
@@ -123,6 +126,7 @@ class Readings:
             register=convert(register, validated.values),
             replaced=convert(register, validated.replaced),
             power=convert(power, validated.values),
+            is_repeated=validated.is_repeated,
         )
 
     def in_wh(self, measurement: Measurement, value: float) -> float:

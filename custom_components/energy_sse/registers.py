@@ -60,6 +60,13 @@ class Sample(NamedTuple):
     """First register of a new meter, when this reading confirms a meter replacement."""
 
     power: float | None = None
+    is_repeated: bool = False
+    """Whether the reader repeats the reading after a connect, so that the recorder does not have it at this time."""
+
+
+class _Confirmation(NamedTuple):
+    time: datetime
+    is_repeated: bool
 
 
 class Replacement(NamedTuple):
@@ -89,8 +96,8 @@ class Point(NamedTuple):
 class RegisterHistory:
     """History of one register of one reader."""
 
-    def __init__(self, keep: timedelta) -> None:
-        """Start empty. Boundaries are kept for a duration."""
+    def __init__(self) -> None:
+        """Start empty."""
         self.boundaries: dict[datetime, float] = {}
         """Known totals."""
 
@@ -101,12 +108,11 @@ class RegisterHistory:
         self.last: Point | None = None
         """Last reading."""
 
-        self._keep = keep
         self._interval = 0.0
         self._changed: Point | None = None
         """Last change of the register."""
 
-        self._confirmed: datetime | None = None
+        self._confirmed: _Confirmation | None = None
         """Last reading with a register that was up to date."""
 
         self._is_continuous = False
@@ -159,7 +165,7 @@ class RegisterHistory:
             is_changed |= self._pass_boundary(last, time, energy)
         point = Point(time, energy, energy, power or 0.0)
         if sample.register is not None:
-            is_changed |= self._update_register(sample.register, sample.replaced, point)
+            is_changed |= self._update_register(sample, sample.register, point)
         if (changed := self._changed) is not None:
             point = point._replace(total=changed.total + energy - changed.energy)
         self.last = point
@@ -190,9 +196,9 @@ class RegisterHistory:
         if boundary > time:
             return False
         changed, confirmed = self._changed, self._confirmed
-        if changed and confirmed and boundary - confirmed <= timedelta(seconds=1.1 * self._interval + 1):
+        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=1.1 * self._interval + 1):
             self.boundaries[boundary] = changed.total
-            if boundary.minute == 0:
+            if boundary.minute == 0 and not confirmed.is_repeated:
                 self.received.add(boundary)
             return True
         if time - last.time <= self._pause and (changed is None or self._is_continuous):
@@ -200,8 +206,8 @@ class RegisterHistory:
             self._estimates[boundary] = last.total + share * (energy - last.energy)
         return False
 
-    def _update_register(self, register: float, replaced: float | None, point: Point) -> bool:
-        changed = self._changed
+    def _update_register(self, sample: Sample, register: float, point: Point) -> bool:
+        changed, replaced = self._changed, sample.replaced
         if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
             # The validation does not know the old meter, for example because a file was lost.
             replaced = register
@@ -223,7 +229,7 @@ class RegisterHistory:
         ):
             # The meter repeats an old register.
             return False
-        self._confirmed = point.time
+        self._confirmed = _Confirmation(point.time, sample.is_repeated)
         return is_changed
 
     def _register_of(self, point: Point) -> float:
@@ -335,9 +341,9 @@ class RegisterHistory:
 
     # ----------------------------------------------------------------------------------------- storage
 
-    def forget(self) -> None:
-        """Remove the oldest boundaries. The number decides, because the clock can be wrong."""
-        self.boundaries = dict(sorted(self.boundaries.items())[-(self._keep // QUARTER) :])
+    def forget(self, keep: timedelta) -> None:
+        """Remove the oldest boundaries, so that those of a duration stay. The clock can be wrong, and does not decide."""
+        self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
         self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
         self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])
 
@@ -352,7 +358,7 @@ class RegisterHistory:
             "replacements": [[each.time.timestamp(), each.last, each.first] for each in self.replacements],
             "last": _to_json(self.last),
             "changed": _to_json(self._changed),
-            "confirmed": self._confirmed and self._confirmed.timestamp(),
+            "confirmed": self._confirmed and [self._confirmed.time.timestamp(), self._confirmed.is_repeated],
             "is_continuous": self._is_continuous,
             "interval": self._interval,
             "register_intervals": list(self._register_intervals),
@@ -366,7 +372,9 @@ class RegisterHistory:
             Replacement(_from_timestamp(time), last, first) for time, last, first in data["replacements"]
         ]
         self.last, self._changed = _from_json(data["last"]), _from_json(data["changed"])
-        self._confirmed = None if data["confirmed"] is None else _from_timestamp(data["confirmed"])
+        if data["confirmed"] is not None:
+            time, is_repeated = data["confirmed"]
+            self._confirmed = _Confirmation(_from_timestamp(time), is_repeated)
         self._is_continuous = bool(data["is_continuous"])
         self._interval = float(data["interval"])
         self._register_intervals.extend(map(float, data["register_intervals"]))

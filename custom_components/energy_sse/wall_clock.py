@@ -47,36 +47,35 @@ class WallClock:
 
         `elapsed` are the seconds of the event loop since the last reading; None for the first one.
         """
-        distrusted = None
-        last, since, before = self._last, self._since, self.reader_error
-        is_set = (
-            last is not None
-            and elapsed is not None
-            and not self._is_restored
-            and (abs((time - last).total_seconds() - elapsed) > _TOLERANCE)
-        )
-        if last is not None and since is not None and (is_set or self._is_restored):
-            distrusted = self._distrusted(since, last, time, reader_error)
-        if since is None or is_set or self._is_restored:
-            self._since = time
+        last, since, is_restored = self._last, self._since, self._is_restored
         self._last, self._is_restored = time, False
+        is_set = False
+        distrusted = None
+        if last is None or since is None:
+            self._since = time
+        elif is_restored:
+            distrusted = self._distrusted_after_a_restart(since, last, time, reader_error)
+            # What the reader repeats from before the restart is not noted again.
+            self._since = max(time, last)
+        elif elapsed is not None and abs((time - last).total_seconds() - elapsed) > _TOLERANCE:
+            is_set = True
+            if not _is_right(self.reader_error):
+                distrusted = Period(max(since, last - _MAX_DISTRUST), last)
+            self._since = time
         if reader_error is not None:
             self.reader_error = reader_error
-        elif is_set or before is None:
+        elif is_set:
             self.reader_error = None
         return distrusted
 
-    def _distrusted(
+    def _distrusted_after_a_restart(
         self, since: datetime, last: datetime, time: datetime, reader_error: float | None
     ) -> Period | None:
-        was_right = self.reader_error is not None and abs(self.reader_error) <= _TOLERANCE
-        if self._is_restored:
-            if self.reader_error is not None and not was_right:
-                return Period(max(since, last - _MAX_DISTRUST), last)
-            if time < last and reader_error is not None and abs(reader_error) <= _TOLERANCE:
-                return Period(time, _END_OF_TIME)
-            return None
-        return None if was_right else Period(max(since, last - _MAX_DISTRUST), last)
+        if self.reader_error is not None and not _is_right(self.reader_error):
+            return Period(max(since, last - _MAX_DISTRUST), last)
+        if time < last and _is_right(reader_error):
+            return Period(time, _END_OF_TIME)
+        return None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -94,3 +93,7 @@ class WallClock:
             self._last = datetime.fromtimestamp(data["last"], UTC)
             self.reader_error = data["reader_error"]
             self._is_restored = True
+
+
+def _is_right(error: float | None) -> bool:
+    return error is not None and abs(error) <= _TOLERANCE
