@@ -112,7 +112,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         self.firmware: str | None = None
         self.readings = Readings(self.reader.units, self.reader.freshness)
-        self.registers = {register: RegisterHistory(keep=keep) for register, (_, keep) in _HISTORIES.items()}
+        self.registers = {register: RegisterHistory() for register in _HISTORIES}
         self.status: Mapping[Property, str | float | bool | datetime] = {}
         self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
         self.appliances = Appliances(self.registry.appliances())
