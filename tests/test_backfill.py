@@ -54,7 +54,7 @@ async def time_lapse(
     make_time_lapse: MakeTimeLapse, database: str, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[TimeLapse]:
     """Return days of a house. No entity id is logged."""
-    caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
+    caplog.set_level(logging.DEBUG, "custom_components.energy_sse.statistics")
     async with make_time_lapse(database) as time_lapse:
         yield time_lapse
     ours = [
