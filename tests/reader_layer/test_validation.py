@@ -1,4 +1,4 @@
-"""What is believed of registers, and what is not."""
+"""Validation of values: bounds, and registers that only grow."""
 
 import logging
 import math
@@ -11,6 +11,7 @@ from custom_components.energy_sse.reader import (
     RegisterGuard,
     RegisterLimits,
     Unit,
+    is_possible,
     limits_of_meter,
 )
 
@@ -19,9 +20,15 @@ UNITS = {IMPORT: Unit.WATT_HOUR, EXPORT: Unit.WATT_HOUR, POWER: Unit.WATT}
 INTERVAL = 10.0
 
 
-def through(guard: RegisterGuard[M], *values: float, register: M = IMPORT, start: float = 0.0) -> list[float]:
-    """Return what is believed of values that come one after the other."""
-    readings = (guard.believable({register: value}, start + n * INTERVAL) for n, value in enumerate(values))
+def through(
+    guard: RegisterGuard[M],
+    *values: float,
+    register: M = IMPORT,
+    start: float = 0.0,
+    interval: float = INTERVAL,
+) -> list[float]:
+    """Return the accepted values of readings in a row."""
+    readings = (guard.believable({register: value}, start + n * interval) for n, value in enumerate(values))
     return [reading[register] for reading in readings if reading]
 
 
@@ -29,6 +36,7 @@ def through(guard: RegisterGuard[M], *values: float, register: M = IMPORT, start
     ("values", "believed", "reason"),
     [
         ([5000, 0, 5001], [5000, 5001], "zero"),
+        ([0, 5000], [5000], "zero"),
         ([5000, -1, 5001], [5000, 5001], "negative"),
         ([-5, 5000], [5000], "negative"),
         ([5000, 4999, 5001], [5000, 5001], "lower"),
@@ -48,9 +56,9 @@ def test_value_that_cannot_be_is_dropped_and_counted(
 def test_register_that_grows_as_a_house_can_use_is_believed_as_it_is() -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
     # 80 kW for ten seconds at a time, and one rise for a whole hour.
-    values = [0, 0, 222, 444, 444]
+    values = [5000, 5000, 5222, 5444, 5444]
     assert through(guard, *values) == values
-    assert guard.believable({IMPORT: 80_444}, 3650.0) == {IMPORT: 80_444}
+    assert guard.believable({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
     assert not guard.dropped
 
 
@@ -71,40 +79,166 @@ def test_register_rises_by_what_three_phases_of_290_ampere_can_bring_and_a_minut
     assert bool(guard.believable({IMPORT: 5 * kilo + rise}, seconds)) is is_believed
 
 
-def test_new_meter_with_a_lower_register_is_believed_after_several_readings(
-    caplog: pytest.LogCaptureFixture,
+LOWER = (5_000_000, 12)
+HIGHER = (5_000_000, 9_000_000)
+
+
+@pytest.mark.parametrize(
+    ("registers", "interval", "readings"),
+    [
+        (LOWER, 1, 181),
+        (LOWER, 10, 19),
+        (LOWER, 60, 5),
+        (HIGHER, 1, 301),
+        (HIGHER, 10, 31),
+        (HIGHER, 60, 20),
+    ],
+)
+def test_replacement_is_accepted_after_enough_readings_and_time(
+    registers: tuple[int, int], interval: float, readings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
+    old, first = registers
+    values = [first + n // 3 for n in range(readings + 2)]
     with caplog.at_level(logging.WARNING):
-        assert through(guard, 5_000_000, 12, 12, 13, 13, 14, 15) == [5_000_000, 14, 15]
+        accepted = through(guard, old, *values, interval=interval)
+    assert accepted == [old, *values[readings - 1 :]]
     assert caplog.text.count("Another meter is believed to be there now") == 1
 
 
-def test_new_meter_with_a_higher_register_is_believed_after_many_readings() -> None:
+def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
-    values = [9_000_000 + n for n in range(25)]
-    assert through(guard, 5000, *values) == [5000, *values[19:]]
-    assert guard.believable({IMPORT: 20_000_000}, 270.0) == {}
+    assert through(guard, 5000, *[12] * 18, 5001) == [5000, 5001]
+    assert through(guard, *[12] * 19, start=300.0) == [12]
+
+
+@pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
+def test_replacement_has_the_first_register_of_the_new_meter(old: int, first: int) -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    replaced = []
+    for n in range(40):
+        guard.believable({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
+        replaced += [(n, dict(guard.replaced))] if guard.replaced else []
+    assert replaced == [(19 if first < old else 31, {IMPORT: first + 1})]
+
+
+@pytest.mark.parametrize(
+    ("unit", "rise", "is_replaced"),
+    [
+        (Unit.WATT_HOUR, 45_000, False),
+        (Unit.WATT_HOUR, 1_000_000, False),
+        (Unit.WATT_HOUR, 1_000_001, True),
+        (Unit.KILOWATT_HOUR, 1000, False),
+        (Unit.KILOWATT_HOUR, 1001, True),
+        (Unit.WATT_HOUR, -4000, True),
+    ],
+)
+def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *, is_replaced: bool) -> None:
+    guard = RegisterGuard(limits_of_meter({IMPORT: unit}))
+    guard.remember(IMPORT, 5000, 0.0)
+    new = 5000 + rise
+    readings = 19 if rise < 0 else 7
+    assert through(guard, *[new] * readings) == [new]
+    assert guard.replaced == ({IMPORT: new} if is_replaced else {})
+
+
+def test_first_zero_is_accepted_after_five_readings_and_three_minutes() -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    assert through(guard, *[0] * 19, register=EXPORT) == [0]
+    assert not guard.replaced
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    assert through(guard, *[0] * 5, register=EXPORT, interval=60) == [0]
+    assert through(guard, 0, 1, register=EXPORT, start=300) == [0, 1]
+
+
+def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
+    assert gas_meter().believable({"1": 0.0}, 0.0) == {"1": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("unit", "last", "values"),
+    [
+        (Unit.WATT_HOUR, 12_345, [12_340, 12_300, 12_000]),
+        (Unit.KILOWATT_HOUR, 12.345, [12.34, 12.3, 12.0]),
+        (Unit.VAR_HOUR, 12_345, [12_340]),
+        (Unit.KILOVAR_HOUR, 12.345, [12.34]),
+    ],
+)
+def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values: list[float]) -> None:
+    guard = RegisterGuard(limits_of_meter({IMPORT: unit}))
+    guard.believable({IMPORT: last}, 0.0)
+    for number, value in enumerate(values):
+        start = 10_000.0 * number + INTERVAL
+        assert through(guard, *[value] * 40, start=start) == [last] * 40
+    assert not guard.dropped
+    assert guard.registers == {IMPORT: last}
+
+
+@pytest.mark.parametrize(
+    ("last", "value"), [(12_345, 12_341), (12_345, 12_330), (12_345, 12_200), (12_345, 10_000), (345, 0)]
+)
+def test_lower_register_of_another_meter_is_not_rounding(last: float, value: float) -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    assert through(guard, last, value) == [last]
+    assert sum(guard.dropped.values()) == 1
+
+
+def test_finer_resolution_is_accepted_at_once() -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    assert through(guard, 12_300, 12_345, 12_346) == [12_300, 12_345, 12_346]
+
+
+@pytest.mark.parametrize(
+    ("unit", "low", "high"),
+    [
+        (Unit.WATT, -200_000, 200_000),
+        (Unit.KILOWATT, -200, 200),
+        (Unit.VAR, -200_000, 200_000),
+        (Unit.KILOVAR, -200, 200),
+        (Unit.AMPERE, -290, 290),
+        (Unit.VOLT, 0, 500),
+        (Unit.WATT_HOUR, None, 52.6e9),
+        (Unit.KILOWATT_HOUR, None, 52.6e6),
+        (Unit.VAR_HOUR, None, 52.6e9),
+        (Unit.KILOVAR_HOUR, None, 52.6e6),
+    ],
+)
+def test_value_beyond_a_household_supply_is_impossible(unit: Unit, low: float | None, high: float) -> None:
+    assert is_possible(high, unit)
+    assert not is_possible(high * 1.001, unit)
+    if low is None:
+        # The guard rejects negative registers, and counts them.
+        assert is_possible(-1.0, unit)
+    else:
+        assert is_possible(low, unit)
+        assert not is_possible(low - 0.001 * high, unit)
+
+
+@pytest.mark.parametrize("unit", [Unit.NONE, Unit.SECOND])
+def test_value_in_a_unit_without_bounds_is_possible(unit: Unit) -> None:
+    assert is_possible(-1e12, unit)
+    assert is_possible(1e12, unit)
 
 
 def test_values_that_are_wrong_in_different_ways_never_add_up_to_a_meter() -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
-    assert through(guard, 5000, *[4000, 3000, 2000, 1000] * 5, 5001) == [5000, 5001]
+    # Each value differs from 5000 in a coarser resolution.
+    assert through(guard, 5000, *[4111, 3111, 2111, 1111] * 20, 5001) == [5000, 5001]
 
 
 def test_register_in_a_wrong_unit_is_shown_as_the_device_says_it() -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
     # 7 kW of a meter whose Wh are taken for kWh: 19 kWh in ten seconds.
     values = [5_000_000 + n * 19_400 for n in range(60)]
-    assert through(guard, *values) == [values[0], *values[20:]]
+    assert through(guard, *values) == [values[0], *values[31:]]
 
 
 def test_zeros_come_with_a_new_meter_only() -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
     guard.believable({IMPORT: 5000, EXPORT: 700}, 0)
-    believed = [guard.believable({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(6)]
-    assert believed[:4] == [{}] * 4
-    assert believed[4:] == [{IMPORT: 16, EXPORT: 0}, {IMPORT: 17, EXPORT: 0}]
+    believed = [guard.believable({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
+    assert believed[:18] == [{}] * 18
+    assert believed[18:] == [{IMPORT: 30, EXPORT: 0}, {IMPORT: 31, EXPORT: 0}]
 
 
 def test_each_register_stands_for_itself() -> None:
@@ -154,11 +288,21 @@ def test_register_that_rose_too_far_for_a_clock_that_may_be_wrong_is_believed_af
     guard.remember(IMPORT, 5000, 0.0)
     assert not guard.heard_at
     with caplog.at_level(logging.WARNING):
-        assert through(guard, *[50_000] * 4, 50_001, 50_002) == [50_001, 50_002]
+        assert through(guard, *[50_000] * 6, 50_001, 50_002) == [50_001, 50_002]
     assert not caplog.messages
-    assert guard.heard_at == {IMPORT: 5 * INTERVAL}
+    assert guard.heard_at == {IMPORT: 7 * INTERVAL}
     # From now on the clock is the own one.
-    assert not through(guard, *[100_000] * 19, start=6 * INTERVAL)
+    assert not through(guard, *[100_000] * 30, start=8 * INTERVAL)
+
+
+def test_register_after_a_restart_needs_five_readings_and_a_minute() -> None:
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard.remember(IMPORT, 5000, 0.0)
+    assert through(guard, *[50_000] * 60, interval=1) == []
+    assert through(guard, 50_000, start=60) == [50_000]
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard.remember(IMPORT, 5000, 0.0)
+    assert through(guard, *[50_000] * 5, interval=60) == [50_000]
 
 
 def test_register_that_did_not_rise_during_a_restart_is_heard(caplog: pytest.LogCaptureFixture) -> None:
@@ -166,7 +310,7 @@ def test_register_that_did_not_rise_during_a_restart_is_heard(caplog: pytest.Log
     guard.remember(IMPORT, 5000, 0.0)
     assert through(guard, 5000) == [5000]
     assert guard.heard_at == {IMPORT: 0.0}
-    assert not through(guard, *[100_000] * 19, start=INTERVAL)
+    assert not through(guard, *[100_000] * 30, start=INTERVAL)
 
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))))
