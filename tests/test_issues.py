@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
@@ -14,10 +15,12 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.coordinator import registers_key
 from custom_components.energy_sse.reader import ConnectionState
 
+from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers import House, WhatwattSimulator
 from .readers.server import Simulator
 from .time_machine import TimeMachine
 from .waiting import until
@@ -170,7 +173,7 @@ async def test_reader_that_fails_during_contention_is_no_contention_any_more(
     assert issues(hass) == {}
 
 
-# ------------------------------------------------------------------------------------- keys and scales
+# ------------------------------------------------------------------------------------------------ keys
 
 
 @pytest.mark.parametrize("status", ["KEY REQUIRED", "ENCRYPTION KEY"])
@@ -187,59 +190,50 @@ async def test_meter_that_needs_its_key_is_said_until_it_has_it(
     assert issues(hass) == {}
 
 
-@pytest.mark.slow("reader/scale.py", "readings.py", "issues.py")
-@pytest.mark.parametrize("key", ["E_In", "E_Out", "Wh", "Ph"])
-async def test_register_off_by_a_power_of_ten_is_said_with_both_numbers_and_shown_as_it_is(
-    hass: HomeAssistant,
-    house: House,
-    time_machine: TimeMachine,
-    monkeypatch: pytest.MonkeyPatch,
-    key: str,
+# ---------------------------------------------------------------------------------------- wrong clocks
+
+
+@pytest.mark.slow("wall_clock.py", "readings.py", "issues.py", "coordinator.py", "tests/time_lapse.py")
+async def test_issue_shows_a_wrong_clock_until_it_is_right(make_time_lapse: MakeTimeLapse) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        reader = time_lapse.reader
+        reader.clock_error = timedelta(hours=-1)
+        await time_lapse.start()
+        await time_lapse.live(minutes=9)
+        assert issues(time_lapse.hass) == {}
+        await time_lapse.live(minutes=5)
+        issue = issues(time_lapse.hass)["reader_clock_wrong"]
+        assert issue.translation_placeholders == {"name": "Meter", "difference": "1:00:00"}
+        assert not issue.is_fixable
+        reader.clock_error = timedelta()
+        await time_lapse.live(minutes=4)
+        assert issues(time_lapse.hass) == {}
+        # A clock is corrected within minutes after a start.
+        reader.clock_error = timedelta(hours=1)
+        await time_lapse.live(minutes=8)
+        reader.clock_error = timedelta()
+        await time_lapse.live(minutes=30)
+        assert issues(time_lapse.hass) == {}
+
+
+@pytest.mark.slow("wall_clock.py", "readings.py", "issues.py", "coordinator.py", "tests/time_lapse.py")
+async def test_clock_years_behind_is_shown_without_english_words(make_time_lapse: MakeTimeLapse) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        time_lapse.reader.clock_error = timedelta(days=-400, minutes=-5)
+        await time_lapse.start()
+        await time_lapse.live(minutes=14)
+        placeholders = issues(time_lapse.hass)["reader_clock_wrong"].translation_placeholders
+        assert placeholders == {"name": "Meter", "difference": "9600:05:00"}
+
+
+@pytest.mark.smoke
+async def test_wrong_clock_of_a_reader_that_stores_no_hours_is_not_an_issue(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    reader_class = WhatwattSimulator if key.startswith("E_") else CurrentlyOneSimulator
-    reader = reader_class(house, interval=30)
-    direction = "import" if key in ("E_In", "Wh") else "export"
-    if direction == "import":
-        # At night, so that something is imported.
-        house.clock = house.clock.replace(hour=19)
-        for appliance in house.appliances:
-            appliance.switch(1)
-    else:
-        house.clock = house.clock.replace(hour=9)
-        house.appliances.clear()
-    registers = house.active_import if direction == "import" else house.active_export
-    is_wrong = True
-
-    def wrong(payload: dict[str, Any]) -> dict[str, Any]:
-        return {**payload, key: payload[key] * 1000} if is_wrong else payload
-
-    if isinstance(reader, WhatwattSimulator):
-        whatwatt_live = reader.live
-        monkeypatch.setattr(reader, "live", lambda: wrong(whatwatt_live()))
-    else:
-        state = reader.state
-
-        def wrong_state(**options: bool) -> str:
-            total = int(sum(registers.values()))
-            return state(**options).replace(f'"{key}":{total}', f'"{key}":{wrong({key: total})[key]}')
-
-        monkeypatch.setattr(reader, "state", wrong_state)
-    await reader.start(live=True)
-    try:
-        entry = await set_up(hass, reader)
-        await time_machine.let_pass(3 * 3600)
-        placeholders = issues(hass)[f"scale_error_{direction}"].translation_placeholders
-        assert placeholders is not None
-        by_power, by_register = (float(placeholders[each]) for each in ("by_power", "by_register"))
-        assert by_register == pytest.approx(1000 * by_power, rel=0.25)
-        shown = float(state_of(hass, "sensor", f"{reader.device_id}_active_energy_{direction}").state)
-        assert shown == pytest.approx(sum(registers.values()), rel=0.01)
-        is_wrong = False
-        await time_machine.let_pass(8 * 3600)
-        assert issues(hass) == {}
-        await hass.config_entries.async_unload(entry.entry_id)
-    finally:
-        await reader.stop()
+    live.house.clock -= timedelta(hours=5)
+    await set_up(hass, live)
+    await time_machine.let_pass(900)
+    assert issues(hass) == {}
 
 
 # ---------------------------------------------------------------------------------------- wrong devices
@@ -325,6 +319,8 @@ async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattS
 async def test_wrong_zero_right_after_a_restart_is_not_believed(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Their first zero is not accepted at once either.
+    whatwatt.lacks = {"rEii", "rEei"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     energy = "ECC9FF5C7F14_active_energy_import"
@@ -351,5 +347,6 @@ async def test_removed_entry_is_not_remembered(
     await hass.config_entries.async_unload(entry.entry_id)
     stored = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
     assert stored["registers"]["active_energy_import"] == whatwatt.live()["E_In"]
+    assert f"{DOMAIN}.{registers_key(entry.entry_id)}" in hass_storage
     await hass.config_entries.async_remove(entry.entry_id)
-    assert f"{DOMAIN}.{entry.entry_id}" not in hass_storage
+    assert [key for key in hass_storage if entry.entry_id in key] == []
