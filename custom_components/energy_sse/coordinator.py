@@ -404,7 +404,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Show an issue while the reader's clock is wrong, because the hours that it stores are not used then."""
         error = self.readings.wall_clock.reader_error
         if error is not None and self.readings.is_clock_wrong(clock.now()):
-            self._issues.raise_issue(Issue.READER_CLOCK_WRONG, difference=str(timedelta(seconds=abs(error))))
+            # Without days, whose word is another one in each language.
+            minutes, seconds = divmod(round(abs(error)), 60)
+            difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+            self._issues.raise_issue(Issue.READER_CLOCK_WRONG, difference=difference)
         elif self.readings.has_right_clock:
             self._issues.close(Issue.READER_CLOCK_WRONG)
 
