@@ -176,7 +176,7 @@ async def test_change_of_the_options_takes_effect_at_once(
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_WRITE_INTERVAL: "30"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_SUB_METERS: {}}
+    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True, CONF_SUB_METERS: {}}
     await until(lambda: whatwatt.stream_count == 2)
 
 
@@ -191,10 +191,10 @@ async def test_dialog_shows_what_holds_before_and_since_there_is_a_default(
     assert flow["data_schema"]({})[CONF_WRITE_INTERVAL] == shown
 
 
-async def test_filling_of_missed_hours_is_on_until_somebody_switches_it_off(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+async def test_correction_of_hours_is_on_until_the_user_turns_it_off(
+    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
 ) -> None:
-    entry = await set_up(hass, currentlyone)
+    entry = await set_up(hass, either)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is True
@@ -203,16 +203,7 @@ async def test_filling_of_missed_hours_is_on_until_somebody_switches_it_off(
     )
     assert entry.options[CONF_FILL_MISSED_HOURS] is False
     # The stream of before may still be there.
-    await until(lambda: currentlyone.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
+    await until(lambda: either.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is False
-
-
-async def test_reader_that_remembers_nothing_is_not_asked_to_fill(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
-) -> None:
-    entry = await set_up(hass, whatwatt)
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert flow["data_schema"] is not None
-    assert CONF_FILL_MISSED_HOURS not in flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})
