@@ -1,23 +1,31 @@
-"""The option *Power tariff*: what is refused, what is made of it, and how often it writes."""
+"""Options of the power tariff: errors, the tariff and the supply that follow, and how often sensors are written."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
+from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder import Recorder
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
 from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 import voluptuous as vol
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.power_tariff.settings import supply_of
 from custom_components.energy_sse.power_tariff.tracker import COUNTED
 from custom_components.energy_sse.reader import Measurement as M, clock
 
-from .home_assistant import entity_id, entry_for, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .conftest import MakeTimeLapse
+from .home_assistant import entry_for, set_up, state_of, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .test_power_tariff import Loads, at, draw, shown
 from .time_machine import TimeMachine
 from .waiting import until
 
@@ -41,6 +49,7 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
         ({"begin": "07:15:00", "end": "19:00:00", "interval": "15"}, None),
         ({"begin": "22:00:00", "end": "06:00:00", "other_weight": 50}, None),
         ({"months": [], "enabled": False}, None),
+        ({"main_fuse": 25, "phases": "1"}, None),
     ],
 )
 async def test_tariff_that_could_not_be_counted_is_refused(
@@ -51,6 +60,7 @@ async def test_tariff_that_could_not_be_counted_is_refused(
     error: str | None,
 ) -> None:
     entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
     options = hass.config_entries.options
     flow = await options.async_init(entry.entry_id)
     data = {"write_interval": "30", "fill_missed_hours": False, "power_tariff": {**HOURLY, **tariff}}
@@ -66,7 +76,7 @@ async def test_tariff_that_could_not_be_counted_is_refused(
     assert again["power_tariff"].items() >= {**HOURLY, **tariff}.items(), "nothing is lost"
 
 
-@pytest.mark.parametrize(("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100)])
+@pytest.mark.parametrize(("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)])
 async def test_numbers_of_a_tariff_are_whole_and_have_limits(
     recorder_mock: Recorder,
     hass: HomeAssistant,
@@ -103,19 +113,75 @@ async def test_tariff_of_many_grid_companies_is_offered_and_off(
         "begin": "00:00:00",
         "end": "00:00:00",
         "other_weight": 0,
+        "phases": "3",
     }
 
 
-async def test_option_says_that_it_needs_a_recorder(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
-) -> None:
-    entry = await set_up(hass, currentlyone)
+async def choose(hass: HomeAssistant, entry: MockConfigEntry, **tariff: Any) -> ConfigFlowResult:
+    """Submit the options with a power tariff."""
     options = hass.config_entries.options
     flow = await options.async_init(entry.entry_id)
-    result = await options.async_configure(
-        flow["flow_id"], {"write_interval": "0", "power_tariff": {"enabled": True}}
-    )
-    assert result["errors"] == {CONF_POWER_TARIFF: "no_recorder"}
+    return await options.async_configure(flow["flow_id"], {"write_interval": "0", "power_tariff": tariff})
+
+
+async def test_tariff_needs_an_import_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    whatwatt.lacks = {"E_In"}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    result = await choose(hass, entry, enabled=True)
+    assert result["errors"] == {CONF_POWER_TARIFF: "no_register"}
+    result = await choose(hass, entry, enabled=True, months=[])
+    assert result["errors"] == {CONF_POWER_TARIFF: "no_months"}
+    # The register of the other direction is not enough; the first one of the import is.
+    whatwatt.lacks = set()
+    await tick(hass, whatwatt)
+    assert (await choose(hass, entry, enabled=True))["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_tariff_that_is_off_needs_no_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    whatwatt.lacks = {"E_In"}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    assert (await choose(hass, entry, enabled=False))["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_register_is_not_checked_while_the_reader_is_offline(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert (await choose(hass, entry, enabled=True))["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_main_fuse_can_be_cleared(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await choose(hass, entry, enabled=True, main_fuse=25, phases="1")
+    assert entry.options[CONF_POWER_TARIFF]["main_fuse"] == 25
+    await until(lambda: whatwatt.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    assert flow["data_schema"] is not None
+    section = flow["data_schema"].schema[CONF_POWER_TARIFF].schema
+    suggested = {str(key): (key.description or {}).get("suggested_value") for key in section.schema}
+    assert suggested["main_fuse"] == 25
+    assert section({})["phases"] == "1"
+    await choose(hass, entry, enabled=True)
+    assert "main_fuse" not in entry.options[CONF_POWER_TARIFF]
+
+
+@pytest.mark.parametrize(
+    ("settings", "watts"),
+    [
+        (None, 200_000),
+        ({}, 200_000),
+        ({"phases": "1"}, 200_000),
+        ({"main_fuse": 25}, 17_250),
+        ({"main_fuse": 25, "phases": "3"}, 17_250),
+        ({"main_fuse": 25, "phases": "1"}, 5750),
+    ],
+)
+def test_supply_follows_from_main_fuse_and_phases(settings: dict[str, Any] | None, watts: float) -> None:
+    assert supply_of(settings) == watts
 
 
 async def test_tariff_that_was_chosen_stays_when_other_options_change(
@@ -129,19 +195,59 @@ async def test_tariff_that_was_chosen_stays_when_other_options_change(
     assert entry.options[CONF_POWER_TARIFF] == {**HOURLY, "peaks": 7}
 
 
-async def test_home_without_a_recorder_has_no_tariff_and_everything_else(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
-) -> None:
-    entry = entry_for(currentlyone)
+@pytest.mark.slow("power_tariff/*", "registers.py", "coordinator.py", "memory.py", "tests/time_machine.py")
+async def test_tariff_works_without_a_recorder(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
+    # The one of the reader, whose clock shows local time.
+    await hass.config.async_set_time_zone("Europe/Zurich")
+    begin = datetime(2026, 11, 10, 5, 58, tzinfo=UTC)
+    freezer.move_to(begin)
+    machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
+    reader = WhatwattSimulator(House(clock=begin, solar_peak=0.0), interval=60)
+    await reader.start(live=True)
+    assert "recorder" not in hass.config.components
+    entry = entry_for(reader)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: currentlyone.streams)
-    await tick(hass, currentlyone)
-    await tick(hass, currentlyone)
-    power = f"{currentlyone.device_id}_{M.ACTIVE_POWER_NET}"
-    assert state_of(hass, "sensor", power).state not in ("unavailable", "unknown")
-    assert entity_id(hass, "sensor", f"{currentlyone.device_id}_{K.DEMAND}") is None
+
+    def shown(key: K) -> float:
+        return float(state_of(hass, "sensor", f"{reader.device_id}_{key}").state)
+
+    await machine.let_pass(600)
+    assert 0 < shown(K.DEMAND) < 10
+    assert 0 < shown(K.EXPECTED_DEMAND) < 10
+    await machine.let_pass(3600)
+    peak = shown(K.PEAK_DEMAND)
+    assert 0 < peak < 10
+    assert shown(K.DEMAND_LIMIT) == peak
+    assert shown(K.AVAILABLE_POWER) > 0
+    # The register histories are stored without a recorder, too.
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await machine.let_pass(120)
+    assert shown(K.PEAK_DEMAND) == peak
+    await hass.config_entries.async_unload(entry.entry_id)
+    await reader.stop()
+
+
+@pytest.mark.slow("power_tariff/*", "registers.py", "tests/time_lapse.py")
+async def test_available_power_is_bounded_by_the_main_fuse(make_time_lapse: MakeTimeLapse) -> None:
+    house = Loads(clock=at("05:30:00"), appliances=[], solar_peak=0.0)
+    async with make_time_lapse(None, house) as time_lapse:
+        time_lapse.options = {CONF_POWER_TARIFF: {**HOURLY, "peaks": 1, "main_fuse": 20, "phases": "1"}}
+        await time_lapse.start()
+        await draw(time_lapse, 2000, at("07:00:30"))
+        await draw(time_lapse, 0, at("07:06:00"))
+        limit = float(shown(time_lapse, K.DEMAND_LIMIT).state)
+        available = float(shown(time_lapse, K.AVAILABLE_POWER).state)
+        assert limit < available < 4.6
+        await draw(time_lapse, 0, at("07:40:00"))
+        assert float(shown(time_lapse, K.AVAILABLE_POWER).state) == 4.6
+        # The telegram in the last 30 seconds.
+        await draw(time_lapse, 0, at("07:59:59"))
+        assert shown(time_lapse, K.AVAILABLE_POWER).state == "unknown"
+        await draw(time_lapse, 0, at("08:02:00"))
+        assert float(shown(time_lapse, K.AVAILABLE_POWER).state) <= 4.6
 
 
 async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute_in_any_case(
