@@ -197,8 +197,12 @@ class RegisterHistory:
             return False
         changed, confirmed = self._changed, self._confirmed
         if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=1.1 * self._interval + 1):
+            if confirmed.is_repeated:
+                # A register that the reader has stored on the hour is more exact.
+                self.boundaries.setdefault(boundary, changed.total)
+                return True
             self.boundaries[boundary] = changed.total
-            if boundary.minute == 0 and not confirmed.is_repeated:
+            if boundary.minute == 0:
                 self.received.add(boundary)
             return True
         if time - last.time <= self._pause and (changed is None or self._is_continuous):
@@ -275,7 +279,7 @@ class RegisterHistory:
         totals = {
             time: register + self.offset(time)
             for time, register in self._hourly.items()
-            if now - _KEEP_HOURS < time <= now
+            if time <= now
         }
         # A stored register corrects a boundary that was noted by a wrong clock, or by an old register.
         known = {
@@ -295,7 +299,7 @@ class RegisterHistory:
             if self._fits(time, totals[time], older, newer):
                 newer = time, totals[time]
                 is_changed |= self._accept(time, totals[time])
-        self._hourly = {time: self._hourly[time] for time in totals.keys() & self._hourly.keys()}
+        self._hourly = {time: each for time, each in self._hourly.items() if time > now - _KEEP_HOURS}
         return is_changed
 
     def _fits(
