@@ -1,4 +1,4 @@
-"""Options of the power tariff: errors, the tariff and the supply that follow, and how often sensors are written."""
+"""Options of the power tariff: errors, what follows from them, and how often the sensors are written."""
 
 import asyncio
 from collections.abc import Mapping
@@ -76,7 +76,9 @@ async def test_tariff_that_could_not_be_counted_is_refused(
     assert again["power_tariff"].items() >= {**HOURLY, **tariff}.items(), "nothing is lost"
 
 
-@pytest.mark.parametrize(("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)])
+@pytest.mark.parametrize(
+    ("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)]
+)
 async def test_numbers_of_a_tariff_are_whole_and_have_limits(
     recorder_mock: Recorder,
     hass: HomeAssistant,
