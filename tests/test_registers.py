@@ -1,0 +1,636 @@
+"""Register histories, against a simulated meter whose energy is known at every time."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, time as clock_time, timedelta
+from itertools import pairwise
+import json
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from homeassistant.util import dt as dt_util
+from hypothesis import given, settings, strategies as st
+import pytest
+
+from custom_components.energy_sse.power_tariff.demand import Interval, Point, intervals_between
+from custom_components.energy_sse.reader import Freshness, Measurement as M, Reading, Unit
+from custom_components.energy_sse.readings import Readings
+from custom_components.energy_sse.registers import (
+    HOUR,
+    QUARTER,
+    TELEGRAM,
+    RegisterHistory,
+    start_of,
+)
+
+START = datetime(2026, 1, 12, 6, 0, tzinfo=UTC)
+
+# Wh, of the meter's register at the start.
+REGISTER = 12_345_678
+
+MINUTE = 60.0
+HOURS = 3600.0
+
+POWER, ENERGY = M.ACTIVE_POWER_IMPORT, M.ACTIVE_ENERGY_IMPORT
+UNITS = {POWER: Unit.WATT, ENERGY: Unit.WATT_HOUR, M.READER_CLOCK_OFFSET: Unit.SECOND}
+
+
+def at(text: str) -> float:
+    """Return the seconds from the start to a time of its day."""
+    return (datetime.combine(START, clock_time.fromisoformat(text), UTC) - START).total_seconds()
+
+
+class House:
+    """Loads, in seconds and W. The last one stays."""
+
+    def __init__(self, *loads: tuple[float, float]) -> None:
+        """Begin with the first load."""
+        self._loads = loads
+
+    def power(self, time: float) -> float:
+        """Return the power at a time."""
+        for seconds, watts in self._loads:
+            if time < seconds:
+                return watts
+            time -= seconds
+        return self._loads[-1][1]
+
+    def energy(self, time: float) -> float:
+        """Return the energy in Wh from the start to a time."""
+        energy = 0.0
+        for seconds, watts in self._loads[:-1]:
+            energy += watts * min(max(time, 0.0), seconds) / HOURS
+            time -= seconds
+        return energy + self._loads[-1][1] * max(time, 0.0) / HOURS
+
+    def highest(self, start: float, end: float) -> float:
+        """Return the highest power between two times."""
+        highest, begin = self.power(start), 0.0
+        for seconds, watts in self._loads:
+            if start <= begin <= end:
+                highest = max(highest, watts)
+            begin += seconds
+        return highest
+
+
+class Installation:
+    """A meter, its reader, and the integration. All times are true seconds from the start."""
+
+    def __init__(self, house: House, *, resolution: int = 1, reader_clock: float | None = 0.0) -> None:
+        """Start with an empty history. The reader's clock is ahead by some seconds; None without a clock."""
+        self.house = house
+        self.wall_error = 0.0
+        """Seconds by which Home Assistant's clock is ahead."""
+
+        self.slept = 0.0
+        """Seconds for which the event loop's clock stood still."""
+
+        self.now = 0.0
+        self.resolution = resolution
+        self.reader_clock = reader_clock
+        self._register_at_zero = float(REGISTER)
+        self.history = RegisterHistory()
+        self.readings = Readings(UNITS, Freshness())
+
+    def register(self, time: float) -> float:
+        """Return the meter's register."""
+        return (self._register_at_zero + self.house.energy(time)) // self.resolution * self.resolution
+
+    def replace(self, register: float) -> None:
+        """Replace the meter now."""
+        self._register_at_zero = register - self.house.energy(self.now)
+
+    @property
+    def wall_time(self) -> datetime:
+        """Home Assistant's time."""
+        return START + timedelta(seconds=self.now + self.wall_error)
+
+    @property
+    def _loop_time(self) -> float:
+        return 1000.0 + self.now - self.slept
+
+    def receive(
+        self, time: float, *, register: float | None = None, power: float | None = None, age: float = 0.0
+    ) -> None:
+        """Receive a telegram with the given values."""
+        self.now = time
+        values = {ENERGY: register, POWER: power}
+        reading = Reading(
+            values={key: value for key, value in values.items() if value is not None},
+            age=age,
+            reader_time=None
+            if self.reader_clock is None
+            else START + timedelta(seconds=time - age + self.reader_clock),
+        )
+        with patch.object(dt_util, "utcnow", lambda: self.wall_time):
+            validated = self.readings.update(reading, self._loop_time)
+            if validated is not None:
+                self.history.update(self.readings.sample(validated, ENERGY, POWER))
+
+    def run(
+        self,
+        end: float,
+        *,
+        every: float = 10.0,
+        has_register: Callable[[float], bool] = lambda time: True,
+        register: Callable[[float], float] | None = None,
+        is_lost: Callable[[float], bool] = lambda time: False,
+        each: Callable[[float], None] = lambda time: None,
+    ) -> None:
+        """Receive telegrams until a time."""
+        time = self.now if self.now == 0.0 else self.now + every
+        while time <= end:
+            if not is_lost(time):
+                value = (register or self.register)(time) if has_register(time) else None
+                self.receive(time, register=value, power=self.house.power(time))
+                each(time)
+            time += every
+        self.now = time - every
+
+    def send_hourly(self, time: float, register: float | None = None) -> None:
+        """Send the reader's record of an hour: by default, the right one."""
+        clock = START + timedelta(seconds=time)
+        self.history.add_hourly(clock, self.register(time) if register is None else register)
+
+    def restart(self) -> None:
+        """Restart Home Assistant at once, from its stored data."""
+        with patch.object(dt_util, "utcnow", lambda: self.wall_time):
+            memory = stored(self.readings.memory(self._loop_time))
+            clock, data = stored(self.readings.wall_clock.data), stored(self.history.data)
+            self.slept += 7777.0
+            self.readings = Readings(UNITS, Freshness())
+            self.readings.recall(memory, self._loop_time)
+            self.readings.wall_clock.restore(clock)
+        self.history = RegisterHistory()
+        self.history.restore(data)
+
+    # --------------------------------------------------------------------------------------- results
+
+    def total(self, time: float) -> float:
+        """Return the true total."""
+        return REGISTER + self.house.energy(time)
+
+    def intervals(self, length: timedelta) -> list[Interval]:
+        """Return the intervals between the known boundaries."""
+        return list(intervals_between(self.points(length), length))
+
+    def points(self, length: timedelta) -> list[Point]:
+        """Return the known boundaries."""
+        boundaries = self.history.boundaries
+        return [
+            Point(time, boundaries[time]) for time in sorted(boundaries) if start_of(time, length) == time
+        ]
+
+    def demands(self, length: timedelta, first: str, last: str) -> list[tuple[str, float, bool]]:
+        """Return start, mean power in kW, and whether it was missed, of the intervals between two starts."""
+        return [
+            (f"{each.start:%H:%M}", round(each.energy / (length / HOUR) / 1000, 2), each.is_missed)
+            for each in self.intervals(length)
+            if first <= f"{each.start:%H:%M}" <= last
+        ]
+
+
+def stored(data: Mapping[str, Any] | None) -> Any:
+    """Return data as read from a file."""
+    return json.loads(json.dumps(data, allow_nan=False))
+
+
+def once_an_hour(time: float) -> bool:
+    """Return whether a telegram is the first one after :00:10."""
+    return 10 <= time % HOURS < 20
+
+
+def steady(kw: float = 3.5) -> House:
+    """Return a house that always draws the same."""
+    return House((HOURS, 1000 * kw))
+
+
+def starts(first: str, last: str, length: timedelta) -> Iterator[str]:
+    """Yield the starts of the intervals between two times."""
+    time, end = START + timedelta(seconds=at(f"{first}:00")), START + timedelta(seconds=at(f"{last}:00"))
+    while time <= end:
+        yield f"{time:%H:%M}"
+        time += length
+
+
+def all_of(
+    first: str, last: str, length: timedelta, kw: float, *, is_missed: bool
+) -> list[tuple[str, float, bool]]:
+    """Return equal demands."""
+    return [(start, kw, is_missed) for start in starts(first, last, length)]
+
+
+def once_a_quarter(time: float) -> bool:
+    """Return whether a telegram is the first one after :00:10, :15:10, :30:10 and :45:10."""
+    return 10 <= time % 900 < 20
+
+
+# -------------------------------------------------------------------------------- missing and old registers
+
+
+@pytest.mark.parametrize("reader_clock", [0.0, None])
+def test_missing_registers_leave_boundaries_unknown(reader_clock: float | None) -> None:
+    """Bill the mean of seven quarters, or of two hours, when registers are missing for 85 minutes."""
+    installation = Installation(steady(), reader_clock=reader_clock)
+    begin, end = at("08:10:00"), at("09:35:00")
+    installation.run(at("11:00:00"), has_register=lambda time: not begin <= time < end)
+    assert installation.demands(QUARTER, "07:30", "10:30") == [
+        *all_of("07:30", "07:45", QUARTER, 3.5, is_missed=False),
+        *all_of("08:00", "09:30", QUARTER, 3.5, is_missed=True),
+        *all_of("09:45", "10:30", QUARTER, 3.5, is_missed=False),
+    ]
+    assert installation.demands(HOUR, "07:00", "10:00") == [
+        ("07:00", 3.5, False),
+        *all_of("08:00", "09:00", HOUR, 3.5, is_missed=True),
+        ("10:00", 3.5, False),
+    ]
+
+
+def run_with_one_fault(fault: str, record: str) -> Installation:
+    """Return an installation with hourly registers, whose register at 8:00:10 is lost or old."""
+    installation = Installation(steady())
+
+    def register(time: float) -> float:
+        return installation.register(at("07:00:10") if time == at("08:00:10") else time)
+
+    def send_hourly(time: float) -> None:
+        if time % HOURS == 20 and record != "none":
+            is_old = record == "old" and time == at("08:00:20")
+            installation.send_hourly(time - 20, installation.register(at("07:00:00")) if is_old else None)
+
+    installation.run(
+        at("11:30:00"),
+        has_register=lambda time: once_an_hour(time) and (fault != "lost" or time != at("08:00:10")),
+        register=register if fault == "old" else None,
+        each=send_hourly,
+    )
+    return installation
+
+
+@pytest.mark.parametrize("fault", ["lost", "old"])
+def test_hourly_register_comes_from_the_reader(fault: str) -> None:
+    """Know each hour when one hourly register is lost or old, and the reader has stored it."""
+    installation = run_with_one_fault(fault, "right")
+    assert installation.demands(HOUR, "06:00", "10:00") == all_of(
+        "06:00", "10:00", HOUR, 3.5, is_missed=False
+    )
+
+
+@pytest.mark.parametrize("fault", ["lost", "old"])
+@pytest.mark.parametrize("record", ["none", "old"])
+def test_lost_hourly_register_is_billed_by_the_mean(fault: str, record: str) -> None:
+    """Bill the mean of the hours around a register that nothing has stored, and nothing above it."""
+    installation = run_with_one_fault(fault, record)
+    demands = installation.demands(HOUR, "07:00", "10:00")
+    assert [demand for _, demand, _ in demands] == [3.5] * 4
+    assert demands[:2] == all_of("07:00", "08:00", HOUR, 3.5, is_missed=True)
+    assert demands[3] == ("10:00", 3.5, False)
+
+
+def test_quarters_are_right_when_registers_are_rare() -> None:
+    """Find a peak in its quarter when the register comes every 15 minutes, and power every second."""
+    house = House((at("08:00:00"), 500), (15 * MINUTE, 5000), (HOURS, 500))
+    installation = Installation(house)
+    installation.run(at("09:31:00"), every=1.0, has_register=lambda time: time % 900 == 10)
+    quarters = installation.intervals(QUARTER)
+    assert not any(quarter.is_missed for quarter in quarters)
+    assert {f"{quarter.start:%H:%M}": quarter.energy for quarter in quarters} == {
+        start: pytest.approx(1250 if start == "08:00" else 125, abs=5)
+        for start in starts("06:15", "09:15", QUARTER)
+    }
+
+
+# --------------------------------------------------------------------------------------- replacements
+
+
+@pytest.mark.parametrize("first", [5.0, 98_000_000.0])
+@pytest.mark.parametrize("has_record", [False, True])
+def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
+    """Bill the mean around a meter replacement at 7:58 that is confirmed minutes after 8:00."""
+    installation = Installation(steady())
+    installation.run(at("07:58:00"))
+    installation.replace(first)
+    installation.run(at("08:30:00"))
+    if has_record:
+        installation.send_hourly(at("08:00:00"))
+    installation.run(at("10:30:00"))
+    (replacement,) = installation.history.replacements
+    assert at("08:00:00") < (replacement.time - START).total_seconds() < at("08:06:00")
+    assert installation.demands(HOUR, "07:00", "09:00") == [
+        *all_of("07:00", "08:00", HOUR, 3.5, is_missed=True),
+        ("09:00", 3.5, False),
+    ]
+    quarters = installation.demands(QUARTER, "06:15", "10:00")
+    assert [start for start, _, is_missed in quarters if is_missed] == ["07:45", "08:00"]
+    # The energy between the last register of the old meter, and the first one of the new meter, is unknown.
+    assert all(3.46 <= demand <= 3.5 for _, demand, _ in quarters)
+
+
+# ---------------------------------------------------------------------------------------------- clocks
+
+
+def run_with_wrong_clock(error: float, begin: str, end: str, *, reader_clock: float | None) -> Installation:
+    """Return an installation whose wall clock was wrong between two times."""
+    installation = Installation(steady(), reader_clock=reader_clock)
+    if begin > "06:00:00":
+        installation.run(at(begin))
+    installation.wall_error = error
+    installation.run(at(end))
+    installation.wall_error = 0.0
+    installation.run(at("11:10:00"))
+    return installation
+
+
+@pytest.mark.parametrize("reader_clock", [0.0, None])
+@pytest.mark.parametrize("error", [HOURS, -40_000_000.0])
+def test_wrong_clock_at_the_start_leaves_no_times(error: float, reader_clock: float | None) -> None:
+    """Know only times of the corrected clock, when it was ahead or years behind at the start."""
+    installation = run_with_wrong_clock(error, "06:00:00", "06:30:00", reader_clock=reader_clock)
+    assert installation.demands(QUARTER, "00:00", "10:30") == all_of(
+        "06:45", "10:30", QUARTER, 3.5, is_missed=False
+    )
+    assert min(installation.history.boundaries) == START + timedelta(minutes=45)
+
+
+def test_clock_that_was_ahead_is_corrected() -> None:
+    """Remove the times of half an hour in which the clock was ahead by one hour."""
+    installation = run_with_wrong_clock(HOURS, "08:10:00", "08:40:00", reader_clock=0.0)
+    assert installation.demands(QUARTER, "06:15", "10:30") == [
+        *all_of("06:15", "07:45", QUARTER, 3.5, is_missed=False),
+        *all_of("08:00", "08:30", QUARTER, 3.5, is_missed=True),
+        *all_of("08:45", "10:30", QUARTER, 3.5, is_missed=False),
+    ]
+
+
+@pytest.mark.parametrize("error", [HOURS, -40_000_000.0])
+@pytest.mark.parametrize("reader_clock", [0.0, None])
+def test_wrong_clock_after_a_restart_is_corrected(error: float, reader_clock: float | None) -> None:
+    """Keep the boundaries from before a restart, after which the clock was wrong for half an hour."""
+    installation = Installation(steady(), reader_clock=reader_clock)
+    installation.run(at("08:10:00"))
+    installation.restart()
+    installation.wall_error = error
+    installation.run(at("08:40:00"))
+    installation.wall_error = 0.0
+    installation.run(at("11:10:00"))
+    assert installation.demands(QUARTER, "06:15", "10:30") == [
+        *all_of("06:15", "07:45", QUARTER, 3.5, is_missed=False),
+        *all_of("08:00", "08:30", QUARTER, 3.5, is_missed=True),
+        *all_of("08:45", "10:30", QUARTER, 3.5, is_missed=False),
+    ]
+
+
+def test_sleep_is_a_gap() -> None:
+    """Bill the mean of eight hours in which the computer slept, and drop nothing."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now += 8 * HOURS
+    installation.slept += 8 * HOURS
+    installation.run(at("18:10:00"))
+    assert installation.readings.guard.dropped.total() == 0
+    assert installation.history.replacements == []
+    assert installation.demands(HOUR, "06:00", "17:00") == [
+        ("07:00", 3.5, False),
+        *all_of("08:00", "16:00", HOUR, 3.5, is_missed=True),
+        ("17:00", 3.5, False),
+    ]
+    missed = [start for start, _, is_missed in installation.demands(QUARTER, "00:00", "23:45") if is_missed]
+    assert missed == list(starts("08:00", "16:00", QUARTER))
+
+
+# ------------------------------------------------------------------------- registers stored by the reader
+
+
+@pytest.mark.parametrize("has_history", [True, False])
+@pytest.mark.parametrize("wrong", [0.0, -7.0, 99_999_999_999.0])
+@pytest.mark.parametrize("hour", [8, 12, 17])
+def test_one_wrong_record_of_ten_is_dropped(hour: int, wrong: float, *, has_history: bool) -> None:
+    """Accept nine of ten records after an outage, each exactly."""
+    installation = Installation(steady())
+    if has_history:
+        installation.run(at("07:30:00"))
+    installation.now = at("17:30:00")
+    for each in range(8, 18):
+        installation.send_hourly(at(f"{each:02}:00:00"), wrong if each == hour else None)
+    installation.run(at("17:40:00"))
+    known = {START + timedelta(hours=each - 6) for each in range(8, 18) if each != hour}
+    boundaries = {
+        time: total for time, total in installation.history.boundaries.items() if time > START + 1.75 * HOUR
+    }
+    assert boundaries == {
+        time: pytest.approx(installation.total((time - START).total_seconds()), abs=1) for time in known
+    }
+
+
+def test_records_wait_for_a_right_clock() -> None:
+    """Accept records only while the reader's clock is right."""
+    installation = Installation(steady(), reader_clock=HOURS)
+    installation.now = at("10:30:00")
+    installation.send_hourly(at("10:00:00"), installation.register(at("09:00:00")))
+    installation.run(at("10:40:00"))
+    assert installation.history.boundaries == {}
+    installation.reader_clock = 0.0
+    installation.send_hourly(at("10:00:00"))
+    installation.run(at("10:41:00"))
+    assert installation.history.boundaries == {START + 4 * HOUR: installation.register(at("10:00:00"))}
+
+
+# ------------------------------------------------------------------------------------------ properties
+
+watts = st.sampled_from([0.0, 50.0, 200.0, 400.0, 1000.0, 3500.0, 8000.0])
+seconds = st.sampled_from([60.0, 300.0, 900.0, 1800.0, 3600.0, 5400.0])
+houses = st.lists(st.tuples(seconds, watts), min_size=1, max_size=6).map(lambda loads: House(*loads))
+times = st.floats(0, 3 * HOURS)
+gaps = st.tuples(times, st.sampled_from([0.0, 30.0, 300.0, 900.0, 2400.0, 5400.0]))
+
+
+class Telegrams(NamedTuple):
+    """How a meter and its reader send."""
+
+    every: float
+    kind: str
+    """Registers: "always", "absent" or "old" for a while, or once in a "quarter" or an "hour"."""
+
+    phase: float
+    """Part of the interval."""
+
+    fault: tuple[float, float]
+    """When registers are absent or old: start and duration."""
+
+    outage: tuple[float, float]
+    """When nothing is received: start and duration."""
+
+    lost: frozenset[int]
+    """Telegrams that are lost."""
+
+    restarts: frozenset[int]
+    """Telegrams after which Home Assistant restarts."""
+
+    records: Mapping[int, float | None]
+    """Records of the reader, by the hour: wrong ones, and None for the right one."""
+
+
+some = st.frozensets(st.integers(1, 300), max_size=5)
+wrong_records = st.sampled_from([None, None, 0.0, -7.0, 99_999_999_999.0])
+telegrams = st.builds(
+    Telegrams,
+    every=st.sampled_from([5.0, 10.0, 30.0, 60.0]),
+    kind=st.sampled_from(["always", "absent", "old", "quarter", "hour"]),
+    phase=st.floats(0, 0.99),
+    fault=gaps,
+    outage=gaps,
+    lost=some,
+    restarts=some,
+    records=st.dictionaries(st.integers(1, 3), wrong_records),
+)
+
+
+def simulate(installation: Installation, sent: Telegrams, *, restarts: bool = True) -> None:
+    """Run an installation for four hours."""
+    begin, duration = sent.fault
+    is_rare = {"quarter": 900, "hour": HOURS}.get(sent.kind)
+    records = dict(sent.records)
+
+    def has_register(time: float) -> bool:
+        if is_rare:
+            return 10 <= time % is_rare < 10 + sent.every
+        return sent.kind != "absent" or not begin <= time < begin + duration
+
+    def register(time: float) -> float:
+        is_old = sent.kind == "old" and begin <= time < begin + duration
+        return installation.register(begin if is_old else time)
+
+    def is_lost(time: float) -> bool:
+        start, lasted = sent.outage
+        return start <= time < start + lasted or int(time // sent.every) in sent.lost
+
+    def after(time: float) -> None:
+        hour = int(time // HOURS)
+        if hour in records and time % HOURS > 15:
+            installation.send_hourly(hour * HOURS, records.pop(hour))
+        if restarts and int(time // sent.every) in sent.restarts:
+            installation.restart()
+
+    installation.now = sent.phase * sent.every
+    installation.run(
+        4 * HOURS,
+        every=sent.every,
+        has_register=has_register,
+        register=register,
+        is_lost=is_lost,
+        each=after,
+    )
+
+
+def telegram_of(sent: Telegrams, installation: Installation, time: float) -> float:
+    """Return the largest error of a boundary in Wh, from a telegram and the register's resolution."""
+    pause = max(4 * sent.every, MINUTE) + sent.every if sent.lost else 1.1 * sent.every + 1
+    energy = installation.house.highest(time - pause, time + pause) * pause / HOURS
+    return energy + installation.resolution + (TELEGRAM if sent.kind == "old" else 0.0) + 2
+
+
+def is_old_after_an_outage(sent: Telegrams) -> bool:
+    """Return whether an old register follows an outage, so that it cannot be found to be old."""
+    return sent.kind == "old" and sent.outage[1] > 0
+
+
+@settings(max_examples=40)
+@given(houses, telegrams)
+def test_registers_are_conserved(house: House, sent: Telegrams) -> None:
+    """Bill all energy between the first and the last known boundary, and never a negative one."""
+    installation = Installation(house)
+    simulate(installation, sent)
+    for length in (QUARTER, HOUR):
+        points = installation.points(length)
+        totals = [point.energy for point in points]
+        assert totals == sorted(totals)
+        billed = sum(interval.energy for interval in intervals_between(points, length))
+        assert billed == pytest.approx(totals[-1] - totals[0] if totals else 0.0)
+
+
+@settings(max_examples=40)
+@given(houses, telegrams, st.sampled_from([1, 10, 100]))
+def test_boundaries_are_right_within_a_telegram(house: House, sent: Telegrams, resolution: int) -> None:
+    """Know each boundary within a telegram, and to 1 Wh where the reader has stored it."""
+    installation = Installation(house, resolution=resolution)
+    if is_old_after_an_outage(sent):
+        sent = sent._replace(outage=(0.0, 0.0))
+    simulate(installation, sent)
+    for time, total in installation.history.boundaries.items():
+        true_at = (time - START).total_seconds()
+        error = total - installation.total(true_at)
+        assert abs(error) <= telegram_of(sent, installation, true_at)
+
+
+@settings(max_examples=40)
+@given(houses, telegrams)
+def test_intervals_are_not_billed_above_the_meter(house: House, sent: Telegrams) -> None:
+    """Bill no interval above its use, and no missed one above the highest of its gap."""
+    installation = Installation(house)
+    if is_old_after_an_outage(sent):
+        sent = sent._replace(outage=(0.0, 0.0))
+    simulate(installation, sent)
+    for length in (QUARTER, HOUR):
+        points = installation.points(length)
+        for one, other in pairwise(points):
+            intervals = list(intervals_between([one, other], length))
+            used = [
+                house.energy((each.start + length - START).total_seconds())
+                - house.energy((each.start - START).total_seconds())
+                for each in intervals
+            ]
+            error = sum(
+                telegram_of(sent, installation, (point.time - START).total_seconds())
+                for point in (one, other)
+            )
+            assert intervals[0].energy <= max(used) + error / len(intervals)
+
+
+@settings(max_examples=30)
+@given(houses, telegrams)
+def test_restored_history_knows_the_same(house: House, sent: Telegrams) -> None:
+    """Know the same boundaries with restarts as without them, when each telegram has a register."""
+    sent = sent._replace(kind="always", lost=frozenset())
+    restarted, other = Installation(house), Installation(house)
+    simulate(restarted, sent)
+    simulate(other, sent, restarts=False)
+    assert restarted.history.boundaries == {
+        time: pytest.approx(total, abs=0.1) for time, total in other.history.boundaries.items()
+    }
+    assert stored(restarted.history.data)["last"] == pytest.approx(
+        stored(other.history.data)["last"], abs=0.2
+    )
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from([600.0, 1800.0, 3000.0, 5000.0]),
+        st.sampled_from(["set", "right", "sleep", "restart", "outage"]),
+        st.sampled_from([600.0, HOURS, -600.0, -HOURS, -40_000_000.0]),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=40)
+@given(houses, changes)
+def test_boundaries_are_right_when_the_clock_is_corrected(
+    house: House, steps: Sequence[tuple[float, str, float]]
+) -> None:
+    """Know each boundary within a telegram, after a wrong clock, sleep, and restarts."""
+    installation = Installation(house)
+    for duration, change, error in steps:
+        installation.run(installation.now + duration, every=30.0)
+        if change in ("set", "right"):
+            installation.wall_error = error if change == "set" else 0.0
+        elif change == "restart":
+            installation.restart()
+        else:
+            installation.now += abs(error) % 20_000
+            installation.slept += abs(error) % 20_000 if change == "sleep" else 0.0
+    installation.run(installation.now + 60.0, every=30.0)
+    installation.wall_error = 0.0
+    installation.run(installation.now + 2 * HOURS, every=30.0)
+    for time, total in installation.history.boundaries.items():
+        true_at = (time - START).total_seconds()
+        highest = house.highest(true_at - MINUTE, true_at + MINUTE)
+        assert total == pytest.approx(installation.total(true_at), abs=highest * MINUTE / HOURS + 2)

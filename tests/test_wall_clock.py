@@ -1,0 +1,143 @@
+"""Checks of the wall clock, with the times of readings alone."""
+
+from datetime import UTC, datetime, timedelta
+import json
+
+import pytest
+
+from custom_components.energy_sse.wall_clock import Period, WallClock
+
+START = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def update(clock: WallClock, minutes: float, elapsed: float | None, error: float | None) -> Period | None:
+    """Update the clock from a reading. All times are minutes, the error of the reader's clock is seconds."""
+    return clock.update(START + minutes * MINUTE, None if elapsed is None else 60 * elapsed, error)
+
+
+def restored(clock: WallClock) -> WallClock:
+    """Return a clock restored from what another one stores."""
+    other = WallClock()
+    other.restore(json.loads(json.dumps(clock.data, allow_nan=False)))
+    return other
+
+
+def started(error: float | None) -> WallClock:
+    """Return a clock with readings at minutes 0 and 5."""
+    clock = WallClock()
+    assert update(clock, 0, None, error) is None
+    assert update(clock, 5, 5, error) is None
+    return clock
+
+
+def distrusted(period: Period | None, *minutes: float) -> list[float]:
+    """Return the minutes that are in a period."""
+    assert period is not None
+    return [each for each in minutes if period.has(START + each * MINUTE)]
+
+
+def test_period_has_its_end_and_not_its_start() -> None:
+    """Include the last wrong time, and exclude the first one."""
+    period = Period(START, START + MINUTE)
+    assert [period.has(START + minutes * MINUTE) for minutes in (0, 0.5, 1, 1.5)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("error", [None, 0.0, 3600.0])
+@pytest.mark.parametrize("seconds", [-59, 0, 59])
+def test_small_differences_are_accepted(seconds: float, error: float | None) -> None:
+    """Accept a clock that differs from the event loop by less than a minute."""
+    assert update(started(error), 10 + seconds / 60, 5, error) is None
+
+
+@pytest.mark.parametrize("minutes", [-60, -2, 12, 60, 20_000_000])
+def test_right_clock_that_is_set_is_not_distrusted(minutes: float) -> None:
+    """Keep the times of a clock that agreed with the reader's, wherever it is set."""
+    assert update(started(0.0), minutes, 5, 60.0 * minutes) is None
+
+
+@pytest.mark.parametrize("minutes", [-60, -2, 12, 60])
+@pytest.mark.parametrize("error", [3600.0, None])
+def test_wrong_clock_that_is_set_is_distrusted(minutes: float, error: float | None) -> None:
+    """Distrust all times since the start when a wrong clock is set."""
+    assert update(started(error), minutes, 5, 0.0) == Period(START, START + 5 * MINUTE)
+
+
+def test_times_of_a_day_are_distrusted() -> None:
+    """Distrust no more than a day."""
+    clock = WallClock()
+    update(clock, 0, None, 3600.0)
+    update(clock, 3000, 3000, 3600.0)
+    end = START + 3000 * MINUTE
+    assert update(clock, 3065, 5, 0.0) == Period(end - timedelta(days=1), end)
+
+
+def test_sleep_is_not_distrusted_when_the_clock_is_right() -> None:
+    """Keep the times before and after a sleep, in which the event loop's clock stands still."""
+    clock = started(0.0)
+    assert update(clock, 485, 1, 0.0) is None
+    assert update(clock, 490, 5, 0.0) is None
+
+
+def test_set_clock_is_distrusted_from_then_on() -> None:
+    """Distrust only the times of a clock that was set wrong, when it is corrected."""
+    clock = started(0.0)
+    assert update(clock, 70, 5, -3600.0) is None
+    assert update(clock, 75, 5, -3600.0) is None
+    assert distrusted(update(clock, 20, 5, 0.0), 0, 5, 71, 75, 76) == [71, 75]
+
+
+def test_unknown_reader_clock_is_forgotten_when_set() -> None:
+    """Know nothing of the reader's clock after the wall clock was set, until the reader sends its time."""
+    clock = started(0.0)
+    update(clock, 70, 5, None)
+    assert clock.reader_error is None
+    update(clock, 75, 5, -3600.0)
+    assert clock.reader_error == -3600.0
+
+
+@pytest.mark.parametrize("error", [None, 0.0])
+def test_restart_is_not_distrusted(error: float | None) -> None:
+    """Keep the times before a restart, whose duration is unknown."""
+    clock = restored(started(error))
+    assert update(clock, 500, None, error) is None
+    assert update(clock, 505, 5, error) is None
+
+
+def test_times_after_now_are_distrusted_after_a_restart() -> None:
+    """Distrust all later times when a restart shows that the clock was ahead."""
+    assert distrusted(update(restored(started(None)), 2, None, 0.0), 0, 2, 3, 5, 1e6) == [3, 5, 1e6]
+
+
+def test_repeated_reading_after_a_restart_is_not_distrusted() -> None:
+    """Keep all times when the first reading after a restart is one from before it."""
+    assert update(restored(started(0.0)), 4, None, None) is None
+
+
+def test_wrong_clock_after_a_restart_is_distrusted() -> None:
+    """Distrust only the times since a restart when a clock was wrong after it."""
+    clock = restored(started(0.0))
+    assert update(clock, 66, None, -3600.0) is None
+    assert update(clock, 70, 4, -3600.0) is None
+    assert distrusted(update(clock, 11, 1, 0.0), 0, 5, 67, 70, 71) == [67, 70]
+
+
+def test_clock_behind_after_a_restart_leaves_times() -> None:
+    """Distrust nothing from before a restart, after which the clock was years behind."""
+    clock = restored(started(0.0))
+    assert update(clock, -1e6, None, 6e7) is None
+    assert update(clock, -1e6 + 5, 5, 6e7) is None
+    assert distrusted(update(clock, 15, 5, 0.0), 0, 3, 5, 10) == []
+
+
+def test_data_is_restored() -> None:
+    """Store the same data that was restored."""
+    clock = started(12.0)
+    assert restored(clock).data == clock.data
+    assert restored(WallClock()).data == WallClock().data
+    assert update(restored(WallClock()), 0, None, 0.0) is None
