@@ -20,6 +20,7 @@ from custom_components.energy_sse.const import (
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
+from custom_components.energy_sse.coordinator import registers_key
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import parse_object
 
@@ -154,8 +155,52 @@ async def test_reader_is_heard_whatever_the_file_of_its_power_tariff_has_become(
     hass_storage: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tariff = {CONF_POWER_TARIFF: {"enabled": True}}
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".power_tariff", times=15, **tariff)
+    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".power_tariff", times=15, **TARIFF)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("options", [{}, TARIFF], ids=["without tariff", "with tariff"])
+async def test_damaged_register_histories_do_not_hurt_the_setup(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    *,
+    hass_storage: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+) -> None:
+    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".registers", times=40, **options)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"version": 2},
+        {"data": []},
+        {"data": {}},
+        {"data": {"clock": None, "registers": {}}},
+        {"data": {"clock": {"since": None, "last": None, "reader_error": None}, "registers": {}}},
+    ],
+    ids=str,
+)
+async def test_register_histories_of_another_version_do_not_hurt_the_setup(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    hass_storage: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    damage: dict[str, Any],
+) -> None:
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    await live_once(hass, entry, currentlyone)
+    key = f"{DOMAIN}.{registers_key(entry.entry_id)}"
+    hass_storage[key] |= damage
+    await live_once(hass, entry, currentlyone)
+    assert errors(caplog) == []
+    stored = hass_storage[key]
+    assert stored["version"] == 1
+    assert stored["data"]["registers"]["active_energy_import"]["last"] is not None
 
 
 @pytest.mark.parametrize(
@@ -191,6 +236,9 @@ async def test_options_that_nobody_can_have_chosen_are_left_out(
         {CONF_POWER_TARIFF: {"enabled": True, "months": ["13"]}},
         {CONF_POWER_TARIFF: {"enabled": True, "begin": 7}},
         {CONF_POWER_TARIFF: {"enabled": "perhaps"}},
+        {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": 5000}},
+        {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": "many"}},
+        {CONF_POWER_TARIFF: {"enabled": True, "phases": "2"}},
         {CONF_POWER_TARIFF: {"enabled": True, "of a newer version": 1}},
     ],
     ids=str,
