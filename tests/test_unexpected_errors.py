@@ -7,23 +7,16 @@ import logging
 from homeassistant.core import HomeAssistant
 import pytest
 
+from custom_components.energy_sse import registers, statistics, sum_restart
 from custom_components.energy_sse.appliances import Appliance, Appliances
 from custom_components.energy_sse.availability import Availability
-from custom_components.energy_sse.backfill import (
-    missed_hours,
-    plan,
-    recorder,
-    silences,
-    sub_meter_statistics,
-    sum_restart,
-    totals,
-)
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.listeners import Listeners
-from custom_components.energy_sse.power_tariff import boundaries, demand, gaps, running, tracker
+from custom_components.energy_sse.power_tariff import demand, earlier_hours, running, tracker
 from custom_components.energy_sse.reader import Measurement as M, RegisterGuard
 from custom_components.energy_sse.readings import Readings
+from custom_components.energy_sse.wall_clock import WallClock
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, settle, state_of
@@ -35,16 +28,29 @@ from .thrown_errors import ErrorThrower, functions_of
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 
-# What is done once, while a reader is set up.
-ONCE = ("__init__", "async_start", "async_fill", "async_watch")
+# Functions that are called once, while a reader is set up.
+ONCE = ("__init__", "async_start", "async_watch")
 
-# What holds the guards, and the timer that ends a wait.
-GUARDS = ("_run", "_wake_up", "_handle_compiled")
+# Functions that contain the errors of others, and timers.
+GUARDS = ("_run", "_schedule", "_start", "_async_correct_all", "_async_read_earlier")
+
+# Functions that Home Assistant calls to store data.
+STORED = ("data", "_data", "forget", "_to_json")
+COLLECTED = ("_what_to_remember", "_register_data")
 
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(300),
-    pytest.mark.slow("reader/*", "coordinator.py", "backfill/*", "power_tariff/*", "tests/thrown_errors.py"),
+    pytest.mark.slow(
+        "reader/*",
+        "coordinator.py",
+        "registers.py",
+        "statistics.py",
+        "sum_restart.py",
+        "wall_clock.py",
+        "power_tariff/*",
+        "tests/thrown_errors.py",
+    ),
 ]
 
 
@@ -64,13 +70,13 @@ def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fills = (missed_hours, plan, recorder, silences, sub_meter_statistics, sum_restart, totals)
-    counts = (boundaries, demand, gaps, running, tracker)
+    corrects = (registers, statistics, sum_restart)
+    counts = (demand, earlier_hours, running, tracker)
     thrower = ErrorThrower(
         *(
             function
-            for module in (*fills, *counts)
-            for function in functions_of(module, but=(*ONCE, *GUARDS))
+            for module in (*corrects, *counts)
+            for function in functions_of(module, but=(*ONCE, *GUARDS, *STORED))
         ),
         chance=0.01,
     )
@@ -113,11 +119,11 @@ async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go
     await settle(hass, entry, currentlyone)
     await hass.async_block_till_done()
     thrower = ErrorThrower(
-        *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", "_what_to_remember")),
+        *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", *COLLECTED)),
         *(
             function
-            for each in (Readings, Availability, Listeners, RegisterGuard, Appliances, Appliance)
-            for function in functions_of(each, but=("__init__", "__iter__", "_expire", "memory"))
+            for each in (Readings, WallClock, Availability, Listeners, RegisterGuard, Appliances, Appliance)
+            for function in functions_of(each, but=("__init__", "__iter__", "_expire", "memory", "data"))
         ),
         chance=0.03,
     )
