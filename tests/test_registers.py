@@ -434,6 +434,27 @@ def test_records_wait_for_a_right_clock() -> None:
     assert installation.history.boundaries == {START + 4 * HOUR: installation.register(at("10:00:00"))}
 
 
+def test_record_is_accepted_after_the_clock_is_corrected() -> None:
+    """Accept right records after a wrong clock, as soon as a later register decides them."""
+    installation = Installation(steady())
+
+    def send_hourly(time: float) -> None:
+        if time == at("09:00:30"):
+            installation.send_hourly(at("09:00:00"))
+
+    installation.run(at("08:30:00"), has_register=once_an_hour)
+    installation.wall_error = -40_000_000.0
+    installation.run(at("08:40:00"), has_register=once_an_hour)
+    installation.wall_error = 0.0
+    installation.run(at("08:55:00"), has_register=once_an_hour)
+    installation.run(
+        at("11:20:00"),
+        has_register=lambda time: time > at("09:30:00") and once_an_hour(time),
+        each=send_hourly,
+    )
+    assert installation.history.boundaries.get(START + 3 * HOUR) == installation.register(at("09:00:00"))
+
+
 # ------------------------------------------------------------------------------------------ properties
 
 watts = st.sampled_from([0.0, 50.0, 200.0, 400.0, 1000.0, 3500.0, 8000.0])
