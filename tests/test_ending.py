@@ -2,25 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from datetime import timedelta
 import logging
 import threading
-import time
+from types import ModuleType
 from typing import Any
 
-from homeassistant.components.recorder.tasks import StopTask
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.recorder import get_instance, session_scope
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
-from custom_components.energy_sse.backfill.recorder import async_read
+from custom_components.energy_sse import statistics, sum_restart
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import ConnectionState
 
-from .home_assistant import entry_for, set_up
+from .home_assistant import entry_for, set_up, tick
 from .log import said
 from .readers import House, WhatwattSimulator
 from .readers.network import FaultyNetwork
@@ -117,31 +118,58 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     assert said(caplog, logging.WARNING) == []
 
 
-async def test_nothing_is_read_from_a_recorder_that_has_ended(
-    recorder_mock: None, hass: HomeAssistant
-) -> None:
-    reading = hass.async_create_task(async_read(hass, lambda _hass: "rows"))
+class SlowRead:
+    """Function that reads from the recorder, and ends only when it may."""
+
+    def __init__(self, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+        self._read: Callable[..., object] = module._read  # type: ignore[attr-defined] # noqa: SLF001
+        monkeypatch.setattr(module, "_read", self)
+
+    def __call__(self, *args: Any) -> object:
+        self.has_begun.set()
+        self.may_end.wait(10)
+        return self._read(*args)
+
+
+async def stop_during(read: SlowRead, hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> None:
+    """Stop the recorder during a read, for which Home Assistant does not wait. It must not log an error."""
+    await until(read.has_begun.is_set)
     recorder = get_instance(hass)
-    recorder.queue_task(StopTask())
-    # All is in the database, and in the same turn of the event loop the recorder ends.
-    recorder.join()
-    assert await reading is None
+    stopping = asyncio.create_task(hass.async_stop(force=True))
+    await until(lambda: recorder.engine is None)
+    read.may_end.set()
+    await stopping
+    assert said(caplog, logging.WARNING) == []
 
 
-async def test_recorder_that_ends_during_a_read_is_no_error(recorder_mock: None, hass: HomeAssistant) -> None:
-    recorder, has_begun = get_instance(hass), threading.Event()
+async def test_home_assistant_stops_while_sums_are_read(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = SlowRead(sum_restart, monkeypatch)
+    await set_up(hass, whatwatt)
+    await stop_during(read, hass, caplog)
 
-    def read(hass: HomeAssistant) -> str:
-        has_begun.set()
-        while recorder.engine is not None:
-            time.sleep(0.01)
-        with session_scope(hass=hass, read_only=True):
-            return "rows"
 
-    reading = hass.async_create_task(async_read(hass, read))
-    await until(has_begun.is_set)
-    recorder.queue_task(StopTask())
-    assert await reading is None
+async def test_home_assistant_stops_while_statistics_are_read(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    read = SlowRead(statistics, monkeypatch)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
+    await stop_during(read, hass, caplog)
 
 
 async def test_everything_ends_at_once_in_contention(
