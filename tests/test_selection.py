@@ -23,7 +23,7 @@ def test_quick(): pass
 @pytest.mark.smoke
 def test_smoke(): pass
 
-@pytest.mark.slow("backfill/*", "docs/*.md")
+@pytest.mark.slow("power_tariff/*", "docs/*.md")
 def test_slow(): pass
 
 @pytest.mark.weekly
@@ -69,7 +69,7 @@ def test_weekly_tests_run_only_on_request(project: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("changed", "is_selected"),
     [
-        ("custom_components/energy_sse/backfill/plan.py", True),
+        ("custom_components/energy_sse/power_tariff/demand.py", True),
         ("docs/statistics.md", True),
         ("test_of_each_kind.py", True),
         ("pyproject.toml", True),
