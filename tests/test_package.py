@@ -16,9 +16,8 @@ import probatio
 import pytest
 import voluptuous as vol
 
-from custom_components.energy_sse import PLATFORMS
+from custom_components.energy_sse import PLATFORMS, sum_restart
 from custom_components.energy_sse.appliances import ApplianceEventType
-from custom_components.energy_sse.backfill import sum_restart
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
 from custom_components.energy_sse.const import DOMAIN, SubMeterKind, TariffKey
@@ -85,6 +84,7 @@ def test_every_choice_has_its_text() -> None:
     assert set(selector["demand_interval"]["options"]) == set(settings.INTERVALS)
     assert set(selector["month"]["options"]) == set(settings.MONTHS)
     assert set(selector["tariff_days"]["options"]) == set(settings.DAYS)
+    assert set(selector["phases"]["options"]) == set(settings.PHASES)
 
 
 def test_every_sensor_has_its_texts_and_they_are_used() -> None:
