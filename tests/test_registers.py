@@ -655,3 +655,159 @@ def test_boundaries_are_right_when_the_clock_is_corrected(
         true_at = (time - START).total_seconds()
         highest = house.highest(true_at - MINUTE, true_at + MINUTE)
         assert total == pytest.approx(installation.total(true_at), abs=highest * MINUTE / HOURS + 2)
+
+
+# ------------------------------------------------- FAILING: the code is wrong, see the report; not committed
+
+
+def test_boundary_just_before_a_register_is_known() -> None:  # FAILS: 9:00 is unknown, three hours are missed
+    """Miss two hours when one hourly register is lost: the next one, at 9:00:10, decides 9:00."""
+    installation = run_with_one_fault("lost", "none")
+    assert installation.demands(HOUR, "07:00", "09:00") == [
+        *all_of("07:00", "08:00", HOUR, 3.5, is_missed=True),
+        ("09:00", 3.5, False),
+    ]
+
+
+@pytest.mark.parametrize("reader_clock", [HOURS, 70.0])
+def test_restart_keeps_all_when_reader_clock_is_wrong(reader_clock: float) -> None:  # FAILS: all is removed
+    """Keep the boundaries over a restart when only the reader's clock is wrong, as it always was."""
+    installation = Installation(steady(), reader_clock=reader_clock)
+    installation.run(at("08:10:00"))
+    installation.restart()
+    installation.run(at("09:10:00"))
+    assert installation.demands(QUARTER, "06:15", "08:30") == all_of(
+        "06:15", "08:30", QUARTER, 3.5, is_missed=False
+    )
+
+
+def test_sleep_keeps_all_when_reader_clock_is_wrong() -> None:  # FAILS: all before the sleep is removed
+    """Keep the boundaries from before a sleep when only the reader's clock is wrong, as it always was."""
+    installation = Installation(steady(), reader_clock=HOURS)
+    installation.run(at("08:10:00"))
+    installation.now += 8 * HOURS
+    installation.slept += 8 * HOURS
+    installation.run(at("17:10:00"))
+    assert START + QUARTER in installation.history.boundaries
+
+
+def test_years_behind_after_a_restart_are_removed() -> None:  # FAILS: boundaries of 2024 stay for ever
+    """Know no boundary of a clock that was years behind after a restart, when the reader's clock is wrong."""
+    installation = Installation(steady(), reader_clock=70.0)
+    installation.run(at("08:10:00"))
+    installation.restart()
+    installation.wall_error = -40_000_000.0
+    installation.run(at("08:40:00"))
+    installation.wall_error = 0.0
+    installation.run(at("09:10:00"))
+    assert min(installation.history.boundaries) > START
+
+
+@pytest.mark.parametrize("end", ["08:40:00", "09:40:00"])
+def test_clock_set_backwards_keeps_earlier_boundaries(end: str) -> None:  # FAILS: 7:15 to 7:45 are removed
+    """Keep the boundaries from before a clock was set back by an hour, when it is corrected."""
+    installation = run_with_wrong_clock(-HOURS, "08:10:00", end, reader_clock=0.0)
+    assert installation.demands(QUARTER, "06:15", "07:45") == all_of(
+        "06:15", "07:45", QUARTER, 3.5, is_missed=False
+    )
+
+
+def test_boundary_while_the_clock_is_set_is_removed() -> None:  # FAILS: 7:45 is 87 Wh (90 s) too low
+    """Remove a boundary between the last right time and the first wrong one, when the clock is corrected."""
+    installation = Installation(steady())
+    installation.run(at("07:44:00"), every=30.0)
+    installation.wall_error = 90.0
+    installation.run(at("07:50:00"), every=30.0)
+    installation.wall_error = 0.0
+    installation.run(at("08:10:00"), every=30.0)
+    boundary = installation.history.boundaries.get(START + 1.75 * HOUR)
+    assert boundary is None or boundary == pytest.approx(installation.total(at("07:45:00")), abs=35)
+
+
+@pytest.mark.parametrize("error", [HOURS, 100.0, -100.0])
+def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:  # FAILS: 9,344 Wh too low
+    """Estimate the total by power from the last hourly register when the clock has been corrected."""
+    installation = Installation(steady())
+    installation.wall_error = error
+    installation.run(at("08:40:00"), has_register=once_an_hour)
+    installation.wall_error = 0.0
+    installation.run(at("08:50:00"), has_register=once_an_hour)
+    assert installation.history.last is not None
+    # At most the energy since 8:00:10 is missing, because it was received by the wrong clock.
+    assert installation.history.last.total >= installation.register(at("08:00:10"))
+
+
+@pytest.mark.parametrize(("wall", "first"), [(HOURS, 5.0), (HOURS, 98_000_000.0)])
+def test_replacement_by_a_wrong_clock_is_counted(
+    wall: float, first: float
+) -> None:  # FAILS: 12 and 114,203 kW
+    """Bill no quarter above the meter when it was replaced while the clock was an hour ahead."""
+    installation = Installation(steady())
+    installation.run(at("07:10:00"))
+    installation.wall_error = wall
+    installation.run(at("07:20:00"))
+    installation.replace(first)
+    installation.run(at("07:40:00"))
+    installation.wall_error = 0.0
+    installation.run(at("10:10:00"))
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "07:45", "09:45")} == {3.5}
+    assert all(demand <= 3.5 for _, demand, _ in installation.demands(QUARTER, "06:15", "09:45"))
+
+
+def test_totals_do_not_fall_with_a_coarse_register() -> None:  # FAILS: 8.9 Wh below
+    """Order the estimates between registers of 100 Wh, and a record of the reader."""
+    installation = Installation(House((HOURS, 50), (HOURS, 1000)), resolution=100)
+
+    def send_hourly(time: float) -> None:
+        if time == at("07:00:30"):
+            installation.send_hourly(at("07:00:00"))
+
+    installation.run(at("07:40:00"), has_register=once_a_quarter, each=send_hourly)
+    totals = [point.energy for point in installation.points(QUARTER)]
+    assert totals == sorted(totals)
+
+
+def test_rare_register_without_power_is_not_estimated() -> None:  # FAILS: 0, 0, 0, 4 kW, none of them missed
+    """Bill no quarter above the meter when a register is hourly, and power is not received."""
+    installation = Installation(steady(1.0))
+    time = 0.0
+    while time <= at("10:10:00"):
+        installation.receive(time, register=installation.register(time) if once_an_hour(time) else None)
+        time += 10
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "09:45")} <= {1.0}
+
+
+def test_old_register_after_an_outage_is_not_accepted() -> None:  # FAILS: 7:00 to 8:00 0.01 kW, 8:00 17.46 kW
+    """Bill nothing above the meter when the register stays old for a minute after an outage."""
+    installation = Installation(steady())
+    installation.run(at("07:00:00"))
+    installation.now = at("07:59:20")
+    installation.run(
+        at("09:10:00"),
+        register=lambda time: installation.register(at("07:00:00") if time < at("08:00:30") else time),
+    )
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "08:45")} == {3.5}
+
+
+def test_record_of_zero_is_dropped_when_the_meter_is_new() -> (
+    None
+):  # FAILS: 12:00 is 0, 8:00 to 11:00 dropped
+    """Drop only a zero among ten records when the register is below 200 kWh, without a history."""
+    installation = Installation(steady())
+    installation.now = at("17:30:00")
+    installation.replace(90_000)
+    for hour in range(8, 18):
+        installation.send_hourly(at(f"{hour:02}:00:00"), 0.0 if hour == 12 else None)
+    installation.run(at("17:40:00"))
+    assert len([total for total in installation.history.boundaries.values() if total > 0]) == 9
+
+
+def test_restart_keeps_estimates() -> None:  # FAILS: 8:15 and 8:30 are missed
+    """Know the quarters of an hour with a short restart when the register is hourly."""
+    installation = Installation(steady())
+    installation.run(at("08:40:00"), has_register=once_an_hour)
+    installation.restart()
+    installation.run(at("09:10:00"), has_register=once_an_hour)
+    assert installation.demands(QUARTER, "08:00", "08:30") == all_of(
+        "08:00", "08:30", QUARTER, 3.5, is_missed=False
+    )

@@ -68,8 +68,9 @@ _REMEMBER_WITHIN: Final = 300
 # What the meter status is when the reader cannot read what the meter sends.
 _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
-# Seconds. Quarter-hours change the register histories; what was noted since the last save is lost in a power failure.
-_SAVE_REGISTERS_WITHIN: Final = 60
+# Seconds. A new boundary is saved soon. The rest is saved later, and when Home Assistant stops.
+_SAVE_BOUNDARIES_WITHIN: Final = 60
+_SAVE_REGISTERS_WITHIN: Final = 1800
 
 # Registers with a history, with the power that each counts, and how long their boundaries are kept. A power tariff
 # bills the import of this month and the one before.
@@ -393,8 +394,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         for register, (power, _) in _HISTORIES.items():
             sample = self.readings.sample(validated, register, power)
             is_changed |= self.registers[register].update(sample)
+        self._register_store.save_within(_SAVE_BOUNDARIES_WITHIN if is_changed else _SAVE_REGISTERS_WITHIN)
         if is_changed:
-            self._register_store.save_within(_SAVE_REGISTERS_WITHIN)
             self._listeners.tell([REGISTERS])
         if self.reader.remembers_hours:
             self._check_reader_clock()

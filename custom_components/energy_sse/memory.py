@@ -41,7 +41,7 @@ class Memory:
         """Prepare to save what `collect` returns, which has to fit into JSON."""
         self._store = _store(hass, entry_id)
         self._collect = collect
-        self._is_due = False
+        self._due_at = math.inf
         self._saved_at = -math.inf
 
     async def async_recall(self, recall: Callable[[Mapping[str, Any]], None]) -> None:
@@ -62,9 +62,10 @@ class Memory:
         0 is for what must not be forgotten: the next second may bring a power cut. An appliance that flickers
         must not wear a memory card out, though.
         """
-        if not self._is_due or not seconds:
-            self._is_due = True
-            self._store.async_delay_save(self._data, max(seconds, self._saved_at + _PAUSE - clock.now()))
+        due_at = max(clock.now() + seconds, self._saved_at + _PAUSE)
+        if due_at < self._due_at:
+            self._due_at = due_at
+            self._store.async_delay_save(self._data, due_at - clock.now())
 
     async def async_close(self) -> None:
         """Save for the last time."""
@@ -72,7 +73,7 @@ class Memory:
 
     @callback
     def _data(self) -> dict[str, Any]:
-        self._is_due = False
+        self._due_at = math.inf
         self._saved_at = clock.now()
         return dict(self._collect())
 

@@ -40,8 +40,8 @@ class Validated(NamedTuple):
     values: Mapping[Measurement, float]
     """All values that were accepted."""
 
-    replaced: Mapping[Measurement, float]
-    """First registers of new meters, when this reading confirms a meter replacement."""
+    replaced: Mapping[Measurement, tuple[float, float]]
+    """Last registers of old meters and first ones of new meters, when this reading confirms a meter replacement."""
 
     time: datetime
     """Wall clock time of the reading."""
@@ -114,18 +114,18 @@ class Readings:
     def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
         """Return the part of a reading that a register history needs, in Wh and W."""
 
-        def convert(measurement: Measurement, values: Mapping[Measurement, float]) -> float | None:
-            value = values.get(measurement)
-            return None if value is None else value * _WATTS[self._units[measurement]]
-
+        register_value, power_value = (validated.values.get(each) for each in (register, power))
+        replaced = validated.replaced.get(register)
         return Sample(
             time=validated.time,
             interval=self.freshness.interval or 0.0,
             distrusted=validated.distrusted,
             has_right_clock=self.has_right_clock,
-            register=convert(register, validated.values),
-            replaced=convert(register, validated.replaced),
-            power=convert(power, validated.values),
+            register=None if register_value is None else self.in_wh(register, register_value),
+            replaced=None
+            if replaced is None
+            else (self.in_wh(register, replaced[0]), self.in_wh(register, replaced[1])),
+            power=None if power_value is None else power_value * _WATTS[self._units[power]],
             is_repeated=validated.is_repeated,
         )
 

@@ -56,8 +56,8 @@ class Sample(NamedTuple):
     """Whether the reader's clock is right to within a telegram, so that the registers it stores count."""
 
     register: float | None = None
-    replaced: float | None = None
-    """First register of a new meter, when this reading confirms a meter replacement."""
+    replaced: tuple[float, float] | None = None
+    """Last register of the old meter and first one of the new one, when this reading confirms a meter replacement."""
 
     power: float | None = None
     is_repeated: bool = False
@@ -214,9 +214,9 @@ class RegisterHistory:
         changed, replaced = self._changed, sample.replaced
         if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
             # The validation does not know the old meter, for example because a file was lost.
-            replaced = register
+            replaced = self._register_of(changed), register
         if changed is not None and replaced is not None:
-            self.replacements.append(Replacement(point.time, self._register_of(changed), replaced))
+            self.replacements.append(Replacement(point.time, *replaced))
             self._is_continuous = False
         new = point._replace(total=register + self.offset(point.time))
         is_changed = False
@@ -277,9 +277,7 @@ class RegisterHistory:
         The others are checked again after each boundary, because a later register can decide them.
         """
         totals = {
-            time: register + self.offset(time)
-            for time, register in self._hourly.items()
-            if time <= now
+            time: register + self.offset(time) for time, register in self._hourly.items() if time <= now
         }
         # A stored register corrects a boundary that was noted by a wrong clock, or by an old register.
         known = {

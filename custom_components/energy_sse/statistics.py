@@ -42,6 +42,9 @@ _FIVE_MINUTES: Final = timedelta(minutes=5)
 # Seconds. Within them, the recorder commits what it has compiled, and a reader sends all hours that it stores.
 _DELAY: Final = 10
 
+# Part. After a power failure, the recorder and the register history have different last registers.
+_AGREEMENT: Final = 0.1
+
 # Readers store 64 hours. The rows before them show which sums they continue.
 _ROWS: Final = 72
 
@@ -70,7 +73,10 @@ class Adjustment(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """Corrections of the statistics of one register. The adjustment comes first."""
+    """Corrections of the statistics of one register.
+
+    An adjustment comes alone, because a full database may not take it.
+    """
 
     adjustment: Adjustment | None = None
     rows: Sequence[Row] = ()
@@ -92,12 +98,15 @@ def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> C
     """Return the corrections that the known registers demand."""
     if adjustment := _adjustment_for_replacement([*recorded.rows, recorded.latest], history):
         return Correction(adjustment)
-    if earlier := _earlier_hours(recorded, history):
+    begin, base = _begin(recorded)
+    if earlier := _earlier_hours(recorded, history, begin):
         # The first hour of a history is the first one whose registers are known at both ends.
-        base = -history.boundaries[earlier[0]]
-        adjustment = Adjustment(recorded.rows[0].end - HOUR, base - recorded.rows[0].base)
-        rows = [Row(end, total := history.boundaries[end], total + base) for end in earlier[1:]]
-        return Correction(adjustment if abs(adjustment.energy) > ROUNDING else None, rows)
+        zero = -history.boundaries[earlier[0]]
+        if abs(zero - base) > ROUNDING:
+            return Correction(Adjustment(begin, zero - base))
+        return Correction(
+            rows=[Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
+        )
     return Correction(rows=list(_wrong_rows(recorded, history, now)))
 
 
@@ -114,23 +123,29 @@ def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -
         difference = other.base - one.base
         right = sum(each.last - each.first for each in replaced)
         counted = (-right, sum(each.last for each in replaced) - right)
-        if abs(difference) > TELEGRAM and any(abs(difference - each) <= TELEGRAM for each in counted):
+        if abs(difference) > TELEGRAM and any(
+            abs(difference - each) <= max(TELEGRAM, _AGREEMENT * abs(each)) for each in counted
+        ):
             is_compiled = other is not rows[-1]
             start = other.end - HOUR if is_compiled else start_of(replaced[0].time, _FIVE_MINUTES)
             return Adjustment(start, -difference)
     return None
 
 
-def _earlier_hours(recorded: Recorded, history: RegisterHistory) -> list[datetime]:
+def _begin(recorded: Recorded) -> tuple[datetime, float]:
+    """Return the start of the first hour of the statistics, and its base. It may not have a row yet."""
+    if recorded.rows:
+        return recorded.rows[0].end - HOUR, recorded.rows[0].base
+    return start_of(recorded.latest.end - _FIVE_MINUTES, HOUR), recorded.latest.base
+
+
+def _earlier_hours(recorded: Recorded, history: RegisterHistory, begin: datetime) -> list[datetime]:
     """Return the hours before the first row, on the first day of a reader that stores hours."""
-    if len(recorded.rows) in (0, _ROWS):
+    # Statistics that the user has deleted had rows for hours that were received.
+    if len(recorded.rows) == _ROWS or any(hour < begin for hour in history.received):
         return []
-    first = recorded.rows[0].end - HOUR
-    if any(hour < first for hour in history.received):
-        # There were rows, which the user has deleted.
-        return []
-    earlier = sorted(end for end in history.boundaries if end <= first and end.minute == 0)
-    return earlier if earlier and earlier[0] < first else []
+    earlier = sorted(end for end in history.boundaries if end <= begin and end.minute == 0)
+    return earlier if earlier and earlier[0] < begin else []
 
 
 def _wrong_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> Iterator[Row]:
@@ -264,6 +279,7 @@ class StatisticsCorrector:
         if right.adjustment is not None:
             start, energy = right.adjustment
             get_instance(self._hass).async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
+            self._schedule()
         if right.rows:
             _LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
             async_import_statistics(

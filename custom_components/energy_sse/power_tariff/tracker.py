@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta, tzinfo
-from functools import partial
 from typing import Any, Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -30,7 +29,7 @@ _MIN_PART: Final = 0.05
 _WRITE_WITHIN: Final = 60
 
 # Seconds.
-_SAVE_WITHIN: Final = 300
+_SAVE_WITHIN: Final = 900
 
 _CHANGING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
@@ -74,7 +73,7 @@ class DemandTracker:
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
             self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
-            self._coordinator.async_add_listener(partial(memory.save_within, _SAVE_WITHIN), REGISTERS),
+            self._coordinator.async_listen(lambda _: memory.save_within(_SAVE_WITHIN)),
             memory.async_close,
         ):
             entry.async_on_unload(unsubscribe)

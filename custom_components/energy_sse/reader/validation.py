@@ -135,8 +135,8 @@ class RegisterGuard[K: Hashable]:
         self.dropped: Counter[str] = Counter()
         """Values, by the reason."""
 
-        self.replaced: dict[K, float] = {}
-        """First registers of the new meters that the last reading has confirmed."""
+        self.replaced: dict[K, tuple[float, float]] = {}
+        """Last register of the old meter and first one of the new meter, where the last reading has confirmed them."""
 
         self._limits = dict(limits)
         self._called = called
@@ -208,7 +208,7 @@ class RegisterGuard[K: Hashable]:
         self._say_that_it_begins_anew(register, value)
         rise = (value - last.value) / (self._limits[register].resolution or 1.0)
         if not last.is_remembered or rise < 0 or rise > _MAX_RISE_DURING_A_RESTART:
-            self.replaced[register] = self._candidates[register].first
+            self.replaced[register] = last.value, self._candidates[register].first
 
     def _say_that_it_begins_anew(self, register: K, value: float) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
