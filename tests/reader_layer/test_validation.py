@@ -113,13 +113,13 @@ def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
 
 
 @pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
-def test_replacement_has_the_first_register_of_the_new_meter(old: int, first: int) -> None:
+def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -> None:
     guard = RegisterGuard(limits_of_meter(UNITS))
     replaced = []
     for n in range(40):
         guard.believable({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
         replaced += [(n, dict(guard.replaced))] if guard.replaced else []
-    assert replaced == [(19 if first < old else 31, {IMPORT: first + 1})]
+    assert replaced == [(19 if first < old else 31, {IMPORT: (old, first + 1)})]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *
     new = 5000 + rise
     readings = 19 if rise < 0 else 7
     assert through(guard, *[new] * readings) == [new]
-    assert guard.replaced == ({IMPORT: new} if is_replaced else {})
+    assert guard.replaced == ({IMPORT: (5000, new)} if is_replaced else {})
 
 
 def test_first_zero_is_accepted_after_five_readings_and_three_minutes() -> None:
