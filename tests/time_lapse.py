@@ -74,6 +74,7 @@ class TimeLapse:
         """Those that have a sensor."""
 
         self.options: dict[str, Any] = {}
+        self.has_recorder = True
         self.recorder_options: dict[str, Any] = {}
         self.recorder_is_locked = False
         self.clock_error = timedelta()
@@ -172,7 +173,7 @@ class TimeLapse:
     async def settle(self) -> None:
         """Wait until Home Assistant and its recorder have nothing more to do."""
         await self.hass.async_block_till_done()
-        if self.hass.is_running and not self.recorder_is_locked:
+        if self.has_recorder and self.hass.is_running and not self.recorder_is_locked:
             instance = get_instance(self.hass)
             await instance.async_recorder_ready.wait()
             committed = self.hass.loop.create_future()
@@ -239,7 +240,7 @@ class TimeLapse:
         await self.settle()
         self.telegrams[self.now], _ = self.meter_registers
         full_hour = self.now + self.before_the_end
-        if not full_hour.minute and not self.reader.sends_registers_hourly:
+        if not full_hour.minute and not self.reader.sends_registers_hourly and not self.reader.lacks:
             for register, value in zip(REGISTERS, self.meter_registers, strict=True):
                 self.heard[register][full_hour] = value
 
@@ -268,9 +269,10 @@ class TimeLapse:
         frame.async_setup(self.hass)
         self.hass.data.pop(loader.DATA_CUSTOM_COMPONENTS)
         await self.hass.config.async_set_time_zone(self.time_zone)
-        async_initialize_recorder(self.hass)
-        recorder = {"db_url": self._database, "commit_interval": 300, **self.recorder_options}
-        assert await async_setup_component(self.hass, "recorder", {"recorder": recorder})
+        if self.has_recorder:
+            async_initialize_recorder(self.hass)
+            recorder = {"db_url": self._database, "commit_interval": 300, **self.recorder_options}
+            assert await async_setup_component(self.hass, "recorder", {"recorder": recorder})
         self._entry = entry_for(self.reader, entry_id=self._entry_id)
         self.entry.add_to_hass(self.hass)
         self.hass.config_entries.async_update_entry(self.entry, options=self.options)
@@ -324,6 +326,14 @@ class TimeLapse:
         self._storage.pop(self._memory_key, None)
         if memory is not None:
             self._storage[self._memory_key] = memory
+
+    def forget_registers(self) -> None:
+        """Remove the stored register histories, as in a home that has been updated from version 0.1."""
+        self._storage.pop(f"{self._memory_key}.registers", None)
+
+    def store_power_tariff(self, data: dict[str, Any]) -> None:
+        """Replace what is stored of the power tariff."""
+        self._storage[f"{self._memory_key}.power_tariff"]["data"] = data
 
     @property
     def _files(self) -> dict[str, Any]:

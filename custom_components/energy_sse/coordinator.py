@@ -264,6 +264,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.availability.last_error = None
         self._issues.close(*_WRONG_DEVICE)
         self.firmware = info.firmware
+        self.readings.update_reader_clock(info.clock)
         self._update_entry(**{CONF_LOGIN: self.reader.login} if self.reader.login else {})
         self.registry.register_reader(self.reader, info)
         for meter_id in self.sub_meters.found:

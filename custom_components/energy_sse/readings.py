@@ -70,10 +70,9 @@ class Readings:
         self._units = units
         self._memory = RegisterMemory(self.guard)
         self._reported_at: dict[Measurement, float] = {}
-        self._last_at: float | None = None
-        """When the last reading was true."""
+        self._last: tuple[float, datetime] | None = None
+        """Arrival of the last reading, by the event loop and by the wall clock."""
 
-        self._last_time: datetime | None = None
         self._slept = 0.0
         """Seconds by which the wall clock has advanced more than the event loop's clock, as in a computer that sleeps."""
 
@@ -86,11 +85,11 @@ class Readings:
         if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
             return None
         self.freshness.note(true_at)
-        time = dt_util.utcnow() - timedelta(seconds=reading.age)
-        elapsed = None if self._last_at is None else true_at - self._last_at
-        if self._last_time is not None and elapsed is not None:
-            self._slept += max((time - self._last_time).total_seconds() - elapsed, 0.0)
-        self._last_at, self._last_time = true_at, time
+        arrived = dt_util.utcnow()
+        elapsed = None if self._last is None else now - self._last[0]
+        if self._last is not None and elapsed is not None:
+            self._slept += max((arrived - self._last[1]).total_seconds() - elapsed, 0.0)
+        self._last = now, arrived
         possible = {
             measurement: value
             for measurement, value in reading.values.items()
@@ -100,7 +99,7 @@ class Readings:
             self.guard.dropped["beyond a household supply"] += len(reading.values) - len(possible)
         values = self.guard.believable(possible, true_at + self._slept, is_repeated=reading.age > 0)
         values.update(_clock_offsets(reading))
-        distrusted = self.wall_clock.update(time, elapsed, values.get(Measurement.READER_CLOCK_OFFSET))
+        distrusted = self.wall_clock.update(arrived, elapsed, values.get(Measurement.READER_CLOCK_OFFSET))
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
@@ -109,7 +108,14 @@ class Readings:
         }
         self.values |= changed
         self._reported_at |= dict.fromkeys(changed, true_at)
-        return Validated(changed, values, dict(self.guard.replaced), time, distrusted, reading.age > 0)
+        return Validated(
+            changed,
+            values,
+            dict(self.guard.replaced),
+            arrived - timedelta(seconds=reading.age),
+            distrusted,
+            reading.age > 0,
+        )
 
     def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
         """Return the part of a reading that a register history needs, in Wh and W."""
@@ -132,6 +138,11 @@ class Readings:
     def in_wh(self, measurement: Measurement, value: float) -> float:
         """Return the value of a register in Wh."""
         return value * _WATTS[self._units[measurement]]
+
+    @callback
+    def update_reader_clock(self, time: datetime | None) -> None:
+        """Compare the reader's clock, as it is when a connection begins. None when it is unknown."""
+        self.wall_clock.reader_error = None if time is None else _seconds_ahead(time)
 
     @property
     def has_right_clock(self) -> bool:

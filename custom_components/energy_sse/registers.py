@@ -336,10 +336,9 @@ class RegisterHistory:
         self._estimates.pop(time, None)
         return True
 
-    def add_earlier(self, totals: Mapping[datetime, float]) -> None:
-        """Add totals from before the first boundary that is known."""
-        first = min(self.boundaries, default=None)
-        self.boundaries |= {time: total for time, total in totals.items() if first is None or time < first}
+    def add_earlier(self, totals: Mapping[datetime, float], before: datetime) -> None:
+        """Add totals from before the history began, where none is known."""
+        self.boundaries = {time: total for time, total in totals.items() if time <= before} | self.boundaries
 
     # ----------------------------------------------------------------------------------------- storage
 

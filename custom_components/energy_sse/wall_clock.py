@@ -36,44 +36,43 @@ class WallClock:
         self.reader_error: float | None = None
         """Seconds by which the reader's clock is ahead; None while it is unknown."""
 
+        self.began: datetime | None = None
+        """First reading of all."""
+
         self._since: datetime | None = None
         """First reading by the present clock."""
 
         self._last: datetime | None = None
+        self._last_error: float | None = None
         self._is_restored = False
 
     def update(self, time: datetime, elapsed: float | None, reader_error: float | None) -> Period | None:
-        """Check the time of a reading. Return the period whose times were noted by a wrong clock, if any.
+        """Check the time when a reading arrives. Return the period whose times were noted by a wrong clock, if any.
 
         `elapsed` are the seconds of the event loop since the last reading; None for the first one.
         """
-        last, since, is_restored = self._last, self._since, self._is_restored
-        self._last, self._is_restored = time, False
-        is_set = False
-        distrusted = None
-        if last is None or since is None:
-            self._since = time
-        elif is_restored:
-            distrusted = self._distrusted_after_a_restart(since, last, time, reader_error)
-            # What the reader repeats from before the restart is not noted again.
-            self._since = max(time, last)
-        elif elapsed is not None and abs((time - last).total_seconds() - elapsed) > _TOLERANCE:
-            is_set = True
-            if not _is_right(self.reader_error):
-                distrusted = Period(max(since, last - _MAX_DISTRUST), last)
-            self._since = time
         if reader_error is not None:
             self.reader_error = reader_error
-        elif is_set:
-            self.reader_error = None
+        last, since, last_error = self._last, self._since, self._last_error
+        is_restored, self._is_restored = self._is_restored, False
+        distrusted = None
+        if last is None or since is None:
+            self.began = self._since = time
+        elif is_restored:
+            distrusted = self._distrusted_after_a_restart(since, last, time)
+            # Readings that the reader repeats are noted from the last one before the restart on.
+            self._since = min(time, last)
+        elif elapsed is not None and abs((time - last).total_seconds() - elapsed) > _TOLERANCE:
+            if not _is_right(last_error):
+                distrusted = Period(max(since, last - _MAX_DISTRUST), last)
+            self._since, self.reader_error = time, reader_error
+        self._last, self._last_error = time, self.reader_error
         return distrusted
 
-    def _distrusted_after_a_restart(
-        self, since: datetime, last: datetime, time: datetime, reader_error: float | None
-    ) -> Period | None:
-        if self.reader_error is not None and not _is_right(self.reader_error):
+    def _distrusted_after_a_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
+        if self._last_error is not None and not _is_right(self._last_error):
             return Period(max(since, last - _MAX_DISTRUST), last)
-        if time < last and _is_right(reader_error):
+        if time < last and _is_right(self.reader_error):
             return Period(time, _END_OF_TIME)
         return None
 
@@ -81,17 +80,19 @@ class WallClock:
     def data(self) -> dict[str, Any]:
         """Data to store, as JSON can hold it."""
         return {
+            "began": self.began and self.began.timestamp(),
             "since": self._since and self._since.timestamp(),
             "last": self._last and self._last.timestamp(),
-            "reader_error": self.reader_error,
+            "reader_error": self._last_error,
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Restore stored data."""
-        if data["since"] is not None and data["last"] is not None:
+        if data["last"] is not None:
+            self.began = datetime.fromtimestamp(data["began"], UTC)
             self._since = datetime.fromtimestamp(data["since"], UTC)
             self._last = datetime.fromtimestamp(data["last"], UTC)
-            self.reader_error = data["reader_error"]
+            self._last_error = data["reader_error"]
             self._is_restored = True
 
 

@@ -59,6 +59,12 @@ class CurrentlyOneSimulator(Simulator):
         self.lies: dict[str, int] = {}
         """What telegrams say in place of what is so, by key."""
 
+        self.lacks: set[str] = set()
+        """Keys that telegrams do not have."""
+
+        self.stores_readings = True
+        """Whether it repeats readings and hours after a connect, and sends the register of each hour."""
+
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)
         self._detected: dict[str, bytes] = {}
@@ -79,7 +85,7 @@ class CurrentlyOneSimulator(Simulator):
         while (to_full_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
             await self._advance_house(to_full_hour)
             self._at_full_hour = self._registers
-            if self.meter_is_connected:
+            if self.meter_is_connected and self.stores_readings:
                 self._hourly.append(_event("hourly", self._hourly_register()))
                 await self._send(self._hourly[-1])
             seconds -= to_full_hour
@@ -185,6 +191,7 @@ class CurrentlyOneSimulator(Simulator):
         if not has_registers:
             fields = {key: value for key, value in fields.items() if not key.endswith("h")}
         fields |= {**self.lies, "sec": self._now}
+        fields = {key: value for key, value in fields.items() if key not in self.lacks}
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 
     def inventory(self) -> dict[str, Any]:
@@ -236,7 +243,8 @@ class CurrentlyOneSimulator(Simulator):
     def _greeting(self) -> bytes:
         """Return what a client is told on connect."""
         online, config = _event("status", "online"), _event("config", self.config())
-        return b"".join((online, config, *self._hourly, *self._detected.values(), *self._states))
+        states = self._states if self.stores_readings else ()
+        return b"".join((online, config, *self._hourly, *self._detected.values(), *states))
 
     async def _get_events(self, request: web.Request) -> web.StreamResponse:
         response = UnchunkedResponse(

@@ -58,6 +58,9 @@ class WhatwattSimulator(Simulator):
         self.lacks: set[str] = set()
         """Keys that the meter has nothing to say about."""
 
+        self.lies: dict[str, float] = {}
+        """Values that telegrams have instead of the true ones, by key."""
+
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
         """Of the other meters that the meter passes on, by their number."""
@@ -169,6 +172,7 @@ class WhatwattSimulator(Simulator):
             "Time": f"{local:%H:%M:%S}",
             "Uptime": _number(self.uptime / 3600, 2),
         }
+        payload |= self.lies
         return {key: value for key, value in payload.items() if key not in self.lacks}
 
     def _reactive_phases(self) -> dict[str, float]:

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from ..registers import HOUR, Point, start_of
 
-# The expected demand follows from the mean power of a fifth of the time that is left, so that a kettle is not a peak.
-_PART_OF_THE_REST: Final = 5
+# The expected demand follows from the mean power of the last minutes: a fourth of those that are left, so that a
+# kettle is not a peak.
+_PART_OF_THE_REST: Final = 4
 _MIN_WINDOW: Final = timedelta(minutes=1)
-_MAX_WINDOW: Final = timedelta(minutes=10)
+_MAX_WINDOW: Final = timedelta(minutes=15)
 
 # Between two points that are stored for the mean power.
 _MIN_STEP: Final = timedelta(seconds=5)

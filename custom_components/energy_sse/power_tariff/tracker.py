@@ -196,9 +196,10 @@ class DemandTracker:
         with self._coordinator.faults.contained("reading earlier hours"):
             begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
             totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
-            self._history.add_earlier(totals)
-            self._has_earlier = True
-            self._is_outdated.set()
+            if (began := self._coordinator.readings.wall_clock.began) is not None:
+                self._history.add_earlier(totals, began)
+                self._has_earlier = True
+                self._is_outdated.set()
 
     @callback
     def _data(self) -> Mapping[str, Any]:
