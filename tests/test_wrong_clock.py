@@ -13,7 +13,9 @@ from .time_lapse import TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("power_tariff/*", "statistics.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "power_tariff/*", "statistics.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+    ),
 ]
 
 # The clock went on where it had been when the power went.

@@ -150,7 +150,7 @@ class RegisterHistory:
     def update(self, sample: Sample) -> bool:
         """Update the history from a reading. Return whether boundaries have changed."""
         self._interval = sample.interval or self._interval
-        is_changed = sample.distrusted is not None and self._remove(sample.distrusted)
+        is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
         last, time = self.last, sample.time
         if last is not None and time < last.time:
             # The clock is behind a time that is known. Nothing is noted until it is right.
@@ -229,7 +229,7 @@ class RegisterHistory:
             is_changed = self._settle(changed, new)
             self._changed, self._is_continuous = new, True
         elif point.energy - changed.energy > TELEGRAM or (
-            not self._is_continuous and self._register_interval > _MAX_PAUSE
+            not self._is_continuous and (self._register_interval > _MAX_PAUSE or point.power > 0)
         ):
             # The meter repeats an old register.
             return False
@@ -243,31 +243,45 @@ class RegisterHistory:
         """Scale the estimates between two registers to them. Accept them if the register is as rare as usual."""
         rise, energy = new.total - old.total, new.energy - old.energy
         lasted = (new.time - old.time).total_seconds()
-        is_usual = self._is_continuous and (
-            rise <= _COARSE_STEP or lasted <= max(1.5 * self._register_interval, self._pause.total_seconds())
+        is_usual = (
+            self._is_continuous
+            and (energy > 0 or rise <= TELEGRAM)
+            and (
+                rise <= _COARSE_STEP
+                or lasted <= max(1.5 * self._register_interval, self._pause.total_seconds())
+            )
         )
         if self._is_continuous and (energy > TELEGRAM or lasted <= _MAX_PAUSE):
             self._register_intervals.append(lasted)
+        is_changed = False
         times = [time for time in self._estimates if time > old.time]
         for time in times:
             share = (self._estimates.pop(time) - old.total) / energy if energy else 0.0
-            total = old.total + min(max(share, 0.0), 1.0) * rise
-            (self.boundaries if is_usual else self._estimates)[time] = total
-        return is_usual and bool(times)
+            later = min((total for each, total in self.boundaries.items() if each > time), default=new.total)
+            total = min(old.total + min(max(share, 0.0), 1.0) * rise, later)
+            is_near = self._is_continuous and energy > 0 and new.total - total <= TELEGRAM
+            (self.boundaries if is_usual or is_near else self._estimates)[time] = total
+            is_changed |= is_usual or is_near
+        return is_changed
 
-    def _remove(self, period: Period) -> bool:
+    def _remove(self, period: Period, now: datetime) -> bool:
         """Remove all that was noted in a period by a wrong clock."""
         before = len(self.boundaries)
         self.boundaries = {time: total for time, total in self.boundaries.items() if not period.has(time)}
         if self.last is not None and period.has(self.last.time):
             self.last, self._confirmed, self._is_continuous = None, None, False
+            self._changed = self._changed and self._changed._replace(energy=0.0)
+        self._estimates = {time: total for time, total in self._estimates.items() if not period.has(time)}
+        self.replacements = [
+            each._replace(time=now) if period.has(each.time) else each for each in self.replacements
+        ]
         return len(self.boundaries) != before
 
     # ------------------------------------------------------------------- registers stored by the reader
 
     def add_hourly(self, time: datetime, register: float) -> None:
         """Add a register that the reader has stored on the hour."""
-        if register >= 0 and len(self._hourly) < _MAX_HOURLY:
+        if register > 0 and len(self._hourly) < _MAX_HOURLY:
             self._hourly[time] = register
             self._has_new_hourly = True
 
@@ -355,6 +369,7 @@ class RegisterHistory:
             "boundaries": [
                 [int(time.timestamp()), round(total, 1)] for time, total in self.boundaries.items()
             ],
+            "estimates": [[int(time.timestamp()), total] for time, total in self._estimates.items()],
             "received": [int(time.timestamp()) for time in self.received],
             "replacements": [[each.time.timestamp(), each.last, each.first] for each in self.replacements],
             "last": _to_json(self.last),
@@ -368,6 +383,7 @@ class RegisterHistory:
     def restore(self, data: Mapping[str, Any]) -> None:
         """Restore stored data."""
         self.boundaries = {_from_timestamp(time): float(total) for time, total in data["boundaries"]}
+        self._estimates = {_from_timestamp(time): total for time, total in data.get("estimates", ())}
         self.received = {_from_timestamp(time) for time in data["received"]}
         self.replacements = [
             Replacement(_from_timestamp(time), last, first) for time, last, first in data["replacements"]

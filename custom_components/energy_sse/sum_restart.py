@@ -13,8 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
 from homeassistant.const import EVENT_RECORDER_HOURLY_STATISTICS_GENERATED
-from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core import Event, HassJob, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
@@ -31,6 +32,9 @@ _MIN_ABSENCE: Final = timedelta(days=1)
 
 # Hours. The hour of the return shows the reset. Home Assistant may have been off since.
 _ROWS: Final = 72
+
+# Seconds. Within them, the recorder commits what it has compiled.
+_DELAY: Final = 10
 
 # Once a second, after the recorder was asked to raise the sums.
 _CHECKS: Final = 5
@@ -87,11 +91,17 @@ def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
             await entry.async_create_task(hass, _async_look(hass, entry), f"{DOMAIN} sums")
 
     @callback
-    def start(_event: Event | None = None) -> None:
+    def start(_now: datetime) -> None:
         entry.async_create_background_task(hass, look(), f"{DOMAIN} sums")
 
-    entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, start))
-    start()
+    job = HassJob(start, cancel_on_shutdown=True)
+
+    @callback
+    def schedule(_event: Event | None = None) -> None:
+        entry.async_on_unload(async_call_later(hass, _DELAY, job))
+
+    entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, schedule))
+    schedule()
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:

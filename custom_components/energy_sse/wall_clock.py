@@ -60,17 +60,27 @@ class WallClock:
             self.began = self._since = time
         elif is_restored:
             distrusted = self._distrusted_after_a_restart(since, last, time)
-            # Readings that the reader repeats are noted from the last one before the restart on.
-            self._since = min(time, last)
-        elif elapsed is not None and abs((time - last).total_seconds() - elapsed) > _TOLERANCE:
+            if distrusted is not None:
+                self._since = time
+            elif _is_right(last_error) or not _is_same(last_error, self.reader_error):
+                # Readings that the reader repeats are noted from the last one before the restart on.
+                self._since = min(time, last)
+        elif (
+            elapsed is not None
+            and abs((time - last).total_seconds() - elapsed) > _TOLERANCE
+            and not _is_same(last_error, reader_error)
+        ):
             if not _is_right(last_error):
                 distrusted = Period(max(since, last - _MAX_DISTRUST), last)
-            self._since, self.reader_error = time, reader_error
+            # A boundary between the last right time and the first wrong one is wrong, too.
+            self._since = last if distrusted is None else time
+            self.reader_error = reader_error
         self._last, self._last_error = time, self.reader_error
         return distrusted
 
     def _distrusted_after_a_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
-        if self._last_error is not None and not _is_right(self._last_error):
+        old, new = self._last_error, self.reader_error
+        if old is not None and new is not None and abs(new) < abs(old) - _TOLERANCE:
             return Period(max(since, last - _MAX_DISTRUST), last)
         if time < last and _is_right(self.reader_error):
             return Period(time, _END_OF_TIME)
@@ -98,3 +108,7 @@ class WallClock:
 
 def _is_right(error: float | None) -> bool:
     return error is not None and abs(error) <= _TOLERANCE
+
+
+def _is_same(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and abs(one - other) <= _TOLERANCE

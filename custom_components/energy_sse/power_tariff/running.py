@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from ..registers import HOUR, Point, start_of
 
-# The expected demand follows from the mean power of the last minutes: a fourth of those that are left, so that a
+# The expected demand follows from the mean power of the last minutes: a fifth of those that are left, so that a
 # kettle is not a peak.
-_PART_OF_THE_REST: Final = 4
+_PART_OF_THE_REST: Final = 5
 _MIN_WINDOW: Final = timedelta(minutes=1)
-_MAX_WINDOW: Final = timedelta(minutes=15)
+_MAX_WINDOW: Final = timedelta(minutes=10)
 
 # Between two points that are stored for the mean power.
 _MIN_STEP: Final = timedelta(seconds=5)
@@ -60,9 +60,11 @@ class RunningInterval:
             self.start, self._first = start, point
             self._lowest, self._highest = math.inf, -math.inf
         powers = [point.power]
+        if last is not None and point.energy < last.energy:
+            self._points.clear()
         if last is not None and (point.time < last.time or point.time - last.time > _MAX_PAUSE):
             self._points.clear()
-            if start <= last.time < point.time:
+            if start <= last.time < point.time and point.total > last.total:
                 # The power during a gap follows from the register.
                 powers.append((point.total - last.total) / ((point.time - last.time) / HOUR))
         self._lowest, self._highest = min(self._lowest, *powers), max(self._highest, *powers)

@@ -58,8 +58,8 @@ class DemandTracker:
         self._listeners = Listeners(0, coordinator.faults)
         self._changes = _Changes()
         self._is_outdated = asyncio.Event()
-        self._has_earlier = False
-        """Whether the hours from before the register history have been read."""
+        self._earlier: Mapping[str, Any] | None = None
+        """What version 0.1 has stored, until the hours from before the register history have been read."""
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
@@ -69,7 +69,7 @@ class DemandTracker:
         await memory.async_recall(stored.update)
         if stored.get("running") and "first" in stored["running"]:
             self._running.restore(stored["running"], self._history.last)
-        self._has_earlier = stored.get("has_earlier", False)
+        self._earlier = None if stored.get("has_earlier") else stored
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
             self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
@@ -77,10 +77,6 @@ class DemandTracker:
             memory.async_close,
         ):
             entry.async_on_unload(unsubscribe)
-        if not self._has_earlier and "recorder" in self._hass.config.components:
-            entry.async_create_background_task(
-                self._hass, self._async_read_earlier(stored), f"{DOMAIN} earlier hours"
-            )
         entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
         self._is_outdated.set()
 
@@ -182,6 +178,9 @@ class DemandTracker:
         """Calculate the bills from the boundaries, outside of the event loop: two months have 6,000 quarters."""
         if not self._history.has_register:
             return
+        began = self._coordinator.readings.wall_clock.began
+        if self._earlier is not None and began is not None and "recorder" in self._hass.config.components:
+            await self._async_add_earlier(self._earlier, began)
         self.bills = await self._hass.async_add_executor_job(
             _count,
             dict(self._history.boundaries),
@@ -192,18 +191,16 @@ class DemandTracker:
         self._set_limit()
         self._listeners.tell(COUNTED)
 
-    async def _async_read_earlier(self, stored: Mapping[str, Any]) -> None:
-        with self._coordinator.faults.contained("reading earlier hours"):
-            begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
-            totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
-            if (began := self._coordinator.readings.wall_clock.began) is not None:
-                self._history.add_earlier(totals, began)
-                self._has_earlier = True
-                self._is_outdated.set()
+    async def _async_add_earlier(self, stored: Mapping[str, Any], began: datetime) -> None:
+        """Add the hours from before the register history, once."""
+        begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
+        totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
+        self._history.add_earlier(totals, began)
+        self._earlier = None
 
     @callback
     def _data(self) -> Mapping[str, Any]:
-        return {"running": self._running.data, "has_earlier": self._has_earlier}
+        return {**(self._earlier or {}), "running": self._running.data, "has_earlier": self._earlier is None}
 
 
 class _Changes:
