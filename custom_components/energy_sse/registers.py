@@ -6,7 +6,6 @@ both read this history. It imports nothing of Home Assistant. Energies are Wh, p
 A *total* is the register plus the energy that replaced meters have counted, so totals never fall.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -40,6 +39,9 @@ _AGREEMENT: Final = 0.25
 # Readers store 64 hours.
 _KEEP_HOURS: Final = timedelta(hours=72)
 _MAX_HOURLY: Final = 200
+
+
+type _Total = tuple[datetime, float]
 
 
 class Sample(NamedTuple):
@@ -291,52 +293,39 @@ class RegisterHistory:
         The others are checked again after each boundary, because a later register can decide them.
         """
         totals = {
-            time: register + self.offset(time) for time, register in self._hourly.items() if time <= now
+            time: register + self.offset(time)
+            for time, register in self._hourly.items()
+            if time <= now
+            # What an old meter has counted after its last reading is not part of the totals.
+            and not any(time < each.time and register > each.last + ROUNDING for each in self.replacements)
         }
         # A stored register corrects a boundary that was noted by a wrong clock, or by an old register.
-        known = {
-            time: total
-            for time, total in self.boundaries.items()
+        known = [
+            (time, total)
+            for time, total in sorted(self.boundaries.items())
             if time <= now and abs(totals.get(time, total) - total) <= TELEGRAM
-        }
-        times = sorted(known)
+        ]
         assert self.last is not None
         newer, is_changed = (now, self.last.total), False
         for time in sorted(totals, reverse=True):
-            index = bisect_left(times, time)
-            later = bisect_right(times, time)
-            if later < len(times) and times[later] < newer[0]:
-                newer = times[later], known[times[later]]
-            older = (times[index - 1], known[times[index - 1]]) if index else None
-            if self._fits(time, totals[time], older, newer):
+            while known and known[-1][0] >= time:
+                popped = known.pop()
+                newer = popped if popped[0] > time else newer
+            older = known[-1] if known else None
+            if self._fits((time, totals[time]), older, newer):
                 newer = time, totals[time]
                 is_changed |= self._accept(time, totals[time])
         self._hourly = {time: each for time, each in self._hourly.items() if time > now - _KEEP_HOURS}
         return is_changed
 
-    def _fits(
-        self,
-        time: datetime,
-        total: float,
-        older: tuple[datetime, float] | None,
-        newer: tuple[datetime, float],
-    ) -> bool:
-        if (
-            not 0
-            <= newer[1] + ROUNDING - total
-            <= MAX_ENERGY_PER_HOUR * ((newer[0] - time) / HOUR) + TELEGRAM
-        ):
+    def _fits(self, record: _Total, older: _Total | None, newer: _Total) -> bool:
+        if not _is_possible(record, newer):
             return False
         if older is None:
             return True
-        if (
-            not 0
-            <= total + ROUNDING - older[1]
-            <= MAX_ENERGY_PER_HOUR * ((time - older[0]) / HOUR) + TELEGRAM
-        ):
-            return False
-        estimate = self._estimates.get(time, total)
-        return abs(total - estimate) <= max(TELEGRAM, _AGREEMENT * (estimate - older[1]))
+        estimate = self._estimates.get(record[0], record[1])
+        tolerance = max(TELEGRAM, _AGREEMENT * (estimate - older[1]))
+        return _is_possible(older, record) and abs(record[1] - estimate) <= tolerance
 
     def _accept(self, time: datetime, total: float) -> bool:
         del self._hourly[time]
@@ -401,6 +390,12 @@ def start_of(time: datetime, length: timedelta) -> datetime:
     """Return the start of the interval that contains a time. An hour is a multiple of its length."""
     minutes = length // timedelta(minutes=1)
     return time.replace(minute=time.minute // minutes * minutes, second=0, microsecond=0)
+
+
+def _is_possible(older: _Total, newer: _Total) -> bool:
+    """Return whether a meter can count from one total to another."""
+    most = MAX_ENERGY_PER_HOUR * ((newer[0] - older[0]) / HOUR) + TELEGRAM
+    return -ROUNDING <= newer[1] - older[1] <= most
 
 
 def _from_timestamp(timestamp: float) -> datetime:

@@ -95,13 +95,16 @@ def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
         entry.async_create_background_task(hass, look(), f"{DOMAIN} sums")
 
     job = HassJob(start, cancel_on_shutdown=True)
+    cancel = async_call_later(hass, _DELAY, job)
 
     @callback
-    def schedule(_event: Event | None = None) -> None:
-        entry.async_on_unload(async_call_later(hass, _DELAY, job))
+    def schedule(_event: Event) -> None:
+        nonlocal cancel
+        cancel()
+        cancel = async_call_later(hass, _DELAY, job)
 
     entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, schedule))
-    schedule()
+    entry.async_on_unload(lambda: cancel())
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
