@@ -17,9 +17,9 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse.sum_restart import async_raise_sums
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 from custom_components.energy_sse.reader import Measurement as M
+from custom_components.energy_sse.sum_restart import async_raise_sums
 
 from . import databases
 from .conftest import MakeTimeLapse
@@ -101,8 +101,9 @@ class Errors(NamedTuple):
 async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | None = None) -> Errors:
     """Hold the hours from one to another, or to the last that is over, against the meter.
 
-    An hour that was received has to end with the last telegram, as the recorder has made it, unless that differs from
-    the register that the reader has stored by more than 50 Wh. Every other one has to end with the meter's register.
+    An hour that was received has to end with the last telegram, as the recorder has made it, unless that
+    differs from the register that the reader has stored by more than 50 Wh. Every other one has to end with
+    the meter's register.
     """
     errors = Errors(0.0, 0.0)
     for register in REGISTERS:

@@ -12,8 +12,8 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
-from custom_components.energy_sse.registers import HOUR
 from custom_components.energy_sse.reader import Measurement as M
+from custom_components.energy_sse.registers import HOUR
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, state_of

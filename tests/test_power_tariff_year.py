@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
-from custom_components.energy_sse.registers import HOUR, QUARTER, Interval, Month, Tariff
 from custom_components.energy_sse.power_tariff.settings import tariff_of
 from custom_components.energy_sse.reader import Measurement as M
+from custom_components.energy_sse.registers import HOUR, QUARTER, Interval, Month, Tariff
 
 from . import databases, measured_tables
 from .conftest import MakeTimeLapse

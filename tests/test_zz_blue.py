@@ -627,8 +627,18 @@ def import_hours(hass: HomeAssistant, energy: str) -> None:
         for index in range(4)
     ]
     async_import_statistics(hass, metadata, rows)
-    power = {**metadata, "mean_type": StatisticMeanType.ARITHMETIC, "has_sum": False, "unit_class": "power", "unit_of_measurement": "W", "statistic_id": energy.replace("energy_import", "net_power")}
-    rows = [StatisticData(start=hour - timedelta(hours=5 - index), mean=2000.0, min=1000.0, max=3000.0) for index in range(4)]
+    power = {
+        **metadata,
+        "mean_type": StatisticMeanType.ARITHMETIC,
+        "has_sum": False,
+        "unit_class": "power",
+        "unit_of_measurement": "W",
+        "statistic_id": energy.replace("energy_import", "net_power"),
+    }
+    rows = [
+        StatisticData(start=hour - timedelta(hours=5 - index), mean=2000.0, min=1000.0, max=3000.0)
+        for index in range(4)
+    ]
     async_import_statistics(hass, power, rows)
 
 

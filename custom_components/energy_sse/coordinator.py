@@ -403,7 +403,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _check_reader_clock(self) -> None:
-        """Show an issue while the reader's clock is wrong, because the hours that it stores are not used then."""
+        """Show an issue while the reader's clock is wrong: the hours that it stores are not used."""
         error = self.readings.wall_clock.reader_error
         if error is not None and self.readings.is_clock_wrong(clock.now()):
             # Without days, whose word is another one in each language.

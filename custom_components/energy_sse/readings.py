@@ -24,7 +24,8 @@ _WATTS: Final[Mapping[Unit, float]] = {
     Unit.KILOWATT_HOUR: 1000.0,
 }
 
-# Seconds. The registers that a reader stores on the hour count while its clock is right to within a telegram, or this.
+# Seconds. The registers that a reader stores on the hour count while its clock is right to within a telegram,
+# or this.
 _CLOCK_TOLERANCE: Final = 10.0
 
 # Seconds. A clock can be wrong for a moment after a start, until a time server has corrected it.
@@ -41,7 +42,9 @@ class Validated(NamedTuple):
     """All values that were accepted."""
 
     replaced: Mapping[Measurement, tuple[float, float]]
-    """Last registers of old meters and first ones of new meters, when this reading confirms a meter replacement."""
+    """Last registers of old meters and first ones of new meters, when this reading confirms a meter
+    replacement.
+    """
 
     time: datetime
     """Wall clock time of the reading."""
@@ -74,7 +77,9 @@ class Readings:
         """Arrival of the last reading, by the event loop and by the wall clock."""
 
         self._slept = 0.0
-        """Seconds by which the wall clock has advanced more than the event loop's clock, as in a computer that sleeps."""
+        """Seconds by which the wall clock has advanced more than the event loop's clock, as in a computer
+        that sleeps.
+        """
 
         self._clock_is_wrong_since: float | None = None
 
@@ -119,7 +124,6 @@ class Readings:
 
     def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
         """Return the part of a reading that a register history needs, in Wh and W."""
-
         register_value, power_value = (validated.values.get(each) for each in (register, power))
         replaced = validated.replaced.get(register)
         return Sample(

@@ -1,7 +1,8 @@
 """Register history: the meter's register at each boundary of a quarter-hour, where it is known.
 
-The energy of an hour or a quarter-hour is the difference of two boundaries. The statistics and the power tariff
-both read this history. It imports nothing of Home Assistant. Energies are Wh, powers are W, times are aware.
+The energy of an hour or a quarter-hour is the difference of two boundaries. The statistics and the power
+tariff both read this history. It imports nothing of Home Assistant. Energies are Wh, powers are W, times are
+aware.
 
 A *total* is the register plus the energy that replaced meters have counted, so totals never fall.
 """
@@ -59,11 +60,15 @@ class Sample(NamedTuple):
 
     register: float | None = None
     replaced: tuple[float, float] | None = None
-    """Last register of the old meter and first one of the new one, when this reading confirms a meter replacement."""
+    """Last register of the old meter and first one of the new one, when this reading confirms a meter
+    replacement.
+    """
 
     power: float | None = None
     is_repeated: bool = False
-    """Whether the reader repeats the reading after a connect, so that the recorder does not have it at this time."""
+    """Whether the reader repeats the reading after a connect, so that the recorder does not have it at this
+    time.
+    """
 
 
 class _Confirmation(NamedTuple):
@@ -191,8 +196,8 @@ class RegisterHistory:
     def _pass_boundary(self, last: Point, time: datetime, energy: float) -> bool:
         """Note the total at the boundary between two readings, if there is one.
 
-        The last register before the boundary counts, as in the statistics, if it was received within the interval
-        of the readings. Otherwise, the total is estimated by power.
+        The last register before the boundary counts, as in the statistics, if it was received within the
+        interval of the readings. Otherwise, the total is estimated by power.
         """
         boundary = start_of(last.time, QUARTER) + QUARTER
         if boundary > time:
@@ -242,7 +247,7 @@ class RegisterHistory:
         return point.total - self.offset(point.time)
 
     def _settle(self, old: Point, new: Point) -> bool:
-        """Scale the estimates between two registers to them. Accept them if the register is as rare as usual."""
+        """Scale the estimates between two registers to them, and accept them if that is certain enough."""
         rise, energy = new.total - old.total, new.energy - old.energy
         lasted = (new.time - old.time).total_seconds()
         is_usual = (
@@ -346,7 +351,10 @@ class RegisterHistory:
     # ----------------------------------------------------------------------------------------- storage
 
     def forget(self, keep: timedelta) -> None:
-        """Remove the oldest boundaries, so that those of a duration stay. The clock can be wrong, and does not decide."""
+        """Remove the oldest boundaries, so that those of a duration stay.
+
+        Their number decides, because the clock can be wrong.
+        """
         self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
         self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
         self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])

@@ -1,9 +1,9 @@
 """Compares the long-term statistics of the energy sensors with the register histories, and corrects them.
 
-A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as nobody has adjusted the
-sums, `sum` minus the total of the register history is one number along all rows, here called the base. So the right row
-of an hour follows from the register at its end alone. Everything is compared in Wh, and written in the unit in which
-the statistics are stored.
+A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as nobody has
+adjusted the sums, `sum` minus the total of the register history is one number along all rows, here called the
+base. So the right row of an hour follows from the register at its end alone. Everything is compared in Wh,
+and written in the unit in which the statistics are stored.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from homeassistant.components.recorder.statistics import (
     get_metadata,
 )
 from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED, Platform, UnitOfEnergy
-from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance
@@ -39,7 +39,8 @@ _LOGGER = logging.getLogger(__name__)
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
 
-# Seconds. Within them, the recorder commits what it has compiled, and a reader sends all hours that it stores.
+# Seconds. Within them, the recorder commits what it has compiled, and a reader sends all hours that it
+# stores.
 _DELAY: Final = 10
 
 # Part. After a power failure, the recorder and the register history have different last registers.
@@ -113,8 +114,8 @@ def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> C
 def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -> Adjustment | None:
     """Return the adjustment for the first meter replacement that the recorder has counted as energy, if any.
 
-    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a larger fall from
-    zero. Any other difference was made by the user, or by an earlier adjustment.
+    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a
+    larger fall from zero. Any other difference was made by the user, or by an earlier adjustment.
     """
     for one, other in pairwise(rows):
         replaced = [each for each in history.replacements if one.end < each.time <= other.end]
@@ -223,7 +224,7 @@ class StatisticsCorrector:
 
     @callback
     def async_start(self) -> None:
-        """Compare whenever the recorder has compiled, and when registers become known, until the entry is unloaded."""
+        """Compare after each compile of the recorder, and when registers become known."""
         for unsubscribe in (
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._schedule),
             self._coordinator.async_add_listener(self._schedule, REGISTERS),
@@ -233,7 +234,7 @@ class StatisticsCorrector:
         self._schedule()
 
     @callback
-    def _schedule(self, _event: Any = None) -> None:
+    def _schedule(self, _event: Event | None = None) -> None:
         if self._cancel is None:
             self._cancel = async_call_later(self._hass, _DELAY, self._job)
 
@@ -302,8 +303,10 @@ def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Reco
     if found is None or found[1]["unit_of_measurement"] not in EnergyConverter.VALID_UNITS:
         return None
     types: set[Any] = {"state", "sum"}
-    hours = get_last_statistics(hass, _ROWS, entity_id, False, types).get(entity_id, [])
-    latest = get_last_short_term_statistics(hass, 1, entity_id, False, types).get(entity_id, [])
+    hours = get_last_statistics(hass, _ROWS, entity_id, convert_units=False, types=types).get(entity_id, [])
+    latest = get_last_short_term_statistics(hass, 1, entity_id, convert_units=False, types=types).get(
+        entity_id, []
+    )
     rows, last = (list(_rows(each, found[1], history)) for each in (reversed(hours), latest))
     return (
         Recorded(metadata=found[1], rows=[row for row in rows if row.end <= last[0].end], latest=last[0])

@@ -1,14 +1,16 @@
-"""Finds statistics whose sum was reset to zero after a long absence, and raises the sum when the user confirms.
+"""Finds sums that were reset to zero after a long absence, and raises them when the user confirms.
 
-The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as long as the
-user has chosen. After a longer absence, the sum starts at zero, and the Energy dashboard shows an hour of minus all energy
-ever counted (issue 87311 of Home Assistant). The register shows what the sum should be.
+The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as
+long as the user has chosen. After a longer absence, the sum starts at zero, and the Energy dashboard shows an
+hour of minus all energy ever counted (issue 87311 of Home Assistant). The register shows what the sum should
+be.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+import logging
 from typing import Any, Final, NamedTuple
 
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
@@ -18,9 +20,12 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
+from sqlalchemy.exc import SQLAlchemyError
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
+
+_LOGGER = logging.getLogger(__name__)
 
 # Translation key, and prefix of the issue ids.
 ISSUE: Final = "sum_restart"
@@ -71,8 +76,8 @@ class Restart(NamedTuple):
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that started at zero is the register minus its first value, which the meter passed during the absence.
-        # Any other difference was made by the user.
+        # A sum that started at zero is the register minus its first value, which the meter passed during the
+        # absence. Any other difference was made by the user.
         zero = -after.offset
         is_reset = before.state - _ROUNDING <= zero <= after.state + _ROUNDING
         restart = Restart(before, after)
@@ -104,7 +109,7 @@ def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
         cancel = async_call_later(hass, _DELAY, job)
 
     entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, schedule))
-    entry.async_on_unload(lambda: cancel())
+    entry.async_on_unload(lambda: cancel())  # noqa: PLW0108 (the last one, not the first one)
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
@@ -131,10 +136,12 @@ async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
         for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
         if entity.domain == "sensor"
     }
-    instance = get_instance(hass)
-    for statistic_id, unit, (before, after) in await instance.async_add_executor_job(
-        _read, hass, sensors, _ROWS
-    ):
+    try:
+        found = await get_instance(hass).async_add_executor_job(_read, hass, sensors, _ROWS)
+    except SQLAlchemyError as error:
+        _LOGGER.debug("Sums are not checked: the database has a problem (%s)", type(error).__name__)
+        return
+    for statistic_id, unit, (before, after) in found:
         raise_by = Restart(before, after).raise_by
         ir.async_create_issue(
             hass,

@@ -1,4 +1,4 @@
-"""Checks of Home Assistant's wall clock, which can be wrong after a start, set, or ahead of a sleeping computer.
+"""Checks Home Assistant's wall clock, which can be wrong after a start, or set at any time.
 
 Imports nothing of Home Assistant. Times are aware.
 """
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-# Seconds. The clock was set, or the computer slept, when wall clock and event loop differ by more. A clock that
-# differs from the reader's by less is right.
+# Seconds. The clock was set, or the computer slept, when wall clock and event loop differ by more. A clock
+# that differs from the reader's by less is right.
 _TOLERANCE: Final = 60.0
 
 # A wrong clock is corrected within a day. Otherwise, its older times are kept.
@@ -47,7 +47,7 @@ class WallClock:
         self._is_restored = False
 
     def update(self, time: datetime, elapsed: float | None, reader_error: float | None) -> Period | None:
-        """Check the time when a reading arrives. Return the period whose times were noted by a wrong clock, if any.
+        """Check the time when a reading arrives. Return the period that was noted by a wrong clock, if any.
 
         `elapsed` are the seconds of the event loop since the last reading; None for the first one.
         """

@@ -1,6 +1,7 @@
-"""Reads the hours from before the register history began, once: from the statistics, and from the file of version 0.1.
+"""Reads the hours from before the register history began, once.
 
-Version 0.1 has stored the sums of the statistics at quarters of an hour.
+They come from the statistics, and from the file of version 0.1, which stored the sums of the statistics at quarters
+of an hour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,8 @@ def _read_totals(
 ) -> dict[datetime, float]:
     """Read the totals in a thread of the recorder.
 
-    The power shows in which hours readings arrived: only then does it change. A boundary between two such hours is known.
+    The power shows in which hours readings arrived: only then does it change. A boundary between two such
+    hours is known.
     """
     rows = statistics_during_period(hass, begin, None, {energy_id}, "hour", _WH, {"state", "sum"}).get(
         energy_id, []
@@ -88,7 +90,7 @@ def _read_totals(
 
 
 def _is_unchanged(time: datetime, quarters: Mapping[datetime, float], sums: Mapping[datetime, float]) -> bool:
-    """Return whether the sums of the hour of a quarter are still the same. The user may have corrected them."""
+    """Return whether the sums around a quarter are still the same. The user may have corrected them."""
     hour = start_of(time, HOUR)
     same = [
         abs(quarters[each] - sums[each]) <= ROUNDING

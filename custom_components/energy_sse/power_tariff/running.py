@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ..registers import HOUR, Point, start_of
 
-# The expected demand follows from the mean power of the last minutes: a fifth of those that are left, so that a
-# kettle is not a peak.
+# The expected demand follows from the mean power of the last minutes: a fifth of those that are left, so that
+# a kettle is not a peak.
 _PART_OF_THE_REST: Final = 5
 _MIN_WINDOW: Final = timedelta(minutes=1)
 _MAX_WINDOW: Final = timedelta(minutes=10)

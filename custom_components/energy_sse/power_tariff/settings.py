@@ -146,7 +146,7 @@ def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
 
 
 def supply_of(settings: Mapping[str, Any] | None) -> float:
-    """Return the power that the supply carries, in W: by the main fuse, or what no household supply carries."""
+    """Return the power that the supply carries, in W: by the main fuse, or the bound of the validation."""
     values = {**_DEFAULTS, **(settings or {})}
     if values.get(CONF_MAIN_FUSE) is None:
         return MAX_ENERGY_PER_HOUR

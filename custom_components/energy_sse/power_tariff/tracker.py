@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -22,8 +22,8 @@ from .running import RunningInterval
 _LOOK_INTERVAL: Final = 10
 _LOOK_EARLY: Final = 0.5
 
-# W, part of the value, and seconds. A value that has changed by less is written only after this time. In the last
-# minutes of an interval, the available power is many kilowatts, and changes by some.
+# W, part of the value, and seconds. A value that has changed by less is written only after this time. In the
+# last minutes of an interval, the available power is many kilowatts, and changes by some.
 _MIN_CHANGE: Final = 100.0
 _MIN_PART: Final = 0.05
 _WRITE_WITHIN: Final = 60
@@ -142,7 +142,8 @@ class DemandTracker:
         if not isinstance(message, Reading) or message.age or point is None:
             return
         if self._running.update(point, self._history.total(start_of(point.time, self.tariff.interval))):
-            # At once, with the present bill, because the new interval can have another weight, or be of another day.
+            # At once, with the present bill, because the new interval can have another weight, or be of
+            # another day.
             self._set_limit()
             self._listeners.tell((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
         elif not self._changes.is_due():
@@ -175,7 +176,7 @@ class DemandTracker:
                 await self._async_count()
 
     async def _async_count(self) -> None:
-        """Calculate the bills from the boundaries, outside of the event loop: two months have 6,000 quarters."""
+        """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
         if not self._history.has_register:
             return
         began = self._coordinator.readings.wall_clock.began
@@ -216,7 +217,7 @@ class _Changes:
         return clock.now() >= self._check_at
 
     def update(self, values: Mapping[TariffKey, float | None]) -> list[TariffKey]:
-        """Return the values to write: those that have changed by more than noise, and each of them once a minute."""
+        """Return the values to write: those that have changed by more than noise, and each once a minute."""
         now = clock.now()
         self._check_at = now + self.interval
         changed = []

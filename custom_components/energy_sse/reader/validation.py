@@ -24,8 +24,8 @@ LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
 # Wh in one hour, the same for the register histories, which know Wh only.
 MAX_ENERGY_PER_HOUR: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
 
-# Of each unit. The power is that of three phases of 290 A, as for the registers. A phase has 230 V, or 400 V between
-# two phases. Energy: that power for thirty years, the longest that a meter is approved for.
+# Of each unit. The power is that of three phases of 290 A, as for the registers. A phase has 230 V, or 400 V
+# between two phases. Energy: that power for thirty years, the longest that a meter is approved for.
 BOUNDS: Final[Mapping[Unit, tuple[float, float]]] = {
     Unit.WATT: (-200_000.0, 200_000.0),
     Unit.KILOWATT: (-200.0, 200.0),
@@ -57,8 +57,8 @@ _GRACE: Final = 60.0
 class _Proof(NamedTuple):
     """Readings in a row, and seconds, that prove a register that contradicts the last one.
 
-    Both are needed, because some meters send every second. Each wrong telegram is wrong in its own way, but a reader
-    can repeat one for a while.
+    Both are needed, because some meters send every second. Each wrong telegram is wrong in its own way, but a
+    reader can repeat one for a while.
     """
 
     readings: int
@@ -73,8 +73,8 @@ _HIGHER: Final = _Proof(20, 300.0)
 # The duration of a restart was measured by a clock that may have been wrong.
 _HIGHER_AFTER_A_RESTART: Final = _Proof(5, 60.0)
 
-# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of ten days
-# with 4 kW.
+# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of
+# ten days with 4 kW.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
 # Times, of one register. A meter is exchanged every ten years.
@@ -92,8 +92,11 @@ class RegisterLimits:
     """Seconds for which an old value may be told again as if it were new, right or wrong."""
 
     resolution: float | None = None
-    """One Wh in the register's unit, for the registers of electricity meters. Their first zero is to be proved, because
-    old firmware fills with zeros, and a lower register can be the same one in a coarser resolution."""
+    """One Wh in the register's unit, for the registers of electricity meters.
+
+    Their first zero has to be proved, because old firmware fills with zeros. A lower register can be the same one in
+    a coarser resolution.
+    """
 
 
 @dataclass(slots=True)
@@ -136,7 +139,9 @@ class RegisterGuard[K: Hashable]:
         """Values, by the reason."""
 
         self.replaced: dict[K, tuple[float, float]] = {}
-        """Last register of the old meter and first one of the new meter, where the last reading has confirmed them."""
+        """Last register of the old meter and first one of the new meter, where the last reading has confirmed
+        them.
+        """
 
         self._limits = dict(limits)
         self._called = called
