@@ -19,7 +19,7 @@ HEADS: Final = {
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
     ),
     "tariff": (
-        "| month | database | counted by | not heard for | missed | *Peak demand*, kW "
+        "| month | reader stores hours | counted by | outages | missed | *Peak demand*, kW "
         "| by the meter, kW | difference, W |\n"
         "|---|---|---|---:|---:|---:|---:|---:|\n"
     ),

@@ -8,20 +8,17 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.energy_sse.power_tariff.demand import (
-    HOUR,
     MONTHS,
-    QUARTER,
     Bill,
     Interval,
     Month,
-    Outlook,
     Point,
     Tariff,
     bills,
     intervals_between,
     is_peak_expected,
-    start_of,
 )
+from custom_components.energy_sse.registers import HOUR, QUARTER, start_of
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -189,29 +186,6 @@ def test_energy_between_points_is_neither_lost_nor_made(
         position += number
 
 
-@given(
-    lengths,
-    st.integers(0, 3600),
-    st.floats(0, 20_000),
-    st.floats(0, 20_000),
-    st.floats(100, 20_000),
-)
-def test_what_is_available_ends_in_the_limit(
-    length: timedelta, seconds: int, energy: float, power: float, limit: float
-) -> None:
-    elapsed = min(timedelta(seconds=seconds), length - timedelta(seconds=1))
-    outlook = Outlook(length, elapsed, energy, power)
-    drawn = Outlook(length, elapsed, energy, outlook.available(limit))
-    assert outlook.available(limit) >= 0
-    # What has been drawn cannot be taken back.
-    assert drawn.expected == pytest.approx(max(limit, energy / (length / HOUR)))
-    over = Outlook(length, length, energy + power * ((length - elapsed) / HOUR), power)
-    assert outlook.expected == pytest.approx(over.demand)
-
-
-# ------------------------------------------------------------------------------------ known by heart
-
-
 def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) -> list[Interval]:
     return [
         Interval(start + index * every, demand * (every / HOUR), is_missed=False)
@@ -275,11 +249,6 @@ def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
     assert is_peak_expected(4800, 5000, was=True)
     assert not is_peak_expected(4750, 5000, was=True)
     assert not is_peak_expected(9000, None, was=True)
-
-
-def test_interval_has_just_begun_with_the_present_power() -> None:
-    outlook = Outlook(HOUR, timedelta(), 0.0, 1500.0)
-    assert outlook.demand == outlook.expected == 1500
 
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), lengths)  # noqa: DTZ001 (naive by its definition)

@@ -11,8 +11,9 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.energy_sse.power_tariff.demand import HOUR, Interval, Month, bills
+from custom_components.energy_sse.power_tariff.demand import Interval, Month, bills
 from custom_components.energy_sse.power_tariff.settings import tariff_of
+from custom_components.energy_sse.registers import HOUR
 from demo import __main__ as demo
 from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import LONGEST_STATE, load, make_readers, save

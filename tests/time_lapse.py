@@ -95,6 +95,9 @@ class TimeLapse:
         self.telegrams: dict[datetime, int] = {}
         """The import in every telegram that Home Assistant got."""
 
+        self.sent: dict[datetime, int] = {}
+        """The import in every telegram that the reader got, whether or not Home Assistant was there."""
+
         self.heard: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
         """The registers in the last telegram before a full hour, where Home Assistant got it."""
 
@@ -234,6 +237,7 @@ class TimeLapse:
             await until(lambda: self.entry.state is ConfigEntryState.LOADED)
         voltage = round(self.reader.house.voltage[0], 3)
         await self.reader.send_reading()
+        self.sent[self.now], _ = self.meter_registers
         if not is_heard or not self.reader.meter_is_connected:
             return
         await until(lambda: self.entry.runtime_data.readings.values.get(M.VOLTAGE_L1) == voltage)
