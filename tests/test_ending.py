@@ -124,7 +124,7 @@ class SlowRead:
     def __init__(self, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.has_begun = threading.Event()
         self.may_end = threading.Event()
-        self._read: Callable[..., object] = module._read  # type: ignore[attr-defined] # noqa: SLF001
+        self._read: Callable[..., object] = module._read  # noqa: SLF001
         monkeypatch.setattr(module, "_read", self)
 
     def __call__(self, *args: Any) -> object:
