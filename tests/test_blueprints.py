@@ -10,9 +10,6 @@ from typing import Any, override
 
 from freezegun import freeze_time
 from homeassistant.components.blueprint import models, schemas
-from homeassistant.components.recorder import Recorder
-from homeassistant.components.recorder.models import StatisticData, StatisticMeanType, StatisticMetaData
-from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, ServiceCall, callback
 from homeassistant.exceptions import HomeAssistantError
@@ -21,9 +18,10 @@ from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import Measurement
 
 from .conftest import Start
 from .home_assistant import entity_id, set_up, tick
@@ -48,11 +46,6 @@ NEVER_BY_ITSELF = 10**9
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Return a configuration of its own, for blueprints to be imported into."""
     return hass_tmp_config_dir
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Let the recorder come before Home Assistant, which the shared fixtures already want."""
 
 
 @pytest.fixture(autouse=True)
@@ -577,14 +570,12 @@ class Billed(Metered):
 
 @pytest.fixture
 async def billed(
-    recorder_mock: Recorder,
     hass: HomeAssistant,
     start: Start,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncGenerator[Billed]:
     """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
-    caplog.set_level(logging.ERROR, "sqlalchemy.engine")
     reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
     await start(reader)
     assert await async_setup_component(hass, "homeassistant", {})
@@ -592,7 +583,7 @@ async def billed(
     entry = await set_up(hass, reader)
     await tick(hass, reader)
     home = Billed(hass, reader, time_machine)
-    import_hours(hass, home.entity("_active_energy_import"))
+    add_hours(entry)
     hass.config_entries.async_update_entry(entry, options={"power_tariff": tariff})
     await hass.config_entries.async_reload(entry.entry_id)
     loads = {"boiler": 4000.0, "sauna": 1000.0, "charger": 500.0}
@@ -610,23 +601,14 @@ async def billed(
         await home.stop_automations()
 
 
-def import_hours(hass: HomeAssistant, energy: str) -> None:
-    """Let the statistics have some hours of 2 kWh, the last of which ended an hour ago."""
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    metadata = StatisticMetaData(
-        mean_type=StatisticMeanType.NONE,
-        has_sum=True,
-        name=None,
-        source="recorder",
-        statistic_id=energy,
-        unit_class="energy",
-        unit_of_measurement="kWh",
-    )
-    rows = [
-        StatisticData(start=hour - timedelta(hours=5 - index), state=2 * index, sum=2 * index)
-        for index in range(4)
-    ]
-    async_import_statistics(hass, metadata, rows)
+def add_hours(entry: MockConfigEntry) -> None:
+    """Let the register history have some hours of 2 kWh, the last of which has just ended."""
+    history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+    assert history.last is not None
+    now = datetime.now(UTC)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    totals = {hour - timedelta(hours=n): history.last.total - 2000.0 * n for n in range(4)}
+    history.add_earlier(totals, now)
 
 
 @pytest.mark.parametrize("unit", ["kW", "W"])
@@ -638,7 +620,7 @@ async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again
     await billed.live(minutes=2 / 3)
     assert billed.turned == [], "not for long enough yet"
     # 6 kW are drawn, and 2 kW are the limit.
-    await billed.live(minutes=4)
+    await billed.live(minutes=9)
     assert billed.turned == ["boiler off", "sauna off"]
     await billed.live_until(59)
     assert len(billed.turned) == 2
@@ -664,7 +646,7 @@ async def test_kettle_is_no_peak(billed: Billed) -> None:
 async def test_what_is_not_enough_is_told_once(billed: Billed) -> None:
     billed.base = 3000
     said = await billed.stay_below()
-    await billed.live(minutes=10)
+    await billed.live(minutes=20)
     assert billed.turned == ["boiler off", "sauna off", "charger off"]
     assert len(said) == 1
     assert 1000 < said[0]["above"] < 1600, "3 kW, and 2 kW are the limit"
@@ -685,10 +667,10 @@ async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) 
 @pytest.mark.smoke
 async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Billed) -> None:
     await billed.stay_below()
-    await billed.live(minutes=5)
+    await billed.live(minutes=9)
     assert billed.turned == ["boiler off", "sauna off"]
     billed.base = 2000
-    await billed.live(minutes=5)
+    await billed.live(minutes=15)
     assert billed.turned[2:] == ["charger off"]
 
 
@@ -696,7 +678,7 @@ async def test_peak_that_goes_on_into_the_next_interval_is_one_again(billed: Bil
     billed.base = 3000
     said = await billed.stay_below()
     await billed.live_until(0)
-    await billed.live(minutes=8)
+    await billed.live(minutes=20)
     assert billed.turned == [
         *("boiler off", "sauna off", "charger off"),
         *("boiler on", "sauna on", "charger on"),
@@ -717,7 +699,7 @@ async def test_interval_that_nobody_heard_the_end_of_is_over_all_the_same(billed
 
 async def test_nothing_stays_off_over_a_restart_of_home_assistant(billed: Billed) -> None:
     await billed.stay_below()
-    await billed.live(minutes=5)
+    await billed.live(minutes=9)
     assert billed.turned == ["boiler off", "sauna off"]
     await billed.hass.async_stop()
     assert billed.turned[2:] == ["boiler on", "sauna on"]
@@ -733,7 +715,7 @@ async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: B
     billed.hass.states.async_set("light.garden", "on")
     billed.power_of = {"light.garden": 0, "light.gone": 0, **billed.power_of}
     await billed.stay_below()
-    await billed.live(minutes=5)
+    await billed.live(minutes=19)
     assert billed.turned == ["boiler off", "sauna off"]
     await billed.live_into_the_next_interval()
     assert billed.turned[2:] == ["boiler on", "sauna on"]

@@ -147,20 +147,3 @@ async def test_energy_becomes_statistics_in_the_households_unit(
     (metadata,) = await get_instance(hass).async_add_executor_job(list_statistic_ids, hass, {statistic})
     assert metadata["statistics_unit_of_measurement"] == "kWh"
     assert metadata["has_sum"]
-
-
-async def test_reader_that_remembers_nothing_costs_no_task(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    whatwatt: WhatwattSimulator,
-    currentlyone: CurrentlyOneSimulator,
-) -> None:
-    tasks = {
-        reader: [
-            task
-            for task in (await set_up(hass, reader))._background_tasks  # noqa: SLF001 (nobody else tells)
-            if "missed hours" in task.get_name()
-        ]
-        for reader in (whatwatt, currentlyone)
-    }
-    assert (len(tasks[whatwatt]), len(tasks[currentlyone])) == (0, 1)

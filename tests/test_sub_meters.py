@@ -11,7 +11,12 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.energy_sse.const import CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN
+from custom_components.energy_sse.const import (
+    CONF_FILL_MISSED_HOURS,
+    CONF_SUB_METERS,
+    CONF_WRITE_INTERVAL,
+    DOMAIN,
+)
 
 from .home_assistant import entity_id, set_up, state_of, tick
 from .log import said
@@ -146,7 +151,11 @@ async def test_options_offer_the_sub_meters_that_were_heard_of_and_forget_no_cho
     schema = flow["data_schema"]
     assert schema is not None
     defaults = schema({CONF_SUB_METERS: {}})
-    assert defaults == {CONF_WRITE_INTERVAL: "0", CONF_SUB_METERS: {"20000741": "gas", "20000742": "none"}}
+    assert defaults == {
+        CONF_WRITE_INTERVAL: "0",
+        CONF_FILL_MISSED_HOURS: True,
+        CONF_SUB_METERS: {"20000741": "gas", "20000742": "none"},
+    }
     await choose(hass, entry, **{"20000742": "water"})
     assert entry.options[CONF_SUB_METERS] == {"20000741": "gas", "20000742": "water"}
 

@@ -72,7 +72,7 @@ _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 _SAVE_BOUNDARIES_WITHIN: Final = 60
 _SAVE_REGISTERS_WITHIN: Final = 1800
 
-# Registers with a history, with the power that each counts, and how long their boundaries are kept. A power tariff
+# Registers with a history, the power that each counts, and how long their boundaries are kept. A power tariff
 # bills the import of this month and the one before.
 _HISTORIES: Final = {
     Measurement.ACTIVE_ENERGY_IMPORT: (Measurement.ACTIVE_POWER_IMPORT, timedelta(days=66)),
@@ -406,6 +406,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Show an issue while the reader's clock is wrong: the hours that it stores are not used."""
         error = self.readings.wall_clock.reader_error
         if error is not None and self.readings.is_clock_wrong(clock.now()):
+            if self._issues.is_raised(Issue.READER_CLOCK_WRONG):
+                return
             # Without days, whose word is another one in each language.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -51,6 +51,11 @@ class Issues:
         )
 
     @callback
+    def is_raised(self, issue: Issue) -> bool:
+        """Return whether an issue is shown."""
+        return ir.async_get(self._hass).async_get_issue(DOMAIN, self._id(issue)) is not None
+
+    @callback
     def close(self, *issues: Issue) -> None:
         """Take issues back, if they are shown."""
         for issue in issues:

@@ -62,10 +62,11 @@ class Memory:
         0 is for what must not be forgotten: the next second may bring a power cut. An appliance that flickers
         must not wear a memory card out, though.
         """
-        due_at = max(clock.now() + seconds, self._saved_at + _PAUSE)
+        now = clock.now()
+        due_at = max(now + seconds, self._saved_at + _PAUSE)
         if due_at < self._due_at:
             self._due_at = due_at
-            self._store.async_delay_save(self._data, due_at - clock.now())
+            self._store.async_delay_save(self._data, due_at - now)
 
     async def async_close(self) -> None:
         """Save for the last time."""

@@ -41,6 +41,9 @@ _AGREEMENT: Final = 0.25
 _KEEP_HOURS: Final = timedelta(hours=72)
 _MAX_HOURLY: Final = 200
 
+# A meter is replaced every ten years. A stream of garbage must not fill the memory.
+_MAX_REPLACEMENTS: Final = 20
+
 
 type _Total = tuple[datetime, float]
 
@@ -223,8 +226,7 @@ class RegisterHistory:
             # The validation does not know the old meter, for example because a file was lost.
             replaced = self._register_of(changed), register
         if changed is not None and replaced is not None:
-            self.replacements.append(Replacement(point.time, *replaced))
-            self._is_continuous = False
+            self._note_replacement(Replacement(point.time, *replaced))
         new = point._replace(total=register + self.offset(point.time))
         is_changed = False
         if changed is None:
@@ -242,6 +244,13 @@ class RegisterHistory:
             return False
         self._confirmed = _Confirmation(point.time, sample.is_repeated)
         return is_changed
+
+    def _note_replacement(self, new: Replacement) -> None:
+        self.replacements.append(new)
+        self._is_continuous = False
+        if len(self.replacements) > _MAX_REPLACEMENTS:
+            one, other, *rest = self.replacements
+            self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
 
     def _register_of(self, point: Point) -> float:
         return point.total - self.offset(point.time)
@@ -288,9 +297,11 @@ class RegisterHistory:
 
     def add_hourly(self, time: datetime, register: float) -> None:
         """Add a register that the reader has stored on the hour."""
-        if register > 0 and len(self._hourly) < _MAX_HOURLY:
+        if register > 0:
             self._hourly[time] = register
             self._has_new_hourly = True
+        if len(self._hourly) > _MAX_HOURLY:
+            del self._hourly[min(self._hourly)]
 
     def _accept_hourly(self, now: datetime) -> bool:
         """Accept the stored registers that fit, the newest first. Return whether boundaries have changed.
@@ -320,7 +331,7 @@ class RegisterHistory:
             if self._fits((time, totals[time]), older, newer):
                 newer = time, totals[time]
                 is_changed |= self._accept(time, totals[time])
-        self._hourly = {time: each for time, each in self._hourly.items() if time > now - _KEEP_HOURS}
+        self._hourly = {time: each for time, each in self._hourly.items() if abs(time - now) < _KEEP_HOURS}
         return is_changed
 
     def _fits(self, record: _Total, older: _Total | None, newer: _Total) -> bool:

@@ -247,8 +247,9 @@ class StatisticsCorrector:
     @callback
     def _start(self, _now: datetime) -> None:
         self._cancel = None
-        # Home Assistant waits for this task before it stops, so that the recorder still has its threads.
-        self._entry.async_create_task(self._hass, self._async_correct_all(), f"{DOMAIN} statistics")
+        self._entry.async_create_background_task(
+            self._hass, self._async_correct_all(), f"{DOMAIN} statistics"
+        )
 
     async def _async_correct_all(self) -> None:
         for register, history in self._coordinator.registers.items():

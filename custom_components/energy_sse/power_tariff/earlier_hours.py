@@ -1,7 +1,6 @@
 """Reads the hours from before the register history began, once.
 
-They come from the statistics, and from the file of version 0.1, which stored the sums of the statistics at quarters
-of an hour.
+They come from the statistics, and from the file of version 0.1, which has their sums at quarters of an hour.
 """
 
 from collections.abc import Mapping, Sequence

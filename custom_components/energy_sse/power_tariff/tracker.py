@@ -58,18 +58,14 @@ class DemandTracker:
         self._listeners = Listeners(0, coordinator.faults)
         self._changes = _Changes()
         self._is_outdated = asyncio.Event()
-        self._earlier: Mapping[str, Any] | None = None
+        self._earlier: Mapping[str, Any] | None = {}
         """What version 0.1 has stored, until the hours from before the register history have been read."""
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
         self._changes.interval = max(_LOOK_INTERVAL, entry.options.get(CONF_WRITE_INTERVAL, 0)) - _LOOK_EARLY
         memory = Memory(self._hass, memory_id(entry), self._data)
-        stored: dict[str, Any] = {}
-        await memory.async_recall(stored.update)
-        if stored.get("running") and "first" in stored["running"]:
-            self._running.restore(stored["running"], self._history.last)
-        self._earlier = None if stored.get("has_earlier") else stored
+        await memory.async_recall(self._restore)
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
             self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
@@ -198,6 +194,12 @@ class DemandTracker:
         totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
         self._history.add_earlier(totals, began)
         self._earlier = None
+
+    @callback
+    def _restore(self, stored: Mapping[str, Any]) -> None:
+        self._earlier = None if stored.get("has_earlier") else stored
+        if "has_earlier" in stored and stored["running"] is not None:
+            self._running.restore(stored["running"], self._history.last)
 
     @callback
     def _data(self) -> Mapping[str, Any]:

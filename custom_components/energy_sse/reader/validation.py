@@ -94,8 +94,8 @@ class RegisterLimits:
     resolution: float | None = None
     """One Wh in the register's unit, for the registers of electricity meters.
 
-    Their first zero has to be proved, because old firmware fills with zeros. A lower register can be the same one in
-    a coarser resolution.
+    Their first zero has to be proved, because old firmware fills with zeros. A lower register can be the same
+    one in a coarser resolution.
     """
 
 
@@ -196,7 +196,7 @@ class RegisterGuard[K: Hashable]:
                     # From before a restart. It says nothing of the meter that is there now.
                     continue
                 self.dropped[reason] += 1
-                if value >= 0:
+                if value >= 0 and not self._is_slightly_lower(register, value):
                     doubted.append(register)
             else:
                 self._accept(register, value, time)
@@ -249,6 +249,12 @@ class RegisterGuard[K: Hashable]:
             and 0 < value < last
             and any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER)
         )
+
+    def _is_slightly_lower(self, register: K, value: float) -> bool:
+        """Return whether a value is lower by less than the coarsest resolution, so that it is the same meter.
+        """
+        one, last = self._limits[register].resolution, self._registers.get(register)
+        return one is not None and last is not None and 0 < last.value - value < one * _COARSER[-1]
 
     def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
         limits = self._limits[register]
