@@ -251,8 +251,7 @@ class RegisterGuard[K: Hashable]:
         )
 
     def _is_slightly_lower(self, register: K, value: float) -> bool:
-        """Return whether a value is lower by less than the coarsest resolution, so that it is the same meter.
-        """
+        """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
         one, last = self._limits[register].resolution, self._registers.get(register)
         return one is not None and last is not None and 0 < last.value - value < one * _COARSER[-1]
 
