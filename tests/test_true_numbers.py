@@ -1,0 +1,346 @@
+"""Numbers of the power tariff, with meters, readers and clocks that are wrong. No recorder is needed."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+import logging
+import random
+from typing import Any, Final
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
+from homeassistant.core import Event, HomeAssistant, State, callback
+import pytest
+
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+
+from .home_assistant import entry_for, state_of
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .time_machine import TimeMachine
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow(
+        "power_tariff/*",
+        "registers.py",
+        "wall_clock.py",
+        "readings.py",
+        "reader/validation.py",
+        "tests/time_machine.py",
+    ),
+]
+
+HOURS: Final[Mapping[str, Any]] = {"enabled": True, "interval": "60", "peaks": 10, "one_per_day": False}
+QUARTERS: Final[Mapping[str, Any]] = {**HOURS, "interval": "15"}
+
+# Local time is an hour ahead of UTC in November.
+ZONE: Final = "Europe/Zurich"
+BEGIN: Final = datetime(2026, 11, 10, 6, 50, tzinfo=UTC)
+
+READERS: Final = ("whatwatt", "currentlyone", "currentlyone without memory")
+
+
+class Loads(House):
+    """A house that draws a constant power, in three equal phases."""
+
+    load = 1000.0
+    """W."""
+
+    def draw(self, watts: float) -> None:
+        """Draw another power from now on."""
+        self.load = watts
+        self._measure()
+
+    def _measure(self) -> None:
+        self.power = [self.load / 3] * 3
+        self.reactive_power = [-50.0] * 3
+        self.voltage = [230.0] * 3
+
+    @property
+    def register(self) -> float:
+        """Import register in Wh."""
+        return sum(self.active_import.values())
+
+
+class StoringCurrentlyOne(CurrentlyOneSimulator):
+    """A CurrentlyOne that stores the register of each hour when its own clock is on the hour."""
+
+    def __init__(self, house: House, **settings: Any) -> None:
+        """Store the right registers."""
+        super().__init__(house, **settings)
+        self.wrong_records: dict[int, int] = {}
+        """Stored registers, by the hour of the day in UTC."""
+
+    def _hourly_register(self) -> str:
+        second = self._now // 3600 * 3600 + 1
+        passed = self.clock_error.total_seconds() % 3600
+        register = sum(self.house.active_import.values()) - self.house.net_power * passed / 3600
+        register = self.wrong_records.get(self.house.clock.hour, int(register))
+        return f'{{"sec":{second},"Wh":{register},"Ph":{self._registers["Ph"]}}}'
+
+
+type Reader = WhatwattSimulator | StoringCurrentlyOne
+
+# Keys of the registers in telegrams.
+REGISTER_KEYS: Final = {
+    "whatwatt": {"E_In", "E_In_T1", "E_In_T2", "E_Out", "E_Out_T1", "E_Out_T2", "rE_In", "rE_Out"},
+    "currentlyone": {"Wh", "Ph", "Rh", "Qh"},
+}
+
+
+class Home:
+    """A meter, a reader and a Home Assistant, in simulated time."""
+
+    def __init__(self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Reader) -> None:
+        """Prepare. Home Assistant does not know the reader yet."""
+        self.hass = hass
+        self.reader = reader
+        self.house = reader.house
+        self.entry = entry_for(reader)
+        self.interval = 10.0
+        """Seconds between telegrams."""
+
+        self.phase = -1.0
+        """Seconds after a multiple of the interval, when telegrams are sent."""
+
+        self.register: Callable[[float], float | None] = lambda register: register
+        """Returns the register in a telegram from the right one, in Wh. None leaves all registers out."""
+
+        self.sent: list[tuple[datetime, float]] = []
+        """Times of telegrams, and powers in kW."""
+
+        self._freezer = freezer
+        self._machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
+
+    @property
+    def now(self) -> datetime:
+        """The right time."""
+        return self.house.clock
+
+    async def start(self, tariff: Mapping[str, Any]) -> None:
+        """Set the reader up in Home Assistant."""
+        await self.hass.config.async_set_time_zone(ZONE)
+        self.entry.add_to_hass(self.hass)
+        self.hass.config_entries.async_update_entry(self.entry, options={CONF_POWER_TARIFF: dict(tariff)})
+        assert await self.hass.config_entries.async_setup(self.entry.entry_id)
+        await self._machine.idle()
+        assert self.reader.streams
+
+    async def draw(self, watts: float, end: str) -> None:
+        """Let the house draw a power until a time of the day in UTC, and the meter send telegrams."""
+        assert isinstance(self.house, Loads)
+        self.house.draw(watts)
+        until = self.at(end)
+        assert until > self.now
+        while (telegram := self._next_telegram()) <= until:
+            await self.move_to(telegram)
+            await self.send()
+        await self.move_to(until)
+        await self._machine.idle()
+
+    def at(self, time: str) -> datetime:
+        """Return a time in UTC, of this day or of another day of November."""
+        if "T" not in time:
+            time = f"{self.now:%d}T{time}"
+        return datetime.fromisoformat(f"{self.now:%Y-%m}-{time}+00:00")
+
+    async def send(self) -> None:
+        """Send a telegram."""
+        reader = self.reader
+        assert isinstance(self.house, Loads)
+        right = self.house.register
+        register = self.register(right)
+        reader.lacks -= REGISTER_KEYS[reader.kind]
+        if register is None:
+            reader.lacks |= REGISTER_KEYS[reader.kind]
+        elif isinstance(reader, WhatwattSimulator):
+            reader.lies["E_In"] = round(register / 1000, 3)
+        else:
+            reader.lies["Wh"] = int(register)
+        self.sent.append((self.now, self.house.load / 1000))
+        await reader.send_reading()
+
+    async def move_to(self, time: datetime) -> None:
+        """Let time pass, without telegrams."""
+        await self._machine.let_pass((time - datetime.now(UTC)).total_seconds())
+        await self.reader.advance((time - self.now).total_seconds())
+
+    def _next_telegram(self) -> datetime:
+        interval = timedelta(seconds=self.interval)
+        since = self.now - BEGIN.replace(hour=0, minute=0) - timedelta(seconds=self.phase)
+        return self.now + interval - since % interval
+
+    def shown(self, key: K) -> State:
+        """Return the state of an entity of the power tariff."""
+        platform = "binary_sensor" if key is K.PEAK_EXPECTED else "sensor"
+        return state_of(self.hass, platform, f"{self.reader.device_id}_{key}")
+
+    @property
+    def intervals(self) -> dict[str, float]:
+        """The billed intervals, by their local day and time, in kW."""
+        shown = self.shown(K.PEAK_DEMAND).attributes["intervals"]
+        return {each["start"][8:16]: each["power"] for each in sorted(shown, key=lambda each: each["start"])}
+
+    @property
+    def missed(self) -> int:
+        """The number of missed intervals."""
+        return int(self.shown(K.PEAK_DEMAND).attributes["missed"])
+
+    def watch(self, key: K) -> list[tuple[datetime, str]]:
+        """Return a list that gets the time and the state of each write of an entity."""
+        entity_id = self.shown(key).entity_id
+        written: list[tuple[datetime, str]] = []
+
+        @callback
+        def note(event: Event[Any]) -> None:
+            written.append((self.now, event.data["new_state"].state))
+
+        @callback
+        def is_it(data: Mapping[str, Any]) -> bool:
+            return bool(data["entity_id"] == entity_id)
+
+        for event in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
+            self.hass.bus.async_listen(event, note, is_it)
+        return written
+
+
+@pytest.fixture(params=READERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Return the kind of each reader in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def begin() -> datetime:
+    """Return the time when a test begins."""
+    return BEGIN
+
+
+@pytest.fixture
+async def home(
+    kind: str,
+    begin: datetime,
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> AsyncGenerator[Home]:
+    """Return a home with a reader."""
+    for chatty in ("homeassistant", "custom_components.energy_sse", "aiohttp.access"):
+        caplog.set_level(logging.WARNING, chatty)
+    freezer.move_to(begin)
+    house = Loads(clock=begin, appliances=[], solar_peak=0.0)
+    reader: Reader
+    if kind == "whatwatt":
+        reader = WhatwattSimulator(house, interval=10)
+    else:
+        reader = StoringCurrentlyOne(house)
+        reader.stores_readings = kind == "currentlyone"
+    await reader.start()
+    home = Home(hass, freezer, reader)
+    yield home
+    await hass.config_entries.async_unload(home.entry.entry_id)
+    await reader.stop()
+
+
+# ------------------------------------------------------------------------------------------------ Demand
+
+
+async def test_demand_is_the_power_at_the_start_of_an_interval(home: Home) -> None:
+    home.phase = 0.6
+    await home.start(HOURS)
+    await home.draw(2460, "06:59:59")
+    demand = home.watch(K.DEMAND)
+    await home.draw(2460, "07:00:10.600000")
+    assert home.shown(K.DEMAND).state == "2.46"
+    await home.draw(2460, "07:02:10.600000")
+    assert {state for _, state in demand} == {"2.46"}
+
+
+async def test_demand_is_between_the_powers_of_its_interval(home: Home) -> None:
+    home.phase = 0.6
+    await home.start(QUARTERS)
+    await home.draw(1000, "06:59:59")
+    demand = home.watch(K.DEMAND)
+    loads = random.Random(1)
+    for minute in range(60):
+        await home.draw(loads.choice([250, 700, 3800, 12_000]), f"07:{minute:02}:59")
+    for time, state in demand:
+        begin = time.replace(minute=time.minute // 15 * 15, second=0, microsecond=0)
+        powers = [power for sent, power in home.sent if begin <= sent <= time]
+        assert min(powers) <= float(state) <= max(powers), (time, state, powers)
+    assert len(demand) > 60
+
+
+# --------------------------------------------------------------------------------------- Available power
+
+
+@pytest.mark.parametrize(
+    ("fuse", "most"), [({"main_fuse": 25, "phases": "3"}, 17.25), ({}, 200.0)], ids=["25 A", "no main fuse"]
+)
+async def test_available_power_is_bounded_by_the_supply(
+    home: Home, fuse: dict[str, Any], most: float
+) -> None:
+    await home.start({**QUARTERS, "peaks": 1, **fuse})
+    await home.draw(12_000, "07:15:05")
+    available = home.watch(K.AVAILABLE_POWER)
+    await home.draw(300, "07:29:28")
+    assert float(home.shown(K.DEMAND_LIMIT).state) == pytest.approx(12, abs=0.02)
+    assert float(home.shown(K.AVAILABLE_POWER).state) == most
+    await home.draw(300, "07:29:50")
+    assert home.shown(K.AVAILABLE_POWER).state == "unknown"
+    await home.draw(300, "07:30:30")
+    assert 12 < float(home.shown(K.AVAILABLE_POWER).state) < 13
+    await home.draw(25_000, "07:42:00")
+    assert home.shown(K.AVAILABLE_POWER).state == "0.0"
+    values = [(time, state) for time, state in available if state != "unknown"]
+    assert all(0 <= float(state) <= most for _, state in values)
+    left = [900 - time.timestamp() % 900 for time, _ in values]
+    assert min(left) >= 30
+
+
+# ----------------------------------------------------------------------- Expected demand, Peak expected
+
+
+async def test_kettle_at_the_start_of_an_hour_is_not_a_peak(home: Home) -> None:
+    home.interval = 20
+    await home.start(HOURS)
+    await home.draw(500, "07:00:00")
+    await home.draw(1900, "07:40:00")
+    await home.draw(700, "07:58:00")
+    home.interval = 10
+    await home.draw(700, "08:00:00")
+    peaks = home.watch(K.PEAK_EXPECTED)
+    await home.draw(2900, "08:03:00")
+    assert float(home.shown(K.DEMAND_LIMIT).state) == pytest.approx(1.5, abs=0.002)
+    await home.draw(700, "08:20:00")
+    assert {state for _, state in peaks} == {"off"}
+
+
+@pytest.mark.parametrize("kind", ["whatwatt", "currentlyone"])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (500, 3000),
+        # FAILS: Peak expected goes on three times from 8:30 to 9:00, and Expected demand is 1.89 to 2.01 kW.
+        pytest.param(1000, 2900, marks=pytest.mark.xfail(strict=True)),
+        (200, 4000),
+    ],
+)
+async def test_flipping_load_does_not_flip_peak_expected(home: Home, low: float, high: float) -> None:
+    home.interval = 20
+    await home.start(HOURS)
+    await home.draw(500, "07:00:00")
+    await home.draw(3400, "07:30:00")
+    await home.draw(600, "07:58:00")
+    home.interval = 10
+    await home.draw(600, "08:00:10")
+    assert float(home.shown(K.DEMAND_LIMIT).state) == pytest.approx(2, abs=0.002)
+    assert home.shown(K.PEAK_EXPECTED).state == "off"
+    peaks = home.watch(K.PEAK_EXPECTED)
+    for minute in range(60):
+        await home.draw(high if minute % 2 else low, f"08:{minute:02}:59.5")
+    states = [(0, "off"), *((time.minute // 30, state) for time, state in peaks)]
+    begins = [half for (_, before), (half, after) in pairwise(states) if before != after == "on"]
+    assert begins.count(0) <= 2
+    assert begins.count(1) <= 2
