@@ -14,7 +14,7 @@ HEADS: Final = {
     ),
     "statistics": (
         "| Home Assistant was | from (UTC) | for | rows written | largest error | at its edges "
-        "| heard rows changed | rows written by a second run | without it: hours at 0 "
+        "| received rows changed | rows written by a second run | without it: hours at 0 "
         "| without it: the hour of the return |\n"
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
     ),
