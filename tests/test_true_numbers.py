@@ -36,7 +36,7 @@ QUARTERS: Final[Mapping[str, Any]] = {**HOURS, "interval": "15"}
 
 # Local time is an hour ahead of UTC in November.
 ZONE: Final = "Europe/Zurich"
-BEGIN: Final = datetime(2026, 11, 10, 6, 50, tzinfo=UTC)
+BEGIN: Final = datetime(2026, 11, 10, 6, 40, tzinfo=UTC)
 
 READERS: Final = ("whatwatt", "currentlyone", "currentlyone without memory")
 
@@ -160,6 +160,10 @@ class Home:
             reader.lies["Wh"] = int(register)
         self.sent.append((self.now, self.house.load / 1000))
         await reader.send_reading()
+
+    async def skip(self, end: str) -> None:
+        """Let time pass until a time of the day in UTC, and lose all telegrams."""
+        await self.move_to(self.at(end))
 
     async def move_to(self, time: datetime) -> None:
         """Let time pass, without telegrams."""
@@ -344,3 +348,105 @@ async def test_flipping_load_does_not_flip_peak_expected(home: Home, low: float,
     begins = [half for (_, before), (half, after) in pairwise(states) if before != after == "on"]
     assert begins.count(0) <= 2
     assert begins.count(1) <= 2
+
+
+# ---------------------------------------------------------------------------- missing and stale registers
+
+
+@pytest.mark.parametrize("fault", ["missing", "repeated"])
+async def test_quarters_without_registers_are_missed(home: Home, fault: str) -> None:
+    await home.start(QUARTERS)
+    home.interval = 20
+    await home.draw(3500, "07:09:59")
+    last = int(home.house.register)
+    home.register = lambda _: None if fault == "missing" else last
+    await home.draw(3500, "08:34:59")
+    home.register = lambda register: register
+    await home.draw(3500, "09:00:20")
+    # Registers are missing from 8:10 to 9:35 by local time.
+    starts = (f"10T{7 + n // 4:02}:{n % 4 * 15:02}" for n in range(3, 12))
+    assert home.intervals == pytest.approx(dict.fromkeys(starts, 3.5), abs=0.006)
+    assert float(home.shown(K.PEAK_DEMAND).state) == pytest.approx(3.5, abs=0.006)
+    assert home.missed == 7
+
+
+def sent_every(home: Home, minutes: int) -> Callable[[float], float | None]:
+    """Return a function for a meter that sends registers rarely: 10 s after a multiple of minutes."""
+    return lambda register: (
+        register if home.now.minute % minutes == 0 and 10 <= home.now.second < 20 else None
+    )
+
+
+@pytest.mark.parametrize("fault", ["lost", "repeated"])
+async def test_hour_without_its_register_is_not_a_peak(home: Home, kind: str, fault: str) -> None:
+    home.interval, home.phase = 30, 10
+    rare = sent_every(home, 60)
+    sent: list[float] = []
+
+    def register(right: float) -> float | None:
+        if rare(right) is None:
+            return None
+        sent.append(right)
+        return sent[-2] if fault == "repeated" and home.now.hour == 9 else right
+
+    home.register = register
+    await home.start(HOURS)
+    await home.draw(3500, "09:00:00")
+    if fault == "lost":
+        await home.skip("09:00:15")
+    await home.draw(3500, "11:00:15")
+    expected = dict.fromkeys(["10T09:00", "10T10:00", "10T11:00"], 3.5)
+    if kind == "currentlyone":
+        # It has stored the register of 7:00 by UTC, before the meter sent the first one.
+        expected["10T08:00"] = 3.5
+    assert home.intervals == pytest.approx(expected, abs=0.006)
+    assert home.missed == (0 if kind == "currentlyone" else 2)
+
+
+@pytest.mark.parametrize("interval", [1, 10])
+async def test_quarter_is_right_when_registers_are_rare(home: Home, interval: float) -> None:
+    home.interval, home.phase = 20, 10
+    home.register = sent_every(home, 15)
+    await home.start(QUARTERS)
+    await home.draw(1000, "06:59:50")
+    home.interval, home.phase = interval, 0
+    await home.draw(1000, "07:00:00")
+    await home.draw(10_000, "07:01:00")
+    home.interval, home.phase = 20, 10
+    await home.draw(10_000, "07:14:50")
+    home.interval, home.phase = interval, 0
+    await home.draw(10_000, "07:15:00")
+    await home.draw(1000, "07:16:00")
+    home.interval, home.phase = 20, 10
+    await home.draw(1000, "07:45:30")
+    # The first register came at 7:00:10 by UTC.
+    assert home.intervals == pytest.approx({"10T08:00": 10, "10T08:15": 1, "10T08:30": 1}, abs=0.1)
+    assert home.missed == 0
+
+
+async def test_hour_is_right_when_registers_are_rare(home: Home) -> None:
+    home.register = sent_every(home, 60)
+    await home.start(HOURS)
+    for hour, watts in ((7, 1000), (8, 1000), (9, 6510), (10, 0), (11, 2000)):
+        home.interval, home.phase = 20, 10
+        await home.draw(watts, f"{hour - 1:02}:59:50")
+        home.interval, home.phase = 10, 0
+        await home.draw(watts, f"{hour:02}:00:00")
+    await home.draw(1000, "11:00:15")
+    shown = {start: power for start, power in home.intervals.items() if start >= "10T09:00"}
+    assert shown == pytest.approx({"10T09:00": 6.51, "10T10:00": 0, "10T11:00": 2}, abs=0.1)
+    assert home.missed == 0
+
+
+@pytest.mark.parametrize("begin", [datetime(2026, 11, 30, 22, 20, tzinfo=UTC)])
+async def test_last_quarter_of_a_month_is_not_counted_in_the_next(home: Home) -> None:
+    home.interval, home.phase = 10, 0
+    home.register = sent_every(home, 15)
+    await home.start({**QUARTERS, "peaks": 3})
+    await home.draw(1000, "22:45:00")
+    await home.draw(10_000, "23:00:00")
+    await home.draw(1000, "23:31:00")
+    assert home.intervals == pytest.approx({"01T00:00": 1, "01T00:15": 1}, abs=0.1)
+    previous = home.shown(K.PREVIOUS_PEAK_DEMAND).attributes["intervals"]
+    assert previous[0]["start"] == "2026-11-30T23:45:00+01:00"
+    assert previous[0]["power"] == pytest.approx(10, abs=0.1)
