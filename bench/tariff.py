@@ -1,28 +1,22 @@
-"""The power tariff: what its option adds to a reading and to the database, and what counting costs."""
+"""Power tariff: the cost that its option adds to a reading and to the database, and the cost of the bills."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import thread_time
+from time import process_time
 from typing import Any, Final
 from unittest.mock import patch
 
-from homeassistant.components.recorder.db_schema import StatisticsMeta, StatisticsShortTerm
-from homeassistant.components.recorder.models import StatisticData, StatisticMeanType, StatisticMetaData
-from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.components.sensor import ATTR_STATE_CLASS
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.util import dt as dt_util
 
-from custom_components.energy_sse.backfill import Room, async_enter
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN
-from custom_components.energy_sse.power_tariff.counting import Question, count
-from custom_components.energy_sse.power_tariff.demand import HOUR, QUARTER, Tariff
+from custom_components.energy_sse.const import CONF_POWER_TARIFF
+from custom_components.energy_sse.power_tariff.demand import Tariff
+from custom_components.energy_sse.power_tariff.tracker import _count
 from custom_components.energy_sse.reader import Measurement, ReaderKind
+from custom_components.energy_sse.registers import HOUR, QUARTER
 from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
 from tests.waiting import until
@@ -39,15 +33,16 @@ WAYS: Final[Mapping[str, Mapping[str, Any]]] = {"without": {}, "with": TARIFF}
 
 SIMULATORS: Final = {ReaderKind.WHATWATT: WhatwattSimulator, ReaderKind.CURRENTLYONE: CurrentlyOneSimulator}
 
-# kW, in all hours of the past. The evening's house draws half of it.
-POWER: Final = 4
+INTERVALS: Final = {"an hour": HOUR, "a quarter-hour": QUARTER}
 
-ENERGY: Final = "sensor.energy_import"
+# Between two readings, as most meters send them.
+INTERVAL: Final = timedelta(seconds=10)
 
-INTERVALS: Final = {"an hour": HOUR, "a quarter of an hour": QUARTER}
+# As long as the register history is stored: two months and a margin.
+MONTHS: Final = timedelta(days=66)
 
-# Of which the recorder keeps five minutes, and two months with a margin.
-FIVE_MINUTES, HOURS = timedelta(days=10), timedelta(days=65)
+# Wh in a quarter-hour. The simulated house draws about half as much in the evening.
+ENERGY: Final = 1000.0
 
 
 def started(way: str) -> Home:
@@ -63,86 +58,25 @@ def main() -> None:
     bench_readings(f"{__package__}.tariff", WAYS, started, lambda home, _way, events: home.feed(events))
 
 
-async def fill(hass: HomeAssistant, energy: str, now: datetime) -> None:
-    """Let the statistics of an energy have as much as they keep."""
-    metadata = StatisticMetaData(
-        mean_type=StatisticMeanType.NONE,
-        has_sum=True,
-        name=None,
-        source="recorder",
-        statistic_id=energy,
-        unit_class="energy",
-        unit_of_measurement="kWh",
-    )
-    hours = [
-        StatisticData(start=now - HOURS + index * HOUR, state=POWER * index, sum=POWER * index)
-        for index in range(HOURS // HOUR)
-    ]
-    async_import_statistics(hass, metadata, hours)
-    await get_instance(hass).async_block_till_done()
-
-    def add_five_minutes() -> None:
-        step = timedelta(minutes=5)
-        with session_scope(hass=hass) as session:
-            metadata_id = session.query(StatisticsMeta.id).filter_by(statistic_id=energy).scalar()
-            for index in range(FIVE_MINUTES // step):
-                total = POWER * (HOURS / HOUR - 1 - index / 12)
-                start = (now - (index + 1) * step).timestamp()
-                session.add(
-                    StatisticsShortTerm(
-                        metadata_id=metadata_id, start_ts=start, created_ts=start, state=total, sum=total
-                    )
-                )
-
-    await get_instance(hass).async_add_executor_job(add_five_minutes)
+def calculate_bills(interval: timedelta) -> Result:
+    """Measure the CPU seconds that the bills of two months cost."""
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    boundaries = {now - index * QUARTER: -ENERGY * index for index in range(MONTHS // QUARTER)}
+    tariff = Tariff(interval=interval, peaks=3, one_per_day=True)
+    zone = dt_util.get_time_zone("Europe/Stockholm")
+    assert zone is not None
+    seconds = []
+    # The first calculation fills caches.
+    for _ in range(21):
+        began = process_time()
+        bills = _count(boundaries, tariff, now, zone)
+        seconds.append(process_time() - began)
+        assert len(bills) == 3, "two months and a part of the month before are calculated"  # noqa: PLR2004
+    return Result(seconds[1:])
 
 
-def seconds_of(hass: HomeAssistant, room: Room, question: Question) -> float:
-    """Return the seconds of CPU that counting takes in this thread."""
-    began = thread_time()
-    answer = count(hass, room, ENERGY, None, question)
-    assert len(answer.bills) >= 2, "two months are counted"  # noqa: PLR2004 (two months)
-    return thread_time() - began
-
-
-async def counting(folder: Path, interval: timedelta) -> Result:
-    """Return what it takes to count two months anew."""
-    async with home_assistant(folder, recorder=True) as hass:
-        now = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
-        await fill(hass, ENERGY, now)
-        room = await async_enter(hass)
-        assert room is not None
-        known = POWER * HOURS / HOUR * 1000
-        question = Question(
-            tariff=Tariff(interval=interval, peaks=3, one_per_day=True),
-            zone=dt_util.get_default_time_zone(),
-            begin=now - HOURS,
-            now=now,
-            unheard=None,
-            pause=timedelta(minutes=1),
-            interval=timedelta(seconds=10),
-            gaps=(),
-            exchanges=(),
-            registers={},
-            quarters={
-                now - index * QUARTER: known - POWER * 250 * index for index in range(HOURS // QUARTER)
-            },
-            ended=None,
-        )
-        run_in_thread = get_instance(hass).async_add_executor_job
-        # The first one fills caches.
-        taken = [await run_in_thread(seconds_of, hass, room, question) for _ in range(21)]
-        return Result(taken[1:])
-
-
-def count_months(interval: timedelta) -> Result:
-    """Run it in this process."""
-    with TemporaryDirectory() as folder:
-        return run(counting(Path(folder), interval))
-
-
-async def hour(kind: ReaderKind, interval: int, options: Mapping[str, Any], folder: Path) -> database.Written:
-    """Let a reader stream for an hour of an evening, in a month that has peaks."""
+async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> database.Written:
+    """Let a reader stream for an hour of an evening, in a month that has a peak."""
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
         machine = TimeMachine(hass.loop)
@@ -159,37 +93,39 @@ async def hour(kind: ReaderKind, interval: int, options: Mapping[str, Any], fold
         for _ in range(60):
             await simulator.tick(10)
             await machine.let_pass(10)
-        unique_id = entry.runtime_data.registry.unique_id(Measurement.ACTIVE_ENERGY_IMPORT)
-        energy = er.async_get(hass).async_get_entity_id("sensor", DOMAIN, unique_id)
-        assert energy is not None
-        await fill(hass, energy, moved.replace(minute=0, second=0, microsecond=0))
+        # An hour that has ended is a peak of the month, so that there is a limit.
+        full_hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
+        history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+        assert history.last is not None
+        total = history.last.total
+        history.add_earlier({full_hour - HOUR: total - 4 * ENERGY, full_hour: total}, full_hour)
         hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
         await hass.config_entries.async_reload(entry.entry_id)
         await until(lambda: simulator.streams)
         await machine.let_pass(5)
         before, _ = await database.count(hass, folder)
-        for _ in range(3600 // interval):
-            await simulator.tick(interval)
-            await machine.let_pass(interval)
+        for _ in range(HOUR // INTERVAL):
+            await simulator.tick(INTERVAL.total_seconds())
+            await machine.let_pass(INTERVAL.total_seconds())
         after, _ = await database.count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return database.Written(after - before, 0, len(sensors) * database.STATISTICS_ROWS)
 
 
-def rows_of_an_hour(kind: ReaderKind, interval: int, options: Mapping[str, Any]) -> database.Written:
-    """Run it in this process."""
+def rows_of_an_hour(kind: ReaderKind, options: Mapping[str, Any]) -> database.Written:
+    """Return the rows of an hour, written in this process."""
     with TemporaryDirectory() as folder:
-        return run(hour(kind, interval, options, Path(folder)))
+        return run(hour(kind, options, Path(folder)))
 
 
 def percent(with_it: float, without: float) -> str:
-    """Return what is added, as it is to be seen first."""
+    """Return the added part in bold."""
     return f"**{(with_it / without - 1) * 100:+.1f} %**"
 
 
 def report(effort: Effort) -> str:
-    """Measure and tell."""
-    seconds = measure(f"{__package__}.tariff", effort, loops=500, rounds=15)
+    """Measure, and return the section of the document."""
+    seconds = measure(f"{__package__}.tariff", effort, loops=500, rounds=6)
     readings = [
         (
             title,
@@ -201,33 +137,25 @@ def report(effort: Effort) -> str:
     ]
     written = []
     for kind in effort.choose(tuple(ReaderKind), (ReaderKind.CURRENTLYONE,)):
-        for interval in effort.choose((1, 10), (10,)):
-            found = {way: alone(rows_of_an_hour, kind, interval, options) for way, options in WAYS.items()}
-            rows, statistics = (
-                [getattr(found[way], name) for way in ("with", "without")] for name in ("rows", "statistics")
-            )
-            written.append(
-                (
-                    kind,
-                    f"{interval} s",
-                    percent(*rows),
-                    *(f"{number:,}" for number in rows),
-                    *(f"{number:,}" for number in statistics),
-                )
-            )
-    counted = {title: alone(count_months, interval) for title, interval in INTERVALS.items()}
+        found = {way: alone(rows_of_an_hour, kind, options) for way, options in WAYS.items()}
+        rows, statistics = (
+            [getattr(found[way], name) for way in ("with", "without")] for name in ("rows", "statistics")
+        )
+        numbers = (f"{number:,}" for number in (*rows, *statistics))
+        written.append((kind, percent(*rows), *numbers))
+    bills = {title: alone(calculate_bills, interval) for title, interval in INTERVALS.items()}
     return (
         "A reading, as [above](#one-reading-into-home-assistant), but with a recorder:\n\n"
         + table(("reading", "added", "µs of CPU with it", "without it"), readings)
-        + "\nRows of states in an hour by default entities and options, and of statistics beside them:\n\n"
+        + "\nRows in an hour with default entities and options, at one reading in ten seconds:\n\n"
         + table(
-            ("reader", "a reading every", "added", "rows with it", "without it", "statistics", "without it"),
+            ("reader", "added", "rows with it", "without it", "statistics", "without it"),
             written,
         )
-        + "\nCounting two months anew when an interval has ended, in a thread of the recorder:\n\n"
+        + "\nThe bills of two months, calculated outside of the event loop when an interval has ended:\n\n"
         + table(
             ("interval", "ms of CPU"),
-            [(title, result.text(1e3, 0)) for title, result in counted.items()],
+            [(title, result.text(1e3, 1)) for title, result in bills.items()],
         )
     )
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
 from homeassistant.core import Event, HomeAssistant, State, callback
+from homeassistant.helpers import issue_registry as ir
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, TariffKey as K
 
 from .home_assistant import entry_for, state_of
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
@@ -165,6 +166,13 @@ class Home:
         """Let time pass until a time of the day in UTC, and lose all telegrams."""
         await self.move_to(self.at(end))
 
+    async def reconnect(self) -> None:
+        """End the stream, and wait until Home Assistant has opened another one."""
+        self.reader.end_streams()
+        while not self.reader.streams:
+            await self.move_to(self.now + timedelta(seconds=1))
+        await self._machine.idle()
+
     async def move_to(self, time: datetime) -> None:
         """Let time pass, without telegrams."""
         await self._machine.let_pass((time - datetime.now(UTC)).total_seconds())
@@ -190,6 +198,12 @@ class Home:
     def missed(self) -> int:
         """The number of missed intervals."""
         return int(self.shown(K.PEAK_DEMAND).attributes["missed"])
+
+    @property
+    def issues(self) -> set[str]:
+        """The repairs that are shown, by their keys."""
+        found = ir.async_get(self.hass).issues.values()
+        return {str(issue.translation_key) for issue in found if issue.domain == DOMAIN and issue.active}
 
     def watch(self, key: K) -> list[tuple[datetime, str]]:
         """Return a list that gets the time and the state of each write of an entity."""
@@ -450,3 +464,71 @@ async def test_last_quarter_of_a_month_is_not_counted_in_the_next(home: Home) ->
     previous = home.shown(K.PREVIOUS_PEAK_DEMAND).attributes["intervals"]
     assert previous[0]["start"] == "2026-11-30T23:45:00+01:00"
     assert previous[0]["power"] == pytest.approx(10, abs=0.1)
+
+
+# ------------------------------------------------------------------------------------------------ clocks
+
+
+CURRENTLYONES: Final = ("currentlyone", "currentlyone without memory")
+
+at_night = pytest.mark.parametrize("begin", [datetime(2026, 11, 10, 4, 40, tzinfo=UTC)], ids=["night"])
+
+
+@at_night
+@pytest.mark.parametrize("kind", CURRENTLYONES)
+@pytest.mark.parametrize("ahead", [15, 60, 170, 3600])
+async def test_peak_is_right_while_the_reader_clock_is_ahead(home: Home, ahead: float) -> None:
+    await start_with_clock_ahead(home, ahead)
+    assert home.issues == set()
+    await home.draw(6500, "07:04:00")
+    assert home.issues == {"reader_clock_wrong"}
+    await home.reconnect()
+    await home.draw(6500, "07:15:00")
+    await home.draw(2500, "07:30:10")
+    assert home.intervals == pytest.approx({"10T08:00": 6.5, "10T08:15": 2.5}, abs=0.006)
+    assert home.missed == 0
+    assert isinstance(home.reader, StoringCurrentlyOne)
+    home.reader.clock_error = timedelta()
+    await home.reconnect()
+    await home.draw(2500, "07:31:00")
+    assert home.issues == set()
+
+
+async def start_with_clock_ahead(home: Home, ahead: float) -> None:
+    """Start with a reader that has stored hours by its wrong clock, and live until 7:01:30 by UTC."""
+    assert isinstance(home.reader, StoringCurrentlyOne)
+    home.reader.clock_error = timedelta(seconds=ahead)
+    await home.skip("06:52:00")
+    await home.start(QUARTERS)
+    await home.draw(2500, "07:00:00")
+    await home.draw(6500, "07:01:30")
+
+
+@at_night
+@pytest.mark.parametrize("kind", ["currentlyone"])
+@pytest.mark.parametrize("ahead", [15, 60, 170, 3600])
+async def test_records_of_a_wrong_clock_change_no_known_interval(home: Home, ahead: float) -> None:
+    await start_with_clock_ahead(home, ahead)
+    assert isinstance(home.reader, StoringCurrentlyOne)
+    home.reader.clock_error = timedelta()
+    await home.reconnect()
+    await home.draw(6500, "07:15:00")
+    await home.draw(2500, "07:30:10")
+    shown = {start: power for start, power in home.intervals.items() if start >= "10T08:00"}
+    assert shown == pytest.approx({"10T08:00": 6.5, "10T08:15": 2.5}, abs=0.006)
+
+
+@at_night
+@pytest.mark.parametrize("kind", CURRENTLYONES)
+@pytest.mark.parametrize("ahead", [170, 3600])
+async def test_readings_are_received_when_the_reader_clock_is_set_back(home: Home, ahead: float) -> None:
+    await start_with_clock_ahead(home, ahead)
+    assert isinstance(home.reader, StoringCurrentlyOne)
+    home.reader.clock_error = timedelta()
+    await home.draw(6500, "07:02:40")
+    demand = float(home.shown(K.DEMAND).state)
+    assert demand == pytest.approx(6.5, abs=0.1)
+    await home.draw(6500, "07:15:00")
+    await home.draw(2500, "07:15:40")
+    assert home.intervals["10T08:00"] == pytest.approx(6.5, abs=0.006)
+    assert home.missed == 0

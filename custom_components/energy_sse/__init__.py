@@ -8,7 +8,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.translation import async_get_translations
 
-from . import options, sum_restart
+from . import options
 from .const import CONF_FILL_MISSED_HOURS, DOMAIN
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, registers_key
 from .issues import Issue, Issues
@@ -30,9 +30,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     await coordinator.async_start()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if "recorder" in hass.config.components:
-        sum_restart.async_watch(hass, entry)
-        if entry.options.get(CONF_FILL_MISSED_HOURS, True):
-            StatisticsCorrector(hass, entry, coordinator).async_start()
+        corrects_hours = entry.options.get(CONF_FILL_MISSED_HOURS, True)
+        StatisticsCorrector(hass, entry, corrects_hours=corrects_hours).async_start()
     return True
 
 

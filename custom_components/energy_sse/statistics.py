@@ -6,7 +6,7 @@ base. So the right row of an hour follows from the register at its end alone. Ev
 and written in the unit in which the statistics are stored.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -21,7 +21,12 @@ from homeassistant.components.recorder.statistics import (
     get_last_statistics,
     get_metadata,
 )
-from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED, Platform, UnitOfEnergy
+from homeassistant.const import (
+    EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
+    EVENT_RECORDER_HOURLY_STATISTICS_GENERATED,
+    Platform,
+    UnitOfEnergy,
+)
 from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_call_later
@@ -30,8 +35,9 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
+from . import sum_restart
 from .const import DOMAIN
-from .coordinator import REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import REGISTERS, EnergySseConfigEntry
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, start_of
 
@@ -210,15 +216,15 @@ def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorde
 
 
 class StatisticsCorrector:
-    """Corrects the statistics of one reader."""
+    """Looks after the statistics of one reader."""
 
-    def __init__(
-        self, hass: HomeAssistant, entry: EnergySseConfigEntry, coordinator: EnergySseCoordinator
-    ) -> None:
-        """Prepare. There has to be a recorder."""
+    def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry, *, corrects_hours: bool) -> None:
+        """Prepare. There has to be a recorder. Sums that were reset are always looked for."""
         self._hass = hass
         self._entry = entry
-        self._coordinator = coordinator
+        self._coordinator = entry.runtime_data
+        self._corrects_hours = corrects_hours
+        self._checks_sums = True
         self._job = HassJob(self._start, cancel_on_shutdown=True)
         self._cancel: CALLBACK_TYPE | None = None
 
@@ -227,11 +233,16 @@ class StatisticsCorrector:
         """Compare after each compile of the recorder, and when registers become known."""
         for unsubscribe in (
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._schedule),
+            self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
             self._coordinator.async_add_listener(self._schedule, REGISTERS),
             self._stop,
         ):
             self._entry.async_on_unload(unsubscribe)
         self._schedule()
+
+    @callback
+    def _check_sums(self, _event: Event) -> None:
+        self._checks_sums = True
 
     @callback
     def _schedule(self, _event: Event | None = None) -> None:
@@ -247,14 +258,28 @@ class StatisticsCorrector:
     @callback
     def _start(self, _now: datetime) -> None:
         self._cancel = None
-        self._entry.async_create_background_task(
-            self._hass, self._async_correct_all(), f"{DOMAIN} statistics"
-        )
+        self._entry.async_create_background_task(self._hass, self._async_look(), f"{DOMAIN} statistics")
 
-    async def _async_correct_all(self) -> None:
-        for register, history in self._coordinator.registers.items():
-            with self._coordinator.faults.contained("correcting statistics"):
-                await self._async_correct(register, history)
+    async def _async_look(self) -> None:
+        await get_instance(self._hass).async_recorder_ready.wait()
+        if self._corrects_hours:
+            for register, history in self._coordinator.registers.items():
+                with self._coordinator.faults.contained("correcting statistics"):
+                    await self._async_contained(self._async_correct(register, history))
+        if self._checks_sums:
+            with self._coordinator.faults.contained("looking for sums that were reset"):
+                await self._async_contained(sum_restart.async_look(self._hass, self._entry))
+                self._checks_sums = False
+
+    async def _async_contained(self, look: Coroutine[Any, Any, None]) -> None:
+        """Wait for a look into the database, which can have a problem, or be gone at a stop."""
+        try:
+            await look
+        except SQLAlchemyError as error:
+            _LOGGER.debug("Hours are not corrected: the database has a problem (%s)", type(error).__name__)
+        except RuntimeError:
+            if not self._hass.is_stopping:
+                raise
 
     async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
         entity_id = er.async_get(self._hass).async_get_entity_id(
@@ -262,12 +287,9 @@ class StatisticsCorrector:
         )
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
-        instance = get_instance(self._hass)
-        try:
-            recorded = await instance.async_add_executor_job(_read, self._hass, entity_id, history)
-        except SQLAlchemyError as error:
-            _LOGGER.debug("Hours are not corrected: the database has a problem (%s)", type(error).__name__)
-            return
+        recorded = await get_instance(self._hass).async_add_executor_job(
+            _read, self._hass, entity_id, history
+        )
         if recorded is not None:
             self._write(register, recorded, correction(recorded, history, dt_util.utcnow()), history)
 

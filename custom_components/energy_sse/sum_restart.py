@@ -2,44 +2,33 @@
 
 The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as
 long as the user has chosen. After a longer absence, the sum starts at zero, and the Energy dashboard shows an
-hour of minus all energy ever counted (issue 87311 of Home Assistant). The register shows what the sum should
-be.
+hour of minus all energy ever counted (issue 87311 of Home Assistant). The register shows the right sum.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-import logging
 from typing import Any, Final, NamedTuple
 
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
-from homeassistant.const import EVENT_RECORDER_HOURLY_STATISTICS_GENERATED
-from homeassistant.core import Event, HassJob, HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
-from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
-from sqlalchemy.exc import SQLAlchemyError
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
-
-_LOGGER = logging.getLogger(__name__)
+from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
 ISSUE: Final = "sum_restart"
-
-_HOUR: Final = timedelta(hours=1)
 
 # The recorder keeps the last five minutes for at least a day.
 _MIN_ABSENCE: Final = timedelta(days=1)
 
 # Hours. The hour of the return shows the reset. Home Assistant may have been off since.
 _ROWS: Final = 72
-
-# Seconds. Within them, the recorder commits what it has compiled.
-_DELAY: Final = 10
 
 # Once a second, after the recorder was asked to raise the sums.
 _CHECKS: Final = 5
@@ -55,11 +44,6 @@ class Row(NamedTuple):
     state: float
     sum: float
 
-    @property
-    def offset(self) -> float:
-        """Sum minus register."""
-        return self.sum - self.state
-
 
 class Restart(NamedTuple):
     """Sum that was reset to zero between two rows."""
@@ -70,7 +54,7 @@ class Restart(NamedTuple):
     @property
     def raise_by(self) -> float:
         """Energy that is missing in all sums since the reset."""
-        return self.before.offset - self.after.offset
+        return (self.before.sum - self.before.state) - (self.after.sum - self.after.state)
 
 
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
@@ -78,71 +62,35 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     for before, after in pairwise(rows):
         # A sum that started at zero is the register minus its first value, which the meter passed during the
         # absence. Any other difference was made by the user.
-        zero = -after.offset
-        is_reset = before.state - _ROUNDING <= zero <= after.state + _ROUNDING
+        is_reset = before.state - _ROUNDING <= after.state - after.sum <= after.state + _ROUNDING
         restart = Restart(before, after)
         if after.start - before.start > _MIN_ABSENCE and is_reset and abs(restart.raise_by) > _ROUNDING:
             yield restart
 
 
-@callback
-def async_watch(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Look for resets now and after every hour, and create an issue for each."""
-
-    async def look() -> None:
-        with entry.runtime_data.faults.contained("looking for sums that were reset"):
-            await get_instance(hass).async_recorder_ready.wait()
-            # Home Assistant waits for this task before it stops, so that the recorder still has its threads.
-            await entry.async_create_task(hass, _async_look(hass, entry), f"{DOMAIN} sums")
-
-    @callback
-    def start(_now: datetime) -> None:
-        entry.async_create_background_task(hass, look(), f"{DOMAIN} sums")
-
-    job = HassJob(start, cancel_on_shutdown=True)
-    cancel = async_call_later(hass, _DELAY, job)
-
-    @callback
-    def schedule(_event: Event) -> None:
-        nonlocal cancel
-        cancel()
-        cancel = async_call_later(hass, _DELAY, job)
-
-    entry.async_on_unload(hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, schedule))
-    entry.async_on_unload(lambda: cancel())  # noqa: PLW0108 (the last one, not the first one)
-
-
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
     instance = get_instance(hass)
-    rows = _ROWS + int((dt_util.utcnow() - start) / _HOUR)
-    is_adjusted = False
-    for _ in range(_CHECKS):
+    rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
+    for check in range(_CHECKS):
         found = await instance.async_add_executor_job(_read, hass, {statistic_id}, rows)
-        restarts = [(unit, restart) for _, unit, restart in found if restart.after.start == start]
+        restarts = [each for each in found if each[2].after.start == start]
         if not restarts:
             return True
-        if not is_adjusted:
-            unit, restart = restarts[0]
+        if check == 0:
+            _, unit, restart = restarts[0]
             instance.async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
-            is_adjusted = True
         await asyncio.sleep(1)
     return False
 
 
-async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    sensors = {
-        entity.entity_id
-        for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
-        if entity.domain == "sensor"
-    }
-    try:
-        found = await get_instance(hass).async_add_executor_job(_read, hass, sensors, _ROWS)
-    except SQLAlchemyError as error:
-        _LOGGER.debug("Sums are not checked: the database has a problem (%s)", type(error).__name__)
-        return
-    for statistic_id, unit, (before, after) in found:
-        raise_by = Restart(before, after).raise_by
+async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    """Create an issue for each reset among the statistics of the sensors of an entry."""
+    entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    sensors = {entity.entity_id for entity in entities if entity.domain == "sensor"}
+    found = await get_instance(hass).async_add_executor_job(_read, hass, sensors, _ROWS)
+    for statistic_id, unit, restart in found:
+        before, after = restart
         ir.async_create_issue(
             hass,
             DOMAIN,
@@ -155,11 +103,11 @@ async def _async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
             translation_placeholders={
                 "name": entry.title,
                 "sensor": statistic_id,
-                "left": f"{dt_util.as_local(before.start + _HOUR):%Y-%m-%d %H:%M}",
+                "left": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
                 "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
                 "shown": f"{after.sum - before.sum:.3f} {unit}",
                 "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{raise_by:.3f} {unit}",
+                "raise_by": f"{restart.raise_by:.3f} {unit}",
             },
         )
 
