@@ -417,7 +417,7 @@ def test_every_picture_of_the_walk_is_shown() -> None:
     """They are renewed by scripts/e2e --pictures."""
     reporting = (ROOT / "docs/reporting.md").read_text()
     shown = set(re.findall(r"\((?:docs/)?pictures/(\w+)\.png\)", README + reporting))
-    assert shown == {path.stem for path in (ROOT / "docs/pictures").iterdir()}
+    assert shown == {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
 
 
 def test_readme_leads_to_this_repository_and_nobody_elses() -> None:
