@@ -1,5 +1,6 @@
 """The power tariff of the demo's CurrentlyOne, with the past of a house behind it."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 import random
@@ -16,6 +17,9 @@ EVENING: Final = 18
 # The mean of the month's three highest hours, each of another day.
 TARIFF: Final = {"enabled": True, "interval": "60", "peaks": 3, "one_per_day": True}
 
+# Seconds.
+_IMPORT_TIMEOUT: Final = 60
+
 # By unique id.
 IMPORT: Final = f"{CURRENTLYONE}_active_energy_import"
 POWER: Final = f"{CURRENTLYONE}_active_power_net"
@@ -23,7 +27,8 @@ POWER: Final = f"{CURRENTLYONE}_active_power_net"
 
 async def set_up(api: HomeAssistantApi, entities: dict[str, str]) -> None:
     """Let the house have a past in the statistics, and switch the power tariff on."""
-    await _remember_the_past(api, entities[IMPORT], entities[POWER], datetime.now(UTC))
+    register = float((await api.get(f"/api/states/{entities[IMPORT]}"))["state"])
+    await import_past(api, entities[IMPORT], entities[POWER], register, datetime.now(UTC))
     for entry in await api.command("config_entries/get", domain="energy_sse"):
         if entry["title"].startswith("Casa Mia"):
             flow = await api.post("/api/config/config_entries/options/flow", {"handler": entry["entry_id"]})
@@ -68,10 +73,17 @@ def rows_of_the_past(until: datetime, *, register: float, total: float) -> list[
     return rows[::-1]
 
 
-async def _remember_the_past(api: HomeAssistantApi, energy_id: str, power_id: str, now: datetime) -> None:
+async def import_past(
+    api: HomeAssistantApi, energy_id: str, power_id: str, register: float, until: datetime
+) -> None:
+    """Import the statistics until a time, when the register was so many kWh.
+
+    Returns when the recorder has written them, because the power tariff reads earlier hours only once. It
+    counts only hours in which the power has changed.
+    """
     energy, power = [await api.get(f"/api/states/{entity_id}") for entity_id in (energy_id, power_id)]
     # The recorder begins with a sum of zero, and goes on from there.
-    rows = rows_of_the_past(now, register=float(energy["state"]), total=0.0)
+    rows = rows_of_the_past(until, register=register, total=0.0)
     await _import(api, energy, rows, unit_class="energy", has_sum=True, mean_type=0)
     powers = [
         {
@@ -80,9 +92,23 @@ async def _remember_the_past(api: HomeAssistantApi, energy_id: str, power_id: st
             "min": imported * 700,
             "max": imported * 1300,
         }
-        for hour, imported in past(now)
+        for hour, imported in past(until)
     ]
     await _import(api, power, powers, unit_class="power", has_sum=False, mean_type=1)
+    async with asyncio.timeout(_IMPORT_TIMEOUT):
+        while not await _has_statistics(api, power_id, until - 2 * HOUR):
+            await asyncio.sleep(0.2)
+
+
+async def _has_statistics(api: HomeAssistantApi, statistic_id: str, begin: datetime) -> bool:
+    found = await api.command(
+        "recorder/statistics_during_period",
+        start_time=begin.isoformat(),
+        end_time=(begin + 2 * HOUR).isoformat(),
+        statistic_ids=[statistic_id],
+        period="hour",
+    )
+    return bool(found)
 
 
 async def _import(

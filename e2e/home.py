@@ -74,7 +74,7 @@ class Home:
         await self.person.press(self.person.say("Submit"))
 
     async def import_hours(
-        self, statistic_id: str, registers: list[float], unit: str | None = "kWh", unit_class: str = "energy"
+        self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"
     ) -> None:
         """Import what a register was at the end of each hour since the first one into the statistics."""
         hours = [
@@ -85,16 +85,6 @@ class Home:
             }
             for index, register in enumerate(registers)
         ]
-        await self.import_rows(statistic_id, hours, unit, unit_class)
-
-    async def import_rows(
-        self,
-        statistic_id: str,
-        rows: list[dict[str, Any]],
-        unit: str | None = "kWh",
-        unit_class: str = "energy",
-    ) -> None:
-        """Import hours into the statistics as they are."""
         metadata = {
             "source": "recorder",
             "statistic_id": statistic_id,
@@ -104,7 +94,7 @@ class Home:
             "has_sum": True,
             "mean_type": 0,
         }
-        await self.api.command("recorder/import_statistics", metadata=metadata, stats=rows)
+        await self.api.command("recorder/import_statistics", metadata=metadata, stats=hours)
 
     async def pick_entity(
         self, field: str, english: str, device: str, within: Locator, **placeholders: str

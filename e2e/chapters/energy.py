@@ -58,7 +58,7 @@ async def gas(home: Home) -> None:
 
 
 async def yesterday(home: Home) -> None:
-    """It shows what was imported yesterday, by reader and tariff, and the gas of before it had a unit."""
+    """It shows what was imported yesterday, by reader and tariff, and the gas."""
     person, words = home.person, home.person.words
     await person.open("/energy/electricity")
     await person.press(person.say("Previous"))

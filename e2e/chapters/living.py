@@ -88,7 +88,6 @@ async def options(home: Home) -> None:
     await person.open(INTEGRATION_PAGE)
     entry = home.entry(WHATWATT)
     await person.sees(say("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
-    await _remember_gas(home)
     await person.press(say("Configure"), entry)
     fields = person.page.locator("ha-selector-select")
     await fields.first.click()
@@ -99,11 +98,12 @@ async def options(home: Home) -> None:
     await person.press(say("Submit"))
     await person.finish("Finish")
     await person.sees(say("Gas meter {meter_id}", meter_id=SUB_METER), entry)
+    await _remember_gas(home)
 
 
 async def _remember_gas(home: Home) -> None:
-    """Import statistics as they were made of sub-meters once: without a unit."""
+    """Import the statistics of the sub-meter before the walk."""
     hours = len(home.whatwatt.registers)
     registers = [812.5 - 0.2 * (hours - hour) for hour in range(hours)]
     sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")
-    await home.import_hours(sensor, registers, unit=None, unit_class="unitless")
+    await home.import_hours(sensor, registers, unit="m³", unit_class="volume")

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from playwright.async_api import Locator, expect
 
-from demo.power_tariff import rows_of_the_past
+from demo.power_tariff import import_past
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home
 
 _SENSORS: Final = (
@@ -105,9 +105,12 @@ async def _switch(home: Home, dialog: Locator) -> None:
 async def _remember_months(home: Home) -> None:
     """Import the hours before those that the meters remember."""
     register = home.currentlyone.registers[0]["_active_energy_import"]
-    await home.import_rows(
+    await import_past(
+        home.api,
         await home.entity(home.currentlyone, "_active_energy_import"),
-        rows_of_the_past(home.first_hour, register=register, total=0.0),
+        await home.entity(home.currentlyone, "_active_power_net"),
+        register,
+        home.first_hour,
     )
 
 
