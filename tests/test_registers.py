@@ -19,6 +19,8 @@ from custom_components.energy_sse.registers import (
     QUARTER,
     TELEGRAM,
     RegisterHistory,
+    Replacement,
+    Sample,
     start_of,
 )
 
@@ -811,3 +813,15 @@ def test_restart_keeps_estimates() -> None:  # FAILS: 8:15 and 8:30 are missed
     assert installation.demands(QUARTER, "08:00", "08:30") == all_of(
         "08:00", "08:30", QUARTER, 3.5, is_missed=False
     )
+
+
+def test_replacement_is_noted_once_when_nothing_is_used() -> None:
+    history = RegisterHistory()
+    start = datetime(2026, 11, 10, 8, 0, tzinfo=UTC)
+    registers = [(5_000_000.0, None), (17.0, (5_000_000.0, 17.0)), (17.0, None), (18.0, None)]
+    for n, (register, replaced) in enumerate(registers):
+        time = start + timedelta(minutes=n)
+        history.update(Sample(time=time, interval=60, register=register, replaced=replaced, power=0.0))
+    assert history.replacements == [Replacement(start + timedelta(minutes=1), 5_000_000.0, 17.0)]
+    assert history.last is not None
+    assert history.last.total == 5_000_001.0

@@ -229,7 +229,9 @@ class RegisterHistory:
             self._note_replacement(Replacement(point.time, *replaced))
         new = point._replace(total=register + self.offset(point.time))
         is_changed = False
-        if changed is None:
+        if replaced is not None:
+            self._changed, self._is_continuous = new, True
+        elif changed is None:
             self._estimates = {
                 time: total + new.total - new.energy for time, total in self._estimates.items()
             }
@@ -247,7 +249,6 @@ class RegisterHistory:
 
     def _note_replacement(self, new: Replacement) -> None:
         self.replacements.append(new)
-        self._is_continuous = False
         if len(self.replacements) > _MAX_REPLACEMENTS:
             one, other, *rest = self.replacements
             self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
