@@ -115,8 +115,9 @@ async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | N
             if begin < first or (last is not None and begin > last):
                 continue
             hour = hours[begin]
-            shown = heard.get(end, truth[end]) - heard.get(begin, truth[begin])
-            assert hour.state == pytest.approx(heard.get(end, truth[end]), abs=1e-3), (register, begin)
+            # After a power failure, the register of the reader may have replaced that of the last telegram.
+            shown = hour.state - (hours[begin - HOUR].state if begin - HOUR in hours else truth[begin])
+            assert heard.get(end, truth[end]) - 1e-3 <= hour.state <= truth[end] + 1e-3, (register, begin)
             assert hour.change == pytest.approx(shown, abs=1e-3), (register, begin)
             error = abs(hour.change - (truth[end] - truth[begin]))
             match (begin in heard, end in heard):
@@ -143,7 +144,11 @@ async def heard_rows_changed(time_lapse: TimeLapse) -> int:
             for end, value in received_in_time(time_lapse, register).items()
             if end - HOUR in hours
         }
-        changed += sum(abs(hours[begin].state - value) > 1e-3 for begin, value in heard.items())
+        truth = time_lapse.truth[register]
+        changed += sum(
+            not value - 1e-3 <= hours[begin].state <= truth[begin + HOUR] + 1e-3
+            for begin, value in heard.items()
+        )
     return changed
 
 

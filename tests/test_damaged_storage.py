@@ -169,7 +169,7 @@ async def test_damaged_register_histories_do_not_hurt_the_setup(
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
 ) -> None:
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".registers", times=40, **options)
+    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".registers", times=12, **options)
 
 
 @pytest.mark.faults

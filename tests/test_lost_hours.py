@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from custom_components.energy_sse import statistics
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import MakeTimeLapse
@@ -41,8 +42,11 @@ SUMS: Final = ("UPDATE statistics SET sum", "UPDATE statistics_short_term SET su
 
 
 @pytest.fixture
-async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
+async def time_lapse(
+    make_time_lapse: MakeTimeLapse, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[TimeLapse]:
     """Return days of a house with a recorder that gives up soon."""
+    monkeypatch.setattr(statistics, "_COMMIT_TIMEOUT", 0.5)
     async with make_time_lapse(None) as time_lapse:
         time_lapse.recorder_options = {"db_max_retries": 1, "db_retry_wait": 0}
         yield time_lapse
@@ -114,8 +118,8 @@ async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_laps
     await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(time_lapse, 1)
     flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
+    await until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
     issues = set(ir.async_get(time_lapse.hass).issues)
-    assert len(issues) == len(REGISTERS)
 
     async def confirm() -> None:
         for _, issue_id in issues:

@@ -6,7 +6,9 @@ base. So the right row of an hour follows from the register at its end alone. Ev
 and written in the unit in which the statistics are stored.
 """
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -49,6 +51,9 @@ _FIVE_MINUTES: Final = timedelta(minutes=5)
 # stores.
 _DELAY: Final = 10
 
+# Seconds. A recorder that is locked or cannot write is left alone until it has compiled again.
+_COMMIT_TIMEOUT: Final = 60
+
 # Part. After a power failure, the recorder and the register history have different last registers.
 _AGREEMENT: Final = 0.1
 
@@ -80,10 +85,7 @@ class Adjustment(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """Corrections of the statistics of one register.
-
-    An adjustment comes alone, because a full database may not take it.
-    """
+    """Corrections of one statistic. An adjustment comes alone, because a full database may not take it."""
 
     adjustment: Adjustment | None = None
     rows: Sequence[Row] = ()
@@ -227,12 +229,15 @@ class StatisticsCorrector:
         self._checks_sums = True
         self._job = HassJob(self._start, cancel_on_shutdown=True)
         self._cancel: CALLBACK_TYPE | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_waiting = False
+        """Whether the recorder has not yet done what it was given."""
 
     @callback
     def async_start(self) -> None:
         """Compare after each compile of the recorder, and when registers become known."""
         for unsubscribe in (
-            self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._schedule),
+            self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
             self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
             self._coordinator.async_add_listener(self._schedule, REGISTERS),
             self._stop,
@@ -245,8 +250,14 @@ class StatisticsCorrector:
         self._checks_sums = True
 
     @callback
-    def _schedule(self, _event: Event | None = None) -> None:
-        if self._cancel is None:
+    def _handle_compiled(self, _event: Event) -> None:
+        # The recorder has done, or dropped, what it was given before.
+        self._is_waiting = False
+        self._schedule()
+
+    @callback
+    def _schedule(self) -> None:
+        if self._cancel is None and not self._is_waiting:
             self._cancel = async_call_later(self._hass, _DELAY, self._job)
 
     @callback
@@ -258,28 +269,28 @@ class StatisticsCorrector:
     @callback
     def _start(self, _now: datetime) -> None:
         self._cancel = None
-        self._entry.async_create_background_task(self._hass, self._async_look(), f"{DOMAIN} statistics")
+        if self._task is not None and not self._task.done():
+            self._schedule()
+            return
+        self._task = self._entry.async_create_background_task(
+            self._hass, self._async_look(), f"{DOMAIN} statistics"
+        )
 
     async def _async_look(self) -> None:
-        await get_instance(self._hass).async_recorder_ready.wait()
-        if self._corrects_hours:
-            for register, history in self._coordinator.registers.items():
-                with self._coordinator.faults.contained("correcting statistics"):
-                    await self._async_contained(self._async_correct(register, history))
-        if self._checks_sums:
-            with self._coordinator.faults.contained("looking for sums that were reset"):
-                await self._async_contained(sum_restart.async_look(self._hass, self._entry))
-                self._checks_sums = False
-
-    async def _async_contained(self, look: Coroutine[Any, Any, None]) -> None:
-        """Wait for a look into the database, which can have a problem, or be gone at a stop."""
-        try:
-            await look
-        except SQLAlchemyError as error:
-            _LOGGER.debug("Hours are not corrected: the database has a problem (%s)", type(error).__name__)
-        except RuntimeError:
-            if not self._hass.is_stopping:
-                raise
+        with self._coordinator.faults.contained("looking after the statistics"):
+            await get_instance(self._hass).async_recorder_ready.wait()
+            try:
+                for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
+                    await self._async_correct(register, history)
+                if self._checks_sums:
+                    await sum_restart.async_look(self._hass, self._entry)
+                    self._checks_sums = False
+            except SQLAlchemyError as error:
+                _LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
+            except RuntimeError:
+                # The recorder has no threads any more.
+                if not self._hass.is_stopping:
+                    raise
 
     async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
         entity_id = er.async_get(self._hass).async_get_entity_id(
@@ -291,33 +302,41 @@ class StatisticsCorrector:
             _read, self._hass, entity_id, history
         )
         if recorded is not None:
-            self._write(register, recorded, correction(recorded, history, dt_util.utcnow()), history)
+            right = correction(recorded, history, dt_util.utcnow())
+            await self._async_write(register, recorded, right, history)
 
-    @callback
-    def _write(
+    async def _async_write(
         self, register: Measurement, recorded: Recorded, right: Correction, history: RegisterHistory
     ) -> None:
         unit = str(recorded.metadata["unit_of_measurement"])
         to_stored = EnergyConverter.converter_factory(UnitOfEnergy.WATT_HOUR, unit)
         statistic_id = recorded.metadata["statistic_id"]
+        if right.adjustment is None and not right.rows:
+            return
+        instance = get_instance(self._hass)
         if right.adjustment is not None:
             start, energy = right.adjustment
-            get_instance(self._hass).async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
-            self._schedule()
+            instance.async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
         if right.rows:
             _LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
-            async_import_statistics(
-                self._hass,
-                recorded.metadata,
-                [
-                    StatisticData(
-                        start=row.end - HOUR,
-                        state=to_stored(row.total - history.offset(row.end)),
-                        sum=to_stored(row.sum),
-                    )
-                    for row in right.rows
-                ],
+        rows = [
+            StatisticData(
+                start=row.end - HOUR,
+                state=to_stored(row.total - history.offset(row.end)),
+                sum=to_stored(row.sum),
             )
+            for row in right.rows
+        ]
+        # Without rows, too, because the recorder is only waited for while its queue is not empty. A slow
+        # recorder must not get an adjustment twice.
+        async_import_statistics(self._hass, recorded.metadata, rows)
+        self._is_waiting = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_COMMIT_TIMEOUT):
+                await instance.async_block_till_done()
+                self._is_waiting = False
+        if right.adjustment is not None:
+            self._schedule()
 
 
 def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Recorded | None:

@@ -175,6 +175,11 @@ class Simulator(Server):
 
     @override
     async def speak(self) -> None:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
         while True:
             await asyncio.sleep(self.interval)
-            await self.tick()
+            now = loop.time()
+            # Not the interval, so that the house's clock does not fall behind.
+            await self.tick(now - last)
+            last = now

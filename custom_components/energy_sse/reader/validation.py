@@ -253,7 +253,7 @@ class RegisterGuard[K: Hashable]:
     def _is_slightly_lower(self, register: K, value: float) -> bool:
         """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
         one, last = self._limits[register].resolution, self._registers.get(register)
-        return one is not None and last is not None and 0 < last.value - value < one * _COARSER[-1]
+        return one is not None and last is not None and value > 0 and last.value - value < one * _COARSER[-1]
 
     def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
         limits = self._limits[register]
