@@ -9,6 +9,7 @@ from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowR
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigFlowContext
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
+from sqlalchemy.exc import SQLAlchemyError
 import voluptuous as vol
 
 from .const import DOMAIN
@@ -66,6 +67,10 @@ class SumRestartFlow(IssueFlow):
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
         start = datetime.fromtimestamp(float(data["start"] or 0), UTC)
-        if not await async_raise_sums(self.hass, str(data["statistic_id"]), start):
+        try:
+            is_raised = await async_raise_sums(self.hass, str(data["statistic_id"]), start)
+        except SQLAlchemyError:
+            is_raised = False
+        if not is_raised:
             return self.async_abort(reason="database_problem")
         return self.async_create_entry(data={})

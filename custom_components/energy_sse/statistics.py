@@ -40,6 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from . import sum_restart
 from .const import DOMAIN
 from .coordinator import REGISTERS, EnergySseConfigEntry
+from .database import async_read
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, start_of
 
@@ -298,9 +299,7 @@ class StatisticsCorrector:
         )
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
-        recorded = await get_instance(self._hass).async_add_executor_job(
-            _read, self._hass, entity_id, history
-        )
+        recorded = await async_read(self._hass, _read, entity_id, history)
         if recorded is not None:
             right = correction(recorded, history, dt_util.utcnow())
             await self._async_write(register, recorded, right, history)

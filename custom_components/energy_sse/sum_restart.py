@@ -19,6 +19,7 @@ from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
+from .database import async_read
 from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
@@ -70,16 +71,15 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
-    instance = get_instance(hass)
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
-        found = await instance.async_add_executor_job(_read, hass, {statistic_id}, rows)
+        found = await async_read(hass, _read, {statistic_id}, rows)
         restarts = [each for each in found if each[2].after.start == start]
         if not restarts:
             return True
         if check == 0:
             _, unit, restart = restarts[0]
-            instance.async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            get_instance(hass).async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
         await asyncio.sleep(1)
     return False
 
@@ -88,7 +88,7 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Create an issue for each reset among the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     sensors = {entity.entity_id for entity in entities if entity.domain == "sensor"}
-    found = await get_instance(hass).async_add_executor_job(_read, hass, sensors, _ROWS)
+    found = await async_read(hass, _read, sensors, _ROWS)
     for statistic_id, unit, restart in found:
         before, after = restart
         ir.async_create_issue(

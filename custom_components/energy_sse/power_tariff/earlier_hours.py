@@ -17,6 +17,7 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
+from ..database import async_read
 from ..reader import MAX_ENERGY_PER_HOUR, Measurement
 from ..registers import HOUR, ROUNDING, start_of
 from ..registry import Registry
@@ -44,9 +45,9 @@ async def async_read_earlier_totals(
     ]
     if len(ids) < len(("energy", "power")):
         return {}
-    instance = get_instance(hass)
-    await instance.async_recorder_ready.wait()
-    return await instance.async_add_executor_job(_read_totals, hass, *ids, begin, stored)
+    await get_instance(hass).async_recorder_ready.wait()
+    energy_id, power_id = ids
+    return await async_read(hass, _read_totals, energy_id, power_id, begin, stored)
 
 
 def _read_totals(
