@@ -101,14 +101,13 @@ class Errors(NamedTuple):
 async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | None = None) -> Errors:
     """Hold the hours from one to another, or to the last that is over, against the meter.
 
-    An hour that was received has to end with the last telegram, as the recorder has made it, unless that
-    differs from the register that the reader has stored by more than 50 Wh. Every other one has to end with
-    the meter's register.
+    An hour that was received has to end with the last telegram, as the recorder has made it. Every other one
+    has to end with the meter's register.
     """
     errors = Errors(0.0, 0.0)
     for register in REGISTERS:
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
-        heard = received_in_time(time_lapse, register)
+        heard = time_lapse.heard[register]
         over = [end for end in sorted(truth) if time_lapse.now >= end + timedelta(minutes=1)]
         for end in over:
             begin = end - HOUR
@@ -128,21 +127,13 @@ async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | N
     return errors
 
 
-def received_in_time(time_lapse: TimeLapse, register: M) -> dict[datetime, int]:
-    """Return the registers of hours whose last telegram is right to 50 Wh."""
-    truth = time_lapse.truth[register]
-    return {end: value for end, value in time_lapse.heard[register].items() if truth[end] - value <= 50}
-
-
 async def heard_rows_changed(time_lapse: TimeLapse) -> int:
     """Count the hours that were heard and do not end with what was heard last."""
     changed = 0
     for register in REGISTERS:
         hours = await time_lapse.hours(register)
         heard = {
-            end - HOUR: value
-            for end, value in received_in_time(time_lapse, register).items()
-            if end - HOUR in hours
+            end - HOUR: value for end, value in time_lapse.heard[register].items() if end - HOUR in hours
         }
         truth = time_lapse.truth[register]
         changed += sum(

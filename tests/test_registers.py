@@ -318,7 +318,7 @@ def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
     (replacement,) = installation.history.replacements
     assert at("08:00:00") < (replacement.time - START).total_seconds() < at("08:06:00")
     assert installation.demands(HOUR, "07:00", "09:00") == [
-        *all_of("07:00", "08:00", HOUR, 3.5, is_missed=True),
+        *all_of("07:00", "08:00", HOUR, 3.5, is_missed=not has_record),
         ("09:00", 3.5, False),
     ]
     quarters = installation.demands(QUARTER, "06:15", "10:00")
@@ -818,10 +818,11 @@ def test_restart_keeps_estimates() -> None:  # FAILS: 8:15 and 8:30 are missed
 def test_replacement_is_noted_once_when_nothing_is_used() -> None:
     history = RegisterHistory()
     start = datetime(2026, 11, 10, 8, 0, tzinfo=UTC)
-    registers = [(5_000_000.0, None), (17.0, (5_000_000.0, 17.0)), (17.0, None), (18.0, None)]
+    registers = [(5_000_000.0, None), (17.0, (5_000_000.0, 17.0, 30.0)), (17.0, None), (18.0, None)]
     for n, (register, replaced) in enumerate(registers):
         time = start + timedelta(minutes=n)
         history.update(Sample(time=time, interval=60, register=register, replaced=replaced, power=0.0))
-    assert history.replacements == [Replacement(start + timedelta(minutes=1), 5_000_000.0, 17.0)]
+    confirmed, since = start + timedelta(minutes=1), start + timedelta(seconds=30)
+    assert history.replacements == [Replacement(confirmed, 5_000_000.0, 17.0, since)]
     assert history.last is not None
     assert history.last.total == 5_000_001.0

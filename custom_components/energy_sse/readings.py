@@ -41,10 +41,8 @@ class Validated(NamedTuple):
     values: Mapping[Measurement, float]
     """All values that were accepted."""
 
-    replaced: Mapping[Measurement, tuple[float, float]]
-    """Last registers of old meters and first ones of new meters, when this reading confirms a meter
-    replacement.
-    """
+    replaced: Mapping[Measurement, tuple[float, float, float]]
+    """Meter replacements that this reading confirms: see `RegisterGuard.replaced`."""
 
     time: datetime
     """Wall clock time of the reading."""
@@ -134,7 +132,7 @@ class Readings:
             register=None if register_value is None else self.in_wh(register, register_value),
             replaced=None
             if replaced is None
-            else (self.in_wh(register, replaced[0]), self.in_wh(register, replaced[1])),
+            else (self.in_wh(register, replaced[0]), self.in_wh(register, replaced[1]), replaced[2]),
             power=None if power_value is None else power_value * _WATTS[self._units[power]],
             is_repeated=validated.is_repeated,
         )

@@ -62,9 +62,10 @@ class Sample(NamedTuple):
     """Whether the reader's clock is right to within a telegram, so that the registers it stores count."""
 
     register: float | None = None
-    replaced: tuple[float, float] | None = None
-    """Last register of the old meter and first one of the new one, when this reading confirms a meter
-    replacement.
+    replaced: tuple[float, float, float] | None = None
+    """Last register of the old meter, first one of the new meter, and the seconds since then.
+
+    Only when this reading confirms a meter replacement.
     """
 
     power: float | None = None
@@ -88,6 +89,9 @@ class Replacement(NamedTuple):
 
     first: float
     """First register of the new meter."""
+
+    since: datetime
+    """First reading of the new meter."""
 
 
 class Point(NamedTuple):
@@ -224,9 +228,11 @@ class RegisterHistory:
         changed, replaced = self._changed, sample.replaced
         if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
             # The validation does not know the old meter, for example because a file was lost.
-            replaced = self._register_of(changed), register
+            replaced = self._register_of(changed), register, 0.0
         if changed is not None and replaced is not None:
-            self._note_replacement(Replacement(point.time, *replaced))
+            old, first, seconds = replaced
+            since = point.time - timedelta(seconds=seconds)
+            self._note_replacement(Replacement(point.time, old, first, since))
         new = point._replace(total=register + self.offset(point.time))
         is_changed = False
         if replaced is not None:
@@ -290,7 +296,8 @@ class RegisterHistory:
             self._changed = self._changed and self._changed._replace(energy=0.0)
         self._estimates = {time: total for time, total in self._estimates.items() if not period.has(time)}
         self.replacements = [
-            each._replace(time=now) if period.has(each.time) else each for each in self.replacements
+            each._replace(time=now, since=now) if period.has(each.time) else each
+            for each in self.replacements
         ]
         return len(self.boundaries) != before
 
@@ -310,17 +317,18 @@ class RegisterHistory:
         The others are checked again after each boundary, because a later register can decide them.
         """
         totals = {
-            time: register + self.offset(time)
+            time: register + sum(each.last - each.first for each in self.replacements if each.since <= time)
             for time, register in self._hourly.items()
             if time <= now
             # What an old meter has counted after its last reading is not part of the totals.
-            and not any(time < each.time and register > each.last + ROUNDING for each in self.replacements)
+            and not any(time < each.since and register > each.last + ROUNDING for each in self.replacements)
         }
-        # A stored register corrects a boundary that was noted by a wrong clock, or by an old register.
+        # A stored register corrects an estimate, but not a register that was received in time, because the
+        # reader's clock may have been wrong when it stored that.
         known = [
             (time, total)
             for time, total in sorted(self.boundaries.items())
-            if time <= now and abs(totals.get(time, total) - total) <= TELEGRAM
+            if time <= now and (time in self.received or abs(totals.get(time, total) - total) <= TELEGRAM)
         ]
         assert self.last is not None
         newer, is_changed = (now, self.last.total), False
@@ -346,13 +354,9 @@ class RegisterHistory:
 
     def _accept(self, time: datetime, total: float) -> bool:
         del self._hourly[time]
-        known = self.boundaries.get(time)
-        if known is not None and (
-            known == total or (time in self.received and abs(known - total) <= TELEGRAM)
-        ):
+        if time in self.received or self.boundaries.get(time) == total:
             return False
         self.boundaries[time] = total
-        self.received.discard(time)
         self._estimates.pop(time, None)
         return True
 
@@ -380,7 +384,10 @@ class RegisterHistory:
             ],
             "estimates": [[int(time.timestamp()), total] for time, total in self._estimates.items()],
             "received": [int(time.timestamp()) for time in self.received],
-            "replacements": [[each.time.timestamp(), each.last, each.first] for each in self.replacements],
+            "replacements": [
+                [each.time.timestamp(), each.last, each.first, each.since.timestamp()]
+                for each in self.replacements
+            ],
             "last": _to_json(self.last),
             "changed": _to_json(self._changed),
             "confirmed": self._confirmed and [self._confirmed.time.timestamp(), self._confirmed.is_repeated],
@@ -395,7 +402,8 @@ class RegisterHistory:
         self._estimates = {_from_timestamp(time): total for time, total in data.get("estimates", ())}
         self.received = {_from_timestamp(time) for time in data["received"]}
         self.replacements = [
-            Replacement(_from_timestamp(time), last, first) for time, last, first in data["replacements"]
+            Replacement(_from_timestamp(time), last, first, _from_timestamp(since))
+            for time, last, first, since in data["replacements"]
         ]
         self.last, self._changed = _from_json(data["last"]), _from_json(data["changed"])
         if data["confirmed"] is not None:

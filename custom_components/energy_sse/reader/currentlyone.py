@@ -236,7 +236,8 @@ class EventInterpreter:
             return None
         return Reading(
             values=values,
-            age=self._age_at_connect(time),
+            # Later, an earlier time is that of a clock that was set back.
+            age=self._age_at_connect(time) if self._is_connecting else 0.0,
             reader_time=time,
             meter_time=None if is_second_opinion else _parse_clock(get_text(payload, "t")),
         )

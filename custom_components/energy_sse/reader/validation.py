@@ -138,9 +138,10 @@ class RegisterGuard[K: Hashable]:
         self.dropped: Counter[str] = Counter()
         """Values, by the reason."""
 
-        self.replaced: dict[K, tuple[float, float]] = {}
-        """Last register of the old meter and first one of the new meter, where the last reading has confirmed
-        them.
+        self.replaced: dict[K, tuple[float, float, float]] = {}
+        """Meter replacements that the last reading has confirmed.
+
+        The last register of the old meter, the first one of the new meter, and the seconds since then.
         """
 
         self._limits = dict(limits)
@@ -201,19 +202,20 @@ class RegisterGuard[K: Hashable]:
             else:
                 self._accept(register, value, time)
         for register in self._repeated(doubted, values, time):
-            self._note_replacement(register, values[register])
+            self._note_replacement(register, values[register], time)
             believed[register] = values[register]
             self._accept(register, values[register], time)
         return believed
 
-    def _note_replacement(self, register: K, value: float) -> None:
+    def _note_replacement(self, register: K, value: float, time: float) -> None:
         last = self._registers.get(register)
         if last is None:
             return
         self._say_that_it_begins_anew(register, value)
         rise = (value - last.value) / (self._limits[register].resolution or 1.0)
         if not last.is_remembered or rise < 0 or rise > _MAX_RISE_DURING_A_RESTART:
-            self.replaced[register] = last.value, self._candidates[register].first
+            candidate = self._candidates[register]
+            self.replaced[register] = last.value, candidate.first, time - candidate.since
 
     def _say_that_it_begins_anew(self, register: K, value: float) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
@@ -253,7 +255,9 @@ class RegisterGuard[K: Hashable]:
     def _is_slightly_lower(self, register: K, value: float) -> bool:
         """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
         one, last = self._limits[register].resolution, self._registers.get(register)
-        return one is not None and last is not None and value > 0 and last.value - value < one * _COARSER[-1]
+        if one is None or last is None or value == 0:
+            return False
+        return 0 < last.value - value < one * _COARSER[-1]
 
     def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
         limits = self._limits[register]
