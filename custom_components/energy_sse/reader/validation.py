@@ -196,7 +196,9 @@ class RegisterGuard[K: Hashable]:
                 if is_repeated and reason == "lower":
                     # From before a restart. It says nothing of the meter that is there now.
                     continue
-                self.dropped[reason] += 1
+                if last is not None or reason != "zero":
+                    # A first zero is only held back.
+                    self.dropped[reason] += 1
                 if value >= 0 and not self._is_slightly_lower(register, value):
                     doubted.append(register)
             else:
