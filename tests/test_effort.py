@@ -136,7 +136,7 @@ def currentlyone_work(keys: list[str]) -> Callable[[], object]:
     ("make_work", "keys", "limit"),
     [
         pytest.param(whatwatt_work, list(WHATWATT_FIELDS), 15, id="whatwatt"),
-        pytest.param(currentlyone_work, list(CURRENTLYONE_FIELDS), 28, id="currentlyone"),
+        pytest.param(currentlyone_work, list(CURRENTLYONE_FIELDS), 29, id="currentlyone"),
     ],
 )
 async def test_functions_called_for_an_event_are_few_however_many_values_it_has(

@@ -34,6 +34,9 @@ _MAX_PAUSE: Final = 300.0
 # Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
 _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 
+# Seconds. A telegram is later than usual by less.
+_JITTER: Final = 0.5
+
 # Part. Two estimates of the same energy agree within this part, and within a telegram.
 _AGREEMENT: Final = 0.25
 
@@ -210,7 +213,7 @@ class RegisterHistory:
         if boundary > time:
             return False
         changed, confirmed = self._changed, self._confirmed
-        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=1.1 * self._interval + 1):
+        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=self._interval + _JITTER):
             if confirmed.is_repeated:
                 # A register that the reader has stored on the hour is more exact.
                 self.boundaries.setdefault(boundary, changed.total)

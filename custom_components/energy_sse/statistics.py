@@ -252,9 +252,10 @@ class StatisticsCorrector:
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
-        # The recorder has done, or dropped, what it was given before.
-        self._is_waiting = False
-        self._schedule()
+        with self._coordinator.faults.contained("waiting for the recorder"):
+            # The recorder has done, or dropped, what it was given before.
+            self._is_waiting = False
+            self._schedule()
 
     @callback
     def _schedule(self) -> None:
