@@ -51,7 +51,7 @@ class Validated(NamedTuple):
     """Period whose times were noted by a wrong wall clock."""
 
     is_repeated: bool
-    """Whether the reader repeats the reading after a connect."""
+    """True for a reading that the reader repeats after a connect."""
 
 
 class Readings:
@@ -148,7 +148,7 @@ class Readings:
 
     @property
     def has_right_clock(self) -> bool:
-        """Whether the reader's clock is right to within a telegram."""
+        """Return whether the reader's clock is right to within a telegram."""
         error = self.wall_clock.reader_error
         return error is not None and abs(error) <= max(self.freshness.interval or 0.0, _CLOCK_TOLERANCE)
 

@@ -62,7 +62,7 @@ class Sample(NamedTuple):
     """Period whose times were noted by a wrong clock."""
 
     has_right_clock: bool = False
-    """Whether the reader's clock is right to within a telegram, so that the registers it stores count."""
+    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
 
     register: float | None = None
     replaced: tuple[float, float, float] | None = None
@@ -73,7 +73,7 @@ class Sample(NamedTuple):
 
     power: float | None = None
     is_repeated: bool = False
-    """Whether the reader repeats the reading after a connect, so that the recorder does not have it at this
+    """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
     time.
     """
 
@@ -133,7 +133,7 @@ class RegisterHistory:
         """Last reading with a register that was up to date."""
 
         self._is_continuous = False
-        """Whether power was received without gaps since the register changed."""
+        """True if power was received without gaps since the register changed."""
 
         self._register_intervals: deque[float] = deque(maxlen=8)
         self._estimates: dict[datetime, float] = {}
@@ -146,12 +146,12 @@ class RegisterHistory:
 
     @property
     def has_register(self) -> bool:
-        """Whether a register was ever received."""
+        """Return whether a register was ever received."""
         return self._changed is not None
 
     @property
     def can_be_billed(self) -> bool:
-        """Whether the meter sends its register at least once an hour."""
+        """Return whether the meter sends its register at least once an hour."""
         return self.has_register and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
 
     def offset(self, time: datetime) -> float:

@@ -1,6 +1,6 @@
 """Compares the long-term statistics of the energy sensors with the register histories, and corrects them.
 
-A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as nobody has
+A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as no user has
 adjusted the sums, `sum` minus the total of the register history is one number along all rows, here called the
 base. So the right row of an hour follows from the register at its end alone. Everything is compared in Wh,
 and written in the unit in which the statistics are stored.
@@ -232,7 +232,7 @@ class StatisticsCorrector:
         self._cancel: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_waiting = False
-        """Whether the recorder has not yet done what it was given."""
+        """True while the recorder has not yet written the last correction."""
 
     @callback
     def async_start(self) -> None:

@@ -20,7 +20,7 @@ _MAX_WINDOW: Final = timedelta(minutes=10)
 # Between two points that are stored for the mean power.
 _MIN_STEP: Final = timedelta(seconds=5)
 
-# The energy of a telegram is most of what is left, so that nobody can use the result.
+# The energy of a telegram is most of what is left, so that the result is useless.
 _NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
 
 # Longer between two readings is a gap.

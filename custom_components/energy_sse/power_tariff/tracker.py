@@ -59,7 +59,7 @@ class DemandTracker:
         self._changes = _Changes()
         self._is_outdated = asyncio.Event()
         self._earlier: Mapping[str, Any] | None = {}
-        """What version 0.1 has stored, until the hours from before the register history have been read."""
+        """The file of version 0.1, until the hours from before the register history have been read."""
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
