@@ -34,8 +34,8 @@ _MAX_PAUSE: Final = 300.0
 # Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
 _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 
-# Seconds. A telegram is later than usual by less.
-_JITTER: Final = 0.5
+# Seconds. A telegram is later than usual by less. While readings go on, a tenth of the interval is added.
+_JITTER: Final = 0.9
 
 # Part. Two estimates of the same energy agree within this part, and within a telegram.
 _AGREEMENT: Final = 0.25
@@ -213,7 +213,9 @@ class RegisterHistory:
         if boundary > time:
             return False
         changed, confirmed = self._changed, self._confirmed
-        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=self._interval + _JITTER):
+        is_continuous = time - last.time <= self._pause
+        late = _JITTER + 0.1 * self._interval if is_continuous else _JITTER
+        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=self._interval + late):
             if confirmed.is_repeated:
                 # A register that the reader has stored on the hour is more exact.
                 self.boundaries.setdefault(boundary, changed.total)
@@ -222,7 +224,7 @@ class RegisterHistory:
             if boundary.minute == 0:
                 self.received.add(boundary)
             return True
-        if time - last.time <= self._pause and (changed is None or self._is_continuous):
+        if is_continuous and (changed is None or self._is_continuous):
             share = (boundary - last.time) / (time - last.time)
             self._estimates[boundary] = last.total + share * (energy - last.energy)
         return False

@@ -73,6 +73,9 @@ class DemandTracker:
             memory.async_close,
         ):
             entry.async_on_unload(unsubscribe)
+        with self._coordinator.faults.contained("calculating the bills"):
+            # Before the entities are added, so that they are available at once.
+            await self._async_count()
         entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
         self._is_outdated.set()
 
@@ -169,15 +172,13 @@ class DemandTracker:
             await self._is_outdated.wait()
             self._is_outdated.clear()
             with self._coordinator.faults.contained("calculating the bills"):
+                await self._async_add_earlier()
                 await self._async_count()
 
     async def _async_count(self) -> None:
         """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
         if not self._history.has_register:
             return
-        began = self._coordinator.readings.wall_clock.began
-        if self._earlier is not None and began is not None and "recorder" in self._hass.config.components:
-            await self._async_add_earlier(self._earlier, began)
         self.bills = await self._hass.async_add_executor_job(
             _count,
             dict(self._history.boundaries),
@@ -188,8 +189,13 @@ class DemandTracker:
         self._set_limit()
         self._listeners.tell(COUNTED)
 
-    async def _async_add_earlier(self, stored: Mapping[str, Any], began: datetime) -> None:
-        """Add the hours from before the register history, once."""
+    async def _async_add_earlier(self) -> None:
+        """Add the hours from before the register history, once the first register has been received."""
+        stored, began = self._earlier, self._coordinator.readings.wall_clock.began
+        if stored is None or began is None or not self._history.has_register:
+            return
+        if "recorder" not in self._hass.config.components:
+            return
         begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
         totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
         self._history.add_earlier(totals, began)
