@@ -47,6 +47,9 @@ class UsualCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
     def reader_moved(self, host: str) -> None:
         """Take no notice."""
 
+    def basic_requested(self, host: str) -> None:
+        """Ignore it."""
+
 
 class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
     """Shows one measurement."""

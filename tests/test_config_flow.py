@@ -195,7 +195,7 @@ def test_announced_telnet_port_and_ipv6_address_lead_to_the_web_server(
     port: int | None, addresses: list[str], host: str
 ) -> None:
     info = mdns("CurrentlyOne_b8b41879cf58", "_currently._tcp.local.", port=port, addresses=addresses)
-    assert config_flow.host_of(info) == host
+    assert config_flow.hosts_of(info)[0] == host
 
 
 @pytest.mark.parametrize("prefix", ["CurrentlyOne", "currentlyone"])
@@ -512,7 +512,12 @@ async def test_reader_without_a_password_gets_none(
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=currentlyone.host)
     assert flow["reason"] == "reconfigure_successful"
-    assert entry.data == {CONF_HOST: currentlyone.host, CONF_KIND: "currentlyone", CONF_LOGIN: "none"}
+    assert entry.data == {
+        CONF_HOST: currentlyone.host,
+        CONF_ENTERED_HOST: currentlyone.host,
+        CONF_KIND: "currentlyone",
+        CONF_LOGIN: "none",
+    }
 
 
 async def test_another_reader_at_the_new_address_is_refused_by_name(

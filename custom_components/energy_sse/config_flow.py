@@ -1,14 +1,15 @@
 """Adding a reader: found on the network or entered by hand, with a password where it wants one."""
 
-from collections.abc import Mapping
-from ipaddress import IPv4Address
+from collections.abc import Iterable, Mapping
 import logging
+import re
 from typing import Any, Final, override
 
 from homeassistant.config_entries import (
     SOURCE_IGNORE,
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
+    SOURCE_USER,
     ConfigEntry,
     ConfigEntryState,
     ConfigFlow,
@@ -30,12 +31,13 @@ import voluptuous as vol
 from yarl import URL
 
 from .const import (
+    CONF_ENTERED_HOST,
     CONF_KIND,
     CONF_LOGIN,
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
-from .coordinator import EnergySseConfigEntry
+from .coordinator import EnergySseConfigEntry, entered_host_of, moved_to
 from .markdown import escape
 from .options_flow import EnergySseOptionsFlow
 from .reader import (
@@ -75,7 +77,15 @@ _REAUTH_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PASSWORD): _PASSWORD_FIELD
 _HTTP_PORT: Final = 80
 _TELNET_PORT: Final = 23
 
+_CURRENTLYONE_SERVICE: Final = "_currently._tcp.local."
 _CURRENTLYONE_PREFIX: Final = "currentlyone_"
+
+# The instance name of a CurrentlyOne. After a conflict of names, mDNS adds a suffix such as "-2", " (2)" or "
+# #2".
+_CURRENTLYONE_NAME: Final = re.compile(r"currentlyone_([0-9a-f]{12})(?![0-9a-f])", re.IGNORECASE)
+
+# The id of a whatwatt: its Wi-Fi MAC address.
+_WHATWATT_ID: Final = re.compile(r"[0-9A-F]{12}")
 
 # Seconds, for new entries. One without the option, made before there was this default, writes every reading.
 _DEFAULT_WRITE_INTERVAL: Final = 5
@@ -90,6 +100,16 @@ _ERRORS: Final[Mapping[type[ReaderError], str]] = {
 # Keys of errors that only the user can decide on; each is also the name of the step that asks.
 _WEAKER_LOGINS: Final = frozenset({"unencrypted", "unprotected"})
 
+# Errors of several addresses: the first one of these is shown.
+_PRECEDENCE: Final = (
+    "invalid_auth",
+    "unencrypted",
+    "unprotected",
+    "not_supported",
+    "unknown",
+    "cannot_connect",
+)
+
 # The whatwatt's Ethernet address follows its Wi-Fi address, which is its id, at this distance.
 _ETHERNET_OFFSET: Final = 3
 
@@ -102,6 +122,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     _host: str
     _name = READERS[ReaderKind.WHATWATT].model
     """What dialogs call the device. One that asks for a password before it says its name is a whatwatt."""
+
+    _kinds: Iterable[ReaderKind] = READERS
+    """Kinds of readers that the device can be. An announcement tells the kind."""
 
     _password: str | None = None
     _identity: Identity
@@ -140,71 +163,101 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     @override
     async def async_step_zeroconf(self, discovery_info: ZeroconfServiceInfo) -> ConfigFlowResult:
         """Handle an announcement by mDNS."""
-        self._host = host_of(discovery_info)
-        instance = discovery_info.name.removesuffix(f".{discovery_info.type}").lower()
-        if instance.startswith(_CURRENTLYONE_PREFIX):
-            device_id = instance.removeprefix(_CURRENTLYONE_PREFIX)
-            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, device_id)
+        hosts = hosts_of(discovery_info)
+        instance = discovery_info.name.removesuffix(f".{discovery_info.type}")
+        is_currentlyone = instance.lower().startswith(_CURRENTLYONE_PREFIX)
+        if is_currentlyone or discovery_info.type == _CURRENTLYONE_SERVICE:
+            match = _CURRENTLYONE_NAME.match(instance)
+            device_id = match[1].lower() if match else ""
+            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, device_id, hosts)
         device_id = (discovery_info.properties.get("id") or "").upper()
-        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id)
+        if not _WHATWATT_ID.fullmatch(device_id):
+            device_id = ""
+        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id, hosts)
 
     @override
     async def async_step_dhcp(self, discovery_info: DhcpServiceInfo) -> ConfigFlowResult:
         """Handle an address given out, to a new device with a telling name or to a known one."""
-        self._host = _join(discovery_info.ip, _HTTP_PORT)
+        hosts = [_join(discovery_info.ip, _HTTP_PORT)]
         mac_address = discovery_info.macaddress
         hostname = discovery_info.hostname.lower()
         whatwatt_ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
         currentlyone_id = bytes.fromhex(mac_address)[::-1].hex()
         if currentlyone_id in self._async_current_ids() or hostname.startswith(_CURRENTLYONE_PREFIX):
-            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, currentlyone_id)
+            return await self._async_step_discovered(ReaderKind.CURRENTLYONE, currentlyone_id, hosts)
         known = (each for each in whatwatt_ids if each in self._async_current_ids())
         named = (each for each in whatwatt_ids if hostname.endswith(each[-6:].lower()))
         device_id = next(known, next(named, whatwatt_ids[0]))
-        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id)
+        return await self._async_step_discovered(ReaderKind.WHATWATT, device_id, hosts)
 
-    async def _async_step_discovered(self, kind: ReaderKind, device_id: str) -> ConfigFlowResult:
-        """Ask the device whether it is what it was announced to be.
+    async def _async_step_discovered(
+        self, kind: ReaderKind, device_id: str, hosts: list[str]
+    ) -> ConfigFlowResult:
+        """Identify the device at the announced addresses.
 
-        An announcement may lack the id; then the device's own word is all there is.
+        `device_id` is empty if the announcement does not contain it. Then the device is asked for it.
         """
         entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
         if entry is not None:
-            return await self._async_step_known(entry)
-        error = await self._async_identify()
+            return await self._async_step_known(entry, hosts)
+        self._kinds = (kind,)
+        error = await self._async_identify_at(hosts, device_id)
         if error == "invalid_auth":
             self._call_it(full_name(kind, default_name(kind, device_id)))
             return await self.async_step_password()
         if error is not None:
             return self.async_abort(reason=error)
-        if device_id and self._identity.info.id != device_id:
-            return self.async_abort(reason="not_supported")
         entry = await self.async_set_unique_id(self._identity.info.id)
         if entry is not None:
-            return await self._async_step_known(entry)
+            return await self._async_step_known(entry, hosts)
         self._call_it(self._found)
         return await self.async_step_discovery_confirm()
 
-    async def _async_step_known(self, entry: EnergySseConfigEntry) -> ConfigFlowResult:
-        """Follow a device that is set up to where it is announced, once it has proved to be there."""
+    async def _async_step_known(self, entry: EnergySseConfigEntry, hosts: list[str]) -> ConfigFlowResult:
+        """Follow a device that is set up to an announced address, after it has identified itself there."""
         is_loaded = entry.state is ConfigEntryState.LOADED
         if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
-            # A stream that runs goes on; one that does not is looked for there.
-            entry.runtime_data.async_seen_at(self._host)
+            # A running stream goes on. Without one, the connection tries these addresses.
+            entry.runtime_data.async_seen_at(hosts)
             self._abort_if_configured(entry)
-        if entry.source == SOURCE_IGNORE or entry.data[CONF_HOST] == self._host:
+        others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
+        if entry.source == SOURCE_IGNORE or not others:
             self._abort_if_configured(entry)
-        error = await self._async_identify(entry.data.get(CONF_PASSWORD), _least_login(entry))
-        if error in _WEAKER_LOGINS or (error is None and self._identity.info.id != entry.unique_id):
+        password = entry.data.get(CONF_PASSWORD)
+        least = Login.DIGEST if password else Login.NONE
+        error = await self._async_identify_at(others, str(entry.unique_id), password, least)
+        if error == "unencrypted" and entry.data.get(CONF_LOGIN) == Login.BASIC:
+            # Its owner agreed to send the password unencrypted to another address.
+            entry.async_start_reauth(self.hass, data={CONF_HOST: self._host})
+        if error in _WEAKER_LOGINS:
             error = "not_supported"
         if error is None:
-            moved = {CONF_HOST: self._host}
+            moved = moved_to(entry, self._host)
             if entry.state is ConfigEntryState.SETUP_ERROR:
                 # What refused the login at the known address was something else.
                 self.hass.config_entries.async_update_entry(entry, data={**entry.data, **moved})
                 self.hass.config_entries.async_schedule_reload(entry.entry_id)
             self._abort_if_configured(entry, updates=moved)
         return self.async_abort(reason=str(error))
+
+    async def _async_identify_at(
+        self, hosts: Iterable[str], device_id: str, password: str | None = None, least: Login | None = None
+    ) -> str | None:
+        """Ask at one address after the other until the device answers. Returns the key of an error, or None.
+
+        `device_id` is empty if it is not known. An error that the user can act on takes precedence.
+        """
+        errors: dict[str, str] = {}
+        for self._host in hosts:
+            error = await self._async_identify(password, least)
+            if error is None and device_id and self._identity.info.id != device_id:
+                error = "not_supported"
+            if error is None:
+                return None
+            errors.setdefault(error, self._host)
+        error = next((each for each in _PRECEDENCE if each in errors), "cannot_connect")
+        self._host = errors.get(error, "")
+        return error
 
     def _call_it(self, name: str) -> None:
         """Call the device by a name, in its card and in dialogs."""
@@ -229,8 +282,13 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Handle a device that refuses the login."""
+        entry = self._get_reauth_entry()
         self._host = entry_data[CONF_HOST]
-        self._name = _name_of(self._get_reauth_entry())
+        self._name = _name_of(entry)
+        if self._host != entry.data[CONF_HOST]:
+            # An announced address that asks for HTTP Basic.
+            self._password = entry.data[CONF_PASSWORD]
+            return await self.async_step_unencrypted()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
@@ -260,7 +318,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
                 errors["base"] = error
         can_have_password = READERS[entry.data[CONF_KIND]].can_have_password
         schema = _RECONFIGURE_SCHEMA if can_have_password else _HOST_SCHEMA
-        suggested = user_input or {CONF_HOST: entry.data[CONF_HOST]}
+        suggested = user_input or {CONF_HOST: entered_host_of(entry) or entry.data[CONF_HOST]}
         return self.async_show_form(
             step_id="reconfigure",
             data_schema=self.add_suggested_values_to_schema(schema, {CONF_HOST: suggested[CONF_HOST]}),
@@ -368,7 +426,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_identify(self, password: str | None = None, least: Login | None = None) -> str | None:
         """Ask the device who it is. Returns the key of an error, or None."""
         try:
-            self._identity = await identify(async_get_clientsession(self.hass), self._host, password, least)
+            session = async_get_clientsession(self.hass)
+            self._identity = await identify(session, self._host, password, least, kinds=self._kinds)
         except ReaderLoginWeakenedError as error:
             if error.login is Login.BASIC:
                 return "unencrypted"
@@ -396,12 +455,15 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             changed = self._get_reauth_entry() if is_reauth else self._get_reconfigure_entry()
             # A password that is wanted no more is forgotten.
             kept = {key: value for key, value in changed.data.items() if key != CONF_PASSWORD}
+            if not is_reauth:
+                kept |= {CONF_ENTERED_HOST: self._host}
             return self.async_update_reload_and_abort(changed, data={**kept, **proved})
         # A flow of the same device, begun by its discovery, must not block its owner.
         entry = await self.async_set_unique_id(info.id, raise_on_progress=False)
         if entry is not None:
             is_weaker = Login(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
-            self._abort_if_configured(entry, updates=None if is_weaker else proved)
+            entered = {CONF_ENTERED_HOST: self._host} if self.source == SOURCE_USER else {}
+            self._abort_if_configured(entry, updates=None if is_weaker else proved | entered)
         return self.async_create_entry(
             title=info.name or default_name(info.kind, info.id),
             data={CONF_KIND: info.kind, **proved},
@@ -429,15 +491,24 @@ def _least_login(entry: ConfigEntry, password: str | None = None) -> Login:
     return Login.DIGEST if password or entry.data.get(CONF_PASSWORD) else Login.NONE
 
 
-def host_of(discovery_info: ZeroconfServiceInfo) -> str:
-    """Return where the HTTP server of an announced device is."""
-    # The devices' web servers speak IPv4, whatever else is announced.
-    address = next(
-        (a for a in discovery_info.ip_addresses if isinstance(a, IPv4Address)), discovery_info.ip_address
-    )
+def hosts_of(discovery_info: ZeroconfServiceInfo) -> list[str]:
+    """Return the addresses of the HTTP server of an announced device, the preferred one first.
+
+    The web servers of the devices use IPv4, so IPv6 addresses come last. Addresses that cannot lead to a
+    device are left out. A loopback address is that of a simulated reader, and used only if it is announced
+    alone.
+    """
+    addresses = [
+        address
+        for address in dict.fromkeys([discovery_info.ip_address, *discovery_info.ip_addresses])
+        if not (address.is_link_local or address.is_unspecified or address.is_multicast)
+    ]
+    addresses.sort(key=lambda address: address.version)
+    addresses = [address for address in addresses if not address.is_loopback] or addresses
     # `_currently._tcp` may announce the port of the device's telnet server.
     port = discovery_info.port
-    return _join(str(address), _HTTP_PORT if port is None or port == _TELNET_PORT else port)
+    port = _HTTP_PORT if port is None or port == _TELNET_PORT else port
+    return [_join(str(address), port) for address in addresses]
 
 
 def _join(address: str, port: int) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 DOMAIN: Final = "energy_sse"
 
 # Keys of a config entry's data, beside the host and the password.
+CONF_ENTERED_HOST: Final = "entered_host"
 CONF_KIND: Final = "kind"
 CONF_LOGIN: Final = "login"
 

@@ -1,12 +1,12 @@
 """Owns the connection to one reader, keeps what it says, and tells the entities."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 import logging
 from typing import Any, Final, override
 
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
@@ -18,7 +18,14 @@ from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance, Appliances
 from .availability import Availability
-from .const import CONF_KIND, CONF_LOGIN, CONF_SUB_METERS, CONF_WRITE_INTERVAL, DOMAIN
+from .const import (
+    CONF_ENTERED_HOST,
+    CONF_KIND,
+    CONF_LOGIN,
+    CONF_SUB_METERS,
+    CONF_WRITE_INTERVAL,
+    DOMAIN,
+)
 from .findings import Findings
 from .household import has_measurement
 from .issues import Issue, Issues
@@ -136,7 +143,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         self._hass = hass
         self._entry = entry
-        self._connection = ReaderConnection(self.reader, entry.unique_id, self)
+        self._connection = ReaderConnection(
+            self.reader, entry.unique_id, self, entered_host=entered_host_of(entry)
+        )
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._issues = Issues(hass, entry)
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
@@ -192,9 +201,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._message_listeners.remove(listener)
 
     @callback
-    def async_seen_at(self, host: str) -> None:
-        """Use an announcement of the reader, at its address or at another one."""
-        self._connection.seen_at(host)
+    def async_seen_at(self, hosts: Iterable[str]) -> None:
+        """Use an announcement of the reader, at its address or at others."""
+        self._connection.seen_at(hosts)
 
     @property
     def connection_state(self) -> ConnectionState:
@@ -270,6 +279,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         for meter_id in self.sub_meters.found:
             self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
         self._set_streaming(is_streaming=True)
+        for flow in self._entry.async_get_active_flows(self._hass, {SOURCE_REAUTH}):
+            # The reader is back, so a question about another address is obsolete.
+            self._hass.config_entries.flow.async_abort(flow["flow_id"])
         if not self._first_contact.done():
             self._first_contact.set_result(None)
 
@@ -277,7 +289,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def reader_moved(self, host: str) -> None:
         """Remember where the reader has proved to be now."""
         _LOGGER.info("The %s has moved to another address", self.reader.model)
-        self._update_entry(**{CONF_HOST: host})
+        self._update_entry(**moved_to(self._entry, host))
+
+    @callback
+    def basic_requested(self, host: str) -> None:
+        """Ask the user whether the password may be sent unencrypted to an announced address."""
+        self._entry.async_start_reauth(self._hass, data={CONF_HOST: host})
 
     @callback
     def _update_entry(self, **data: str) -> None:
@@ -451,6 +468,18 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.readings.wall_clock.restore(data["clock"])
         for register, history in self.registers.items():
             history.restore(data["registers"][register])
+
+
+def entered_host_of(entry: ConfigEntry) -> str | None:
+    """Return the address that the owner of a reader entered; None for one that was only discovered."""
+    current: str | None = entry.data[CONF_HOST] if entry.source == SOURCE_USER else None
+    return entry.data.get(CONF_ENTERED_HOST, current)
+
+
+def moved_to(entry: ConfigEntry, host: str) -> dict[str, str]:
+    """Return the data to update when a reader has moved. An address that its owner entered is kept."""
+    entered = entered_host_of(entry)
+    return {CONF_HOST: host} | ({} if entered is None else {CONF_ENTERED_HOST: entered})
 
 
 def registers_key(entry_id: str) -> str:

@@ -154,6 +154,9 @@ class Follower:
     def reader_moved(self, host: str) -> None:
         self.moves.append(host)
 
+    def basic_requested(self, host: str) -> None:
+        raise NotImplementedError
+
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
         await until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
 

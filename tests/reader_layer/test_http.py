@@ -87,7 +87,7 @@ async def test_password_is_answered_in_the_way_that_the_firmware_asks_for(
     http = DeviceHttp(session, reader.host, "grüezi")
     assert (await http.get_json(SYSTEM))["device"]["id"] == reader.device_id
     assert len(reader.requests) == 2
-    http.move_to(reader.host)
+    http.move_to(reader.host, is_trusted=True)
     await http.get_json(SYSTEM)
     assert len(reader.requests) == 3, "a login that is known costs no second request"
 

@@ -209,14 +209,14 @@ async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_lo
     """So that the reader of somebody who has updated from an older version goes on."""
     device.login = elsewhere.login = BasicLogin("secret")
     http = DeviceHttp(session, device.host, "secret")
-    http.move_to(elsewhere.host)
+    http.move_to(elsewhere.host, is_trusted=False)
     with pytest.raises(ReaderLoginWeakenedError):
         await http.get_json(PATH)
     elsewhere.login = None
     with pytest.raises(ReaderLoginWeakenedError):
         await http.get_json(PATH)
     assert elsewhere.told == [None, None]
-    http.move_to(device.host)
+    http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
     assert http.login is Login.BASIC
 
@@ -225,7 +225,7 @@ async def test_device_without_a_password_may_be_anywhere(
     session: aiohttp.ClientSession, device: Device, elsewhere: Device
 ) -> None:
     http = DeviceHttp(session, device.host)
-    http.move_to(elsewhere.host)
+    http.move_to(elsewhere.host, is_trusted=False)
     await http.get_json(PATH)
     assert http.login is Login.NONE
 
@@ -248,7 +248,7 @@ async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
 async def test_password_never_goes_to_a_device_that_does_not_ask(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
-    http = DeviceHttp(session, device.host, "secret").another_device()
+    http = DeviceHttp(session, device.host, "secret").another_device(can_have_password=True)
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthenticationError):
         await http.get_json(PATH)

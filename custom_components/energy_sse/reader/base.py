@@ -71,13 +71,17 @@ class Reader(ABC):
         """Where the device is asked: `host` or `host:port`."""
         return self._http.host
 
-    def move_to(self, host: str) -> None:
-        """Ask at another address from now on."""
-        self._http.move_to(host)
+    def move_to(self, host: str, *, is_trusted: bool) -> None:
+        """Ask at another address from now on. The password goes unencrypted to a trusted address only."""
+        self._http.move_to(host, is_trusted=is_trusted)
+
+    def at(self, host: str) -> Reader:
+        """Return the same reader at another address that its owner trusts."""
+        return type(self)(self._http.at(host))
 
     def another(self, kind: type[Reader]) -> Reader:
         """Return a reader of another kind at the same address, which gets no password."""
-        return kind(self._http.another_device())
+        return kind(self._http.another_device(can_have_password=kind.can_have_password))
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:

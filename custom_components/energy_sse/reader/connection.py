@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import deque
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
 from enum import StrEnum
 import logging
+import math
 import random
 from typing import Final, NoReturn, Protocol
 
 from . import clock
+from .addresses import Addresses
 from .base import Reader
 from .discover import explain, name_of
 from .exceptions import (
@@ -21,6 +24,7 @@ from .exceptions import (
     ReaderStreamEndedError,
 )
 from .faults import Faults
+from .login import Login
 from .messages import Message, ReaderInfo, Reading
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,14 +39,21 @@ _LONGEST_WAIT: Final = 300.0
 _ATTEMPTS_PER_MINUTE: Final = 6
 _ATTEMPTS_WITHOUT_NEWS: Final = 5
 
-# Seconds of readings that earn a quick reconnect. Values stay fresh even if the stream drops right after, and
-# three attempts a minute are no storm. A device that accepts and hangs up never earns it.
+# Seconds after which a stream with readings is proven: the next wait is short, and its end is not another
+# client's doing. Values stay fresh even if the stream drops right after, and three attempts in a minute do
+# not load the device. A device that accepts connections and closes them is never proven.
 _PROVEN_AFTER: Final = 20.0
 
-# Streams in a row that end within `_SHORT_STREAM` seconds. One is a hiccup and two are a restart; the third
-# means that another client is taking the stream.
+# Number of streams in a row that the device ends before they are proven. One can be a dropped connection, and
+# two a restart. The third means that another client takes the stream.
 _SHORT_STREAMS: Final = 3
-_SHORT_STREAM: Final = 60.0
+
+# Seconds. A device identifies itself with its first events.
+_IDENTIFY_TIMEOUT: Final = 15.0
+
+# Number of rounds without a connection before the owner is asked to send the password unencrypted to an
+# announced address. A reader that only restarts is back by then.
+_ROUNDS_BEFORE_QUESTION: Final = 2
 
 # Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
 # would let values go stale.
@@ -83,7 +94,13 @@ class ConnectionListener(Protocol):
         """Hear that another client takes the stream, or no longer does."""
 
     def reader_moved(self, host: str) -> None:
-        """Hear that the reader has proved to be at another address."""
+        """Handle a reader that has identified itself at another address."""
+
+    def basic_requested(self, host: str) -> None:
+        """Handle a reader with HTTP Basic that was found at an announced address only.
+
+        The password is not sent there until the owner agrees.
+        """
 
 
 class Backoff:
@@ -123,8 +140,18 @@ class Backoff:
 class ReaderConnection:
     """Keeps one stream of one reader up, and tells what it says and when it is lost."""
 
-    def __init__(self, reader: Reader, expected_id: str, listener: ConnectionListener) -> None:
-        """Prepare for the reader with this id. Connects to nothing yet."""
+    def __init__(
+        self,
+        reader: Reader,
+        expected_id: str,
+        listener: ConnectionListener,
+        *,
+        entered_host: str | None = None,
+    ) -> None:
+        """Prepare for the reader with this id. Connects to nothing yet.
+
+        `entered_host` is the address that the owner entered, if there is one. It is preferred to all others.
+        """
         self.state = ConnectionState.CONNECTING
         self._reader = reader
         self._health = reader.health
@@ -132,15 +159,22 @@ class ReaderConnection:
         self._listener = listener
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
-        self._home = reader.host
-        self._elsewhere: str | None = None
-        """Where the reader was announced, other than where it was last found."""
-
-        self._failed_at: str | None = None
-        """Where the last attempt did not get as far as a reader that said who it is."""
-
+        self._addresses = Addresses(reader.host, entered_host)
         self._refusal: ReaderAuthenticationError | None = None
-        """Of the known address, while the reader may be at the announced one."""
+        """Error of a known address that rejects the credentials, while other addresses are tried."""
+
+        self._basic_host: str | None = None
+        """Announced address that asks for the password by HTTP Basic."""
+
+        self._rounds = 0
+        """Number of times that all addresses have failed since the last connection."""
+
+        self._introduced_at = math.inf
+        """Time at which the device of this stream has identified itself."""
+
+        self._has_readings = False
+        self._is_proven = False
+        """Whether readings of this stream have arrived for `_PROVEN_AFTER` seconds."""
 
         self._short_streams = 0
         self._is_contended: bool | None = None
@@ -165,13 +199,13 @@ class ReaderConnection:
             self._health.losses[str(error)] += 1
             raise
 
-    def seen_at(self, host: str) -> None:
-        """Use an announcement of the reader: end a wait early, and remember the address.
+    def seen_at(self, hosts: Iterable[str]) -> None:
+        """Use an announcement of the reader: end a wait early, and add the addresses.
 
-        A stream that runs goes on: a device with two interfaces announces two addresses in turn. Another
-        address is tried when there is none, and kept once the reader has proved to be there.
+        A running stream is not touched, because a device with two interfaces announces two addresses in turn.
+        Other addresses are tried when there is no stream.
         """
-        self._elsewhere = None if host == self._home else host
+        self._addresses.announce(hosts)
         self._hurry.set()
 
     # ------------------------------------------------------------------------------------- an attempt
@@ -185,28 +219,31 @@ class ReaderConnection:
             await self._wait(wait)
 
     async def _attempt(self) -> float:
-        """Connect, and tell what the reader says until the stream ends. Returns how long to wait then."""
+        """Connect, and pass messages on until the stream ends. Return the seconds to wait then."""
         self.state = ConnectionState.CONNECTING
+        self._introduced_at = math.inf
+        self._has_readings = self._is_proven = False
         self._hurry.clear()
-        self._reader.move_to(self._next_address())
+        host = self._addresses.next()
+        self._reader.move_to(host, is_trusted=self._addresses.is_trusted(host))
         self._backoff.attempt()
         self._health.attempts += 1
-        began_at = clock.now()
         error = ReaderError("unexpected error")
         try:
             with self._faults.contained("reading the stream", but=(ReaderError,)):
                 await self._connect_once()
         except ReaderError as reader_error:
             error = await self._explained(reader_error)
-            if isinstance(error, ReaderAuthenticationError):
-                error = self._refused(error)
-        self._failed_at = None if self.state is ConnectionState.STREAMING else self._reader.host
-        if self._refusal is not None and self._failed_at not in (None, self._home):
-            raise self._refusal
-        if self._failed_at == self._elsewhere and isinstance(error, ReaderMismatchError):
-            self._elsewhere = None
-        self._note_how_it_ended(error, lasted=clock.now() - began_at)
+        is_lost = self.state is ConnectionState.STREAMING
+        if not is_lost or isinstance(error, ReaderAuthenticationError):
+            error = self._handle_failed_address(host, error)
+        self._note_how_it_ended(error)
         self._health.losses[str(error)] += 1
+        if self._addresses.has_untried:
+            if is_lost:
+                self._listener.connection_lost(error)
+                return self._backoff.next_wait()
+            return self._backoff.shortest_wait(_ATTEMPTS_WITHOUT_NEWS)
         self._listener.connection_lost(error)
         wait = self._backoff.next_wait()
         if isinstance(error, ReaderConnectionError):
@@ -214,22 +251,40 @@ class ReaderConnection:
         return wait
 
     async def _connect_once(self) -> NoReturn:
-        introduced_at: float | None = None
-        async with aclosing(self._reader.stream()) as messages:
+        """Read one stream until it ends. Raises a ReaderError."""
+        reason = "the device does not identify itself"
+        try:
+            async with asyncio.timeout(None) as deadline:
+                await self._read_stream(deadline)
+        except TimeoutError as error:
+            if self.state is ConnectionState.STREAMING:
+                reason = "the reader answers at the entered address again"
+            raise ReaderConnectionError(reason) from error
+        raise ReaderStreamEndedError("the device ended the stream")
+
+    async def _read_stream(self, deadline: asyncio.Timeout) -> None:
+        async with self._watching_entered_address(deadline), aclosing(self._reader.stream()) as messages:
             async for message in messages:
                 if isinstance(message, ReaderInfo):
                     self._recognize(message)
-                    introduced_at = clock.now()
-                if introduced_at is None:
+                    if self._introduced_at == math.inf:
+                        self._introduced_at = clock.now()
+                        deadline.reschedule(None)
+                elif self._introduced_at == math.inf:
+                    if deadline.when() is None:
+                        deadline.reschedule(clock.now() + _IDENTIFY_TIMEOUT)
                     continue
-                if isinstance(message, Reading):
-                    lasted = clock.now() - introduced_at
-                    if lasted >= _PROVEN_AFTER:
-                        self._backoff.succeeded()
-                    if lasted >= _SHORT_STREAM:
-                        self._set_contended(is_contended=False)
+                elif isinstance(message, Reading):
+                    self._has_readings = True
+                    if clock.now() >= self._introduced_at + _PROVEN_AFTER:
+                        self._prove()
                 self._tell(message)
-        raise ReaderStreamEndedError("the device ended the stream")
+
+    def _prove(self) -> None:
+        """Note that readings have arrived for long enough."""
+        self._is_proven = True
+        self._backoff.succeeded()
+        self._set_contended(is_contended=False)
 
     def _tell(self, message: Message) -> None:
         """Pass a message on. One that its listener cannot cope with is lost, and the stream goes on."""
@@ -243,24 +298,81 @@ class ReaderConnection:
             raise ReaderMismatchError(name_of(info))
         self.state = ConnectionState.STREAMING
         self._health.connects += 1
-        self._refusal = None
-        if self._reader.host != self._home:
-            self._home, self._elsewhere = self._reader.host, None
-            self._listener.reader_moved(self._home)
+        self._refusal = self._basic_host = None
+        self._rounds = 0
+        if self._addresses.succeed(self._reader.host):
+            self._listener.reader_moved(self._reader.host)
 
-    def _refused(self, error: ReaderAuthenticationError) -> ReaderError:
-        """Return what follows from a refused login. Raises it when only the user can help.
+    def _handle_failed_address(self, host: str, error: ReaderError) -> ReaderError:
+        """Return the error of an address, which another address may explain.
 
-        Somebody else may have the address of a reader that was announced at another one. And who refuses the
-        login there has not proved to be the reader, so that nothing follows from it.
+        Raises ReaderAuthenticationError when no address is left and the user has to act.
         """
-        if self._reader.host != self._home:
-            self._elsewhere = None
-            return ReaderConnectionError("the announced address refuses the login")
-        if self._elsewhere is None:
-            raise error
-        self._refusal = error
-        return ReaderConnectionError("the known address refuses the login")
+        self._addresses.fail(host)
+        if not self._addresses.is_known(host):
+            error = self._announced_address_error(host, error)
+        elif isinstance(error, ReaderAuthenticationError):
+            self._refusal = error
+            error = ReaderConnectionError("the known address rejects the credentials")
+        elif isinstance(error, ReaderMismatchError) and host != self._addresses.current:
+            error = ReaderConnectionError("another device answers at the entered address")
+        if self._addresses.has_untried:
+            return error
+        self._rounds += 1
+        if self._refusal is not None:
+            raise self._refusal
+        if self._basic_host is not None and self._rounds >= _ROUNDS_BEFORE_QUESTION:
+            self._listener.basic_requested(self._basic_host)
+        return error
+
+    def _announced_address_error(self, host: str, error: ReaderError) -> ReaderError:
+        """Remove an announced address that belongs to another device, and return its error.
+
+        A device that rejects the credentials there is not proven to be the reader, so the user is not asked.
+        """
+        is_basic = isinstance(error, ReaderLoginWeakenedError) and error.login is Login.BASIC
+        if is_basic and self._reader.login is Login.BASIC:
+            self._basic_host = host
+            return ReaderConnectionError("the announced address asks for HTTP Basic")
+        if not isinstance(error, ReaderAuthenticationError | ReaderMismatchError):
+            return error
+        self._addresses.remove(host)
+        return ReaderConnectionError("another device answers at the announced address")
+
+    @asynccontextmanager
+    async def _watching_entered_address(self, deadline: asyncio.Timeout) -> AsyncIterator[None]:
+        """End the stream from another address when the reader answers at the entered address again.
+
+        A proxy at that address would otherwise never get the stream of a reader that serves only one.
+        """
+        entered = self._addresses.entered
+        if entered in (None, self._reader.host):
+            yield
+            return
+        watch = asyncio.create_task(self._watch(entered, deadline))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    async def _watch(self, host: str, deadline: asyncio.Timeout) -> None:
+        is_back = False
+        while not is_back:
+            await asyncio.sleep(_LONGEST_WAIT)
+            with self._faults.contained("checking the entered address"):
+                is_back = await self._is_at(host)
+        self._addresses.prefer_entered()
+        deadline.reschedule(clock.now())
+
+    async def _is_at(self, host: str) -> bool:
+        self._backoff.attempt()
+        self._health.attempts += 1
+        with suppress(ReaderError):
+            info = await self._reader.at(host).identify()
+            return info.id == self._expected_id
+        return False
 
     async def _explained(self, error: ReaderError) -> ReaderError:
         """Find out whether another reader answers, where that would explain what happened.
@@ -281,10 +393,6 @@ class ReaderConnection:
             return await explain(error, self._reader, self._expected_id)
         return error
 
-    def _next_address(self) -> str:
-        """Return where the reader was last found, or in turn with it where it was announced since."""
-        return self._elsewhere if self._elsewhere and self._failed_at == self._home else self._home
-
     # ----------------------------------------------------------------------------- waiting, contention
 
     async def _wait(self, seconds: float) -> None:
@@ -296,11 +404,15 @@ class ReaderConnection:
             return
         await asyncio.sleep(self._backoff.shortest_wait())
 
-    def _note_how_it_ended(self, error: ReaderError, *, lasted: float) -> None:
+    def _note_how_it_ended(self, error: ReaderError) -> None:
         """Tell another client from a device that fails."""
+        is_ended = isinstance(error, ReaderStreamEndedError)
+        if is_ended and self._has_readings and clock.now() >= self._introduced_at + _PROVEN_AFTER:
+            # A meter that sends rarely: the stream lasted, whenever the last reading arrived.
+            self._prove()
         if not self._reader.serves_one_stream:
             return
-        is_taken = lasted < _SHORT_STREAM and isinstance(error, ReaderStreamEndedError)
+        is_taken = is_ended and not self._is_proven
         self._short_streams = self._short_streams + 1 if is_taken else 0
         if self._short_streams >= _SHORT_STREAMS:
             self._set_contended(is_contended=True)

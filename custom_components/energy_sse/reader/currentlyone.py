@@ -13,12 +13,7 @@ from typing import Any, ClassVar, Final, override
 
 from . import clock
 from .base import Fields, Reader, measurements_in, names_of, units_of
-from .exceptions import (
-    ReaderAuthenticationError,
-    ReaderConnectionError,
-    ReaderError,
-    ReaderProtocolError,
-)
+from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .messages import (
     ApplianceProfile,
     ApplianceState,
@@ -140,21 +135,18 @@ class CurrentlyOneReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
-        try:
-            async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
-                async for event in events:
-                    if event is None:
-                        raise ReaderConnectionError("no sign of life")
-                    for message in interpreter.messages_in(event):
-                        if not isinstance(message, ReaderInfo):
-                            yield message
-                            continue
-                        self.health.introduction = self.health.recent_events[-1]
+        async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
+            async for event in events:
+                if event is None:
+                    raise ReaderConnectionError("no sign of life")
+                for message in interpreter.messages_in(event):
+                    if not isinstance(message, ReaderInfo):
                         yield message
-                        if inventory := await self._ask_inventory():
-                            yield inventory
-        except ReaderAuthenticationError as error:
-            raise ReaderProtocolError("the device wants a password, which no CurrentlyOne does") from error
+                        continue
+                    self.health.introduction = self.health.recent_events[-1]
+                    yield message
+                    if inventory := await self._ask_inventory():
+                        yield inventory
 
     async def _ask_inventory(self) -> Inventory | None:
         """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""

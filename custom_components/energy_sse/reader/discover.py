@@ -1,6 +1,6 @@
 """Finding out which reader, if any, answers at an address."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -46,21 +46,25 @@ def make_reader(
     `login` is how it has let us in before, if that is known: it is not believed with a weaker one.
     """
     reader = READERS[kind]
-    if not reader.can_have_password:
-        password = login = None
-    return reader(DeviceHttp(session, host, password, login))
+    can_have_password = reader.can_have_password
+    return reader(DeviceHttp(session, host, password, login, can_have_password=can_have_password))
 
 
 async def identify(
-    session: aiohttp.ClientSession, host: str, password: str | None = None, login: Login | None = None
+    session: aiohttp.ClientSession,
+    host: str,
+    password: str | None = None,
+    login: Login | None = None,
+    *,
+    kinds: Iterable[ReaderKind] = READERS,
 ) -> Identity:
-    """Ask `host` or `host:port` which reader it is.
+    """Ask `host` or `host:port` which reader of some kinds it is.
 
     `login` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
     ReaderAuthenticationError when it wants a password or another one, ReaderLoginWeakenedError when it is
     content with a weaker login, and ReaderConnectionError when it does not answer.
     """
-    for kind in READERS:
+    for kind in kinds:
         reader = make_reader(kind, session, host, password, login)
         with suppress(ReaderProtocolError):
             return Identity(await reader.identify(), reader.login or Login.NONE)
@@ -101,4 +105,4 @@ def default_name(kind: ReaderKind, device_id: str) -> str:
     # Half of a MAC address is its manufacturer's: the first one of the whatwatt's id, and the last one of the
     # CurrentlyOne's, which is written backwards.
     part = device_id[-6:] if kind is ReaderKind.WHATWATT else device_id[:6]
-    return f"{READERS[kind].model} {part}"
+    return f"{READERS[kind].model} {part}".strip()

@@ -67,25 +67,32 @@ class DeviceHttp:
         host: str,
         password: str | None = None,
         login: Login | None = None,
+        *,
+        can_have_password: bool = True,
     ) -> None:
         """Prepare for a device at `host` or `host:port`. Connects to nothing yet.
 
-        `login` is how the device has let us in before, if that is known.
+        `login` is how the device has let us in before, if that is known. A device that cannot have a password
+        and asks for one is another device.
         """
         self.health = StreamHealth()
         self._recorder = Recorder(self.health)
         self._session = session
         # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
         self._one_at_a_time = asyncio.Lock()
-        self._login = DeviceLogin(password, login)
-        self._known_host = host
+        self._password = password if can_have_password else None
+        self._can_have_password = can_have_password
+        self._login = DeviceLogin(self._password, login if can_have_password else None)
         self._start_at(host)
 
-    def move_to(self, host: str) -> None:
-        """Ask at another `host` or `host:port` from now on."""
+    def move_to(self, host: str, *, is_trusted: bool) -> None:
+        """Ask at another `host` or `host:port` from now on.
+
+        The password goes unencrypted to a trusted address only.
+        """
         if host != self.host:
             self._start_at(host)
-            self._login.start_at(is_known_address=host == self._known_host)
+            self._login.start_at(is_trusted=is_trusted)
 
     def start_over(self) -> None:
         """Let the device ask for its login anew, which shows that it still wants one."""
@@ -96,9 +103,16 @@ class DeviceHttp:
         """How the device lets us in; None while that is not known."""
         return self._login.known
 
-    def another_device(self) -> DeviceHttp:
-        """Return the way to whoever answers at this address, without the password."""
-        return DeviceHttp(self._session, self.host)
+    def at(self, host: str) -> DeviceHttp:
+        """Return a client of the same device at another address, with its password."""
+        can_have_password = self._can_have_password
+        return DeviceHttp(
+            self._session, host, self._password, self.login, can_have_password=can_have_password
+        )
+
+    def another_device(self, *, can_have_password: bool) -> DeviceHttp:
+        """Return a client of any device at this address, without the password."""
+        return DeviceHttp(self._session, self.host, can_have_password=can_have_password)
 
     def _start_at(self, host: str) -> None:
         self.host = self._recorder.host = host
@@ -184,6 +198,8 @@ class DeviceHttp:
             if response.status != expected:
                 self._took(path, response.status, "")
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                if not self._can_have_password:
+                    raise ReaderProtocolError("the device asks for a password that it cannot have")
                 raise ReaderAuthenticationError("the device refuses the login")
             if response.status in _TEMPORARY_STATUSES:
                 raise ReaderConnectionError(

@@ -47,19 +47,23 @@ class DeviceLogin:
     def __init__(self, password: str | None, known: Login | None) -> None:
         """Prepare for a device at its known address.
 
-        `known` is how it has let us in before. Where that is not known, anything is right at this address; at
-        another one, who wants a password has to ask for it by Digest.
+        `known` is how it has let us in before. If that is not known, any scheme is accepted at this address.
         """
         self.known = known
         """How the device lets us in; None while that is not known."""
 
         self._password = password
-        self.start_at(is_known_address=True)
+        self.start_at(is_trusted=True)
 
-    def start_at(self, *, is_known_address: bool) -> None:
-        """Begin at an address."""
-        unproven = Login.NONE if is_known_address or not self._password else Login.DIGEST
-        self._least = unproven if self.known is None else self.known
+    def start_at(self, *, is_trusted: bool) -> None:
+        """Begin at an address.
+
+        The owner agreed to send the password to a trusted address. At any other address the password is only
+        used with Digest, because whoever announces the public id of the reader could read it otherwise.
+        """
+        self._least = self.known or Login.NONE
+        if self._password and not is_trusted and self.known in (None, Login.BASIC):
+            self._least = Login.DIGEST
         self.start_over()
 
     def start_over(self) -> None:

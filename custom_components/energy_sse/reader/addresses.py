@@ -1,0 +1,79 @@
+"""The addresses of one reader, and the order in which they are tried."""
+
+from collections.abc import Iterable
+from typing import Final
+
+# A reader with two interfaces announces two addresses. Each may be there a second time after a move.
+_MAX_ANNOUNCED: Final = 8
+
+
+class Addresses:
+    """Addresses as `host` or `host:port`.
+
+    The current one, where the reader has identified itself, is tried first. The one that the owner entered
+    comes next, then the announced ones. Each is tried once before any is tried again.
+    """
+
+    def __init__(self, current: str, entered: str | None = None) -> None:
+        """Start with the stored addresses, which can be equal. `entered` is None if there is none."""
+        self.current = current
+        self.entered = entered
+        self._trusted = {current, entered or current}
+        self._announced: list[str] = []
+        self._failed: set[str] = set()
+        self._preferred: str | None = None
+
+    def next(self) -> str:
+        """Return the address of the next attempt."""
+        if self._preferred is not None:
+            host, self._preferred = self._preferred, None
+            return host
+        if not self.has_untried:
+            self._failed.clear()
+        return self._untried[0]
+
+    @property
+    def has_untried(self) -> bool:
+        """Return whether there is an address that has not failed since the last success or the last round."""
+        return bool(self._untried)
+
+    @property
+    def _untried(self) -> list[str]:
+        known = [self.current, *([self.entered] if self.entered else [])]
+        return [each for each in dict.fromkeys([*known, *self._announced]) if each not in self._failed]
+
+    def is_known(self, host: str) -> bool:
+        """Return whether the reader was found at an address, or its owner entered it."""
+        return host in (self.current, self.entered)
+
+    def is_trusted(self, host: str) -> bool:
+        """Return whether the owner agreed to send the password to an address, whatever the scheme."""
+        return host in self._trusted
+
+    def announce(self, hosts: Iterable[str]) -> None:
+        """Add announced addresses, and try each of them again."""
+        hosts = list(hosts)
+        self._failed.difference_update(hosts)
+        self._announced = list(dict.fromkeys([*hosts, *self._announced]))[:_MAX_ANNOUNCED]
+
+    def succeed(self, host: str) -> bool:
+        """Make an address the current one. Return whether it was another one."""
+        self._failed.clear()
+        if host == self.current:
+            return False
+        self.announce([self.current])
+        self.current = host
+        return True
+
+    def fail(self, host: str) -> None:
+        """Try the other addresses before this one."""
+        self._failed.add(host)
+
+    def remove(self, host: str) -> None:
+        """Remove an announced address."""
+        if host in self._announced:
+            self._announced.remove(host)
+
+    def prefer_entered(self) -> None:
+        """Try the entered address first, once."""
+        self._preferred = self.entered
