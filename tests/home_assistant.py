@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
@@ -34,7 +34,9 @@ def announcement(reader: Server) -> ZeroconfServiceInfo:
     )
 
 
-def entry_for(reader: Server, *, entry_id: str | None = None, **data: Any) -> MockConfigEntry:
+def entry_for(
+    reader: Server, *, entry_id: str | None = None, source: str = SOURCE_USER, **data: Any
+) -> MockConfigEntry:
     """Return the entry that the config flow would have made, or made before a restart."""
     if isinstance(reader, WhatwattSimulator) and reader.login is not None:
         data = {CONF_PASSWORD: reader.login.password, **data}
@@ -42,6 +44,7 @@ def entry_for(reader: Server, *, entry_id: str | None = None, **data: Any) -> Mo
         domain=DOMAIN,
         title="Meter",
         entry_id=entry_id,
+        source=source,
         unique_id=reader.device_id,
         data={CONF_HOST: reader.host, CONF_KIND: ReaderKind(reader.kind), **data},
     )

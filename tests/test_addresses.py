@@ -1,17 +1,27 @@
 """A reader that moves, has two addresses, or whose address somebody else has."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from ipaddress import ip_address
 
-from homeassistant.config_entries import SOURCE_ZEROCONF
+from homeassistant.config_entries import (
+    SOURCE_USER,
+    SOURCE_ZEROCONF,
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlowResult,
+)
 from homeassistant.const import CONF_HOST
 from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
 import pytest
+import pytest_socket
 
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
-from .home_assistant import announcement, set_up, state_of
+from .home_assistant import announcement, entry_for, set_up, state_of
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.digest import DigestLogin
 from .readers.network import FaultyNetwork
@@ -20,11 +30,32 @@ from .time_machine import TimeMachine
 POWER = "ECC9FF5C7F14_active_power_net"
 
 
-async def announce(hass: HomeAssistant, reader: WhatwattSimulator, port: int) -> None:
-    """Let Home Assistant hear of the reader at another port, which stands for another address."""
+# The reader answers at 127.0.0.1. 127.0.0.2 is an address from before.
+DEAD_ADDRESSES = ["169.254.142.92", "0.0.0.0", "224.0.0.251", "fe80::1", "::", "127.0.0.2"]  # noqa: S104 (announced)
+
+
+async def announce(
+    hass: HomeAssistant,
+    reader: WhatwattSimulator | CurrentlyOneSimulator,
+    port: int | None = None,
+    *,
+    addresses: Iterable[str] = ("127.0.0.1",),
+    name: str | None = None,
+) -> ConfigFlowResult:
+    """Announce the reader to Home Assistant. Another port stands for another address."""
     info = announcement(reader)
-    info.port = port
-    await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+    info.port = port or info.port
+    info.ip_addresses = [ip_address(each) for each in addresses]
+    info.ip_address = info.ip_addresses[0]
+    if name is not None:
+        info.name = f"{name}.{info.type}"
+    return await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+
+
+@pytest.fixture(autouse=True)
+def _second_loopback_address() -> None:
+    """Allow connections to an address of this machine where no reader listens."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1", "127.0.0.2"])
 
 
 @pytest.fixture
@@ -149,3 +180,254 @@ async def test_announcement_ends_a_wait(
     await time_machine.let_pass(1)
     assert entry.runtime_data.is_streaming
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
+
+
+# ------------------------------------------------------------------------- addresses that lead nowhere
+
+
+@pytest.fixture(params=["whatwatt", "currentlyone"])
+def reader(request: pytest.FixtureRequest) -> WhatwattSimulator | CurrentlyOneSimulator:
+    """Return each kind of reader."""
+    found: WhatwattSimulator | CurrentlyOneSimulator = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize("dead", [*([each] for each in DEAD_ADDRESSES), DEAD_ADDRESSES], ids=str)
+async def test_new_reader_is_found_behind_addresses_that_lead_nowhere(
+    hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, dead: list[str]
+) -> None:
+    flow = await announce(hass, reader, addresses=[*dead, "127.0.0.1"])
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert flow["data"][CONF_HOST] == reader.host
+
+
+async def test_protected_reader_is_found_behind_a_dead_address(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
+) -> None:
+    flow = await announce(hass, protected_whatwatt, addresses=["127.0.0.2", "127.0.0.1"])
+    assert flow["step_id"] == "password"
+    flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {"password": "secret"})
+    assert flow["data"][CONF_HOST] == protected_whatwatt.host
+
+
+async def test_announcement_without_a_usable_address_is_ignored(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    flow = await announce(hass, whatwatt, addresses=["169.254.142.92", "224.0.0.251"])
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "cannot_connect")
+    assert whatwatt.requests == []
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_moved_reader_is_found_behind_addresses_that_lead_nowhere(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    network: FaultyNetwork,
+    time_machine: TimeMachine,
+    *,
+    is_loaded: bool,
+) -> None:
+    entry = entry_for(whatwatt, host=network.host)
+    entry.add_to_hass(hass)
+    if not is_loaded:
+        await network.stop()
+    await hass.config_entries.async_setup(entry.entry_id)
+    if is_loaded:
+        await network.stop()
+    await time_machine.let_pass(30)
+    await announce(hass, whatwatt, whatwatt.port, addresses=[*DEAD_ADDRESSES, "127.0.0.1"])
+    await time_machine.let_pass(60)
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.runtime_data.is_streaming
+    assert entry.data[CONF_HOST] == whatwatt.host
+
+
+async def test_reader_returns_to_its_earlier_address_without_an_announcement(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    """A reader with two interfaces, of which each fails once."""
+    second = await FaultyNetwork(whatwatt).start()
+    entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF, host=network.host)
+    await announce(hass, whatwatt, second.port)
+    await network.stop()
+    await time_machine.let_pass(60)
+    assert entry.data[CONF_HOST] == second.host
+    await network.start(network.port)
+    await second.stop()
+    await time_machine.let_pass(60)
+    assert entry.data[CONF_HOST] == network.host
+    assert entry.runtime_data.is_streaming
+
+
+# ------------------------------------------------------------------------ names after an mDNS conflict
+
+
+@pytest.mark.parametrize("suffix", ["-2", " (2)", " #2", " (13)", "-b8b4"])
+async def test_currentlyone_is_found_by_a_name_with_a_suffix(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, suffix: str
+) -> None:
+    flow = await announce(hass, currentlyone, name=f"CurrentlyOne_{currentlyone.device_id}{suffix}")
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+
+
+@pytest.mark.parametrize("name", ["CurrentlyOne_kitchen", "CurrentlyOne_b8b41879cf5800", "Meter"])
+async def test_currentlyone_is_asked_for_an_id_that_its_name_lacks(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, name: str
+) -> None:
+    flow = await announce(hass, currentlyone, name=name)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+
+
+@pytest.mark.parametrize("name", ["CurrentlyOne_{}-2", "Meter"])
+async def test_moved_currentlyone_is_found_by_any_name(
+    hass: HomeAssistant, house: House, time_machine: TimeMachine, name: str
+) -> None:
+    currentlyone = await CurrentlyOneSimulator(house).start(live=True)
+    network = await FaultyNetwork(currentlyone).start()
+    entry = await set_up(hass, currentlyone, host=network.host)
+    await network.stop()
+    await time_machine.let_pass(30)
+    await announce(hass, currentlyone, name=name.format(currentlyone.device_id))
+    await time_machine.let_pass(60)
+    assert entry.data[CONF_HOST] == currentlyone.host
+    assert entry.runtime_data.is_streaming
+    await currentlyone.stop()
+
+
+async def test_whatwatt_is_asked_for_an_id_that_is_invalid(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    info = announcement(whatwatt)
+    info.properties["id"] = "unknown"
+    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+
+
+# ------------------------------------------------------------------------------- an entered address
+
+
+async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Close the connection without a response."""
+
+
+async def add_by_hand(hass: HomeAssistant, host: str) -> ConfigEntry:
+    """Add a reader by its address, and return its entry."""
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: host}
+    )
+    assert flow["type"] is FlowResultType.CREATE_ENTRY
+    entry = flow["result"]
+    assert isinstance(entry, ConfigEntry)
+    await hass.async_block_till_done()
+    return entry
+
+
+@pytest.fixture
+async def moved(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
+) -> ConfigEntry:
+    """Return a reader that was added by the address of a proxy, and that moved when the proxy was off."""
+    entry = await add_by_hand(hass, network.host)
+    await announce(hass, whatwatt)
+    await network.stop()
+    await time_machine.let_pass(120)
+    assert entry.data[CONF_HOST] == whatwatt.host
+    assert entry.runtime_data.is_streaming
+    return entry
+
+
+async def test_entered_address_is_used_again_as_soon_as_it_answers(
+    hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    await time_machine.let_pass(900)
+    assert moved.runtime_data.is_streaming
+    await network.start(network.port)
+    await time_machine.let_pass(310)
+    assert moved.data[CONF_HOST] == network.host
+    assert moved.runtime_data.is_streaming
+
+
+async def test_entered_address_is_used_again_after_a_restart(
+    hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    await hass.config_entries.async_unload(moved.entry_id)
+    await network.start(network.port)
+    await hass.config_entries.async_setup(moved.entry_id)
+    await time_machine.let_pass(310)
+    assert moved.data[CONF_HOST] == network.host
+
+
+async def test_entered_address_is_used_at_a_start_without_the_other_one(
+    hass: HomeAssistant, moved: ConfigEntry, whatwatt: WhatwattSimulator, network: FaultyNetwork
+) -> None:
+    await hass.config_entries.async_unload(moved.entry_id)
+    port = whatwatt.port
+    await whatwatt.stop()
+    await whatwatt.start(live=True)
+    assert whatwatt.port != port
+    await network.start(network.port)
+    await hass.config_entries.async_setup(moved.entry_id)
+    assert moved.state is ConfigEntryState.LOADED
+    assert moved.data[CONF_HOST] == network.host
+
+
+async def test_entered_address_of_another_device_is_not_used(
+    hass: HomeAssistant,
+    moved: ConfigEntry,
+    network: FaultyNetwork,
+    other: WhatwattSimulator,
+    time_machine: TimeMachine,
+) -> None:
+    reader, network.reader = network.reader, other
+    await network.start(network.port)
+    health = moved.runtime_data.reader.health
+    connects = health.connects
+    await time_machine.let_pass(900)
+    assert moved.runtime_data.is_streaming
+    assert (health.connects, other.stream_count) == (connects, 0)
+    network.reader = reader
+
+
+async def test_proxy_that_refuses_the_stream_costs_seconds(
+    hass: HomeAssistant,
+    moved: ConfigEntry,
+    whatwatt: WhatwattSimulator,
+    network: FaultyNetwork,
+    time_machine: TimeMachine,
+) -> None:
+    network.only_the_stream = True
+    network.answer = hang_up
+    await network.start(network.port)
+    await time_machine.let_pass(330)
+    assert moved.runtime_data.is_streaming
+    assert moved.data[CONF_HOST] == whatwatt.host
+    assert moved.runtime_data.availability.has_fresh_readings
+
+
+async def test_address_entered_in_reconfigure_is_preferred(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF)
+    flow = await entry.start_reconfigure_flow(hass)
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_HOST: network.host})
+    await hass.async_block_till_done()
+    await announce(hass, whatwatt)
+    await network.stop()
+    await time_machine.let_pass(120)
+    assert entry.data[CONF_HOST] == whatwatt.host
+    await network.start(network.port)
+    await time_machine.let_pass(310)
+    assert entry.data[CONF_HOST] == network.host
+
+
+async def test_discovered_address_is_left_for_good(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF, host=network.host)
+    await announce(hass, whatwatt)
+    await network.stop()
+    await time_machine.let_pass(120)
+    await network.start(network.port)
+    await time_machine.let_pass(900)
+    assert entry.data[CONF_HOST] == whatwatt.host

@@ -21,7 +21,13 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
 
 from custom_components.energy_sse import config_flow
-from custom_components.energy_sse.const import CONF_KIND, CONF_LOGIN, CONF_WRITE_INTERVAL, DOMAIN
+from custom_components.energy_sse.const import (
+    CONF_ENTERED_HOST,
+    CONF_KIND,
+    CONF_LOGIN,
+    CONF_WRITE_INTERVAL,
+    DOMAIN,
+)
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up

@@ -157,17 +157,69 @@ async def test_rogue_that_announces_itself_when_home_assistant_starts_without_th
     assert entry.data[CONF_HOST] == live.host
 
 
-async def test_reader_of_old_firmware_is_followed_to_a_new_address(
+async def test_basic_password_is_not_sent_to_an_announced_address(
+    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
+) -> None:
+    live.login = BasicLogin(PASSWORD)
+    entry = await set_up(hass, live)
+    assert entry.data[CONF_LOGIN] == Login.BASIC
+    host = live.host
+    await live.stop()
+    await time_machine.let_pass(30)
+    await announce(hass, rogue)
+    await time_machine.let_pass(600)
+    assert rogue.told
+    assert not rogue.was_told_the_password
+    assert entry.data[CONF_HOST] == host
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["step_id"] == "unencrypted"
+    await live.start(live.port, live=True)
+    await time_machine.let_pass(400)
+    assert entry.runtime_data.is_streaming
+    assert steps_in_progress(hass) == [], "the question is obsolete"
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, *, is_loaded: bool
+) -> None:
+    live.login = BasicLogin(PASSWORD)
+    entry = await set_up(hass, live)
+    if not is_loaded:
+        await hass.config_entries.async_unload(entry.entry_id)
+    await live.stop()
+    if not is_loaded:
+        await hass.config_entries.async_setup(entry.entry_id)
+        assert entry.state is ConfigEntryState.SETUP_RETRY
+    await time_machine.let_pass(30)
+    await live.start(live=True)
+    await announce(hass, live)
+    await time_machine.let_pass(300)
+    assert live.stream_count == 1
+    assert entry.data[CONF_HOST] != live.host
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert result["step_id"] == "unencrypted"
+    assert result["description_placeholders"]["host"] == live.host
+    result = await submit(hass, result)
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    await hass.async_block_till_done()
+    await until(lambda: live.streams)
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.BASIC)
+
+
+async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.login = BasicLogin(PASSWORD)
     entry = await set_up(hass, live)
     await live.stop()
     await time_machine.let_pass(30)
+    live.login = DigestLogin(PASSWORD)
     await live.start(live=True)
     await announce(hass, live)
     await time_machine.let_pass(120)
-    assert entry.data[CONF_HOST] == live.host
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.DIGEST)
     assert entry.runtime_data.is_streaming
 
 

@@ -493,13 +493,14 @@ FAULTS = [
     ),
     Fault("meter silent", silence_the_meter, let_the_meter_speak),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
-    Fault("drops every 65 seconds", partial(drop_again_and_again, after=65), nothing, seen=False),
-    Fault(
-        "drops every 40 seconds, with a replay after each",
-        partial(drop_again_and_again, after=40),
-        nothing,
-        (CURRENTLYONE,),
-        seen=False,
+    *(
+        Fault(
+            f"drops every {seconds} seconds",
+            partial(drop_again_and_again, after=seconds),
+            nothing,
+            seen=False,
+        )
+        for seconds in (30, 40, 55, 65)
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
     Fault("firmware that writes numbers as texts", mangling(with_texts_for_numbers), mangle_no_more),

@@ -218,7 +218,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         is_loaded = entry.state is ConfigEntryState.LOADED
         if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
             # A running stream goes on. Without one, the connection tries these addresses.
-            entry.runtime_data.async_seen_at(hosts)
+            entry.runtime_data.async_seen_at(*hosts)
             self._abort_if_configured(entry)
         others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
         if entry.source == SOURCE_IGNORE or not others:

@@ -1,7 +1,7 @@
 """Owns the connection to one reader, keeps what it says, and tells the entities."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 import logging
 from typing import Any, Final, override
@@ -201,9 +201,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._message_listeners.remove(listener)
 
     @callback
-    def async_seen_at(self, hosts: Iterable[str]) -> None:
+    def async_seen_at(self, *hosts: str) -> None:
         """Use an announcement of the reader, at its address or at others."""
-        self._connection.seen_at(hosts)
+        self._connection.seen_at(*hosts)
 
     @property
     def connection_state(self) -> ConnectionState:

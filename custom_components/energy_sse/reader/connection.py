@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from enum import StrEnum
 import logging
@@ -199,7 +199,7 @@ class ReaderConnection:
             self._health.losses[str(error)] += 1
             raise
 
-    def seen_at(self, hosts: Iterable[str]) -> None:
+    def seen_at(self, *hosts: str) -> None:
         """Use an announcement of the reader: end a wait early, and add the addresses.
 
         A running stream is not touched, because a device with two interfaces announces two addresses in turn.
@@ -234,10 +234,13 @@ class ReaderConnection:
                 await self._connect_once()
         except ReaderError as reader_error:
             error = await self._explained(reader_error)
+        self._note_how_it_ended(error)
         is_lost = self.state is ConnectionState.STREAMING
         if not is_lost or isinstance(error, ReaderAuthenticationError):
             error = self._handle_failed_address(host, error)
-        self._note_how_it_ended(error)
+        elif not self._is_proven:
+            # The device identifies itself there, but another address may have a stream that lasts.
+            self._addresses.fail(host)
         self._health.losses[str(error)] += 1
         if self._addresses.has_untried:
             if is_lost:
