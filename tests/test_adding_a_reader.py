@@ -1,5 +1,6 @@
 """A third reader, made up: all that docs/adding-a-reader.md asks for, and what comes of it by itself."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from enum import StrEnum
@@ -35,7 +36,9 @@ from custom_components.energy_sse.reader.payload import get_text
 from .conftest import Start
 from .home_assistant import entity_id, state_of
 from .readers.house import House
+from .readers.network import FaultyNetwork
 from .readers.server import Simulator
+from .time_machine import TimeMachine
 from .waiting import until
 
 # ---------------------------------------------------------------------------------------- 1. its wire
@@ -172,6 +175,35 @@ async def test_third_reader_is_set_up_streams_and_comes_back(
 
     assert await hass.config_entries.async_unload(entry.entry_id)
     assert entry.state is ConfigEntryState.NOT_LOADED
+
+
+async def ask_for_a_password(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reject a request, and close the connection."""
+    challenge = 'WWW-Authenticate: Basic realm="x"'
+    writer.write(f"HTTP/1.1 401 Unauthorized\r\n{challenge}\r\nContent-Length: 0\r\n\r\n".encode())
+    await writer.drain()
+
+
+async def test_third_reader_is_back_after_something_asked_for_a_password(
+    hass: HomeAssistant, gridlet: GridletSimulator, time_machine: TimeMachine
+) -> None:
+    network = await FaultyNetwork(gridlet).start()
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: network.host}
+    )
+    entry = flow["result"]
+    await until(lambda: gridlet.streams)
+    network.answer = ask_for_a_password
+    await network.cut()
+    await time_machine.let_pass(120)
+    assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
+    health = entry.runtime_data.reader.health
+    connects = health.connects
+    network.answer = None
+    await time_machine.let_pass(320)
+    assert health.connects > connects
+    await hass.config_entries.async_unload(entry.entry_id)
+    await network.stop()
 
 
 async def test_the_other_readers_are_still_known(hass: HomeAssistant, whatwatt: Simulator) -> None:

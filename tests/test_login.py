@@ -485,6 +485,28 @@ async def test_currentlyone_is_never_asked_for_a_password(
     assert list(schema.schema) == [CONF_HOST]
 
 
+async def test_announced_currentlyone_is_not_asked_for_a_password(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, rogue: Rogue
+) -> None:
+    info = announcement(currentlyone)
+    info.port = rogue.port
+    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
+
+
+async def test_announced_reader_without_an_id_is_called_by_its_model(
+    hass: HomeAssistant, live: WhatwattSimulator
+) -> None:
+    info = announcement(live)
+    info.properties.clear()
+    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+    assert (flow["step_id"], flow["description_placeholders"]["name"]) == ("password", "whatwatt Go")
+    (progress,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert progress["context"]["title_placeholders"] == {"name": "whatwatt Go"}
+    flow = await submit(hass, flow, password=PASSWORD)
+    assert (flow["type"], flow["title"]) == (FlowResultType.CREATE_ENTRY, "whatwatt Go 5C7F14")
+
+
 # ----------------------------------------------------------------- something else at the address it has left
 
 

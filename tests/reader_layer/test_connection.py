@@ -17,6 +17,7 @@ from custom_components.energy_sse.reader import (
     Property as P,
     ReaderAuthenticationError,
     ReaderConnection,
+    ReaderConnectionError,
     ReaderError,
     ReaderInfo,
     ReaderKind,
@@ -540,6 +541,34 @@ async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
     ) as follower:
         await until(lambda: currentlyone.stream_count >= 2)
         assert str(follower.losses[0]) == "no sign of life"
+
+
+async def test_stream_that_never_identifies_itself_is_closed_after_15_seconds(
+    session: aiohttp.ClientSession,
+    house: House,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = CurrentlyOneSimulator(house, interval=10)
+    config = reader.config
+    await reader.start(live=True)
+    async with following(
+        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
+    ) as follower:
+        await time_machine.let_pass(60)
+        assert follower.readings
+        monkeypatch.setattr(reader, "config", lambda: "{}")
+        reader.end_streams()
+        await time_machine.let_pass(3600)
+        reasons = {str(loss) for loss in follower.losses}
+        assert reasons == {"the device ended the stream", "the device does not identify itself"}
+        assert len(follower.losses) > 10
+        (ended,) = follower.losses[-1:]
+        assert isinstance(ended, ReaderConnectionError)
+        monkeypatch.setattr(reader, "config", config)
+        await time_machine.let_pass(330)
+        assert follower.connection.state is ConnectionState.STREAMING
+    await reader.stop()
 
 
 async def test_whatwatt_is_asked_how_it_is_from_time_to_time(

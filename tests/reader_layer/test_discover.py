@@ -94,6 +94,7 @@ async def test_nobody_at_the_address_is_an_error(session: aiohttp.ClientSession)
     [
         (ReaderKind.WHATWATT, "ECC9FF5C7F14", "whatwatt Go 5C7F14"),
         (ReaderKind.CURRENTLYONE, "b8b41879cf58", "CurrentlyOne b8b418"),
+        (ReaderKind.WHATWATT, "", "whatwatt Go"),
     ],
 )
 def test_default_name_has_the_part_of_the_id_that_differs_between_devices(

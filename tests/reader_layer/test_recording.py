@@ -1,9 +1,10 @@
 """What a device says, in the log."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 import json
 import logging
+from pathlib import Path
 import re
 
 import aiohttp
@@ -14,6 +15,7 @@ from custom_components.energy_sse.reader.messages import Heartbeat, Message
 from custom_components.energy_sse.reader.recording import LOGGER
 from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, REDACTOR
 from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
+from tests.readers.recordings import read
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (anon-[0-9a-f]{8}) (answer|event|stream) (.*)")
 PING = b'event: ping\ndata: {"sec":1744357696}\n\n'
@@ -165,3 +167,23 @@ async def test_what_a_device_does_not_have_is_recorded_too(
         await make_reader(ReaderKind.WHATWATT, session, currentlyone.host).identify()
     assert lines_in(caplog) == ["answer /api/v1/report 404", "answer /api/v1/system 404"]
     assert reader.health.answers["/api/v1/report"].status == 404
+
+
+async def test_reader_that_was_asked_as_every_kind_is_replayed_as_its_own(
+    session: aiohttp.ClientSession,
+    whatwatt: WhatwattSimulator,
+    currentlyone: CurrentlyOneSimulator,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    record(caplog)
+    for reader in (whatwatt, currentlyone):
+        caplog.clear()
+        for kind in ReaderKind:
+            with suppress(ReaderProtocolError):
+                await make_reader(kind, session, reader.host).identify()
+        log = tmp_path / f"{reader.kind}.log"
+        lines = (f"[{record.name}] {record.getMessage()}\n" for record in caplog.records)
+        log.write_text("".join(lines))
+        (recording,) = read(log)
+        assert recording.kind == reader.kind

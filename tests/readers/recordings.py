@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from http import HTTPStatus
 import json
 from pathlib import Path
 import re
@@ -189,6 +190,11 @@ class _Device:
 
     streams: dict[str, RecordedStream] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
+    """Requested paths."""
+
+    served_paths: set[str] = field(default_factory=set)
+    """Paths with a successful response. A device can be asked as every kind of reader."""
+
     answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
     introduced: set[tuple[str, str]] = field(default_factory=set)
     """Streams, and what they have said of who the device is."""
@@ -213,7 +219,7 @@ class _Device:
         if path is None:
             self._stream(number, time).ended_at = time
         else:
-            self.paths.add(path)
+            self.served_paths.add(path)
             self._stream(number, time)
         return True
 
@@ -236,6 +242,8 @@ class _Device:
         if match is None or body is None:
             return False
         self.paths.add(match[1])
+        if int(match[2]) == HTTPStatus.OK:
+            self.served_paths.add(match[1])
         self.answers.setdefault(match[1], []).append(RecordedAnswer(time, int(match[2]), body))
         return True
 
@@ -256,7 +264,7 @@ class _Device:
 
     def recording(self) -> Recording | None:
         """Return the recording, or None where nothing tells what it is of."""
-        kind = _kind_of(self.paths)
+        kind = _kind_of(self.served_paths) or _kind_of(self.paths)
         if kind is None:
             return None
         streams = sorted(self.streams.values(), key=lambda stream: stream.opened_at)
