@@ -472,8 +472,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
 def entered_host_of(entry: ConfigEntry) -> str | None:
     """Return the address that the owner of a reader entered; None for one that was only discovered."""
-    current: str | None = entry.data[CONF_HOST] if entry.source == SOURCE_USER else None
-    return entry.data.get(CONF_ENTERED_HOST, current)
+    entered: str | None = entry.data.get(CONF_ENTERED_HOST)
+    return entry.data[CONF_HOST] if entered is None and entry.source == SOURCE_USER else entered
 
 
 def moved_to(entry: ConfigEntry, host: str) -> dict[str, str]:

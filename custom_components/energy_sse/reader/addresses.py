@@ -42,10 +42,6 @@ class Addresses:
         known = [self.current, *([self.entered] if self.entered else [])]
         return [each for each in dict.fromkeys([*known, *self._announced]) if each not in self._failed]
 
-    def is_known(self, host: str) -> bool:
-        """Return whether the reader was found at an address, or its owner entered it."""
-        return host in (self.current, self.entered)
-
     def is_trusted(self, host: str) -> bool:
         """Return whether the owner agreed to send the password to an address, whatever the scheme."""
         return host in self._trusted

@@ -312,13 +312,11 @@ class ReaderConnection:
         Raises ReaderAuthenticationError when no address is left and the user has to act.
         """
         self._addresses.fail(host)
-        if not self._addresses.is_known(host):
-            error = self._announced_address_error(host, error)
+        if host != self._addresses.current:
+            error = self._other_address_error(host, error)
         elif isinstance(error, ReaderAuthenticationError):
             self._refusal = error
             error = ReaderConnectionError("the known address rejects the credentials")
-        elif isinstance(error, ReaderMismatchError) and host != self._addresses.current:
-            error = ReaderConnectionError("another device answers at the entered address")
         if self._addresses.has_untried:
             return error
         self._rounds += 1
@@ -328,8 +326,8 @@ class ReaderConnection:
             self._listener.basic_requested(self._basic_host)
         return error
 
-    def _announced_address_error(self, host: str, error: ReaderError) -> ReaderError:
-        """Remove an announced address that belongs to another device, and return its error.
+    def _other_address_error(self, host: str, error: ReaderError) -> ReaderError:
+        """Return the error of an address that is not the current one, and remove it if it was announced.
 
         A device that rejects the credentials there is not proven to be the reader, so the user is not asked.
         """
@@ -340,7 +338,7 @@ class ReaderConnection:
         if not isinstance(error, ReaderAuthenticationError | ReaderMismatchError):
             return error
         self._addresses.remove(host)
-        return ReaderConnectionError("another device answers at the announced address")
+        return ReaderConnectionError("another device answers at another address")
 
     @asynccontextmanager
     async def _watching_entered_address(self, deadline: asyncio.Timeout) -> AsyncIterator[None]:
@@ -357,8 +355,7 @@ class ReaderConnection:
             yield
         finally:
             watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            await asyncio.wait([watch])
 
     async def _watch(self, host: str, deadline: asyncio.Timeout) -> None:
         is_back = False
