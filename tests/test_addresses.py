@@ -386,6 +386,7 @@ async def test_entered_address_of_another_device_is_not_used(
     await time_machine.let_pass(900)
     assert moved.runtime_data.is_streaming
     assert (health.connects, other.stream_count) == (connects, 0)
+    await network.stop()
     network.reader = reader
 
 
