@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
-from custom_components.energy_sse.const import CONF_KIND, CONF_SUB_METERS, DOMAIN
+from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_KIND, CONF_SUB_METERS, DOMAIN
 from custom_components.energy_sse.reader import connection
 
 from . import pseudonyms
@@ -93,6 +93,13 @@ async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
     assert diagnostics["recent_events"][-1]["data"]["P_Out"] == reader.live()["P_Out"]
     (answer,) = diagnostics["answers"]
     assert (answer["path"], answer["data"]["meter"]["status"]) == ("/api/v1/system", "OK")
+
+
+async def test_diagnostics_do_not_contain_the_entered_host(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt, **{CONF_ENTERED_HOST: "meter.example.org"})
+    assert_absent(await download(hass, hass_client, entry), "meter.example.org")
 
 
 async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(

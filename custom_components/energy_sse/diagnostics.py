@@ -12,13 +12,13 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 
-from .const import CONF_SUB_METERS
+from .const import CONF_ENTERED_HOST, CONF_SUB_METERS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .power_tariff.set_up import tracker_of
 from .reader import REDACTOR, Property, StreamHealth, clock
 
 # What of the entry tells where the reader is, and how to log in.
-_IDENTITIES: Final = frozenset({CONF_HOST, CONF_PASSWORD})
+_IDENTITIES: Final = frozenset({CONF_ENTERED_HOST, CONF_HOST, CONF_PASSWORD})
 
 # What of the entities' states its owner has written, or tells where they live.
 _OWNERS_STATES: Final = (":state", f"_{Property.PRICE_AREA}")
