@@ -14,7 +14,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_HOST
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
 import pytest
 import pytest_socket
 
@@ -432,3 +432,19 @@ async def test_discovered_address_is_left_for_good(
     await network.start(network.port)
     await time_machine.let_pass(900)
     assert entry.data[CONF_HOST] == whatwatt.host
+
+
+async def test_other_reader_at_the_current_address_is_an_issue_when_other_addresses_fail(
+    hass: HomeAssistant,
+    moved: ConfigEntry,
+    whatwatt: WhatwattSimulator,
+    other: WhatwattSimulator,
+    time_machine: TimeMachine,
+) -> None:
+    """The entered address does not answer."""
+    port = whatwatt.port
+    await whatwatt.stop()
+    await other.stop()
+    await other.start(port)
+    await time_machine.let_pass(120)
+    assert ir.async_get(hass).async_get_issue(DOMAIN, f"wrong_device_{moved.entry_id}")

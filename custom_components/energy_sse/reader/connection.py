@@ -160,8 +160,8 @@ class ReaderConnection:
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         self._addresses = Addresses(reader.host, entered_host)
-        self._refusal: ReaderAuthenticationError | None = None
-        """Error of a known address that rejects the credentials, while other addresses are tried."""
+        self._current_error: ReaderError | None = None
+        """Error of the current address, while other addresses are tried."""
 
         self._basic_host: str | None = None
         """Announced address that asks for the password by HTTP Basic."""
@@ -301,27 +301,27 @@ class ReaderConnection:
             raise ReaderMismatchError(name_of(info))
         self.state = ConnectionState.STREAMING
         self._health.connects += 1
-        self._refusal = self._basic_host = None
+        self._current_error = self._basic_host = None
         self._rounds = 0
         if self._addresses.succeed(self._reader.host):
             self._listener.reader_moved(self._reader.host)
 
     def _handle_failed_address(self, host: str, error: ReaderError) -> ReaderError:
-        """Return the error of an address, which another address may explain.
+        """Return the error of an address; at the end of a round, the error of the current address.
 
-        Raises ReaderAuthenticationError when no address is left and the user has to act.
+        Raises ReaderAuthenticationError at the end of a round if the current address rejects the credentials.
         """
         self._addresses.fail(host)
-        if host != self._addresses.current:
+        if host == self._addresses.current:
+            self._current_error = error
+        else:
             error = self._other_address_error(host, error)
-        elif isinstance(error, ReaderAuthenticationError):
-            self._refusal = error
-            error = ReaderConnectionError("the known address rejects the credentials")
         if self._addresses.has_untried:
             return error
         self._rounds += 1
-        if self._refusal is not None:
-            raise self._refusal
+        error, self._current_error = self._current_error or error, None
+        if isinstance(error, ReaderAuthenticationError):
+            raise error
         if self._basic_host is not None and self._rounds >= _ROUNDS_BEFORE_QUESTION:
             self._listener.basic_requested(self._basic_host)
         return error
