@@ -200,7 +200,7 @@ async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await hass.config_entries.flow.async_configure(flow["flow_id"])
     assert result["step_id"] == "unencrypted"
-    assert result["description_placeholders"]["host"] == live.host
+    assert (result["description_placeholders"] or {})["host"] == live.host
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     await hass.async_block_till_done()
@@ -500,7 +500,8 @@ async def test_announced_reader_without_an_id_is_called_by_its_model(
     info = announcement(live)
     info.properties.clear()
     flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
-    assert (flow["step_id"], flow["description_placeholders"]["name"]) == ("password", "whatwatt Go")
+    assert flow["step_id"] == "password"
+    assert (flow["description_placeholders"] or {})["name"] == "whatwatt Go"
     (progress,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert progress["context"]["title_placeholders"] == {"name": "whatwatt Go"}
     flow = await submit(hass, flow, password=PASSWORD)

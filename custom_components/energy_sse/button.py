@@ -3,7 +3,7 @@
 from typing import override
 
 from homeassistant.components.button import ButtonDeviceClass, ButtonEntity
-from homeassistant.const import EntityCategory
+from homeassistant.const import CONF_HOST, EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -25,7 +25,7 @@ async def async_setup_entry(
     """Add the button that restarts the reader, where it can be."""
     coordinator = entry.runtime_data
     if isinstance(coordinator.reader, Restartable):
-        async_add_entities([RestartButton(coordinator, coordinator.reader)])
+        async_add_entities([RestartButton(coordinator, entry)])
 
 
 class RestartButton(ReaderEntity, ButtonEntity):
@@ -34,15 +34,20 @@ class RestartButton(ReaderEntity, ButtonEntity):
     _attr_device_class = ButtonDeviceClass.RESTART
     _attr_entity_category = EntityCategory.CONFIG
 
-    def __init__(self, coordinator: EnergySseCoordinator, reader: Restartable) -> None:
+    def __init__(self, coordinator: EnergySseCoordinator, entry: EnergySseConfigEntry) -> None:
         """Prepare the button."""
-        self._reader = reader
+        self._entry = entry
         super().__init__(coordinator, "restart", context=None)
 
     @override
     async def async_press(self) -> None:
+        reader, host = self.coordinator.reader, self._entry.data[CONF_HOST]
+        if reader.host != host:
+            # It tries an announced address, where another device may answer.
+            reader = reader.at(host)
+        assert isinstance(reader, Restartable)
         try:
-            await self._reader.restart()
+            await reader.restart()
         except ReaderError as error:
             raise HomeAssistantError(
                 translation_domain=DOMAIN,

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final, override
 
 from homeassistant.config_entries import (
+    DISCOVERY_SOURCES,
     SOURCE_IGNORE,
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
@@ -76,6 +77,7 @@ _REAUTH_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PASSWORD): _PASSWORD_FIELD
 
 _HTTP_PORT: Final = 80
 _TELNET_PORT: Final = 23
+_MAX_PORT: Final = 65_535
 
 _CURRENTLYONE_SERVICE: Final = "_currently._tcp.local."
 _CURRENTLYONE_PREFIX: Final = "currentlyone_"
@@ -86,6 +88,16 @@ _CURRENTLYONE_NAME: Final = re.compile(r"currentlyone_([0-9a-f]{12})(?![0-9a-f])
 
 # The id of a whatwatt: its Wi-Fi MAC address.
 _WHATWATT_ID: Final = re.compile(r"[0-9A-F]{12}")
+
+_MAC_ADDRESS: Final = re.compile(r"[0-9a-f]{12}")
+
+# A reader announces two addresses, and the last addresses of two interfaces. More are not tried, because each
+# can take ten seconds.
+_MAX_ADDRESSES: Final = 8
+
+# Discoveries at a time. More are aborted at once, so that made-up announcements cannot open hundreds of
+# connections and dialogs.
+_MAX_DISCOVERIES: Final = 16
 
 # Seconds, for new entries. One without the option, made before there was this default, writes every reading.
 _DEFAULT_WRITE_INTERVAL: Final = 5
@@ -170,7 +182,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             match = _CURRENTLYONE_NAME.match(instance)
             device_id = match[1].lower() if match else ""
             return await self._async_step_discovered(ReaderKind.CURRENTLYONE, device_id, hosts)
-        device_id = (discovery_info.properties.get("id") or "").upper()
+        device_id = str(discovery_info.properties.get("id")).upper()
         if not _WHATWATT_ID.fullmatch(device_id):
             device_id = ""
         return await self._async_step_discovered(ReaderKind.WHATWATT, device_id, hosts)
@@ -181,6 +193,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         hosts = [_join(discovery_info.ip, _HTTP_PORT)]
         mac_address = discovery_info.macaddress
         hostname = discovery_info.hostname.lower()
+        if not _MAC_ADDRESS.fullmatch(mac_address):
+            # Device trackers pass on the addresses that routers list.
+            return self.async_abort(reason="not_supported")
         whatwatt_ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
         currentlyone_id = bytes.fromhex(mac_address)[::-1].hex()
         if currentlyone_id in self._async_current_ids() or hostname.startswith(_CURRENTLYONE_PREFIX):
@@ -200,6 +215,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         entry: EnergySseConfigEntry | None = await self.async_set_unique_id(device_id or None)
         if entry is not None:
             return await self._async_step_known(entry, hosts)
+        others = self._async_in_progress(include_uninitialized=True)
+        if sum(flow["context"]["source"] in DISCOVERY_SOURCES for flow in others) >= _MAX_DISCOVERIES:
+            return self.async_abort(reason="already_in_progress")
         self._kinds = (kind,)
         error = await self._async_identify_at(hosts, device_id)
         if error == "invalid_auth":
@@ -455,14 +473,18 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             changed = self._get_reauth_entry() if is_reauth else self._get_reconfigure_entry()
             # A password that is wanted no more is forgotten.
             kept = {key: value for key, value in changed.data.items() if key != CONF_PASSWORD}
-            if not is_reauth:
+            if not is_reauth or (login is Login.BASIC and CONF_ENTERED_HOST in kept):
+                # The password may be sent unencrypted to this address, and to no earlier one.
                 kept |= {CONF_ENTERED_HOST: self._host}
             return self.async_update_reload_and_abort(changed, data={**kept, **proved})
         # A flow of the same device, begun by its discovery, must not block its owner.
         entry = await self.async_set_unique_id(info.id, raise_on_progress=False)
+        if entry is not None and self.source != SOURCE_USER:
+            # The device has changed its id since it was found. It has to prove itself as in any announcement.
+            return await self._async_step_known(entry, [self._host])
         if entry is not None:
             is_weaker = Login(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
-            entered = {CONF_ENTERED_HOST: self._host} if self.source == SOURCE_USER else {}
+            entered = {CONF_ENTERED_HOST: self._host}
             self._abort_if_configured(entry, updates=None if is_weaker else proved | entered)
         return self.async_create_entry(
             title=info.name or default_name(info.kind, info.id),
@@ -502,13 +524,14 @@ def hosts_of(discovery_info: ZeroconfServiceInfo) -> list[str]:
         address
         for address in dict.fromkeys([discovery_info.ip_address, *discovery_info.ip_addresses])
         if not (address.is_link_local or address.is_unspecified or address.is_multicast)
+        and (not address.is_reserved or address.is_loopback)
     ]
     addresses.sort(key=lambda address: address.version)
     addresses = [address for address in addresses if not address.is_loopback] or addresses
     # `_currently._tcp` may announce the port of the device's telnet server.
-    port = discovery_info.port
-    port = _HTTP_PORT if port is None or port == _TELNET_PORT else port
-    return [_join(str(address), port) for address in addresses]
+    port = discovery_info.port or 0
+    is_http = 0 < port <= _MAX_PORT and port != _TELNET_PORT
+    return [_join(str(address), port if is_http else _HTTP_PORT) for address in addresses[:_MAX_ADDRESSES]]
 
 
 def _join(address: str, port: int) -> str:

@@ -6,12 +6,16 @@ from typing import Final
 # A reader with two interfaces announces two addresses. Each may be there a second time after a move.
 _MAX_ANNOUNCED: Final = 8
 
+# In one round: of the current address, the entered one, and the announced ones.
+_MAX_ATTEMPTS: Final = 2 + _MAX_ANNOUNCED
+
 
 class Addresses:
     """Addresses as `host` or `host:port`.
 
     The current one, where the reader has identified itself, is tried first. The one that the owner entered
-    comes next, then the announced ones. Each is tried once before any is tried again.
+    comes next, then the announced ones. Each is tried once before any is tried again. A round also ends after
+    a number of attempts, so that repeated announcements cannot keep the known addresses from being tried.
     """
 
     def __init__(self, current: str, entered: str | None = None) -> None:
@@ -22,6 +26,8 @@ class Addresses:
         self._announced: list[str] = []
         self._failed: set[str] = set()
         self._preferred: str | None = None
+        self._attempts = 0
+        """Number of attempts in this round."""
 
     def next(self) -> str:
         """Return the address of the next attempt."""
@@ -29,13 +35,14 @@ class Addresses:
             host, self._preferred = self._preferred, None
             return host
         if not self.has_untried:
-            self._failed.clear()
+            self._start_round()
+        self._attempts += 1
         return self._untried[0]
 
     @property
     def has_untried(self) -> bool:
-        """Return whether there is an address that has not failed since the last success or the last round."""
-        return bool(self._untried)
+        """Return whether this round goes on: there is an address that has not failed in it."""
+        return self._attempts < _MAX_ATTEMPTS and bool(self._untried)
 
     @property
     def _untried(self) -> list[str]:
@@ -54,7 +61,7 @@ class Addresses:
 
     def succeed(self, host: str) -> bool:
         """Make an address the current one. Return whether it was another one."""
-        self._failed.clear()
+        self._start_round()
         if host == self.current:
             return False
         self.announce([self.current])
@@ -69,6 +76,10 @@ class Addresses:
         """Remove an announced address."""
         if host in self._announced:
             self._announced.remove(host)
+
+    def _start_round(self) -> None:
+        self._failed.clear()
+        self._attempts = 0
 
     def prefer_entered(self) -> None:
         """Try the entered address first, once."""
