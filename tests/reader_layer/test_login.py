@@ -121,6 +121,16 @@ async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clea
     assert not device.was_told_the_password
 
 
+@pytest.mark.parametrize("number", [4, 5])
+async def test_password_is_sent_for_at_most_four_challenges(
+    session: aiohttp.ClientSession, device: Device, number: int
+) -> None:
+    device.challenges = ['Basic realm="x"'] * number
+    with pytest.raises(ReaderAuthenticationError):
+        await DeviceHttp(session, device.host, "secret").get_json(PATH)
+    assert device.was_told_the_password == (number == 4)
+
+
 @pytest.mark.parametrize(
     "parameters", ['domain="http://[::1"', 'domain="http://a:b/"', 'algorithm=MD6, qop="auth"', 'nonce=""']
 )

@@ -26,6 +26,7 @@ from .exceptions import (
 from .faults import Faults
 from .login import Login
 from .messages import Message, ReaderInfo, Reading
+from .pace import Pace
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ _IDENTIFY_TIMEOUT: Final = 15.0
 # Number of rounds without a connection before the owner is asked to send the password unencrypted to an
 # announced address. A reader that only restarts is back by then.
 _ROUNDS_BEFORE_QUESTION: Final = 2
+
+# Messages. One event can hold thousands of sub-meters or appliances.
+_MESSAGES_PER_SECOND: Final = 50.0
+_MAX_MESSAGES_AT_ONCE: Final = 1000
 
 # Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
 # would let values go stale.
@@ -266,8 +271,10 @@ class ReaderConnection:
         raise ReaderStreamEndedError("the device ended the stream")
 
     async def _read_stream(self, deadline: asyncio.Timeout) -> None:
+        pace = Pace(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE)
         async with self._watching_entered_address(deadline), aclosing(self._reader.stream()) as messages:
             async for message in messages:
+                await pace.wait()
                 if isinstance(message, ReaderInfo):
                     self._recognize(message)
                     if self._introduced_at == math.inf:

@@ -98,6 +98,9 @@ _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 # then, and holds another moment's registers.
 _HOURLY_WITHIN: Final = timedelta(minutes=1)
 
+# More than any home has. Each is registered, which takes time.
+_MAX_APPLIANCES: Final = 100
+
 # Key of `config` → property. So is `rssi`, the signal strength, which older firmware writes as a text.
 TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
 
@@ -333,7 +336,7 @@ def parse_inventory(payload: Mapping[str, Any]) -> Inventory:
                 category=get_text(device, "profileId"),
                 states=tuple(_parse_states(device.get("states"))),
             )
-            for device in (devices if isinstance(devices, list) else ())
+            for device in (devices[:_MAX_APPLIANCES] if isinstance(devices, list) else ())
             if isinstance(device, dict) and (appliance_id := get_text(device, "id"))
         )
     )

@@ -25,6 +25,7 @@ from .exceptions import (
 )
 from .health import Answer, StreamHealth
 from .login import DeviceLogin, Login
+from .pace import Pace
 from .payload import parse_object
 from .recording import LOGGER, RecordedStream, Recorder
 from .sse import EventStreamDecoder, ServerSentEvent
@@ -36,8 +37,18 @@ _ANSWER_TIMEOUT: Final = 15
 # Bytes. The largest known answer, the whatwatt's `/system`, has 2 KiB.
 _ANSWER_SIZE_LIMIT: Final = 64 * 1024
 
+# Bytes that are decoded at a time, so that other tasks run in between.
+_PIECE_SIZE: Final = 4096
+
+# Events. The fastest meters send one a second. A CurrentlyOne repeats up to 200 after every connect.
+_EVENTS_PER_SECOND: Final = 20.0
+_MAX_EVENTS_AT_ONCE: Final = 500
+
 # Statuses that say "not now". Every other failure says "not here".
 _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
+
+# Characters. A host name has 253 at most. A path may have been pasted with it.
+_MAX_HOST_LENGTH: Final = 1000
 
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -48,6 +59,8 @@ def parse_host(text: str) -> str:
     Raises ValueError when it names no host that speaks plain HTTP.
     """
     text = text.strip()
+    if len(text) > _MAX_HOST_LENGTH:
+        raise ValueError("not the address of a device")
     url = URL(text if "://" in text else f"http://{text}")
     host = url.host_port_subcomponent
     if url.scheme != "http" or not host or any(character.isspace() for character in host):
@@ -151,6 +164,7 @@ class DeviceHttp:
         Yields None whenever there was no event for `patience()` seconds, for the reader to judge.
         """
         decoder = EventStreamDecoder()
+        pace = Pace(per_second=_EVENTS_PER_SECOND, burst=_MAX_EVENTS_AT_ONCE)
         with _classified():
             async with self._open_stream(path) as (response, stream):
                 heard_at = clock.now()
@@ -158,7 +172,7 @@ class DeviceHttp:
                     chunk = None
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(heard_at + patience()):
-                            chunk = await response.content.readany()
+                            chunk = await response.content.read(_PIECE_SIZE)
                     if chunk == b"":
                         return
                     events = decoder.feed(chunk or b"")
@@ -168,13 +182,19 @@ class DeviceHttp:
                         if not events:
                             yield None
                     for event in events:
+                        await pace.wait()
                         self.health.note_event(event, heard_at)
                         if LOGGER.isEnabledFor(logging.DEBUG):
                             self._recorder.record_event(stream)
                         yield event
+                    if events:
+                        # The wait for them is not silence.
+                        heard_at = clock.now()
                     if decoder.dropped_events:
                         self.health.oversized_events += decoder.dropped_events
                         decoder.dropped_events = 0
+                    # A piece that was in the buffer already has not let other tasks run.
+                    await asyncio.sleep(0)
 
     @asynccontextmanager
     async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, RecordedStream]]:

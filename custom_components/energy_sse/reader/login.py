@@ -18,6 +18,9 @@ from .exceptions import ReaderLoginWeakenedError
 # The scheme that a challenge begins with (RFC 9110, section 11.3): a token that no value is given to.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
 
+# Headers. A device sends one, or one for each scheme. Parsing a hundred takes a tenth of a second.
+_MAX_CHALLENGES: Final = 4
+
 
 class Login(StrEnum):
     """How a device lets clients in. The weakest comes first."""
@@ -93,9 +96,10 @@ class DeviceLogin:
 
         Raises ReaderLoginWeakenedError where that would tell the password too openly.
         """
-        if not self._password:
+        challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
+        if not self._password or len(challenges) > _MAX_CHALLENGES:
             return False
-        schemes = schemes_in(response.headers.getall(hdrs.WWW_AUTHENTICATE, []))
+        schemes = schemes_in(challenges)
         if Login.DIGEST in schemes:
             # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
             # middleware has answered twice already.

@@ -11,6 +11,9 @@ import orjson
 # A value that C's printf wrote for a float that is none; JSON has no word for it.
 _NOT_A_NUMBER = re.compile(r"(?<=[:,\[])\s*-?(?:nan|inf(?:inity)?)\s*(?=[,}\]])", re.IGNORECASE)
 
+# Bytes or characters. Repairing 64 KiB of brackets takes 30 ms.
+_FORGIVEN_SIZE: Final = 16 * 1024
+
 # Characters. What Home Assistant holds as a state; no device has been seen to need half of it.
 _TEXT_LIMIT: Final = 255
 
@@ -32,6 +35,8 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
+        if len(text) > _FORGIVEN_SIZE:
+            return None
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
         try:

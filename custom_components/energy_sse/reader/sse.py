@@ -5,9 +5,9 @@ Implements "interpreting an event stream" of the HTML standard (section server-s
 
 from typing import Final, NamedTuple
 
-# A hundred times the largest event that either reader is known to send, and as much as such a device has
-# memory in all. Beyond it a line is a fault or an attack, and is not kept.
-EVENT_SIZE_LIMIT: Final = 256 * 1024
+# Bytes, as of a response: 25 times the largest event that either reader is known to send. Beyond it a line is
+# a fault or an attack, and is not kept.
+EVENT_SIZE_LIMIT: Final = 64 * 1024
 
 _FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
 

@@ -1,0 +1,134 @@
+"""Readers that send more than any meter does: how much is processed at a time, and by when."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import json
+from unittest.mock import patch
+
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.energy_sse.reader import parse_host
+from custom_components.energy_sse.reader.currentlyone import parse_inventory
+from custom_components.energy_sse.reader.payload import parse_object
+from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSentEvent
+
+from .home_assistant import set_up, tick
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .time_machine import TimeMachine
+
+
+def reading(number: int) -> bytes:
+    """Return a reading of its own."""
+    return f'event: live\ndata: {{"P_In":{number % 90},"P_Out":0}}\n\n'.encode()
+
+
+@contextmanager
+def turns() -> Iterator[Callable[[], int]]:
+    """Count the turns of another task. Yields a function that returns the turns since the last call."""
+    count = 0
+
+    async def take_turns() -> None:
+        nonlocal count
+        while True:
+            count += 1
+            await asyncio.sleep(0)
+
+    def since_last_call() -> int:
+        nonlocal count
+        result, count = count, 0
+        return result
+
+    task = asyncio.create_task(take_turns())
+    yield since_last_call
+    task.cancel()
+
+
+async def test_other_tasks_run_between_two_readings(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    entry = await set_up(hass, whatwatt)
+    taken: list[int] = []
+    with turns() as turns_since_last_call:
+        entry.runtime_data.async_listen(lambda _message: taken.append(turns_since_last_call()))
+        await whatwatt.broadcast(b"".join(map(reading, range(100))))
+        await tick(hass, whatwatt)
+    assert len(taken) > 100
+    assert min(taken) >= 1
+
+
+async def test_500_readings_are_processed_at_once_and_20_a_second(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    events = entry.runtime_data.reader.health.events
+    await whatwatt.broadcast(b"".join(map(reading, range(1000))))
+    await time_machine.let_pass(1)
+    assert 500 <= events["live"] <= 530
+    await time_machine.let_pass(10)
+    assert 700 <= events["live"] <= 730
+    await time_machine.let_pass(20)
+    assert events["live"] == 1000
+    assert entry.runtime_data.reader.health.connects == 1
+
+
+async def test_1200_sub_meters_in_one_event_are_slowed_down(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    taken: list[object] = []
+    entry.runtime_data.async_listen(taken.append)
+    event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(1200)]}
+    await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
+    await time_machine.let_pass(1)
+    assert 1000 <= len(taken) <= 1060
+    await time_machine.let_pass(10)
+    assert len(taken) == 1200
+
+
+async def test_replay_of_a_currentlyone_is_not_slowed_down(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    replay = b'event: state\r\ndata: {"m":"HAN","W":1}\r\n\r\n' * 200
+    await currentlyone.broadcast(replay)
+    await time_machine.idle()
+    assert entry.runtime_data.reader.health.events["state"] == 200
+
+
+@pytest.mark.parametrize("line", [b"\n", b":\n", b"data\n", b"\r", b"x" * 100])
+async def test_bytes_are_decoded_in_small_pieces(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, line: bytes
+) -> None:
+    pieces: list[int] = []
+    feed = EventStreamDecoder.feed
+
+    def noted(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
+        pieces.append(len(chunk))
+        return feed(decoder, chunk)
+
+    await set_up(hass, whatwatt)
+    with patch.object(EventStreamDecoder, "feed", noted), turns() as turns_since_last_call:
+        await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
+        await tick(hass, whatwatt)
+        assert turns_since_last_call() >= len(pieces)
+    assert max(pieces) <= 4096
+
+
+# ------------------------------------------------------------------------------------------- what is bounded
+
+
+def test_broken_json_is_repaired_up_to_16_kib() -> None:
+    assert parse_object('{"a":nan,"b":"' + "x" * 16_000 + '"}') is not None
+    assert parse_object('{"a":nan,"b":"' + "x" * 17_000 + '"}') is None
+    assert parse_object('{"a":1,"b":"' + "x" * 60_000 + '"}') is not None
+
+
+def test_inventory_has_100_appliances() -> None:
+    devices = [{"id": f"appliance {number}"} for number in range(5000)]
+    assert len(parse_inventory({"devices": devices}).appliances) == 100
+
+
+def test_host_of_a_megabyte_is_refused() -> None:
+    assert parse_host("a" * 253) == "a" * 253
+    with pytest.raises(ValueError, match="address"):
+        parse_host("a" * 1_000_000)
