@@ -40,13 +40,18 @@ CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+020
 
 def interpret(*events: tuple[str, str]) -> list[Message]:
     """Return what a connection's first events say, at the moment of the connection."""
-    with patch.object(clock, "now", return_value=0.0):
+    return interpret_later(*((0.0, *event) for event in events))
+
+
+def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
+    """Return what events say that arrive so many seconds after the connection."""
+    with patch.object(clock, "now", return_value=0.0) as now:
         interpreter = EventInterpreter()
-        return [
-            message
-            for event_type, data in events
-            for message in interpreter.messages_in(ServerSentEvent(event_type, data, ""))
-        ]
+        messages = []
+        for seconds, event_type, data in events:
+            now.return_value = seconds
+            messages += interpreter.messages_in(ServerSentEvent(event_type, data, ""))
+        return messages
 
 
 def interpret_sample(name: str) -> list[Message]:
@@ -160,6 +165,70 @@ def test_reading_that_is_repeated_from_before_the_clock_jumped_back_is_not_belie
     before, after = ("state", '{"W":1,"Wh":5,"sec":1744357000}'), ("state", '{"W":2,"Wh":6,"sec":21}')
     readings = [m for m in interpret(config, before, after) if isinstance(m, Reading)]
     assert [reading.values[M.ACTIVE_ENERGY_IMPORT] for reading in readings] == [6]
+
+
+CONNECTED_AT = 1744357685
+"""The time in `CONFIG`."""
+
+
+def reading(seconds: float, stamp: float) -> tuple[float, str, str]:
+    """Return a reading that arrives so many seconds after the connection, with a stamp relative to it."""
+    return seconds, "state", f'{{"m":"HAN","W":1,"sec":{CONNECTED_AT + stamp}}}'
+
+
+def transition(seconds: float, stamp: float) -> tuple[float, str, str]:
+    """Return a transition in the same way."""
+    return seconds, "transition", f'{{"id":"kettle","bs":"ON","sec":{CONNECTED_AT + stamp}}}'
+
+
+def ages(*events: tuple[float, str, str]) -> list[float | None]:
+    """Return the ages of what arrives after `config`."""
+    messages = interpret_later((0.0, *CONFIG), *events)
+    return [message.age for message in messages if isinstance(message, Reading | Transition | Detection)]
+
+
+@pytest.mark.parametrize("offset", [-3600, -300, 0, 300, 3600])
+def test_age_is_zero_after_the_replay_whatever_the_clock_shows(offset: int) -> None:
+    events = (reading(0.1, -10), reading(10, 10), reading(60, 60 + offset), transition(61, 61 + offset))
+    assert ages(*events) == [10.1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("offset", [-3600, -300, 300, 3600])
+def test_config_that_is_sent_again_changes_no_age(offset: int) -> None:
+    time = datetime.fromtimestamp(CONNECTED_AT + offset, UTC).isoformat()
+    config = (60.0, "config", f'{{"id":"abcd1879cf58","m":"HAN","t":"{time}"}}')
+    assert ages(config, reading(60, 60), transition(60, 60)) == [0, 0]
+
+
+def test_reading_of_a_clock_that_was_set_back_is_new_at_once() -> None:
+    stamps = (-30, -20, -10, -3600, -3590)
+    assert ages(*(reading(1, stamp) for stamp in stamps), transition(1, -3590)) == [31, 21, 11, 0, 0, 0]
+
+
+def test_slow_replay_has_the_ages_of_when_it_arrives() -> None:
+    replayed = [
+        event for n in range(32) for event in (reading(3 * n, 10 * n - 320), transition(3 * n, 10 * n - 320))
+    ]
+    assert ages(*replayed)[::2] == [320 - 7 * n for n in range(32)]
+    assert ages(*replayed)[1::2] == [320 - 7 * n for n in range(32)]
+    assert ages(*replayed, reading(94, 94), transition(94, 94))[-2:] == [0, 0]
+    # Long after it, the clock is corrected.
+    assert ages(*replayed, reading(125, 125), reading(135, -165), transition(136, -164))[-3:] == [0, 0, 0]
+
+
+def test_transition_in_a_slow_replay_is_marked() -> None:
+    replayed = [reading(3 * n, 10 * n - 320) for n in range(32)]
+    *_, at_connect = interpret_later((0.0, *CONFIG), *replayed, transition(94, -5))
+    *_, later = interpret_later((0.0, *CONFIG), *replayed, transition(125, 125))
+    assert isinstance(at_connect, Transition)
+    assert isinstance(later, Transition)
+    assert (at_connect.at_connect, later.at_connect) == (True, False)
+
+
+def test_late_readings_do_not_prolong_the_replay() -> None:
+    """Each third reading is late by five seconds, of a clock that was set back soon after `config`."""
+    readings = [reading(10 * n + 5 * (n % 3 == 0), 10 * n - 300) for n in range(1, 100)]
+    assert set(ages(*readings)[6:]) == {0}
 
 
 def test_reading_without_clocks_counts_as_live() -> None:

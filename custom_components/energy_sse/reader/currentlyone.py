@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
+import math
 import re
 from typing import Any, ClassVar, Final, override
 
@@ -43,10 +44,14 @@ _IDENTIFY_TIMEOUT: Final = 15
 # Seconds. The stream waits meanwhile.
 _INVENTORY_TIMEOUT: Final = 5
 
-# Seconds. What the device repeats comes in one go, with the connection.
+# Seconds. The device repeats what it has stored in one go, right after `config`. Over a weak network, the
+# replay takes longer. It goes on as long as each reading is less far behind than the ones before.
 _REPLAY_LASTS: Final = 30.0
 
-# Seconds. More than a device remembers readings for: another clock has stamped what is further ahead.
+# Seconds. The resolution of the device's times, and of their delay in the network.
+_CLOCK_RESOLUTION: Final = 2.0
+
+# Seconds. More than a device stores readings for: another clock has stamped what is further ahead.
 _CLOCK_JUMP: Final = 600.0
 
 # Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
@@ -165,9 +170,12 @@ class EventInterpreter:
 
     def __init__(self) -> None:
         """Start at the beginning of a connection."""
-        self._connected_at = clock.now()
         self._clock: datetime | None = None
-        self._last_reading: datetime | None = None
+        self._configured_at = 0.0
+        self._replay_ends_at = math.inf
+        self._least_behind = math.inf
+        """Seconds by which the times of readings were behind, at least."""
+
         self._mode: str | None = None
 
     def messages_in(self, event: ServerSentEvent) -> Iterator[Message]:
@@ -199,6 +207,9 @@ class EventInterpreter:
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return
         self._clock = _parse_clock(get_text(payload, "t"))
+        self._configured_at = clock.now()
+        if self._replay_ends_at == math.inf:
+            self._replay_ends_at = self._configured_at + _REPLAY_LASTS
         self._mode = get_text(payload, "m")
         yield ReaderInfo(
             kind=ReaderKind.CURRENTLYONE,
@@ -228,12 +239,15 @@ class EventInterpreter:
         if not values:
             return None
         time = get_time(payload, "sec")
-        if self._is_from_another_time(time):
-            return None
-        self._follow_clock(time)
+        if (behind := self._behind(time)) is not None:
+            if behind < -_CLOCK_JUMP:
+                # From before the device's clock was set back. Its age is unknown, so that it could set the
+                # registers back.
+                return None
+            self._follow_replay(behind)
         return Reading(
             values=values,
-            age=self._age_at_connect(time),
+            age=self._age(time),
             reader_time=time,
             meter_time=None if is_second_opinion else _parse_clock(get_text(payload, "t")),
         )
@@ -256,7 +270,7 @@ class EventInterpreter:
             category=get_text(payload, "cat"),
             time=time,
             age=self._age_of_report(time),
-            at_connect=self._is_connecting,
+            at_connect=self._is_replaying,
         )
 
     def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
@@ -271,49 +285,51 @@ class EventInterpreter:
                     energy=get_number(entry, "Wh"),
                     time=time,
                     age=self._age_of_report(time),
-                    at_connect=self._is_connecting,
+                    at_connect=self._is_replaying,
                 )
 
     @property
-    def _is_connecting(self) -> bool:
-        return clock.now() < self._connected_at + _REPLAY_LASTS
+    def _is_replaying(self) -> bool:
+        return clock.now() < self._replay_ends_at
 
-    def _is_from_another_time(self, time: datetime | None) -> bool:
-        """Tell whether a repeated reading is from before the device's clock jumped back.
+    def _behind(self, time: datetime | None) -> float | None:
+        """Return by how many seconds a time is behind the device's clock, as `config` has shown it.
 
-        How old it is nobody can tell, and believed to be new it would set the registers back.
+        None where either is unknown, and after the replay: the clock may have been corrected.
         """
-        if not self._is_connecting or time is None or self._clock is None:
-            return False
-        return (time - self._clock).total_seconds() > _CLOCK_JUMP
+        if time is None or self._clock is None or not self._is_replaying:
+            return None
+        return (self._clock - time).total_seconds() + clock.now() - self._configured_at
 
-    def _follow_clock(self, time: datetime | None) -> None:
-        """Note that the device's clock was set back during the connection.
+    def _follow_replay(self, behind: float) -> None:
+        """Note from a reading whether the replay goes on.
 
-        Readings come in the order of time, also those that the device repeats.
+        The device repeats readings in the order of time, and faster than they were measured, so that each one
+        is less far behind. All others are equally far behind, also after a correction of the device's clock.
         """
-        last, self._last_reading = self._last_reading, time
-        if last is not None and time is not None and (last - time).total_seconds() > _CLOCK_JUMP:
-            self._clock = time
+        if behind > self._least_behind + _CLOCK_JUMP:
+            # The clock was set back after `config`, because the replay is in the order of time.
+            self._replay_ends_at = -math.inf
+        elif behind < self._least_behind - _CLOCK_RESOLUTION:
+            self._least_behind = behind
+            self._replay_ends_at = clock.now() + _REPLAY_LASTS
 
     def _age_of_report(self, time: datetime | None) -> float | None:
-        """Return how many seconds before the connection an appliance was reported on; 0 when it was since.
+        """Return how many seconds ago an appliance was reported on.
 
         None while the device repeats what was before, for what has no time, or one that has yet to come: its
         clock has jumped back.
         """
-        if self._is_connecting:
-            if time is None or self._clock is None:
-                return None
-            if (time - self._clock).total_seconds() > _REPLAY_LASTS:
-                return None
-        return self._age_at_connect(time)
+        if self._is_replaying and ((behind := self._behind(time)) is None or behind < -_REPLAY_LASTS):
+            return None
+        return self._age(time)
 
-    def _age_at_connect(self, time: datetime | None) -> float:
-        """Return how many seconds before the connection something happened; 0 when it happened since."""
-        if time is None or self._clock is None:
+    def _age(self, time: datetime | None) -> float:
+        """Return how many seconds ago something happened that the device repeats; 0 for all else."""
+        behind = self._behind(time)
+        if behind is None or behind <= clock.now() - self._configured_at:
             return 0.0
-        return min(max((self._clock - time).total_seconds(), 0.0), _LONGEST_AGE)
+        return min(behind, _LONGEST_AGE)
 
 
 def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:

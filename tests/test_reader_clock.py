@@ -1,0 +1,184 @@
+"""A reader's clock that is corrected while it streams."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.const import EVENT_STATE_CHANGED
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import DOMAIN
+
+from .conftest import MakeTimeLapse
+from .home_assistant import set_up
+from .readers import CurrentlyOneSimulator, House
+from .readers.house import Appliance, State
+from .time_machine import TimeMachine
+
+pytestmark = pytest.mark.slow(
+    "reader/currentlyone.py", "appliances.py", "readings.py", "wall_clock.py", "tests/readers/*"
+)
+
+HOUR = timedelta(hours=1)
+MINUTES = timedelta(minutes=5)
+YEARS = timedelta(days=20_000)
+
+# Seconds. As long as the faults of the fault matrix.
+LASTS = 900
+
+# Seconds. The longest that readings after a connection can be mistaken for repeated ones.
+REPLAY = 45
+
+
+@dataclass
+class World:
+    """A Home Assistant and a reader with a coffee machine."""
+
+    hass: HomeAssistant
+    reader: CurrentlyOneSimulator
+    machine: TimeMachine
+    entry: MockConfigEntry | None = None
+    fired: list[str] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+
+    async def connect(self) -> None:
+        """Start the reader, and set it up."""
+        await self.reader.start(live=True)
+        self.entry = await set_up(self.hass, self.reader)
+        await self.machine.idle()
+
+    def watch(self) -> None:
+        """Note what entities show from now on."""
+        self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._note)
+
+    @callback
+    def _note(self, event: Event[EventStateChangedData]) -> None:
+        state = event.data["new_state"]
+        assert state is not None
+        if state.state == "unavailable":
+            self.unavailable.append(state.entity_id)
+        elif state.entity_id == "event.mocca_master_transition":
+            self.fired.append(state.attributes["event_type"])
+
+    async def live(self, seconds: int) -> list[str]:
+        """Let time pass while the coffee machine is switched every 50 seconds. Return what has to fire."""
+        expected = []
+        for n in range(seconds // 50):
+            is_on = n % 2 == 0
+            await self.reader.switch("mocca_mast", "on" if is_on else "off")
+            expected.append("turned_on" if is_on else "turned_off")
+            await self.machine.let_pass(50)
+        return expected
+
+    @property
+    def issues(self) -> list[str | None]:
+        """What the integration asks the user to set right."""
+        return [i.translation_key for i in ir.async_get(self.hass).issues.values() if i.domain == DOMAIN]
+
+
+@pytest.fixture
+async def world(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> AsyncGenerator[World]:
+    """Return a world before its Home Assistant knows the reader."""
+    now = datetime(2026, 11, 24, 11, 20, tzinfo=UTC)
+    freezer.move_to(now)
+    off, on = State("off", 0, is_on=False), State("on", 1450, is_on=True)
+    coffee_machine = Appliance("mocca_mast", "Mocca Master", "coffee-makers", 0, (off, on), (10**9, 10**9))
+    reader = CurrentlyOneSimulator(House(clock=now, appliances=[coffee_machine]))
+    world = World(hass, reader, TimeMachine(asyncio.get_running_loop(), freezer.tick))
+    yield world
+    if world.entry is not None:
+        await hass.config_entries.async_unload(world.entry.entry_id)
+    await reader.stop()
+
+
+async def store_readings(reader: CurrentlyOneSimulator) -> None:
+    """Let a reader store as many readings as it can, up to now."""
+    reader.house.clock -= timedelta(seconds=400)
+    for _ in range(40):
+        await reader.tick()
+
+
+@pytest.mark.parametrize("after", [3, 60])
+@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES, YEARS, -YEARS], ids=str)
+@pytest.mark.parametrize("has_stored", [True, False], ids=["stored readings", "no stored readings"])
+async def test_clock_is_corrected_without_a_gap(
+    world: World, error: timedelta, after: int, *, has_stored: bool
+) -> None:
+    world.reader.clock_error = error
+    if has_stored:
+        await store_readings(world.reader)
+    await world.connect()
+    if has_stored:
+        world.watch()
+    await world.machine.let_pass(after)
+    world.reader.clock_error = timedelta()
+    await world.machine.let_pass(REPLAY)
+    if not has_stored:
+        # Readings of the first seconds may look like repeated ones.
+        world.watch()
+    expected = await world.live(LASTS)
+    assert world.unavailable == []
+    assert world.fired == expected
+    assert world.issues == []
+
+
+@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
+async def test_clock_is_wrong_again_and_again_without_a_gap(world: World, error: timedelta) -> None:
+    await store_readings(world.reader)
+    await world.connect()
+    world.watch()
+    await world.machine.let_pass(REPLAY)
+    expected = []
+    for clock_error in (error, timedelta(), error, timedelta()):
+        world.reader.clock_error = clock_error
+        expected += await world.live(200)
+    assert world.unavailable == []
+    assert world.fired == expected
+
+
+@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
+async def test_config_with_another_time_changes_nothing(world: World, error: timedelta) -> None:
+    await store_readings(world.reader)
+    await world.connect()
+    world.watch()
+    await world.machine.let_pass(REPLAY)
+    world.reader.clock_error = error
+    config = world.reader.config()
+    world.reader.clock_error = timedelta()
+    await world.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
+    expected = await world.live(LASTS)
+    assert world.unavailable == []
+    assert world.fired == expected
+
+
+@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
+async def test_stored_hours_are_used_once_the_clock_is_right(
+    make_time_lapse: MakeTimeLapse, error: timedelta
+) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        time_lapse.has_recorder = False
+        await time_lapse.start()
+        await time_lapse.live(minutes=20)
+        await time_lapse.be_deaf()
+        await time_lapse.live(hours=3)
+        # Readings that were stored by the right clock get wrong ages from a wrong one.
+        time_lapse.reader._states.clear()  # noqa: SLF001
+        time_lapse.reader.clock_error = error
+        await time_lapse.hear_again()
+        readings = time_lapse.entry.runtime_data.readings
+        await time_lapse.live(minutes=3)
+        assert not readings.has_right_clock
+        time_lapse.reader.clock_error = timedelta()
+        await time_lapse.live(minutes=6)
+        assert readings.has_right_clock
+        await time_lapse.live(minutes=15)
+        for register, truth in time_lapse.truth.items():
+            totals = time_lapse.entry.runtime_data.registers[register].boundaries
+            missed = [time for time in truth if time not in time_lapse.heard[register]]
+            assert len(missed) == 3
+            assert {time: totals.get(time) for time in missed} == {time: truth[time] for time in missed}
