@@ -503,7 +503,12 @@ FAULTS = [
         for seconds in (30, 40, 55, 65)
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
-    Fault("firmware that writes numbers as texts", mangling(with_texts_for_numbers), mangle_no_more),
+    Fault(
+        "firmware that writes numbers as texts",
+        mangling(with_texts_for_numbers),
+        mangle_no_more,
+        seen=False,
+    ),
     Fault("texts that no file can hold", mangling(with_texts_that_no_file_holds), mangle_no_more, seen=False),
     Fault("registers at zero before every reading", mangling(with_zeros_before), mangle_no_more, seen=False),
     Fault("registers leap before every reading", mangling(with_leaps_before), mangle_no_more, seen=False),

@@ -1,6 +1,8 @@
 """The CurrentlyOne's wire, from recorded bytes to messages."""
 
 from datetime import UTC, datetime
+import json
+import re
 from unittest.mock import patch
 
 import aiohttp
@@ -47,7 +49,7 @@ def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
     """Return what events say that arrive so many seconds after the connection."""
     with patch.object(clock, "now", return_value=0.0) as now:
         interpreter = EventInterpreter()
-        messages = []
+        messages: list[Message] = []
         for seconds, event_type, data in events:
             now.return_value = seconds
             messages += interpreter.messages_in(ServerSentEvent(event_type, data, ""))
@@ -349,6 +351,45 @@ def test_event_that_says_nothing_is_skipped(event: tuple[str, str]) -> None:
 def test_transition_without_names_has_its_binary_state() -> None:
     (transition,) = interpret(("transition", '{"id":"kettle","bs":"ON"}'))
     assert transition == Transition(appliance_id="kettle", state="ON", is_on=True, at_connect=True, age=None)
+
+
+@pytest.mark.parametrize("name", ["currentlyone_stream_2.0.25.sse", "currentlyone_stream_2.8.9.sse"])
+def test_numbers_may_be_written_as_texts(name: str) -> None:
+    events = [(event.type, event.data) for event in sample_events(name)]
+    texts = [(kind, re.sub(r'":(-?[0-9.]+)(?=[,}])', r'":"\1"', data)) for kind, data in events]
+    assert texts != events
+    assert interpret(*texts) == interpret(*events)
+
+
+@pytest.mark.parametrize("appliance_id", ['"12"', "12", "12.0"])
+def test_appliance_is_the_same_in_all_forms_of_its_numbers(appliance_id: str) -> None:
+    detected = f'{{"detected":[{{"id":{appliance_id},"to":1.0,"Wh":"5"}}]}}'
+    (detection,) = interpret(("state", detected))
+    assert detection == Detection(
+        appliance_id="12", state_index=1, energy=5, time=None, age=None, at_connect=True
+    )
+    (transition,) = interpret(("transition", f'{{"id":{appliance_id},"bs":"ON","W":"5","Wh":5.0}}'))
+    assert isinstance(transition, Transition)
+    assert (transition.appliance_id, transition.power, transition.energy) == ("12", 5, 5)
+    states = [{"name": "on", "status": True, "power": "5"}]
+    payload = {"devices": [{"id": json.loads(appliance_id), "states": states}]}
+    assert parse_inventory(payload) == Inventory(
+        appliances=(ApplianceProfile(id="12", states=(ApplianceState(name="on", is_on=True, power=5),)),)
+    )
+
+
+@pytest.mark.parametrize("appliance_id", ["true", "null", "7.5", "1e300", '""', "[7]"])
+def test_appliance_without_an_id_is_left_out(appliance_id: str) -> None:
+    assert interpret(("transition", f'{{"id":{appliance_id},"bs":"ON"}}')) == []
+    assert interpret(("state", f'{{"detected":[{{"id":{appliance_id},"to":1}}]}}')) == []
+    assert parse_inventory({"devices": [{"id": json.loads(appliance_id)}]}) == Inventory(appliances=())
+
+
+@pytest.mark.parametrize(("binary_state", "is_on"), [("ON", True), ("on", True), ("Off", False), ("1", None)])
+def test_binary_state_is_read_in_any_case(binary_state: str, *, is_on: bool | None) -> None:
+    (transition,) = interpret(("transition", f'{{"id":"kettle","bs":"{binary_state}"}}'))
+    assert isinstance(transition, Transition)
+    assert transition.is_on is is_on
 
 
 @given(

@@ -9,10 +9,13 @@ import orjson
 import pytest
 
 from custom_components.energy_sse.reader.payload import (
+    get_id,
+    get_integer,
     get_number,
     get_object,
     get_text,
     get_time,
+    numbers_in,
     parse_object,
 )
 
@@ -75,18 +78,133 @@ def test_nothing_raises(text: str | bytes) -> None:
     assert parse_object(text) is None or isinstance(parse_object(text), dict)
 
 
+@pytest.mark.parametrize("text", ['{"W":1,"Wh":5,"W":2}', '{"W":1,"Wh":5,"x":nan,"W":2}'])
+def test_last_value_of_a_repeated_key_counts(text: str) -> None:
+    payload = parse_object(text)
+    assert payload is not None
+    assert numbers_in(payload, {"W": "power", "Wh": "energy"}) == {"power": 2, "energy": 5}
+
+
+def numbers_of(value: object) -> list[float | None]:
+    """Return a value as both ways to read a number return it."""
+    return [get_number({"x": value}, "x"), numbers_in({"x": value}, {"x": "x"}).get("x")]
+
+
 @pytest.mark.parametrize("value", [0, -5, 36.12, 30107340])
 def test_number_is_returned_as_it_is(value: float) -> None:
-    assert get_number({"x": value}, "x") == value
-    assert type(get_number({"x": value}, "x")) is type(value)
+    assert numbers_of(value) == [value, value]
+    assert [type(number) for number in numbers_of(value)] == [type(value)] * 2
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, "36", [], {}, float("nan"), float("inf"), float("-inf"), 10**400, 1e300]
+    ("text", "expected"),
+    [
+        ("36", 36),
+        ("0.036", 0.036),
+        ("-5", -5),
+        ("+1.5", 1.5),
+        ("001234.567", 1234.567),
+        ("007", 7),
+        ("   0.036", 0.036),
+        ("36.0 ", 36.0),
+        ("1e3", 1000.0),
+        ("3.6E-02", 0.036),
+        ("-0.000", 0.0),
+        ("-0", 0),
+    ],
+)
+def test_number_that_is_written_as_a_text_is_read(text: str, expected: float) -> None:
+    assert numbers_of(text) == [expected, expected]
+    assert [repr(number) for number in numbers_of(text)] == [repr(expected)] * 2
+
+
+@pytest.mark.parametrize("value", [-0.0, "-0.0", "-0e5"])
+def test_zero_has_no_sign(value: object) -> None:
+    assert [str(number) for number in numbers_of(value)] == ["0.0", "0.0"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, [], {}, [36], float("nan"), float("inf"), float("-inf"), 10**400, 1e300]
 )
 def test_what_is_no_number_is_none(value: object) -> None:
-    assert get_number({"x": value}, "x") is None
+    assert numbers_of(value) == [None, None]
     assert get_number({}, "x") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            " ",
+            "nan",
+            "inf",
+            "-Infinity",
+            "null",
+            "None",
+            "true",
+            "ON",
+            "-",
+            "+",
+            ".",
+            "e5",
+            "--5",
+            "+-5",
+        ),
+        *("0,036", "1,234", "1,234.5", "1'234.5", "1 234", "1_234", "- 5", "0.036 kW", "36W", "$36", "3/6"),
+        *("36.", ".5", "1.2.3", "1e", "1e5.5", "0x1F", "0b1", "1e999", "1" * 16, "1" * 5000, "9" * 300),
+        *("36\n", "\t36", "\u0663\u0666", "\uff13\uff16", "\u22125", "36\x00", "2026-11-24", "11:20"),
+    ],
+)
+def test_text_that_leaves_doubt_is_not_a_number(text: str) -> None:
+    assert numbers_of(text) == [None, None]
+
+
+@given(st.text() | st.from_regex(r"[-+ ]?[0-9.,eE+-]{1,30}"))
+def test_text_is_read_as_python_reads_it_or_not_at_all(text: str) -> None:
+    number, other = numbers_of(text)
+    assert number == other
+    if number is not None:
+        assert number == float(text)
+
+
+def test_key_in_another_case_is_another_key() -> None:
+    assert numbers_in({"p_in": 1, "P_IN": 2}, {"P_In": "power"}) == {}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(2, 2), (2.0, 2), ("2", 2), ("2.0", 2), (-0.0, 0), (-1, -1)])
+def test_whole_number_is_an_integer(value: object, expected: int) -> None:
+    assert repr(get_integer({"x": value}, "x")) == repr(expected)
+
+
+@pytest.mark.parametrize("value", [None, True, 2.5, "2.5", "two", float("nan"), 1e300, []])
+def test_what_is_not_a_whole_number_is_none(value: object) -> None:
+    assert get_integer({"x": value}, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("20000741", "20000741"),
+        ("0007", "0007"),
+        ("2.0", "2.0"),
+        (20000741, "20000741"),
+        (20000741.0, "20000741"),
+        (0, "0"),
+        (18446744073709551615, "18446744073709551615"),
+        pytest.param(10**300, "1" + "0" * 254, id="300 digits"),
+    ],
+)
+def test_id_is_a_text_or_a_whole_number(value: object, expected: str) -> None:
+    assert get_id({"x": value}, "x") == expected
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, "", " ", 7.5, float("nan"), float("inf"), 1e300, [], {}]
+)
+def test_what_is_not_an_id_is_none(value: object) -> None:
+    assert get_id({"x": value}, "x") is None
+    assert get_id({}, "x") is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +235,11 @@ def test_what_is_no_object_is_empty(value: object) -> None:
 
 def test_time_is_seconds_since_1970() -> None:
     assert get_time({"sec": 1744357681}, "sec") == datetime(2025, 4, 11, 7, 48, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [1744357681.0, "1744357681", "1744357681.0"])
+def test_time_is_read_in_all_forms_of_its_number(value: object) -> None:
+    assert get_time({"sec": value}, "sec") == get_time({"sec": 1744357681}, "sec")
 
 
 @pytest.mark.parametrize("value", [None, "now", 1e14, -1e14])

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 import json
+from typing import Any
 
 from hypothesis import given, strategies as st
 import pytest
@@ -21,6 +22,7 @@ from custom_components.energy_sse.reader.whatwatt import (
     WhatwattReader,
     parse_identity,
     parse_live,
+    parse_report,
     parse_status,
 )
 from tests.samples import sample, sample_events
@@ -69,9 +71,56 @@ def test_reading_of_old_firmware_has_no_tariff() -> None:
     assert reading.values[M.ACTIVE_ENERGY_IMPORT_T2] == 14.668
 
 
-def test_unknown_tariff_is_absent() -> None:
-    reading = reading_in('{"P_In":1,"T":0}')
+@pytest.mark.parametrize("tariff", ["0", "0.0", '"0"', "2.5", '"2.5"', '"HT"', "null", "true"])
+def test_unknown_tariff_is_absent(tariff: str) -> None:
+    reading = reading_in(f'{{"P_In":1,"T":{tariff}}}')
     assert M.ACTIVE_TARIFF not in reading.values
+
+
+@pytest.mark.parametrize("tariff", ["2", "2.0", '"2"', '"2.0"'])
+def test_tariff_is_an_integer_in_all_forms_of_its_number(tariff: str) -> None:
+    reading = reading_in(f'{{"P_In":1,"T":{tariff}}}')
+    assert repr(reading.values[M.ACTIVE_TARIFF]) == "2"
+
+
+def with_texts_for_numbers(value: Any) -> Any:
+    """Return a payload whose numbers are written as texts."""
+    if isinstance(value, dict):
+        return {key: with_texts_for_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [with_texts_for_numbers(each) for each in value]
+    return str(value) if type(value) in (int, float) else value
+
+
+@pytest.mark.parametrize("name", ["whatwatt_live_fw1.sse", "whatwatt_live_fw2.sse"])
+def test_numbers_may_be_written_as_texts(name: str) -> None:
+    (event,) = sample_events(name)
+    texts = json.dumps(with_texts_for_numbers(json.loads(event.data)))
+    assert texts.count('"') > event.data.count('"')
+    assert list(parse_live(texts)) == list(parse_live(event.data))
+
+
+@pytest.mark.parametrize("name", ["ensor_dsmr", "kamstrup_kmp", "landis_dlms"])
+def test_numbers_of_a_report_may_be_written_as_texts(name: str) -> None:
+    report = json.loads(sample(f"whatwatt_report_{name}.json"))["report"]
+    assert parse_report(report)
+    assert parse_report(with_texts_for_numbers(report)) == parse_report(report)
+
+
+def test_numbers_of_the_system_may_be_written_as_texts() -> None:
+    system = json.loads(sample("whatwatt_system_fw1.10.json"))
+    expected, values = (dict(parse_status(each).values) for each in (system, with_texts_for_numbers(system)))
+    # It depends on the moment.
+    assert values.pop(P.LAST_RESTART, None) is not None
+    del expected[P.LAST_RESTART]
+    assert values == expected
+    assert parse_identity(with_texts_for_numbers(system)) == parse_identity(system)
+
+
+@pytest.mark.parametrize("payload", ['{"P_In":-0.0,"P_Out":0.0}', '{"P_In":0,"P_Out":0.0000001}'])
+def test_net_power_of_zero_has_no_sign(payload: str) -> None:
+    values = reading_in(payload).values
+    assert {str(values[key]) for key in (M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET)} <= {"0", "0.0"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +137,7 @@ def test_net_power_needs_both_directions(payload: str) -> None:
     assert M.ACTIVE_POWER_NET not in reading.values
 
 
-@pytest.mark.parametrize("data", ["", "{}", "[]", '{"Date":"2024-08-24"}', '{"P_In":"1"}', '{"P_In":null}'])
+@pytest.mark.parametrize("data", ["", "{}", "[]", '{"Date":"2024-08-24"}', '{"P_In":"1,5"}', '{"P_In":null}'])
 def test_payload_without_a_measurement_is_no_reading(data: str) -> None:
     assert list(parse_live(data)) == []
 
@@ -138,6 +187,19 @@ def test_sub_meters_of_other_meters_are_told_with_and_without_a_value() -> None:
         SubMeterReading(meter_id="7"),
     ]
     assert list(parse_live('{"Vol":"none"}')) == []
+
+
+@pytest.mark.parametrize("meter_id", ['"20000741"', "20000741", "20000741.0"])
+@pytest.mark.parametrize("value", ["5.5", '"5.5"'])
+def test_sub_meter_is_the_same_in_all_forms_of_its_numbers(meter_id: str, value: str) -> None:
+    assert list(parse_live(f'{{"Vol":[{{"M_ID":{meter_id},"Cum":{value}}}]}}')) == [
+        SubMeterReading(meter_id="20000741", value=5.5)
+    ]
+
+
+@pytest.mark.parametrize("meter_id", ["true", "null", "7.5", "1e300", '""', "[7]"])
+def test_sub_meter_without_an_id_is_left_out(meter_id: str) -> None:
+    assert list(parse_live(f'{{"Vol":[{{"M_ID":{meter_id},"Cum":5}}]}}')) == []
 
 
 def test_reading_has_the_readers_local_time() -> None:

@@ -134,6 +134,6 @@ def measurements_in(payload: Mapping[str, Any], names: Mapping[str, Measurement]
     power_export = values.get(Measurement.ACTIVE_POWER_EXPORT)
     if power_import is not None and power_export is not None:
         # Rounded to the mW or finer, far below any meter's resolution: this only removes the noise of
-        # subtracting binary fractions.
-        values[Measurement.ACTIVE_POWER_NET] = round(power_import - power_export, 6)
+        # subtracting binary fractions. Zero has no sign.
+        values[Measurement.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
     return values

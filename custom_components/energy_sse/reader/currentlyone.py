@@ -32,7 +32,7 @@ from .messages import (
     Transition,
     Unit,
 )
-from .payload import get_number, get_text, get_time, parse_object
+from .payload import get_id, get_integer, get_number, get_text, get_time, parse_object
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; two may be lost.
@@ -106,13 +106,11 @@ _HOURLY_WITHIN: Final = timedelta(minutes=1)
 # More than any home has. Each is registered, which takes time.
 _MAX_APPLIANCES: Final = 100
 
-# Key of `config` → property. So is `rssi`, the signal strength, which older firmware writes as a text.
+# Key of `config` → property. So is `rssi`, the signal strength.
 TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
 
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
-
-_INTEGER: Final = re.compile(r"-?[0-9]{1,4}")
 
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
@@ -222,10 +220,7 @@ class EventInterpreter:
         values: dict[P, str | float | bool | datetime] = {
             name: text for key, name in TEXTS.items() if (text := get_text(payload, key))
         }
-        signal_strength = get_number(payload, "rssi")
-        if signal_strength is None and _INTEGER.fullmatch(written := get_text(payload, "rssi") or ""):
-            signal_strength = int(written)
-        if signal_strength is not None:
+        if (signal_strength := get_number(payload, "rssi")) is not None:
             values[P.SIGNAL_STRENGTH] = signal_strength
         yield ReaderStatus(values=values)
 
@@ -253,7 +248,7 @@ class EventInterpreter:
         )
 
     def _read_transition(self, payload: Mapping[str, Any]) -> Transition | None:
-        appliance_id = get_text(payload, "id")
+        appliance_id = get_id(payload, "id")
         binary_state = get_text(payload, "bs")
         state = get_text(payload, "sName") or binary_state
         if appliance_id is None or state is None:
@@ -263,7 +258,7 @@ class EventInterpreter:
             appliance_id=appliance_id,
             name=get_text(payload, "dName"),
             state=state,
-            is_on={"ON": True, "OFF": False}.get(binary_state or ""),
+            is_on={"ON": True, "OFF": False}.get((binary_state or "").upper()),
             previous_state=get_text(payload, "from"),
             power=get_number(payload, "W"),
             energy=get_number(payload, "Wh"),
@@ -277,11 +272,10 @@ class EventInterpreter:
         detected = payload.get("detected")
         time = get_time(payload, "sec")
         for entry in detected if isinstance(detected, list) else ():
-            if isinstance(entry, dict) and (appliance_id := get_text(entry, "id")):
-                index = entry.get("to")
+            if isinstance(entry, dict) and (appliance_id := get_id(entry, "id")):
                 yield Detection(
                     appliance_id=appliance_id,
-                    state_index=index if type(index) is int else None,
+                    state_index=get_integer(entry, "to"),
                     energy=get_number(entry, "Wh"),
                     time=time,
                     age=self._age_of_report(time),
@@ -353,7 +347,7 @@ def parse_inventory(payload: Mapping[str, Any]) -> Inventory:
                 states=tuple(_parse_states(device.get("states"))),
             )
             for device in (devices[:_MAX_APPLIANCES] if isinstance(devices, list) else ())
-            if isinstance(device, dict) and (appliance_id := get_text(device, "id"))
+            if isinstance(device, dict) and (appliance_id := get_id(device, "id"))
         )
     )
 

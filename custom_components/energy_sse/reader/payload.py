@@ -47,30 +47,63 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-# Not bool, which is an int to isinstance.
-_NUMBER_TYPES: Final = frozenset({float, int})
+# A number that is written as a text, as the C function printf writes it. All else leaves doubt: a comma can
+# separate decimals or thousands, and a number that ends with its point may have been cut.
+_WRITTEN_NUMBER = re.compile(r" *[+-]?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})? *", re.IGNORECASE)
 
 
 def is_number(value: object) -> TypeGuard[float]:
     """Tell a number that can be a measurement from everything else, NaN and infinity among it."""
-    return type(value) in _NUMBER_TYPES and abs(value) < _NUMBER_LIMIT  # type: ignore[arg-type]
+    # Not bool, which is an int to isinstance.
+    return (type(value) is int or type(value) is float) and abs(value) < _NUMBER_LIMIT
+
+
+def as_number(value: object) -> float | None:
+    """Return a value as a number, also if it is written as a text; None if it is not a number.
+
+    Zero has no sign.
+    """
+    if isinstance(value, str) and (written := _WRITTEN_NUMBER.fullmatch(value)):
+        value = int(value) if written.lastindex is None else float(value)
+    return value + 0 if is_number(value) else None
 
 
 def numbers_in[K](payload: Mapping[str, Any], names: Mapping[str, K]) -> dict[K, float]:
     """Return the numbers at the keys that have a name, by their names."""
-    # `is_number` once more, in place: this is all values of all readings, and calling it would cost as much
+    # `as_number` once more, in place: this is all values of all readings, and calling it would cost as much
     # as parsing the JSON (2 µs of 6 for the 39 keys of a whatwatt).
-    return {
-        names[key]: value
-        for key, value in payload.items()
-        if key in names and type(value) in _NUMBER_TYPES and abs(value) < _NUMBER_LIMIT
-    }
+    numbers: dict[K, float] = {}
+    get_name = names.get
+    for key, value in payload.items():
+        if (name := get_name(key)) is not None:
+            if type(value) is float:
+                if abs(value) < _NUMBER_LIMIT:
+                    numbers[name] = value + 0.0
+            elif type(value) is int:
+                if abs(value) < _NUMBER_LIMIT:
+                    numbers[name] = value
+            elif (number := as_number(value)) is not None:
+                numbers[name] = number
+    return numbers
 
 
 def get_number(payload: Mapping[str, Any], key: str) -> float | None:
     """Return a number, or None for anything else."""
+    return as_number(payload.get(key))
+
+
+def get_integer(payload: Mapping[str, Any], key: str) -> int | None:
+    """Return a whole number, or None for anything else."""
+    number = get_number(payload, key)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def get_id(payload: Mapping[str, Any], key: str) -> str | None:
+    """Return an id, which is a text or a whole number, as a text; None for anything else."""
     value = payload.get(key)
-    return value if is_number(value) else None
+    if type(value) is int or (is_number(value) and value.is_integer()):
+        return str(int(value))[:_TEXT_LIMIT]
+    return get_text(payload, key)
 
 
 def get_text(payload: Mapping[str, Any], key: str) -> str | None:

@@ -24,7 +24,7 @@ from .messages import (
     SubMeterReading,
     Unit,
 )
-from .payload import get_number, get_object, get_text, is_number, parse_object
+from .payload import get_id, get_number, get_object, get_text, is_number, parse_object
 
 # Seconds. A device that lives on the meter's power shuts down when it is asked much.
 _STATUS_INTERVAL: Final = 300
@@ -269,11 +269,8 @@ def parse_live(data: str) -> Iterator[Message]:
         yield Reading(values=values, reader_time=_local_time(payload))
     volumes = payload.get("Vol")
     for entry in volumes if isinstance(volumes, list) else ():
-        if isinstance(entry, dict) and (meter_id := get_text(entry, "M_ID")):
-            yield SubMeterReading(
-                meter_id=meter_id,
-                value=value if is_number(value := entry.get("Cum")) else None,
-            )
+        if isinstance(entry, dict) and (meter_id := get_id(entry, "M_ID")):
+            yield SubMeterReading(meter_id=meter_id, value=get_number(entry, "Cum"))
 
 
 def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
@@ -285,9 +282,12 @@ def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
 
 def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
     values = measurements_in(payload, _NAMES)
-    if values.get(M.ACTIVE_TARIFF) == 0:
-        # "Unknown", by the documentation.
+    tariff = values.get(M.ACTIVE_TARIFF)
+    if tariff == 0 or type(tariff) is float:
+        # Zero is "unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]
+        if tariff and tariff.is_integer():
+            values[M.ACTIVE_TARIFF] = int(tariff)
     return values
 
 
