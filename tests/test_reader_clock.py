@@ -13,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.reader import connection
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up
@@ -46,9 +47,9 @@ class World:
     fired: list[str] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
 
-    async def connect(self) -> None:
+    async def connect(self, *, live: bool = True) -> None:
         """Start the reader, and set it up."""
-        await self.reader.start(live=True)
+        await self.reader.start(live=live)
         self.entry = await set_up(self.hass, self.reader)
         await self.machine.idle()
 
@@ -154,6 +155,43 @@ async def test_config_with_another_time_changes_nothing(world: World, error: tim
     expected = await world.live(LASTS)
     assert world.unavailable == []
     assert world.fired == expected
+
+
+async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    reader, machine = world.reader, world.machine
+    await store_readings(reader)
+    await world.connect(live=False)
+    world.watch()
+    sent: list[bytes] = []
+    send = reader.broadcast
+
+    async def note(data: bytes) -> None:
+        sent.append(data)
+        await send(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "broadcast", note)
+        for state in ("on", "off") * 4:
+            await reader.tick()
+            await reader.switch("mocca_mast", state)
+            await machine.let_pass(10)
+    assert world.fired == ["turned_on", "turned_off"] * 4
+    # Over a weak network, the reader repeats for more than a minute. It repeats transitions, too.
+    online, config, *_ = reader._greeting().split(b"\r\n\r\n")  # noqa: SLF001
+    reader.recording = b"\r\n\r\n".join((online, config, b""))
+    reader.end_streams()
+    await machine.let_pass(1)
+    for event in sent:
+        await reader.broadcast(event)
+        await machine.let_pass(3)
+    assert len(sent) * 3 > 70
+    reader.house.clock += timedelta(seconds=len(sent) * 3)
+    await reader.tick(10)
+    await machine.let_pass(10)
+    await reader.switch("mocca_mast", "on")
+    await machine.idle()
+    assert world.fired == ["turned_on", "turned_off"] * 4 + ["turned_on"]
 
 
 @pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
