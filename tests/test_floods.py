@@ -10,7 +10,6 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.energy_sse.reader import parse_host
-from custom_components.energy_sse.reader.currentlyone import parse_inventory
 from custom_components.energy_sse.reader.payload import parse_object
 from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSentEvent
 
@@ -121,11 +120,6 @@ def test_broken_json_is_repaired_up_to_16_kib() -> None:
     assert parse_object('{"a":nan,"b":"' + "x" * 16_000 + '"}') is not None
     assert parse_object('{"a":nan,"b":"' + "x" * 17_000 + '"}') is None
     assert parse_object('{"a":1,"b":"' + "x" * 60_000 + '"}') is not None
-
-
-def test_inventory_has_100_appliances() -> None:
-    devices = [{"id": f"appliance {number}"} for number in range(5000)]
-    assert len(parse_inventory({"devices": devices}).appliances) == 100
 
 
 def test_host_of_a_megabyte_is_refused() -> None:

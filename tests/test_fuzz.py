@@ -80,8 +80,8 @@ async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     coordinator = entry.runtime_data
     assert coordinator.is_streaming
     assert set(coordinator.readings.values) <= set(Measurement)
-    assert len(list(coordinator.appliances)) <= 100
-    assert len(coordinator.sub_meters) <= 32
+    assert len(list(coordinator.appliances)) <= 250
+    assert len(coordinator.sub_meters) <= 64
     assert [r for r in caplog.records if r.levelno >= logging.ERROR and "energy_sse" in r.name] == []
 
 
@@ -91,10 +91,11 @@ def test_appliances_and_states_without_end_fill_no_memory() -> None:
     for n in range(1000):
         appliances.take(Transition(appliance_id=str(n), state="on"), now)
         appliances.take(Transition(appliance_id="0", state=str(n)), now)
-    profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
-    assert appliances.learn(Inventory(appliances=profiles)) == []
     known = list(appliances)
-    assert len(known) == 100
+    assert len(known) == 50
+    profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
+    assert len(appliances.learn(Inventory(appliances=profiles))) == 200
+    assert len(list(appliances)) == 250
     for n in range(100):
         states = tuple(ApplianceState(name=f"{n} {each}") for each in range(100))
         appliances.learn(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))

@@ -247,8 +247,8 @@ async def test_whatever_a_device_says_all_can_be_saved_and_nothing_ends_or_fills
     assert "Meter" in files_of(hass, entry)["core.config_entries"]
     assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
     coordinator = entry.runtime_data
-    assert len(list(coordinator.appliances)) <= 100
-    assert len(coordinator.sub_meters) <= 32
+    assert len(list(coordinator.appliances)) <= 250
+    assert len(coordinator.sub_meters) <= 64
     # A reader that comes to its senses is heard.
     reader.payloads.is_sane = True
     reader.hang_up()

@@ -205,11 +205,28 @@ async def test_sub_meters_without_end_fill_no_registry_however_often_the_reader_
         await hass.config_entries.async_reload(entry.entry_id)
         await until(lambda: whatwatt.streams)
     devices = dr.async_entries_for_config_entry(device_registry, entry.entry_id)
-    assert len(devices) == 1 + 32
+    assert len(devices) == 1 + 16
     whatwatt.sub_meters = {"0007": 8, "3000": 9}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("0007")).state == "8", "one that is known is heard"
     assert len(entry.runtime_data.sub_meters) == 1
+    # Garbage is different each time, and a sub-meter is not.
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", unique_id("3000")).state == "9"
+
+
+async def test_sub_meters_that_are_repeated_fill_no_registry(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    for load in range(3):
+        whatwatt.sub_meters = {f"{load}{n:03}": n for n in range(40)}
+        for _ in range(3):
+            await tick(hass, whatwatt)
+        await hass.config_entries.async_reload(entry.entry_id)
+        await until(lambda: whatwatt.streams)
+    devices = dr.async_entries_for_config_entry(device_registry, entry.entry_id)
+    assert len(devices) == 1 + 64
 
 
 @pytest.mark.parametrize("restarts", [False, True])

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from .const import SUB_METER_PREFIX
-from .limits import APPLIANCE_LIMITS
+from .limits import APPLIANCE_LIMITS, Places
 from .reader import (
     ApplianceProfile,
     ApplianceState,
@@ -33,9 +33,13 @@ _NEWS_FOR: Final = 60
 # More than a device has been seen to repeat of one appliance after a connect.
 _REMEMBERED_CHANGES: Final = 16
 
-# More than any home has; a stream of garbage must not fill the memory, nor the registries.
-_MOST_APPLIANCES: Final = 100
-_MOST_STATES: Final = 50
+# More than any home has. Appliances of the inventory get a place also when garbage has taken all others.
+_PLACES_FOR_ALL: Final = 50
+_PLACES_OUTSIDE_INVENTORY: Final = 150
+_MAX_APPLIANCES: Final = 250
+
+# Of an appliance. A stream of garbage must not fill the memory.
+_MAX_STATES: Final = 50
 
 # Of what is remembered, and the one register of an appliance.
 _ENERGY: Final = "energy"
@@ -232,8 +236,10 @@ class Appliance:
         }
 
     def _know_state(self, name: str, *, is_on: bool | None) -> None:
-        if name in self._is_on_in or len(self._is_on_in) < _MOST_STATES:
-            self._is_on_in[name] = is_on
+        self._is_on_in[name] = is_on
+        if len(self._is_on_in) > _MAX_STATES:
+            in_inventory = {state.name for state in self._states}
+            del self._is_on_in[next((each for each in self._is_on_in if each not in in_inventory), name)]
 
     def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
         """Tell whether a report is older than the change that is known already.
@@ -273,6 +279,7 @@ class Appliances:
         """Start with those that were known before a restart."""
         self._appliances = {appliance.id: appliance for appliance in known}
         self._inventory: frozenset[str] | None = None
+        self._places = Places(_PLACES_FOR_ALL, _PLACES_OUTSIDE_INVENTORY)
 
     def __iter__(self) -> Iterator[Appliance]:
         """Go through all of them."""
@@ -324,8 +331,14 @@ class Appliances:
             # After a restart it would be taken for a sub-meter.
             return None
         appliance = self._appliances.get(appliance_id)
-        if appliance is None and len(self._appliances) < _MOST_APPLIANCES:
+        if appliance is None and self._has_place(appliance_id):
             # Until its name is known, its id has to do, which was made from the name.
             name = appliance_id.replace("_", " ").capitalize()
             appliance = self._appliances[appliance_id] = Appliance(appliance_id, name)
         return appliance
+
+    def _has_place(self, appliance_id: str) -> bool:
+        inventory = self._inventory or frozenset()
+        if appliance_id in inventory:
+            return len(self._appliances) < _MAX_APPLIANCES
+        return self._places.has_place(appliance_id, len(self._appliances.keys() - inventory))

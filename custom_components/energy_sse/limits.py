@@ -1,5 +1,6 @@
-"""What the meters of a home and its appliances can count, at most."""
+"""What the meters of a home and its appliances can count, at most, and how many of them there can be."""
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,3 +24,26 @@ SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
 
 # Wh. Nothing in a home takes more than the largest charger for alternating current: three phases of 63 A.
 APPLIANCE_LIMITS: Final = RegisterLimits(rise_per_hour=43_500.0, repeats_for=_REPEATS_FOR)
+
+
+class Places:
+    """Places for devices that a reader reports: garbage must fill neither the memory nor the registries.
+
+    Some are for all devices, the others only for those that are reported again. A real device is reported
+    again, and garbage is mostly different each time.
+    """
+
+    def __init__(self, for_all: int, total: int) -> None:
+        """Start with these numbers of places."""
+        self._for_all = for_all
+        self._total = total
+        self._reported: deque[str] = deque(maxlen=total)
+
+    def has_place(self, device_id: str, taken: int) -> bool:
+        """Return whether there is a place for a new device that is reported, while others are taken."""
+        if taken < self._for_all:
+            return True
+        if device_id in self._reported:
+            return taken < self._total
+        self._reported.append(device_id)
+        return False

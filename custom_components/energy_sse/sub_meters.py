@@ -7,12 +7,13 @@ from homeassistant.core import callback
 
 from .const import SubMeterKind
 from .findings import Findings
-from .limits import SUB_METER_LIMITS
+from .limits import SUB_METER_LIMITS, Places
 from .memory import RegisterMemory
 from .reader import RegisterGuard, SubMeterReading
 
-# More than any meter passes on; a stream of garbage must not fill the registries.
-_MOST: Final = 32
+# More than any meter passes on.
+_PLACES_FOR_ALL: Final = 16
+_PLACES: Final = 64
 
 
 class SubMeters:
@@ -24,6 +25,7 @@ class SubMeters:
         self.guard = RegisterGuard[str]({}, called="a sub-meter")
 
         self._chosen = chosen
+        self._places = Places(_PLACES_FOR_ALL, _PLACES)
         self._memory = RegisterMemory(self.guard)
         self._heard: dict[str, SubMeterReading] = {}
 
@@ -52,7 +54,7 @@ class SubMeters:
         meter_id, before = reading.meter_id, self._heard.get(reading.meter_id)
         if before is None and meter_id not in self.found:
             # Those of before a restart count too: they have their devices still.
-            if len({*self.found, *self._heard}) >= _MOST:
+            if not self._places.has_place(meter_id, len({*self.found, *self._heard})):
                 return False
         elif before is not None and reading.value is None:
             return False

@@ -443,7 +443,14 @@ def test_inventory_tells_the_states_of_each_appliance_in_their_order() -> None:
             ApplianceProfile(id="kettle"),
         )
     )
-    assert parse_inventory({"devices": "none"}) == Inventory(appliances=())
+    assert parse_inventory({"devices": []}) == Inventory(appliances=())
+
+
+@pytest.mark.parametrize(
+    "payload", [{}, {"devices": "none"}, {"devices": [{"id": str(n)} for n in range(101)]}]
+)
+def test_list_of_too_many_appliances_is_not_an_inventory(payload: dict[str, object]) -> None:
+    assert parse_inventory(payload) is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Source: the vendor's "EventSource API" page, its open firmware and its own clien
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Final, override
 from . import clock
 from .base import Fields, Reader, measurements_in, names_of, units_of
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
+from .http import DeviceHttp
 from .messages import (
     ApplianceProfile,
     ApplianceState,
@@ -43,6 +45,12 @@ _IDENTIFY_TIMEOUT: Final = 15
 
 # Seconds. The stream waits meanwhile.
 _INVENTORY_TIMEOUT: Final = 5
+
+# Seconds between two requests for the inventory, also over reconnects. Many requests can crash the device.
+_INVENTORY_INTERVAL: Final = 60.0
+
+# More appliances than any home has. A longer list is not an inventory.
+_MAX_APPLIANCES: Final = 100
 
 # Seconds. The device repeats what it has stored in one go, right after `config`. Over a weak network, the
 # replay takes longer. It goes on as long as each reading is less far behind than the ones before.
@@ -103,9 +111,6 @@ _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 # then, and holds another moment's registers.
 _HOURLY_WITHIN: Final = timedelta(minutes=1)
 
-# More than any home has. Each is registered, which takes time.
-_MAX_APPLIANCES: Final = 100
-
 # Key of `config` → property. So is `rssi`, the signal strength.
 TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
 
@@ -128,6 +133,17 @@ class CurrentlyOneReader(Reader):
     remembers_hours: ClassVar = True
 
     @override
+    def __init__(self, http: DeviceHttp) -> None:
+        super().__init__(http)
+        self._wants_inventory = False
+        self._next_inventory_at = -math.inf
+        self._listed: frozenset[str] | None = None
+        """Appliances in the inventory of this connection; None without one."""
+
+        self._unlisted: deque[str] = deque(maxlen=_MAX_APPLIANCES)
+        """Appliances that were reported without being listed. Each is a reason to ask once."""
+
+    @override
     async def identify(self) -> ReaderInfo:
         try:
             async with asyncio.timeout(_IDENTIFY_TIMEOUT), aclosing(self.stream()) as messages:
@@ -141,26 +157,41 @@ class CurrentlyOneReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
+        self._wants_inventory, self._listed = False, None
         async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("no sign of life")
                 for message in interpreter.messages_in(event):
-                    if not isinstance(message, ReaderInfo):
-                        yield message
-                        continue
-                    self.health.introduction = self.health.recent_events[-1]
-                    yield message
-                    if inventory := await self._ask_inventory():
+                    # First, so that a new appliance is known when its report is passed on.
+                    if self._is_inventory_due(message) and (inventory := await self._ask_inventory()):
                         yield inventory
+                    if isinstance(message, ReaderInfo):
+                        self.health.introduction = self.health.recent_events[-1]
+                        self._wants_inventory = True
+                    yield message
+
+    def _is_inventory_due(self, message: Message) -> bool:
+        """Tell whether to ask for the inventory before a message is passed on."""
+        if self._listed is not None and isinstance(message, (Transition, Detection)):
+            appliance_id = message.appliance_id
+            if appliance_id not in self._listed and appliance_id not in self._unlisted:
+                self._unlisted.append(appliance_id)
+                self._wants_inventory = True
+        return self._wants_inventory and clock.now() >= self._next_inventory_at
 
     async def _ask_inventory(self) -> Inventory | None:
         """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""
+        self._wants_inventory = False
+        self._next_inventory_at = clock.now() + _INVENTORY_INTERVAL
         try:
             async with asyncio.timeout(_INVENTORY_TIMEOUT):
-                return parse_inventory(await self._http.get_json("/api/v1/device"))
+                inventory = parse_inventory(await self._http.get_json("/api/v1/device"))
         except ReaderError, TimeoutError:
             return None
+        if inventory is not None:
+            self._listed = frozenset(appliance.id for appliance in inventory.appliances)
+        return inventory
 
 
 class EventInterpreter:
@@ -335,9 +366,14 @@ def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
     return HourlyRegister(full_hour=full_hour, values=values) if time - full_hour <= _HOURLY_WITHIN else None
 
 
-def parse_inventory(payload: Mapping[str, Any]) -> Inventory:
-    """Read the appliances of `/api/v1/device`. Its page in the device is all that documents it."""
+def parse_inventory(payload: Mapping[str, Any]) -> Inventory | None:
+    """Return the appliances of `/api/v1/device`, or None if it does not list them.
+
+    The device's own web page is all that documents it.
+    """
     devices = payload.get("devices")
+    if not isinstance(devices, list) or len(devices) > _MAX_APPLIANCES:
+        return None
     return Inventory(
         appliances=tuple(
             ApplianceProfile(
@@ -346,7 +382,7 @@ def parse_inventory(payload: Mapping[str, Any]) -> Inventory:
                 category=get_text(device, "profileId"),
                 states=tuple(_parse_states(device.get("states"))),
             )
-            for device in (devices[:_MAX_APPLIANCES] if isinstance(devices, list) else ())
+            for device in devices
             if isinstance(device, dict) and (appliance_id := get_id(device, "id"))
         )
     )
