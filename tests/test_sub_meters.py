@@ -198,14 +198,17 @@ async def test_sub_meter_that_no_longer_speaks_can_be_deleted(
 async def test_sub_meters_without_end_fill_no_registry_however_often_the_reader_is_loaded_again(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, whatwatt: WhatwattSimulator
 ) -> None:
+    def devices() -> list[dr.DeviceEntry]:
+        return dr.async_entries_for_config_entry(device_registry, entry.entry_id)
+
     entry = await set_up(hass, whatwatt)
     for load in range(3):
         whatwatt.sub_meters = {f"{load}{n:03}": n for n in range(40)}
         await tick(hass, whatwatt)
+        await until(lambda: len(devices()) == 1 + 16)
         await hass.config_entries.async_reload(entry.entry_id)
         await until(lambda: whatwatt.streams)
-    devices = dr.async_entries_for_config_entry(device_registry, entry.entry_id)
-    assert len(devices) == 1 + 16
+    assert len(devices()) == 1 + 16
     whatwatt.sub_meters = {"0007": 8, "3000": 9}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("0007")).state == "8", "one that is known is heard"
