@@ -9,9 +9,10 @@ from unittest.mock import patch
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse.reader import parse_host
+from custom_components.energy_sse.reader import SubMeterReading, parse_host
 from custom_components.energy_sse.reader.payload import parse_object
 from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSentEvent
+from custom_components.energy_sse.sub_meters import SubMeters
 
 from .home_assistant import set_up, tick
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
@@ -113,6 +114,20 @@ async def test_bytes_are_decoded_in_small_pieces(
     assert max(pieces) <= 4096
 
 
+async def test_other_tasks_run_between_16_messages_of_an_event(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    taken: list[int] = []
+    event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
+    with turns() as turns_since_last_call:
+        entry.runtime_data.async_listen(lambda _message: taken.append(turns_since_last_call()))
+        await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
+        await tick(hass, whatwatt)
+    assert len(taken) > 200
+    assert sum(turns > 0 for turns in taken) >= 12
+
+
 # ------------------------------------------------------------------------------------------- what is bounded
 
 
@@ -120,6 +135,17 @@ def test_broken_json_is_repaired_up_to_16_kib() -> None:
     assert parse_object('{"a":nan,"b":"' + "x" * 16_000 + '"}') is not None
     assert parse_object('{"a":nan,"b":"' + "x" * 17_000 + '"}') is None
     assert parse_object('{"a":1,"b":"' + "x" * 60_000 + '"}') is not None
+
+
+def test_sub_meters_with_impossible_values_fill_no_memory() -> None:
+    sub_meters = SubMeters([], {})
+    for number in range(1000):
+        assert not sub_meters.take(SubMeterReading(meter_id=str(number), value=-1), number)
+    assert len(sub_meters) == 0
+    assert len(sub_meters.guard._limits) <= 32  # noqa: SLF001 (shows nowhere else)
+    assert sub_meters.take(SubMeterReading(meter_id="1", value=1), 1000)
+    assert not sub_meters.take(SubMeterReading(meter_id="1", value=-1), 1001)
+    assert sub_meters.guard.dropped == {"negative": 1}
 
 
 def test_host_of_a_megabyte_is_refused() -> None:

@@ -53,8 +53,9 @@ class SubMeters:
         """Take in what one says. Returns whether it has something new to show."""
         meter_id, before = reading.meter_id, self._heard.get(reading.meter_id)
         if before is None and meter_id not in self.found:
-            # Those of before a restart count too: they have their devices still.
-            if not self._places.has_place(meter_id, len({*self.found, *self._heard})):
+            # No register is negative. Those of before a restart count too: they have their devices still.
+            taken = len({*self.found, *self._heard})
+            if (reading.value or 0) < 0 or not self._places.has_place(meter_id, taken):
                 return False
         elif before is not None and reading.value is None:
             return False

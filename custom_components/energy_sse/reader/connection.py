@@ -60,6 +60,9 @@ _ROUNDS_BEFORE_QUESTION: Final = 2
 _MESSAGES_PER_SECOND: Final = 50.0
 _MAX_MESSAGES_AT_ONCE: Final = 1000
 
+# Messages. More than one event of a real reader holds, so that other tasks do not see a part of it.
+_MESSAGES_PER_TURN: Final = 16
+
 # Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
 # would let values go stale.
 _SHORTEST_POLL: Final = 5.0
@@ -271,7 +274,7 @@ class ReaderConnection:
         raise ReaderStreamEndedError("the device ended the stream")
 
     async def _read_stream(self, deadline: asyncio.Timeout) -> None:
-        pace = Pace(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE)
+        pace = Pace(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE, turn=_MESSAGES_PER_TURN)
         async with self._watching_entered_address(deadline), aclosing(self._reader.stream()) as messages:
             async for message in messages:
                 await pace.wait()
