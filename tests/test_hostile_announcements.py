@@ -312,3 +312,39 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     assert not rogue.was_told_the_password
     assert (entry.data[CONF_HOST], entry.data[CONF_PASSWORD]) == (live.host, "secret")
     assert entry.runtime_data.is_streaming
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_question_about_an_address_does_not_hide_a_new_password(
+    hass: HomeAssistant,
+    live: WhatwattSimulator,
+    house: House,
+    start: Start,
+    time_machine: TimeMachine,
+    *,
+    is_loaded: bool,
+) -> None:
+    """Another device asks for the password unencrypted while the reader is off."""
+    rogue = Rogue(house)
+    rogue.login = BasicLogin("secret")
+    await start(rogue)
+    live.login = BasicLogin("secret")
+    entry = await set_up(hass, live)
+    if not is_loaded:
+        await hass.config_entries.async_unload(entry.entry_id)
+    await live.stop()
+    if not is_loaded:
+        await hass.config_entries.async_setup(entry.entry_id)
+    await time_machine.let_pass(30)
+    await announce(hass, announcement(rogue))
+    await time_machine.let_pass(300)
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["step_id"] == "unencrypted"
+    live.login = BasicLogin("new")
+    await live.start(live.port, live=True)
+    if not is_loaded:
+        await hass.config_entries.async_reload(entry.entry_id)
+    await time_machine.let_pass(400)
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    assert flow["step_id"] == "reauth_confirm"
+    assert not rogue.was_told_the_password

@@ -241,6 +241,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         except ReaderAuthenticationError as error:
             is_setting_up = not self._first_contact.done()
             self.connection_lost(error)
+            # A question about another address would keep this one from being asked.
+            self._abort_reauth()
             if not is_setting_up:
                 self._entry.async_start_reauth(self._hass)
 
@@ -279,9 +281,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         for meter_id in self.sub_meters.found:
             self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
         self._set_streaming(is_streaming=True)
-        for flow in self._entry.async_get_active_flows(self._hass, {SOURCE_REAUTH}):
-            # The reader is back, so a question about another address is obsolete.
-            self._hass.config_entries.flow.async_abort(flow["flow_id"])
+        # The reader is back, so a question about another address is obsolete.
+        self._abort_reauth()
         if not self._first_contact.done():
             self._first_contact.set_result(None)
 
@@ -295,6 +296,11 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def basic_requested(self, host: str) -> None:
         """Ask the user whether the password may be sent unencrypted to an announced address."""
         self._entry.async_start_reauth(self._hass, data={CONF_HOST: host})
+
+    @callback
+    def _abort_reauth(self) -> None:
+        for flow in list(self._entry.async_get_active_flows(self._hass, {SOURCE_REAUTH})):
+            self._hass.config_entries.flow.async_abort(flow["flow_id"])
 
     @callback
     def _update_entry(self, **data: str) -> None:
