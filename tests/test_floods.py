@@ -15,7 +15,8 @@ from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSe
 from custom_components.energy_sse.sub_meters import SubMeters
 
 from .home_assistant import set_up, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.network import FaultyNetwork
 from .time_machine import TimeMachine
 
 
@@ -126,6 +127,54 @@ async def test_other_tasks_run_between_16_messages_of_an_event(
         await tick(hass, whatwatt)
     assert len(taken) > 200
     assert sum(turns > 0 for turns in taken) >= 12
+
+
+# -------------------------------------------------------------------------------------------- slow answers
+
+
+class Dripping:
+    """Sends the body of a response one byte a second."""
+
+    def __init__(self, content_type: str) -> None:
+        self._head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 60000\r\n\r\n"
+        self.open = 0
+        self.most = 0
+        self.total = 0
+
+    async def answer(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send until the client hangs up."""
+        self.open += 1
+        self.total += 1
+        self.most = max(self.most, self.open)
+        writer.write(self._head.encode())
+        while not client.at_eof() and not writer.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(1)
+        self.open -= 1
+
+
+@pytest.mark.parametrize("only_the_stream", [False, True])
+async def test_slow_response_costs_one_connection_at_a_time(
+    hass: HomeAssistant, house: House, time_machine: TimeMachine, *, only_the_stream: bool
+) -> None:
+    network = await FaultyNetwork(await WhatwattSimulator(house).start(live=True)).start()
+    entry = await set_up(hass, network.reader, host=network.host)
+    dripping = Dripping("text/event-stream" if only_the_stream else "application/json")
+    network.answer = dripping.answer
+    network.only_the_stream = only_the_stream
+    await network.cut()
+    await time_machine.let_pass(1800)
+    assert not entry.runtime_data.availability.has_fresh_readings
+    assert dripping.total >= 5
+    assert entry.runtime_data.reader.health.attempts < 60
+    # An aborted connection is noticed within a second.
+    assert dripping.most <= 2
+    network.answer = None
+    await network.cut()
+    await time_machine.let_pass(400)
+    assert entry.runtime_data.availability.has_fresh_readings
+    await network.stop()
+    await network.reader.stop()
 
 
 # ------------------------------------------------------------------------------------------- what is bounded
