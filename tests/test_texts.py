@@ -1,17 +1,23 @@
 """Texts of devices, which say what they like, and where they get to."""
 
+import json
 import logging
+from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.coordinator import registers_key
 from custom_components.energy_sse.markdown import escape
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up, settle, state_of, tick
+from .log import said
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .saved_files import files_of
 from .time_machine import TimeMachine
@@ -24,10 +30,10 @@ SPEECH = "[Click here](http://evil.example) <img src=x> www.evil.example\n\n# Yo
 IN_ONE_LINE = "[Click here](http://evil.example) <img src=x> www.evil.example  # You *must* `now`"
 
 
-def transition(reader: CurrentlyOneSimulator, said: str) -> bytes:
+def transition(reader: CurrentlyOneSimulator, fields: str) -> bytes:
     """Return a transition of this moment."""
     sec = int(reader.house.clock.timestamp())
-    return f'event: transition\r\ndata: {{{said},"sec":{sec}}}\r\n\r\n'.encode()
+    return f'event: transition\r\ndata: {{{fields},"sec":{sec}}}\r\n\r\n'.encode()
 
 
 async def test_half_a_character_keeps_no_file_from_being_saved(
@@ -84,8 +90,8 @@ async def test_nul_and_line_breaks_reach_no_state_name_or_attribute(
     entry = await set_up(hass, currentlyone)
     dryer = r'"id":"dryer","dName":"Dry\u0000er\n2","cat":"a\u0000b","bs":"ON"'
     for state in ("off", "eco", r"on\u0000\r\nERROR all is lost"):
-        said = f'{dryer},"sName":"{state}","from":"x\\u0000\\ny"'
-        await currentlyone.broadcast(transition(currentlyone, said))
+        fields = f'{dryer},"sName":"{state}","from":"x\\u0000\\ny"'
+        await currentlyone.broadcast(transition(currentlyone, fields))
     await settle(hass, entry, currentlyone)
     reader = currentlyone.device_id
     assert state_of(hass, "sensor", f"{reader}:dryer:state").state == "on   ERROR all is lost"
@@ -94,6 +100,36 @@ async def test_nul_and_line_breaks_reach_no_state_name_or_attribute(
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{reader}:dryer"), entry.entry_id)
     assert device is not None
     assert device.name == "Dry er 2"
+
+
+async def test_template_in_a_name_is_not_rendered(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    caplog: pytest.LogCaptureFixture,
+    hass_storage: dict[str, Any],
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    evil = "{{ 7 * 7 }} {% raw %} !secret x: %s {0} ${x}"
+    kettle = json.dumps({"id": f"../../{evil}", "dName": evil, "sName": evil, "from": evil, "cat": evil})
+    for state in ("off", "eco", evil):
+        fields = kettle.replace(f'"sName": "{evil}"', f'"sName": "{state}"')[1:-1]
+        await currentlyone.broadcast(transition(currentlyone, fields))
+    await settle(hass, entry, currentlyone)
+    state = state_of(hass, "sensor", f"{currentlyone.device_id}:../../{evil}:state")
+    assert state.state == evil
+    events = async_capture_events(hass, "told")
+    told = {"message": "{{ name }} is {{ states(sensor) }}"}
+    name = {"sensor": state.entity_id, "name": "{{ device_name(sensor) }}"}
+    sequence = [{"variables": name}, {"event": "told", "event_data": told}]
+    assert await async_setup_component(hass, "script", {"script": {"tell": {"sequence": sequence}}})
+    await hass.services.async_call("script", "tell", blocking=True)
+    assert events[0].data["message"] == f"{evil} is {evil}"
+    assert "7 * 7" not in "".join(said(caplog))
+    await hass.config_entries.async_unload(entry.entry_id)
+    stored = {key for key in hass_storage if key.startswith(DOMAIN)}
+    assert stored == {f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{registers_key(entry.entry_id)}"}
 
 
 async def test_other_device_at_the_address_puts_no_words_into_the_repair(
