@@ -218,6 +218,12 @@ def test_slow_replay_has_the_ages_of_when_it_arrives() -> None:
     assert ages(*replayed, reading(125, 125), reading(135, -165), transition(136, -164))[-3:] == [0, 0, 0]
 
 
+def test_replay_that_begins_late_has_the_ages_of_when_it_arrives() -> None:
+    replayed = [reading(40, 10 * n - 320) for n in range(32)]
+    assert ages(*replayed, transition(40, -100)) == [*(360 - 10 * n for n in range(32)), 140]
+    assert ages(*replayed, reading(75, -225), reading(85, -215))[-2:] == [0, 0]
+
+
 def test_transition_in_a_slow_replay_is_marked() -> None:
     replayed = [reading(3 * n, 10 * n - 320) for n in range(32)]
     *_, at_connect = interpret_later((0.0, *CONFIG), *replayed, transition(94, -5))

@@ -235,9 +235,9 @@ class EventInterpreter:
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return
-        self._clock = _parse_clock(get_text(payload, "t"))
-        self._configured_at = clock.now()
+        device_clock = _parse_clock(get_text(payload, "t"))
         if self._replay_ends_at == math.inf:
+            self._clock, self._configured_at = device_clock, clock.now()
             self._replay_ends_at = self._configured_at + _REPLAY_LASTS
         self._mode = get_text(payload, "m")
         yield ReaderInfo(
@@ -246,7 +246,7 @@ class EventInterpreter:
             name=get_text(payload, "name") or "",
             mac_addresses=(bytes.fromhex(device_id)[::-1].hex(),),
             firmware=get_text(payload, "v"),
-            clock=self._clock,
+            clock=device_clock,
         )
         values: dict[P, str | float | bool | datetime] = {
             name: text for key, name in TEXTS.items() if (text := get_text(payload, key))
@@ -265,12 +265,8 @@ class EventInterpreter:
         if not values:
             return None
         time = get_time(payload, "sec")
-        if (behind := self._behind(time)) is not None:
-            if behind < -_CLOCK_JUMP:
-                # From before the device's clock was set back. Its age is unknown, so that it could set the
-                # registers back.
-                return None
-            self._follow_replay(behind)
+        if not self._follow_replay(time):
+            return None
         return Reading(
             values=values,
             age=self._age(time),
@@ -320,24 +316,37 @@ class EventInterpreter:
     def _behind(self, time: datetime | None) -> float | None:
         """Return by how many seconds a time is behind the device's clock, as `config` has shown it.
 
-        None where either is unknown, and after the replay: the clock may have been corrected.
+        None where either is unknown.
         """
-        if time is None or self._clock is None or not self._is_replaying:
+        if time is None or self._clock is None:
             return None
         return (self._clock - time).total_seconds() + clock.now() - self._configured_at
 
-    def _follow_replay(self, behind: float) -> None:
-        """Note from a reading whether the replay goes on.
+    def _is_before_config(self, behind: float) -> bool:
+        return behind > clock.now() - self._configured_at
+
+    def _follow_replay(self, time: datetime | None) -> bool:
+        """Note from a reading whether the replay goes on. Return False for one whose age is unknown.
 
         The device repeats readings in the order of time, and faster than they were measured, so that each one
         is less far behind. All others are equally far behind, also after a correction of the device's clock.
         """
+        has_readings = self._least_behind < math.inf
+        if has_readings and not self._is_replaying:
+            return True
+        if (behind := self._behind(time)) is None:
+            return True
+        if behind < -_CLOCK_JUMP and self._is_replaying:
+            # From before the device's clock was set back. Accepted as new, it would set the registers back.
+            return False
         if behind > self._least_behind + _CLOCK_JUMP:
             # The clock was set back after `config`, because the replay is in the order of time.
             self._replay_ends_at = -math.inf
         elif behind < self._least_behind - _CLOCK_RESOLUTION:
             self._least_behind = behind
-            self._replay_ends_at = clock.now() + _REPLAY_LASTS
+            if self._is_before_config(behind):
+                self._replay_ends_at = clock.now() + _REPLAY_LASTS
+        return True
 
     def _age_of_report(self, time: datetime | None) -> float | None:
         """Return how many seconds ago an appliance was reported on.
@@ -351,8 +360,10 @@ class EventInterpreter:
 
     def _age(self, time: datetime | None) -> float:
         """Return how many seconds ago something happened that the device repeats; 0 for all else."""
+        if self._clock is None or not self._is_replaying:
+            return 0.0
         behind = self._behind(time)
-        if behind is None or behind <= clock.now() - self._configured_at:
+        if behind is None or not self._is_before_config(behind):
             return 0.0
         return min(behind, _LONGEST_AGE)
 
