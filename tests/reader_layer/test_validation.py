@@ -127,6 +127,42 @@ def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -
     assert replaced == [(19 if first < old else 31, {IMPORT: (old, first + 1)})]
 
 
+@pytest.mark.parametrize("second", [900_000, 90_000_000])
+def test_replacement_begins_with_the_second_meter(second: int) -> None:
+    """Count nothing between a provisional meter and the meter that replaces it within the proof."""
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    values = [5_000_000, 12, 12, 13, *[second + n for n in range(60)]]
+    replaced = []
+    for n, value in enumerate(values):
+        guard.believable({IMPORT: value}, n * INTERVAL)
+        replaced += [guard.replaced[IMPORT][:2]] if guard.replaced else []
+    assert replaced == [(5_000_000, second)]
+    # The limit of the rise still counts.
+    assert through(guard, second + 9_000_000, start=700.0) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "rise", "is_replaced"),
+    [(1, 22_000, False), (24, 60_000, False), (24, 4_700_000, False), (1, 250_000, True)],
+)
+@pytest.mark.parametrize("restarts", [False, True])
+def test_large_step_of_a_repeated_register_is_energy(
+    hours: int, rise: int, *, is_replaced: bool, restarts: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Accept a step that a meter can have counted since the register changed: it is not another meter."""
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    if restarts:
+        guard.remember(IMPORT, 5_000_001, -math.inf)
+    values = [*[5_000_001] * 360 * hours, *[5_000_001 + rise] * 40]
+    replaced = False
+    for n, value in enumerate(values):
+        guard.believable({IMPORT: value}, n * INTERVAL)
+        replaced |= bool(guard.replaced)
+    assert guard.registers == {IMPORT: values[-1]}
+    assert replaced is is_replaced
+    assert ("Another meter" in caplog.text) is is_replaced
+
+
 @pytest.mark.parametrize(
     ("unit", "rise", "is_replaced"),
     [
@@ -275,6 +311,18 @@ def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
     assert not guard.dropped
     assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("old", [4_900_000.0, 0.0])
+def test_old_meter_that_is_repeated_is_not_a_replacement(old: float) -> None:
+    """Drop the registers of the old meter that a reader repeats after a restart."""
+    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard.remember(IMPORT, 5000, 1000.0)
+    repeated = [guard.believable({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
+    assert not any(repeated)
+    assert not guard.dropped
+    assert not guard.replaced
+    assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
 
 
 def test_what_was_known_before_a_restart_is_known_after_it() -> None:

@@ -103,6 +103,9 @@ class RegisterLimits:
 class _Register:
     value: float
     time: float
+    changed: float
+    """When the value changed, or was first received."""
+
     is_remembered: bool = False
     """Whether it was last heard before a restart."""
 
@@ -169,7 +172,7 @@ class RegisterGuard[K: Hashable]:
         if register in self._limits and is_number(value):
             # After an unknown time any rise is possible.
             time = -math.inf if time is None else time
-            self._registers[register] = _Register(value, time, is_remembered=True)
+            self._registers[register] = _Register(value, time, time, is_remembered=True)
 
     def believable(
         self, values: Mapping[K, float], time: float, *, is_repeated: bool = False
@@ -184,16 +187,16 @@ class RegisterGuard[K: Hashable]:
         for register in values.keys() & self._limits.keys():
             value = values[register]
             last = self._registers.get(register)
-            if not self._candidates and last and last.value == value:
+            if not self._candidates and last and last.value == value and not last.is_remembered:
                 # Most registers rise once in many readings: no doubt, and half of the work of a reading less.
-                last.time, last.is_remembered = time, False
+                last.time = time
                 continue
             if last is not None and self._is_rounded(register, value, last.value):
                 believed[register] = last.value
                 self._accept(register, last.value, time)
             elif reason := self._doubt(register, value, time):
                 del believed[register]
-                if is_repeated and reason == "lower":
+                if is_repeated and (reason == "lower" or (last is not None and time <= last.time)):
                     # From before a restart. It says nothing of the meter that is there now.
                     continue
                 if last is not None or reason != "zero":
@@ -213,21 +216,23 @@ class RegisterGuard[K: Hashable]:
         last = self._registers.get(register)
         if last is None:
             return
-        self._say_that_it_begins_anew(register, value)
-        rise = (value - last.value) / (self._limits[register].resolution or 1.0)
-        if not last.is_remembered or rise < 0 or rise > _MAX_RISE_DURING_A_RESTART:
-            candidate = self._candidates[register]
-            self.replaced[register] = last.value, candidate.first, time - candidate.since
+        candidate, limits = self._candidates[register], self._limits[register]
+        if last.is_remembered:
+            largest = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
+        else:
+            # Some meters repeat their register, and then send the energy of an hour or a day in one step.
+            largest = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
+        if 0 <= value - last.value <= largest:
+            _LOGGER.debug("%s rose in one step", self._called or register)
+            return
+        self._say_that_it_begins_anew(register)
+        self.replaced[register] = last.value, candidate.first, time - candidate.since
 
-    def _say_that_it_begins_anew(self, register: K, value: float) -> None:
+    def _say_that_it_begins_anew(self, register: K) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
         self._begun[register] += 1
-        if self._begun[register] > _SAID_AT_MOST:
-            return
-        last, name = self._registers[register], self._called or register
-        if last.is_remembered and value > last.value:
-            _LOGGER.info("%s rose by more since the restart than the clock tells", name)
-        else:
+        if self._begun[register] <= _SAID_AT_MOST:
+            name = self._called or register
             _LOGGER.warning("Another meter is believed to be there now: %s starts anew", name)
 
     def _doubt(self, register: K, value: float, time: float) -> str | None:
@@ -272,7 +277,10 @@ class RegisterGuard[K: Hashable]:
             # It keeps rising in steps that no household supply can make: a wrong unit. Limiting its rise
             # would only drop everything.
             self._limits[register] = replace(self._limits[register], rise_per_hour=math.inf)
-        self._registers[register] = _Register(value, time)
+        last, changed = self._registers.get(register), time
+        if last is not None and last.value == value and not last.is_remembered:
+            changed = last.changed
+        self._registers[register] = _Register(value, time, changed)
 
     def _repeated(self, doubted: Iterable[K], values: Mapping[K, float], time: float) -> list[K]:
         """Return the doubted registers whose values have kept coming for long enough."""
@@ -283,7 +291,9 @@ class RegisterGuard[K: Hashable]:
             # Since when it has kept coming, a clock that has jumped back does not tell.
             if candidate is None or value < candidate.value or time < candidate.since:
                 candidate = self._candidates[register] = _Candidate(value, time, since=time, first=value)
-            candidate.rises_too_fast |= self._rises_too_fast(register, candidate, value, time)
+            candidate.rises_too_fast = self._rises_too_fast(register, candidate, value, time)
+            if candidate.rises_too_fast:
+                candidate.first = value
             candidate.value, candidate.time = value, time
             candidate.readings += 1
             proof = _proof(value, last)
