@@ -403,7 +403,90 @@ def test_sleep_is_a_gap() -> None:
     assert missed == list(starts("08:00", "16:00", QUARTER))
 
 
+def test_pause_of_a_virtual_machine_is_not_a_replacement() -> None:
+    """Drop nothing after eight hours in which both clocks stood still, and the wall clock is set later."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now += 8 * HOURS
+    installation.slept += 8 * HOURS
+    installation.wall_error = -8 * HOURS
+    installation.run(at("16:40:00"))
+    installation.wall_error = 0.0
+    installation.run(at("18:10:00"))
+    assert installation.readings.guard.dropped.total() == 0
+    assert installation.history.replacements == []
+    assert installation.demands(HOUR, "06:00", "17:00") == [
+        ("07:00", 3.5, False),
+        *all_of("08:00", "16:00", HOUR, 3.5, is_missed=True),
+        ("17:00", 3.5, False),
+    ]
+
+
+def test_sleep_with_a_wrong_reader_clock_is_a_gap() -> None:
+    """Keep all boundaries when a repeated reading is the first one after a sleep."""
+    installation = Installation(steady(), reader_clock=HOURS)
+    installation.run(at("08:10:00"))
+    known = dict(installation.history.boundaries)
+    installation.now += 8 * HOURS
+    installation.slept += 8 * HOURS
+    with patch.object(dt_util, "utcnow", lambda: installation.wall_time):
+        installation.readings.update_reader_clock(installation.wall_time + timedelta(hours=1))
+    installation.receive(installation.now, register=installation.register(installation.now), age=5.0)
+    installation.run(at("17:10:00"))
+    assert known.items() <= installation.history.boundaries.items()
+
+
+@pytest.mark.parametrize("first", [5.0, 98_000_000.0])
+def test_replacement_while_the_clock_is_behind_is_counted(first: float) -> None:
+    """Bill no quarter above the meter when it was replaced while the clock was an hour behind."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.wall_error = -HOURS
+    installation.run(at("08:20:00"))
+    installation.replace(first)
+    installation.run(at("08:40:00"))
+    installation.wall_error = 0.0
+    installation.run(at("10:10:00"))
+    assert len(installation.history.replacements) == 1
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "09:30")} <= {3.49, 3.5}
+
+
+@pytest.mark.parametrize("first", [5.0, 98_000_000.0])
+def test_replacement_by_a_clock_that_is_set_is_noted_once(first: float) -> None:
+    """Note one replacement when the times since the replacement are removed, without a reader's clock."""
+    installation = Installation(steady(), reader_clock=None)
+    installation.run(at("07:40:00"))
+    installation.replace(first)
+    installation.run(at("08:10:00"))
+    installation.wall_error = HOURS
+    installation.run(at("10:10:00"))
+    assert len(installation.history.replacements) == 1
+
+
 # ------------------------------------------------------------------------- registers stored by the reader
+
+
+def test_old_records_are_not_accepted() -> None:
+    """Accept no record of a reader whose clock was years behind."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.history.add_hourly(START - timedelta(days=300), REGISTER - 1000.0)
+    installation.run(at("08:40:00"))
+    assert min(installation.history.boundaries) > START
+
+
+def test_record_replaces_a_boundary_of_a_wrong_clock() -> None:
+    """Accept the record of an hour whose register was received by a wrong clock."""
+    installation = Installation(steady())
+    installation.run(at("07:50:00"))
+    installation.wall_error = HOURS
+    installation.run(at("08:40:00"))
+    installation.now = at("09:30:00")
+    installation.wall_error = 0.0
+    installation.send_hourly(at("09:00:00"))
+    installation.run(at("10:10:00"))
+    boundary = installation.history.boundaries[START + 3 * HOUR]
+    assert boundary == pytest.approx(installation.total(at("09:00:00")), abs=2)
 
 
 @pytest.mark.parametrize("has_history", [True, False])

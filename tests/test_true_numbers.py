@@ -744,8 +744,7 @@ async def test_absurd_value_is_dropped(
     await home.draw(3000, "07:05:15")
     del home.reader.lies[key]
     await home.draw(3000, "07:10:00")
-    # The net power follows from the power of the import.
-    assert home.dropped == {"beyond a household supply": 2 if quantity == "power" else 1}
+    assert home.dropped == {"beyond a household supply": 1}
     bounds = {"kW": 17.25, "W": 17_250, "A": 5, "V": 231}
     values = [state for state in written if state.attributes.get("unit_of_measurement") in bounds]
     assert {state.state for state in values if state.entity_id == home.shown(K.DEMAND).entity_id} == {"3.0"}

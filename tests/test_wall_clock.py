@@ -65,7 +65,7 @@ def test_right_clock_that_is_set_is_not_distrusted(minutes: float) -> None:
 @pytest.mark.parametrize("error", [3600.0, None])
 def test_wrong_clock_that_is_set_is_distrusted(minutes: float, error: float | None) -> None:
     """Distrust all times since the start when a wrong clock is set."""
-    assert update(started(error), minutes, 5, 0.0) == Period(START, START + 5 * MINUTE)
+    assert distrusted(update(started(error), minutes, 5, 0.0), -1, 0, 3, 5, 6) == [0, 3, 5]
 
 
 def test_times_of_a_day_are_distrusted() -> None:
@@ -75,6 +75,24 @@ def test_times_of_a_day_are_distrusted() -> None:
     update(clock, 3000, 3000, 3600.0)
     end = START + 3000 * MINUTE
     assert update(clock, 3065, 5, 0.0) == Period(end - timedelta(days=1), end)
+
+
+def test_single_reading_of_a_wrong_clock_is_distrusted() -> None:
+    """Distrust the first reading of all when the clock is corrected right after it."""
+    clock = WallClock()
+    update(clock, 0, None, None)
+    assert distrusted(update(clock, -20_000_000, 0.1, None), 0) == [0]
+    assert distrusted(update(clock, 60, 0.1, None), -20_000_000) == [-20_000_000]
+
+
+def test_times_since_the_clock_was_right_are_distrusted() -> None:
+    """Distrust only the times since a clock that runs fast has differed, when it is corrected."""
+    clock = WallClock()
+    for minutes in range(0, 481, 5):
+        # One minute fast in two hours.
+        update(clock, minutes * (1 + 1 / 120), 5 if minutes else None, -minutes / 2)
+    period = update(clock, 485, 5, 0.0)
+    assert distrusted(period, 0, 60, 120, 130, 480, 485) == [130, 480]
 
 
 def test_sleep_is_not_distrusted_when_the_clock_is_right() -> None:
@@ -114,9 +132,29 @@ def test_times_after_now_are_distrusted_after_a_restart() -> None:
     assert distrusted(update(restored(started(None)), 2, None, 0.0), 0, 2, 3, 5, 1e6) == [3, 5, 1e6]
 
 
-def test_repeated_reading_after_a_restart_is_not_distrusted() -> None:
-    """Keep all times when the first reading after a restart is one from before it."""
-    assert update(restored(started(0.0)), 4, None, None) is None
+@pytest.mark.parametrize(("minutes", "later"), [(2, [3, 5, 1e6]), (-60, [0, 3, 5, 1e6])])
+def test_clock_set_back_by_a_restart_is_distrusted(minutes: float, later: list[float]) -> None:
+    """Distrust all later times when the clock is behind them after a restart, without a reader's clock."""
+    assert distrusted(update(restored(started(None)), minutes, None, None), 0, 3, 5, 1e6) == later
+
+
+def test_years_ahead_of_a_restart_are_distrusted() -> None:
+    """Distrust the times of a clock that was years ahead between two restarts."""
+    clock = restored(started(None))
+    update(clock, 1e6, None, None)
+    update(clock, 1e6 + 5, 5, None)
+    assert distrusted(update(restored(clock), 10, None, None), 0, 5, 1e6, 1e6 + 5) == [1e6, 1e6 + 5]
+
+
+@pytest.mark.parametrize("error", [None, 6e7])
+def test_years_behind_after_a_restart_change_nothing(error: float | None) -> None:
+    """Keep all times when the clock is years behind after a restart."""
+    assert update(restored(started(0.0)), -1e6, None, error) is None
+
+
+def test_clock_behind_the_reader_changes_nothing() -> None:
+    """Keep all times after a restart when the reader's clock shows that the clock is behind now."""
+    assert update(restored(started(0.0)), 3, None, 600.0) is None
 
 
 def test_wrong_clock_after_a_restart_is_distrusted() -> None:

@@ -71,13 +71,8 @@ class Readings:
         self._units = units
         self._memory = RegisterMemory(self.guard)
         self._reported_at: dict[Measurement, float] = {}
-        self._last: tuple[float, datetime] | None = None
-        """Arrival of the last reading, by the event loop and by the wall clock."""
-
-        self._slept = 0.0
-        """Seconds by which the wall clock has advanced more than the event loop's clock, as in a computer
-        that sleeps.
-        """
+        self._last: float | None = None
+        """Arrival of the last reading."""
 
         self._clock_is_wrong_since: float | None = None
 
@@ -88,21 +83,23 @@ class Readings:
         if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
             return None
         self.freshness.note(true_at)
-        arrived = dt_util.utcnow()
-        elapsed = None if self._last is None else now - self._last[0]
-        if self._last is not None and elapsed is not None:
-            self._slept += max((arrived - self._last[1]).total_seconds() - elapsed, 0.0)
-        self._last = now, arrived
+        arrived, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
+        elapsed, self._last = None if self._last is None else now - self._last, now
+        reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
+        if reading.age:
+            # It follows a connection, which has shown the reader's clock.
+            reader_error = self.wall_clock.reader_error
+        distrusted = self.wall_clock.update(arrived, elapsed, reader_error, reading.age)
         possible = {
             measurement: value
             for measurement, value in reading.values.items()
             if is_possible(value, self._units[measurement])
         }
-        if len(possible) < len(reading.values):
-            self.guard.dropped["beyond a household supply"] += len(reading.values) - len(possible)
-        values = self.guard.believable(possible, true_at + self._slept, is_repeated=reading.age > 0)
-        values.update(_clock_offsets(reading))
-        distrusted = self.wall_clock.update(arrived, elapsed, values.get(Measurement.READER_CLOCK_OFFSET))
+        # The net power follows from the others.
+        if impossible := reading.values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}:
+            self.guard.dropped["beyond a household supply"] += len(impossible)
+        values = self.guard.believable(possible, true_at + self.wall_clock.slept, is_repeated=reading.age > 0)
+        values.update(clock_offsets)
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
@@ -163,7 +160,7 @@ class Readings:
 
     def memory(self, now: float) -> dict[str, Any]:
         """Return what `recall` wants after a restart: the registers, and when each was heard."""
-        heard_at = self._memory.heard_at(now + self._slept)
+        heard_at = self._memory.heard_at(now + self.wall_clock.slept)
         return {
             "registers": self.guard.registers,
             "heard_at": heard_at,

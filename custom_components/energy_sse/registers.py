@@ -170,7 +170,10 @@ class RegisterHistory:
         is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
         last, time = self.last, sample.time
         if last is not None and time < last.time:
-            # The clock is behind a time that is known. Nothing is noted until it is right.
+            # The clock is behind a time that is known. Nothing else is noted until it is right.
+            if sample.register is not None and sample.replaced is not None:
+                self._update_register(sample, sample.register, last)
+                self._confirmed = None
             return is_changed
         energy, power = 0.0, sample.power
         if last is not None:
@@ -298,8 +301,9 @@ class RegisterHistory:
         self.boundaries = {time: total for time, total in self.boundaries.items() if not period.has(time)}
         if self.last is not None and period.has(self.last.time):
             self.last, self._confirmed, self._is_continuous = None, None, False
-            self._changed = self._changed and self._changed._replace(energy=0.0)
+            self._changed = self._changed and self._changed._replace(time=now, energy=0.0)
         self._estimates = {time: total for time, total in self._estimates.items() if not period.has(time)}
+        self.received = {time for time in self.received if not period.has(time)}
         self.replacements = [
             each._replace(time=now, since=now) if period.has(each.time) else each
             for each in self.replacements
@@ -324,7 +328,7 @@ class RegisterHistory:
         totals = {
             time: register + sum(each.last - each.first for each in self.replacements if each.since <= time)
             for time, register in self._hourly.items()
-            if time <= now
+            if timedelta() <= now - time < _KEEP_HOURS
             # What an old meter has counted after its last reading is not part of the totals.
             and not any(time < each.since and register > each.last + ROUNDING for each in self.replacements)
         }

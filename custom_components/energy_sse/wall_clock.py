@@ -14,6 +14,9 @@ _TOLERANCE: Final = 60.0
 # A wrong clock is corrected within a day. Otherwise, its older times are kept.
 _MAX_DISTRUST: Final = timedelta(days=1)
 
+# Seconds. A reader's clock that has advanced by more was set.
+_MAX_SLEEP: Final = 86400.0
+
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,50 +42,73 @@ class WallClock:
         self.began: datetime | None = None
         """First reading of all."""
 
+        self.slept = 0.0
+        """Seconds for which the event loop's clock stood still, as in a computer that sleeps."""
+
         self._since: datetime | None = None
-        """First reading by the present clock."""
+        """Last reading by a right clock, or just before the first one by the present clock."""
 
         self._last: datetime | None = None
         self._last_error: float | None = None
         self._is_restored = False
 
-    def update(self, time: datetime, elapsed: float | None, reader_error: float | None) -> Period | None:
+    def update(
+        self, time: datetime, elapsed: float | None, reader_error: float | None, age: float = 0.0
+    ) -> Period | None:
         """Check the time when a reading arrives. Return the period that was noted by a wrong clock, if any.
 
-        `elapsed` are the seconds of the event loop since the last reading; None for the first one.
+        `elapsed` are the seconds of the event loop since the last reading; None for the first one. `age` are
+        the seconds since the meter has sent the reading, which is noted for that time.
         """
         if reader_error is not None:
             self.reader_error = reader_error
         last, since, last_error = self._last, self._since, self._last_error
         is_restored, self._is_restored = self._is_restored, False
+        begin = time - timedelta(seconds=age) - timedelta.resolution
         distrusted = None
         if last is None or since is None:
-            self.began = self._since = time
-        elif is_restored:
+            self.began, self._since = time, begin
+        elif is_restored or elapsed is None:
             distrusted = self._distrusted_after_a_restart(since, last, time)
             if distrusted is not None:
-                self._since = time
+                self._since = begin
             elif _is_right(last_error) or not _is_same(last_error, self.reader_error):
                 # Readings that the reader repeats are noted from the last one before the restart on.
                 self._since = min(time, last)
-        elif (
-            elapsed is not None
-            and abs((time - last).total_seconds() - elapsed) > _TOLERANCE
-            and not _is_same(last_error, reader_error)
-        ):
-            if not _is_right(last_error):
-                distrusted = Period(max(since, last - _MAX_DISTRUST), last)
-            # A boundary between the last right time and the first wrong one is wrong, too.
-            self._since = last if distrusted is None else time
-            self.reader_error = reader_error
+        else:
+            passed = (time - last).total_seconds()
+            self._note_sleep(passed, elapsed, reader_error)
+            if abs(passed - elapsed) > _TOLERANCE and not _is_same(last_error, reader_error):
+                if not _is_right(last_error):
+                    distrusted = Period(max(since, last - _MAX_DISTRUST), last)
+                    self._since = begin
+                # Otherwise, a boundary between the last right time and the first wrong one is wrong, too.
+                self.reader_error = reader_error
+        if _is_right(self.reader_error):
+            self._since = time
         self._last, self._last_error = time, self.reader_error
         return distrusted
+
+    def _note_sleep(self, passed: float, elapsed: float, reader_error: float | None) -> None:
+        """Note the seconds by which the wall clock or the reader's clock has advanced more.
+
+        The wall clock of a virtual machine stands still, too, until a time server corrects it.
+        """
+        by_reader = 0.0
+        if reader_error is not None and self._last_error is not None:
+            by_reader = passed + reader_error - self._last_error
+        if by_reader > _MAX_SLEEP:
+            # The reader's clock was set.
+            by_reader = 0.0
+        self.slept += max(passed, by_reader, elapsed) - elapsed
 
     def _distrusted_after_a_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
         old, new = self._last_error, self.reader_error
         if old is not None and new is not None and abs(new) < abs(old) - _TOLERANCE:
             return Period(max(since, last - _MAX_DISTRUST), last)
-        if time < last and _is_right(self.reader_error):
+        is_recent = new is None and last - time <= _MAX_DISTRUST
+        if time < last and (_is_right(new) or since <= time or is_recent):
+            # The clock was ahead. One that is behind now, by more than a day, leaves all times.
             return Period(time, _END_OF_TIME)
         return None
 
