@@ -301,6 +301,22 @@ def test_quarters_are_right_when_registers_are_rare() -> None:
     }
 
 
+@pytest.mark.parametrize("has_register", [once_an_hour, once_a_quarter])
+def test_rare_registers_are_known_while_nothing_is_used(has_register: Callable[[float], bool]) -> None:
+    """Know each quarter when nothing is imported for hours, and a peak follows."""
+    house = House((at("08:00:00"), 1000), (2.5 * HOURS, 0), (15 * MINUTE, 6000), (HOURS, 1000))
+    installation = Installation(house)
+    installation.run(at("10:00:20"), has_register=has_register)
+    assert installation.demands(HOUR, "08:00", "08:00") == [("08:00", 0.0, False)]
+    installation.run(at("13:00:20"), has_register=has_register)
+    quarters = installation.demands(QUARTER, "08:00", "11:30")
+    assert [(start, round(demand, 1), is_missed) for start, demand, is_missed in quarters] == [
+        *all_of("08:00", "10:15", QUARTER, 0.0, is_missed=False),
+        ("10:30", 6.0, False),
+        *all_of("10:45", "11:30", QUARTER, 1.0, is_missed=False),
+    ]
+
+
 # --------------------------------------------------------------------------------------- replacements
 
 

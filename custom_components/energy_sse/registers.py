@@ -252,12 +252,16 @@ class RegisterHistory:
             self._changed, self._is_continuous = new, True
         elif new.total > changed.total:
             is_changed = self._settle(changed, new)
+            self._learn_interval(changed, new)
             self._changed, self._is_continuous = new, True
         elif point.energy - changed.energy > TELEGRAM or (
             not self._is_continuous and (self._register_interval > _MAX_PAUSE or point.power > 0)
         ):
             # The meter repeats an old register.
             return False
+        else:
+            # Nothing was used. The next register can follow much later.
+            is_changed = self._settle(changed, new)
         self._confirmed = _Confirmation(point.time, sample.is_repeated)
         return is_changed
 
@@ -270,20 +274,21 @@ class RegisterHistory:
     def _register_of(self, point: Point) -> float:
         return point.total - self.offset(point.time)
 
+    def _learn_interval(self, old: Point, new: Point) -> None:
+        seconds = (new.time - old.time).total_seconds()
+        if self._is_continuous and (new.energy - old.energy > TELEGRAM or seconds <= _MAX_PAUSE):
+            self._register_intervals.append(seconds)
+
     def _settle(self, old: Point, new: Point) -> bool:
         """Scale the estimates between two registers to them, and accept them if that is certain enough."""
         rise, energy = new.total - old.total, new.energy - old.energy
-        lasted = (new.time - old.time).total_seconds()
+        received = old.time if self._confirmed is None else max(old.time, self._confirmed.time)
+        longest = max(1.5 * self._register_interval, self._pause.total_seconds())
         is_usual = (
             self._is_continuous
             and (energy > 0 or rise <= TELEGRAM)
-            and (
-                rise <= _COARSE_STEP
-                or lasted <= max(1.5 * self._register_interval, self._pause.total_seconds())
-            )
+            and (rise <= _COARSE_STEP or (new.time - received).total_seconds() <= longest)
         )
-        if self._is_continuous and (energy > TELEGRAM or lasted <= _MAX_PAUSE):
-            self._register_intervals.append(lasted)
         is_changed = False
         times = [time for time in self._estimates if time > old.time]
         for time in times:
