@@ -231,6 +231,46 @@ def test_gap_counts_by_the_register(length: timedelta) -> None:
         assert meter.running.demand == pytest.approx(mean, rel=0.05)
 
 
+@pytest.mark.parametrize("seconds", [61, 120, 299])
+@pytest.mark.parametrize("power", [0.0, 3500.0])
+@kinds
+@lengths
+def test_expected_demand_follows_the_power_after_a_gap(
+    length: timedelta, kind: str, power: float, seconds: float
+) -> None:
+    """Expect the power of the readings, without the energy that was not received in a gap."""
+    meter = Meter(length, kind=kind)
+    meter.run(length.total_seconds() + 100, 3500.0)
+    meter.skip(seconds, power)
+    meter.run(10, 3500.0)
+    demand, part = meter.running.demand, meter.rest / length.total_seconds()
+    assert demand is not None
+    assert meter.running.expected == pytest.approx(demand * (1 - part) + 3500 * part, abs=1)
+    if kind == "always":
+        # The register at the start of the interval is from the telegram before it.
+        mean = (120 * 3500 + seconds * power) / (110 + seconds)
+        assert demand == pytest.approx(min(mean, 3500), abs=40)
+
+
+@pytest.mark.parametrize("seconds", [120, 320])
+@kinds
+@lengths
+def test_demand_survives_a_clock_correction(length: timedelta, kind: str, seconds: float) -> None:
+    """Keep the demand when the times of the interval are removed, and go on by the corrected clock."""
+    meter = Meter(length, kind=kind)
+    meter.run(1.2 * length.total_seconds(), 2000.0)
+    assert meter.history.last is not None
+    last = meter.history.last.time
+    for n in range(3):
+        time = last + timedelta(seconds=seconds + 10 * n)
+        sample = Sample(time, 10.0, None if n else Period(START, last), power=2000.0)
+        if kind == "always":
+            sample = sample._replace(register=REGISTER + 1e4 + n * 2000 / 360)
+        meter.history.update(sample)
+        meter.running.update(meter.history.last, None)
+        assert meter.running.demand == pytest.approx(2000)
+
+
 @kinds
 @lengths
 def test_restored_interval_goes_on(length: timedelta, kind: str) -> None:

@@ -23,7 +23,7 @@ _MIN_STEP: Final = timedelta(seconds=5)
 # The energy of a telegram is most of what is left, so that the result is useless.
 _NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
 
-# Longer between two readings is a gap.
+# Longer between two readings is always a gap.
 _MAX_PAUSE: Final = timedelta(minutes=5)
 
 
@@ -56,13 +56,15 @@ class RunningInterval:
         """
         start, last = start_of(point.time, self._length), self._last
         is_new = start != self.start
-        if is_new:
+        if last is not None and point.energy < last.energy:
+            # The clock was corrected, and what was noted before is removed.
+            self._points.clear()
+            self._first = last = None
+        if is_new or self._first is None:
             self.start, self._first = start, point
             self._lowest, self._highest = math.inf, -math.inf
         powers = [point.power]
-        if last is not None and point.energy < last.energy:
-            self._points.clear()
-        if last is not None and (point.time < last.time or point.time - last.time > _MAX_PAUSE):
+        if last is not None and _is_gap(last, point):
             self._points.clear()
             if start <= last.time < point.time and point.total > last.total:
                 # The power during a gap follows from the register.
@@ -144,3 +146,11 @@ class RunningInterval:
         self.start, self._last = start, last
         self._first = Point(datetime.fromtimestamp(time, UTC), *values)
         self._lowest, self._highest = data["lowest"], data["highest"]
+
+
+def _is_gap(last: Point, point: Point) -> bool:
+    """Return whether the energy between two readings was not received."""
+    lasted = point.time - last.time
+    if not timedelta() <= lasted <= _MAX_PAUSE:
+        return True
+    return bool(lasted) and point.energy == last.energy and max(point.power, last.power) > 0
