@@ -1,5 +1,6 @@
 """What is stored, damaged: by a disk, by a hand, or by a version from the future."""
 
+from collections.abc import Mapping
 import copy
 import json
 import logging
@@ -24,13 +25,18 @@ from custom_components.energy_sse.coordinator import registers_key
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import parse_object
 
+from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, settle, state_of, tick
 from .log import said
 from .random_payloads import RandomPayloads
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .test_power_tariff import HOURLY, at
+from .time_lapse import REGISTERS, TimeLapse
 from .waiting import until
 
-pytestmark = pytest.mark.slow("memory.py", "power_tariff/*", "coordinator.py")
+pytestmark = pytest.mark.slow(
+    "memory.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+)
 
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
 
@@ -201,6 +207,74 @@ async def test_register_histories_of_another_version_do_not_hurt_the_setup(
     stored = hass_storage[key]
     assert stored["version"] == 1
     assert stored["data"]["registers"]["active_energy_import"]["last"] is not None
+
+
+# Keys of a stored value, the last of them, and a value of another type.
+type WrongType = tuple[str, tuple[str | int, ...], Any]
+
+HISTORY = ("registers", "active_energy_import")
+WRONG_TYPES: list[WrongType] = [
+    (".registers", ("clock", "reader_error"), "0"),
+    (".registers", ("clock", "reader_error"), [0]),
+    (".registers", ("clock", "began"), "2026-11-10"),
+    (".registers", (*HISTORY, "last", 1), "10526363.0"),
+    (".registers", (*HISTORY, "last", 3), None),
+    (".registers", (*HISTORY, "changed", 2), {}),
+    (".registers", (*HISTORY, "replacements"), [["now", 1, 2, 3]]),
+    (".registers", (*HISTORY, "estimates"), [[1794289500, "many"]]),
+    (".registers", ("registers", "active_energy_export", "confirmed"), 0),
+    (".power_tariff", ("running", "lowest"), None),
+    (".power_tariff", ("running", "highest"), "many"),
+    (".power_tariff", ("running", "first", 1), [1]),
+]
+
+
+def replaced(data: Any, keys: tuple[str | int, ...], value: Any) -> Any:
+    """Return a copy of stored data with one value replaced."""
+    if not keys:
+        return value
+    data = copy.copy(data)
+    data[keys[0]] = replaced(data[keys[0]], keys[1:], value)
+    return data
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("wrong", WRONG_TYPES, ids=lambda wrong: f"{wrong[1]} {wrong[2]}")
+async def test_stored_value_of_another_type_costs_no_reading(
+    make_time_lapse: MakeTimeLapse, caplog: pytest.LogCaptureFixture, wrong: WrongType
+) -> None:
+    file, keys, value = wrong
+    async with make_time_lapse(None) as time_lapse:
+        time_lapse.has_recorder = False
+        time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
+        await time_lapse.start()
+        await time_lapse.live_until(at("07:10:00"))
+        await time_lapse.stop()
+        data = time_lapse.stored(file)
+        time_lapse.store(file, replaced(data, keys, value))
+        await time_lapse.live_until(at("07:22:00"))
+        await time_lapse.start()
+        await time_lapse.live_until(at("07:32:00"))
+        assert shown_in_wh(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=3)
+        for history in time_lapse.entry.runtime_data.registers.values():
+            assert at("07:30:00") in history.boundaries
+            assert all(isinstance(total, float) for total in history.boundaries.values())
+        assert errors(caplog) == []
+        await time_lapse.stop()
+        # It is stored as it should be.
+        assert types(time_lapse.stored(file)) == types(data)
+
+
+def shown_in_wh(time_lapse: TimeLapse) -> list[float]:
+    states = [time_lapse.hass.states.get(time_lapse.sensor(register)) for register in REGISTERS]
+    return [float(state.state) * 1000 for state in states if state is not None]
+
+
+def types(data: Any) -> Any:
+    """Return the types of the values in stored data, apart from those of lists."""
+    if isinstance(data, Mapping):
+        return {key: types(value) for key, value in data.items()}
+    return type(data)
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,22 @@ async def test_hours_from_before_the_history_are_read_from_the_statistics(
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
 
 
+async def test_bill_is_read_again_when_the_history_is_lost(time_lapse: TimeLapse) -> None:
+    time_lapse.has_recorder = True
+    time_lapse.measurements |= {M.ACTIVE_POWER_NET}
+    time_lapse.reader.stores_readings = False
+    await time_lapse.start()
+    await draw(time_lapse, 1000, at("07:00:00"))
+    await draw(time_lapse, 5000, at("08:00:00"))
+    await draw(time_lapse, 2000, at("10:20:00"))
+    await time_lapse.stop()
+    time_lapse.forget_registers()
+    await time_lapse.start()
+    await draw(time_lapse, 2000, at("10:35:00"))
+    highest = ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.003))
+    await until(lambda: intervals(time_lapse)[:1] == [highest])
+
+
 async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> None:
     time_lapse.has_recorder = True
     time_lapse.measurements |= {M.ACTIVE_POWER_NET}
@@ -397,7 +413,8 @@ async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> No
     quarters = [[int(time.timestamp()), total + offset] for time, total in history.boundaries.items()]
     await time_lapse.stop()
     time_lapse.forget_registers()
-    time_lapse.store_power_tariff({"heard_until": None, "gaps": [], "exchanges": [], "quarters": quarters})
+    v0_1 = {"heard_until": None, "gaps": [], "exchanges": [], "quarters": quarters}
+    time_lapse.store(".power_tariff", v0_1)
     await time_lapse.start()
     await draw(time_lapse, 1000, at("08:40:00"))
     await until(lambda: intervals(time_lapse) == before)

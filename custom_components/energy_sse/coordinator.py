@@ -471,9 +471,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _restore_registers(self, data: Mapping[str, Any]) -> None:
-        self.readings.wall_clock.restore(data["clock"])
-        for register, history in self.registers.items():
+        # All or nothing: totals without their clock or without their meter replacements would be wrong.
+        histories = {register: RegisterHistory() for register in self.registers}
+        for register, history in histories.items():
             history.restore(data["registers"][register])
+        self.readings.wall_clock.restore(data["clock"])
+        self.registers = histories
 
 
 def entered_host_of(entry: ConfigEntry) -> str | None:

@@ -411,18 +411,18 @@ class RegisterHistory:
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Restore stored data."""
+        """Restore stored data. After an error, the history is not usable."""
         self.boundaries = {_from_timestamp(time): float(total) for time, total in data["boundaries"]}
-        self._estimates = {_from_timestamp(time): total for time, total in data.get("estimates", ())}
+        self._estimates = {_from_timestamp(time): float(total) for time, total in data.get("estimates", ())}
         self.received = {_from_timestamp(time) for time in data["received"]}
         self.replacements = [
-            Replacement(_from_timestamp(time), last, first, _from_timestamp(since))
+            Replacement(_from_timestamp(time), float(last), float(first), _from_timestamp(since))
             for time, last, first, since in data["replacements"]
         ]
         self.last, self._changed = _from_json(data["last"]), _from_json(data["changed"])
         if data["confirmed"] is not None:
             time, is_repeated = data["confirmed"]
-            self._confirmed = _Confirmation(_from_timestamp(time), is_repeated)
+            self._confirmed = _Confirmation(_from_timestamp(time), bool(is_repeated))
         self._is_continuous = bool(data["is_continuous"])
         self._interval = float(data["interval"])
         self._register_intervals.extend(map(float, data["register_intervals"]))
@@ -449,4 +449,7 @@ def _to_json(point: Point | None) -> list[float] | None:
 
 
 def _from_json(data: list[float] | None) -> Point | None:
-    return None if data is None else Point(_from_timestamp(data[0]), data[1], data[2], data[3])
+    if data is None:
+        return None
+    time, *values = data
+    return Point(_from_timestamp(time), *map(float, values))

@@ -123,13 +123,13 @@ class WallClock:
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Restore stored data."""
-        if data["last"] is not None:
-            self.began = datetime.fromtimestamp(data["began"], UTC)
-            self._since = datetime.fromtimestamp(data["since"], UTC)
-            self._last = datetime.fromtimestamp(data["last"], UTC)
-            self._last_error = data["reader_error"]
-            self._is_restored = True
+        """Restore stored data. An error leaves everything as it was."""
+        if data["last"] is None:
+            return
+        began, since, last = (datetime.fromtimestamp(data[key], UTC) for key in ("began", "since", "last"))
+        error = data["reader_error"]
+        self._last_error = None if error is None else float(error)
+        self.began, self._since, self._last, self._is_restored = began, since, last, True
 
 
 def _is_right(error: float | None) -> bool:

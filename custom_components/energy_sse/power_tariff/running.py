@@ -143,9 +143,9 @@ class RunningInterval:
         if last is None or start != start_of(last.time, self._length):
             return
         time, *values = data["first"]
-        self.start, self._last = start, last
-        self._first = Point(datetime.fromtimestamp(time, UTC), *values)
-        self._lowest, self._highest = data["lowest"], data["highest"]
+        first = Point(datetime.fromtimestamp(time, UTC), *map(float, values))
+        self._lowest, self._highest = float(data["lowest"]), float(data["highest"])
+        self.start, self._first, self._last = start, first, last
 
 
 def _is_gap(last: Point, point: Point) -> bool:

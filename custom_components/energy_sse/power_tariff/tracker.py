@@ -203,7 +203,8 @@ class DemandTracker:
 
     @callback
     def _restore(self, stored: Mapping[str, Any]) -> None:
-        self._earlier = None if stored.get("has_earlier") else stored
+        # The file of the register history may be lost, and the hours with it.
+        self._earlier = None if stored.get("has_earlier") and self._history.boundaries else stored
         if "has_earlier" in stored and stored["running"] is not None:
             self._running.restore(stored["running"], self._history.last)
 
