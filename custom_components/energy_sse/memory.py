@@ -31,7 +31,12 @@ def _store(hass: HomeAssistant, entry_id: str) -> Store[dict[str, Any]]:
 
 async def async_forget(hass: HomeAssistant, entry_id: str) -> None:
     """Delete what is saved for a config entry."""
-    await _store(hass, entry_id).async_remove()
+    store = _store(hass, entry_id)
+    try:
+        await store.async_remove()
+    except OSError as error:
+        # The other files of the entry can be deleted.
+        _LOGGER.warning("The file %s cannot be deleted: %s", store.key, error.strerror)
 
 
 class Memory:

@@ -1,0 +1,174 @@
+"""Real files of the integration: cut off, garbled, replaced, and on a disk that cannot be written."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import storage
+from homeassistant.util.file import WriteError
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN
+
+from .home_assistant import entry_for, settle, state_of
+from .log import said
+from .readers import CurrentlyOneSimulator
+from .waiting import until
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.slow("memory.py", "__init__.py", "coordinator.py", "registers.py", "power_tariff/*"),
+]
+
+FILES = ("", ".registers", ".power_tariff")
+
+# Lengths at which a file is cut off, beside the first and the last bytes.
+CUTS = 20
+
+
+@pytest.fixture
+def hass_storage() -> dict[str, Any]:
+    """Replace the fixture that keeps files in memory."""
+    return {}
+
+
+@pytest.fixture
+def hass_config_dir(hass_tmp_config_dir: str) -> str:
+    """Keep the files in a folder of the test."""
+    return hass_tmp_config_dir
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> MockConfigEntry:
+    """Return an entry with all of its files."""
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
+    await live_once(hass, entry, currentlyone)
+    assert names(hass, entry) == [f"{DOMAIN}.{entry.entry_id}{file}" for file in sorted(FILES)]
+    return entry
+
+
+def path_of(hass: HomeAssistant, entry: MockConfigEntry, file: str) -> Path:
+    return Path(hass.config.path(".storage", f"{DOMAIN}.{entry.entry_id}{file}"))
+
+
+def names(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
+    """Return the names of the entry's files, without the copies that Home Assistant makes of damaged ones."""
+    folder = Path(hass.config.path(".storage"))
+    found = (path.name for path in folder.iterdir() if entry.entry_id in path.name)
+    return sorted(name for name in found if "corrupt" not in name)
+
+
+async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+    """Load the entry, receive a reading, and unload it."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.LOADED
+    await until(lambda: reader.streams)
+    await settle(hass, entry, reader)
+    register = state_of(hass, "sensor", f"{reader.device_id}_active_energy_import")
+    assert float(register.state) * 1000 == int(sum(reader.house.active_import.values()))
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await until(lambda: not reader.streams)
+
+
+def damaged(content: bytes) -> list[bytes]:
+    """Return what a disk, an editor or a newer version can make of a file."""
+    half = len(content) // 2
+    lengths = {1, 2, len(content) - 2, len(content) - 1, *range(0, len(content), len(content) // CUTS)}
+    return [
+        *(content[:length] for length in sorted(lengths)),
+        *(b"null", b"[]", b"{}", b"1", b'"text"', b"[" * 100_000),
+        b"\x00" * len(content),
+        content[:half] + b"\x00" * half,
+        content.replace(b'"data"', b'"d\xff\xfe"'),
+        b"\xef\xbb\xbf" + content,
+        content + content,
+        content.replace(b'"version": 1', b'"version": 2'),
+        content.replace(b'"version": 1', b'"version": null'),
+        content.replace(b'"version": 1,', b'"newer": [],'),
+        content.replace(b'"minor_version": 1', b'"minor_version": 2'),
+    ]
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_damaged_file_is_replaced(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    entry: MockConfigEntry,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+) -> None:
+    path = path_of(hass, entry, file)
+    good = json.loads(path.read_bytes())
+    for content in damaged(path.read_bytes()):
+        path.write_bytes(content)
+        await live_once(hass, entry, currentlyone)
+        stored = json.loads(path.read_bytes())
+        assert {key: stored[key] for key in stored if key != "data"} == {
+            key: good[key] for key in good if key != "data"
+        }
+        assert stored["data"].keys() == good["data"].keys()
+    errors = [line for line in said(caplog) if line.startswith("Unexpected")]
+    assert [line for line in errors if "reading what was remembered" not in line] == []
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert names(hass, entry) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_folder_in_place_of_a_file_costs_only_that_file(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    entry: MockConfigEntry,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+) -> None:
+    path = path_of(hass, entry, file)
+    path.unlink()
+    path.mkdir()
+    await live_once(hass, entry, currentlyone)
+    caplog.clear()
+    await hass.config_entries.async_remove(entry.entry_id)
+    # It is nothing that the integration has made.
+    assert names(hass, entry) == [path.name]
+    assert "cannot be deleted" in said(caplog)[-1]
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_file_without_permission_is_replaced(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, entry: MockConfigEntry, file: str
+) -> None:
+    path = path_of(hass, entry, file)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root reads every file")
+    await live_once(hass, entry, currentlyone)
+    assert json.loads(path.read_bytes())["data"]
+
+
+async def test_files_are_saved_once_a_full_disk_has_space(
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    entry: MockConfigEntry,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise WriteError(errno.ENOSPC, "No space left on device")
+
+    before = {file: path_of(hass, entry, file).read_bytes() for file in FILES}
+    with monkeypatch.context() as full:
+        full.setattr(storage, "write_utf8_file", fail)
+        for _ in range(2):
+            await live_once(hass, entry, currentlyone)
+    assert {file: path_of(hass, entry, file).read_bytes() for file in FILES} == before
+    await live_once(hass, entry, currentlyone)
+    for file in ("", ".registers"):
+        assert path_of(hass, entry, file).read_bytes() != before[file]
