@@ -113,16 +113,16 @@ async def test_template_in_a_name_is_not_rendered(
     caplog.clear()
     evil = "{{ 7 * 7 }} {% raw %} !secret x: %s {0} ${x}"
     kettle = json.dumps({"id": f"../../{evil}", "dName": evil, "sName": evil, "from": evil, "cat": evil})
-    for state in ("off", "eco", evil):
-        fields = kettle.replace(f'"sName": "{evil}"', f'"sName": "{state}"')[1:-1]
+    for name in ("off", "eco", evil):
+        fields = kettle.replace(f'"sName": "{evil}"', f'"sName": "{name}"')[1:-1]
         await currentlyone.broadcast(transition(currentlyone, fields))
     await settle(hass, entry, currentlyone)
     state = state_of(hass, "sensor", f"{currentlyone.device_id}:../../{evil}:state")
     assert state.state == evil
     events = async_capture_events(hass, "told")
     told = {"message": "{{ name }} is {{ states(sensor) }}"}
-    name = {"sensor": state.entity_id, "name": "{{ device_name(sensor) }}"}
-    sequence = [{"variables": name}, {"event": "told", "event_data": told}]
+    variables = {"sensor": state.entity_id, "name": "{{ device_name(sensor) }}"}
+    sequence = [{"variables": variables}, {"event": "told", "event_data": told}]
     assert await async_setup_component(hass, "script", {"script": {"tell": {"sequence": sequence}}})
     await hass.services.async_call("script", "tell", blocking=True)
     assert events[0].data["message"] == f"{evil} is {evil}"
