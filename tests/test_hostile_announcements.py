@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
+import logging
 
 from homeassistant.config_entries import SOURCE_DHCP, SOURCE_ZEROCONF, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -17,8 +18,10 @@ from custom_components.energy_sse.config_flow import hosts_of
 from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_LOGIN, DOMAIN
 from custom_components.energy_sse.reader import Login
 
+from . import pseudonyms
 from .conftest import Start
 from .home_assistant import announcement, entity_id, set_up
+from .log import OURS
 from .readers import House, WhatwattSimulator
 from .readers.digest import BasicLogin, DigestLogin
 from .test_login import Rogue, submit
@@ -348,3 +351,50 @@ async def test_question_about_an_address_does_not_hide_a_new_password(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
     assert not rogue.was_told_the_password
+
+
+# ------------------------------------------------------------------------------------------------- the log
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+async def test_log_of_an_attack_has_no_identities(
+    hass: HomeAssistant,
+    live: WhatwattSimulator,
+    house: House,
+    start: Start,
+    time_machine: TimeMachine,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    level: int,
+) -> None:
+    caplog.set_level(level, OURS.name)
+    rogue = Rogue(house)
+    rogue.name = "Villa Kunterbunt"
+    rogue.login = BasicLogin("secret")
+    await start(rogue)
+    live.name, live.login = "Casa Segreta", BasicLogin("secret")
+    live.sub_meters = {"20000741": 5}
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: "127.0.0.1:9"})
+    hass.config_entries.async_update_entry(entry, title="Casa Segreta")
+    await time_machine.let_pass(30)
+    await live.stop()
+    await announce(hass, announcement(rogue))
+    await time_machine.let_pass(300)
+    rogue.login, rogue.device_id = None, "ECC9FF8A2B30"
+    await announce(hass, mdns(live.device_id, port=rogue.port))
+    await rogue.stop()
+    await rogue.start(live.port)
+    await time_machine.let_pass(300)
+    assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    await hass.config_entries.async_reload(entry.entry_id)
+    lines = [
+        record.getMessage()
+        for record in caplog.records
+        # Home Assistant logs the title of an entry that cannot be set up, as for every integration.
+        if record.name.startswith(OURS.name) and record.module != "config_entries"
+    ]
+    assert lines
+    wifi = live.system()["wifi"]
+    identities = [live.host, rogue.host, "127.0.0.1", wifi["ssid"], wifi["mac"], wifi["ip"], entry.entry_id]
+    names = ["secret", "Segreta", "Kunterbunt", "20000741", "ecc9ff", "5c7f14"]
+    pseudonyms.assert_absent("\n".join(lines), *identities, *names)
