@@ -317,6 +317,25 @@ def test_rare_registers_are_known_while_nothing_is_used(has_register: Callable[[
     ]
 
 
+@pytest.mark.parametrize("every", [30.0, 110.0, 290.0, 310.0, 600.0, 850.0])
+@pytest.mark.parametrize("phase", [0.0, 7.0])
+def test_quarters_are_right_when_readings_are_rare(every: float, phase: float) -> None:
+    """Bill a steady load right, whatever the interval of the readings."""
+    installation = Installation(steady())
+    installation.now = phase
+    installation.run(at("16:00:00"), every=every)
+    quarters = installation.demands(QUARTER, "08:00", "15:15")
+    assert quarters == all_of("08:00", "15:15", QUARTER, 3.5, is_missed=False)
+
+
+def test_hourly_readings_are_not_noted_an_hour_late() -> None:
+    """Know no boundary when power and register come once an hour, because the time between is too long."""
+    installation = Installation(House((at("08:00:00"), 1000), (HOURS, 5000), (HOURS, 1000)))
+    installation.now = 10.0
+    installation.run(at("16:00:20"), every=HOURS)
+    assert installation.history.boundaries == {}
+
+
 # --------------------------------------------------------------------------------------- replacements
 
 

@@ -27,9 +27,14 @@ ROUNDING: Final = 0.5
 # Wh. The coarsest resolution of a register. Such a register rises in steps, however small the load is.
 _COARSE_STEP: Final = 100.0
 
-# Seconds. Readings have a gap after four intervals within these limits, as for the availability of entities.
+# Seconds. Readings have a gap after four intervals within these limits, or after one interval and a half, as
+# for the availability of entities.
 _MIN_PAUSE: Final = 60.0
 _MAX_PAUSE: Final = 300.0
+_SLOW_INTERVALS: Final = 1.5
+
+# Seconds. Readings that are further apart show no quarters.
+_MAX_INTERVAL: Final = 900.0
 
 # Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
 _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
@@ -166,7 +171,8 @@ class RegisterHistory:
 
     def update(self, sample: Sample) -> bool:
         """Update the history from a reading. Return whether boundaries have changed."""
-        self._interval = sample.interval or self._interval
+        if 0 < sample.interval <= _MAX_INTERVAL:
+            self._interval = sample.interval
         is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
         last, time = self.last, sample.time
         if last is not None and time < last.time:
@@ -198,7 +204,8 @@ class RegisterHistory:
     @property
     def _pause(self) -> timedelta:
         """Longest time between readings without a gap."""
-        return timedelta(seconds=min(max(4 * self._interval, _MIN_PAUSE), _MAX_PAUSE))
+        pause = min(max(4 * self._interval, _MIN_PAUSE), _MAX_PAUSE)
+        return timedelta(seconds=max(pause, _SLOW_INTERVALS * self._interval))
 
     @property
     def _register_interval(self) -> float:
@@ -210,15 +217,16 @@ class RegisterHistory:
         """Note the total at the boundary between two readings, if there is one.
 
         The last register before the boundary counts, as in the statistics, if it was received within the
-        interval of the readings. Otherwise, the total is estimated by power.
+        interval of the readings. The next register makes it more exact. Otherwise, the total is estimated by
+        power.
         """
         boundary = start_of(last.time, QUARTER) + QUARTER
         if boundary > time:
             return False
         changed, confirmed = self._changed, self._confirmed
         is_continuous = time - last.time <= self._pause
-        late = _JITTER + 0.1 * self._interval if is_continuous else _JITTER
-        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=self._interval + late):
+        late = _JITTER + (1.1 * self._interval if is_continuous else min(self._interval, _MIN_PAUSE))
+        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=late):
             if confirmed.is_repeated:
                 # A register that the reader has stored on the hour is more exact.
                 self.boundaries.setdefault(boundary, changed.total)
@@ -251,6 +259,7 @@ class RegisterHistory:
             }
             self._changed, self._is_continuous = new, True
         elif new.total > changed.total:
+            self._interpolate(changed.total, new)
             is_changed = self._settle(changed, new)
             self._learn_interval(changed, new)
             self._changed, self._is_continuous = new, True
@@ -264,6 +273,15 @@ class RegisterHistory:
             is_changed = self._settle(changed, new)
         self._confirmed = _Confirmation(point.time, sample.is_repeated)
         return is_changed
+
+    def _interpolate(self, total: float, new: Point) -> None:
+        """Interpolate the total of a boundary between two registers. The first register was noted for it."""
+        if self._confirmed is None:
+            return
+        begin = self._confirmed.time
+        boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
+        if boundary <= new.time and lasted <= self._pause and self.boundaries.get(boundary) == total:
+            self.boundaries[boundary] += (boundary - begin) / lasted * (new.total - total)
 
     def _note_replacement(self, new: Replacement) -> None:
         self.replacements.append(new)

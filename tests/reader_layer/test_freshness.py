@@ -12,9 +12,11 @@ def test_nothing_is_fresh_before_the_first_reading() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "limit"), [(1, 60), (10, 60), (20, 80), (60, 240), (100, 300), (290, 300)]
+    ("interval", "limit"),
+    [(1, 60), (10, 60), (20, 80), (60, 240), (100, 300), (200, 300), (290, 435), (310, 465), (3600, 5400)],
 )
 def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, limit: float) -> None:
+    """Wait for four intervals, within one and five minutes, or for one interval and a half."""
     freshness = Freshness()
     for n in range(5):
         freshness.note(1000 + n * interval)
@@ -46,6 +48,25 @@ def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None
 
 def test_outage_says_nothing_about_the_interval() -> None:
     freshness = Freshness()
-    for now in (0, 10, 20, 2000, 2010):
+    for now in (0, 10, 20, 2000, 2010, 5000, 5010, 8000):
         freshness.note(now)
-    assert freshness.interval == 10
+        assert freshness.interval in (None, 10)
+        assert freshness.limit == 60
+
+
+def test_first_gap_says_nothing_when_it_is_long() -> None:
+    """Learn nothing from one long gap: it can be an outage."""
+    freshness = Freshness()
+    for now in (0, 1200):
+        freshness.note(now)
+    assert (freshness.interval, freshness.limit) == (None, 60)
+
+
+def test_outage_of_a_slow_meter_is_not_its_interval() -> None:
+    """Keep the interval of a meter that sends every six minutes over two outages."""
+    freshness = Freshness()
+    now = 0.0
+    for gap in (0, 360, 360, 5000, 370, 9000, 365):
+        now += gap
+        freshness.note(now)
+    assert (freshness.interval, freshness.limit) == (365, 540)

@@ -8,6 +8,9 @@ from typing import Final
 _SHORTEST_LIMIT: Final = 60.0
 _LONGEST_LIMIT: Final = 300.0
 
+# Intervals of a meter that sends less often than that.
+_SLOW_INTERVALS: Final = 1.5
+
 # A limit of a few intervals forgives a telegram or two that the meter or the air lost.
 _INTERVALS: Final = 4
 _PATIENT_PART: Final = 0.75
@@ -34,15 +37,23 @@ class Freshness:
     def interval(self) -> float | None:
         """The second-longest recent gap between readings, in seconds; None while nothing is known of it.
 
-        One long gap is an outage, two are how this meter speaks.
+        One long gap is an outage, two are how this meter speaks. A gap beyond every limit is an outage,
+        however often it happens.
         """
-        longest = sorted(self._gaps)[-2:]
+        longest_limit = self._longest_limit
+        longest = sorted(gap for gap in self._gaps if gap <= longest_limit)[-2:]
         return longest[0] if longest else self.announced_interval
 
     @property
     def limit(self) -> float:
         """The age at which a reading is too old."""
-        return min(max(_INTERVALS * (self.interval or 0.0), _SHORTEST_LIMIT), _LONGEST_LIMIT)
+        return min(max(_INTERVALS * (self.interval or 0.0), _SHORTEST_LIMIT), self._longest_limit)
+
+    @property
+    def _longest_limit(self) -> float:
+        # The first gap can be an outage.
+        shortest = min(self._gaps) if len(self._gaps) > 1 else 0.0
+        return max(_LONGEST_LIMIT, _SLOW_INTERVALS * shortest)
 
     @property
     def patience(self) -> float:
@@ -51,8 +62,7 @@ class Freshness:
 
     def note(self, at: float) -> None:
         """Note a reading and when it was true."""
-        # A gap beyond every limit is an outage, however often it happens.
-        if self.last is not None and at - self.last <= _LONGEST_LIMIT:
+        if self.last is not None:
             self._gaps.append(at - self.last)
         self.last = at
 
