@@ -2,11 +2,20 @@
 
 from typing import Final
 
+from homeassistant.config_entries import (
+    SIGNAL_CONFIG_ENTRY_CHANGED,
+    ConfigEntry,
+    ConfigEntryChange,
+    ConfigEntryState,
+)
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.device_registry import DeviceEntry
+from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.helpers.typing import ConfigType
 
 from . import options
 from .const import CONF_FILL_MISSED_HOURS, DOMAIN
@@ -17,7 +26,23 @@ from .power_tariff import set_up as power_tariff
 from .registry import Registry
 from .statistics import StatisticsCorrector
 
+CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Close the issues of each entry that ends.
+
+    Home Assistant does not call `async_unload_entry` for an entry that could not be set up.
+    """
+
+    @callback
+    def close_issues(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
+        if entry.domain == DOMAIN and entry.state is ConfigEntryState.NOT_LOADED:
+            Issues(hass, entry).close(*Issue)
+
+    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, close_issues)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
@@ -37,7 +62,6 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Remove the entities; the connection ends with the entry's background tasks."""
-    Issues(hass, entry).close(*Issue)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 

@@ -1,0 +1,28 @@
+"""Objects of the integration that are still alive, because a task, a timer or a listener holds them."""
+
+from collections import Counter
+import gc
+from typing import Final
+
+from custom_components.energy_sse.coordinator import EnergySseCoordinator
+from custom_components.energy_sse.entity import EnergySseEntity
+from custom_components.energy_sse.memory import Memory
+from custom_components.energy_sse.power_tariff.tracker import DemandTracker
+from custom_components.energy_sse.reader import Reader, ReaderConnection
+from custom_components.energy_sse.statistics import StatisticsCorrector
+
+_KINDS: Final = (
+    DemandTracker,
+    EnergySseCoordinator,
+    EnergySseEntity,
+    Memory,
+    Reader,
+    ReaderConnection,
+    StatisticsCorrector,
+)
+
+
+def living_objects() -> Counter[str]:
+    """Return the number of living objects by class."""
+    gc.collect()
+    return Counter(type(each).__name__ for each in gc.get_objects() if issubclass(type(each), _KINDS))
