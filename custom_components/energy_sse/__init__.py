@@ -62,6 +62,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Remove the entities; the connection ends with the entry's background tasks."""
+    entry.runtime_data.async_close()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 

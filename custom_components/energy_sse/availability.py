@@ -25,10 +25,14 @@ class Availability:
         model: str,
         readings: Freshness,
         *,
+        expires: Callable[[], None],
         changed: Callable[[], None],
         faults: Faults,
     ) -> None:
-        """Start without signs of life. `model` is what the log says; `changed` is called at every change."""
+        """Start without signs of life. `model` is what the log says; `changed` is called at every change.
+
+        `expires` is called before readings become too old.
+        """
         self.is_alive = False
         """Whether the device has shown signs of life lately. A short drop of its stream changes nothing."""
 
@@ -41,6 +45,7 @@ class Availability:
         self._hass = hass
         self._model = model
         self._readings = readings
+        self._expires = expires
         self._changed = changed
         self._faults = faults
         self._signs_of_life = Freshness()
@@ -63,7 +68,10 @@ class Availability:
         now = clock.now()
         before = (self.is_alive, self.has_fresh_readings)
         remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self._readings)]
-        self.is_alive, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
+        is_alive, has_fresh_readings = (seconds > 0 for seconds in remaining)
+        if self.has_fresh_readings and not has_fresh_readings:
+            self._expires()
+        self.is_alive, self.has_fresh_readings = is_alive, has_fresh_readings
         # First of all: whatever may go wrong below, no value stays for ever.
         self.stop()
         if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):

@@ -8,7 +8,7 @@ from typing import Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.device_registry import DeviceEntry
@@ -95,6 +95,9 @@ CONNECTION: Final = object()
 # Context of listeners to the register histories: boundaries have changed.
 REGISTERS: Final = object()
 
+# Context of listeners that hold changes back: write them now.
+FLUSH: Final = object()
+
 
 class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     """The state of one reader.
@@ -137,6 +140,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             hass,
             self.reader.model,
             self.readings.freshness,
+            expires=self._flush,
             changed=self._handle_availability,
             faults=self.faults,
         )
@@ -151,7 +155,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
         self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
-        self._listeners = Listeners(self._write_interval, self.faults)
+        self._listeners = Listeners(hass, self._write_interval, self.faults)
         self._message_listeners: list[Callable[[Message], None]] = []
 
     async def async_restore(self) -> None:
@@ -167,6 +171,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._entry.async_on_unload(self._memory.async_close)
         self._entry.async_on_unload(self._register_store.async_close)
         self._entry.async_on_unload(self.availability.stop)
+        self._entry.async_on_unload(self.async_close)
+        # Before the stop event, because Home Assistant stores the states of other integrations then.
+        self._entry.async_on_unload(self._hass.async_add_shutdown_job(HassJob(self.async_close)))
         if self._write_interval:
             # Quarters of an hour are billed too.
             ends = [14, 29, 44, 59]
@@ -204,6 +211,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def async_seen_at(self, *hosts: str) -> None:
         """Use an announcement of the reader, at its address or at others."""
         self._connection.seen_at(*hosts)
+
+    @callback
+    def async_close(self) -> None:
+        """Write all that is held back, and hold nothing back from now on."""
+        self._listeners.close()
+        self._listeners.tell([FLUSH])
 
     @property
     def connection_state(self) -> ConnectionState:
@@ -337,6 +350,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         if self.is_streaming != is_streaming:
             self.is_streaming = is_streaming
             self._listeners.tell([CONNECTION])
+
+    @callback
+    def _flush(self) -> None:
+        """Write all that is held back."""
+        self._listeners.flush()
+        self._listeners.tell([FLUSH])
 
     @callback
     def _handle_availability(self) -> None:

@@ -9,7 +9,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
-from ..const import CONF_POWER_TARIFF, DOMAIN, TariffKey
+from ..const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, DOMAIN, TariffKey
 from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from ..memory import async_forget as async_forget_memory
 from .settings import supply_of, tariff_of
@@ -35,7 +35,9 @@ async def async_set_up(
         _remove_entities(hass, coordinator)
     else:
         trackers = hass.data.setdefault(_TRACKERS, {})
-        trackers[entry.entry_id] = tracker = DemandTracker(hass, coordinator, tariff, supply_of(settings))
+        trackers[entry.entry_id] = tracker = DemandTracker(
+            hass, coordinator, tariff, supply_of(settings), entry.options.get(CONF_WRITE_INTERVAL, 0)
+        )
         entry.async_on_unload(partial(trackers.__delitem__, entry.entry_id))
         await tracker.async_start(entry)
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
-from ..const import CONF_WRITE_INTERVAL, DOMAIN, TariffKey
-from ..coordinator import REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
-from ..listeners import Listeners
+from ..const import DOMAIN, TariffKey
+from ..coordinator import FLUSH, REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
+from ..listeners import Listeners, Throttle
 from ..memory import Memory
 from ..reader import Measurement as M, Message, Reading, clock
 from ..registers import RegisterHistory, start_of
@@ -18,15 +18,15 @@ from .demand import Bill, Month, Point, Tariff, bills, intervals_between, is_pea
 from .earlier_hours import async_read_earlier_totals
 from .running import RunningInterval
 
-# Seconds. Values that change with every reading are not checked more often. Telegrams can be a bit early.
-_LOOK_INTERVAL: Final = 10
-_LOOK_EARLY: Final = 0.5
+# Seconds. Values that change with every reading are not checked more often.
+_CHECK_INTERVAL: Final = 10
 
-# W, part of the value, and seconds. A value that has changed by less is written only after this time. In the
-# last minutes of an interval, the available power is many kilowatts, and changes by some.
+# W, part of the value, and seconds. A value that has changed by less is written only after this time: a
+# minute, less what a telegram can be early. In the last minutes of an interval, the available power is many
+# kilowatts, and changes by some.
 _MIN_CHANGE: Final = 100.0
 _MIN_PART: Final = 0.05
-_WRITE_WITHIN: Final = 60
+_WRITE_WITHIN: Final = 59.5
 
 # Seconds.
 _SAVE_WITHIN: Final = 900
@@ -41,9 +41,14 @@ class DemandTracker:
     """Power tariff of one reader."""
 
     def __init__(
-        self, hass: HomeAssistant, coordinator: EnergySseCoordinator, tariff: Tariff, supply: float
+        self,
+        hass: HomeAssistant,
+        coordinator: EnergySseCoordinator,
+        tariff: Tariff,
+        supply: float,
+        write_interval: float,
     ) -> None:
-        """Prepare. The supply carries a power in W."""
+        """Prepare. The supply carries a power in W. Values are written every so many seconds at most."""
         self.tariff = tariff
         self.expects_peak = False
         self.limit: float | None = None
@@ -55,7 +60,8 @@ class DemandTracker:
         self._hass = hass
         self._coordinator = coordinator
         self._running = RunningInterval(tariff.interval, supply)
-        self._listeners = Listeners(0, coordinator.faults)
+        self._listeners = Listeners(hass, 0, coordinator.faults)
+        self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
         self._changes = _Changes()
         self._is_outdated = asyncio.Event()
         self._earlier: Mapping[str, Any] | None = {}
@@ -63,14 +69,15 @@ class DemandTracker:
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
-        self._changes.interval = max(_LOOK_INTERVAL, entry.options.get(CONF_WRITE_INTERVAL, 0)) - _LOOK_EARLY
         memory = Memory(self._hass, memory_id(entry), self._data)
         await memory.async_recall(self._restore)
         for unsubscribe in (
             self._coordinator.async_listen(self._handle_message),
             self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
+            self._coordinator.async_add_listener(self._throttle.flush, FLUSH),
             self._coordinator.async_listen(lambda _: memory.save_within(_SAVE_WITHIN)),
             memory.async_close,
+            self._throttle.reset,
         ):
             entry.async_on_unload(unsubscribe)
         with self._coordinator.faults.contained("calculating the bills"):
@@ -145,10 +152,15 @@ class DemandTracker:
             # another day.
             self._set_limit()
             self._listeners.tell((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
-        elif not self._changes.is_due():
-            return
-        self._check_peak()
-        self._listeners.tell(self._changes.update({key: self.value(key) for key in _CHANGING}))
+            self._throttle.reset()
+        self._throttle.request()
+
+    @callback
+    def _check(self) -> None:
+        """Notify of the values that have changed with the readings."""
+        with self._coordinator.faults.contained("checking the running interval"):
+            self._check_peak()
+            self._listeners.tell(self._changes.update({key: self.value(key) for key in _CHANGING}))
 
     @callback
     def _check_peak(self) -> None:
@@ -188,6 +200,8 @@ class DemandTracker:
         )
         self._set_limit()
         self._listeners.tell(COUNTED)
+        # The available power follows from the limit.
+        self._throttle.request()
 
     async def _async_add_earlier(self) -> None:
         """Add the hours from before the register history, once the first register has been received."""
@@ -217,22 +231,15 @@ class _Changes:
     """Decides which of the changing values are written."""
 
     def __init__(self) -> None:
-        self.interval = 0.0
-        self._check_at = 0.0
         self._written: dict[TariffKey, tuple[float, float | None]] = {}
-
-    def is_due(self) -> bool:
-        """Return whether the values are to be checked."""
-        return clock.now() >= self._check_at
 
     def update(self, values: Mapping[TariffKey, float | None]) -> list[TariffKey]:
         """Return the values to write: those that have changed by more than noise, and each once a minute."""
         now = clock.now()
-        self._check_at = now + self.interval
         changed = []
         for key, value in values.items():
             written_at, written = self._written.get(key, (-_WRITE_WITHIN, None))
-            if now - written_at >= _WRITE_WITHIN - _LOOK_EARLY or _has_changed(written, value):
+            if now - written_at >= _WRITE_WITHIN or _has_changed(written, value):
                 self._written[key] = now, value
                 changed.append(key)
         return changed

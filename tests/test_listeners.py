@@ -1,0 +1,367 @@
+"""The values received last are written: after the update interval, and before an outage or a stop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from itertools import cycle, groupby
+import json
+from pathlib import Path
+import sqlite3
+from typing import Any, NamedTuple
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.const import (
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+    EVENT_STATE_CHANGED,
+    EVENT_STATE_REPORTED,
+)
+from homeassistant.core import Event, HassJob, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
+
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
+from custom_components.energy_sse.reader import Measurement as M, clock
+
+from .home_assistant import entry_for, state_of
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .readers.house import Appliance, State
+from .time_machine import TimeMachine
+from .waiting import until
+
+type Reader = WhatwattSimulator | CurrentlyOneSimulator
+
+INTERVALS = [5, 10, 30, 60]
+
+
+@pytest.fixture
+async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
+    """Set up the recorder first, as the test package wants it."""
+
+
+class Write(NamedTuple):
+    """A state that was written, changed or not."""
+
+    time: float
+    state: str
+
+
+class Home:
+    """A reader in Home Assistant, in simulated time."""
+
+    def __init__(
+        self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Reader, begin: str = "11:29:05"
+    ) -> None:
+        self.hass = hass
+        self.reader = reader
+        self.entry = entry_for(reader)
+        freezer.move_to(f"2026-11-10 {begin}")
+        self._machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
+        self._voltages = cycle(range(2301, 2310))
+        self.voltage = ""
+        """Voltage in the last reading."""
+
+        self.energy = 0.0
+        """Energy export in the last reading, in kWh."""
+
+    async def set_up(self, interval: float, **options: Any) -> None:
+        """Set the reader up shortly before the end of a quarter-hour, with which each interval ends."""
+        self.entry.add_to_hass(self.hass)
+        self.hass.config_entries.async_update_entry(
+            self.entry, options={CONF_WRITE_INTERVAL: interval, **options}
+        )
+        assert await self.hass.config_entries.async_setup(self.entry.entry_id)
+        await until(lambda: self.reader.streams)
+        for _ in range(6):
+            await self.send()
+            await self.let_pass(10)
+
+    async def let_pass(self, seconds: float) -> None:
+        """Let time pass without a reading."""
+        await self.reader.advance(seconds)
+        await self._machine.let_pass(seconds)
+
+    async def send(self) -> None:
+        """Send a reading, whose voltage is another one."""
+        house = self.reader.house
+        house.voltage[0] = next(self._voltages) / 10
+        self.voltage = str(house.voltage[0])
+        self.energy = int(sum(house.active_export.values())) / 1000
+        await self.reader.send_reading()
+        await self._machine.idle()
+
+    async def send_burst(self) -> None:
+        """Send five readings, half a second apart."""
+        for _ in range(4):
+            await self.send()
+            await self.let_pass(0.5)
+        await self.send()
+
+    def sensor(self, key: M | K) -> str:
+        """Return the entity of a measurement or of the power tariff."""
+        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").entity_id
+
+    def shown(self, key: M | K = M.VOLTAGE_L1) -> str:
+        """Return its state."""
+        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").state
+
+    def writes(self, key: M | K = M.VOLTAGE_L1) -> list[Write]:
+        """Return a list that fills with what is written from now on."""
+        sensor, writes = self.sensor(key), list[Write]()
+
+        @callback
+        def note(_event: Event[Any]) -> None:
+            writes.append(Write(clock.now(), self.shown(key)))
+
+        @callback
+        def is_wanted(data: Mapping[str, Any]) -> bool:
+            return bool(data["entity_id"] == sensor)
+
+        for event_type in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
+            self.hass.bus.async_listen(event_type, note, is_wanted)
+        return writes
+
+
+@pytest.fixture
+async def home(hass: HomeAssistant, freezer: FrozenDateTimeFactory, either: Reader) -> AsyncGenerator[Home]:
+    home = Home(hass, freezer, either)
+    yield home
+    # Lingering timers are found by the test package.
+    await hass.config_entries.async_unload(home.entry.entry_id)
+
+
+# -------------------------------------------------------------------------------------------- bursts
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+async def test_last_of_a_burst_is_written_after_the_interval(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    writes = home.writes()
+    await home.send_burst()
+    first = writes[0].time
+    assert len(writes) == 1
+    await home.let_pass(interval - 1)
+    assert [write.state for write in writes][1:] == [home.voltage]
+    assert interval - 0.5 <= writes[1].time - first <= interval + 0.6
+    await home.let_pass(20)
+    assert sum(write.state == home.voltage for write in writes) == 1, "no timer writes it again"
+
+
+async def test_every_value_of_a_burst_is_written_without_interval(home: Home) -> None:
+    await home.set_up(0)
+    writes = home.writes()
+    await home.send_burst()
+    assert len(writes) == 5
+    await home.let_pass(20)
+    assert len(writes) == 5
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+async def test_last_of_a_burst_is_written_before_an_outage(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    writes = home.writes()
+    await home.send_burst()
+    last = home.voltage
+    await home.reader.stop()
+    await home.let_pass(130)
+    # States are written again when the reader is offline, before its last reading is too old.
+    assert [state for state, _ in groupby(write.state for write in writes[1:])] == [last, "unavailable"]
+
+
+@pytest.mark.parametrize("interval", [60, 300])
+async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    writes = home.writes()
+    for _ in range(3):
+        await home.let_pass(0.2)
+        await home.send()
+    last = home.voltage
+    await home.reader.stop()
+    await home.let_pass(130)
+    assert [write.state for write in writes][-2:] == [last, "unavailable"]
+
+
+async def test_value_is_held_back_for_an_entity_that_is_removed(home: Home) -> None:
+    await home.set_up(5)
+    await home.send_burst()
+    er.async_get(home.hass).async_remove(home.sensor(M.VOLTAGE_L1))
+    await home.let_pass(6)
+    assert home.shown(M.ACTIVE_POWER_NET) not in ("unavailable", "unknown")
+
+
+# ----------------------------------------------------------------------------------- regular telegrams
+
+
+@pytest.mark.parametrize(
+    ("between", "interval", "every"), [(1, 5, 5), (5, 5, 5), (10, 5, 10), (10, 10, 10), (10, 30, 30)]
+)
+async def test_regular_telegrams_are_written_once_in_an_interval(
+    home: Home, between: float, interval: int, every: int
+) -> None:
+    await home.set_up(interval)
+    writes = home.writes()
+    current = []
+    for index in range(round(120 / between)):
+        # By chance, each is early or late.
+        lateness = 0.05 + (0.04 if index % 3 else -0.04)
+        await home.let_pass(lateness)
+        before = len(writes)
+        await home.send()
+        if len(writes) > before:
+            current.append(home.voltage)
+        await home.let_pass(between - lateness)
+    assert [write.state for write in writes] == current, "each is written when it is received"
+    assert len(writes) in (120 // every, 120 // every + 1)
+
+
+@pytest.mark.parametrize("interval", [0, 5, 10])
+async def test_both_parts_of_a_telegram_are_written_at_once(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    if isinstance(home.reader, WhatwattSimulator):
+        keys, power = set(home.reader.live()), {"P_In", "P_Out"}
+    else:
+        keys, power = set(json.loads(home.reader.state())), {"W", "P"}
+    energies, powers = home.writes(M.ACTIVE_ENERGY_EXPORT), home.writes(M.ACTIVE_POWER_NET)
+    for number in range(1, 7):
+        home.reader.lacks = keys - power
+        await home.send()
+        await home.let_pass(0.3)
+        home.reader.lacks = power
+        await home.send()
+        assert len(powers) == len(energies) == number
+        assert float(energies[-1].state) == pytest.approx(home.energy, abs=0.0011)
+        await home.let_pass(9.7)
+        assert len(powers) == len(energies) == number
+
+
+# ---------------------------------------------------------------------------------- end of everything
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    await home.send_burst()
+    await home.let_pass(1)
+    assert home.shown() != home.voltage
+    states: dict[str, str] = {}
+
+    @callback
+    def note(event: Event[Any]) -> None:
+        states[str(event.event_type)] = home.shown()
+
+    for event_type in (EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE):
+        home.hass.bus.async_listen_once(event_type, note)
+    await home.hass.async_stop(force=True)
+    assert states == dict.fromkeys((EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE), home.voltage)
+
+
+@pytest.mark.parametrize("interval", [0, 5, 60])
+async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval: int) -> None:
+    await home.set_up(interval)
+    await home.send_burst()
+    await home.let_pass(1)
+    writes = home.writes()
+    assert (home.shown() == home.voltage) is (interval == 0)
+    await home.hass.config_entries.async_unload(home.entry.entry_id)
+    assert [write.state for write in writes] == [home.voltage] * bool(interval) + ["unavailable"]
+
+
+@pytest.mark.parametrize("persistent_database", [True])
+async def test_recorder_has_the_last_of_a_burst_after_a_stop(
+    recorder_db_url: str,
+    recorder_mock: None,
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    either: Reader,
+) -> None:
+    home = Home(hass, freezer, either)
+    await home.set_up(5)
+    await home.send_burst()
+    await home.let_pass(1)
+    sensor = home.sensor(M.VOLTAGE_L1)
+    await hass.async_stop(force=True)
+    with sqlite3.connect(Path(recorder_db_url.removeprefix("sqlite:///"))) as database:
+        rows = database.execute(
+            "SELECT state FROM states JOIN states_meta USING (metadata_id) WHERE states_meta.entity_id = ? "
+            "ORDER BY state_id DESC LIMIT 1",
+            (sensor,),
+        )
+        assert rows.fetchall() == [(home.voltage,)]
+
+
+async def test_reading_during_the_last_jobs_is_written_at_once(home: Home) -> None:
+    await home.set_up(60)
+
+    async def send() -> None:
+        await home.send()
+        await home.send()
+        assert home.shown() == home.voltage
+
+    await home.send_burst()
+    home.hass.async_add_shutdown_job(HassJob(send))
+    await home.hass.async_stop(force=True)
+    assert home.shown() == home.voltage
+
+
+# -------------------------------------------------------------------------------------- power tariff
+
+
+# W of a stove, by its state.
+LOADS = {"low": 2000, "off": 0, "high": 150_000}
+
+
+@pytest.fixture
+async def tariff(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, either: Reader
+) -> AsyncGenerator[Home]:
+    """Return a home with a power tariff, after an hour with more power than now."""
+    home = Home(hass, freezer, either, begin="10:40:00")
+    states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
+    house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (10_000,) * len(states))]
+    house.solar_peak = 0.0
+    await home.set_up(5, **{CONF_POWER_TARIFF: {"enabled": True, "interval": "15"}})
+    for _ in range(20):
+        await home.let_pass(59)
+        await home.send()
+        await home.let_pass(1)
+    house.switch("stove", "off")
+    for _ in range(50):
+        await home.let_pass(10)
+        await home.send()
+    assert float(home.shown(K.EXPECTED_DEMAND)) < 1.5 < float(home.shown(K.DEMAND_LIMIT)) < 3
+    yield home
+    await hass.config_entries.async_unload(home.entry.entry_id)
+
+
+def is_peak_expected(home: Home) -> bool:
+    return state_of(home.hass, "binary_sensor", f"{home.reader.device_id}_{K.PEAK_EXPECTED}").state == "on"
+
+
+async def draw(home: Home) -> None:
+    """Send readings with a high power, soon after a reading with little."""
+    home.reader.house.switch("stove", "high")
+    for _ in range(3):
+        await home.let_pass(2)
+        await home.send()
+
+
+async def test_peak_is_expected_without_another_reading(tariff: Home) -> None:
+    await draw(tariff)
+    assert not is_peak_expected(tariff)
+    await tariff.let_pass(5)
+    assert is_peak_expected(tariff)
+    assert float(tariff.shown(K.EXPECTED_DEMAND)) > 3
+    writes = tariff.writes(K.EXPECTED_DEMAND)
+    await tariff.let_pass(30)
+    assert writes == []
+
+
+@pytest.mark.parametrize("how", ["stop", "unload"])
+async def test_expected_demand_is_written_before_the_end(tariff: Home, how: str) -> None:
+    await draw(tariff)
+    writes = tariff.writes(K.EXPECTED_DEMAND)
+    if how == "stop":
+        await tariff.hass.async_stop(force=True)
+    else:
+        await tariff.hass.config_entries.async_unload(tariff.entry.entry_id)
+    assert float(writes[0].state) > 3
