@@ -53,6 +53,7 @@ class Home:
         self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Reader, begin: str = "11:29:05"
     ) -> None:
         self.hass = hass
+        self.freezer = freezer
         self.reader = reader
         self.entry = entry_for(reader)
         freezer.move_to(f"2026-11-10 {begin}")
@@ -181,7 +182,7 @@ async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, i
     assert [write.state for write in writes][-2:] == [last, "unavailable"]
 
 
-async def test_value_is_held_back_for_an_entity_that_is_removed(home: Home) -> None:
+async def test_entity_can_be_removed_while_a_value_is_held_back(home: Home) -> None:
     await home.set_up(5)
     await home.send_burst()
     er.async_get(home.hass).async_remove(home.sensor(M.VOLTAGE_L1))

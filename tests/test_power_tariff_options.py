@@ -127,7 +127,7 @@ async def choose(hass: HomeAssistant, entry: MockConfigEntry, **tariff: Any) -> 
 
 
 async def test_tariff_needs_an_import_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.lacks = {"E_In"}
+    whatwatt.lacks = {"E_In", "E_In_T2"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     result = await choose(hass, entry, enabled=True)
@@ -141,7 +141,7 @@ async def test_tariff_needs_an_import_register(hass: HomeAssistant, whatwatt: Wh
 
 
 async def test_tariff_that_is_off_needs_no_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.lacks = {"E_In"}
+    whatwatt.lacks = {"E_In", "E_In_T2"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     assert (await choose(hass, entry, enabled=False))["type"] is FlowResultType.CREATE_ENTRY
@@ -293,7 +293,7 @@ async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power
     recorder_mock: Recorder, hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.house.solar_peak = 0.0
-    whatwatt.lacks = {"E_In"}
+    whatwatt.lacks = {"E_In", "E_In_T2"}
     entry = entry_for(whatwatt)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})

@@ -61,6 +61,7 @@ from .readings import Readings, Validated
 from .registers import RegisterHistory
 from .registry import Registry
 from .sub_meters import SubMeters
+from .tariff_registers import TariffRegisters
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.firmware: str | None = None
         self.readings = Readings(self.reader.units, self.reader.freshness)
         self.registers = {register: RegisterHistory() for register in _HISTORIES}
+        self._tariff_registers = TariffRegisters()
         self.status: Mapping[Property, str | float | bool | datetime] = {}
         self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
         self.appliances = Appliances(self.registry.appliances())
@@ -217,6 +219,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Write all that is held back, and hold nothing back from now on."""
         self._listeners.close()
         self._listeners.tell([FLUSH])
+
+    @property
+    def import_history(self) -> RegisterHistory:
+        """History of the import register, or of the sum of the tariffs where the meter has only these."""
+        tariffs = self._tariff_registers.history
+        return tariffs if tariffs.has_register else self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
 
     @property
     def connection_state(self) -> ConnectionState:
@@ -437,6 +445,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         for register, (power, _) in _HISTORIES.items():
             sample = self.readings.sample(validated, register, power)
             is_changed |= self.registers[register].update(sample)
+        own = self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+        is_changed |= self._tariff_registers.update(validated, self.readings, own)
         self._register_store.save_within(_SAVE_BOUNDARIES_WITHIN if is_changed else _SAVE_REGISTERS_WITHIN)
         if is_changed:
             self._listeners.tell([REGISTERS])
@@ -483,10 +493,14 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     def _register_data(self) -> Mapping[str, Any]:
         for register, (_, keep) in _HISTORIES.items():
             self.registers[register].forget(keep)
-        return {
+        data = {
             "clock": self.readings.wall_clock.data,
             "registers": {str(register): history.data for register, history in self.registers.items()},
         }
+        if (tariffs := self._tariff_registers.history).has_register:
+            tariffs.forget(_HISTORIES[Measurement.ACTIVE_ENERGY_IMPORT][1])
+            data["tariffs"] = tariffs.data
+        return data
 
     @callback
     def _restore_registers(self, data: Mapping[str, Any]) -> None:
@@ -494,8 +508,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         histories = {register: RegisterHistory() for register in self.registers}
         for register, history in histories.items():
             history.restore(data["registers"][register])
+        tariffs = RegisterHistory()
+        if "tariffs" in data:
+            tariffs.restore(data["tariffs"])
         self.readings.wall_clock.restore(data["clock"])
         self.registers = histories
+        self._tariff_registers.history = tariffs
 
 
 def entered_host_of(entry: ConfigEntry) -> str | None:

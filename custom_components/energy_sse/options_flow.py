@@ -16,7 +16,6 @@ from .const import (
     SubMeterKind,
 )
 from .power_tariff import settings as power_tariff
-from .reader import Measurement
 from .registry import Registry
 
 # Seconds, as the texts of a selector. Each is a row in the database per sensor that changes.
@@ -73,7 +72,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
         is_on = chosen.get(CONF_POWER_TARIFF, {}).get(power_tariff.CONF_ENABLED)
         if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
             return None
-        history = self.config_entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+        history = self.config_entry.runtime_data.import_history
         return None if history.can_be_billed else "no_register"
 
     @property

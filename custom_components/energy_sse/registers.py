@@ -155,9 +155,16 @@ class RegisterHistory:
         return self._changed is not None
 
     @property
+    def received_at(self) -> datetime | None:
+        """Return the time of the last register that was up to date. None while the register is zero."""
+        if self._changed is None or self._changed.total <= 0:
+            return None
+        return (self._confirmed or self._changed).time
+
+    @property
     def can_be_billed(self) -> bool:
-        """Return whether the meter sends its register at least once an hour."""
-        return self.has_register and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
+        """Return whether the meter sends a register that counts, at least once an hour."""
+        return self.received_at is not None and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
 
     def offset(self, time: datetime) -> float:
         """Return total minus register at a time."""

@@ -59,7 +59,11 @@ class DemandTracker:
 
         self._hass = hass
         self._coordinator = coordinator
+        self._supply = supply
         self._running = RunningInterval(tariff.interval, supply)
+        self._followed: RegisterHistory | None = None
+        """History that the running interval follows; None before the first reading."""
+
         self._listeners = Listeners(hass, 0, coordinator.faults)
         self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
         self._changes = _Changes()
@@ -140,14 +144,18 @@ class DemandTracker:
 
     @property
     def _history(self) -> RegisterHistory:
-        return self._coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
+        return self._coordinator.import_history
 
     @callback
     def _handle_message(self, message: Message) -> None:
-        point = self._history.last
+        history = self._history
+        point = history.last
         if not isinstance(message, Reading) or message.age or point is None:
             return
-        if self._running.update(point, self._history.total(start_of(point.time, self.tariff.interval))):
+        if self._followed not in (None, history):
+            self._running = RunningInterval(self.tariff.interval, self._supply)
+        self._followed = history
+        if self._running.update(point, history.total(start_of(point.time, self.tariff.interval))):
             # At once, with the present bill, because the new interval can have another weight, or be of
             # another day.
             self._set_limit()
@@ -189,15 +197,16 @@ class DemandTracker:
 
     async def _async_count(self) -> None:
         """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
-        if not self._history.has_register:
-            return
-        self.bills = await self._hass.async_add_executor_job(
-            _count,
-            dict(self._history.boundaries),
-            self.tariff,
-            dt_util.utcnow(),
-            dt_util.get_default_time_zone(),
-        )
+        if self._history.has_register:
+            self.bills = await self._hass.async_add_executor_job(
+                _count,
+                dict(self._history.boundaries),
+                self.tariff,
+                dt_util.utcnow(),
+                dt_util.get_default_time_zone(),
+            )
+        else:
+            self.bills = None
         self._set_limit()
         self._listeners.tell(COUNTED)
         # The available power follows from the limit.
@@ -209,6 +218,9 @@ class DemandTracker:
         if stored is None or began is None or not self._history.has_register:
             return
         if "recorder" not in self._hass.config.components:
+            return
+        if self._history is not self._coordinator.registers[M.ACTIVE_ENERGY_IMPORT]:
+            # The statistics of the import register do not belong to the sum of the tariffs.
             return
         begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
         totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
