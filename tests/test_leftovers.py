@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryDisabler, ConfigEntryState
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
 import pytest
@@ -311,9 +311,12 @@ async def test_nothing_is_left_when_an_entry_ends(
 async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssistant, world: World) -> None:
     await world.set_up()
     message = ReaderStatus(values={Property.METER_STATUS: "KEY REQUIRED"})
-    remove = hass.bus.async_listen_once(
-        "state_changed", lambda _: hass.loop.call_soon(world.coordinator.message_arrived, message)
-    )
+
+    @callback
+    def send_message(_event: Event) -> None:
+        hass.loop.call_soon(world.coordinator.message_arrived, message)
+
+    remove = hass.bus.async_listen_once("state_changed", send_message)
     await hass.config_entries.async_unload(world.entry.entry_id)
     remove()
     assert list(ir.async_get(hass).issues) == []

@@ -48,6 +48,8 @@ class Memory:
         self._collect = collect
         self._due_at = math.inf
         self._saved_at = -math.inf
+        self._stored: dict[str, Any] = {}
+        """Data that was loaded or saved last."""
 
     async def async_recall(self, recall: Callable[[Mapping[str, Any]], None]) -> None:
         """Call `recall` with what was saved last, if anything was.
@@ -56,6 +58,7 @@ class Memory:
         """
         try:
             if (memory := await self._store.async_load()) is not None:
+                self._stored = memory
                 recall(memory)
         except Exception as fault:  # noqa: BLE001 (it is said)
             log_fault(_LOGGER, "reading what was remembered, which begins anew", fault)
@@ -81,7 +84,12 @@ class Memory:
     def _data(self) -> dict[str, Any]:
         self._due_at = math.inf
         self._saved_at = clock.now()
-        return dict(self._collect())
+        try:
+            self._stored = dict(self._collect())
+        except Exception as fault:  # noqa: BLE001 (it is logged)
+            # Home Assistant would log the text of the error, and not finish an unload.
+            log_fault(_LOGGER, "collecting data to store; the stored data is kept", fault)
+        return self._stored
 
 
 class RegisterMemory[K: str]:
