@@ -179,6 +179,26 @@ async def test_inventory_is_asked_for_once_a_minute_for_many_configs(
     assert "sauna" in devices(hass, entry)
 
 
+async def test_inventory_is_asked_for_after_config_of_a_new_connection(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    entry = await set_up(hass, reader)
+    await settle(hass, entry, reader)
+    reader.house.appliances.append(sauna())
+    await config(reader)
+    await settle(hass, entry, reader)
+    # A request is left out, and the connection is lost before it can be made.
+    port = reader.port
+    await reader.stop()
+    await time_machine.let_pass(70)
+    await reader.start(port)
+    while not reader.streams:
+        await time_machine.let_pass(10)
+    await settle(hass, entry, reader)
+    assert reader.requests.count(INVENTORY) == 2
+    assert "sauna" in devices(hass, entry)
+
+
 async def test_inventory_is_asked_for_once_a_minute_over_reconnects(
     hass: HomeAssistant,
     reader: CurrentlyOneSimulator,

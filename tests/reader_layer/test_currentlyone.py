@@ -234,9 +234,19 @@ def test_transition_in_a_slow_replay_is_marked() -> None:
 
 
 def test_late_readings_do_not_prolong_the_replay() -> None:
-    """Each third reading is late by five seconds, of a clock that was set back soon after `config`."""
-    readings = [reading(10 * n + 5 * (n % 3 == 0), 10 * n - 300) for n in range(1, 100)]
+    """Each third reading is five seconds late, and all come a little faster than the device's clock."""
+    readings = [reading(9.99 * n + 5 * (n % 3 == 0), 10 * n - 300) for n in range(1, 20)]
     assert set(ages(*readings)[6:]) == {0}
+
+
+def test_clock_that_is_corrected_in_steps_prolongs_no_replay() -> None:
+    assert ages(reading(10, -3590), reading(50, -3550), reading(60, -940), reading(70, 70))[1:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("offset", [-3600, 3600])
+def test_first_reading_may_come_long_after_the_connection(offset: int) -> None:
+    *_, last = ages(*(reading(seconds, seconds + offset) for seconds in (60, 80, 100)))
+    assert last == 0
 
 
 def test_reading_without_clocks_counts_as_live() -> None:
