@@ -1,4 +1,4 @@
-"""Bounds of what a reader reports: garbage fills no memory, and leaves places for what is real."""
+"""Bounds for reported devices: garbage fills no memory, and leaves places for real devices."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -271,7 +271,7 @@ def test_places_are_for_all_or_for_those_that_are_reported_again() -> None:
     assert [places.has_place(each, 1) for each in "aab"] == [True, True, True]
     assert [places.has_place(each, 2) for each in "abab"] == [False, False, True, True]
     assert [places.has_place(each, 4) for each in "aabb"] == [False] * 4
-    # Garbage pushes out what was reported long ago.
+    # Only the last reports are stored.
     assert [places.has_place(each, 2) for each in "cdefa"] == [False] * 5
 
 

@@ -54,7 +54,7 @@ class World:
         await self.machine.idle()
 
     def watch(self) -> None:
-        """Note what entities show from now on."""
+        """Note events and unavailable entities from now on."""
         self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._note)
 
     @callback
@@ -67,7 +67,7 @@ class World:
             self.fired.append(state.attributes["event_type"])
 
     async def live(self, seconds: int) -> list[str]:
-        """Let time pass while the coffee machine is switched every 50 seconds. Return what has to fire."""
+        """Let time pass while the coffee machine is switched every 50 seconds. Return the expected events."""
         expected = []
         for n in range(seconds // 50):
             is_on = n % 2 == 0
@@ -78,7 +78,7 @@ class World:
 
     @property
     def issues(self) -> list[str | None]:
-        """What the integration asks the user to set right."""
+        """Issues that are shown to the user."""
         return [i.translation_key for i in ir.async_get(self.hass).issues.values() if i.domain == DOMAIN]
 
 

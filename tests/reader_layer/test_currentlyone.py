@@ -46,7 +46,7 @@ def interpret(*events: tuple[str, str]) -> list[Message]:
 
 
 def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
-    """Return what events say that arrive so many seconds after the connection."""
+    """Return the messages of events that arrive so many seconds after the connection."""
     with patch.object(clock, "now", return_value=0.0) as now:
         interpreter = EventInterpreter()
         messages: list[Message] = []
@@ -184,7 +184,7 @@ def transition(seconds: float, stamp: float) -> tuple[float, str, str]:
 
 
 def ages(*events: tuple[float, str, str]) -> list[float | None]:
-    """Return the ages of what arrives after `config`."""
+    """Return the ages of the messages after `config`."""
     messages = interpret_later((0.0, *CONFIG), *events)
     return [message.age for message in messages if isinstance(message, Reading | Transition | Detection)]
 

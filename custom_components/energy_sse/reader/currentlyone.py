@@ -52,8 +52,8 @@ _INVENTORY_INTERVAL: Final = 60.0
 # More appliances than any home has. A longer list is not an inventory.
 _MAX_APPLIANCES: Final = 100
 
-# Seconds. The device repeats what it has stored in one go, right after `config`. Over a weak network, the
-# replay takes longer. It goes on as long as each reading is less far behind than the ones before.
+# Seconds. The device repeats stored events in one go, right after `config`. Over a weak network, the replay
+# takes longer. It goes on as long as each reading is less far behind than the ones before.
 _REPLAY_LASTS: Final = 30.0
 
 # Seconds. The resolution of the device's times, and of their delay in the network.
@@ -172,7 +172,7 @@ class CurrentlyOneReader(Reader):
                     yield message
 
     def _is_inventory_due(self, message: Message) -> bool:
-        """Tell whether to ask for the inventory before a message is passed on."""
+        """Return whether to ask for the inventory before a message is passed on."""
         if self._listed is not None and isinstance(message, (Transition, Detection)):
             appliance_id = message.appliance_id
             if appliance_id not in self._listed and appliance_id not in self._unlisted:
