@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
 import logging
+from typing import override
 
 from homeassistant.config_entries import SOURCE_DHCP, SOURCE_ZEROCONF, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -351,6 +352,53 @@ async def test_question_about_an_address_does_not_hide_a_new_password(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
     assert not rogue.was_told_the_password
+
+
+class AnyDigest(DigestLogin):
+    """Asks for HTTP Digest, and accepts every response."""
+
+    @override
+    def check(self, authorization: str | None, method: str, target: str) -> str | None:
+        return None if (authorization or "").startswith("Digest") else self.challenge()
+
+
+async def test_password_is_not_sent_to_a_device_that_used_digest_first(
+    hass: HomeAssistant, live: WhatwattSimulator, house: House, start: Start, time_machine: TimeMachine
+) -> None:
+    rogue = Rogue(house)
+    rogue.login = AnyDigest("unknown")
+    await start(rogue)
+    live.login = BasicLogin("secret")
+    entry = await set_up(hass, live)
+    await live.stop()
+    await announce(hass, announcement(rogue))
+    await time_machine.let_pass(120)
+    # Digest proves nothing about the reader.
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, Login.DIGEST)
+    rogue.login = BasicLogin("secret")
+    rogue.end_streams()
+    await time_machine.let_pass(120)
+    (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    result = await submit(hass, flow, password="secret")
+    assert result["step_id"] == "unencrypted"
+    assert (result["description_placeholders"] or {})["host"] == rogue.host
+    assert not rogue.was_told_the_password
+
+
+async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
+    hass: HomeAssistant, live: WhatwattSimulator, house: House, start: Start, time_machine: TimeMachine
+) -> None:
+    rogue = Rogue(house)
+    rogue.login = BasicLogin("secret")
+    await start(rogue)
+    live.login = DigestLogin("secret")
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: Login.DIGEST})
+    await time_machine.let_pass(310)
+    rogue.login = None
+    await time_machine.let_pass(310)
+    assert len(rogue.told) >= 2
+    assert not rogue.was_told_the_password
+    assert entry.runtime_data.reader.health.connects == 1, "the stream goes on"
 
 
 # ------------------------------------------------------------------------------------------------- the log
