@@ -61,7 +61,7 @@ _MESSAGES_PER_SECOND: Final = 50.0
 _MAX_MESSAGES_AT_ONCE: Final = 1000
 
 # Messages. More than one event of a real reader holds, so that other tasks do not see a part of it.
-_MESSAGES_PER_TURN: Final = 16
+_MESSAGES_PER_TURN: Final = 8
 
 # Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
 # would let values go stale.
