@@ -735,9 +735,9 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
     assert back.change < -10_000
 
     issues = {
-        issue.data["statistic_id"]: issue
+        str(issue.translation_placeholders["sensor"]): issue
         for issue in ir.async_get(time_lapse.hass).issues.values()
-        if issue.data
+        if issue.translation_placeholders
     }
     assert set(issues) == {time_lapse.sensor(register) for register in REGISTERS}
     # It is found for three days only, and stays until its owner has decided.
@@ -785,8 +785,9 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_laps
     forms = [await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id}) for issue in issues]
     for issue in issues:
         assert issue.data is not None
+        assert issue.translation_placeholders is not None
         start = datetime.fromtimestamp(float(issue.data["start"] or 0), UTC)
-        assert await async_raise_sums(time_lapse.hass, str(issue.data["statistic_id"]), start)
+        assert await async_raise_sums(time_lapse.hass, issue.translation_placeholders["sensor"], start)
     await time_lapse.settle()
     before = await snapshot(time_lapse)
     for form in forms:

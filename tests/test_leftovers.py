@@ -6,10 +6,13 @@ import logging
 from typing import Any
 
 from aiohttp import web
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryDisabler, ConfigEntryState
+from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import (
@@ -310,13 +313,29 @@ async def test_nothing_is_left_when_an_entry_ends(
 @pytest.mark.parametrize("world", ["whatwatt"], indirect=True)
 async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssistant, world: World) -> None:
     await world.set_up()
-    message = ReaderStatus(values={Property.METER_STATUS: "KEY REQUIRED"})
+    coordinator = world.coordinator
 
     @callback
-    def send_message(_event: Event) -> None:
-        hass.loop.call_soon(world.coordinator.message_arrived, message)
+    def send_status(_event: Event) -> None:
+        status = ReaderStatus(values={Property.METER_STATUS: "KEY REQUIRED"})
+        hass.loop.call_soon(coordinator.message_arrived, status)
 
-    remove = hass.bus.async_listen_once("state_changed", send_message)
+    # The first entity is removed.
+    hass.bus.async_listen_once(EVENT_STATE_CHANGED, send_status)
     await hass.config_entries.async_unload(world.entry.entry_id)
-    remove()
     assert list(ir.async_get(hass).issues) == []
+
+
+async def test_repair_of_a_removed_entry_ends(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    assert await async_setup_component(hass, "repairs", {})
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    whatwatt.device_id = "ECC9FF8A2B30"
+    await hass.config_entries.async_setup(entry.entry_id)
+    ((_, issue_id),) = ir.async_get(hass).issues
+    repairs = hass.data[REPAIRS]["flow_manager"]
+    form = await repairs.async_init(DOMAIN, data={"issue_id": issue_id})
+    await hass.config_entries.async_remove(entry.entry_id)
+    result = await repairs.async_configure(form["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert hass.config_entries.flow.async_progress() == []

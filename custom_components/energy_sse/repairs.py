@@ -2,13 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import override
 
 from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigFlowContext
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from sqlalchemy.exc import SQLAlchemyError
 import voluptuous as vol
 
@@ -56,7 +57,11 @@ class ReconfigureFlow(IssueFlow):
 
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
-        context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=str(data["entry_id"]))
+        entry_id = str(data["entry_id"])
+        if self.hass.config_entries.async_get_entry(entry_id) is None:
+            # It was removed while the dialog was open.
+            return self.async_create_entry(data={})
+        context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=entry_id)
         flow = await self.hass.config_entries.flow.async_init(DOMAIN, context=context)
         return self.async_abort(reason="reconfigure", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
@@ -66,11 +71,16 @@ class SumRestartFlow(IssueFlow):
 
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
+        # Version 0.1 has stored the id of the sensor, which the user can change.
+        sensor = er.async_get(self.hass).async_get(str(data.get("entity", data.get("statistic_id"))))
+        if sensor is None:
+            return self.async_create_entry(data={})
         start = datetime.fromtimestamp(float(data["start"] or 0), UTC)
-        try:
-            is_raised = await async_raise_sums(self.hass, str(data["statistic_id"]), start)
-        except SQLAlchemyError:
-            is_raised = False
+        is_raised = False
+        # RuntimeError: the recorder has stopped.
+        with suppress(SQLAlchemyError, RuntimeError):
+            if "recorder" in self.hass.config.components:
+                is_raised = await async_raise_sums(self.hass, sensor.entity_id, start)
         if not is_raised:
             return self.async_abort(reason="database_problem")
         return self.async_create_entry(data={})

@@ -7,10 +7,12 @@ hour of minus all energy ever counted (issue 87311 of Home Assistant). The regis
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+from homeassistant.components.recorder import Recorder
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -71,6 +73,7 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
+    instance = get_instance(hass)
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
@@ -79,23 +82,39 @@ async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: dateti
             return True
         if check == 0:
             _, unit, restart = restarts[0]
-            get_instance(hass).async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            if not await _async_responds(instance, statistic_id, start, unit):
+                return False
+            instance.async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
         await asyncio.sleep(1)
+    return False
+
+
+async def _async_responds(instance: Recorder, statistic_id: str, start: datetime, unit: str) -> bool:
+    """Return whether the recorder does what it is given.
+
+    A recorder that is locked would raise the sums later, and again for each time that the user confirms.
+    """
+    instance.async_adjust_statistics(statistic_id, start, 0.0, unit)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CHECKS):
+            await instance.async_block_till_done()
+            return True
     return False
 
 
 async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Create an issue for each reset among the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
-    sensors = {entity.entity_id for entity in entities if entity.domain == "sensor"}
-    found = await async_read(hass, _read, sensors, _ROWS)
+    # The user can rename a sensor, and its statistics with it.
+    ids = {entity.entity_id: entity.id for entity in entities if entity.domain == "sensor"}
+    found = await async_read(hass, _read, set(ids), _ROWS)
     for statistic_id, unit, restart in found:
         before, after = restart
         ir.async_create_issue(
             hass,
             DOMAIN,
-            f"{ISSUE}_{entry.entry_id}_{statistic_id}_{after.start:%Y%m%d%H}",
-            data={"statistic_id": statistic_id, "start": after.start.timestamp()},
+            f"{ISSUE}_{entry.entry_id}_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
+            data={"entity": ids[statistic_id], "start": after.start.timestamp()},
             is_fixable=True,
             is_persistent=True,
             severity=ir.IssueSeverity.WARNING,

@@ -1,0 +1,135 @@
+"""The repair of a sum that was reset, while the recorder or the sensor changes."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.setup import async_setup_component
+import pytest
+
+from custom_components.energy_sse import sum_restart
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
+
+from .conftest import MakeTimeLapse
+from .home_assistant import set_up
+from .readers import WhatwattSimulator
+from .test_backfill import at, live_past_full_hours, outage
+from .time_lapse import REGISTERS, TimeLapse
+from .waiting import until
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow("sum_restart.py", "repairs.py", "statistics.py", "tests/time_lapse.py"),
+]
+
+IMPORT, EXPORT = REGISTERS
+
+
+@pytest.fixture
+async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
+    """Return a home that has been without its reader for longer than the recorder continues a sum."""
+    async with make_time_lapse(None) as time_lapse:
+        # A day stands for the ten that are usual.
+        time_lapse.recorder_options = {"purge_keep_days": 1}
+        # Missed hours are corrected once the sums are right.
+        time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
+        await time_lapse.start()
+        assert await async_setup_component(time_lapse.hass, "repairs", {})
+        await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
+        await live_past_full_hours(time_lapse, 1)
+        await until(lambda: len(issues(time_lapse)) == len(REGISTERS))
+        yield time_lapse
+
+
+def issues(time_lapse: TimeLapse) -> list[ir.IssueEntry]:
+    return [each for each in ir.async_get(time_lapse.hass).issues.values() if each.domain == DOMAIN]
+
+
+async def begin_repair(time_lapse: TimeLapse, sensor: str) -> str:
+    """Open the dialog of a sensor's issue, and return its id."""
+    (issue,) = (
+        each for each in issues(time_lapse) if (each.translation_placeholders or {})["sensor"] == sensor
+    )
+    form = await time_lapse.hass.data[REPAIRS]["flow_manager"].async_init(
+        DOMAIN, data={"issue_id": issue.issue_id}
+    )
+    return str(form["flow_id"])
+
+
+async def confirm(hass: HomeAssistant, flow_id: str) -> tuple[FlowResultType, str | None]:
+    result = await hass.data[REPAIRS]["flow_manager"].async_configure(flow_id, {})
+    return result["type"], result.get("reason")
+
+
+async def has_right_sums(time_lapse: TimeLapse, register: Any) -> bool:
+    """Return whether the sums continue over the absence."""
+    hours = await time_lapse.hours(register)
+    before, after = (hours[at(*time)] for time in (("12:00:00",), ("06:00:00", 12)))
+    return bool(after.sum - before.sum == pytest.approx(after.state - before.state, abs=1))
+
+
+async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: TimeLapse) -> None:
+    sensor, instance = time_lapse.sensor(EXPORT), get_instance(time_lapse.hass)
+    assert await instance.lock_database()
+    for _ in range(2):
+        flow_id = await begin_repair(time_lapse, sensor)
+        assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.ABORT, "database_problem")
+    assert instance.unlock_database()
+    await time_lapse.settle()
+    flow_id = await begin_repair(time_lapse, sensor)
+    assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
+    await time_lapse.settle()
+    assert await has_right_sums(time_lapse, EXPORT)
+    assert not await has_right_sums(time_lapse, IMPORT)
+
+
+async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> None:
+    flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
+    er.async_get(time_lapse.hass).async_update_entity(time_lapse.sensor(EXPORT), new_entity_id="sensor.sun")
+    await time_lapse.settle()
+    # The sums are looked at every hour.
+    await live_past_full_hours(time_lapse, 1)
+    assert {(each.translation_placeholders or {})["sensor"] for each in issues(time_lapse)} == {
+        time_lapse.sensor(IMPORT),
+        "sensor.sun",
+    }
+    assert len(issues(time_lapse)) == len(REGISTERS)
+    assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
+    await time_lapse.settle()
+    assert await has_right_sums(time_lapse, EXPORT)
+
+
+async def test_issue_of_a_removed_sensor_ends_with_its_dialog(time_lapse: TimeLapse) -> None:
+    flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
+    er.async_get(time_lapse.hass).async_remove(time_lapse.sensor(EXPORT))
+    await time_lapse.settle()
+    assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
+    assert len(issues(time_lapse)) == 1
+
+
+@pytest.mark.parametrize("data", [{"entity": "sensor.export"}, {"statistic_id": "sensor.export"}], ids=str)
+async def test_repair_without_a_recorder_changes_nothing(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, data: dict[str, str | int | float | None]
+) -> None:
+    assert await async_setup_component(hass, "repairs", {})
+    entry = await set_up(hass, whatwatt)
+    sensor = er.async_get(hass).async_get_or_create(
+        "sensor", DOMAIN, "export", config_entry=entry, suggested_object_id="export"
+    )
+    assert sensor.entity_id == "sensor.export"
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        "sum_restart",
+        data={**data, "start": 1e9},
+        is_fixable=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=sum_restart.ISSUE,
+        translation_placeholders={},
+    )
+    form = await hass.data[REPAIRS]["flow_manager"].async_init(DOMAIN, data={"issue_id": "sum_restart"})
+    assert await confirm(hass, form["flow_id"]) == (FlowResultType.ABORT, "database_problem")
