@@ -74,6 +74,25 @@ async def test_what_the_reader_repeats_from_before_a_restart_is_no_other_meter(
     assert not dropped(time_lapse)
 
 
+async def test_old_meter_that_the_reader_repeats_is_not_a_new_one(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await time_lapse.live_until(MORNING)
+    time_lapse.reader.house.active_import = {1: 12.0, 2: 0.0}
+    time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
+    await time_lapse.live(minutes=20)
+    before = replacements(time_lapse)
+    assert before == [1, 1]
+    # The reader still stores readings of the old meter, which it repeats after the connect.
+    await back_after(time_lapse, minutes=1)
+    await time_lapse.live(minutes=20)
+    assert replacements(time_lapse) == before
+    assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
+
+
+def replacements(time_lapse: TimeLapse) -> list[int]:
+    return [len(history.replacements) for history in time_lapse.entry.runtime_data.registers.values()]
+
+
 @pytest.mark.parametrize("restarts", [0, 1, 3])
 async def test_register_that_rose_while_nobody_could_hear_it_is_believed_at_once(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, restarts: int

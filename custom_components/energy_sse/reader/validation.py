@@ -196,8 +196,8 @@ class RegisterGuard[K: Hashable]:
                 self._accept(register, last.value, time)
             elif reason := self._doubt(register, value, time):
                 del believed[register]
-                if is_repeated and (reason == "lower" or (last is not None and time <= last.time)):
-                    # From before a restart. It says nothing of the meter that is there now.
+                if is_repeated and last is not None:
+                    # From before a restart. It does not prove which meter is there now.
                     continue
                 if last is not None or reason != "zero":
                     # A first zero is only held back.
