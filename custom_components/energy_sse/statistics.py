@@ -40,7 +40,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from . import sum_restart
 from .const import DOMAIN
 from .coordinator import REGISTERS, EnergySseConfigEntry
-from .database import async_read
+from .database import async_is_idle, async_read
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, start_of
 
@@ -300,10 +300,21 @@ class StatisticsCorrector:
         )
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
+        compared = await self._async_compare(entity_id, history)
+        if compared is not None and compared[1].adjustment is not None:
+            # A recorder that is locked may have the same adjustment in its queue, from before a reload.
+            unit = str(compared[0].metadata["unit_of_measurement"])
+            if not await async_is_idle(self._hass, entity_id, unit, _COMMIT_TIMEOUT):
+                return
+            compared = await self._async_compare(entity_id, history)
+        if compared is not None:
+            await self._async_write(register, *compared, history)
+
+    async def _async_compare(
+        self, entity_id: str, history: RegisterHistory
+    ) -> tuple[Recorded, Correction] | None:
         recorded = await async_read(self._hass, _read, entity_id, history)
-        if recorded is not None:
-            right = correction(recorded, history, dt_util.utcnow())
-            await self._async_write(register, recorded, right, history)
+        return None if recorded is None else (recorded, correction(recorded, history, dt_util.utcnow()))
 
     async def _async_write(
         self, register: Measurement, recorded: Recorded, right: Correction, history: RegisterHistory

@@ -7,12 +7,10 @@ hour of minus all energy ever counted (issue 87311 of Home Assistant). The regis
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from homeassistant.components.recorder import Recorder
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -21,7 +19,7 @@ from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
-from .database import async_read
+from .database import async_is_idle, async_read
 from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
@@ -73,7 +71,6 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
-    instance = get_instance(hass)
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
@@ -82,23 +79,10 @@ async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: dateti
             return True
         if check == 0:
             _, unit, restart = restarts[0]
-            if not await _async_responds(instance, statistic_id, start, unit):
+            if not await async_is_idle(hass, statistic_id, unit, _CHECKS):
                 return False
-            instance.async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            get_instance(hass).async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
         await asyncio.sleep(1)
-    return False
-
-
-async def _async_responds(instance: Recorder, statistic_id: str, start: datetime, unit: str) -> bool:
-    """Return whether the recorder does what it is given.
-
-    A recorder that is locked would raise the sums later, and again for each time that the user confirms.
-    """
-    instance.async_adjust_statistics(statistic_id, start, 0.0, unit)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CHECKS):
-            await instance.async_block_till_done()
-            return True
     return False
 
 
