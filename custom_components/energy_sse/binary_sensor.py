@@ -166,8 +166,10 @@ class RunningBinarySensor(ApplianceEntity, BinarySensorEntity, RestoreEntity):
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
         last = await self.async_get_last_extra_data()
-        if last is not None and self.appliance.is_on is None:
-            self.appliance.is_on = last.as_dict()["is_on"]
+        # The id may have been that of another entity, which has stored something else.
+        is_on = None if last is None else last.as_dict().get("is_on")
+        if self.appliance.is_on is None and isinstance(is_on, bool):
+            self.appliance.is_on = is_on
 
     @property
     @override

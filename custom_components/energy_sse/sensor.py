@@ -30,7 +30,7 @@ from .descriptions import (
 from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity
 from .power_tariff.set_up import tracker_of
 from .power_tariff.tracker import DemandTracker
-from .reader import Measurement, Property
+from .reader import Measurement, Property, is_number
 
 # The coordinator does the talking.
 PARALLEL_UPDATES = 0
@@ -189,8 +189,11 @@ class ApplianceSensor(ApplianceEntity, RestoreSensor):
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        last = await self.async_get_last_sensor_data()
-        if last is not None and self.native_value is None:
+        last, unit = await self.async_get_last_sensor_data(), self.native_unit_of_measurement
+        # The id may have been that of another sensor.
+        if last is None or self.native_value is not None or last.native_unit_of_measurement != unit:
+            return
+        if isinstance(last.native_value, str) if unit is None else is_number(last.native_value):
             setattr(self.appliance, self.entity_description.key, last.native_value)
 
     @property
