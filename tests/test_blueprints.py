@@ -1,43 +1,26 @@
 """The blueprints, run by Home Assistant's own automations on simulated readers."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime, timedelta
-import logging
-from pathlib import Path
-import shutil
-from typing import Any, override
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
-from freezegun import freeze_time
 from homeassistant.components.blueprint import models, schemas
-from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, ServiceCall, callback
-from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import async_track_state_change_event
-from homeassistant.setup import async_setup_component
+from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-
-from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Measurement
 
 from .conftest import Start
-from .home_assistant import entity_id, set_up, tick
+from .home_assistant import set_up, tick
+from .household import FOLDER, ROOT, Household, Metered, TellingHouse, simulated_time
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from .readers.house import Appliance, State
 from .time_machine import TimeMachine
 from .waiting import until
 
-pytestmark = pytest.mark.slow("blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/time_machine.py")
+pytestmark = pytest.mark.slow(
+    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
+)
 
-ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "blueprints/automation" / DOMAIN
 BLUEPRINTS = sorted(path.name for path in FOLDER.iterdir())
-
-# Seconds. Shorter than any freshness, so that a reader that speaks this often is heard all the time.
-STEP = 20.0
 
 NEVER_BY_ITSELF = 10**9
 
@@ -50,84 +33,9 @@ def hass_config_dir(hass_tmp_config_dir: str) -> str:
 
 @pytest.fixture(autouse=True)
 async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return control over all clocks, a minute past an hour, before anything reads one."""
-    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
-    with freeze_time(datetime(2026, 11, 15, 11, 1, tzinfo=UTC)) as wall_clock:
-        yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)
-
-
-class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
-    """A home with a reader, and time that passes when it is asked to."""
-
-    def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
-        self.hass = hass
-        self.reader: R = reader
-        self._time_machine = time_machine
-
-    async def let_pass(self, seconds: float) -> None:
-        """Let time pass without a reading."""
-        await self._time_machine.let_pass(seconds)
-
-    async def live(self, minutes: float) -> None:
-        """Live on, with a reader that is heard."""
-        for _ in range(round(minutes * 60 / STEP)):
-            await self.let_pass(STEP)
-            self.set_power()
-            await tick(self.hass, self.reader, STEP)
-
-    def set_power(self) -> None:
-        """Set the power of the next reading."""
-
-    async def lose_the_reader(self, minutes: float) -> None:
-        """Let the reader vanish for some time, and come back."""
-        port = self.reader.port
-        await self.reader.stop()
-        await self.let_pass(minutes * 60)
-        assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
-        await self.reader.advance(minutes * 60)
-        await self.reader.start(port)
-        entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
-        assert entry is not None
-        # Its announcement ends the wait for the next attempt.
-        entry.runtime_data.async_seen_at(self.reader.host)
-        await until(lambda: self.reader.streams)
-        await tick(self.hass, self.reader)
-
-    def entity(self, key: str, platform: str = "sensor") -> str:
-        """Return one of the reader's entities."""
-        found = entity_id(self.hass, platform, self.reader.device_id + key)
-        assert found is not None
-        return found
-
-    async def show_in(self, entity: str, unit: str) -> None:
-        """Choose another unit for an entity, as its owner can."""
-        options = {"unit_of_measurement": unit}
-        er.async_get(self.hass).async_update_entity_options(entity, "sensor", options)
-        await tick(self.hass, self.reader)
-
-    async def automate(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of a blueprint. Returns what its actions say, as far as they have."""
-        shutil.copytree(FOLDER, self.hass.config.path("blueprints/automation", DOMAIN), dirs_exist_ok=True)
-        said: list[dict[str, Any]] = []
-
-        @callback
-        def say(call: ServiceCall) -> None:
-            said.append(dict(call.data))
-
-        self.hass.services.async_register("test", "say", say)
-        saying = {
-            name: [{"action": "test.say", "data": data}]
-            for name, data in inputs.items()
-            if name.endswith("actions")
-        }
-        use = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **saying}}
-        assert await async_setup_component(self.hass, "automation", {"automation": [{"use_blueprint": use}]})
-        assert [state.state for state in self.hass.states.async_all("automation")] == ["on"]
-        return said
-
-    async def stop_automations(self) -> None:
-        """Stop them with all that they wait for."""
-        await self.hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
+    """Return control over all clocks, before anything reads one."""
+    with simulated_time(caplog) as time_machine:
+        yield time_machine
 
 
 # -------------------------------------------------------------------------------------- for the importer
@@ -319,41 +227,6 @@ async def test_appliance_that_is_on_when_home_assistant_starts_is_told_too(kitch
 # --------------------------------------------------------------------------------------------- the meter
 
 
-class TellingHouse(House):
-    """A house whose meter shows what it is told to."""
-
-    shown_power = 300.0
-    shown_currents = (1.0, 1.0, 1.0)
-    shown_voltages = (230.0, 230.0, 230.0)
-    shown_tariff = 1
-
-    @property
-    def tariff(self) -> int:
-        return self.shown_tariff
-
-    def current(self, phase: int) -> float:
-        return self.shown_currents[phase]
-
-    def _measure(self) -> None:
-        super()._measure()
-        self.power = [self.shown_power / 3] * 3
-        # Every reading is another one, which tests wait for.
-        noise = self._random.uniform(0, 0.5)
-        self.voltage = [volts + noise for volts in self.shown_voltages]
-
-
-class Metered(Household[WhatwattSimulator]):
-    """A home whose meter shows what it is told to."""
-
-    @property
-    def meter(self) -> TellingHouse:
-        assert isinstance(self.reader.house, TellingHouse)
-        return self.reader.house
-
-    def phases(self, key: str) -> list[str]:
-        return [self.entity(f"_{key}_l{phase}") for phase in (1, 2, 3)]
-
-
 @pytest.fixture
 async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[Metered]:
     """Return a home with a meter that is heard."""
@@ -509,231 +382,6 @@ async def test_what_holds_when_home_assistant_starts_is_done_at_once(
     await home.hass.async_start()
     await home.hass.async_block_till_done()
     assert said == expected
-
-
-# ---------------------------------------------------------------------------------------- the power tariff
-
-
-class Billed(Metered):
-    """A home with a power tariff that has billed 2 kW so far, and loads that can be turned off."""
-
-    power_of: Mapping[str, float]
-    """W of each load while it is on."""
-
-    turned: list[str]
-    """What has been turned on and off, in order."""
-
-    base = 500.0
-    """W of everything else."""
-
-    @override
-    def set_power(self) -> None:
-        self.meter.shown_power = self.base + sum(
-            watts for load, watts in self.power_of.items() if not self.hass.states.is_state(load, "off")
-        )
-
-    async def live_until(self, minute: int) -> None:
-        """Live on until a minute of the hour."""
-        while datetime.now(UTC).minute != minute:
-            await self.live(STEP / 60)
-
-    async def live_into_the_next_interval(self) -> None:
-        """Live on into the next interval, but not until a peak has been expected in it for a minute."""
-        await self.live_until(0)
-        await self.live(minutes=2 / 3)
-
-    async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of the blueprint."""
-        said = await self.automate(
-            "stay_below_peak",
-            peak_expected=self.entity("_peak_expected", "binary_sensor"),
-            expected_demand=self.entity("_expected_demand"),
-            demand_limit=self.entity("_demand_limit"),
-            loads=list(self.power_of),
-            actions={"above": "{{ watts }}"},
-            **inputs,
-        )
-
-        @callback
-        def note(event: Event[EventStateChangedData]) -> None:
-            old, new = event.data["old_state"], event.data["new_state"]
-            if old is not None and new is not None and old.state != new.state:
-                self.turned.append(f"{new.object_id} {new.state}")
-
-        async_track_state_change_event(self.hass, list(self.power_of), note)
-        return said
-
-    async def use_by_hand(self, load: str, service: str) -> None:
-        """Turn a load on or off as somebody who lives there."""
-        await self.hass.services.async_call("homeassistant", service, {"entity_id": load}, blocking=True)
-
-
-@pytest.fixture
-async def billed(
-    hass: HomeAssistant,
-    start: Start,
-    time_machine: TimeMachine,
-    caplog: pytest.LogCaptureFixture,
-) -> AsyncGenerator[Billed]:
-    """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
-    reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
-    await start(reader)
-    assert await async_setup_component(hass, "homeassistant", {})
-    tariff = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
-    entry = await set_up(hass, reader)
-    await tick(hass, reader)
-    home = Billed(hass, reader, time_machine)
-    add_hours(entry)
-    hass.config_entries.async_update_entry(entry, options={"power_tariff": tariff})
-    await hass.config_entries.async_reload(entry.entry_id)
-    loads = {"boiler": 4000.0, "sauna": 1000.0, "charger": 500.0}
-    helpers = {load: {"initial": True} for load in loads}
-    assert await async_setup_component(hass, "input_boolean", {"input_boolean": helpers})
-    home.power_of = {f"input_boolean.{load}": watts for load, watts in loads.items()}
-    home.turned = []
-    await until(lambda: reader.streams)
-    await tick(hass, reader)
-    await until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
-    with pytest.MonkeyPatch.context() as patch:
-        # An automation that waits for the end of an interval is not done before it.
-        patch.setattr(hass, "async_block_till_done", time_machine.idle)
-        yield home
-        await home.stop_automations()
-
-
-def add_hours(entry: MockConfigEntry) -> None:
-    """Let the register history have some hours of 2 kWh, the last of which has just ended."""
-    history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
-    assert history.last is not None
-    now = datetime.now(UTC)
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    totals = {hour - timedelta(hours=n): history.last.total - 2000.0 * n for n in range(4)}
-    history.add_earlier(totals, now)
-
-
-@pytest.mark.parametrize("unit", ["kW", "W"])
-async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again(
-    billed: Billed, unit: str
-) -> None:
-    await billed.show_in(billed.entity("_demand_limit"), unit)
-    said = await billed.stay_below()
-    await billed.live(minutes=2 / 3)
-    assert billed.turned == [], "not for long enough yet"
-    # 6 kW are drawn, and 2 kW are the limit.
-    await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
-    await billed.live_until(59)
-    assert len(billed.turned) == 2
-    assert said == [], "it was enough"
-    await billed.live_into_the_next_interval()
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
-
-
-@pytest.mark.smoke
-async def test_kettle_is_no_peak(billed: Billed) -> None:
-    for load in billed.power_of:
-        await billed.use_by_hand(load, "turn_off")
-    await billed.live(minutes=1)
-    await billed.stay_below()
-    for _ in range(3):
-        billed.base = 3000
-        await billed.live(minutes=2 / 3)
-        billed.base = 500
-        await billed.live(minutes=5)
-    assert billed.turned == []
-
-
-async def test_what_is_not_enough_is_told_once(billed: Billed) -> None:
-    billed.base = 3000
-    said = await billed.stay_below()
-    await billed.live(minutes=20)
-    assert billed.turned == ["boiler off", "sauna off", "charger off"]
-    assert len(said) == 1
-    assert 1000 < said[0]["above"] < 1600, "3 kW, and 2 kW are the limit"
-
-
-async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) -> None:
-    await billed.use_by_hand("input_boolean.sauna", "turn_off")
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert billed.turned == ["boiler off"]
-    await billed.use_by_hand("input_boolean.boiler", "turn_on")
-    await billed.live(minutes=5)
-    assert billed.turned[1:] == ["boiler on", "charger off"], "somebody wants the boiler"
-    await billed.live_into_the_next_interval()
-    assert billed.turned[3:] == ["charger on"], "and nobody the sauna"
-
-
-@pytest.mark.smoke
-async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
-    billed.base = 2000
-    await billed.live(minutes=15)
-    assert billed.turned[2:] == ["charger off"]
-
-
-async def test_peak_that_goes_on_into_the_next_interval_is_one_again(billed: Billed) -> None:
-    billed.base = 3000
-    said = await billed.stay_below()
-    await billed.live_until(0)
-    await billed.live(minutes=20)
-    assert billed.turned == [
-        *("boiler off", "sauna off", "charger off"),
-        *("boiler on", "sauna on", "charger on"),
-        *("boiler off", "sauna off", "charger off"),
-    ]
-    assert len(said) == 2
-
-
-async def test_interval_that_nobody_heard_the_end_of_is_over_all_the_same(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    await billed.reader.stop()
-    await billed.let_pass(40 * 60)
-    assert billed.turned == ["boiler off", "sauna off"]
-    await billed.let_pass(20 * 60)
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
-
-
-async def test_nothing_stays_off_over_a_restart_of_home_assistant(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
-    await billed.hass.async_stop()
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
-
-
-async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: Billed) -> None:
-    @callback
-    def fail(_call: ServiceCall) -> None:
-        raise HomeAssistantError("It does not answer.")
-
-    for service in ("turn_off", "turn_on"):
-        billed.hass.services.async_register("light", service, fail)
-    billed.hass.states.async_set("light.garden", "on")
-    billed.power_of = {"light.garden": 0, "light.gone": 0, **billed.power_of}
-    await billed.stay_below()
-    await billed.live(minutes=19)
-    assert billed.turned[:2] == ["boiler off", "sauna off"]
-    await billed.live_into_the_next_interval()
-    turned_off = [each for each in billed.turned if each.endswith(" off")]
-    turned_on = billed.turned[len(turned_off) :]
-    assert turned_on == [each.replace("off", "on") for each in turned_off]
-
-
-async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> None:
-    thermostat = {"platform": "generic_thermostat", "name": "Heat pump", "heater": "input_boolean.sauna"}
-    climate = {**thermostat, "target_sensor": "sensor.room", "initial_hvac_mode": "heat"}
-    assert await async_setup_component(billed.hass, "climate", {"climate": climate})
-    await billed.hass.async_block_till_done()
-    billed.power_of = {"climate.heat_pump": 6000, **billed.power_of}
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert billed.turned[0] == "heat_pump off"
-    await billed.live_into_the_next_interval()
-    assert "heat_pump heat" in billed.turned
 
 
 # ----------------------------------------------------------------------------------------------- tariffs

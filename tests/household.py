@@ -1,0 +1,147 @@
+"""A home with a simulated reader, in which Home Assistant runs automations from blueprints."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+import logging
+from pathlib import Path
+import shutil
+from typing import Any, Final
+
+from freezegun import freeze_time
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant, ServiceCall, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+import pytest
+
+from custom_components.energy_sse.const import DOMAIN
+
+from .home_assistant import entity_id, tick
+from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .time_machine import TimeMachine
+from .waiting import until
+
+ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
+
+# Seconds. Shorter than any freshness, so that a reader that speaks this often is heard all the time.
+STEP: Final = 20.0
+
+
+@contextmanager
+def simulated_time(caplog: pytest.LogCaptureFixture) -> Iterator[TimeMachine]:
+    """Control all clocks, which begin a minute past an hour."""
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
+    with freeze_time(datetime(2026, 11, 15, 11, 1, tzinfo=UTC)) as wall_clock:
+        yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)
+
+
+class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
+    """A home with a reader, and time that passes when it is asked to."""
+
+    def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
+        self.hass = hass
+        self.reader: R = reader
+        self._time_machine = time_machine
+
+    async def let_pass(self, seconds: float) -> None:
+        """Let time pass without a reading."""
+        await self._time_machine.let_pass(seconds)
+
+    async def live(self, minutes: float) -> None:
+        """Live on, with a reader that is heard."""
+        for _ in range(round(minutes * 60 / STEP)):
+            await self.let_pass(STEP)
+            self.set_power()
+            await tick(self.hass, self.reader, STEP)
+
+    def set_power(self) -> None:
+        """Set the power of the next reading."""
+
+    async def lose_the_reader(self, minutes: float) -> None:
+        """Let the reader vanish for some time, and come back."""
+        port = self.reader.port
+        await self.reader.stop()
+        await self.let_pass(minutes * 60)
+        assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
+        await self.reader.advance(minutes * 60)
+        await self.reader.start(port)
+        entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
+        assert entry is not None
+        # Its announcement ends the wait for the next attempt.
+        entry.runtime_data.async_seen_at(self.reader.host)
+        await until(lambda: self.reader.streams)
+        await tick(self.hass, self.reader)
+
+    def entity(self, key: str, platform: str = "sensor") -> str:
+        """Return one of the reader's entities."""
+        found = entity_id(self.hass, platform, self.reader.device_id + key)
+        assert found is not None
+        return found
+
+    async def show_in(self, entity: str, unit: str) -> None:
+        """Choose another unit for an entity, as its owner can."""
+        options = {"unit_of_measurement": unit}
+        er.async_get(self.hass).async_update_entity_options(entity, "sensor", options)
+        await tick(self.hass, self.reader)
+
+    async def automate(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
+        """Make an automation of a blueprint. Returns what its actions say, as far as they have."""
+        shutil.copytree(FOLDER, self.hass.config.path("blueprints/automation", DOMAIN), dirs_exist_ok=True)
+        said: list[dict[str, Any]] = []
+
+        @callback
+        def say(call: ServiceCall) -> None:
+            said.append(dict(call.data))
+
+        self.hass.services.async_register("test", "say", say)
+        saying = {
+            name: [{"action": "test.say", "data": data}]
+            for name, data in inputs.items()
+            if name.endswith("actions")
+        }
+        use = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **saying}}
+        assert await async_setup_component(self.hass, "automation", {"automation": [{"use_blueprint": use}]})
+        assert [state.state for state in self.hass.states.async_all("automation")] == ["on"]
+        return said
+
+    async def stop_automations(self) -> None:
+        """Stop them with all that they wait for."""
+        await self.hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
+
+
+class TellingHouse(House):
+    """A house whose meter shows what it is told to."""
+
+    shown_power = 300.0
+    shown_currents = (1.0, 1.0, 1.0)
+    shown_voltages = (230.0, 230.0, 230.0)
+    shown_tariff = 1
+
+    @property
+    def tariff(self) -> int:
+        return self.shown_tariff
+
+    def current(self, phase: int) -> float:
+        return self.shown_currents[phase]
+
+    def _measure(self) -> None:
+        super()._measure()
+        self.power = [self.shown_power / 3] * 3
+        # Every reading is another one, which tests wait for.
+        noise = self._random.uniform(0, 0.5)
+        self.voltage = [volts + noise for volts in self.shown_voltages]
+
+
+class Metered(Household[WhatwattSimulator]):
+    """A home whose meter shows what it is told to."""
+
+    @property
+    def meter(self) -> TellingHouse:
+        assert isinstance(self.reader.house, TellingHouse)
+        return self.reader.house
+
+    def phases(self, key: str) -> list[str]:
+        return [self.entity(f"_{key}_l{phase}") for phase in (1, 2, 3)]
