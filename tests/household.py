@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+import json
 import logging
 from pathlib import Path
 import shutil
@@ -45,6 +46,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         self.hass = hass
         self.reader: R = reader
         self._time_machine = time_machine
+        self._blueprint: dict[str, Any] = {}
 
     async def let_pass(self, seconds: float) -> None:
         """Let time pass without a reading."""
@@ -88,7 +90,10 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await tick(self.hass, self.reader)
 
     async def automate(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of a blueprint. Returns what its actions say, as far as they have."""
+        """Make an automation of a blueprint. Returns what its actions say, as far as they have.
+
+        Actions are the data of what is said, or a list of other actions.
+        """
         shutil.copytree(FOLDER, self.hass.config.path("blueprints/automation", DOMAIN), dirs_exist_ok=True)
         said: list[dict[str, Any]] = []
 
@@ -100,12 +105,22 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         saying = {
             name: [{"action": "test.say", "data": data}]
             for name, data in inputs.items()
-            if name.endswith("actions")
+            if name.endswith("actions") and isinstance(data, dict)
         }
-        use = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **saying}}
-        assert await async_setup_component(self.hass, "automation", {"automation": [{"use_blueprint": use}]})
+        self._blueprint = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **saying}}
+        config = {"automation": [{"use_blueprint": self._blueprint}]}
+        assert await async_setup_component(self.hass, "automation", config)
         assert [state.state for state in self.hass.states.async_all("automation")] == ["on"]
         return said
+
+    async def change_automation(self, **inputs: Any) -> None:
+        """Change inputs of the automation, as its editor does."""
+        self._blueprint["input"] |= inputs
+        # JSON is YAML.
+        config = json.dumps({"automation": [{"use_blueprint": self._blueprint}]})
+        file = Path(self.hass.config.path("configuration.yaml"))
+        await self.hass.async_add_executor_job(file.write_text, config)
+        await self.hass.services.async_call("automation", "reload", blocking=True)
 
     async def stop_automations(self) -> None:
         """Stop them with all that they wait for."""

@@ -1,20 +1,40 @@
 """The blueprint "Stay below the peak", run by Home Assistant's own automations on a simulated reader."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, override
 
-from homeassistant.core import Event, EventStateChangedData, HomeAssistant, ServiceCall, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant import loader
+from homeassistant.components.switch import SwitchEntity
+from homeassistant.components.water_heater import WaterHeaterEntity, WaterHeaterEntityFeature
+from homeassistant.const import UnitOfTemperature
+from homeassistant.core import (
+    Context,
+    CoreState,
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    ServiceCall,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceNotFound
+from homeassistant.helpers import restore_state
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockUser,
+    async_test_home_assistant,
+    setup_test_component_platform,
+)
 
+from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement
 
 from .conftest import Start
-from .home_assistant import set_up, tick
+from .home_assistant import entry_for, set_up, tick
 from .household import STEP, Metered, TellingHouse, simulated_time
 from .readers import WhatwattSimulator
 from .time_machine import TimeMachine
@@ -23,6 +43,8 @@ from .waiting import until
 pytestmark = pytest.mark.slow(
     "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
 )
+
+TARIFF = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
 
 
 @pytest.fixture
@@ -38,6 +60,71 @@ async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeM
         yield time_machine
 
 
+class Plug(SwitchEntity):
+    """A plug that can be unreachable, and that can miss or reject commands."""
+
+    _attr_should_poll = False
+
+    def __init__(self, name: str, *, is_on: bool = True) -> None:
+        self.entity_id = f"switch.{name}"
+        self.commands: list[str] = []
+        self.missed = 0
+        """How many of the next commands are without effect."""
+
+        self.error: Exception | None = None
+        """Error of each command."""
+
+        self._attr_is_on = is_on
+
+    async def async_turn_on(self, **_: Any) -> None:
+        self._command("on")
+
+    async def async_turn_off(self, **_: Any) -> None:
+        self._command("off")
+
+    def _command(self, state: str) -> None:
+        self.commands.append(state)
+        if self.error is not None:
+            raise self.error
+        if self.missed:
+            self.missed -= 1
+        else:
+            self.press(state)
+
+    def press(self, state: str) -> None:
+        """Turn it on or off, as the button on it does."""
+        self._attr_is_on = state == "on"
+        self.async_write_ha_state()
+
+    def set_reachable(self, *, is_reachable: bool) -> None:
+        """Take it off the network, or put it back."""
+        self._attr_available = is_reachable
+        self.async_write_ha_state()
+
+
+class WaterHeater(WaterHeaterEntity):
+    """A water heater with modes."""
+
+    _attr_should_poll = False
+    _attr_temperature_unit = UnitOfTemperature.CELSIUS
+    _attr_supported_features = WaterHeaterEntityFeature.OPERATION_MODE | WaterHeaterEntityFeature.ON_OFF
+    _attr_current_operation = "High demand"
+
+    def __init__(self) -> None:
+        self.entity_id = "water_heater.heater"
+        self._attr_operation_list = ["off", "eco", "High demand"]
+
+    async def async_set_operation_mode(self, operation_mode: str) -> None:
+        self._attr_current_operation = operation_mode
+        self.async_write_ha_state()
+
+    async def async_turn_on(self, **_: Any) -> None:
+        await self.async_set_operation_mode("eco")
+
+    async def async_turn_off(self, **_: Any) -> None:
+        await self.async_set_operation_mode("off")
+
+
 class Billed(Metered):
     """A home with a power tariff that has billed 2 kW so far, and loads that can be turned off."""
 
@@ -50,11 +137,19 @@ class Billed(Metered):
     base = 500.0
     """W of everything else."""
 
+    plugs: Mapping[str, Plug] = {}
+    """The loads that can be unreachable, by entity."""
+
     @override
     def set_power(self) -> None:
         self.meter.shown_power = self.base + sum(
-            watts for load, watts in self.power_of.items() if not self.hass.states.is_state(load, "off")
+            watts for load, watts in self.power_of.items() if self._draws_power(load)
         )
+
+    def _draws_power(self, load: str) -> bool:
+        if plug := self.plugs.get(load):
+            return plug.is_on is True
+        return not self.hass.states.is_state(load, "off")
 
     async def live_until(self, minute: int) -> None:
         """Live on until a minute of the hour."""
@@ -66,6 +161,16 @@ class Billed(Metered):
         await self.live_until(0)
         await self.live(minutes=2 / 3)
 
+    async def pass_until(self, minute: int) -> None:
+        """Let time pass without a reading, until a minute of the hour."""
+        minutes = (minute - datetime.now(UTC).minute - 1) % 60 + 1
+        await self.let_pass(minutes * 60 - datetime.now(UTC).second)
+
+    async def pass_into_the_next_interval(self) -> None:
+        """Let time pass without a reading, until 40 seconds after the end of the interval."""
+        await self.pass_until(0)
+        await self.let_pass(40)
+
     async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
         """Make an automation of the blueprint."""
         said = await self.automate(
@@ -74,8 +179,7 @@ class Billed(Metered):
             expected_demand=self.entity("_expected_demand"),
             demand_limit=self.entity("_demand_limit"),
             loads=list(self.power_of),
-            actions={"above": "{{ watts }}"},
-            **inputs,
+            **{"actions": {"above": "{{ watts }}"}, **inputs},
         )
 
         @callback
@@ -87,9 +191,28 @@ class Billed(Metered):
         async_track_state_change_event(self.hass, list(self.power_of), note)
         return said
 
-    async def use_by_hand(self, load: str, service: str) -> None:
+    async def plug_in(self, **watts: float) -> tuple[Plug, ...]:
+        """Let plugs be the first loads that are turned off."""
+        plugs = tuple(map(Plug, watts))
+        self.plugs = {plug.entity_id: plug for plug in plugs}
+        setup_test_component_platform(self.hass, "switch", plugs)
+        assert await async_setup_component(self.hass, "switch", {"switch": {"platform": "test"}})
+        self.power_of = {**dict(zip(self.plugs, watts.values(), strict=True)), **self.power_of}
+        return plugs
+
+    @property
+    def runs(self) -> int:
+        """Number of runs of the automation that have not ended."""
+        (automation,) = self.hass.states.async_all("automation")
+        runs: int = automation.attributes["current"]
+        return runs
+
+    async def use_by_hand(self, load: str, service: str, user: MockUser | None = None) -> None:
         """Turn a load on or off as somebody who lives there."""
-        await self.hass.services.async_call("homeassistant", service, {"entity_id": load}, blocking=True)
+        context = Context(user_id=user and user.id)
+        await self.hass.services.async_call(
+            "homeassistant", service, {"entity_id": load}, blocking=True, context=context
+        )
 
 
 @pytest.fixture
@@ -103,12 +226,11 @@ async def billed(
     reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
     await start(reader)
     assert await async_setup_component(hass, "homeassistant", {})
-    tariff = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
     entry = await set_up(hass, reader)
     await tick(hass, reader)
     home = Billed(hass, reader, time_machine)
     add_hours(entry)
-    hass.config_entries.async_update_entry(entry, options={"power_tariff": tariff})
+    hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF})
     await hass.config_entries.async_reload(entry.entry_id)
     loads = {"boiler": 4000.0, "sauna": 1000.0, "charger": 500.0}
     helpers = {load: {"initial": True} for load in loads}
@@ -247,14 +369,413 @@ async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: B
     assert turned_on == [each.replace("off", "on") for each in turned_off]
 
 
-async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> None:
+async def set_up_thermostat(billed: Billed) -> None:
+    """Let a thermostat be the first load that is turned off."""
     thermostat = {"platform": "generic_thermostat", "name": "Heat pump", "heater": "input_boolean.sauna"}
     climate = {**thermostat, "target_sensor": "sensor.room", "initial_hvac_mode": "heat"}
     assert await async_setup_component(billed.hass, "climate", {"climate": climate})
     await billed.hass.async_block_till_done()
     billed.power_of = {"climate.heat_pump": 6000, **billed.power_of}
+
+
+async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> None:
+    await set_up_thermostat(billed)
     await billed.stay_below()
     await billed.live(minutes=5)
     assert billed.turned[0] == "heat_pump off"
     await billed.live_into_the_next_interval()
     assert "heat_pump heat" in billed.turned
+
+
+# ------------------------------------------------------------------------------- commands without effect
+
+
+@pytest.fixture
+async def freezer(billed: Billed) -> Plug:
+    """Return the first load, which draws so much that a peak is expected only while it is on."""
+    billed.base = 300
+    billed.power_of = {}
+    (freezer,) = await billed.plug_in(freezer=4000)
+    return freezer
+
+
+async def test_unreachable_load_is_turned_on_when_it_is_back(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert freezer.commands == ["off"]
+    freezer.set_reachable(is_reachable=False)
+    await billed.pass_until(0)
+    await billed.pass_until(20)
+    freezer.set_reachable(is_reachable=True)
+    await billed.let_pass(100)
+    assert freezer.commands == ["off", "on"]
+    await billed.let_pass(100)
+    assert not billed.runs
+
+
+async def test_command_to_turn_on_is_repeated_when_missed(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    freezer.missed = 2
+    await billed.pass_until(5)
+    assert freezer.commands == ["off", "on", "on", "on"]
+    assert freezer.is_on
+
+
+ERRORS = (HomeAssistantError("No."), TimeoutError(), ServiceNotFound("shell_command", "on"))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=type)
+async def test_load_is_turned_on_after_an_hour_of_errors(
+    billed: Billed, freezer: Plug, error: Exception
+) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    freezer.error = error
+    await billed.pass_until(1)
+    await billed.pass_until(0)
+    assert 55 < len(freezer.commands) < 65
+    freezer.error = None
+    await billed.let_pass(100)
+    assert freezer.is_on
+
+
+async def test_command_to_turn_off_is_repeated_when_missed(billed: Billed, freezer: Plug) -> None:
+    freezer.missed = 2
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert freezer.commands == ["off", "off", "off"]
+    assert not freezer.is_on
+    await billed.pass_into_the_next_interval()
+    assert freezer.is_on
+
+
+async def test_load_is_turned_off_when_it_is_back(billed: Billed, freezer: Plug) -> None:
+    freezer.missed = 1
+    await billed.stay_below()
+    await billed.live(minutes=4 / 3)
+    assert freezer.commands == ["off"]
+    freezer.set_reachable(is_reachable=False)
+    await billed.live(minutes=5)
+    freezer.set_reachable(is_reachable=True)
+    await billed.live(minutes=2)
+    assert freezer.commands == ["off", "off"]
+    await billed.pass_into_the_next_interval()
+    assert freezer.is_on
+
+
+async def test_load_is_turned_on_when_it_turned_off_late(billed: Billed, freezer: Plug) -> None:
+    freezer.missed = 10
+    await billed.live_until(55)
+    await billed.stay_below()
+    await billed.live_until(0)
+    assert freezer.is_on
+    freezer.missed = 0
+    freezer.press("off")
+    await billed.let_pass(40)
+    assert freezer.is_on
+
+
+async def test_load_is_turned_on_when_its_state_was_outdated(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=4 / 3)
+    for state in ("on", "off"):
+        freezer.press(state)
+        await billed.let_pass(10)
+    await billed.pass_into_the_next_interval()
+    assert freezer.commands == ["off", "on"]
+
+
+async def test_load_stays_off_while_a_peak_is_expected_again(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    freezer.set_reachable(is_reachable=False)
+    await billed.live_until(0)
+    billed.base = 6000
+    await billed.live(minutes=8)
+    freezer.set_reachable(is_reachable=True)
+    await billed.live(minutes=5)
+    assert freezer.commands == ["off"]
+    await billed.pass_into_the_next_interval()
+    assert freezer.commands == ["off", "on"]
+
+
+async def test_load_is_turned_on_when_others_are_turned_off_again(billed: Billed) -> None:
+    billed.base = 300
+    billed.power_of = {}
+    freezer, boiler = await billed.plug_in(freezer=2000, boiler=4000)
+    await billed.stay_below()
+    await billed.live(minutes=10)
+    assert (freezer.is_on, boiler.is_on) == (False, False)
+    freezer.missed = 20
+    await billed.live_into_the_next_interval()
+    assert (freezer.is_on, boiler.is_on) == (False, True)
+    await billed.live(minutes=10)
+    assert (freezer.is_on, boiler.is_on) == (False, False)
+    freezer.missed = 0
+    await billed.pass_into_the_next_interval()
+    assert (freezer.is_on, boiler.is_on) == (True, True)
+    assert boiler.commands == ["off", "on", "off", "on"]
+
+
+async def test_repetition_ends_when_the_load_is_removed(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    await freezer.async_remove()
+    await billed.pass_until(1)
+    await billed.pass_until(0)
+    await billed.let_pass(100)
+    assert not billed.runs
+    assert freezer.commands == ["off"]
+
+
+async def test_water_heater_returns_to_its_mode(billed: Billed) -> None:
+    heater = WaterHeater()
+    setup_test_component_platform(billed.hass, "water_heater", [heater])
+    assert await async_setup_component(billed.hass, "water_heater", {"water_heater": {"platform": "test"}})
+    billed.power_of = {heater.entity_id: 4000}
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert billed.turned == ["heater off"]
+    await billed.pass_into_the_next_interval()
+    assert billed.turned == ["heater off", "heater High demand"]
+
+
+# --------------------------------------------------------------------------------- what others have done
+
+
+async def test_load_stays_off_when_it_was_turned_on_and_off(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    assert not freezer.is_on
+    for state in ("on", "off"):
+        freezer.press(state)
+        await billed.live(minutes=5)
+    await billed.pass_into_the_next_interval()
+    assert freezer.commands == ["off"]
+
+
+async def test_load_stays_off_when_a_user_turned_it_off(
+    billed: Billed, freezer: Plug, hass_admin_user: MockUser
+) -> None:
+    freezer.missed = 1
+    await billed.stay_below()
+    await billed.live(minutes=4 / 3)
+    assert freezer.commands == ["off"]
+    await billed.use_by_hand(freezer.entity_id, "turn_off", hass_admin_user)
+    await billed.pass_into_the_next_interval()
+    assert freezer.commands == ["off", "off"]
+
+
+async def test_load_stays_off_when_it_turned_off_much_later(billed: Billed, freezer: Plug) -> None:
+    freezer.missed = 100
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    await billed.pass_until(40)
+    freezer.press("off")
+    await billed.pass_into_the_next_interval()
+    assert "on" not in freezer.commands
+
+
+async def test_load_stays_off_when_turned_off_after_the_interval(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    await billed.pass_into_the_next_interval()
+    assert freezer.is_on
+    freezer.press("off")
+    await billed.let_pass(600)
+    assert not freezer.is_on
+
+
+async def test_load_stays_off_when_used_while_commands_fail(billed: Billed, freezer: Plug) -> None:
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    freezer.error = HomeAssistantError("No.")
+    await billed.pass_until(5)
+    for state in ("on", "off"):
+        freezer.press(state)
+        await billed.let_pass(20)
+    freezer.error = None
+    await billed.let_pass(600)
+    assert not freezer.is_on
+
+
+async def test_thermostat_stays_off_when_others_have_used_it(billed: Billed) -> None:
+    await set_up_thermostat(billed)
+    await billed.stay_below()
+    await billed.live(minutes=5)
+    for mode in ("heat", "off"):
+        data = {"entity_id": "climate.heat_pump", "hvac_mode": mode}
+        await billed.hass.services.async_call("climate", "set_hvac_mode", data, blocking=True)
+        await billed.live(minutes=1)
+    await billed.pass_into_the_next_interval()
+    assert billed.hass.states.is_state("climate.heat_pump", "off")
+
+
+# ---------------------------------------------------------------------------------------- interruptions
+
+HELPER = "input_text.turned_off"
+
+
+async def add_helper(hass: HomeAssistant, hass_storage: dict[str, Any], max_length: int) -> None:
+    """Add a text helper, as the frontend does."""
+    helper = {"id": "turned_off", "name": "Turned off", "min": 0, "max": max_length, "mode": "text"}
+    hass_storage["input_text"] = {"version": 1, "data": {"items": [helper]}}
+    assert await async_setup_component(hass, "input_text", {})
+
+
+@pytest.fixture
+async def stored(billed: Billed, freezer: Plug, hass_storage: dict[str, Any]) -> Billed:
+    """Return a home in which the freezer is off, and a text helper stores that."""
+    await add_helper(billed.hass, hass_storage, 255)
+    await billed.stay_below(text_helper=HELPER)
+    await billed.live(minutes=5)
+    assert freezer.commands == ["off"]
+    return billed
+
+
+async def test_helper_stores_the_loads_that_fit(billed: Billed, hass_storage: dict[str, Any]) -> None:
+    await add_helper(billed.hass, hass_storage, 50)
+    await billed.stay_below(text_helper=HELPER)
+    await billed.live(minutes=9)
+    assert billed.turned == ["boiler off", "sauna off"]
+    helper = billed.hass.states.get(HELPER)
+    assert helper is not None
+    end, *loads = helper.state.split(",")
+    assert datetime.fromtimestamp(int(end), UTC) == datetime(2026, 11, 15, 12, tzinfo=UTC)
+    assert loads == ["input_boolean.boiler=on"]
+    await billed.pass_into_the_next_interval()
+    assert billed.turned[2:] == ["boiler on", "sauna on"]
+    assert billed.hass.states.is_state(HELPER, "")
+
+
+@asynccontextmanager
+async def restart(
+    home: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine, *, is_power_cut: bool
+) -> AsyncGenerator[tuple[Billed, Plug]]:
+    """Start another Home Assistant a minute after this one has ended, with what that has stored."""
+    (entry,) = home.hass.config_entries.async_entries(DOMAIN)
+    if is_power_cut:
+        await home.stop_automations()
+    await home.hass.async_stop(force=True)
+    for state in hass_storage["core.restore_state"]["data"]:
+        # The test package starts with empty registries.
+        state.pop("entity_registry_id", None)
+    await time_machine.let_pass(60)
+    async with async_test_home_assistant(
+        config_dir=home.hass.config.config_dir, initial_state=CoreState.not_running
+    ) as hass:
+        hass.data.pop(loader.DATA_CUSTOM_COMPONENTS)
+        await restore_state.async_get(hass).async_load()
+        for component in ("homeassistant", "input_text"):
+            assert await async_setup_component(hass, component, {})
+        entry = entry_for(home.reader, entry_id=entry.entry_id)
+        entry.add_to_hass(hass)
+        hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF})
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        home = Billed(hass, home.reader, time_machine)
+        home.base, home.power_of, home.turned = 300, {}, []
+        (freezer,) = await home.plug_in(freezer=4000)
+        await home.stay_below(text_helper=HELPER)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hass, "async_block_till_done", time_machine.idle)
+            try:
+                yield home, freezer
+            finally:
+                await home.stop_automations()
+                await hass.async_stop(force=True)
+
+
+async def test_load_is_turned_on_after_a_power_cut(
+    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+) -> None:
+    async with restart(stored, hass_storage, time_machine, is_power_cut=True) as (home, freezer):
+        freezer.press("off")
+        freezer.set_reachable(is_reachable=False)
+        await home.hass.async_start()
+        await home.live(minutes=5)
+        freezer.set_reachable(is_reachable=True)
+        await home.pass_until(59)
+        assert not freezer.is_on, "the interval is not over"
+        await home.pass_into_the_next_interval()
+        assert freezer.is_on
+
+
+async def test_unreachable_load_is_turned_on_after_a_restart(
+    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+) -> None:
+    stored.plugs["switch.freezer"].set_reachable(is_reachable=False)
+    async with restart(stored, hass_storage, time_machine, is_power_cut=False) as (home, freezer):
+        freezer.press("off")
+        await home.hass.async_start()
+        await home.pass_into_the_next_interval()
+        assert freezer.is_on
+
+
+async def test_load_that_is_on_after_a_power_cut_stays_on(
+    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+) -> None:
+    async with restart(stored, hass_storage, time_machine, is_power_cut=True) as (home, freezer):
+        await home.hass.async_start()
+        await home.live(minutes=10)
+        freezer.press("off")
+        await home.pass_into_the_next_interval()
+        assert freezer.commands == []
+
+
+async def test_load_is_turned_on_at_once_when_the_end_is_wrong(stored: Billed, freezer: Plug) -> None:
+    await stored.stop_automations()
+    # As by a clock that was years ahead.
+    text = {"entity_id": HELPER, "value": "2000000000,switch.freezer=on"}
+    await stored.hass.services.async_call("input_text", "set_value", text, blocking=True)
+    await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
+    await stored.let_pass(140)
+    assert freezer.is_on
+
+
+async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug) -> None:
+    await stored.stop_automations()
+    await stored.pass_until(5)
+    assert not freezer.is_on
+    await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
+    await stored.let_pass(140)
+    assert freezer.is_on
+
+
+async def test_load_is_turned_on_after_a_change_of_inputs(stored: Billed, freezer: Plug) -> None:
+    await stored.change_automation(patience=60)
+    await stored.pass_into_the_next_interval()
+    assert freezer.is_on
+
+
+async def test_load_stays_off_when_it_was_removed_from_inputs(stored: Billed, freezer: Plug) -> None:
+    await stored.change_automation(loads=["input_boolean.sauna"])
+    await stored.pass_into_the_next_interval()
+    assert not freezer.is_on
+    assert stored.hass.states.is_state(HELPER, "")
+
+
+async def test_load_is_turned_off_when_a_peak_was_expected_before(billed: Billed, freezer: Plug) -> None:
+    await billed.live(minutes=5)
+    assert billed.hass.states.is_state(billed.entity("_peak_expected", "binary_sensor"), "on")
+    await billed.stay_below()
+    await billed.live(minutes=7 / 3)
+    assert freezer.commands == ["off"]
+
+
+ACTIONS = {
+    "long": {"delay": {"hours": 9}},
+    "failing": {"action": "notify.removed"},
+    "stopping": {"stop": "Enough."},
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS.keys())
+async def test_actions_do_not_keep_loads_off(billed: Billed, freezer: Plug, action: dict[str, Any]) -> None:
+    billed.base = 3000
+    await billed.stay_below(actions=[action])
+    for _ in range(2):
+        await billed.live(minutes=8)
+        assert not freezer.is_on
+        await billed.live_into_the_next_interval()
+        assert freezer.is_on
