@@ -69,6 +69,10 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self.let_pass(minutes * 60)
         assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
         await self.reader.advance(minutes * 60)
+        await self.return_reader(port)
+
+    async def return_reader(self, port: int) -> None:
+        """Put the reader back on the network."""
         await self.reader.start(port)
         entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
         assert entry is not None
@@ -116,6 +120,10 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
     async def change_automation(self, **inputs: Any) -> None:
         """Change inputs of the automation, as its editor does."""
         self._blueprint["input"] |= inputs
+        await self.reload_automations()
+
+    async def reload_automations(self) -> None:
+        """Reload all automations, as after a change of another one."""
         # JSON is YAML.
         config = json.dumps({"automation": [{"use_blueprint": self._blueprint}]})
         file = Path(self.hass.config.path("configuration.yaml"))

@@ -172,6 +172,17 @@ async def test_run_that_home_assistant_was_restarted_in_is_told_when_it_has_fini
     assert said == [{"appliance": "Dishwasher", "minutes": 6, "watt_hours": AROUND_210}]
 
 
+async def test_run_is_told_when_the_automation_was_changed_in_it(kitchen: Kitchen) -> None:
+    said = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
+    await kitchen.turn("heating")
+    await kitchen.live(minutes=1)
+    await kitchen.change_automation(minimum_minutes=4)
+    await kitchen.live(minutes=6)
+    await kitchen.turn("off")
+    await kitchen.live(minutes=4)
+    assert [call["minutes"] for call in said] == [6]
+
+
 async def test_run_that_the_reader_was_away_in_is_told_once_and_whole(kitchen: Kitchen) -> None:
     said = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn("heating")
@@ -224,6 +235,19 @@ async def test_appliance_that_is_on_when_home_assistant_starts_is_told_too(kitch
     assert len(said) == 1
 
 
+async def test_appliance_left_on_is_told_once_when_limit_is_changed(kitchen: Kitchen) -> None:
+    said = await kitchen.automate(
+        "appliance_left_on", running=kitchen.running, limit={"hours": 1}, actions=LEFT_ON
+    )
+    await kitchen.turn("heating")
+    await kitchen.live(minutes=10)
+    assert said == []
+    for minutes in (9, 8):
+        await kitchen.change_automation(limit={"minutes": minutes})
+        await kitchen.live(minutes=3)
+        assert said == [{"appliance": "Dishwasher", "minutes": 10}]
+
+
 # --------------------------------------------------------------------------------------------- the meter
 
 
@@ -235,8 +259,11 @@ async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> 
     await set_up(hass, reader)
     await tick(hass, reader)
     home = Metered(hass, reader, time_machine)
-    yield home
-    await home.stop_automations()
+    with pytest.MonkeyPatch.context() as patch:
+        # An automation that waits is not done before the wait is over.
+        patch.setattr(hass, "async_block_till_done", time_machine.idle)
+        yield home
+        await home.stop_automations()
 
 
 IMPORT = {"limit": 4000, "actions": {"watts": "{{ watts }}"}}
@@ -278,6 +305,36 @@ async def test_export_is_no_import(home: Metered) -> None:
     assert said == []
 
 
+async def test_import_is_told_when_it_was_above_the_limit_before(home: Metered) -> None:
+    home.meter.shown_power = 5000
+    await home.live(minutes=1)
+    home.hass.set_state(CoreState.not_running)
+    said = await home.automate("import_above_limit", power=home.entity("_active_power_net"), **IMPORT)
+    await home.hass.async_start()
+    await home.live(minutes=2 / 3)
+    assert said == []
+    await home.live(minutes=1)
+    assert said == [{"watts": 5000}]
+    await home.reload_automations()
+    await home.live(minutes=2)
+    assert len(said) == 1, "it was not this one that was changed"
+    await home.change_automation(limit=4500)
+    await home.live(minutes=2)
+    assert len(said) == 2
+
+
+async def test_import_is_not_told_when_it_falls_soon_after_a_start(home: Metered) -> None:
+    home.meter.shown_power = 5000
+    await home.live(minutes=1)
+    home.hass.set_state(CoreState.not_running)
+    said = await home.automate("import_above_limit", power=home.entity("_active_power_net"), **IMPORT)
+    await home.hass.async_start()
+    for power in (3000, 5000, 3000):
+        home.meter.shown_power = power
+        await home.live(minutes=2 / 3)
+    assert said == []
+
+
 async def test_voltage_out_of_band_is_told_by_phase_and_direction(home: Metered) -> None:
     actions = {"sensor": "{{ sensor }}", "volts": "{{ volts | round }}", "direction": "{{ direction }}"}
     said = await home.automate("voltage_out_of_band", voltages=home.phases("voltage"), actions=actions)
@@ -305,6 +362,17 @@ async def test_phases_out_of_balance_are_told(home: Metered) -> None:
     assert said == []
     await home.live(minutes=1)
     assert said == [{"highest": "Meter Current L1", "lowest": "Meter Current L2", "amperes": 16.5}]
+
+
+async def test_phases_are_told_when_out_of_balance_before(home: Metered) -> None:
+    home.meter.shown_currents = (18, 1.5, 4)
+    await home.live(minutes=1)
+    home.hass.set_state(CoreState.not_running)
+    actions = {"amperes": "{{ amperes }}"}
+    said = await home.automate("phases_out_of_balance", currents=home.phases("current"), actions=actions)
+    await home.hass.async_start()
+    await home.live(minutes=2)
+    assert said == [{"amperes": 16.5}]
 
 
 async def test_phases_that_are_not_heard_are_not_out_of_balance(home: Metered) -> None:
@@ -384,6 +452,48 @@ async def test_what_holds_when_home_assistant_starts_is_done_at_once(
     assert said == expected
 
 
+async def test_surplus_is_not_gone_before_the_first_reading(home: Metered) -> None:
+    home.meter.shown_power = -3000
+    await home.live(minutes=1)
+    port = home.reader.port
+    await home.reader.stop()
+    await home.let_pass(600)
+    home.hass.set_state(CoreState.not_running)
+    said = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
+    await home.hass.async_start()
+    await home.let_pass(60)
+    assert said == []
+    await home.return_reader(port)
+    await home.live(minutes=1)
+    assert said == [{"on": 3000}]
+
+
+async def test_surplus_is_gone_without_a_reading_after_a_start(home: Metered) -> None:
+    await home.reader.stop()
+    await home.let_pass(600)
+    home.hass.set_state(CoreState.not_running)
+    said = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
+    await home.hass.async_start()
+    await home.let_pass(100)
+    assert said == []
+    await home.let_pass(40)
+    assert said == [{"off": None}]
+
+
+async def test_surplus_is_used_when_the_automation_was_changed(home: Metered) -> None:
+    home.meter.shown_power = -1900
+    await home.live(minutes=1)
+    said = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
+    await home.live(minutes=3)
+    assert said == []
+    await home.change_automation(start=1500)
+    await home.live(minutes=1)
+    assert said == [{"on": 1900}]
+    await home.reload_automations()
+    await home.live(minutes=3)
+    assert len(said) == 1
+
+
 # ----------------------------------------------------------------------------------------------- tariffs
 
 TARIFF = {"tariff": "T{{ tariff }}"}
@@ -415,5 +525,24 @@ async def test_tariff_after_an_interruption_is_told_only_to_those_who_want_it(
     )
     home.meter.shown_tariff = 2
     await home.lose_the_reader(minutes=10)
+    await home.live(minutes=1)
+    assert said == expected
+
+
+@pytest.mark.parametrize(("after_interruption", "expected"), [(False, []), (True, [{"tariff": "T2"}])])
+async def test_tariff_is_told_after_a_start_to_those_who_want_it(
+    home: Metered, *, after_interruption: bool, expected: list[dict[str, str]]
+) -> None:
+    home.meter.shown_tariff = 2
+    await home.live(minutes=1)
+    home.hass.set_state(CoreState.not_running)
+    said = await home.automate(
+        "tariff_changed",
+        active_tariff=home.entity("_active_tariff"),
+        after_interruption=after_interruption,
+        tariffs=["2"],
+        actions=TARIFF,
+    )
+    await home.hass.async_start()
     await home.live(minutes=1)
     assert said == expected
