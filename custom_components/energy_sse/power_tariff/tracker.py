@@ -28,6 +28,9 @@ _MIN_CHANGE: Final = 100.0
 _MIN_PART: Final = 0.05
 _WRITE_WITHIN: Final = 59.5
 
+# Seconds. *Peak expected* stays on for them, so that a load that is switched each minute does not switch it.
+_PEAK_STAYS: Final = 120
+
 # Seconds.
 _SAVE_WITHIN: Final = 900
 
@@ -67,6 +70,7 @@ class DemandTracker:
         self._listeners = Listeners(hass, 0, coordinator.faults)
         self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
         self._changes = _Changes()
+        self._peak_stays_until = 0.0
         self._is_outdated = asyncio.Event()
         self._earlier: Mapping[str, Any] | None = {}
         """The file of version 0.1, until the hours from before the register history have been read."""
@@ -175,6 +179,10 @@ class DemandTracker:
         """Find out whether a peak is expected, and notify when that has changed."""
         expected = self._running.expected
         expects = expected is not None and is_peak_expected(expected, self.limit, was=self.expects_peak)
+        if expects:
+            self._peak_stays_until = clock.now() + _PEAK_STAYS
+        elif self.expects_peak and self.limit is not None:
+            expects = clock.now() < self._peak_stays_until
         if expects != self.expects_peak:
             self.expects_peak = expects
             self._listeners.tell([TariffKey.PEAK_EXPECTED])
