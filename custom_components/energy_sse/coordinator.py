@@ -156,6 +156,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._issues = Issues(hass, entry)
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
         self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
+        self._last_hourly: HourlyRegister | None = None
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._listeners = Listeners(hass, self._write_interval, self.faults)
         self._message_listeners: list[Callable[[Message], None]] = []
@@ -469,6 +470,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
     @callback
     def _handle_hourly(self, hourly: HourlyRegister) -> None:
+        last, self._last_hourly = self._last_hourly, hourly
+        if last is not None and last.full_hour < hourly.full_hour and last.values == hourly.values:
+            # The reader has repeated a record: no house neither imports nor exports for an hour.
+            return
         for register, value in hourly.values.items():
             if register in self.registers:
                 self.registers[register].add_hourly(hourly.full_hour, self.readings.in_wh(register, value))
