@@ -206,7 +206,6 @@ async def test_demand_that_jumps_with_every_reading_is_written_every_ten_seconds
 
 async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    time_lapse.looks_every = timedelta(minutes=15)
     await time_lapse.start()
     await draw(time_lapse, 1000, at("05:59:34"))
     time_lapse.interval = timedelta(seconds=2)
@@ -214,9 +213,10 @@ async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_la
     await draw(time_lapse, 20_000, at("06:00:00"))
     # Before the recorder has compiled anything of it.
     await draw(time_lapse, 1000, at("06:00:05"))
-    registers = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
-    power = (registers[at("06:00:00")] - registers[at("05:45:00")]) / 250
-    assert intervals(time_lapse) == [("10T06:45", pytest.approx(power, abs=0.01))]
+    telegrams = time_lapse.telegrams
+    begin, end = (max(time for time in telegrams if time < at(each)) for each in ("05:45:00", "06:00:00"))
+    power = (telegrams[end] - telegrams[begin]) / 250
+    assert intervals(time_lapse) == [("10T06:45", pytest.approx(power, abs=0.005))]
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])

@@ -224,8 +224,7 @@ class RegisterHistory:
         """Note the total at the boundary between two readings, if there is one.
 
         The last register before the boundary counts, as in the statistics, if it was received within the
-        interval of the readings. The next register makes it more exact. Otherwise, the total is estimated by
-        power.
+        interval of the readings. Otherwise, the total is estimated by power.
         """
         boundary = start_of(last.time, QUARTER) + QUARTER
         if boundary > time:
@@ -282,13 +281,17 @@ class RegisterHistory:
         return is_changed
 
     def _interpolate(self, total: float, new: Point) -> None:
-        """Interpolate the total of a boundary between two registers. The first register was noted for it."""
-        if self._confirmed is None:
+        """Interpolate the total of a boundary between two registers that are far apart.
+
+        The first register was noted for it.
+        """
+        rise = new.total - total
+        if self._confirmed is None or rise <= TELEGRAM:
             return
         begin = self._confirmed.time
         boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
         if boundary <= new.time and lasted <= self._pause and self.boundaries.get(boundary) == total:
-            self.boundaries[boundary] += (boundary - begin) / lasted * (new.total - total)
+            self.boundaries[boundary] += (boundary - begin) / lasted * rise
 
     def _note_replacement(self, new: Replacement) -> None:
         self.replacements.append(new)
