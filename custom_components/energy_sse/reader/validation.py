@@ -70,8 +70,9 @@ _LOWER: Final = _Proof(5, 180.0)
 # Accepting a wrong high register takes a second replacement to correct.
 _HIGHER: Final = _Proof(20, 300.0)
 
-# The duration of a restart was measured by a clock that may have been wrong.
-_HIGHER_AFTER_A_RESTART: Final = _Proof(5, 60.0)
+# The duration of a restart was measured by a clock that may have been wrong. Some meters repeat their register,
+# and then send the energy of an hour or a day in one step.
+_LARGE_STEP: Final = _Proof(5, 60.0)
 
 # One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of
 # ten days with 4 kW.
@@ -216,17 +217,21 @@ class RegisterGuard[K: Hashable]:
         last = self._registers.get(register)
         if last is None:
             return
-        candidate, limits = self._candidates[register], self._limits[register]
-        if last.is_remembered:
-            largest = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
-        else:
-            # Some meters repeat their register, and then send the energy of an hour or a day in one step.
-            largest = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
-        if 0 <= value - last.value <= largest:
+        candidate = self._candidates[register]
+        if self._is_large_step(register, last, candidate):
             _LOGGER.debug("%s rose in one step", self._called or register)
             return
         self._say_that_it_begins_anew(register)
         self.replaced[register] = last.value, candidate.first, time - candidate.since
+
+    def _is_large_step(self, register: K, last: _Register, candidate: _Candidate) -> bool:
+        """Return whether the same meter can have counted the rise during a restart, or in one step."""
+        limits = self._limits[register]
+        if last.is_remembered:
+            largest = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
+        else:
+            largest = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
+        return 0 <= candidate.value - last.value <= largest
 
     def _say_that_it_begins_anew(self, register: K) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
@@ -296,7 +301,7 @@ class RegisterGuard[K: Hashable]:
                 candidate.first = value
             candidate.value, candidate.time = value, time
             candidate.readings += 1
-            proof = _proof(value, last)
+            proof = self._proof(register, last, candidate)
             seconds = (
                 proof.seconds if last is None else max(proof.seconds, self._limits[register].repeats_for)
             )
@@ -305,11 +310,12 @@ class RegisterGuard[K: Hashable]:
         is_proved = any(values[register] or register not in self._registers for register in repeated)
         return repeated if is_proved else []
 
-
-def _proof(value: float, last: _Register | None) -> _Proof:
-    if last is None or value < last.value:
-        return _LOWER
-    return _HIGHER_AFTER_A_RESTART if last.is_remembered else _HIGHER
+    def _proof(self, register: K, last: _Register | None, candidate: _Candidate) -> _Proof:
+        if last is None or candidate.value < last.value:
+            return _LOWER
+        if last.is_remembered or self._is_large_step(register, last, candidate):
+            return _LARGE_STEP
+        return _HIGHER
 
 
 def is_possible(value: float, unit: Unit) -> bool:
