@@ -9,7 +9,7 @@ from aiohttp import web
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryDisabler, ConfigEntryState
 from homeassistant.const import EVENT_STATE_CHANGED
-from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
@@ -316,7 +316,7 @@ async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssista
     coordinator = world.coordinator
 
     @callback
-    def send_status(_event: Event) -> None:
+    def send_status(_event: Event[EventStateChangedData]) -> None:
         status = ReaderStatus(values={Property.METER_STATUS: "KEY REQUIRED"})
         hass.loop.call_soon(coordinator.message_arrived, status)
 
