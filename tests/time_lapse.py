@@ -254,11 +254,12 @@ class TimeLapse:
 
     async def hear_again(self) -> None:
         """Put the reader back on the network, and let Home Assistant know, as an announcement does."""
+        events = self._received_events
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
             self.entry.runtime_data.async_seen_at(self.reader.host)
             await until(lambda: self.reader.streams)
-            await self.settle()
+            await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
             # Home Assistant tries again by itself.
             await self.live(seconds=10)
@@ -283,7 +284,19 @@ class TimeLapse:
         self._register_sensors()
         await self.hass.config_entries.async_setup(self.entry.entry_id)
         await self.hass.async_start()
+        await self._receive_greeting()
+
+    async def _receive_greeting(self, earlier_events: int = 0) -> None:
+        """Wait until what the reader repeats has arrived. Meanwhile, no time passes."""
+        if self.entry.state is ConfigEntryState.LOADED:
+            await until(lambda: self._received_events >= earlier_events + self.reader.greeting_size)
         await self.settle()
+
+    @property
+    def _received_events(self) -> int:
+        if self.entry.state is not ConfigEntryState.LOADED:
+            return 0
+        return self.entry.runtime_data.reader.health.events.total()
 
     def _register_sensors(self) -> None:
         """Let the registers be known as of the last run, and leave out all other sensors."""

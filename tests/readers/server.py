@@ -48,6 +48,9 @@ class Server(ABC):
         """Method and path of every request, refused ones too."""
 
         self.streams: list[Stream] = []
+        self.greeting_size = 0
+        """Number of events with which the last stream began."""
+
         self.port = 0
         self._reserved: ReservedPort | None = None
         self._runner: web.AppRunner | None = None
@@ -167,7 +170,9 @@ class Simulator(Server):
         stream = Stream(response)
         self.streams.append(stream)
         try:
-            await stream.send(self.recording or greeting())
+            beginning = self.recording or greeting()
+            self.greeting_size = beginning.count(b"event:")
+            await stream.send(beginning)
             await stream.wait_ended()
         finally:
             if stream in self.streams:
