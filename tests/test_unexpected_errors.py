@@ -106,7 +106,8 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
         assert len(recorded) == 10
         assert recorded == pytest.approx({end: truth[end] for end in recorded}, abs=3)
     peak = shown(time_lapse, TariffKey.PEAK_DEMAND)
-    assert float(peak.state) == pytest.approx(counted(time_lapse, at("14:00:00")), abs=0.003)
+    # The last telegram of the hour is sent one second early: 2.5 Wh at 9 kW, and the registers are whole Wh.
+    assert float(peak.state) == pytest.approx(counted(time_lapse, at("14:00:00")), abs=0.004)
     # Whatever was thrown at cannot have been heard: of the hours from ten to one.
     assert peak.attributes["missed"] <= 4
     assert said_twice(caplog) == []
