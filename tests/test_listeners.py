@@ -127,8 +127,8 @@ class Home:
 async def home(hass: HomeAssistant, freezer: FrozenDateTimeFactory, either: Reader) -> AsyncGenerator[Home]:
     home = Home(hass, freezer, either)
     yield home
-    # Lingering timers are found by the test package.
-    await hass.config_entries.async_unload(home.entry.entry_id)
+    if home.entry in hass.config_entries.async_entries():
+        await hass.config_entries.async_unload(home.entry.entry_id)
 
 
 # -------------------------------------------------------------------------------------------- bursts
@@ -265,6 +265,21 @@ async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval:
     assert (home.shown() == home.voltage) is (interval == 0)
     await home.hass.config_entries.async_unload(home.entry.entry_id)
     assert [write.state for write in writes] == [home.voltage] * bool(interval) + ["unavailable"]
+
+
+@pytest.mark.parametrize("is_offline", [False, True])
+@pytest.mark.parametrize("how", ["reload", "remove"])
+async def test_timer_ends_with_the_entry(home: Home, how: str, *, is_offline: bool) -> None:
+    await home.set_up(60)
+    await home.send_burst()
+    last, writes = home.voltage, home.writes()
+    if is_offline:
+        await home.reader.stop()
+        await home.let_pass(5)
+    entries = home.hass.config_entries
+    await (entries.async_reload if how == "reload" else entries.async_remove)(home.entry.entry_id)
+    assert [write.state for write in writes][:2] == [last, "unavailable"]
+    # Lingering timers are found by the test package.
 
 
 @pytest.mark.parametrize("persistent_database", [True])
