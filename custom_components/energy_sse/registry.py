@@ -142,6 +142,15 @@ class Registry:
             if sub_id.startswith(SUB_METER_PREFIX):
                 yield sub_id.removeprefix(SUB_METER_PREFIX)
 
+    def entity_id(self, platform: Platform, key: str) -> str | None:
+        """Return the id of one of the reader's entities, if there has been one.
+
+        If the user has made two entries for one reader, only one of them has the entities.
+        """
+        entity_id = self._entities.async_get_entity_id(platform, DOMAIN, self.unique_id(key))
+        entity = None if entity_id is None else self._entities.async_get(entity_id)
+        return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
+
     def sub_meter_sensor(self, meter_id: str) -> str | None:
         """Return the id of a sub-meter's sensor, if there has been one."""
         return self._entities.async_get_entity_id(

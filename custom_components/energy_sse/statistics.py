@@ -30,7 +30,6 @@ from homeassistant.const import (
     UnitOfEnergy,
 )
 from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
@@ -295,9 +294,7 @@ class StatisticsCorrector:
                     raise
 
     async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
-        entity_id = er.async_get(self._hass).async_get_entity_id(
-            Platform.SENSOR, DOMAIN, self._coordinator.registry.unique_id(register)
-        )
+        entity_id = self._coordinator.registry.entity_id(Platform.SENSOR, register)
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
         compared = await self._async_compare(entity_id, history)

@@ -12,11 +12,9 @@ from homeassistant.components.recorder import is_entity_recorded
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 
-from ..const import DOMAIN
 from ..database import async_read
 from ..reader import MAX_ENERGY_PER_HOUR, Measurement
 from ..registers import HOUR, ROUNDING, start_of
@@ -32,15 +30,10 @@ async def async_read_earlier_totals(
 
     Empty where the import or the net power is not recorded.
     """
-    entities = er.async_get(hass)
     ids = [
         entity_id
         for measurement in (Measurement.ACTIVE_ENERGY_IMPORT, Measurement.ACTIVE_POWER_NET)
-        if (
-            entity_id := entities.async_get_entity_id(
-                Platform.SENSOR, DOMAIN, registry.unique_id(measurement)
-            )
-        )
+        if (entity_id := registry.entity_id(Platform.SENSOR, measurement))
         and is_entity_recorded(hass, entity_id)
     ]
     if len(ids) < len(("energy", "power")):

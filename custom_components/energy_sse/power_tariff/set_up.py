@@ -4,6 +4,7 @@ from functools import partial
 import logging
 from typing import Final
 
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util.hass_dict import HassKey
@@ -55,9 +56,7 @@ async def async_forget(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None
 
 @callback
 def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
-    registry = er.async_get(hass)
     for key in TariffKey:
-        platform = "binary_sensor" if key is TariffKey.PEAK_EXPECTED else "sensor"
-        unique_id = coordinator.registry.unique_id(key)
-        if (entity_id := registry.async_get_entity_id(platform, DOMAIN, unique_id)) is not None:
-            registry.async_remove(entity_id)
+        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
+        if (entity_id := coordinator.registry.entity_id(platform, key)) is not None:
+            er.async_get(hass).async_remove(entity_id)

@@ -1,0 +1,111 @@
+"""Two entries for one reader, made by hand in Home Assistant's file: it allows that, and shows an issue."""
+
+import asyncio
+
+from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryDisabler
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, TariffKey
+
+from .conftest import MakeTimeLapse
+from .home_assistant import announcement, entity_id, entry_for, state_of, tick
+from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .test_backfill import at, live_past_full_hours
+from .time_lapse import REGISTERS
+from .waiting import until
+
+pytestmark = pytest.mark.slow("registry.py", "statistics.py", "power_tariff/set_up.py", "config_flow.py")
+
+_, EXPORT = REGISTERS
+
+
+async def set_up_twice(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> tuple[MockConfigEntry, MockConfigEntry]:
+    """Set a reader up twice. Only the first entry has a power tariff, and the entities."""
+    one, two = entry_for(reader), entry_for(reader)
+    one.add_to_hass(hass)
+    hass.config_entries.async_update_entry(one, options={CONF_POWER_TARIFF: {"enabled": True}})
+    assert await hass.config_entries.async_setup(one.entry_id)
+    await until(lambda: len(reader.streams) == 1)
+    await tick(hass, reader)
+    two.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(two.entry_id)
+    await until(lambda: len(reader.streams) == 2)
+    await tick(hass, reader)
+    await hass.async_block_till_done()
+    return one, two
+
+
+async def test_second_entry_leaves_the_entities_of_the_first(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    _, two = await set_up_twice(hass, currentlyone)
+    assert entity_id(hass, "sensor", f"{currentlyone.device_id}_{TariffKey.DEMAND}") is not None
+    before = hass.states.async_entity_ids_count()
+    await hass.config_entries.async_remove(two.entry_id)
+    assert hass.states.async_entity_ids_count() == before
+    await tick(hass, currentlyone)
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_voltage_l1").state != "unavailable"
+
+
+async def test_second_entry_has_the_entities_once_the_first_is_removed(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    one, two = await set_up_twice(hass, currentlyone)
+    await hass.config_entries.async_set_disabled_by(one.entry_id, ConfigEntryDisabler.USER)
+    await hass.config_entries.async_remove(one.entry_id)
+    await hass.config_entries.async_reload(two.entry_id)
+    await until(lambda: len(currentlyone.streams) == 1)
+    await tick(hass, currentlyone)
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_voltage_l1").state != "unavailable"
+
+
+async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: MakeTimeLapse) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        await time_lapse.start()
+        other = entry_for(time_lapse.reader)
+        other.add_to_hass(time_lapse.hass)
+        assert await time_lapse.hass.config_entries.async_setup(other.entry_id)
+        await time_lapse.live_until(at("08:06:30"))
+        time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
+        await live_past_full_hours(time_lapse, 3)
+        (replacement,) = time_lapse.entry.runtime_data.registers[EXPORT].replacements
+        assert replacement.first > 50
+        hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
+        old = replacement.last - truth[at("08:00:00")]
+        new = time_lapse.heard[EXPORT][at("09:00:00")] - replacement.first
+        assert hours[at("08:00:00")].change == pytest.approx(old + new, abs=1)
+
+
+async def test_flows_that_end_at_once_make_one_entry(
+    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
+) -> None:
+    flows = hass.config_entries.flow
+    forms = [await flows.async_init(DOMAIN, context={"source": SOURCE_USER}) for _ in range(3)]
+    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(either))
+    results = await asyncio.gather(
+        *(flows.async_configure(form["flow_id"], {"host": either.host}) for form in forms),
+        flows.async_configure(found["flow_id"], {}),
+    )
+    ends = [result["type"] for result in results]
+    assert sorted(ends) == [FlowResultType.ABORT] * 3 + [FlowResultType.CREATE_ENTRY]
+    assert len(hass.config_entries.async_entries(DOMAIN)) == 1
+    assert flows.async_progress() == []
+
+
+async def test_reader_that_was_ignored_can_be_added(
+    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
+) -> None:
+    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE, unique_id=either.device_id).add_to_hass(hass)
+    flows = hass.config_entries.flow
+    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(either))
+    assert found["reason"] == "already_configured"
+    form = await flows.async_init(DOMAIN, context={"source": SOURCE_USER})
+    result = await flows.async_configure(form["flow_id"], {"host": either.host})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.source == SOURCE_USER
