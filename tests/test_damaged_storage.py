@@ -26,7 +26,7 @@ from custom_components.energy_sse.diagnostics import async_get_config_entry_diag
 from custom_components.energy_sse.reader import parse_object
 
 from .conftest import MakeTimeLapse
-from .home_assistant import entry_for, settle, state_of, tick
+from .home_assistant import entry_for, set_up, settle, state_of, tick
 from .log import said
 from .random_payloads import RandomPayloads
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
@@ -342,3 +342,50 @@ async def set_up_with(
     assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
     assert (await hass.config_entries.options.async_init(entry.entry_id))["type"] is FlowResultType.FORM
     return entry
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": None},
+        {"kind": "of a newer version"},
+        {"kind": ["whatwatt"]},
+        {"host": None},
+        {"host": 80},
+        {"host": "http://[::1"},
+        {"password": 1234},
+        {"login": "of a newer version"},
+        {"login": []},
+    ],
+    ids=str,
+)
+async def test_entry_with_damaged_data_can_be_removed(
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    currentlyone: CurrentlyOneSimulator,
+    changes: dict[str, Any],
+) -> None:
+    entry = entry_for(whatwatt, **changes)
+    entry.add_to_hass(hass)
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
+    await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_voltage_l1").state != "unavailable"
+    (other,) = hass.config_entries.async_entries(DOMAIN)
+    assert other.state is ConfigEntryState.LOADED
+
+
+@pytest.mark.parametrize("versions", [{"version": 2}, {"minor_version": 2}, {"version": 1.5}], ids=str)
+async def test_entry_of_a_newer_version_is_kept_for_it(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, versions: dict[str, Any]
+) -> None:
+    data = {**entry_for(whatwatt).data, "of a newer version": {"key": 1}}
+    entry = MockConfigEntry(domain=DOMAIN, unique_id=whatwatt.device_id, data=data, **versions)
+    entry.add_to_hass(hass)
+    # Home Assistant does not set up an entry of a higher major version.
+    assert await hass.config_entries.async_setup(entry.entry_id) is ("minor_version" in versions)
+    assert entry.data.keys() >= {"of a newer version"}
+    await hass.config_entries.async_remove(entry.entry_id)
