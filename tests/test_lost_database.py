@@ -1,0 +1,94 @@
+"""A database that is damaged, deleted or cleared while Home Assistant runs, and a disabled recorder."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+
+from homeassistant.helpers.recorder import get_instance
+import pytest
+
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
+
+from .conftest import MakeTimeLapse
+from .test_backfill import at, check_hours, live_past_full_hours
+from .test_power_tariff import HOURLY, shown
+from .time_lapse import REGISTERS, TimeLapse
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow("statistics.py", "sum_restart.py", "database.py", "tests/time_lapse.py"),
+]
+
+
+@pytest.fixture
+async def time_lapse(make_time_lapse: MakeTimeLapse, tmp_path: Path) -> AsyncGenerator[TimeLapse]:
+    """Return a house with a power tariff, and a database in a folder of the test."""
+    async with make_time_lapse(f"sqlite:///{tmp_path}/home.db") as time_lapse:
+        time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
+        yield time_lapse
+
+
+def overwrite(database: Path) -> None:
+    database.write_bytes(b"x" * database.stat().st_size)
+
+
+def truncate(database: Path) -> None:
+    database.write_bytes(b"")
+
+
+def remove_all(folder: Path) -> None:
+    for file in folder.glob("home.db*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("lose", [overwrite, truncate, Path.unlink], ids=["overwrite", "truncate", "delete"])
+async def test_lost_database_costs_only_the_past(
+    time_lapse: TimeLapse, tmp_path: Path, lose: Callable[[Path], None]
+) -> None:
+    await time_lapse.start()
+    await time_lapse.live_until(at("07:57:20"))
+    lose(tmp_path / "home.db")
+    # Nothing is settled while the recorder cannot read.
+    time_lapse.recorder_is_locked = True
+    await time_lapse.live_until(at("10:20:00"))
+    states = [time_lapse.hass.states.get(time_lapse.sensor(register)) for register in REGISTERS]
+    assert [float(state.state) * 1000 for state in states if state] == pytest.approx(
+        time_lapse.meter_registers, abs=50
+    )
+    assert float(shown(time_lapse, TariffKey.PEAK_DEMAND).state) > 0
+    await time_lapse.crash()
+    remove_all(tmp_path)
+    time_lapse.recorder_is_locked = False
+    await time_lapse.start()
+    await live_past_full_hours(time_lapse, 3)
+    await check_hours(time_lapse, at("11:00:00"))
+
+
+async def clear(time_lapse: TimeLapse) -> None:
+    get_instance(time_lapse.hass).async_clear_statistics([time_lapse.sensor(each) for each in REGISTERS])
+    await time_lapse.settle()
+
+
+async def disable(time_lapse: TimeLapse) -> None:
+    await time_lapse.hass.services.async_call("recorder", "disable", blocking=True)
+    await time_lapse.live(hours=2)
+    await time_lapse.hass.services.async_call("recorder", "enable", blocking=True)
+
+
+@pytest.mark.parametrize("what", [clear, disable])
+@pytest.mark.parametrize("away", [False, True], ids=["streaming", "outage"])
+async def test_hours_are_right_after_statistics_are_lost(
+    time_lapse: TimeLapse, what: Callable[[TimeLapse], Awaitable[None]], *, away: bool
+) -> None:
+    await time_lapse.start()
+    await time_lapse.live_until(at("07:57:20"))
+    if away:
+        await time_lapse.be_deaf()
+        await time_lapse.live_until(at("08:41:20"))
+    await what(time_lapse)
+    if away:
+        await time_lapse.live_until(at("11:41:20"))
+        await time_lapse.hear_again()
+    await live_past_full_hours(time_lapse, 3)
+    # Statistics that were cleared begin again with the next reading.
+    begin = at("06:00:00") if what is disable else at("12:00:00") if away else at("08:00:00")
+    assert (await check_hours(time_lapse, begin)).missed < 1e-3
