@@ -436,6 +436,19 @@ async def test_hour_without_its_register_is_not_a_peak(home: Home, kind: str, fa
     assert home.missed == (0 if kind == "currentlyone" else 2)
 
 
+@pytest.mark.parametrize("kind", ["whatwatt"])
+@pytest.mark.parametrize("interval", [290, 310, 600])
+async def test_quarters_are_right_when_readings_are_rare(home: Home, interval: float) -> None:
+    home.interval = home.reader.interval = interval
+    await home.start(QUARTERS)
+    await home.draw(3500, "06:50:00")
+    written = home.watch(M.ACTIVE_POWER_NET)
+    await home.draw(3500, "09:29:59")
+    assert {state for _, state in written} == {"3500.0"}
+    assert max(home.intervals.values()) == pytest.approx(3.5, abs=0.01)
+    assert home.missed == 0
+
+
 @pytest.mark.parametrize("interval", [1, 10])
 async def test_quarter_is_right_when_registers_are_rare(home: Home, interval: float) -> None:
     home.interval, home.phase = 20, 10

@@ -46,6 +46,15 @@ def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None
     assert freshness.limit == 60
 
 
+def test_long_interval_that_the_device_announces_counts_at_once() -> None:
+    """Wait for a meter that sends every ten minutes from the start."""
+    freshness = Freshness()
+    freshness.announced_interval = 600
+    for now in (0, 1200):
+        freshness.note(now)
+        assert (freshness.interval, freshness.limit, freshness.patience) == (600, 900, 675)
+
+
 def test_outage_says_nothing_about_the_interval() -> None:
     freshness = Freshness()
     for now in (0, 10, 20, 2000, 2010, 5000, 5010, 8000):

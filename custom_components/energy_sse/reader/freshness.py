@@ -52,8 +52,8 @@ class Freshness:
     @property
     def _longest_limit(self) -> float:
         # The first gap can be an outage.
-        shortest = min(self._gaps) if len(self._gaps) > 1 else 0.0
-        return max(_LONGEST_LIMIT, _SLOW_INTERVALS * shortest)
+        interval = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
+        return max(_LONGEST_LIMIT, _SLOW_INTERVALS * interval)
 
     @property
     def patience(self) -> float:
