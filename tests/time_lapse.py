@@ -5,6 +5,7 @@ happens when the house's clock gets there.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 import copy
@@ -296,7 +297,8 @@ class TimeLapse:
     def _received_events(self) -> int:
         if self.entry.state is not ConfigEntryState.LOADED:
             return 0
-        return self.entry.runtime_data.reader.health.events.total()
+        events: Counter[str] = self.entry.runtime_data.reader.health.events
+        return events.total()
 
     def _register_sensors(self) -> None:
         """Let the registers be known as of the last run, and leave out all other sensors."""

@@ -70,8 +70,8 @@ _LOWER: Final = _Proof(5, 180.0)
 # Accepting a wrong high register takes a second replacement to correct.
 _HIGHER: Final = _Proof(20, 300.0)
 
-# The duration of a restart was measured by a clock that may have been wrong. Some meters repeat their register,
-# and then send the energy of an hour or a day in one step.
+# The duration of a restart was measured by a clock that may have been wrong. Some meters repeat their
+# register, and then send the energy of an hour or a day in one step.
 _LARGE_STEP: Final = _Proof(5, 60.0)
 
 # One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of
@@ -208,12 +208,12 @@ class RegisterGuard[K: Hashable]:
             else:
                 self._accept(register, value, time)
         for register in self._repeated(doubted, values, time):
-            self._note_replacement(register, values[register], time)
+            self._note_replacement(register, time)
             believed[register] = values[register]
             self._accept(register, values[register], time)
         return believed
 
-    def _note_replacement(self, register: K, value: float, time: float) -> None:
+    def _note_replacement(self, register: K, time: float) -> None:
         last = self._registers.get(register)
         if last is None:
             return
