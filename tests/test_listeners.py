@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import closing
 from itertools import cycle, groupby
 import json
-from pathlib import Path
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -296,7 +296,7 @@ async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     await home.let_pass(1)
     sensor = home.sensor(M.VOLTAGE_L1)
     await hass.async_stop(force=True)
-    with sqlite3.connect(Path(recorder_db_url.removeprefix("sqlite:///"))) as database:
+    with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
         rows = database.execute(
             "SELECT state FROM states JOIN states_meta USING (metadata_id) WHERE states_meta.entity_id = ? "
             "ORDER BY state_id DESC LIMIT 1",
