@@ -754,10 +754,13 @@ async def test_load_stays_off_when_it_was_removed_from_inputs(stored: Billed, fr
     assert stored.hass.states.is_state(HELPER, "")
 
 
-async def test_load_is_turned_off_when_a_peak_was_expected_before(billed: Billed, freezer: Plug) -> None:
+@pytest.mark.parametrize("duration", [{"minutes": 1}, {"seconds": "60"}, "00:01:00", 60], ids=str)
+async def test_load_is_turned_off_when_a_peak_was_expected_before(
+    billed: Billed, freezer: Plug, duration: Any
+) -> None:
     await billed.live(minutes=5)
     assert billed.hass.states.is_state(billed.entity("_peak_expected", "binary_sensor"), "on")
-    await billed.stay_below()
+    await billed.stay_below(duration=duration)
     await billed.live(minutes=7 / 3)
     assert freezer.commands == ["off"]
 
