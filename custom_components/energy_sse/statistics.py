@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 import logging
 from typing import Any, Final, NamedTuple
 
@@ -41,7 +41,7 @@ from .const import DOMAIN
 from .coordinator import REGISTERS, EnergySseConfigEntry
 from .database import async_is_idle, async_read
 from .reader import Measurement
-from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, start_of
+from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,6 +56,9 @@ _COMMIT_TIMEOUT: Final = 60
 
 # Part. After a power failure, the recorder and the register history have different last registers.
 _AGREEMENT: Final = 0.1
+
+# In an hour. A stream of garbage must not take time.
+_MAX_REPLACEMENTS: Final = 4
 
 # Readers store 64 hours. The rows before them show which sums they continue.
 _ROWS: Final = 72
@@ -120,25 +123,32 @@ def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> C
 
 
 def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -> Adjustment | None:
-    """Return the adjustment for the first meter replacement that the recorder has counted as energy, if any.
+    """Return the adjustment for the first meter replacements that the recorder has counted as energy, if any.
 
-    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a
-    larger fall from zero. Any other difference was made by the user, or by an earlier adjustment.
+    Any other difference was made by the user.
     """
     for one, other in pairwise(rows):
-        replaced = [each for each in history.replacements if one.end < each.time <= other.end]
-        if not replaced:
-            continue
         difference = other.base - one.base
-        right = sum(each.last - each.first for each in replaced)
-        counted = (-right, sum(each.last for each in replaced) - right)
-        if abs(difference) > TELEGRAM and any(
-            abs(difference - each) <= max(TELEGRAM, _AGREEMENT * abs(each)) for each in counted
-        ):
-            is_compiled = other is not rows[-1]
-            start = other.end - HOUR if is_compiled else start_of(replaced[0].time, _FIVE_MINUTES)
-            return Adjustment(start, -difference)
+        replaced = [each for each in history.replacements if one.end < each.time <= other.end]
+        for begin, energy in _counted(replaced[-_MAX_REPLACEMENTS:]):
+            if abs(difference - energy) <= max(TELEGRAM, _AGREEMENT * abs(energy)) < abs(difference):
+                is_compiled = other is not rows[-1]
+                return Adjustment(
+                    other.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
+                )
     return None
+
+
+def _counted(replaced: Sequence[Replacement]) -> Iterator[tuple[datetime, float]]:
+    """Yield each energy that the recorder can have counted for replacements, and since when.
+
+    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a
+    larger fall from zero. It counts nothing for a replacement that was adjusted before.
+    """
+    for energies in product(*((0.0, each.first - each.last, each.first) for each in replaced)):
+        counted = [(each.time, energy) for each, energy in zip(replaced, energies, strict=True) if energy]
+        if counted:
+            yield counted[0][0], sum(energy for _, energy in counted)
 
 
 def _begin(recorded: Recorded) -> tuple[datetime, float]:
