@@ -31,11 +31,16 @@ def test_sum_whose_zero_the_meter_did_not_go_through_meanwhile_is_somebodys_own(
     assert not list(find_restarts([BEFORE, row(300, 1451, 1451 - zero_point)]))
 
 
-@pytest.mark.parametrize(("hours", "is_found"), [(1, False), (24, False), (25, True), (26, True)])
-def test_sum_starts_again_only_after_a_day_for_the_recorder_keeps_what_it_continues(
-    hours: int, *, is_found: bool
-) -> None:
-    assert bool(list(find_restarts([BEFORE, row(hours, 1451, 1)]))) is is_found
+@pytest.mark.parametrize("hours", [1, 24, 300])
+def test_reset_is_found_after_an_absence_or_a_purge(hours: int) -> None:
+    (restart,) = find_restarts([BEFORE, row(hours, 1451, 1)])
+    assert restart.raise_by == 450
+
+
+@pytest.mark.parametrize("energy", [0, 10])
+def test_replaced_meter_with_a_higher_register_is_not_a_reset(energy: float) -> None:
+    # The sums are right: what the new meter has counted before is not in them.
+    assert not list(find_restarts([BEFORE, row(300, 6000, 400 + energy)]))
 
 
 @pytest.mark.parametrize(("counted", "is_found"), [(0, False), (0.0005, False), (0.0015, True)])
@@ -45,5 +50,5 @@ def test_sum_from_which_nothing_is_missing_is_left_alone(counted: float, *, is_f
 
 
 def test_every_restart_is_found() -> None:
-    rows = [BEFORE, row(300, 1450, 0), row(600, 1500, 0)]
+    rows = [BEFORE, row(300, 1450, 0), row(301, 1460, 10), row(600, 1500, 0)]
     assert [restart.raise_by for restart in find_restarts(rows)] == pytest.approx([450, 50])

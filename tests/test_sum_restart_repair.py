@@ -18,7 +18,7 @@ from .conftest import MakeTimeLapse
 from .home_assistant import set_up
 from .readers import WhatwattSimulator
 from .test_backfill import at, live_past_full_hours, outage
-from .time_lapse import REGISTERS, TimeLapse
+from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .waiting import until
 
 pytestmark = [
@@ -49,11 +49,13 @@ def issues(time_lapse: TimeLapse) -> list[ir.IssueEntry]:
     return [each for each in ir.async_get(time_lapse.hass).issues.values() if each.domain == DOMAIN]
 
 
+def sensor_of(issue: ir.IssueEntry) -> str:
+    return (issue.translation_placeholders or {})["sensor"]
+
+
 async def begin_repair(time_lapse: TimeLapse, sensor: str) -> str:
     """Open the dialog of a sensor's issue, and return its id."""
-    (issue,) = (
-        each for each in issues(time_lapse) if (each.translation_placeholders or {})["sensor"] == sensor
-    )
+    (issue,) = (each for each in issues(time_lapse) if sensor_of(each) == sensor)
     form = await time_lapse.hass.data[REPAIRS]["flow_manager"].async_init(
         DOMAIN, data={"issue_id": issue.issue_id}
     )
@@ -70,6 +72,29 @@ async def has_right_sums(time_lapse: TimeLapse, register: Any) -> bool:
     hours = await time_lapse.hours(register)
     before, after = (hours[at(*time)] for time in (("12:00:00",), ("06:00:00", 12)))
     return bool(after.sum - before.sum == pytest.approx(after.state - before.state, abs=1))
+
+
+async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse: MakeTimeLapse) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        await time_lapse.start()
+        assert await async_setup_component(time_lapse.hass, "repairs", {})
+        await time_lapse.live_until(at("09:27:20"))
+        await time_lapse.hass.services.async_call("recorder", "purge", {"keep_days": 0}, blocking=True)
+        await live_past_full_hours(time_lapse, 2)
+        hours = await time_lapse.hours(EXPORT)
+        assert hours[at("09:00:00")].change < 0
+        issue = next(each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT))
+        assert issue.translation_placeholders is not None
+        assert issue.translation_placeholders["left"] == issue.translation_placeholders["returned"]
+        flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
+        assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
+        await live_past_full_hours(time_lapse, 1)
+        hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
+        changes = [hours[begin].change for begin in sorted(hours) if begin >= at("06:00:00")]
+        expected = [truth[begin + HOUR] - truth[begin] for begin in sorted(hours) if begin >= at("06:00:00")]
+        assert changes == pytest.approx(expected, abs=3)
+        # No issue is shown again, and hours without a reset do not show one.
+        assert [each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT)] == []
 
 
 async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: TimeLapse) -> None:
@@ -93,10 +118,7 @@ async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> Non
     await time_lapse.settle()
     # The sums are looked at every hour.
     await live_past_full_hours(time_lapse, 1)
-    assert {(each.translation_placeholders or {})["sensor"] for each in issues(time_lapse)} == {
-        time_lapse.sensor(IMPORT),
-        "sensor.sun",
-    }
+    assert {sensor_of(each) for each in issues(time_lapse)} == {time_lapse.sensor(IMPORT), "sensor.sun"}
     assert len(issues(time_lapse)) == len(REGISTERS)
     assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
     await time_lapse.settle()

@@ -1,13 +1,14 @@
-"""Finds sums that were reset to zero after a long absence, and raises them when the user confirms.
+"""Finds sums that were reset to zero, and raises them when the user confirms.
 
 The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as
-long as the user has chosen. After a longer absence, the sum starts at zero, and the Energy dashboard shows an
-hour of minus all energy ever counted (issue 87311 of Home Assistant). The register shows the right sum.
+long as the user has chosen, unless the user purges them all. After a longer absence, or after such a purge, the
+sum starts at zero, and the Energy dashboard shows an hour of minus all energy ever counted (issue 87311 of Home
+Assistant). The register shows the right sum.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -24,9 +25,6 @@ from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
 ISSUE: Final = "sum_restart"
-
-# The recorder keeps the last five minutes for at least a day.
-_MIN_ABSENCE: Final = timedelta(days=1)
 
 # Hours. The hour of the return shows the reset. Home Assistant may have been off since.
 _ROWS: Final = 72
@@ -61,11 +59,11 @@ class Restart(NamedTuple):
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that started at zero is the register minus its first value, which the meter passed during the
-        # absence. Any other difference was made by the user.
-        is_reset = before.state - _ROUNDING <= after.state - after.sum <= after.state + _ROUNDING
-        restart = Restart(before, after)
-        if after.start - before.start > _MIN_ABSENCE and is_reset and abs(restart.raise_by) > _ROUNDING:
+        # A sum that started at zero is the register minus its first value, which the meter passed since the row
+        # before. Any other difference was made by the user, or by a meter replacement.
+        zero_point, restart = after.state - after.sum, Restart(before, after)
+        is_reset = before.state - _ROUNDING <= zero_point <= after.state + _ROUNDING
+        if is_reset and after.sum < before.sum and restart.raise_by > _ROUNDING:
             yield restart
 
 
