@@ -1,8 +1,8 @@
 """Finds sums that were reset to zero, and raises them when the user confirms.
 
 The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as
-long as the user has chosen, unless the user purges them all. After a longer absence, or after such a purge, the
-sum starts at zero, and the Energy dashboard shows an hour of minus all energy ever counted (issue 87311 of Home
+long as the user has chosen, unless the user purges them all. After a longer absence or such a purge, the sum
+starts at zero, and the Energy dashboard shows an hour of minus all energy ever counted (issue 87311 of Home
 Assistant). The register shows the right sum.
 """
 
@@ -59,8 +59,8 @@ class Restart(NamedTuple):
 def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that started at zero is the register minus its first value, which the meter passed since the row
-        # before. Any other difference was made by the user, or by a meter replacement.
+        # A sum that started at zero is the register minus its first value, which the meter passed since the
+        # row before. Any other difference was made by the user, or by a meter replacement.
         zero_point, restart = after.state - after.sum, Restart(before, after)
         is_reset = before.state - _ROUNDING <= zero_point <= after.state + _ROUNDING
         if is_reset and after.sum < before.sum and restart.raise_by > _ROUNDING:
