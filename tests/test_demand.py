@@ -43,6 +43,9 @@ zones = st.sampled_from(
         ZoneInfo("Europe/Brussels"),
         ZoneInfo("Asia/Kathmandu"),
         ZoneInfo("Australia/Lord_Howe"),
+        ZoneInfo("America/St_Johns"),
+        ZoneInfo("Pacific/Kiritimati"),
+        ZoneInfo("Pacific/Apia"),
     ]
 )
 # Around a change of the month, and both changes to and from summer time.

@@ -7,6 +7,7 @@ from itertools import pairwise
 import logging
 import random
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
@@ -16,7 +17,7 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
-from custom_components.energy_sse.registers import Replacement
+from custom_components.energy_sse.registers import HOUR, Replacement, start_of
 
 from .home_assistant import entry_for, state_of
 from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
@@ -496,6 +497,39 @@ async def test_last_quarter_of_a_month_is_not_counted_in_the_next(home: Home) ->
     previous = home.shown(K.PREVIOUS_PEAK_DEMAND).attributes["intervals"]
     assert previous[0]["start"] == "2026-11-30T23:45:00+01:00"
     assert previous[0]["power"] == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", ["whatwatt"])
+@pytest.mark.parametrize("interval", ["15", "60"])
+@pytest.mark.parametrize(
+    ("zone", "begin"),
+    [
+        ("Pacific/Kiritimati", datetime(2026, 11, 30, 8, 20, tzinfo=UTC)),
+        ("Pacific/Apia", datetime(2026, 11, 30, 9, 20, tzinfo=UTC)),
+        ("America/St_Johns", datetime(2026, 12, 1, 1, 50, tzinfo=UTC)),
+        ("Australia/Lord_Howe", datetime(2026, 11, 30, 11, 20, tzinfo=UTC)),
+        ("Asia/Kathmandu", datetime(2026, 11, 30, 16, 35, tzinfo=UTC)),
+    ],
+)
+async def test_month_ends_at_local_midnight(home: Home, zone: str, interval: str) -> None:
+    """Begin at 22:20 local time, and draw most before midnight."""
+    await home.start({**QUARTERS, "interval": interval})
+    await home.hass.config.async_set_time_zone(zone)
+    home.interval = 60
+    for watts, minutes in ((1000, 60), (8000, 40), (500, 141)):
+        end = home.now + timedelta(minutes=minutes)
+        await home.draw(watts, f"{end:%dT%H:%M}:05" if end.month == home.now.month else f"{end:%H:%M}:05")
+    known = home.entry.runtime_data.registers[M.ACTIVE_ENERGY_IMPORT].boundaries
+    length = timedelta(minutes=int(interval))
+    ends = [time for time in sorted(known) if time == start_of(time, length)]
+    for key, month in ((K.PREVIOUS_PEAK_DEMAND, 11), (K.PEAK_DEMAND, 12)):
+        begins = [time for time in ends[:-1] if time.astimezone(ZoneInfo(zone)).month == month]
+        powers = [(known[time + length] - known[time]) / (length / HOUR) / 1000 for time in begins]
+        shown = home.shown(key)
+        assert float(shown.state) == pytest.approx(sum(powers) / len(powers), abs=0.001)
+        starts = {datetime.fromisoformat(each["start"]) for each in shown.attributes["intervals"]}
+        assert starts == set(begins)
+        assert shown.attributes["missed"] == 0
 
 
 # ------------------------------------------------------------------------------------------------ clocks
