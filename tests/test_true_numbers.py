@@ -112,6 +112,9 @@ class Home:
         self.register: Callable[[float], float | None] = lambda register: register
         """Returns the register in a telegram from the right one, in Wh. None leaves all registers out."""
 
+        self.clock_error = timedelta()
+        """By how much the clock of Home Assistant is ahead."""
+
         self.sent: list[tuple[datetime, float]] = []
         """Times of telegrams, and powers in kW."""
 
@@ -176,6 +179,19 @@ class Home:
         await self.reader.advance((until - self.now).total_seconds())
         await self.reconnect()
 
+    async def pause(self, end: str) -> None:
+        """Let the virtual machine pause until a time of the day in UTC: all its clocks stand still."""
+        lasted = self.at(end) - self.now
+        self.clock_error -= lasted
+        self.reader.end_streams()
+        await self.reader.advance(lasted.total_seconds())
+        await self.reconnect()
+
+    def set_clock(self, error: timedelta) -> None:
+        """Set the clock of Home Assistant."""
+        self.clock_error = error
+        self._freezer.move_to(self.now + error)
+
     async def reconnect(self) -> None:
         """End the stream, and wait until Home Assistant has opened another one."""
         self.reader.end_streams()
@@ -185,7 +201,7 @@ class Home:
 
     async def move_to(self, time: datetime) -> None:
         """Let time pass, without telegrams."""
-        await self._machine.let_pass((time - datetime.now(UTC)).total_seconds())
+        await self._machine.let_pass((time + self.clock_error - datetime.now(UTC)).total_seconds())
         await self.reader.advance((time - self.now).total_seconds())
 
     def _next_telegram(self) -> datetime:
@@ -651,6 +667,44 @@ async def test_sleep_of_the_computer_loses_no_energy(
     powers = [2.5, *[3] * 7, 2.5, 2] if kind == "currentlyone" else [*[26 / 9] * 9, 2]
     assert home.intervals == pytest.approx(dict(zip(starts, powers, strict=True)), abs=0.02)
     assert home.missed == (0 if kind == "currentlyone" else 9)
+
+
+@pytest.mark.parametrize("minutes", [1, 20])
+async def test_pause_of_a_virtual_machine_loses_no_energy(
+    home: Home, kind: str, minutes: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    home.interval = 20
+    await home.start(HOURS)
+    await home.draw(2000, "07:30:00")
+    home.house.draw(3000)
+    await home.pause("15:30:00")
+    await home.draw(2000, f"15:{30 + minutes}:00")
+    home.set_clock(timedelta())
+    await home.draw(2000, "17:00:20")
+    assert home.dropped == {}
+    assert home.replacements == []
+    assert "Another meter" not in caplog.text
+    starts = [f"10T{hour:02}:00" for hour in range(8, 18)]
+    powers = [2.5, *[3] * 7, 2.5, 2] if kind == "currentlyone" else [*[26 / 9] * 9, 2]
+    assert home.intervals == pytest.approx(dict(zip(starts, powers, strict=True)), abs=0.02)
+    assert home.missed == (0 if kind == "currentlyone" else 9)
+
+
+async def test_two_sleeps_in_one_hour_lose_no_energy(home: Home) -> None:
+    home.interval = 20
+    await home.start(HOURS)
+    await home.draw(2000, "07:10:00")
+    home.house.draw(5000)
+    await home.sleep("07:25:00")
+    await home.draw(2000, "07:35:00")
+    home.house.draw(8000)
+    await home.sleep("07:55:00")
+    await home.draw(2000, "09:00:20")
+    assert home.dropped == {}
+    assert home.replacements == []
+    assert home.intervals["10T08:00"] == pytest.approx((25 * 2 + 15 * 5 + 20 * 8) / 60, abs=0.02)
+    assert home.intervals["10T09:00"] == pytest.approx(2, abs=0.02)
+    assert home.missed == 0
 
 
 # ------------------------------------------------------------------------------------- meter replacement
