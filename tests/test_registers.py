@@ -111,17 +111,24 @@ class Installation:
         return 1000.0 + self.now - self.slept
 
     def receive(
-        self, time: float, *, register: float | None = None, power: float | None = None, age: float = 0.0
+        self,
+        time: float,
+        *,
+        register: float | None = None,
+        power: float | None = None,
+        age: float = 0.0,
+        sent: float | None = None,
     ) -> None:
-        """Receive a telegram with the given values."""
+        """Receive a telegram with the given values. The meter has sent it at this time, or at another one."""
         self.now = time
+        sent = time - age if sent is None else sent
         values = {ENERGY: register, POWER: power}
         reading = Reading(
             values={key: value for key, value in values.items() if value is not None},
             age=age,
             reader_time=None
             if self.reader_clock is None
-            else START + timedelta(seconds=time - age + self.reader_clock),
+            else START + timedelta(seconds=sent + self.reader_clock),
         )
         with patch.object(dt_util, "utcnow", lambda: self.wall_time):
             validated = self.readings.update(reading, self._loop_time)
@@ -436,6 +443,54 @@ def test_sleep_is_a_gap() -> None:
     ]
     missed = [start for start, _, is_missed in installation.demands(QUARTER, "00:00", "23:45") if is_missed]
     assert missed == list(starts("08:00", "16:00", QUARTER))
+
+
+@pytest.mark.parametrize("sleeps", [True, False])
+@pytest.mark.parametrize("number", [1, 5])
+@pytest.mark.parametrize("seconds", [1.0, 45.0])
+def test_telegrams_that_waited_are_not_noted(*, sleeps: bool, number: int, seconds: float) -> None:
+    """Bill nothing above the meter when telegrams from before a sleep arrive just before a quarter."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    end = at("16:15:00") - seconds
+    installation.slept += end - installation.now if sleeps else 0.0
+    installation.now = end
+    for n in range(number):
+        sent = at("08:10:10") + 10 * n
+        installation.receive(end, register=installation.register(sent), power=3500.0, sent=sent)
+    installation.now = end + 40.0
+    installation.run(at("18:10:00"))
+    assert installation.readings.guard.dropped.total() == 0
+    assert installation.history.replacements == []
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "17:45")} == {3.5}
+
+
+def test_reader_clock_that_is_set_back_changes_nothing() -> None:
+    """Know all boundaries when the reader's clock is set back and stays wrong."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.reader_clock = -HOURS
+    installation.run(at("10:10:00"))
+    assert installation.demands(QUARTER, "06:15", "09:45") == all_of(
+        "06:15", "09:45", QUARTER, 3.5, is_missed=False
+    )
+
+
+def test_sleep_while_readings_are_repeated_is_a_gap() -> None:
+    """Drop nothing, and bill nothing above the meter, when a computer sleeps during a replay."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    connected = installation.now + 100.0
+    installation.slept += 8 * HOURS
+    for n in range(5):
+        sent = at("08:10:10") + 10 * n
+        register, age = installation.register(sent), connected - sent
+        installation.receive(at("16:14:59"), register=register, power=3500.0, age=age, sent=sent)
+    installation.now = at("16:15:50")
+    installation.run(at("18:10:00"))
+    assert installation.readings.guard.dropped.total() == 0
+    assert installation.history.replacements == []
+    assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "17:45")} == {3.5}
 
 
 def test_pause_of_a_virtual_machine_is_not_a_replacement() -> None:

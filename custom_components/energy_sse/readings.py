@@ -86,9 +86,9 @@ class Readings:
         arrived, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         elapsed, self._last = None if self._last is None else now - self._last, now
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
-        if reading.age:
-            # It follows a connection, which has shown the reader's clock.
-            reader_error = self.wall_clock.reader_error
+        if reading.age and reading.reader_time is not None:
+            # The reader's clock, as it was when the connection began.
+            reader_error = _seconds_ahead(reading.reader_time + timedelta(seconds=reading.age))
         distrusted = self.wall_clock.update(arrived, elapsed, reader_error, reading.age)
         possible = {
             measurement: value
@@ -126,6 +126,7 @@ class Readings:
             interval=self.freshness.interval or 0.0,
             distrusted=validated.distrusted,
             has_right_clock=self.has_right_clock,
+            is_delayed=self.wall_clock.is_delayed,
             register=None if register_value is None else self.in_wh(register, register_value),
             replaced=None
             if replaced is None

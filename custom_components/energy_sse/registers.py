@@ -69,6 +69,9 @@ class Sample(NamedTuple):
     has_right_clock: bool = False
     """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
 
+    is_delayed: bool = False
+    """True if the reading has waited, so that it is older than its time."""
+
     register: float | None = None
     replaced: tuple[float, float, float] | None = None
     """Last register of the old meter, first one of the new meter, and the seconds since then.
@@ -182,8 +185,8 @@ class RegisterHistory:
             self._interval = sample.interval
         is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
         last, time = self.last, sample.time
-        if last is not None and time < last.time:
-            # The clock is behind a time that is known. Nothing else is noted until it is right.
+        if last is not None and (time < last.time or sample.is_delayed):
+            # The clock is behind a time that is known, or the telegram is old. Nothing else is noted.
             if sample.register is not None and sample.replaced is not None:
                 self._update_register(sample, sample.register, last)
                 self._confirmed = None

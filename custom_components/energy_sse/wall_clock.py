@@ -17,6 +17,9 @@ _MAX_DISTRUST: Final = timedelta(days=1)
 # Seconds. A reader's clock that has advanced by more was set.
 _MAX_SLEEP: Final = 86400.0
 
+# Seconds. Readings that have waited arrive within them.
+_MAX_DELAYED: Final = 10.0
+
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -50,7 +53,18 @@ class WallClock:
 
         self._last: datetime | None = None
         self._last_error: float | None = None
+        self._delayed_for: float | None = None
+        """Seconds since the first reading that was delayed; None if the last reading was not."""
+
         self._is_restored = False
+
+    @property
+    def is_delayed(self) -> bool:
+        """Return whether the last reading has waited, for example while the computer slept.
+
+        Readings that have waited arrive together. A reader's clock that was set back stays behind.
+        """
+        return self._delayed_for is not None and self._delayed_for < _MAX_DELAYED
 
     def update(
         self, time: datetime, elapsed: float | None, reader_error: float | None, age: float = 0.0
@@ -78,6 +92,7 @@ class WallClock:
         else:
             passed = (time - last).total_seconds()
             self._note_sleep(passed, elapsed, reader_error)
+            self._note_delay(elapsed, reader_error)
             if abs(passed - elapsed) > _TOLERANCE and not _is_same(last_error, reader_error):
                 if not _is_right(last_error):
                     distrusted = Period(max(since, last - _MAX_DISTRUST), last)
@@ -101,6 +116,14 @@ class WallClock:
             # The reader's clock was set.
             by_reader = 0.0
         self.slept += max(passed, by_reader, elapsed) - elapsed
+
+    def _note_delay(self, elapsed: float, reader_error: float | None) -> None:
+        if reader_error is None or reader_error >= -_TOLERANCE:
+            self._delayed_for = None
+        elif _is_right(self._last_error):
+            self._delayed_for = 0.0
+        elif self._delayed_for is not None:
+            self._delayed_for += elapsed
 
     def _distrusted_after_a_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
         old, new = self._last_error, self.reader_error
