@@ -10,6 +10,7 @@ A *total* is the register plus the energy that replaced meters have counted, so 
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+import math
 from typing import Any, Final, NamedTuple
 
 from .reader import MAX_ENERGY_PER_HOUR
@@ -294,7 +295,9 @@ class RegisterHistory:
         begin = self._confirmed.time
         boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
         if boundary <= new.time and lasted <= self._pause and self.boundaries.get(boundary) == total:
-            self.boundaries[boundary] += (boundary - begin) / lasted * rise
+            # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
+            interpolated = total + (boundary - begin) / lasted * rise
+            self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
 
     def _note_replacement(self, new: Replacement) -> None:
         self.replacements.append(new)
