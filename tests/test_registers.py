@@ -556,6 +556,21 @@ def test_replacement_by_a_clock_that_is_set_is_noted_once(first: float) -> None:
 # ------------------------------------------------------------------------- registers stored by the reader
 
 
+def test_records_are_accepted_with_the_first_register_after_a_gap() -> None:
+    """Accept the records of an outage at once when the first register after it comes on the hour."""
+    installation = Installation(steady())
+    installation.run(at("07:30:00"), has_register=once_an_hour)
+    installation.now = at("09:30:00")
+    for hour in ("08:00:00", "09:00:00"):
+        installation.send_hourly(at(hour))
+    installation.run(at("09:59:50"), has_register=once_an_hour)
+    installation.send_hourly(at("10:00:00"))
+    installation.run(at("10:00:20"), has_register=once_an_hour)
+    assert installation.demands(HOUR, "07:00", "09:00") == all_of(
+        "07:00", "09:00", HOUR, 3.5, is_missed=False
+    )
+
+
 def test_old_records_are_not_accepted() -> None:
     """Accept no record of a reader whose clock was years behind."""
     installation = Installation(steady())

@@ -272,6 +272,8 @@ class RegisterHistory:
             self._interpolate(changed.total, new)
             is_changed = self._settle(changed, new)
             self._learn_interval(changed, new)
+            # The first register after a gap decides the records of the gap.
+            self._has_new_hourly |= not self._is_continuous
             self._changed, self._is_continuous = new, True
         elif point.energy - changed.energy > TELEGRAM or (
             not self._is_continuous and (self._register_interval > _MAX_PAUSE or point.power > 0)
