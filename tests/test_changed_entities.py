@@ -1,4 +1,4 @@
-"""What the statistics make of sensors that the user renames, disables, removes and gives another unit."""
+"""Statistics of sensors that the user renames, disables, removes or gives another unit."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any

@@ -136,7 +136,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     """What dialogs call the device. One that asks for a password before it says its name is a whatwatt."""
 
     _kinds: Iterable[ReaderKind] = READERS
-    """Kinds of readers that the device can be. An announcement tells the kind."""
+    """Kinds of readers that the device can be. An announcement shows the kind."""
 
     _password: str | None = None
     _identity: Identity

@@ -1,4 +1,4 @@
-"""What the meters of a home and its appliances can count, at most, and how many of them there can be."""
+"""Limits of the registers of sub-meters and appliances, and of the number of these devices."""
 
 from collections import deque
 from collections.abc import Mapping

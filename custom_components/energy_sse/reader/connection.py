@@ -182,7 +182,7 @@ class ReaderConnection:
 
         self._has_readings = False
         self._is_proven = False
-        """Whether readings of this stream have arrived for `_PROVEN_AFTER` seconds."""
+        """True after readings of this stream have arrived for `_PROVEN_AFTER` seconds."""
 
         self._short_streams = 0
         self._is_contended: bool | None = None

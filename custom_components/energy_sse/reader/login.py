@@ -62,7 +62,7 @@ class DeviceLogin:
         """Begin at an address.
 
         The owner agreed to send the password to a trusted address. At any other address the password is only
-        used with Digest, because whoever announces the public id of the reader could read it otherwise.
+        used with Digest, because another device can announce the public id of the reader and read it.
         """
         self._least = self.known or Login.NONE
         if self._password and not is_trusted and self.known in (None, Login.BASIC):
