@@ -172,6 +172,30 @@ async def test_home_assistant_stops_while_statistics_are_read(
     await stop_during(read, hass, caplog)
 
 
+@pytest.mark.parametrize("how", ["unload", "reload", "remove"])
+async def test_entry_ends_while_statistics_are_read(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    read = SlowRead(statistics, monkeypatch)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
+    await until(read.has_begun.is_set)
+    entries = hass.config_entries
+    ways = {"unload": entries.async_unload, "reload": entries.async_reload, "remove": entries.async_remove}
+    assert await ways[how](entry.entry_id)
+    assert entry.state is (ConfigEntryState.LOADED if how == "reload" else ConfigEntryState.NOT_LOADED)
+    read.may_end.set()
+    await hass.async_block_till_done()
+    assert said(caplog, logging.WARNING) == []
+
+
 async def test_everything_ends_at_once_in_contention(
     hass: HomeAssistant, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:

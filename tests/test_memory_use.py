@@ -29,8 +29,8 @@ _LOGGER = logging.getLogger(__name__)
 RELOADS = 200
 DAYS = 30
 
-# Containers, per reload of both readers and per day. A coordinator with its entities has 1,000 and more; a day
-# adds a peak for each hour.
+# Containers, per reload of both readers and per day. A coordinator with its entities has 1,000 and more. A
+# day adds a peak for each hour.
 MAY_GROW = 150
 
 
