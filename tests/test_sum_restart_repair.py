@@ -1,5 +1,6 @@
 """The repair of a sum that was reset, while the recorder or the sensor changes."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -110,6 +111,14 @@ async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: T
     await time_lapse.settle()
     assert await has_right_sums(time_lapse, EXPORT)
     assert not await has_right_sums(time_lapse, IMPORT)
+
+
+async def test_sums_are_raised_once_by_two_dialogs(time_lapse: TimeLapse) -> None:
+    flow_ids = [await begin_repair(time_lapse, time_lapse.sensor(EXPORT)) for _ in range(2)]
+    results = await asyncio.gather(*(confirm(time_lapse.hass, flow_id) for flow_id in flow_ids))
+    assert results == [(FlowResultType.CREATE_ENTRY, None)] * 2
+    await time_lapse.settle()
+    assert await has_right_sums(time_lapse, EXPORT)
 
 
 async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> None:

@@ -17,6 +17,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
@@ -25,6 +26,8 @@ from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
 ISSUE: Final = "sum_restart"
+
+_LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_{ISSUE}")
 
 # Hours. The hour of the return shows the reset. Home Assistant may have been off since.
 _ROWS: Final = 72
@@ -69,6 +72,12 @@ def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
+    # Two dialogs that are confirmed at once must not raise the sums twice.
+    async with hass.data.setdefault(_LOCK, asyncio.Lock()):
+        return await _async_raise_sums(hass, statistic_id, start)
+
+
+async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
