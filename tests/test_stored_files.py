@@ -121,6 +121,20 @@ async def test_damaged_file_is_replaced(
     assert names(hass, entry) == []
 
 
+async def test_files_are_not_written_without_the_reader(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, entry: MockConfigEntry
+) -> None:
+    # Home Assistant tries to set up the entry every ten minutes, for as long as the reader is away.
+    paths = [path_of(hass, entry, file) for file in FILES]
+    before = [path.stat().st_mtime_ns for path in paths]
+    await currentlyone.stop()
+    for _ in range(3):
+        await hass.config_entries.async_setup(entry.entry_id)
+        assert entry.state is ConfigEntryState.SETUP_RETRY
+        await hass.config_entries.async_unload(entry.entry_id)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
 @pytest.mark.parametrize("file", FILES)
 async def test_folder_in_place_of_a_file_costs_only_that_file(
     hass: HomeAssistant,

@@ -46,6 +46,7 @@ class Memory:
         """Prepare to save what `collect` returns, which has to fit into JSON."""
         self._store = _store(hass, entry_id)
         self._collect = collect
+        self._has_changed = False
         self._due_at = math.inf
         self._saved_at = -math.inf
         self._stored: dict[str, Any] = {}
@@ -70,6 +71,7 @@ class Memory:
         0 is for what must not be forgotten: the next second may bring a power cut. An appliance that flickers
         must not wear a memory card out, though.
         """
+        self._has_changed = True
         now = clock.now()
         due_at = max(now + seconds, self._saved_at + _PAUSE)
         if due_at < self._due_at:
@@ -77,8 +79,9 @@ class Memory:
             self._store.async_delay_save(self._data, due_at - now)
 
     async def async_close(self) -> None:
-        """Save for the last time."""
-        await self._store.async_save(self._data())
+        """Save for the last time, unless nothing has changed since the start."""
+        if self._has_changed:
+            await self._store.async_save(self._data())
 
     @callback
     def _data(self) -> dict[str, Any]:
