@@ -201,7 +201,7 @@ def said_by_us(caplog: pytest.LogCaptureFixture) -> str:
 
 def functions_of_ours() -> list[FunctionType]:
     """Return all functions that run while a reader is heard, but those that hold the guards."""
-    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_what_to_remember")
+    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_data")
     return [
         function
         for name, module in sys.modules.items()
