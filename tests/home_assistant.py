@@ -1,5 +1,6 @@
 """A Home Assistant with a reader in it."""
 
+from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -11,7 +12,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
-from custom_components.energy_sse.reader import Measurement, ReaderKind
+from custom_components.energy_sse.reader import Measurement, Message, ReaderKind, Reading
 
 from .readers import CurrentlyOneSimulator, WhatwattSimulator
 from .readers.announce import service_info
@@ -65,11 +66,8 @@ async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = N
     assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
     entry = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, reader.device_id)
     assert entry is not None
-    await reader.tick(seconds)
-    # The voltage is another one in every reading.
     digits = 1 if isinstance(reader, WhatwattSimulator) else 3
-    voltage = round(reader.house.voltage[0], digits)
-    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
+    await receive(entry, reader.tick(seconds), lambda: round(reader.house.voltage[0], digits))
     await hass.async_block_till_done()
 
 
@@ -77,10 +75,30 @@ async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyO
     """Wait until everything sent so far has been dealt with: until the next reading has arrived."""
     before = reader.house.voltage[0]
     while reader.house.voltage[0] == before:
-        await reader.tick(1)
-    voltage = round(reader.house.voltage[0], 3)
-    await until(lambda: entry.runtime_data.readings.values.get(Measurement.VOLTAGE_L1) == voltage)
+        await receive(entry, reader.tick(1), lambda: round(reader.house.voltage[0], 3))
     await hass.async_block_till_done()
+
+
+async def receive(
+    entry: MockConfigEntry, sending: Coroutine[Any, Any, None], voltage: Callable[[], float]
+) -> None:
+    """Send a reading, and wait until it has been processed.
+
+    Its voltage alone does not show that: two readings can have the same one.
+    """
+    coordinator = entry.runtime_data
+    processed: list[Message] = []
+    stop_listening = coordinator.async_listen(processed.append)
+    try:
+        await sending
+        await until(
+            lambda: (
+                any(isinstance(message, Reading) for message in processed)
+                and coordinator.readings.values.get(Measurement.VOLTAGE_L1) == voltage()
+            )
+        )
+    finally:
+        stop_listening()
 
 
 def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:

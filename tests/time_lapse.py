@@ -33,7 +33,7 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, clock
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
-from .home_assistant import entity_id, entry_for
+from .home_assistant import entity_id, entry_for, receive
 from .readers import CurrentlyOneSimulator
 from .waiting import until
 
@@ -236,12 +236,16 @@ class TimeLapse:
         if is_heard:
             # Home Assistant may be at setting it up this very moment.
             await until(lambda: self.entry.state is ConfigEntryState.LOADED)
-        voltage = round(self.reader.house.voltage[0], 3)
-        await self.reader.send_reading()
+        is_received = is_heard and self.reader.meter_is_connected
+        if is_received:
+            await receive(
+                self.entry, self.reader.send_reading(), lambda: round(self.reader.house.voltage[0], 3)
+            )
+        else:
+            await self.reader.send_reading()
         self.sent[self.now], _ = self.meter_registers
-        if not is_heard or not self.reader.meter_is_connected:
+        if not is_received:
             return
-        await until(lambda: self.entry.runtime_data.readings.values.get(M.VOLTAGE_L1) == voltage)
         await self.settle()
         self.telegrams[self.now], _ = self.meter_registers
         full_hour = self.now + self.before_the_end
