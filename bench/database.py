@@ -18,9 +18,9 @@ from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
-from tests.waiting import until
+from tests.wait import wait_until
 
 from .home import add_reader, home_assistant, run
 from .measure import Effort, alone, table, times
@@ -64,22 +64,22 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
-        await until(lambda: simulator.streams)
+        await wait_until(lambda: simulator.streams)
         # In ten minutes every appliance has been on, and all that this house has is found.
         for _ in range(60):
             await simulator.tick(10)
-            await machine.let_pass(10)
+            await machine.advance(10)
         if way == USUAL:
             await replace_by_usual(hass, entry, kind, simulator.host)
         else:
             hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
             await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: simulator.streams)
-        await machine.let_pass(5)
+        await wait_until(lambda: simulator.streams)
+        await machine.advance(5)
         before = await count(hass, folder)
         for _ in range(HOUR // interval):
             await simulator.tick(interval)
-            await machine.let_pass(interval)
+            await machine.advance(interval)
         after = await count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)

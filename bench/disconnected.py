@@ -50,7 +50,7 @@ async def hours(count: int) -> tuple[Hour, Hour]:
         for _ in range(2):
             attempts_before = sum(entry.runtime_data.reader.health.attempts for entry in entries)
             cpu_before, wakes_before = process_time(), machine.wakes
-            await machine.let_pass(HOUR)
+            await machine.advance(HOUR)
             attempts = sum(entry.runtime_data.reader.health.attempts for entry in entries) - attempts_before
             found.append(Hour(process_time() - cpu_before, machine.wakes - wakes_before, attempts))
         return found[0], found[1]

@@ -26,7 +26,7 @@ from homeassistant.setup import async_setup_component
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
-from tests.waiting import until
+from tests.wait import wait_until
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,7 +79,7 @@ async def add_reader(hass: HomeAssistant, host: str) -> EnergySseConfigEntry:
         DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: host}
     )
     entry: ConfigEntry = result["result"]
-    await until(lambda: entry.state is ConfigEntryState.LOADED)
+    await wait_until(lambda: entry.state is ConfigEntryState.LOADED)
     return entry
 
 

@@ -10,7 +10,7 @@ from homeassistant.helpers.event import async_track_state_change_event
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement
-from tests.waiting import until
+from tests.wait import wait_until
 
 from .home import add_reader, home_assistant, readers, run
 from .measure import Effort, alone, percentile, table
@@ -41,7 +41,7 @@ async def latencies(others: int, seconds: float) -> list[float]:
         entry = await add_reader(hass, observed.hosts[0])
         unique_id = entry.runtime_data.registry.unique_id(Measurement.VOLTAGE_L1)
         registry = er.async_get(hass)
-        await until(lambda: registry.async_get_entity_id("sensor", DOMAIN, unique_id))
+        await wait_until(lambda: registry.async_get_entity_id("sensor", DOMAIN, unique_id))
         voltage = registry.async_get_entity_id("sensor", DOMAIN, unique_id)
         assert voltage is not None
         async_track_state_change_event(hass, voltage, note)

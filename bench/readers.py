@@ -11,8 +11,8 @@ import sys
 from time import monotonic
 from typing import override
 
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.server import Simulator
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.server import Simulator
 
 
 class StampedWhatwatt(WhatwattSimulator):

@@ -28,8 +28,8 @@ from custom_components.energy_sse.reader import Reader, ReaderConnection, Reader
 from custom_components.energy_sse.reader.messages import Measurement, Reading
 from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
 from custom_components.energy_sse.sensor import MeasurementSensor
-from tests.readers import House, WhatwattSimulator
-from tests.waiting import until
+from tests.simulators import House, WhatwattSimulator
+from tests.wait import wait_until
 
 from .harness import measure, runner
 from .home import add_reader, enable_everything, home_assistant
@@ -135,9 +135,9 @@ class Home:
         await self.simulator.start()
         self._stack.push_async_callback(self.simulator.stop)
         self.entry = await add_reader(self.hass, self.simulator.host)
-        await until(lambda: self.simulator.streams)
+        await wait_until(lambda: self.simulator.streams)
         await self.simulator.broadcast(self.meter.readings("worst", 1)[0])
-        await until(lambda: len(self.entry.runtime_data.readings.values) >= len(FIELDS))
+        await wait_until(lambda: len(self.entry.runtime_data.readings.values) >= len(FIELDS))
         await self.hass.async_block_till_done()
         self.hass.config_entries.async_update_entry(
             self.entry, options={**self.entry.options, **self._options}
@@ -146,10 +146,10 @@ class Home:
         enable_everything(self.hass, self.entry)
         # Home Assistant reloads it by itself a while later.
         self._skipped += RELOAD_AFTER_UPDATE_DELAY + 1
-        await until(
+        await wait_until(
             lambda: self.entry.state is ConfigEntryState.LOADED and self.entry.runtime_data is not before
         )
-        await until(lambda: self.simulator.streams)
+        await wait_until(lambda: self.simulator.streams)
 
     async def stop(self) -> None:
         """Stop it: the recorder's thread does not end by itself."""
@@ -160,7 +160,7 @@ class Home:
         tap = Tap(self.entry.runtime_data.reader)
         self.simulator.end_streams()
         self.entry.runtime_data.async_seen_at(self.simulator.host)
-        await until(lambda: tap.content)
+        await wait_until(lambda: tap.content)
         assert tap.content is not None
         self.content = tap.content
 
@@ -176,7 +176,7 @@ class Home:
         usual = await add_usual_sensors(self.hass, self.entry, reader, measurements)
         connection = ReaderConnection(reader, self.entry.unique_id, usual)
         self._connection = self.loop.create_task(connection.run())
-        await until(lambda: tap.content)
+        await wait_until(lambda: tap.content)
         assert tap.content is not None
         self.content = tap.content
 

@@ -13,9 +13,9 @@ from homeassistant.const import EVENT_STATE_CHANGED, Platform
 from homeassistant.core import Event, EventStateChangedData, callback
 
 from custom_components import energy_sse
-from tests.readers import House, WhatwattSimulator
 from tests.samples import sample
-from tests.waiting import until
+from tests.simulators import House, WhatwattSimulator
+from tests.wait import wait_until
 
 from .home import ROOT, add_reader, home_assistant, run, set_up_entries
 from .measure import Effort, Result, alone, table
@@ -62,7 +62,7 @@ async def prepare(folder: Path) -> int:
     await reader.start()
     async with home_assistant(folder) as hass:
         await add_reader(hass, reader.host)
-        await until(lambda: hass.states.async_all("sensor"))
+        await wait_until(lambda: hass.states.async_all("sensor"))
         await hass.async_block_till_done()
     await reader.stop()
     return reader.port
@@ -91,7 +91,7 @@ async def start(folder: Path, port: int) -> Start:
         began, cpu_before = monotonic(), process_time()
         await set_up_entries(hass)
         cpu, set_up = process_time() - cpu_before, monotonic() - began
-        await until(lambda: first_state)
+        await wait_until(lambda: first_state)
     await reader.stop()
     return Start(cpu, set_up, first_state - began)
 

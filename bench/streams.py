@@ -7,8 +7,8 @@ from itertools import pairwise
 import json
 import random
 
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.samples import FOLDER, sample
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 
 HOUR = 3600
 

@@ -17,9 +17,9 @@ from custom_components.energy_sse.power_tariff.demand import Tariff
 from custom_components.energy_sse.power_tariff.tracker import _count
 from custom_components.energy_sse.reader import Measurement, ReaderKind
 from custom_components.energy_sse.registers import HOUR, QUARTER
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
-from tests.waiting import until
+from tests.wait import wait_until
 
 from . import database
 from .harness import measure
@@ -88,11 +88,11 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
-        await until(lambda: simulator.streams)
+        await wait_until(lambda: simulator.streams)
         # In ten minutes every appliance has been on, and all that this house has is found.
         for _ in range(60):
             await simulator.tick(10)
-            await machine.let_pass(10)
+            await machine.advance(10)
         # An hour that has ended is a peak of the month, so that there is a limit.
         full_hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
@@ -101,12 +101,12 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
         history.add_earlier({full_hour - HOUR: total - 4 * ENERGY, full_hour: total}, full_hour)
         hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
         await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: simulator.streams)
-        await machine.let_pass(5)
+        await wait_until(lambda: simulator.streams)
+        await machine.advance(5)
         before, _ = await database.count(hass, folder)
         for _ in range(HOUR // INTERVAL):
             await simulator.tick(INTERVAL.total_seconds())
-            await machine.let_pass(INTERVAL.total_seconds())
+            await machine.advance(INTERVAL.total_seconds())
         after, _ = await database.count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return database.Written(after - before, 0, len(sensors) * database.STATISTICS_ROWS)

@@ -15,10 +15,10 @@ import sys
 from time import monotonic
 import webbrowser
 
-from tests.readers.__main__ import add_replay_options, port
-from tests.readers.announce import Announcer, own_address
-from tests.readers.recordings import Recording, RecordingError, read_all
-from tests.readers.server import Server
+from tests.simulators.__main__ import add_replay_options, port
+from tests.simulators.announce import Announcer, own_address
+from tests.simulators.recordings import Recording, RecordingError, read_all
+from tests.simulators.server import Server
 
 from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, HomeAssistantProcess, free_port
 from .replayed import ReplayedShow

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.server import Simulator
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.server import Simulator
 
 PASSWORD = "watt"
 

@@ -3,8 +3,8 @@
 from contextlib import AsyncExitStack
 from typing import override
 
-from tests.readers.recordings import Recording
-from tests.readers.replay import ReplayedReader
+from tests.simulators.recordings import Recording
+from tests.simulators.replay import ReplayedReader
 
 from .home_assistant import HomeAssistantApi
 from .show import Show

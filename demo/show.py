@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
 from typing import ClassVar
 
-from tests.readers.server import Server
+from tests.simulators.server import Server
 
 from .home_assistant import HomeAssistantApi
 

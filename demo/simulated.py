@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Self, override
 
-from tests.readers.server import Simulator
+from tests.simulators.server import Simulator
 
 from . import power_tariff, solar
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError

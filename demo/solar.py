@@ -6,7 +6,7 @@ from time import monotonic
 
 import aiohttp
 
-from tests.readers import House
+from tests.simulators import House
 
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 

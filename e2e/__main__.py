@@ -22,7 +22,7 @@ from playwright.async_api import Browser
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess
 from demo.setting_up import HOME, remove_unwanted_entries
 from tests import measured_tables
-from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
 from .chapters import (
@@ -39,7 +39,7 @@ from .chapters import (
 )
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
 from .person import Person, Screen, browser
-from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
+from .simulators import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 
 FOLDER = ROOT / ".e2e"
 PICTURES = ROOT / "docs/pictures"

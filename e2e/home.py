@@ -10,11 +10,11 @@ from typing import Any, Final
 from playwright.async_api import Locator, expect
 
 from demo.home_assistant import HomeAssistantApi
-from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .network import Host
 from .person import PATIENCE, Person
-from .readers import Reader
+from .simulators import Reader
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
 

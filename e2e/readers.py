@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.announce import Announcer
-from tests.readers.house import Appliance
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.announce import Announcer
+from tests.simulators.house import Appliance
 
 from .network import Host
 

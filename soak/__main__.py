@@ -24,10 +24,10 @@ import aiohttp
 
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
 from demo.setting_up import submit
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.house import Appliance
-from tests.readers.network import FaultyNetwork
-from tests.waiting import until
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.house import Appliance
+from tests.simulators.network import FaultyNetwork
+from tests.wait import wait_until
 
 DOCUMENT: Final = ROOT / "docs" / "reliability.md"
 TABLE = re.compile(r"(<!-- made by scripts/soak -->\n).*(<!-- end of soak -->)", re.DOTALL)
@@ -107,7 +107,7 @@ class Soak:
             fault = self.random.choice(FAULTS)
             self.faults[fault.__name__] += 1
             await fault(network, self.random.uniform(0.5, LONGEST_FAULT))
-            await until(lambda: network.reader.streams, within=RECOVERY)
+            await wait_until(lambda: network.reader.streams, within=RECOVERY)
 
     async def make_known(self, reader: CurrentlyOneSimulator) -> None:
         """Switch every appliance once: its first report is no news when it is repeated after a reconnect."""
@@ -149,9 +149,9 @@ class Soak:
 
         with suppress(TimeoutError):
             while True:
-                await until(has_ended, within=DYING)
+                await wait_until(has_ended, within=DYING)
                 expected.heard_after = math.inf
-                await until(is_back, within=RECOVERY)
+                await wait_until(is_back, within=RECOVERY)
                 expected.heard_after = monotonic() - expected.sent
                 number = reader.stream_count
 
@@ -351,7 +351,7 @@ async def recover(networks: list[FaultyNetwork]) -> None:
         network.answer = network.mangle = None
         await network.stop()
         await network.start(network.port)
-    await until(lambda: all(network.reader.streams for network in networks), within=RECOVERY)
+    await wait_until(lambda: all(network.reader.streams for network in networks), within=RECOVERY)
 
 
 def describe(figures: Figures) -> str:

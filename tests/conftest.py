@@ -18,9 +18,9 @@ import pytest
 
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
 from . import databases, dialogs, measured_tables, selection
-from .log import OURS
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Server
+from .logs import OURS
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.server import Server
 from .time_lapse import TimeLapse
 from .time_machine import TimeMachine
 

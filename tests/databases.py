@@ -40,7 +40,7 @@ class Server:
             f"{url}/{database}?{query}", isolation_level="AUTOCOMMIT"
         )
 
-    def wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until it has started."""
         end = time.monotonic() + _START_TIMEOUT
         while True:
@@ -164,7 +164,7 @@ def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
         command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        server.wait_until_it_answers(process)
+        server.until_it_answers(process)
         yield server
     finally:
         # Both stop at once, whoever is connected.

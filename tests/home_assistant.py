@@ -14,10 +14,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 from custom_components.energy_sse.reader import Measurement, Message, ReaderKind, Reading
 
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
-from .readers.announce import service_info
-from .readers.server import Server, Simulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators.announce import service_info
+from .simulators.server import Server, Simulator
+from .wait import wait_until
 
 
 def announcement(reader: Server) -> ZeroconfServiceInfo:
@@ -57,7 +57,7 @@ async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfig
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     return entry
 
 
@@ -91,7 +91,7 @@ async def receive(
     stop_listening = coordinator.async_listen(processed.append)
     try:
         await sending
-        await until(
+        await wait_until(
             lambda: (
                 any(isinstance(message, Reading) for message in processed)
                 and coordinator.readings.values.get(Measurement.VOLTAGE_L1) == voltage()

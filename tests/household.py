@@ -20,9 +20,9 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 
 from .home_assistant import entity_id, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
@@ -48,14 +48,14 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         self._time_machine = time_machine
         self._blueprint: dict[str, Any] = {}
 
-    async def let_pass(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Let time pass without a reading."""
-        await self._time_machine.let_pass(seconds)
+        await self._time_machine.advance(seconds)
 
     async def live(self, minutes: float) -> None:
         """Live on, with a reader that is heard."""
         for _ in range(round(minutes * 60 / STEP)):
-            await self.let_pass(STEP)
+            await self.advance(STEP)
             self.set_power()
             await tick(self.hass, self.reader, STEP)
 
@@ -66,7 +66,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         """Let the reader vanish for some time, and come back."""
         port = self.reader.port
         await self.reader.stop()
-        await self.let_pass(minutes * 60)
+        await self.advance(minutes * 60)
         assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
         await self.reader.advance(minutes * 60)
         await self.return_reader(port)
@@ -78,7 +78,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         assert entry is not None
         # Its announcement ends the wait for the next attempt.
         entry.runtime_data.async_seen_at(self.reader.host)
-        await until(lambda: self.reader.streams)
+        await wait_until(lambda: self.reader.streams)
         await tick(self.hass, self.reader)
 
     def entity(self, key: str, platform: str = "sensor") -> str:

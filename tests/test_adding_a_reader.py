@@ -35,11 +35,11 @@ from custom_components.energy_sse.reader.payload import get_text
 
 from .conftest import Start
 from .home_assistant import entity_id, state_of
-from .readers.house import House
-from .readers.network import FaultyNetwork
-from .readers.server import Simulator
+from .simulators.house import House
+from .simulators.network import FaultyNetwork
+from .simulators.server import Simulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 # ---------------------------------------------------------------------------------------- 1. its wire
 
@@ -150,10 +150,10 @@ async def test_third_reader_is_set_up_streams_and_comes_back(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     entry = result["result"]
     assert entry.title == "Gridlet GL-000"
-    await until(lambda: gridlet.streams)
+    await wait_until(lambda: gridlet.streams)
 
     await gridlet.tick()
-    await until(lambda: entity_id(hass, "sensor", "GL-000042_active_energy_export"))
+    await wait_until(lambda: entity_id(hass, "sensor", "GL-000042_active_energy_export"))
     await hass.async_block_till_done()
     reading = gridlet.reading()
     power = state_of(hass, "sensor", "GL-000042_active_power_net")
@@ -168,10 +168,12 @@ async def test_third_reader_is_set_up_streams_and_comes_back(
 
     # A connection that is lost is made again.
     gridlet.end_streams()
-    await until(lambda: gridlet.streams)
+    await wait_until(lambda: gridlet.streams)
     await gridlet.tick()
     expected = gridlet.reading()["total"]
-    await until(lambda: float(state_of(hass, "sensor", "GL-000042_active_energy_import").state) == expected)
+    await wait_until(
+        lambda: float(state_of(hass, "sensor", "GL-000042_active_energy_import").state) == expected
+    )
 
     assert await hass.config_entries.async_unload(entry.entry_id)
     assert entry.state is ConfigEntryState.NOT_LOADED
@@ -192,15 +194,15 @@ async def test_third_reader_is_back_after_something_asked_for_a_password(
         DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: network.host}
     )
     entry = flow["result"]
-    await until(lambda: gridlet.streams)
+    await wait_until(lambda: gridlet.streams)
     network.answer = ask_for_a_password
     await network.cut()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
     health = entry.runtime_data.reader.health
     connects = health.connects
     network.answer = None
-    await time_machine.let_pass(320)
+    await time_machine.advance(320)
     assert health.connects > connects
     await hass.config_entries.async_unload(entry.entry_id)
     await network.stop()

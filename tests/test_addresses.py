@@ -22,9 +22,9 @@ from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up, state_of
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.digest import DigestLogin
-from .readers.network import FaultyNetwork
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.digest import DigestLogin
+from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
 
 POWER = "ECC9FF5C7F14_active_power_net"
@@ -88,9 +88,9 @@ async def test_reader_that_moved_is_followed_without_a_reload(
     entry = await set_up(hass, whatwatt, host=network.host)
     coordinator = entry.runtime_data
     await network.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, whatwatt, whatwatt.port)
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.runtime_data is coordinator
     assert entry.data[CONF_HOST] == whatwatt.host
     assert coordinator.is_streaming
@@ -104,10 +104,10 @@ async def test_address_that_was_announced_while_all_was_well_is_tried_when_it_no
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
     await announce(hass, whatwatt, whatwatt.port)
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_HOST] == network.host
     await network.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert entry.data[CONF_HOST] == whatwatt.host
     assert entry.runtime_data.is_streaming
 
@@ -122,12 +122,12 @@ async def test_address_where_somebody_else_answers_is_forgotten(
     entry = await set_up(hass, whatwatt, host=network.host)
     await network.stop()
     await announce(hass, whatwatt, other.port)
-    await time_machine.let_pass(600)
+    await time_machine.advance(600)
     assert entry.data[CONF_HOST] == network.host
     assert other.stream_count == 0
     assert other.requests == ["GET /api/v1/system"]
     await network.start(network.port)
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert entry.runtime_data.is_streaming
 
 
@@ -142,10 +142,10 @@ async def test_address_that_refuses_the_login_proves_nothing(
     other.login = DigestLogin("of somebody else")
     await network.stop()
     await announce(hass, whatwatt, other.port)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
     await network.start(network.port)
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert entry.runtime_data.is_streaming
     assert entry.data[CONF_HOST] == network.host
 
@@ -171,13 +171,13 @@ async def test_announcement_ends_a_wait(
     entry = await set_up(hass, currentlyone)
     port = currentlyone.port
     await currentlyone.stop()
-    await time_machine.let_pass(1000)
+    await time_machine.advance(1000)
     await currentlyone.start(port)
     assert not entry.runtime_data.is_streaming
     await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(currentlyone)
     )
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     assert entry.runtime_data.is_streaming
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
 
@@ -235,9 +235,9 @@ async def test_moved_reader_is_found_behind_addresses_that_lead_nowhere(
     await hass.config_entries.async_setup(entry.entry_id)
     if is_loaded:
         await network.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, whatwatt, whatwatt.port, addresses=[*DEAD_ADDRESSES, "127.0.0.1"])
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.state is ConfigEntryState.LOADED
     assert entry.runtime_data.is_streaming
     assert entry.data[CONF_HOST] == whatwatt.host
@@ -251,11 +251,11 @@ async def test_reader_returns_to_its_earlier_address_without_an_announcement(
     entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF, host=network.host)
     await announce(hass, whatwatt, second.port)
     await network.stop()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_HOST] == second.host
     await network.start(network.port)
     await second.stop()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_HOST] == network.host
     assert entry.runtime_data.is_streaming
 
@@ -287,9 +287,9 @@ async def test_moved_currentlyone_is_found_by_any_name(
     network = await FaultyNetwork(currentlyone).start()
     entry = await set_up(hass, currentlyone, host=network.host)
     await network.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, currentlyone, name=name.format(currentlyone.device_id))
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_HOST] == currentlyone.host
     assert entry.runtime_data.is_streaming
     await currentlyone.stop()
@@ -331,7 +331,7 @@ async def moved(
     entry = await add_by_hand(hass, network.host)
     await announce(hass, whatwatt)
     await network.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert entry.data[CONF_HOST] == whatwatt.host
     assert entry.runtime_data.is_streaming
     return entry
@@ -340,10 +340,10 @@ async def moved(
 async def test_entered_address_is_used_again_as_soon_as_it_answers(
     hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert moved.runtime_data.is_streaming
     await network.start(network.port)
-    await time_machine.let_pass(310)
+    await time_machine.advance(310)
     assert moved.data[CONF_HOST] == network.host
     assert moved.runtime_data.is_streaming
 
@@ -354,7 +354,7 @@ async def test_entered_address_is_used_again_after_a_restart(
     await hass.config_entries.async_unload(moved.entry_id)
     await network.start(network.port)
     await hass.config_entries.async_setup(moved.entry_id)
-    await time_machine.let_pass(310)
+    await time_machine.advance(310)
     assert moved.data[CONF_HOST] == network.host
 
 
@@ -383,7 +383,7 @@ async def test_entered_address_of_another_device_is_not_used(
     await network.start(network.port)
     health = moved.runtime_data.reader.health
     connects = health.connects
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert moved.runtime_data.is_streaming
     assert (health.connects, other.stream_count) == (connects, 0)
     await network.stop()
@@ -400,7 +400,7 @@ async def test_proxy_that_refuses_the_stream_costs_seconds(
     network.only_the_stream = True
     network.answer = hang_up
     await network.start(network.port)
-    await time_machine.let_pass(330)
+    await time_machine.advance(330)
     assert moved.runtime_data.is_streaming
     assert moved.data[CONF_HOST] == whatwatt.host
     assert moved.runtime_data.availability.has_fresh_readings
@@ -415,10 +415,10 @@ async def test_address_entered_in_reconfigure_is_preferred(
     await hass.async_block_till_done()
     await announce(hass, whatwatt)
     await network.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert entry.data[CONF_HOST] == whatwatt.host
     await network.start(network.port)
-    await time_machine.let_pass(310)
+    await time_machine.advance(310)
     assert entry.data[CONF_HOST] == network.host
 
 
@@ -428,9 +428,9 @@ async def test_discovered_address_is_left_for_good(
     entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF, host=network.host)
     await announce(hass, whatwatt)
     await network.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     await network.start(network.port)
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert entry.data[CONF_HOST] == whatwatt.host
 
 
@@ -446,5 +446,5 @@ async def test_other_reader_at_the_current_address_is_an_issue_when_other_addres
     await whatwatt.stop()
     await other.stop()
     await other.start(port)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert ir.async_get(hass).async_get_issue(DOMAIN, f"wrong_device_{moved.entry_id}")

@@ -23,10 +23,10 @@ from custom_components.energy_sse.reader import (
 )
 
 from .home_assistant import entity_id, set_up, settle, state_of
-from .readers import CurrentlyOneSimulator
-from .readers.house import Appliance, State
+from .simulators import CurrentlyOneSimulator
+from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 READER = "b8b41879cf58"
 
@@ -44,7 +44,7 @@ def shown(hass: HomeAssistant, appliance: str, key: str) -> str:
 async def restart(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     count = reader.stream_count
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.stream_count > count and reader.streams)
+    await wait_until(lambda: reader.stream_count > count and reader.streams)
     await hass.async_block_till_done()
 
 
@@ -181,7 +181,7 @@ async def test_transition_and_detection_of_one_change_are_one_event(
     both = detection + transition if detection_first else transition + detection
     await reader.broadcast(both.encode())
     await settle(hass, entry, reader)
-    await until(lambda: fired)
+    await wait_until(lambda: fired)
     await hass.async_block_till_done()
     assert fired == ["turned_on"]
 
@@ -199,7 +199,7 @@ async def test_state_of_before_a_restart_holds_until_the_reader_speaks(
     # Home Assistant stops while the reader is away: the last state is "unavailable".
     port = reader.port
     await reader.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert shown(hass, "dishwasher", "running") == "unavailable"
     await reader.start(port)
     await restart(hass, entry, reader)
@@ -222,7 +222,7 @@ async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_
     await reader.switch("mocca_mast", "off")
     await reader.advance(90)
     await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await settle(hass, entry, reader)
     assert shown(hass, "mocca_mast", "running") == "off"
     assert state_of(hass, "event", f"{READER}:mocca_mast:transition").attributes["event_type"] == "turned_on"
@@ -241,7 +241,7 @@ async def test_older_report_that_is_repeated_changes_nothing(
     reader._detected.update(old)  # noqa: SLF001
     await reader.advance(60)
     reader.end_streams()
-    await until(lambda: reader.stream_count == 2 and reader.streams)
+    await wait_until(lambda: reader.stream_count == 2 and reader.streams)
     await settle(hass, entry, reader)
     assert shown(hass, "mocca_mast", "running") == "off"
 

@@ -24,9 +24,9 @@ from custom_components.energy_sse.sum_restart import async_raise_sums
 from . import databases
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, tick
-from .readers import CurrentlyOneSimulator
+from .simulators import CurrentlyOneSimulator
 from .time_lapse import HOUR, REGISTERS, TimeLapse
-from .waiting import until
+from .wait import wait_until
 
 # On a busy machine three days of it take half a minute.
 pytestmark = [
@@ -74,18 +74,18 @@ async def outage(
     time_lapse: TimeLapse, kind: str, begin: datetime, end: datetime, *, clock_error: timedelta = timedelta()
 ) -> None:
     """Live until an outage, and through it; the clock may be wrong after it."""
-    await time_lapse.live_until(begin)
+    await time_lapse.run_until(begin)
     match kind:
         case "off":
             await time_lapse.stop()
         case "crashed":
             await time_lapse.crash()
         case "deaf":
-            await time_lapse.be_deaf()
-    await time_lapse.live_until(end)
+            await time_lapse.disconnect_reader()
+    await time_lapse.run_until(end)
     if clock_error:
         time_lapse.set_clock(clock_error)
-    await (time_lapse.hear_again() if kind == "deaf" else time_lapse.start())
+    await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
 
 
 class Errors(NamedTuple):
@@ -161,7 +161,7 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
     """Live until shortly after some more full hours."""
-    await time_lapse.live_until(time_lapse.now.replace(minute=2, second=0) + number * HOUR)
+    await time_lapse.run_until(time_lapse.now.replace(minute=2, second=0) + number * HOUR)
 
 
 # ------------------------------------------------------------------------------------------- the problem
@@ -184,7 +184,7 @@ async def live_without_filling(
     """
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await time_lapse.start()
-    await time_lapse.live_until(begin)
+    await time_lapse.run_until(begin)
     _, exported_before = time_lapse.meter_registers
     await outage(time_lapse, kind, begin, end)
     await live_past_full_hours(time_lapse, 1)
@@ -307,7 +307,7 @@ async def test_day_with_an_outage_of_eight_hours(
         await time_lapse.start()
         begin = yesterday + timedelta(hours=6, minutes=40)
         await outage(time_lapse, "off", begin, begin + timedelta(hours=8))
-        await time_lapse.live_until(yesterday + timedelta(hours=23, minutes=30))
+        await time_lapse.run_until(yesterday + timedelta(hours=23, minutes=30))
         hours = await time_lapse.hours(EXPORT)
         if fills:
             await check_hours(time_lapse, yesterday)
@@ -322,7 +322,7 @@ async def test_hours_are_there_within_a_minute_of_the_return(
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     await time_lapse.live(seconds=60)
-    await until(lambda: rows_written(caplog))
+    await wait_until(lambda: rows_written(caplog))
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
@@ -340,7 +340,7 @@ async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
     await time_lapse.start()
     # Until it has heard where the registers are, but not for another five minutes of statistics.
     await time_lapse.live(minutes=2, seconds=30)
-    await until(lambda: rows_written(caplog) >= 4)
+    await wait_until(lambda: rows_written(caplog) >= 4)
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00"))
 
@@ -375,7 +375,7 @@ async def test_hours_are_in_the_unit_that_the_user_has_chosen(
 async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time_lapse: TimeLapse) -> None:
     time_lapse.unit = "kWh"
     await time_lapse.start()
-    await time_lapse.live_until(at("07:20:00"))
+    await time_lapse.run_until(at("07:20:00"))
     await time_lapse.stop()
     time_lapse.unit = "MWh"
     await time_lapse.start()
@@ -388,11 +388,11 @@ async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:20:00"))
     await time_lapse.stop()
-    await time_lapse.be_deaf()
+    await time_lapse.disconnect_reader()
     await time_lapse.start()
     await outage(time_lapse, "off", at("09:55:00"), at("10:20:00"))
-    await time_lapse.live_until(at("11:07:00"))
-    await time_lapse.hear_again()
+    await time_lapse.run_until(at("11:07:00"))
+    await time_lapse.reconnect_reader()
     await live_past_full_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
@@ -404,10 +404,10 @@ async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None
 async def test_first_day_shows_the_hours_that_the_reader_remembers(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await time_lapse.live_until(at("14:35:00", day=13))
+    await time_lapse.run_until(at("14:35:00", day=13))
     await time_lapse.start()
     await time_lapse.live(minutes=7)
-    await until(lambda: rows_written(caplog) >= 2 * (REMEMBERED - 1))
+    await wait_until(lambda: rows_written(caplog) >= 2 * (REMEMBERED - 1))
     await time_lapse.settle()
     oldest = at("14:00:00", day=13) - (REMEMBERED - 1) * HOUR
     for register in REGISTERS:
@@ -417,7 +417,7 @@ async def test_first_day_shows_the_hours_that_the_reader_remembers(
     assert (await check_hours(time_lapse, oldest)).missed < 1e-3
 
     # Its own first hour is half from before it came.
-    await time_lapse.live_until(at("17:05:00", day=13))
+    await time_lapse.run_until(at("17:05:00", day=13))
     await check_hours(time_lapse, oldest)
     shown = await snapshot(time_lapse)
     await time_lapse.stop()
@@ -429,7 +429,7 @@ async def test_first_day_shows_the_hours_that_the_reader_remembers(
 
 @pytest.mark.parametrize("kind", ["off", "deaf"])
 async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None:
-    await time_lapse.live_until(at("14:35:00"))
+    await time_lapse.run_until(at("14:35:00"))
     await time_lapse.start()
     await outage(time_lapse, kind, at("14:50:00"), at("18:10:00"))
     await live_past_full_hours(time_lapse, 2)
@@ -437,7 +437,7 @@ async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None
 
 
 async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_lapse: TimeLapse) -> None:
-    await time_lapse.live_until(at("14:35:00"))
+    await time_lapse.run_until(at("14:35:00"))
     await time_lapse.start()
     await outage(time_lapse, "off", at("14:37:00"), at("15:03:00"))
     await live_past_full_hours(time_lapse, 2)
@@ -451,12 +451,12 @@ async def test_meter_is_exchanged_during_an_outage(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     await time_lapse.stop()
-    await time_lapse.live_until(at("09:30:00"))
+    await time_lapse.run_until(at("09:30:00"))
     time_lapse.reader.house.active_import = {1: 12.0, 2: 0.0}
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
-    await time_lapse.live_until(at("11:11:20"))
+    await time_lapse.run_until(at("11:11:20"))
     await time_lapse.start()
     await live_past_full_hours(time_lapse, 2)
     assert rows_written(caplog) == 0
@@ -483,17 +483,17 @@ async def test_sums_were_edited_by_the_user_during_an_outage(
     await time_lapse.start()
     before = await time_lapse.hours(EXPORT)
     await time_lapse.live(minutes=15)
-    await until(lambda: refusals(caplog))
+    await wait_until(lambda: refusals(caplog))
     await time_lapse.settle()
     assert await time_lapse.hours(EXPORT) == before
 
 
 async def test_reader_whose_clock_is_wrong_fills_nothing(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     time_lapse.reader.clock_error = timedelta(minutes=10)
     await outage(time_lapse, "off", time_lapse.now, at("11:11:20"))
-    await time_lapse.live_until(at("11:50:00"))
+    await time_lapse.run_until(at("11:50:00"))
     # Repeated readings have an age, whatever the clock says. Registers on the hour have none.
     hours = await time_lapse.hours(EXPORT)
     assert hours[at("08:00:00")].change == 0
@@ -511,14 +511,14 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("06:30:00"))
+    await time_lapse.run_until(at("06:30:00"))
     time_lapse.reader.clock_error = 3 * HOUR
-    await time_lapse.live_until(at("07:30:00"))
-    await time_lapse.be_deaf()
+    await time_lapse.run_until(at("07:30:00"))
+    await time_lapse.disconnect_reader()
     time_lapse.reader.forget()
     time_lapse.reader.clock_error = timedelta()
-    await time_lapse.hear_again()
-    await time_lapse.live_until(at("08:30:00"))
+    await time_lapse.reconnect_reader()
+    await time_lapse.run_until(at("08:30:00"))
     await outage(time_lapse, "deaf", at("09:30:00"), at("11:11:20"))
     await live_past_full_hours(time_lapse, 1)
     errors = await check_hours(time_lapse, at("06:00:00"))
@@ -534,10 +534,10 @@ async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
 ) -> None:
     time_lapse.before_the_end = timedelta(seconds=90)
     await time_lapse.start()
-    await time_lapse.live_until(full_hour - timedelta(minutes=9))
+    await time_lapse.run_until(full_hour - timedelta(minutes=9))
     # Four times, so that it is no other meter.
     time_lapse.reader.lies = {key: 0}
-    await time_lapse.live_until(full_hour - timedelta(minutes=1))
+    await time_lapse.run_until(full_hour - timedelta(minutes=1))
     time_lapse.reader.lies = {}
     await live_past_full_hours(time_lapse, 2)
     del time_lapse.heard[silent][full_hour]
@@ -546,13 +546,13 @@ async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
 
 async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     await time_lapse.stop()
-    await time_lapse.live_until(at("09:30:00"))
+    await time_lapse.run_until(at("09:30:00"))
     time_lapse.reader.meter_is_connected = False
-    await time_lapse.live_until(at("11:30:00"))
+    await time_lapse.run_until(at("11:30:00"))
     time_lapse.reader.meter_is_connected = True
-    await time_lapse.live_until(at("13:11:20"))
+    await time_lapse.run_until(at("13:11:20"))
     await time_lapse.start()
     await live_past_full_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"), at("08:00:00"))
@@ -610,7 +610,7 @@ async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogC
 
     await instance.async_add_executor_job(rename, "statistics", "statistics_away")
     await time_lapse.live(minutes=1)
-    await until(lambda: refusals(caplog))
+    await wait_until(lambda: refusals(caplog))
     await instance.async_add_executor_job(rename, "statistics_away", "statistics")
     await live_past_full_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
@@ -621,7 +621,7 @@ async def test_database_takes_whatever_an_appliance_is_called(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("05:50:00"))
+    await time_lapse.run_until(at("05:50:00"))
     texts = (
         "a\\u0000b",
         "half \\ud83d",
@@ -655,7 +655,7 @@ async def test_home_assistant_stops_again_and_again_before_while_and_after_hours
     for seconds in (5, 49, 50, 51, 60):
         await time_lapse.live(seconds=seconds)
         await time_lapse.stop()
-        await time_lapse.live_until(time_lapse.now.replace(second=10) + timedelta(minutes=1))
+        await time_lapse.run_until(time_lapse.now.replace(second=10) + timedelta(minutes=1))
         await time_lapse.start()
     await live_past_full_hours(time_lapse, 1)
     errors = await check_hours(time_lapse, at("06:00:00"))
@@ -702,7 +702,7 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
 ) -> None:
     time_lapse.reader.sends_registers_hourly = True
     await time_lapse.start()
-    await time_lapse.live_until(at("12:05:00"))
+    await time_lapse.run_until(at("12:05:00"))
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
@@ -710,7 +710,7 @@ async def test_without_filling_such_a_register_is_counted_an_hour_late(time_laps
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     time_lapse.reader.sends_registers_hourly = True
     await time_lapse.start()
-    await time_lapse.live_until(at("12:05:00"))
+    await time_lapse.run_until(at("12:05:00"))
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     for begin in (at(f"{hour:02}:00:00") for hour in (8, 9, 10, 11)):
         assert hours[begin].change == pytest.approx(truth[begin] - truth[begin - HOUR])
@@ -763,7 +763,7 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
 
     # Now the registers fit, too, and each hour that the reader remembers gets its own.
     await time_lapse.live(minutes=1)
-    await until(lambda: rows_written(caplog) >= 2 * (REMEMBERED - 1))
+    await wait_until(lambda: rows_written(caplog) >= 2 * (REMEMBERED - 1))
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00", day=13) - (REMEMBERED - 1) * HOUR)
     hours = await time_lapse.hours(EXPORT)
@@ -801,7 +801,7 @@ async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLap
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(time_lapse, 1)
-    await until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
+    await wait_until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
     await time_lapse.hass.config_entries.async_remove(time_lapse.entry.entry_id)
     assert not ir.async_get(time_lapse.hass).issues
 
@@ -824,7 +824,7 @@ async def live_with_wrong_clock(time_lapse: TimeLapse, error: timedelta) -> None
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"), clock_error=error)
     await time_lapse.live(minutes=7)
     time_lapse.set_clock(timedelta())
-    await time_lapse.live_until(at("14:02:00"))
+    await time_lapse.run_until(at("14:02:00"))
 
 
 async def test_hours_are_filled_once_a_clock_without_a_battery_is_right(time_lapse: TimeLapse) -> None:

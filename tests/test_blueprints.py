@@ -11,10 +11,10 @@ import pytest
 from .conftest import Start
 from .home_assistant import set_up, tick
 from .household import FOLDER, ROOT, Household, Metered, TellingHouse, simulated_time
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.house import Appliance, State
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
     "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
@@ -73,7 +73,7 @@ class Kitchen(Household[CurrentlyOneSimulator]):
         """Put the dishwasher into a state, and wait until Home Assistant knows."""
         await self.reader.switch("dishwasher", state)
         expected = "off" if state == "off" else "on"
-        await until(lambda: (entity := self.hass.states.get(self.running)) and entity.state == expected)
+        await wait_until(lambda: (entity := self.hass.states.get(self.running)) and entity.state == expected)
         await tick(self.hass, self.reader, 0)
 
 
@@ -429,9 +429,9 @@ async def test_surplus_that_nobody_hears_of_is_taken_for_gone(home: Metered) -> 
     await home.live(minutes=8 / 3)
     assert said == [{"on": 3000}]
     await home.reader.stop()
-    await home.let_pass(3 * 60)
+    await home.advance(3 * 60)
     assert len(said) == 1, "it may come back"
-    await home.let_pass(60)
+    await home.advance(60)
     assert said == [{"on": 3000}, {"off": None}]
 
 
@@ -457,11 +457,11 @@ async def test_surplus_is_not_gone_before_the_first_reading(home: Metered) -> No
     await home.live(minutes=1)
     port = home.reader.port
     await home.reader.stop()
-    await home.let_pass(600)
+    await home.advance(600)
     home.hass.set_state(CoreState.not_running)
     said = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
     await home.hass.async_start()
-    await home.let_pass(60)
+    await home.advance(60)
     assert said == []
     await home.return_reader(port)
     await home.live(minutes=1)
@@ -470,13 +470,13 @@ async def test_surplus_is_not_gone_before_the_first_reading(home: Metered) -> No
 
 async def test_surplus_is_gone_without_a_reading_after_a_start(home: Metered) -> None:
     await home.reader.stop()
-    await home.let_pass(600)
+    await home.advance(600)
     home.hass.set_state(CoreState.not_running)
     said = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
     await home.hass.async_start()
-    await home.let_pass(100)
+    await home.advance(100)
     assert said == []
-    await home.let_pass(40)
+    await home.advance(40)
     assert said == [{"off": None}]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, settle
-from .readers import CurrentlyOneSimulator
+from .simulators import CurrentlyOneSimulator
 from .test_backfill import at, check_hours, live_past_full_hours
 from .time_lapse import REGISTERS, TimeLapse
 
@@ -71,15 +71,15 @@ async def test_hours_are_right_after_a_change_of_their_sensor(
     time_lapse: TimeLapse, what: Callable[[TimeLapse], Awaitable[None]], *, away: bool
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     if away:
-        await time_lapse.be_deaf()
-        await time_lapse.live_until(at("08:41:20"))
+        await time_lapse.disconnect_reader()
+        await time_lapse.run_until(at("08:41:20"))
     await what(time_lapse)
     await time_lapse.settle()
     if away:
-        await time_lapse.live_until(at("11:41:20"))
-        await time_lapse.hear_again()
+        await time_lapse.run_until(at("11:41:20"))
+        await time_lapse.reconnect_reader()
     await live_past_full_hours(time_lapse, 2)
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 

@@ -31,10 +31,10 @@ from custom_components.energy_sse.const import (
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Simulator
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.server import Simulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -348,11 +348,11 @@ async def test_announcement_ends_the_wait_for_a_reader_that_was_away(
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
     info = announcement(whatwatt)
     await whatwatt.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     await whatwatt.start(whatwatt.port)
     flow = await begin(hass, SOURCE_ZEROCONF, info)
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
 
 
 @pytest.mark.parametrize("device_id", ["ECC9FF000000", "ECC9FF5C7F14"])
@@ -447,7 +447,7 @@ async def test_changed_password_is_asked_for_until_it_is_right(
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert entry.data[CONF_PASSWORD] == "secret"
     await hass.async_block_till_done()
-    await until(lambda: protected_whatwatt.streams)
+    await wait_until(lambda: protected_whatwatt.streams)
 
 
 async def test_password_of_another_reader_at_the_address_changes_nothing(
@@ -498,7 +498,7 @@ async def test_reader_can_be_given_a_new_address_and_a_new_password(
     assert entry.data[CONF_HOST] == protected_whatwatt.host
     assert entry.data[CONF_PASSWORD] == "secret"
     await hass.async_block_till_done()
-    await until(lambda: protected_whatwatt.streams)
+    await wait_until(lambda: protected_whatwatt.streams)
 
 
 async def test_password_that_is_left_empty_stays(

@@ -27,12 +27,12 @@ from custom_components.energy_sse.reader import parse_object
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, settle, state_of, tick
-from .log import said
+from .logs import logged_messages
 from .random_payloads import RandomPayloads
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
 from .time_lapse import REGISTERS, TimeLapse
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
     "memory.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
@@ -51,14 +51,14 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what was said that should not have been, apart from what cannot be read."""
-    return [line for line in said(caplog, logging.ERROR) if "begins anew" not in line]
+    return [line for line in logged_messages(caplog, logging.ERROR) if "begins anew" not in line]
 
 
 async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     """Start, hear the meter and an appliance, and stop."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await reader.switch("mocca_mast", "on")
     await settle(hass, entry, reader)
     assert state_of(hass, "binary_sensor", f"{reader.device_id}:mocca_mast:running").state == "on"
@@ -248,13 +248,13 @@ async def test_stored_value_of_another_type_costs_no_reading(
         time_lapse.has_recorder = False
         time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
         await time_lapse.start()
-        await time_lapse.live_until(at("07:10:00"))
+        await time_lapse.run_until(at("07:10:00"))
         await time_lapse.stop()
         data = time_lapse.stored(file)
         time_lapse.store(file, replaced(data, keys, value))
-        await time_lapse.live_until(at("07:22:00"))
+        await time_lapse.run_until(at("07:22:00"))
         await time_lapse.start()
-        await time_lapse.live_until(at("07:32:00"))
+        await time_lapse.run_until(at("07:32:00"))
         assert shown_in_wh(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=3)
         for history in time_lapse.entry.runtime_data.registers.values():
             assert at("07:30:00") in history.boundaries
@@ -335,7 +335,7 @@ async def set_up_with(
     # Nothing is known of it as long as nobody listens.
     assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
     await tick(hass, reader)
     assert state_of(hass, "sensor", f"{reader.device_id}:counter:20000741").state == "1234.5"

@@ -14,10 +14,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from .home_assistant import set_up
-from .log import said
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.network import FaultyNetwork
+from .logs import logged_messages
 from .saved_files import files_of
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.network import FaultyNetwork
 from .test_reliability import STREAM_HEAD, hang_up, saying, status
 from .time_machine import TimeMachine
 
@@ -55,11 +55,11 @@ class Home:
             for network in self.networks:
                 vars(network).update(fault)
                 await network.cut()
-            await self.time_machine.let_pass(FAULT_LASTS)
+            await self.time_machine.advance(FAULT_LASTS)
             for network in self.networks:
                 vars(network).update(answer=None, mangle=None, is_frozen=False)
                 await network.cut()
-            await self.time_machine.let_pass(PEACE_LASTS)
+            await self.time_machine.advance(PEACE_LASTS)
 
 
 @pytest.fixture
@@ -118,4 +118,4 @@ async def test_day_of_faults_leaves_nothing_behind(
         assert entry.runtime_data.is_streaming
     files = files_of(hass, *home.entries)
     assert max(map(len, files.values())) < 200_000
-    assert said(caplog) == []
+    assert logged_messages(caplog) == []

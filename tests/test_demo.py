@@ -20,10 +20,10 @@ from demo.houses import LONGEST_STATE, load, make_readers, save
 from demo.power_tariff import TARIFF, ZONE, past
 from demo.replayed import ReplayedShow
 
-from .readers.recordings import read_all
-from .waiting import until
+from .simulators.recordings import read_all
+from .wait import wait_until
 
-pytestmark = pytest.mark.slow("demo/*", "tests/readers/*")
+pytestmark = pytest.mark.slow("demo/*", "tests/simulators/*")
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -114,6 +114,6 @@ async def test_readers_of_recordings_are_added_and_play(
         await demo.add_readers(api, show, hosts, is_announced=False)
         entries = hass.config_entries.async_entries("energy_sse")
         assert {entry.unique_id for entry in entries} == set(show.added)
-        await until(lambda: all(entry.runtime_data.readings.values for entry in entries))
+        await wait_until(lambda: all(entry.runtime_data.readings.values for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)

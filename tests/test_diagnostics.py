@@ -19,8 +19,8 @@ from custom_components.energy_sse.reader import connection
 from . import pseudonyms
 from .conftest import Start
 from .home_assistant import entry_for, set_up, settle, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -53,10 +53,10 @@ async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
         entry, title="Villa Kunterbunt", options={CONF_SUB_METERS: {"20000741": "gas"}}
     )
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
     reader.end_streams()
-    await until(lambda: reader.stream_count == 3 and reader.streams)
+    await wait_until(lambda: reader.stream_count == 3 and reader.streams)
     await tick(hass, reader)
 
     diagnostics = await download(hass, hass_client, entry)
@@ -269,12 +269,12 @@ async def test_word_that_is_none_is_told_as_little_as_a_name_and_a_number_as_it_
     await tick(hass, whatwatt)
     whatwatt.meter_status = "asleep at 192.168.1.77"
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     diagnostics = await download(hass, hass_client, entry)
     assert_absent(diagnostics, "asleep", "192.168.1.77")
     assert diagnostics["reader"]["status"]["meter_status"].startswith("anon-")
     whatwatt.meter_status = "OK"
     await tick(hass, whatwatt)
-    await until(lambda: entry.runtime_data.sub_meters)
+    await wait_until(lambda: entry.runtime_data.sub_meters)
     diagnostics = await download(hass, hass_client, entry)
     assert "12345678.9" in {entity["state"] for entity in diagnostics["entities"]}

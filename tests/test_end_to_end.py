@@ -11,8 +11,8 @@ from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
 from .home_assistant import announcement, state_of, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .wait import wait_until
 
 
 async def test_whatwatt_is_discovered_asks_for_its_password_and_streams(
@@ -28,7 +28,7 @@ async def test_whatwatt_is_discovered_asks_for_its_password_and_streams(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "whatwatt Go 5C7F14"
     await hass.async_block_till_done()
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
 
     live = reader.live()
@@ -64,7 +64,7 @@ async def test_currentlyone_is_discovered_confirmed_streams_and_reports_an_appli
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "Casa Mia"
     await hass.async_block_till_done()
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
 
     energy = state_of(hass, "sensor", "b8b41879cf58_active_energy_import")
@@ -73,8 +73,8 @@ async def test_currentlyone_is_discovered_confirmed_streams_and_reports_an_appli
 
     await reader.switch("mocca_mast", "on")
     unique_id = "b8b41879cf58:mocca_mast:transition"
-    await until(lambda: hass.states.async_all("event"))
-    await until(lambda: state_of(hass, "event", unique_id).attributes["event_type"] == "turned_on")
+    await wait_until(lambda: hass.states.async_all("event"))
+    await wait_until(lambda: state_of(hass, "event", unique_id).attributes["event_type"] == "turned_on")
 
     entry = result["result"]
     appliance = device_registry.async_get_device_by_identifier(

@@ -21,8 +21,8 @@ from demo.setting_up import grid_source
 
 from .conftest import Start
 from .home_assistant import entity_id, entry_for, set_up, settle, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -110,7 +110,7 @@ async def test_appliance_and_gas_meter_fit_the_energy_dashboard(
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_SUB_METERS: {"20000741": "gas"}})
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     entry = await set_up(hass, currentlyone)
     await currentlyone.switch("mocca_mast", "on")

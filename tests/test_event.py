@@ -14,9 +14,9 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, connection, currentlyone
 
 from .home_assistant import entity_id, set_up, settle, state_of
-from .readers import CurrentlyOneSimulator
-from .readers.house import Appliance, State, usual_appliances
-from .waiting import until
+from .simulators import CurrentlyOneSimulator
+from .simulators.house import Appliance, State, usual_appliances
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -134,10 +134,10 @@ async def test_what_the_reader_repeats_on_connect_is_no_event(
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).state == "unknown"
     reader.end_streams()
-    await until(lambda: reader.stream_count == 2 and reader.streams)
+    await wait_until(lambda: reader.stream_count == 2 and reader.streams)
     await settle(hass, entry, reader)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.stream_count == 3 and reader.streams)
+    await wait_until(lambda: reader.stream_count == 3 and reader.streams)
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).state == "unknown"
     await reader.switch("mocca_mast", "off")
@@ -177,7 +177,7 @@ async def test_what_is_repeated_without_a_time_that_can_be_told_is_a_state_and_n
         reader.clock_error = timedelta(hours=-5)
     reader.recording = b"event: config\r\ndata: " + reader.config().encode() + b"\r\n\r\n" + repeated
     reader.end_streams()
-    await until(lambda: reader.stream_count > count and reader.streams)
+    await wait_until(lambda: reader.stream_count > count and reader.streams)
     await settle(hass, entry, reader)
     assert state_of(hass, "binary_sensor", f"{READER}:mocca_mast:running").state == "off"
     assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"
@@ -207,7 +207,7 @@ async def test_appliances_are_found_again_after_a_restart(
     before = state_of(hass, "event", unique_id("dishwasher"))
     reader._detected.clear()  # noqa: SLF001 (a device that forgot all with its own restart)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await hass.async_block_till_done()
     assert {each.id for each in entry.runtime_data.appliances} == {"mocca_mast", "dishwasher"}
     after = state_of(hass, "event", unique_id("dishwasher"))
@@ -246,7 +246,7 @@ async def test_appliance_may_be_called_like_a_measurement(
     await reader.switch("voltage_l1", "on")
     await settle(hass, entry, reader)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     assert {each.id for each in entry.runtime_data.appliances} == {"voltage_l1"}
     assert Measurement.VOLTAGE_L1 in entry.runtime_data.found_measurements
 
@@ -281,7 +281,7 @@ async def test_automation_fires_on_event_received_once_for_each_transition(
         await settle(hass, entry, reader)
         assert len(coffee_calls) == expected
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await settle(hass, entry, reader)
     assert len(coffee_calls) == 2
 
@@ -308,13 +308,13 @@ async def test_transition_that_arrives_while_home_assistant_sets_up_starts_autom
 
     async def forward_late(entry: MockConfigEntry, platforms: Iterable[Platform]) -> None:
         appliances = entry.runtime_data.appliances
-        await until(lambda: any(each.waiting for each in appliances))
+        await wait_until(lambda: any(each.waiting for each in appliances))
         await forward(entry, platforms)
 
     monkeypatch.setattr(hass.config_entries, "async_forward_entry_setups", forward_late)
     entry = await set_up(hass, reader)
     # The reader says nothing more, and an automation reacts to a change of the entity's state only.
-    await until(lambda: coffee_calls)
+    await wait_until(lambda: coffee_calls)
     await settle(hass, entry, reader)
     assert state_of(hass, "event", unique_id("mocca_mast")).attributes["event_type"] == "turned_on"
     assert len(coffee_calls) == 1

@@ -15,8 +15,8 @@ from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSe
 from custom_components.energy_sse.sub_meters import SubMeters
 
 from .home_assistant import set_up, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.network import FaultyNetwork
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
 
 
@@ -63,11 +63,11 @@ async def test_500_readings_are_processed_at_once_and_20_a_second(
     entry = await set_up(hass, whatwatt)
     events = entry.runtime_data.reader.health.events
     await whatwatt.broadcast(b"".join(map(reading, range(1000))))
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     assert 500 <= events["live"] <= 530
-    await time_machine.let_pass(10)
+    await time_machine.advance(10)
     assert 700 <= events["live"] <= 730
-    await time_machine.let_pass(20)
+    await time_machine.advance(20)
     assert events["live"] == 1000
     assert entry.runtime_data.reader.health.connects == 1
 
@@ -80,9 +80,9 @@ async def test_1200_sub_meters_in_one_event_are_slowed_down(
     entry.runtime_data.async_listen(taken.append)
     event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(1200)]}
     await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     assert 1000 <= len(taken) <= 1060
-    await time_machine.let_pass(10)
+    await time_machine.advance(10)
     assert len(taken) == 1200
 
 
@@ -163,7 +163,7 @@ async def test_slow_response_costs_one_connection_at_a_time(
     network.answer = dripping.answer
     network.only_the_stream = only_the_stream
     await network.cut()
-    await time_machine.let_pass(1800)
+    await time_machine.advance(1800)
     assert not entry.runtime_data.availability.has_fresh_readings
     assert dripping.total >= 5
     assert entry.runtime_data.reader.health.attempts < 60
@@ -171,7 +171,7 @@ async def test_slow_response_costs_one_connection_at_a_time(
     assert dripping.most <= 2
     network.answer = None
     await network.cut()
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert entry.runtime_data.availability.has_fresh_readings
     await network.stop()
     await network.reader.stop()

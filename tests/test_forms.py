@@ -6,8 +6,8 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from .home_assistant import set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .wait import wait_until
 
 READER = "ECC9FF5C7F14"
 
@@ -18,7 +18,7 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator, payload: str) -> 
     reader.house.voltage[0] += 0.1
     data = f'{payload[:-1]},"V_P1":{reader.house.voltage[0]}}}'
     await reader.broadcast(f"event: live\ndata: {data}\n\n".encode())
-    await until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == reader.house.voltage[0])
+    await wait_until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == reader.house.voltage[0])
     await hass.async_block_till_done()
 
 
@@ -90,6 +90,6 @@ async def test_same_states_are_shown_when_numbers_are_written_as_texts(
     events = entry.runtime_data.reader.health.events
     before = events.total()
     await either.tick()
-    await until(lambda: events.total() > before)
+    await wait_until(lambda: events.total() > before)
     await hass.async_block_till_done()
     assert shown() == texts

@@ -27,9 +27,9 @@ from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
 from .home_assistant import entry_for, set_up, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 KEYS = st.sampled_from(
     [*WHATWATT_FIELDS, *CURRENTLYONE_FIELDS, "Vol", "Date", "Time", "sec", "t", "m", "detected", "id", "bs"]
@@ -138,7 +138,7 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: currentlyone.streams)
+    await wait_until(lambda: currentlyone.streams)
     await tick(hass, currentlyone)
     hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
     await currentlyone.broadcast("".join(hours).encode())
@@ -147,9 +147,9 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
         meter = f'event: state\r\ndata: {{"m":"HAN","W":1,"Wh":{7_000_000 if n % 2 else 5}}}\r\n\r\n'
         for _ in range(10):
             await currentlyone.broadcast((meter * 3).encode())
-            await time_machine.let_pass(40)
+            await time_machine.advance(40)
     await tick(hass, currentlyone)
-    await time_machine.let_pass(15)
+    await time_machine.advance(15)
     tracker = tracker_of(hass, entry)
     assert tracker is not None
     assert tracker.report["meter_replacements"] == 20

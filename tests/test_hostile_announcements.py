@@ -22,12 +22,12 @@ from custom_components.energy_sse.reader import Login
 from . import pseudonyms
 from .conftest import Start
 from .home_assistant import announcement, entity_id, set_up
-from .log import OURS
-from .readers import House, WhatwattSimulator
-from .readers.digest import BasicLogin, DigestLogin
-from .test_login import Rogue, submit
+from .logs import OURS
+from .simulators import House, WhatwattSimulator
+from .simulators.digest import BasicLogin, DigestLogin
+from .test_authentication import Rogue, submit
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 
 class Tarpit:
@@ -184,9 +184,9 @@ async def test_flood_of_announcements_opens_16_connections(
         hass.async_create_task(announce(hass, mdns(f"{number:012X}", port=tarpit.port)))
         for number in range(300)
     ]
-    await time_machine.let_pass(5)
+    await time_machine.advance(5)
     assert tarpit.open == 16
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     assert {flow["type"] for flow in await asyncio.gather(*flows)} == {FlowResultType.ABORT}
     assert len(tarpit.requests) == 16
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
@@ -210,7 +210,7 @@ async def test_known_reader_is_followed_during_a_flood(
     await live.stop()
     await live.start(live=True)
     await announce(hass, announcement(live))
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_HOST] == live.host
     assert entry.runtime_data.is_streaming
 
@@ -228,11 +228,11 @@ async def test_reader_is_found_at_its_address_during_a_flood(
     await tarpit.stop()
     entry = await set_up(hass, live)
     await live.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await live.start(live.port, live=True)
     for number in range(40):
         await announce(hass, mdns(live.device_id, port=tarpit.port + (0 if is_same else number)))
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
     assert entry.runtime_data.is_streaming
     assert entry.runtime_data.reader.health.connects == 2
 
@@ -246,7 +246,7 @@ async def test_changed_password_is_asked_for_during_a_flood(
     live.end_streams()
     for number in range(40):
         await announce(hass, mdns(live.device_id, port=tarpit.port + number))
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
 
@@ -259,9 +259,9 @@ async def test_announced_address_gets_nothing_but_a_get(
 ) -> None:
     await set_up(hass, live)
     await live.stop()
-    await time_machine.let_pass(10)
+    await time_machine.advance(10)
     await announce(hass, mdns(live.device_id, port=tarpit.port))
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     assert tarpit.open == 1
     button = entity_id(hass, "button", f"{live.device_id}_restart")
     with pytest.raises(HomeAssistantError):
@@ -304,14 +304,14 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: Login.DIGEST})
     live.login = BasicLogin("secret")
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await submit(hass, flow, password="secret")
     assert (result["description_placeholders"] or {})["host"] == live.host
     await submit(hass, result)
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
-    await time_machine.let_pass(400)
+    await wait_until(lambda: live.streams)
+    await time_machine.advance(400)
     assert rogue.told
     assert not rogue.was_told_the_password
     assert (entry.data[CONF_HOST], entry.data[CONF_PASSWORD]) == (live.host, "secret")
@@ -339,16 +339,16 @@ async def test_question_about_an_address_does_not_hide_a_new_password(
     await live.stop()
     if not is_loaded:
         await hass.config_entries.async_setup(entry.entry_id)
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, announcement(rogue))
-    await time_machine.let_pass(300)
+    await time_machine.advance(300)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "unencrypted"
     live.login = BasicLogin("new")
     await live.start(live.port, live=True)
     if not is_loaded:
         await hass.config_entries.async_reload(entry.entry_id)
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
     assert not rogue.was_told_the_password
@@ -372,12 +372,12 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     entry = await set_up(hass, live)
     await live.stop()
     await announce(hass, announcement(rogue))
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     # Digest proves nothing about the reader.
     assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, Login.DIGEST)
     rogue.login = BasicLogin("secret")
     rogue.end_streams()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await submit(hass, flow, password="secret")
     assert result["step_id"] == "unencrypted"
@@ -393,9 +393,9 @@ async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
     await start(rogue)
     live.login = DigestLogin("secret")
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: Login.DIGEST})
-    await time_machine.let_pass(310)
+    await time_machine.advance(310)
     rogue.login = None
-    await time_machine.let_pass(310)
+    await time_machine.advance(310)
     assert len(rogue.told) >= 2
     assert not rogue.was_told_the_password
     assert entry.runtime_data.reader.health.connects == 1, "the stream goes on"
@@ -424,15 +424,15 @@ async def test_log_of_an_attack_has_no_identities(
     live.sub_meters = {"20000741": 5}
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: "127.0.0.1:9"})
     hass.config_entries.async_update_entry(entry, title="Casa Segreta")
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await live.stop()
     await announce(hass, announcement(rogue))
-    await time_machine.let_pass(300)
+    await time_machine.advance(300)
     rogue.login, rogue.device_id = None, "ECC9FF8A2B30"
     await announce(hass, mdns(live.device_id, port=rogue.port))
     await rogue.stop()
     await rogue.start(live.port)
-    await time_machine.let_pass(300)
+    await time_machine.advance(300)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     await hass.config_entries.async_reload(entry.entry_id)
     lines = [

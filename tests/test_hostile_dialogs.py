@@ -16,9 +16,9 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, DOMAIN
 
 from .home_assistant import set_up
-from .readers import WhatwattSimulator
-from .test_login import submit
-from .waiting import until
+from .simulators import WhatwattSimulator
+from .test_authentication import submit
+from .wait import wait_until
 
 FLOWS = "/api/config/config_entries/flow"
 OPTIONS_FLOWS = "/api/config/config_entries/options/flow"
@@ -133,7 +133,7 @@ async def test_reader_is_added_once_by_two_dialogs_at_a_time(
     )
     (entry,) = hass.config_entries.async_entries(DOMAIN)
     await hass.async_block_till_done()
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     created = [result for result in results if not isinstance(result, BaseException)]
     assert created[0]["type"] is FlowResultType.CREATE_ENTRY
     assert created[0]["result"] is entry

@@ -15,11 +15,11 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, connection
 
 from .home_assistant import entry_for, set_up, state_of, tick
-from .log import said
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Simulator
+from .logs import logged_messages
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.server import Simulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -40,7 +40,7 @@ async def test_reader_that_is_away_is_tried_again_by_home_assistant(
     assert entry.reason == "The reader cannot be reached: connection refused"
     await protected_whatwatt.start(protected_whatwatt.port)
     assert await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: protected_whatwatt.streams)
+    await wait_until(lambda: protected_whatwatt.streams)
 
 
 async def test_another_reader_at_the_address_is_refused_and_said(
@@ -65,7 +65,7 @@ async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == SOURCE_REAUTH
     requests = len(protected_whatwatt.requests)
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert len(protected_whatwatt.requests) == requests <= 4
 
 
@@ -79,7 +79,7 @@ async def test_device_that_never_says_who_it_is_does_not_block_the_start(
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
     assert entry.reason == "The reader cannot be reached: it does not say who it is"
-    await until(lambda: not currentlyone.streams)
+    await wait_until(lambda: not currentlyone.streams)
 
 
 # ------------------------------------------------------------------------------------------ unloading
@@ -91,7 +91,7 @@ async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, either: Si
     await tick(hass, either)
     async with asyncio.timeout(2):
         assert await hass.config_entries.async_unload(entry.entry_id)
-        await until(lambda: not either.streams)
+        await wait_until(lambda: not either.streams)
     assert entry.state is ConfigEntryState.NOT_LOADED
 
 
@@ -182,11 +182,11 @@ async def test_drop_that_ends_in_time_is_not_seen(
 
     async_track_state_change_event(hass, voltage, note)
     protected_whatwatt.end_streams()
-    await until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
+    await wait_until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
     await tick(hass, protected_whatwatt)
     assert seen
     assert "unavailable" not in seen
-    assert not [line for line in said(caplog) if "sends" in line]
+    assert not [line for line in logged_messages(caplog) if "sends" in line]
 
 
 async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back(
@@ -204,20 +204,20 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     else:
         # What it repeats after a reconnect is old by its own clock.
         await either.advance(600)
-    await time_machine.let_pass(59)
+    await time_machine.advance(59)
     assert state_of(hass, "sensor", power).state != "unavailable"
-    await time_machine.let_pass(2)
+    await time_machine.advance(2)
     assert state_of(hass, "sensor", power).state == "unavailable"
-    await time_machine.let_pass(600)
+    await time_machine.advance(600)
     while not either.streams:
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
     if isinstance(either, WhatwattSimulator):
         either.meter_status = "OK"
     for _ in range(8):
         await tick(hass, either)
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
     assert state_of(hass, "sensor", power).state != "unavailable"
-    lost, back = said(caplog)
+    lost, back = logged_messages(caplog)
     model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "CurrentlyOne"
     assert lost == f"The {model} sends no readings any more: its meter is silent"
     assert back == f"The {model} sends readings again"
@@ -237,15 +237,15 @@ async def test_signs_of_life_keep_no_measurement_alive(
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     await currentlyone.switch("mocca_mast", "on")
-    await until(lambda: hass.states.async_all("event"))
+    await wait_until(lambda: hass.states.async_all("event"))
     currentlyone.meter_is_connected = False
     currentlyone.house.appliances.clear()
     for _ in range(4):
-        await time_machine.let_pass(20)
+        await time_machine.advance(20)
         pinged_at = time_machine.now()
         await currentlyone.tick(20)
         # A ping shows nowhere else.
-        await until(partial(was_alive_since, entry, pinged_at))
+        await wait_until(partial(was_alive_since, entry, pinged_at))
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
     transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")
     assert transition.state != "unavailable"
@@ -258,9 +258,9 @@ async def test_reader_that_vanishes_takes_its_events_with_it(
     await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     await currentlyone.switch("mocca_mast", "on")
-    await until(lambda: hass.states.async_all("event"))
+    await wait_until(lambda: hass.states.async_all("event"))
     await currentlyone.stop()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert state_of(hass, "event", "b8b41879cf58:mocca_mast:transition").state == "unavailable"
 
 
@@ -271,10 +271,10 @@ async def test_password_that_changes_while_streaming_asks_the_user(
     assert protected_whatwatt.login is not None
     protected_whatwatt.login.password = "another"
     protected_whatwatt.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     requests = len(protected_whatwatt.requests)
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert len(protected_whatwatt.requests) == requests
 
 
@@ -310,4 +310,4 @@ async def test_firmware_in_the_device_registry_follows_the_device(
         return device.sw_version
 
     assert version() == "2.8.9"
-    await until(lambda: version() == "2.9.0")
+    await wait_until(lambda: version() == "2.9.0")

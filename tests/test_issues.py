@@ -20,10 +20,10 @@ from custom_components.energy_sse.reader import ConnectionState
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
-from .readers import House, WhatwattSimulator
-from .readers.server import Simulator
+from .simulators import House, WhatwattSimulator
+from .simulators.server import Simulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 
 def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
@@ -77,16 +77,16 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
 ) -> None:
     live.licence = licence
     entry = await set_up(hass, live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert issues(hass) == {}
     rival = Rival(live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     issue = issues(hass)["stream_contended"]
     assert issue.translation_placeholders == {"name": "Meter"}
     assert entry.runtime_data.connection_state == ConnectionState.CONTENDED
     # It gets its data too: an hour of it, in which we take the stream once in five minutes.
     takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
-    await time_machine.let_pass(3600)
+    await time_machine.advance(3600)
     assert 11 <= rival.takes - takes <= 13
     reports = live.requests.count("GET /api/v1/report") - reports
     if licence:
@@ -97,7 +97,7 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
         # Whether it is allowed is asked anew with every attempt.
         assert reports <= 13
     await rival.leave()
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert issues(hass) == {}
     assert entry.runtime_data.connection_state == ConnectionState.STREAMING
     assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
@@ -109,16 +109,16 @@ async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading
 ) -> None:
     live.licence = "PLUS"
     await set_up(hass, live)
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     rival = Rival(live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     power = "ECC9FF5C7F14_active_power_net"
     assert state_of(hass, "sensor", power).state != "unavailable"
     live.meter_status = "NO DATA"
-    await time_machine.let_pass(90)
+    await time_machine.advance(90)
     assert state_of(hass, "sensor", power).state == "unavailable"
     live.meter_status = "OK"
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert state_of(hass, "sensor", power).state != "unavailable"
     await rival.leave()
 
@@ -129,7 +129,7 @@ async def test_report_has_the_values_of_the_stream(
 ) -> None:
     live.licence = "PLUS"
     entry = await set_up(hass, live)
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     before = dict(entry.runtime_data.readings.values)
     poll = await entry.runtime_data.reader.poll()
     (reading,) = poll.messages
@@ -150,9 +150,9 @@ async def test_password_that_is_set_during_contention_asks_the_user(
     live.licence = "PLUS"
     await set_up(hass, live)
     rival = Rival(live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     live.login = WhatwattSimulator(live.house, password="new").login
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == "reauth"
     await rival.leave()
@@ -165,11 +165,11 @@ async def test_reader_that_fails_during_contention_is_no_contention_any_more(
     live.licence = "PLUS"
     await set_up(hass, live)
     rival = Rival(live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert "stream_contended" in issues(hass)
     await rival.leave()
     await live.stop()
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert issues(hass) == {}
 
 
@@ -183,10 +183,10 @@ async def test_meter_that_needs_its_key_is_said_until_it_has_it(
 ) -> None:
     live.meter_status = status
     await set_up(hass, live)
-    await until(lambda: issues(hass))
+    await wait_until(lambda: issues(hass))
     assert set(issues(hass)) == {"meter_key_required"}
     live.meter_status = "OK"
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert issues(hass) == {}
 
 
@@ -232,7 +232,7 @@ async def test_wrong_clock_of_a_reader_that_stores_no_hours_is_not_an_issue(
 ) -> None:
     live.house.clock -= timedelta(hours=5)
     await set_up(hass, live)
-    await time_machine.let_pass(900)
+    await time_machine.advance(900)
     assert issues(hass) == {}
 
 
@@ -245,10 +245,10 @@ async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_a
 ) -> None:
     mine = live.device_id
     await set_up(hass, live)
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     live.device_id, live.name = "ECC9FF8A2B30", "Cellar"
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     issue = issues(hass)["wrong_device"]
     expected = {
         "name": "Meter",
@@ -258,7 +258,7 @@ async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_a
     }
     assert issue.translation_placeholders == expected
     live.device_id = mine
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert issues(hass) == {}
 
 
@@ -270,7 +270,7 @@ async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     entry = await set_up(hass, live)
     live.device_id, live.name = "ECC9FF8A2B30", "Cellar"
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     issue = issues(hass)["wrong_device"]
     flows = hass.data[REPAIRS]["flow_manager"]
     form = await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id})
@@ -285,7 +285,7 @@ async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     assert (flow["step_id"], flow["context"]["entry_id"]) == ("reconfigure", entry.entry_id)
     result = await hass.config_entries.flow.async_configure(flow_id, {"host": whatwatt.host})
     assert result["reason"] == "reconfigure_successful"
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     assert issues(hass) == {}
 
 
@@ -307,7 +307,7 @@ async def test_other_device_at_the_address_is_said_at_the_start_too(
 async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     whatwatt.meter_status = "KEY REQUIRED"
     entry = await set_up(hass, whatwatt)
-    await until(lambda: issues(hass))
+    await wait_until(lambda: issues(hass))
     await hass.config_entries.async_unload(entry.entry_id)
     assert issues(hass) == {}
 
@@ -329,7 +329,7 @@ async def test_wrong_zero_right_after_a_restart_is_not_believed(
     right = whatwatt.live
     monkeypatch.setattr(whatwatt, "live", lambda: {**right(), "E_In": 0})
     await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", energy).state == "unavailable"
     assert entry.runtime_data.readings.guard.dropped == {"zero": 1}

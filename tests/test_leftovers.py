@@ -26,8 +26,8 @@ from custom_components.energy_sse.reader import ConnectionState, Property, Reade
 
 from .home_assistant import entry_for
 from .leftovers import living_objects
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Handler
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.server import Handler
 from .test_issues import Rival
 from .time_machine import TimeMachine
 
@@ -87,14 +87,14 @@ class World:
     async def set_up(self, **options: Any) -> None:
         self.begin_set_up(**options)
         await self.pass_until(lambda: self.entry.state is ConfigEntryState.LOADED)
-        await self.time.let_pass(20)
+        await self.time.advance(20)
         assert self.hass.states.async_entity_ids_count() > 10
 
     async def pass_until(self, condition: Callable[[], object]) -> None:
         for _ in range(400):
             if condition():
                 return
-            await self.time.let_pass(1)
+            await self.time.advance(1)
         pytest.fail("it does not happen")
 
     async def hang(self, path: str) -> None:
@@ -259,7 +259,7 @@ async def end(world: World, ways: dict[str, Callable[[], Awaitable[object]]], ho
     ending = asyncio.ensure_future(ways[how]())
     began = world.time.now()
     while not ending.done() or (world.setting_up is not None and not world.setting_up.done()):
-        await world.time.let_pass(0.5)
+        await world.time.advance(0.5)
         assert world.time.now() - began < ENDS_WITHIN
     await ending
     await world.hass.async_block_till_done()
@@ -305,7 +305,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     requests, stored = len(world.reader.requests), files()
     assert how == "disable" or stored == []
     if world.rival is None:
-        await world.time.let_pass(3600)
+        await world.time.advance(3600)
         assert len(world.reader.requests) == requests
     assert files() == stored
 

@@ -24,10 +24,10 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INT
 from custom_components.energy_sse.reader import Measurement as M, clock
 
 from .home_assistant import entry_for, state_of
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.house import Appliance, State
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 type Reader = WhatwattSimulator | CurrentlyOneSimulator
 
@@ -72,15 +72,15 @@ class Home:
             self.entry, options={CONF_WRITE_INTERVAL: interval, **options}
         )
         assert await self.hass.config_entries.async_setup(self.entry.entry_id)
-        await until(lambda: self.reader.streams)
+        await wait_until(lambda: self.reader.streams)
         for _ in range(6):
             await self.send()
-            await self.let_pass(10)
+            await self.advance(10)
 
-    async def let_pass(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Let time pass without a reading."""
         await self.reader.advance(seconds)
-        await self._machine.let_pass(seconds)
+        await self._machine.advance(seconds)
 
     async def send(self) -> None:
         """Send a reading, whose voltage is another one."""
@@ -95,7 +95,7 @@ class Home:
         """Send five readings, half a second apart."""
         for _ in range(4):
             await self.send()
-            await self.let_pass(0.5)
+            await self.advance(0.5)
         await self.send()
 
     def sensor(self, key: M | K) -> str:
@@ -141,10 +141,10 @@ async def test_last_of_a_burst_is_written_after_the_interval(home: Home, interva
     await home.send_burst()
     first = writes[0].time
     assert len(writes) == 1
-    await home.let_pass(interval - 1)
+    await home.advance(interval - 1)
     assert [write.state for write in writes][1:] == [home.voltage]
     assert interval - 0.5 <= writes[1].time - first <= interval + 0.6
-    await home.let_pass(20)
+    await home.advance(20)
     assert sum(write.state == home.voltage for write in writes) == 1, "no timer writes it again"
 
 
@@ -153,7 +153,7 @@ async def test_every_value_of_a_burst_is_written_without_interval(home: Home) ->
     writes = home.writes()
     await home.send_burst()
     assert len(writes) == 5
-    await home.let_pass(20)
+    await home.advance(20)
     assert len(writes) == 5
 
 
@@ -164,7 +164,7 @@ async def test_last_of_a_burst_is_written_before_an_outage(home: Home, interval:
     await home.send_burst()
     last = home.voltage
     await home.reader.stop()
-    await home.let_pass(130)
+    await home.advance(130)
     # States are written again when the reader is offline, before its last reading is too old.
     assert [state for state, _ in groupby(write.state for write in writes[1:])] == [last, "unavailable"]
 
@@ -174,11 +174,11 @@ async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, i
     await home.set_up(interval)
     writes = home.writes()
     for _ in range(3):
-        await home.let_pass(0.2)
+        await home.advance(0.2)
         await home.send()
     last = home.voltage
     await home.reader.stop()
-    await home.let_pass(130)
+    await home.advance(130)
     assert [write.state for write in writes][-2:] == [last, "unavailable"]
 
 
@@ -186,7 +186,7 @@ async def test_entity_can_be_removed_while_a_value_is_held_back(home: Home) -> N
     await home.set_up(5)
     await home.send_burst()
     er.async_get(home.hass).async_remove(home.sensor(M.VOLTAGE_L1))
-    await home.let_pass(6)
+    await home.advance(6)
     assert home.shown(M.ACTIVE_POWER_NET) not in ("unavailable", "unknown")
 
 
@@ -205,12 +205,12 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
     for index in range(round(120 / between)):
         # By chance, each is early or late.
         lateness = 0.05 + (0.04 if index % 3 else -0.04)
-        await home.let_pass(lateness)
+        await home.advance(lateness)
         before = len(writes)
         await home.send()
         if len(writes) > before:
             current.append(home.voltage)
-        await home.let_pass(between - lateness)
+        await home.advance(between - lateness)
     assert [write.state for write in writes] == current, "each is written when it is received"
     assert len(writes) in (120 // every, 120 // every + 1)
 
@@ -226,12 +226,12 @@ async def test_both_parts_of_a_telegram_are_written_at_once(home: Home, interval
     for number in range(1, 7):
         home.reader.lacks = keys - power
         await home.send()
-        await home.let_pass(0.3)
+        await home.advance(0.3)
         home.reader.lacks = power
         await home.send()
         assert len(powers) == len(energies) == number
         assert float(energies[-1].state) == pytest.approx(home.energy, abs=0.0011)
-        await home.let_pass(9.7)
+        await home.advance(9.7)
         assert len(powers) == len(energies) == number
 
 
@@ -242,7 +242,7 @@ async def test_both_parts_of_a_telegram_are_written_at_once(home: Home, interval
 async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: int) -> None:
     await home.set_up(interval)
     await home.send_burst()
-    await home.let_pass(1)
+    await home.advance(1)
     assert home.shown() != home.voltage
     states: dict[str, str] = {}
 
@@ -260,7 +260,7 @@ async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: in
 async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval: int) -> None:
     await home.set_up(interval)
     await home.send_burst()
-    await home.let_pass(1)
+    await home.advance(1)
     writes = home.writes()
     assert (home.shown() == home.voltage) is (interval == 0)
     await home.hass.config_entries.async_unload(home.entry.entry_id)
@@ -275,7 +275,7 @@ async def test_timer_ends_with_the_entry(home: Home, how: str, *, is_offline: bo
     last, writes = home.voltage, home.writes()
     if is_offline:
         await home.reader.stop()
-        await home.let_pass(5)
+        await home.advance(5)
     entries = home.hass.config_entries
     await (entries.async_reload if how == "reload" else entries.async_remove)(home.entry.entry_id)
     assert [write.state for write in writes][:2] == [last, "unavailable"]
@@ -293,7 +293,7 @@ async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     home = Home(hass, freezer, either)
     await home.set_up(5)
     await home.send_burst()
-    await home.let_pass(1)
+    await home.advance(1)
     sensor = home.sensor(M.VOLTAGE_L1)
     await hass.async_stop(force=True)
     with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
@@ -337,12 +337,12 @@ async def tariff(
     house.solar_peak = 0.0
     await home.set_up(5, **{CONF_POWER_TARIFF: {"enabled": True, "interval": "15"}})
     for _ in range(20):
-        await home.let_pass(59)
+        await home.advance(59)
         await home.send()
-        await home.let_pass(1)
+        await home.advance(1)
     house.switch("stove", "off")
     for _ in range(50):
-        await home.let_pass(10)
+        await home.advance(10)
         await home.send()
     assert float(home.shown(K.EXPECTED_DEMAND)) < 1.5 < float(home.shown(K.DEMAND_LIMIT)) < 3
     yield home
@@ -357,18 +357,18 @@ async def draw(home: Home) -> None:
     """Send readings with a high power, soon after a reading with little."""
     home.reader.house.switch("stove", "high")
     for _ in range(3):
-        await home.let_pass(2)
+        await home.advance(2)
         await home.send()
 
 
 async def test_peak_is_expected_without_another_reading(tariff: Home) -> None:
     await draw(tariff)
     assert not is_peak_expected(tariff)
-    await tariff.let_pass(5)
+    await tariff.advance(5)
     assert is_peak_expected(tariff)
     assert float(tariff.shown(K.EXPECTED_DEMAND)) > 3
     writes = tariff.writes(K.EXPECTED_DEMAND)
-    await tariff.let_pass(30)
+    await tariff.advance(30)
     assert writes == []
 
 

@@ -45,11 +45,11 @@ async def test_lost_database_costs_only_the_past(
     time_lapse: TimeLapse, tmp_path: Path, lose: Callable[[Path], None]
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     lose(tmp_path / "home.db")
     # Nothing is settled while the recorder cannot read.
     time_lapse.recorder_is_locked = True
-    await time_lapse.live_until(at("10:20:00"))
+    await time_lapse.run_until(at("10:20:00"))
     states = [time_lapse.hass.states.get(time_lapse.sensor(register)) for register in REGISTERS]
     assert [float(state.state) * 1000 for state in states if state] == pytest.approx(
         time_lapse.meter_registers, abs=50
@@ -80,14 +80,14 @@ async def test_hours_are_right_after_statistics_are_lost(
     time_lapse: TimeLapse, what: Callable[[TimeLapse], Awaitable[None]], *, away: bool
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     if away:
-        await time_lapse.be_deaf()
-        await time_lapse.live_until(at("08:41:20"))
+        await time_lapse.disconnect_reader()
+        await time_lapse.run_until(at("08:41:20"))
     await what(time_lapse)
     if away:
-        await time_lapse.live_until(at("11:41:20"))
-        await time_lapse.hear_again()
+        await time_lapse.run_until(at("11:41:20"))
+        await time_lapse.reconnect_reader()
     await live_past_full_hours(time_lapse, 3)
     # Statistics that were cleared begin again with the next reading.
     begin = at("06:00:00") if what is disable else at("12:00:00") if away else at("08:00:00")

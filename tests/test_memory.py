@@ -14,7 +14,7 @@ from custom_components.energy_sse.memory import Memory
 from .conftest import MakeTimeLapse
 from .time_lapse import REGISTERS, TimeLapse
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow("memory.py", "readings.py", "reader/validation.py", "tests/time_lapse.py")
 
@@ -51,7 +51,7 @@ async def back_after(time_lapse: TimeLapse, **duration: float) -> None:
 
 async def test_register_that_fell_during_a_restart_is_doubted(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     before = shown(time_lapse)
     await time_lapse.stop()
     time_lapse.reader.house.active_export = {1: 12.0, 2: 0.0}
@@ -66,7 +66,7 @@ async def test_what_the_reader_repeats_from_before_a_restart_is_no_other_meter(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await back_after(time_lapse, minutes=1)
     await time_lapse.live(minutes=2)
     assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
@@ -76,7 +76,7 @@ async def test_what_the_reader_repeats_from_before_a_restart_is_no_other_meter(
 
 async def test_old_meter_that_the_reader_repeats_is_not_a_new_one(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     time_lapse.reader.house.active_import = {1: 12.0, 2: 0.0}
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
     await time_lapse.live(minutes=20)
@@ -98,15 +98,15 @@ async def test_register_that_rose_while_nobody_could_hear_it_is_believed_at_once
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, restarts: int
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await time_lapse.stop()
-    await time_lapse.be_deaf()
+    await time_lapse.disconnect_reader()
     await time_lapse.live(hours=5)
     await time_lapse.start()
     for _ in range(restarts):
         await back_after(time_lapse, minutes=1)
     assert time_lapse.entry.state is ConfigEntryState.SETUP_RETRY
-    await time_lapse.hear_again()
+    await time_lapse.reconnect_reader()
     await time_lapse.live(minutes=2)
     assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
     assert not dropped(time_lapse)
@@ -115,7 +115,7 @@ async def test_register_that_rose_while_nobody_could_hear_it_is_believed_at_once
 
 async def test_crash_costs_the_last_minutes_of_what_is_remembered(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await time_lapse.crash()
     assert time_lapse.memory is not None
     heard_at = time_lapse.memory["data"]["heard_at"]
@@ -127,7 +127,7 @@ async def test_what_is_remembered_is_as_old_as_it_was_heard(
     time_lapse: TimeLapse, *, meter_is_silent: bool
 ) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     time_lapse.reader.meter_is_connected = not meter_is_silent
     silent_since = time_lapse.now.timestamp()
     await time_lapse.live(minutes=20)
@@ -145,12 +145,12 @@ async def test_what_is_saved_at_once_waits_for_nothing_else(
     memory.save_within(300)
     memory.save_within(0)
     memory.save_within(300)
-    await until(lambda: hass_storage.get(f"{DOMAIN}.reader", {}).get("data") == known)
+    await wait_until(lambda: hass_storage.get(f"{DOMAIN}.reader", {}).get("data") == known)
     known["registers"] = 2
-    await time_machine.let_pass(10)
+    await time_machine.advance(10)
     memory.save_within(0)
     memory.save_within(300)
-    await until(lambda: hass_storage[f"{DOMAIN}.reader"]["data"] == known)
+    await wait_until(lambda: hass_storage[f"{DOMAIN}.reader"]["data"] == known)
 
 
 async def test_flicker_is_saved_no_more_often_than_states_are(
@@ -167,9 +167,9 @@ async def test_flicker_is_saved_no_more_often_than_states_are(
     for n in range(60):
         flickers = n
         memory.save_within(0)
-        await time_machine.let_pass(0.5)
+        await time_machine.advance(0.5)
     assert 5 <= len(saved) <= 8
-    await time_machine.let_pass(5)
+    await time_machine.advance(5)
     assert hass_storage[f"{DOMAIN}.reader"]["data"] == {"flickers": 59}
 
 
@@ -179,7 +179,7 @@ async def test_save_is_not_put_off_by_the_next_one(
     memory = Memory(hass, "reader", lambda: {"registers": 1})
     for _ in range(70):
         memory.save_within(300)
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
     assert f"{DOMAIN}.reader" in hass_storage
     await memory.async_close()
 
@@ -189,7 +189,7 @@ async def test_save_is_not_put_off_by_the_next_one(
 
 async def test_what_an_older_version_stored_is_recalled(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await time_lapse.stop()
     stored = time_lapse.memory
     assert stored is not None
@@ -197,7 +197,7 @@ async def test_what_an_older_version_stored_is_recalled(time_lapse: TimeLapse) -
     stored["data"]["registers_at"] = MORNING.timestamp()
     time_lapse.remember(stored)
     await time_lapse.live(hours=5)
-    await time_lapse.be_deaf()
+    await time_lapse.disconnect_reader()
     await time_lapse.start()
     data = time_lapse.entry.runtime_data._what_to_remember()  # noqa: SLF001 (nothing is saved without a reading)
     assert data["registers"] == stored["data"]["registers"]
@@ -206,7 +206,7 @@ async def test_what_an_older_version_stored_is_recalled(time_lapse: TimeLapse) -
 
 async def test_what_is_stored_can_be_recalled_by_an_older_version(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await time_lapse.stop()
     assert time_lapse.memory is not None
     assert (time_lapse.memory["version"], time_lapse.memory["minor_version"]) == (1, 1)
@@ -236,7 +236,7 @@ async def test_registers_are_believed_though_the_clock_was_wrong_at_the_start(
     # The recorder compiles all five minutes that it has missed, of as many days as it keeps.
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
-    await time_lapse.live_until(MORNING)
+    await time_lapse.run_until(MORNING)
     await time_lapse.stop()
     await time_lapse.live(hours=5)
     time_lapse.set_clock(error)

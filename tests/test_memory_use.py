@@ -18,9 +18,9 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, tick
 from .leftovers import living_objects
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = [pytest.mark.weekly, pytest.mark.timeout(900)]
 
@@ -102,7 +102,7 @@ async def test_memory_stays_the_same_over_reloads(
         for _ in range(times):
             for entry in entries:
                 assert await hass.config_entries.async_reload(entry.entry_id)
-            await until(lambda: whatwatt.streams and currentlyone.streams)
+            await wait_until(lambda: whatwatt.streams and currentlyone.streams)
             for reader in (whatwatt, currentlyone):
                 await tick(hass, reader)
 

@@ -66,7 +66,7 @@ async def test_hours_show_no_energy_of_a_replacement(time_lapse: TimeLapse, mete
     await time_lapse.start()
     changes: list[tuple[datetime, list[int]]] = []
     for meter in meters:
-        await time_lapse.live_until(at(meter.time))
+        await time_lapse.run_until(at(meter.time))
         changes.append((time_lapse.now, replace_meter(time_lapse, meter)))
     await live_past_full_hours(time_lapse, 2)
     for index, register in enumerate(REGISTERS):

@@ -14,9 +14,9 @@ from custom_components.energy_sse import coordinator
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_SUB_METERS, CONF_WRITE_INTERVAL
 
 from .home_assistant import entry_for, set_up, settle, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -57,7 +57,7 @@ async def test_every_reading_is_written_where_nobody_has_chosen_before_there_was
     await tick(hass, written.reader)
     voltages = written.by(VOLTAGE)
     for _ in range(5):
-        await time_machine.let_pass(1)
+        await time_machine.advance(1)
         await tick(hass, written.reader, 1)
     assert len(voltages) == 5
 
@@ -80,7 +80,7 @@ async def test_sensors_are_written_at_most_as_often_as_chosen_and_then_with_the_
     voltages = written.by(VOLTAGE)
     latest: list[float] = []
     for _ in range(42):
-        await time_machine.let_pass(1)
+        await time_machine.advance(1)
         await tick(hass, reader, 1)
         if len(latest) < len(voltages):
             latest.append(round(reader.house.voltage[0], 3))
@@ -97,7 +97,7 @@ async def test_meter_that_speaks_as_often_as_is_written_is_written_with_every_re
     await tick(hass, reader)
     voltages = written.by(VOLTAGE)
     for early_or_late in (0, -0.2, 0.2, -0.2, 0.2):
-        await time_machine.let_pass(5 + early_or_late)
+        await time_machine.advance(5 + early_or_late)
         await tick(hass, reader, 5)
     assert len(voltages) == 5
 
@@ -109,7 +109,7 @@ async def test_silence_and_its_end_are_written_at_once(
     await set_up_with(hass, whatwatt, 300)
     await tick(hass, whatwatt)
     await tick(hass, whatwatt)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert state_of(hass, "sensor", power).state == "unavailable"
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", power).state != "unavailable"
@@ -124,7 +124,7 @@ async def set_up_with(
         entry, options={CONF_WRITE_INTERVAL: interval, CONF_SUB_METERS: {}}
     )
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
 
 
 async def test_hour_ends_with_the_last_reading_of_it_written(
@@ -133,7 +133,7 @@ async def test_hour_ends_with_the_last_reading_of_it_written(
     await set_up_with(hass, currentlyone, 60)
     for _ in range(3):
         await tick(hass, currentlyone)
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
     energy = int(sum(currentlyone.house.active_export.values())) / 1000
     assert float(state_of(hass, "sensor", ENERGY).state) < energy, "not written yet"
     now = dt_util.utcnow()
@@ -163,8 +163,8 @@ async def test_transition_is_told_at_once(hass: HomeAssistant, currentlyone: Cur
     await currentlyone.tick()
     await currentlyone.switch("mocca_mast", "on")
     unique_id = "b8b41879cf58:mocca_mast:transition"
-    await until(lambda: hass.states.async_all("event"))
-    await until(lambda: state_of(hass, "event", unique_id).attributes.get("event_type") == "turned_on")
+    await wait_until(lambda: hass.states.async_all("event"))
+    await wait_until(lambda: state_of(hass, "event", unique_id).attributes.get("event_type") == "turned_on")
     await settle(hass, entry, currentlyone)
 
 
@@ -177,7 +177,7 @@ async def test_change_of_the_options_takes_effect_at_once(
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_WRITE_INTERVAL: "30"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True, CONF_SUB_METERS: {}}
-    await until(lambda: whatwatt.stream_count == 2)
+    await wait_until(lambda: whatwatt.stream_count == 2)
 
 
 @pytest.mark.parametrize(("options", "shown"), [({}, "0"), ({CONF_WRITE_INTERVAL: 5}, "5")])
@@ -203,7 +203,7 @@ async def test_correction_of_hours_is_on_until_the_user_turns_it_off(
     )
     assert entry.options[CONF_FILL_MISSED_HOURS] is False
     # The stream of before may still be there.
-    await until(lambda: either.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
+    await wait_until(lambda: either.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is False

@@ -17,9 +17,9 @@ from custom_components.energy_sse.registers import HOUR
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, state_of
-from .readers import House
+from .simulators import House
 from .time_lapse import TimeLapse
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -70,7 +70,7 @@ async def draw(time_lapse: TimeLapse, watts: float, end: datetime) -> None:
     assert isinstance(house, Loads)
     house.power[0] += watts - house.load
     house.load = watts
-    await time_lapse.live_until(end)
+    await time_lapse.run_until(end)
 
 
 def shown(time_lapse: TimeLapse, key: K) -> State:
@@ -255,11 +255,11 @@ async def test_hours_that_the_reader_remembers_count_as_if_they_had_been_heard(
 
 
 async def begin_outage(time_lapse: TimeLapse, kind: str) -> None:
-    await {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.be_deaf}[kind]()
+    await {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}[kind]()
 
 
 async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
-    await (time_lapse.hear_again() if kind == "deaf" else time_lapse.start())
+    await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
@@ -308,9 +308,9 @@ async def test_boundary_that_came_after_the_last_reading_but_before_the_next_one
     await draw(time_lapse, 1000, at("06:00:00"))
     # Half a minute after the last reading.
     await draw(time_lapse, 2000, at("07:00:00"))
-    await time_lapse.be_deaf()
+    await time_lapse.disconnect_reader()
     await draw(time_lapse, 2000, at("09:20:00"))
-    await time_lapse.hear_again()
+    await time_lapse.reconnect_reader()
     await draw(time_lapse, 1000, at("10:05:00"))
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 3
 
@@ -374,7 +374,7 @@ async def test_hours_from_before_the_history_are_read_from_the_statistics(
         return
     truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
     mean = (truth[at("11:00:00")] - truth[at("07:00:00")]) / 4000
-    await until(lambda: len(intervals(time_lapse)) == 2)
+    await wait_until(lambda: len(intervals(time_lapse)) == 2)
     assert intervals(time_lapse) == [
         ("10T08:00", pytest.approx(mean, abs=0.0035)),
         ("10T09:00", pytest.approx(mean, abs=0.0035)),
@@ -395,7 +395,7 @@ async def test_bill_is_read_again_when_the_history_is_lost(time_lapse: TimeLapse
     await time_lapse.start()
     await draw(time_lapse, 2000, at("10:35:00"))
     highest = ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.0035))
-    await until(lambda: intervals(time_lapse)[:1] == [highest])
+    await wait_until(lambda: intervals(time_lapse)[:1] == [highest])
 
 
 async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> None:
@@ -417,7 +417,7 @@ async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> No
     time_lapse.store(".power_tariff", v0_1)
     await time_lapse.start()
     await draw(time_lapse, 1000, at("08:40:00"))
-    await until(lambda: intervals(time_lapse) == before)
+    await wait_until(lambda: intervals(time_lapse) == before)
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] <= 1
 
 

@@ -24,10 +24,10 @@ from custom_components.energy_sse.reader import Measurement as M, clock
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import Loads, at, draw, shown
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -160,7 +160,7 @@ async def test_main_fuse_can_be_cleared(hass: HomeAssistant, whatwatt: WhatwattS
     await tick(hass, whatwatt)
     await choose(hass, entry, enabled=True, main_fuse=25, phases="1")
     assert entry.options[CONF_POWER_TARIFF]["main_fuse"] == 25
-    await until(lambda: whatwatt.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
+    await wait_until(lambda: whatwatt.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     section = flow["data_schema"].schema[CONF_POWER_TARIFF].schema
@@ -215,10 +215,10 @@ async def test_tariff_works_without_a_recorder(hass: HomeAssistant, freezer: Fro
     def shown(key: K) -> float:
         return float(state_of(hass, "sensor", f"{reader.device_id}_{key}").state)
 
-    await machine.let_pass(600)
+    await machine.advance(600)
     assert 0 < shown(K.DEMAND) < 10
     assert 0 < shown(K.EXPECTED_DEMAND) < 10
-    await machine.let_pass(3600)
+    await machine.advance(3600)
     peak = shown(K.PEAK_DEMAND)
     assert 0 < peak < 10
     assert shown(K.DEMAND_LIMIT) == peak
@@ -226,7 +226,7 @@ async def test_tariff_works_without_a_recorder(hass: HomeAssistant, freezer: Fro
     # The register histories are stored without a recorder, too.
     await hass.config_entries.async_unload(entry.entry_id)
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await machine.let_pass(120)
+    await machine.advance(120)
     assert shown(K.PEAK_DEMAND) == peak
     await hass.config_entries.async_unload(entry.entry_id)
     await reader.stop()
@@ -263,7 +263,7 @@ async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: currentlyone.streams)
+    await wait_until(lambda: currentlyone.streams)
     await tick(hass, currentlyone)
     await tick(hass, currentlyone)
     written: list[str] = []
@@ -282,7 +282,7 @@ async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute
     hass.bus.async_listen(EVENT_STATE_REPORTED, note, is_moving)
     began_at = clock.now()
     for _ in range(130):
-        await time_machine.let_pass(1)
+        await time_machine.advance(1)
         await tick(hass, currentlyone, 1)
     # Real time passes, too.
     passed = clock.now() - began_at

@@ -24,7 +24,7 @@ from custom_components.energy_sse.registers import HOUR, QUARTER
 
 from . import measured_tables
 from .conftest import MakeTimeLapse
-from .readers import House
+from .simulators import House
 from .test_demand import billed, counts
 from .test_power_tariff import shown
 from .time_lapse import TimeLapse
@@ -163,11 +163,11 @@ class Life:
         self.repeated: dict[datetime, int] = {}
         """The import in every telegram that the reader repeated."""
 
-    async def live_until(self, end: datetime) -> None:
+    async def run_until(self, end: datetime) -> None:
         """Live on, through the exchange of the meter."""
         time_lapse = self.time_lapse
         if time_lapse.now < EXCHANGE <= end:
-            await time_lapse.live_until(EXCHANGE)
+            await time_lapse.run_until(EXCHANGE)
             old, _ = time_lapse.meter_registers
             # As if the new one had counted all the time.
             for registers in (
@@ -178,16 +178,16 @@ class Life:
             ):
                 registers.update({time: value - old + NEW_REGISTER for time, value in registers.items()})
             time_lapse.reader.house.active_import = {1: float(NEW_REGISTER), 2: 0.0}
-        await time_lapse.live_until(end)
+        await time_lapse.run_until(end)
 
     async def live_through(self, outage: Outage) -> None:
         """Live until an outage, and through it."""
         time_lapse = self.time_lapse
-        begin = {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.be_deaf}
-        await self.live_until(outage.start)
+        begin = {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}
+        await self.run_until(outage.start)
         await begin[outage.kind]()
-        await self.live_until(outage.end)
-        await (time_lapse.hear_again() if outage.kind == "deaf" else time_lapse.start())
+        await self.run_until(outage.end)
+        await (time_lapse.reconnect_reader() if outage.kind == "deaf" else time_lapse.start())
         if time_lapse.reader.stores_readings:
             self.repeated |= dict(list(time_lapse.sent.items())[-REPEATED:])
 
@@ -197,7 +197,7 @@ class Life:
         for outage in sorted(outage for month in (begin, after(begin)) for outage in outages_in(month)):
             if self.time_lapse.now < outage.start and outage.end < end:
                 await self.live_through(outage)
-        await self.live_until(end)
+        await self.run_until(end)
 
     def intervals(self, *, with_all_registers: bool) -> list[Interval]:
         """Return the intervals so far, by all of the meter's registers or by those that somebody knows.
@@ -306,7 +306,7 @@ async def test_every_month_bills_what_the_meter_has_counted(
         time_lapse.before_the_end = BEFORE_THE_END[name]
         time_lapse.looks_every = QUARTER
         time_lapse.options = {CONF_POWER_TARIFF: TARIFFS[name]}
-        await time_lapse.live_until(start)
+        await time_lapse.run_until(start)
         await time_lapse.start()
         life = Life(time_lapse, tariff)
         while time_lapse.now < end:

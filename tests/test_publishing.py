@@ -1,8 +1,8 @@
 """What stores, their validators and their reviewers look at, held to their rules.
 
 hassfest and the HACS action need GitHub, where workflows run them: their rules are here in our own words. The
-Marketplace's are run as Home Assistant ships them. test_package.py and test_translations.py hold more of what
-hassfest reads.
+Marketplace's are run as Home Assistant ships them. test_metadata.py and test_translations.py hold more of
+what hassfest reads.
 """
 
 import ast

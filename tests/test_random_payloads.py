@@ -20,11 +20,11 @@ from custom_components.energy_sse.reader import REDACTOR
 from .conftest import Start
 from .home_assistant import entry_for, tick
 from .random_payloads import RandomPayloads
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.server import Handler
 from .saved_files import files_of
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.server import Handler
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
     "reader/*",
@@ -173,7 +173,7 @@ async def until_heard(
 ) -> None:
     """Wait for the next attempt, and for a reading."""
     while not reader.streams:
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
     await tick(hass, reader)
 
 
@@ -226,19 +226,21 @@ async def test_whatever_a_device_says_all_can_be_saved_and_nothing_ends_or_fills
     # With all that runs beside the stream: hours to fill, and peaks to count.
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await hass.async_block_till_done()
     # What looks once and is done.
-    await until(lambda: not task_names(entry).keys() & {"energy_sse sums", "energy_sse units of sub-meters"})
+    await wait_until(
+        lambda: not task_names(entry).keys() & {"energy_sse sums", "energy_sse units of sub-meters"}
+    )
     tasks = task_names(entry)
     health = entry.runtime_data.reader.health
     answers = {f"GET {route.path}" for route in reader.routes() if route.method == "GET"}
     while health.events.total() < messages or not answers <= set(reader.requests):
         # Short streams in a row are another client to a whatwatt: it is asked for its report then.
         while not reader.streams:
-            await time_machine.let_pass(60)
+            await time_machine.advance(60)
         await reader.say()
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
         reader.hang_up()
         watch.look()
     assert watch.errors == {}

@@ -17,12 +17,12 @@ from custom_components.energy_sse.reader import connection
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up
-from .readers import CurrentlyOneSimulator, House
-from .readers.house import Appliance, State
+from .simulators import CurrentlyOneSimulator, House
+from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
 
 pytestmark = pytest.mark.slow(
-    "reader/currentlyone.py", "appliances.py", "readings.py", "wall_clock.py", "tests/readers/*"
+    "reader/currentlyone.py", "appliances.py", "readings.py", "wall_clock.py", "tests/simulators/*"
 )
 
 HOUR = timedelta(hours=1)
@@ -73,7 +73,7 @@ class World:
             is_on = n % 2 == 0
             await self.reader.switch("mocca_mast", "on" if is_on else "off")
             expected.append("turned_on" if is_on else "turned_off")
-            await self.machine.let_pass(50)
+            await self.machine.advance(50)
         return expected
 
     @property
@@ -116,9 +116,9 @@ async def test_clock_is_corrected_without_a_gap(
     await world.connect()
     if has_stored:
         world.watch()
-    await world.machine.let_pass(after)
+    await world.machine.advance(after)
     world.reader.clock_error = timedelta()
-    await world.machine.let_pass(REPLAY)
+    await world.machine.advance(REPLAY)
     if not has_stored:
         # Readings of the first seconds may look like repeated ones.
         world.watch()
@@ -133,7 +133,7 @@ async def test_clock_is_wrong_again_and_again_without_a_gap(world: World, error:
     await store_readings(world.reader)
     await world.connect()
     world.watch()
-    await world.machine.let_pass(REPLAY)
+    await world.machine.advance(REPLAY)
     expected = []
     for clock_error in (error, timedelta(), error, timedelta()):
         world.reader.clock_error = clock_error
@@ -147,7 +147,7 @@ async def test_config_with_another_time_changes_nothing(world: World, error: tim
     await store_readings(world.reader)
     await world.connect()
     world.watch()
-    await world.machine.let_pass(REPLAY)
+    await world.machine.advance(REPLAY)
     world.reader.clock_error = error
     config = world.reader.config()
     world.reader.clock_error = timedelta()
@@ -175,20 +175,20 @@ async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytes
         for state in ("on", "off") * 4:
             await reader.tick()
             await reader.switch("mocca_mast", state)
-            await machine.let_pass(10)
+            await machine.advance(10)
     assert world.fired == ["turned_on", "turned_off"] * 4
     # Over a weak network, the reader repeats for more than a minute. It repeats transitions, too.
     online, config, *_ = reader._greeting().split(b"\r\n\r\n")  # noqa: SLF001
     reader.recording = b"\r\n\r\n".join((online, config, b""))
     reader.end_streams()
-    await machine.let_pass(1)
+    await machine.advance(1)
     for event in sent:
         await reader.broadcast(event)
-        await machine.let_pass(3)
+        await machine.advance(3)
     assert len(sent) * 3 > 70
     reader.house.clock += timedelta(seconds=len(sent) * 3)
     await reader.tick(10)
-    await machine.let_pass(10)
+    await machine.advance(10)
     await reader.switch("mocca_mast", "on")
     await machine.idle()
     assert world.fired == ["turned_on", "turned_off"] * 4 + ["turned_on"]
@@ -202,12 +202,12 @@ async def test_stored_hours_are_used_once_the_clock_is_right(
         time_lapse.has_recorder = False
         await time_lapse.start()
         await time_lapse.live(minutes=20)
-        await time_lapse.be_deaf()
+        await time_lapse.disconnect_reader()
         await time_lapse.live(hours=3)
         # Readings that were stored by the right clock get wrong ages from a wrong one.
         time_lapse.reader._states.clear()  # noqa: SLF001
         time_lapse.reader.clock_error = error
-        await time_lapse.hear_again()
+        await time_lapse.reconnect_reader()
         readings = time_lapse.entry.runtime_data.readings
         await time_lapse.live(minutes=3)
         assert not readings.has_right_clock

@@ -17,9 +17,9 @@ from custom_components.energy_sse.reader import (
 )
 
 from .home_assistant import entity_id, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -66,7 +66,7 @@ async def test_whatwatt_tells_how_it_is(hass: HomeAssistant, whatwatt: WhatwattS
 @pytest.mark.usefixtures("_all_enabled")
 async def test_currentlyone_tells_how_it_is(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
     await set_up(hass, currentlyone)
-    await until(lambda: entity_id(hass, "sensor", f"{CURRENTLYONE}_mode"))
+    await wait_until(lambda: entity_id(hass, "sensor", f"{CURRENTLYONE}_mode"))
     await hass.async_block_till_done()
     assert shown(hass, "mode", reader=CURRENTLYONE) == "han"
     assert shown(hass, "signal_strength", reader=CURRENTLYONE) == "-82"
@@ -85,12 +85,12 @@ async def test_status_that_nobody_knows_is_told_in_the_readers_own_word(
     system["meter"]["status"] = "SUPERCONDUCTING"
     whatwatt.system = lambda: system  # type: ignore[method-assign] # as a device that changes
     await tick(hass, whatwatt)
-    await until(lambda: shown(hass, "meter_status") == "unknown")
+    await wait_until(lambda: shown(hass, "meter_status") == "unknown")
     state = state_of(hass, "sensor", f"{WHATWATT}_meter_status")
     assert state.attributes["reported"] == "SUPERCONDUCTING"
     del system["meter"]["status"]
     await tick(hass, whatwatt)
-    await until(lambda: shown(hass, "meter_status") == "unavailable")
+    await wait_until(lambda: shown(hass, "meter_status") == "unavailable")
 
 
 @pytest.mark.usefixtures("_all_enabled", "_asked_with_every_reading")
@@ -104,13 +104,13 @@ async def test_only_services_that_are_switched_on_are_there(
     assert entity_id(hass, "binary_sensor", f"{WHATWATT}_cloud_mqtt") is None
     whatwatt.clouds = {"whatwatt": False, "mqtc": True}
     await tick(hass, whatwatt)
-    await until(lambda: entity_id(hass, "binary_sensor", f"{WHATWATT}_cloud_mqtt"))
+    await wait_until(lambda: entity_id(hass, "binary_sensor", f"{WHATWATT}_cloud_mqtt"))
     await hass.async_block_till_done()
     assert shown(hass, "cloud_mqtt", platform="binary_sensor") == "on"
     assert shown(hass, "cloud_whatwatt", platform="binary_sensor") == "unavailable"
     whatwatt.has_internet = False
     await tick(hass, whatwatt)
-    await until(lambda: shown(hass, "cloud_mqtt", platform="binary_sensor") == "off")
+    await wait_until(lambda: shown(hass, "cloud_mqtt", platform="binary_sensor") == "off")
 
 
 async def test_what_a_household_does_not_look_at_is_disabled(
@@ -144,13 +144,13 @@ async def test_connection_tells_link_and_freshness_apart_while_everything_else_i
     assert connection_state() == ("on", "stale"), "connected, and nothing read yet"
     await tick(hass, whatwatt)
     assert connection_state() == ("on", "fresh")
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert connection_state() == ("on", "stale")
     await tick(hass, whatwatt)
     monkeypatch.setattr(connection, "_FIRST_WAIT", 300)
     await whatwatt.stop()
-    await until(lambda: connection_state() == ("off", "fresh"))
-    await time_machine.let_pass(400)
+    await wait_until(lambda: connection_state() == ("off", "fresh"))
+    await time_machine.advance(400)
     assert connection_state() == ("off", "stale")
     assert shown(hass, "active_power_import") == "unavailable"
     assert shown(hass, "meter_status") == "unavailable"
@@ -172,7 +172,7 @@ async def test_restart_button_restarts_the_reader_and_the_stream_comes_back(
     await press(hass)
     assert "POST /api/v1/reboot" in protected_whatwatt.requests
     assert protected_whatwatt.uptime == 0
-    await until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
+    await wait_until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
 
 
 async def test_restart_that_fails_says_why(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
@@ -197,7 +197,7 @@ async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
     late = dt_util.now() - timedelta(seconds=90)
     payload = f'{{"P_In":1,"Date":"{late:%Y-%m-%d}","Time":"{late:%H:%M:%S}"}}'
     await whatwatt.broadcast(f"event: live\ndata: {payload}\n\n".encode())
-    await until(lambda: M.READER_CLOCK_OFFSET in entry.runtime_data.readings.values)
+    await wait_until(lambda: M.READER_CLOCK_OFFSET in entry.runtime_data.readings.values)
     assert -93 <= entry.runtime_data.readings.values[M.READER_CLOCK_OFFSET] <= -89
 
 
@@ -212,7 +212,7 @@ async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
     written = f"{meter + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}+0100"
     state = f'{{"m":"HAN","W":1,"t":"{written}","sec":{int(reader.timestamp()) + 86400}}}'
     await currentlyone.broadcast(f"event: state\r\ndata: {state}\r\n\r\n".encode())
-    await until(lambda: M.METER_CLOCK_OFFSET in entry.runtime_data.readings.values)
+    await wait_until(lambda: M.METER_CLOCK_OFFSET in entry.runtime_data.readings.values)
     values = entry.runtime_data.readings.values
     assert values[M.READER_CLOCK_OFFSET] == pytest.approx(86400 + 20, abs=3)
     assert values[M.METER_CLOCK_OFFSET] == pytest.approx(-3600, abs=3)

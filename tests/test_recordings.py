@@ -17,9 +17,9 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader.redaction import Redactor
 
 from .conftest import Start
-from .outcome import MOMENTARY, see_replay
-from .readers.recordings import Recording, read
-from .readers.replay import ReplayedReader
+from .replay_result import MOMENTARY, run_replay
+from .simulators.recordings import Recording, read
+from .simulators.replay import ReplayedReader
 from .time_machine import TimeMachine
 
 FOLDER = Path(__file__).parent / "recordings"
@@ -67,7 +67,7 @@ async def test_recording_becomes_these_entities_and_tells_nobodys_name(
     for recording in read(FOLDER / name):
         reader = ReplayedReader(recording)
         await start(reader)
-        entry, seen = await see_replay(hass, reader, time_machine)
+        entry, seen = await run_replay(hass, reader, time_machine)
         assert [*rows(hass, entry), *(" ".join(each) for each in seen.transitions)] == snapshot
         heard = entry.runtime_data.reader.health.events
         assert heard == Counter(event.type for event in recording.events), "none is lost, none comes twice"

@@ -11,10 +11,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 
 from .home_assistant import entity_id, set_up, settle, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
-from .readers.server import Simulator
 from .saved_files import files_of
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators.server import Simulator
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -32,7 +32,7 @@ async def turn_on(reader: CurrentlyOneSimulator, appliance_id: str, name: str, *
 
 async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: Simulator) -> None:
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
 
 
 def device_of(hass: HomeAssistant, entry: MockConfigEntry, identifier: str) -> dr.DeviceEntry:

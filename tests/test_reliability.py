@@ -24,16 +24,21 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement, Message, Reading, clock, connection
 
 from .home_assistant import announcement, entity_id, set_up
-from .log import said
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.digest import BasicLogin
-from .readers.network import FaultyNetwork
-from .readers.whatwatt import Firmware
+from .logs import logged_messages
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.digest import BasicLogin
+from .simulators.network import FaultyNetwork
+from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
-    "reader/*", "coordinator.py", "availability.py", "readings.py", "tests/readers/*", "tests/time_machine.py"
+    "reader/*",
+    "coordinator.py",
+    "availability.py",
+    "readings.py",
+    "tests/simulators/*",
+    "tests/time_machine.py",
 )
 
 # Seconds. How long there is peace before, how long the fault lasts, and what it may take until all is well
@@ -536,7 +541,7 @@ async def world(
     network = await FaultyNetwork(reader).start()
     world = World(hass, reader, network, time_machine, networks=[network])
     world.entry = await set_up(hass, reader, host=network.host)
-    await time_machine.let_pass(BEFORE)
+    await time_machine.advance(BEFORE)
     assert world.coordinator.availability.has_fresh_readings
     attempt = connection.Backoff.attempt
 
@@ -583,7 +588,7 @@ async def test_fault_is_overcome(
 
     telegrams = world.reader.telegrams
     beginning = asyncio.create_task(fault.begin(world))
-    await world.time_machine.let_pass(fault.lasts)
+    await world.time_machine.advance(fault.lasts)
     await beginning
     ended = clock.now()
     await fault.end(world)
@@ -592,16 +597,16 @@ async def test_fault_is_overcome(
     asks_the_user = kind in fault.asks_the_user
     if asks_the_user:
         attempts = len(world.attempts)
-        await world.time_machine.let_pass(RECOVERS_WITHIN)
+        await world.time_machine.advance(RECOVERS_WITHIN)
         assert len(world.attempts) == attempts, "nobody has acted yet"
         (flow,) = world.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
         assert flow["context"]["source"] == "reauth"
     else:
-        await world.time_machine.let_pass(RECOVERS_WITHIN)
+        await world.time_machine.advance(RECOVERS_WITHIN)
         assert world.states[-1][1] != "unavailable"
         # On a busy machine the last telegram may still be on its way.
         registers = world.coordinator.readings.values
-        await until(lambda: registers[Measurement.ACTIVE_ENERGY_IMPORT] == sent_register(world.reader))
+        await wait_until(lambda: registers[Measurement.ACTIVE_ENERGY_IMPORT] == sent_register(world.reader))
         back = next((at for at, state in world.states if at >= ended and state != "unavailable"), ended)
         recovered = f"{back - ended:.0f} s" if fault.seen else "-"
 
@@ -609,7 +614,7 @@ async def test_fault_is_overcome(
     if fault.seen is not None:
         assert was_unavailable == (fault.seen or asks_the_user)
     assert world.worst_minute() <= 6
-    lines = said(caplog)
+    lines = logged_messages(caplog)
     lost = [line for line in lines if "no readings any more" in line]
     back_again = [line for line in lines if "sends readings again" in line]
     assert len(lost) == (1 if was_unavailable else 0)

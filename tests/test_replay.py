@@ -23,20 +23,22 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.reader import connection
 
 from .conftest import Start
+from .error_injection import ErrorInjector, functions_of
 from .home_assistant import set_up, settle, tick
-from .log import said
-from .outcome import Observer, see_replay
+from .logs import logged_messages
 from .pseudonyms import assert_absent
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.__main__ import main
-from .readers.house import Appliance, State
-from .readers.recordings import SIZE_LIMIT, Kind, RecordingError, read, read_all
-from .readers.replay import ReplayedReader
-from .thrown_errors import ErrorThrower, functions_of
+from .replay_result import Observer, run_replay
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.__main__ import main
+from .simulators.house import Appliance, State
+from .simulators.recordings import SIZE_LIMIT, Kind, RecordingError, read, read_all
+from .simulators.replay import ReplayedReader
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
-pytestmark = pytest.mark.slow("reader/*", "diagnostics.py", "demo/*", "tests/readers/*", "tests/outcome.py")
+pytestmark = pytest.mark.slow(
+    "reader/*", "diagnostics.py", "demo/*", "tests/simulators/*", "tests/replay_result.py"
+)
 
 OURS = "custom_components.energy_sse"
 
@@ -122,7 +124,7 @@ async def live_with_whatwatt(hass: HomeAssistant, reader: WhatwattSimulator) -> 
     reader.sub_meters["20000741"] = 124.5
     await tick(hass, reader)
     reader.end_streams()
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
     return entry
 
@@ -139,7 +141,7 @@ async def live_with_currentlyone(hass: HomeAssistant, reader: CurrentlyOneSimula
         await reader.switch("annas_disk", state)
         await settle(hass, entry, reader)
     reader.end_streams()
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await reader.switch("annas_disk", "off")
     await settle(hass, entry, reader)
     return entry
@@ -226,20 +228,20 @@ async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
     entry = await live_with(hass, secretive)
     hass.config_entries.async_update_entry(entry, title=secretive.name)
     # An error names what it meets: a key, a host, a row of the database.
-    thrower = ErrorThrower(*functions_of_ours(), chance=0.01, text=" ".join(secrets_of(secretive)))
+    thrower = ErrorInjector(*functions_of_ours(), chance=0.01, text=" ".join(secrets_of(secretive)))
     port = secretive.port
     with thrower.throws():
         for n in range(100):
             await secretive.tick()
             await be_strange(secretive)
-            await time_machine.let_pass(150 if n % 20 == 0 else 10)
+            await time_machine.advance(150 if n % 20 == 0 else 10)
             if n % 10 == 0:
                 secretive.end_streams()
             if n % 25 == 0:
                 await secretive.stop()
-                await time_machine.let_pass(60)
+                await time_machine.advance(60)
                 await secretive.start(port)
-                await time_machine.let_pass(60)
+                await time_machine.advance(60)
     assert len(thrower.places) > 20
     diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
     await hass.config_entries.async_unload(entry.entry_id)
@@ -269,7 +271,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
     assert await hass.config_entries.async_unload(entry.entry_id)
 
-    ours = said(caplog)
+    ours = logged_messages(caplog)
     assert_absent(said_by_us(caplog), *secrets_of(secretive))
     assert_absent(json.dumps(json.loads(diagnostics.read_text())["data"]), *secrets_of(secretive))
     assert all("\n" not in line for line in ours)
@@ -280,7 +282,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     caplog.clear()
     replayed = ReplayedReader(recording)
     await start(replayed)
-    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+    second_entry, relived = await run_replay(second_hass, replayed, time_machine)
 
     lived = lived.anonymous()
     assert relived.entities == lived.entities
@@ -322,7 +324,7 @@ async def test_diagnostics_are_enough_to_see_the_same_entities(
     assert await hass.config_entries.async_unload(entry.entry_id)
     replayed = ReplayedReader(recording)
     await start(replayed)
-    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+    second_entry, relived = await run_replay(second_hass, replayed, time_machine)
     # What an appliance did longer ago than the last events is not in the file.
     assert {key for key in relived.entities if not key.startswith(":")} == {
         key for key in lived.entities if not key.startswith(":")
@@ -346,7 +348,7 @@ async def test_recording_that_begins_in_the_middle_shows_the_same_values(
     await press_enable_debug_logging(hass, "info")
     entry = await set_up(hass, secretive)
     await tick(hass, secretive)
-    assert said(caplog) == []
+    assert logged_messages(caplog) == []
     await press_enable_debug_logging(hass)
     observer = Observer(hass, secretive)
     if isinstance(secretive, CurrentlyOneSimulator):
@@ -358,7 +360,7 @@ async def test_recording_that_begins_in_the_middle_shows_the_same_values(
     assert recording.missing == []
     replayed = ReplayedReader(recording)
     await start(replayed)
-    second_entry, relived = await see_replay(second_hass, replayed, time_machine)
+    second_entry, relived = await run_replay(second_hass, replayed, time_machine)
     assert relived.transitions == lived.transitions
     assert {key: state for key, (state, _) in relived.entities.items()} == {
         key: state for key, (state, _) in lived.entities.items()
@@ -389,7 +391,7 @@ async def test_two_readers_of_one_log_play_side_by_side(
     for recording in recordings:
         reader = ReplayedReader(recording)
         await start(reader)
-        entry, seen = await see_replay(second_hass, reader, time_machine)
+        entry, seen = await run_replay(second_hass, reader, time_machine)
         assert float(seen.entities["_active_energy_import"][0]) > 10_000
     connections = [
         state.state
@@ -448,7 +450,7 @@ def test_file_that_holds_no_recording_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / "file"
     path.write_text(content)
-    monkeypatch.setattr("sys.argv", ["python -m tests.readers", "replay", str(path)])
+    monkeypatch.setattr("sys.argv", ["python -m tests.simulators", "replay", str(path)])
     assert main() == 2
     output = capsys.readouterr()
     assert output.out == ""
@@ -466,7 +468,7 @@ DIAGNOSTICS = '{"integration_manifest": {"domain": "%s"}, "data": {"entry": {"da
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        *(("tests.readers replay", name) for name in ("directory", "binary", "huge log", "another's")),
+        *(("tests.simulators replay", name) for name in ("directory", "binary", "huge log", "another's")),
         *(("demo --replay", name) for name in ("truncated", "huge JSON")),
     ],
 )
@@ -509,7 +511,7 @@ def test_port_that_is_in_use_is_told_in_one_line(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        command = ["python -m tests.readers", "replay", str(tmp_path / "file"), "--quiet", "--port", port]
+        command = ["python -m tests.simulators", "replay", str(tmp_path / "file"), "--quiet", "--port", port]
         monkeypatch.setattr("sys.argv", command)
         assert main() == 1
     (line,) = capsys.readouterr().err.splitlines()

@@ -9,7 +9,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import mock_restore_cache_with_extra_data
 
 from .home_assistant import set_up, settle, state_of
-from .readers import CurrentlyOneSimulator
+from .simulators import CurrentlyOneSimulator
 
 pytestmark = [
     pytest.mark.smoke,

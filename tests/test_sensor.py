@@ -8,10 +8,10 @@ from custom_components.energy_sse.reader import Measurement as M, currentlyone
 
 from .conftest import Start
 from .home_assistant import entity_id, set_up, state_of, tick
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.whatwatt import Firmware
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -38,7 +38,7 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimu
     measurement = M.ACTIVE_TARIFF if is_whatwatt else M.VOLTAGE_L3
     number = int(entry.runtime_data.readings.values.get(measurement, 0)) + 1000
     await reader.broadcast(data + marker % number)
-    await until(lambda: entry.runtime_data.readings.values.get(measurement) == number)
+    await wait_until(lambda: entry.runtime_data.readings.values.get(measurement) == number)
     await hass.async_block_till_done()
 
 
@@ -75,7 +75,7 @@ async def test_every_measurement_of_a_house_with_sun_and_tariffs_has_its_sensor(
     either.house.reactive_power = [-value for value in reactive]
     either.house.voltage[0] += 0.5
     await either.send_reading()
-    await until(lambda: M.REACTIVE_POWER_IMPORT_L3 in sensors(hass, either.device_id))
+    await wait_until(lambda: M.REACTIVE_POWER_IMPORT_L3 in sensors(hass, either.device_id))
     await hass.async_block_till_done()
     if isinstance(either, WhatwattSimulator):
         # Quadrants that this house is never in.
@@ -155,7 +155,7 @@ async def test_sensors_of_before_a_restart_are_there_after_it_and_unavailable_un
     await send(hass, reader, live('{"P_In":0.4,"P_Out":0,"E_In":1.5,"E_Out":0.3}'))
     before = sensors(hass, reader.device_id)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await hass.async_block_till_done()
     assert sensors(hass, reader.device_id) == before
     assert {value(hass, reader.device_id, m) for m in before} == {"unavailable"}
@@ -174,7 +174,7 @@ async def test_tariff_that_nobody_knows_is_unknown(
     await set_up(hass, reader)
     await send(hass, reader, live('{"T":2,"P_In":1}'))
     await reader.broadcast(live('{"T":%s,"P_In":2}' % tariff))  # noqa: UP031 (braces)
-    await until(lambda: value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT) == "2000.0")
+    await wait_until(lambda: value(hass, reader.device_id, M.ACTIVE_POWER_IMPORT) == "2000.0")
     assert value(hass, reader.device_id, M.ACTIVE_TARIFF) == "unknown"
 
 
@@ -189,7 +189,7 @@ async def test_unchanged_value_is_written_again_only_to_stay_reported_within_a_m
     updated = state_of(hass, "sensor", energy).last_updated
     reported = [updated]
     for second in range(10, 70, 10):
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
         await send(hass, reader, live('{"P_In":0.%d,"E_In":1.5}' % second))  # noqa: UP031 (braces)
         if (last := state_of(hass, "sensor", energy).last_reported) != reported[-1]:
             reported.append(last)
@@ -208,11 +208,11 @@ async def test_reading_repeated_on_connect_is_shown_at_its_true_age(
     await reader.advance(40)
     await set_up(hass, reader)
     energy = f"{reader.device_id}_active_energy_export"
-    await until(lambda: entity_id(hass, "sensor", energy))
+    await wait_until(lambda: entity_id(hass, "sensor", energy))
     await hass.async_block_till_done()
     assert house.clock > newest
     assert state_of(hass, "sensor", energy).state != "unavailable"
-    await time_machine.let_pass(21)
+    await time_machine.advance(21)
     assert state_of(hass, "sensor", energy).state == "unavailable"
 
 
@@ -233,7 +233,7 @@ async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
     )
     await reader.advance(1)
     reader.end_streams()
-    await until(lambda: reader.stream_count == 2 and reader.streams)
+    await wait_until(lambda: reader.stream_count == 2 and reader.streams)
     await tick(hass, reader)
     assert written == [round(house.voltage[0], 3)]
 

@@ -31,10 +31,10 @@ async def time_lapse(
 
 async def test_locked_recorder_gets_an_adjustment_once_after_reloads(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("08:06:30"))
+    await time_lapse.run_until(at("08:06:30"))
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
     # The recorder has counted the first register of the new meter as energy.
-    await time_lapse.live_until(at("08:20:15"))
+    await time_lapse.run_until(at("08:20:15"))
     (replacement,) = time_lapse.entry.runtime_data.registers[EXPORT].replacements
     assert replacement.first > 50
     instance = get_instance(time_lapse.hass)

@@ -36,9 +36,9 @@ from custom_components.energy_sse.reader import Measurement
 from .conftest import Start
 from .home_assistant import entry_for, set_up, tick
 from .household import STEP, Metered, TellingHouse, simulated_time
-from .readers import WhatwattSimulator
+from .simulators import WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
     "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
@@ -151,25 +151,25 @@ class Billed(Metered):
             return plug.is_on is True
         return not self.hass.states.is_state(load, "off")
 
-    async def live_until(self, minute: int) -> None:
+    async def run_until(self, minute: int) -> None:
         """Live on until a minute of the hour."""
         while datetime.now(UTC).minute != minute:
             await self.live(STEP / 60)
 
     async def live_into_the_next_interval(self) -> None:
         """Live on into the next interval, but not until a peak has been expected in it for a minute."""
-        await self.live_until(0)
+        await self.run_until(0)
         await self.live(minutes=2 / 3)
 
     async def pass_until(self, minute: int) -> None:
         """Let time pass without a reading, until a minute of the hour."""
         minutes = (minute - datetime.now(UTC).minute - 1) % 60 + 1
-        await self.let_pass(minutes * 60 - datetime.now(UTC).second)
+        await self.advance(minutes * 60 - datetime.now(UTC).second)
 
     async def pass_into_the_next_interval(self) -> None:
         """Let time pass without a reading, until 40 seconds after the end of the interval."""
         await self.pass_until(0)
-        await self.let_pass(40)
+        await self.advance(40)
 
     async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
         """Make an automation of the blueprint."""
@@ -237,9 +237,9 @@ async def billed(
     assert await async_setup_component(hass, "input_boolean", {"input_boolean": helpers})
     home.power_of = {f"input_boolean.{load}": watts for load, watts in loads.items()}
     home.turned = []
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await tick(hass, reader)
-    await until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
+    await wait_until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
     with pytest.MonkeyPatch.context() as patch:
         # An automation that waits for the end of an interval is not done before it.
         patch.setattr(hass, "async_block_till_done", time_machine.idle)
@@ -268,7 +268,7 @@ async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again
     # 6 kW are drawn, and 2 kW are the limit.
     await billed.live(minutes=9)
     assert billed.turned == ["boiler off", "sauna off"]
-    await billed.live_until(59)
+    await billed.run_until(59)
     assert len(billed.turned) == 2
     assert said == [], "it was enough"
     await billed.live_into_the_next_interval()
@@ -323,7 +323,7 @@ async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Bill
 async def test_peak_that_goes_on_into_the_next_interval_is_one_again(billed: Billed) -> None:
     billed.base = 3000
     said = await billed.stay_below()
-    await billed.live_until(0)
+    await billed.run_until(0)
     await billed.live(minutes=20)
     assert billed.turned == [
         *("boiler off", "sauna off", "charger off"),
@@ -337,9 +337,9 @@ async def test_interval_that_nobody_heard_the_end_of_is_over_all_the_same(billed
     await billed.stay_below()
     await billed.live(minutes=5)
     await billed.reader.stop()
-    await billed.let_pass(40 * 60)
+    await billed.advance(40 * 60)
     assert billed.turned == ["boiler off", "sauna off"]
-    await billed.let_pass(20 * 60)
+    await billed.advance(20 * 60)
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
@@ -407,9 +407,9 @@ async def test_unreachable_load_is_turned_on_when_it_is_back(billed: Billed, fre
     await billed.pass_until(0)
     await billed.pass_until(20)
     freezer.set_reachable(is_reachable=True)
-    await billed.let_pass(100)
+    await billed.advance(100)
     assert freezer.commands == ["off", "on"]
-    await billed.let_pass(100)
+    await billed.advance(100)
     assert not billed.runs
 
 
@@ -436,7 +436,7 @@ async def test_load_is_turned_on_after_an_hour_of_errors(
     await billed.pass_until(0)
     assert 55 < len(freezer.commands) < 65
     freezer.error = None
-    await billed.let_pass(100)
+    await billed.advance(100)
     assert freezer.is_on
 
 
@@ -466,13 +466,13 @@ async def test_load_is_turned_off_when_it_is_back(billed: Billed, freezer: Plug)
 
 async def test_load_is_turned_on_when_it_turned_off_late(billed: Billed, freezer: Plug) -> None:
     freezer.missed = 10
-    await billed.live_until(55)
+    await billed.run_until(55)
     await billed.stay_below()
-    await billed.live_until(0)
+    await billed.run_until(0)
     assert freezer.is_on
     freezer.missed = 0
     freezer.press("off")
-    await billed.let_pass(40)
+    await billed.advance(40)
     assert freezer.is_on
 
 
@@ -481,7 +481,7 @@ async def test_load_is_turned_on_when_its_state_was_outdated(billed: Billed, fre
     await billed.live(minutes=4 / 3)
     for state in ("on", "off"):
         freezer.press(state)
-        await billed.let_pass(10)
+        await billed.advance(10)
     await billed.pass_into_the_next_interval()
     assert freezer.commands == ["off", "on"]
 
@@ -490,7 +490,7 @@ async def test_load_stays_off_while_a_peak_is_expected_again(billed: Billed, fre
     await billed.stay_below()
     await billed.live(minutes=5)
     freezer.set_reachable(is_reachable=False)
-    await billed.live_until(0)
+    await billed.run_until(0)
     billed.base = 6000
     await billed.live(minutes=8)
     freezer.set_reachable(is_reachable=True)
@@ -524,7 +524,7 @@ async def test_repetition_ends_when_the_load_is_removed(billed: Billed, freezer:
     await freezer.async_remove()
     await billed.pass_until(1)
     await billed.pass_until(0)
-    await billed.let_pass(100)
+    await billed.advance(100)
     assert not billed.runs
     assert freezer.commands == ["off"]
 
@@ -582,7 +582,7 @@ async def test_load_stays_off_when_turned_off_after_the_interval(billed: Billed,
     await billed.pass_into_the_next_interval()
     assert freezer.is_on
     freezer.press("off")
-    await billed.let_pass(600)
+    await billed.advance(600)
     assert not freezer.is_on
 
 
@@ -593,9 +593,9 @@ async def test_load_stays_off_when_used_while_commands_fail(billed: Billed, free
     await billed.pass_until(5)
     for state in ("on", "off"):
         freezer.press(state)
-        await billed.let_pass(20)
+        await billed.advance(20)
     freezer.error = None
-    await billed.let_pass(600)
+    await billed.advance(600)
     assert not freezer.is_on
 
 
@@ -660,7 +660,7 @@ async def restart(
     for state in hass_storage["core.restore_state"]["data"]:
         # The test package starts with empty registries.
         state.pop("entity_registry_id", None)
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     async with async_test_home_assistant(
         config_dir=home.hass.config.config_dir, initial_state=CoreState.not_running
     ) as hass:
@@ -728,7 +728,7 @@ async def test_load_is_turned_on_at_once_when_the_end_is_wrong(stored: Billed, f
     text = {"entity_id": HELPER, "value": "2000000000,switch.freezer=on"}
     await stored.hass.services.async_call("input_text", "set_value", text, blocking=True)
     await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
-    await stored.let_pass(140)
+    await stored.advance(140)
     assert freezer.is_on
 
 
@@ -737,7 +737,7 @@ async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug) 
     await stored.pass_until(5)
     assert not freezer.is_on
     await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
-    await stored.let_pass(140)
+    await stored.advance(140)
     assert freezer.is_on
 
 

@@ -16,9 +16,9 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN
 
 from .home_assistant import entry_for, settle, state_of
-from .log import said
-from .readers import CurrentlyOneSimulator
-from .waiting import until
+from .logs import logged_messages
+from .simulators import CurrentlyOneSimulator
+from .wait import wait_until
 
 pytestmark = [
     pytest.mark.faults,
@@ -69,12 +69,12 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
     """Load the entry, receive a reading, and unload it."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     await settle(hass, entry, reader)
     register = state_of(hass, "sensor", f"{reader.device_id}_active_energy_import")
     assert float(register.state) * 1000 == int(sum(reader.house.active_import.values()))
     assert await hass.config_entries.async_unload(entry.entry_id)
-    await until(lambda: not reader.streams)
+    await wait_until(lambda: not reader.streams)
 
 
 def damaged(content: bytes) -> list[bytes]:
@@ -115,7 +115,7 @@ async def test_damaged_file_is_replaced(
             key: good[key] for key in good if key != "data"
         }
         assert stored["data"].keys() == good["data"].keys()
-    errors = [line for line in said(caplog) if line.startswith("Unexpected")]
+    errors = [line for line in logged_messages(caplog) if line.startswith("Unexpected")]
     assert [line for line in errors if "reading what was remembered" not in line] == []
     await hass.config_entries.async_remove(entry.entry_id)
     assert names(hass, entry) == []
@@ -152,7 +152,7 @@ async def test_folder_in_place_of_a_file_costs_only_that_file(
     await hass.config_entries.async_remove(entry.entry_id)
     # It is nothing that the integration has made.
     assert names(hass, entry) == [path.name]
-    assert "cannot be deleted" in said(caplog)[-1]
+    assert "cannot be deleted" in logged_messages(caplog)[-1]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -19,10 +19,10 @@ from custom_components.energy_sse.const import (
 )
 
 from .home_assistant import entity_id, set_up, state_of, tick
-from .log import said
-from .readers import WhatwattSimulator
+from .logs import logged_messages
+from .simulators import WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -69,7 +69,7 @@ async def test_sub_meter_is_a_device_below_the_reader_with_a_plain_number_until_
     whatwatt.sub_meters["20000741"] = None
     await tick(hass, whatwatt)
     # Everything is written again when readings come back.
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "unavailable"
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "123.45", "absent is not zero"
@@ -103,7 +103,7 @@ async def test_sub_meter_becomes_what_its_owner_chooses(
     await tick(hass, whatwatt)
     before = entity_id(hass, "sensor", unique_id("20000741"))
     await choose(hass, entry, **{"20000741": kind})
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     state = state_of(hass, "sensor", unique_id("20000741"))
     name = f"{kind.capitalize()} meter 20000741"
@@ -119,7 +119,7 @@ async def test_sub_meter_of_before_a_restart_is_there_after_it_and_unavailable_u
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     whatwatt.sub_meters = {}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "unavailable"
@@ -134,7 +134,7 @@ async def test_sub_meter_is_as_old_as_the_readings(
     whatwatt.sub_meters = {"20000741": 123.45}
     await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "unavailable"
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "123.45"
@@ -181,12 +181,12 @@ async def test_sub_meter_that_no_longer_speaks_can_be_deleted(
     # One that is mentioned without a number is still there.
     whatwatt.sub_meters = {"20000740": 5, "20000741": None}
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert not (await client.remove_device(device.id))["success"]
     whatwatt.sub_meters = {"20000740": 5}
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     assert (await client.remove_device(device.id))["success"]
     await hass.async_block_till_done()
     assert entity_id(hass, "sensor", unique_id("20000741")) is None
@@ -205,9 +205,9 @@ async def test_sub_meters_without_end_fill_no_registry_however_often_the_reader_
     for load in range(3):
         whatwatt.sub_meters = {f"{load}{n:03}": n for n in range(40)}
         await tick(hass, whatwatt)
-        await until(lambda: len(devices()) == 1 + 16)
+        await wait_until(lambda: len(devices()) == 1 + 16)
         await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: whatwatt.streams)
+        await wait_until(lambda: whatwatt.streams)
     assert len(devices()) == 1 + 16
     whatwatt.sub_meters = {"0007": 8, "3000": 9}
     await tick(hass, whatwatt)
@@ -227,7 +227,7 @@ async def test_sub_meters_that_are_repeated_fill_no_registry(
         for _ in range(3):
             await tick(hass, whatwatt)
         await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: whatwatt.streams)
+        await wait_until(lambda: whatwatt.streams)
     devices = dr.async_entries_for_config_entry(device_registry, entry.entry_id)
     assert len(devices) == 1 + 64
 
@@ -241,7 +241,7 @@ async def test_zero_between_two_values_of_a_sub_meter_is_never_shown(
     await tick(hass, whatwatt)
     if restarts:
         await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: whatwatt.streams)
+        await wait_until(lambda: whatwatt.streams)
     whatwatt.sub_meters = {"20000741": 0}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == ("unavailable" if restarts else "1234.5")
@@ -258,7 +258,7 @@ async def test_sub_meter_rises_by_no_more_than_what_its_owner_says_that_it_count
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     await choose(hass, entry, **{"20000741": "gas", "20000742": "none"})
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     whatwatt.sub_meters = {"20000741": 12345.6, "20000742": 12345.6}
     await tick(hass, whatwatt)
@@ -285,12 +285,12 @@ async def test_sub_meter_rises_over_a_restart_by_no_more_than_it_can_in_that_tim
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     await choose(hass, entry, **{"20000741": "gas"})
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     for _ in range(3):
         # Nothing is heard of it meanwhile.
         whatwatt.sub_meters = {}
         await hass.config_entries.async_reload(entry.entry_id)
-        await until(lambda: whatwatt.streams)
+        await wait_until(lambda: whatwatt.streams)
         await tick(hass, whatwatt)
     assert await hass.config_entries.async_unload(entry.entry_id)
     memory = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
@@ -301,7 +301,7 @@ async def test_sub_meter_rises_over_a_restart_by_no_more_than_it_can_in_that_tim
         memory["counters_heard_at"]["20000741"] -= hours_off * 3600
     whatwatt.sub_meters = {"20000741": 1434.5}
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: whatwatt.streams)
+    await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == shown
 
@@ -318,9 +318,9 @@ async def test_exchanged_sub_meter_is_believed_and_its_number_told_to_nobody(
     caplog.clear()
     whatwatt.sub_meters = {"20000741": 0.2}
     for _ in range(130):
-        await time_machine.let_pass(30)
+        await time_machine.advance(30)
         await whatwatt.tick(30)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "0.2"
-    (warning,) = said(caplog, logging.WARNING)
+    (warning,) = logged_messages(caplog, logging.WARNING)
     assert warning == "Another meter is believed to be there now: a sub-meter starts anew"

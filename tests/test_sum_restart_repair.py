@@ -17,10 +17,10 @@ from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up
-from .readers import WhatwattSimulator
+from .simulators import WhatwattSimulator
 from .test_backfill import at, live_past_full_hours, outage
 from .time_lapse import HOUR, REGISTERS, TimeLapse
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -42,7 +42,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
         assert await async_setup_component(time_lapse.hass, "repairs", {})
         await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
         await live_past_full_hours(time_lapse, 1)
-        await until(lambda: len(issues(time_lapse)) == len(REGISTERS))
+        await wait_until(lambda: len(issues(time_lapse)) == len(REGISTERS))
         yield time_lapse
 
 
@@ -79,7 +79,7 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
     async with make_time_lapse(None) as time_lapse:
         await time_lapse.start()
         assert await async_setup_component(time_lapse.hass, "repairs", {})
-        await time_lapse.live_until(at("09:27:20"))
+        await time_lapse.run_until(at("09:27:20"))
         await time_lapse.hass.services.async_call("recorder", "purge", {"keep_days": 0}, blocking=True)
         await live_past_full_hours(time_lapse, 2)
         hours = await time_lapse.hours(EXPORT)

@@ -51,9 +51,9 @@ async def test_demand_of_a_day_is_within_the_power(
         time_lapse.interval = timedelta(seconds=225)
         time_lapse.options = {CONF_POWER_TARIFF: TARIFFS["hours"]}
         await time_lapse.start()
-        await time_lapse.live_until(START)
+        await time_lapse.run_until(START)
         time_lapse.interval = timedelta(minutes=1)
-        await time_lapse.live_until(START + time_lapse.interval - time_lapse.before_the_end)
+        await time_lapse.run_until(START + time_lapse.interval - time_lapse.before_the_end)
         while time_lapse.now < START + DAY:
             moments.append(moment(time_lapse))
             powers.setdefault(start_of(time_lapse.now, HOUR), []).append(moments[-1].power)
@@ -61,7 +61,7 @@ async def test_demand_of_a_day_is_within_the_power(
             assert demand is not None
             # States are whole W.
             assert min(received) - 0.001 <= demand <= max(received) + 0.001
-            await time_lapse.live_until(time_lapse.now + time_lapse.interval)
+            await time_lapse.run_until(time_lapse.now + time_lapse.interval)
     assert len(moments) == DAY // timedelta(minutes=1)
     assert any(each.limit is not None for each in moments)
     if path := pytestconfig.getoption("--tariff-picture"):

@@ -15,12 +15,12 @@ from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import Start
 from .home_assistant import entity_id, state_of
-from .readers import House, WhatwattSimulator
-from .readers.house import Appliance, State
-from .readers.whatwatt import Firmware
+from .simulators import House, WhatwattSimulator
+from .simulators.house import Appliance, State
+from .simulators.whatwatt import Firmware
 from .test_listeners import Home
 from .test_power_tariff_options import choose
-from .waiting import until
+from .wait import wait_until
 
 QUARTERS = {"enabled": True, "interval": "15", "peaks": 1, "one_per_day": False}
 
@@ -44,7 +44,7 @@ class TariffHome(Home):
         self.reader.house.switch("stove", load)
         before = self.imported
         for _ in range(minutes * 3):
-            await self.let_pass(20)
+            await self.advance(20)
             await self.send()
         return self.imported - before
 
@@ -68,7 +68,7 @@ class TariffHome(Home):
         """Choose the power tariff in the options. Return the key of the error, if there is one."""
         result = await choose(self.hass, self.entry, **QUARTERS)
         await self.hass.async_block_till_done()
-        await until(lambda: self.reader.streams)
+        await wait_until(lambda: self.reader.streams)
         return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
 
 
@@ -183,7 +183,7 @@ async def test_bill_is_the_same_after_a_restart(home: TariffHome) -> None:
     peak = home.peak
     await home.hass.config_entries.async_unload(home.entry.entry_id)
     assert await home.hass.config_entries.async_setup(home.entry.entry_id)
-    await until(lambda: home.reader.streams)
+    await wait_until(lambda: home.reader.streams)
     await home.send()
     assert home.peak == peak
     await home.draw("low", 14)
@@ -215,7 +215,7 @@ async def test_telegram_in_parts_has_a_register_of_its_own(home: TariffHome) -> 
     home.reader.house.switch("stove", "high")
     for _ in range(45):
         before = home.imported
-        await home.let_pass(20)
+        await home.advance(20)
         energy += home.imported - before
         home.reader.lacks = register
         await home.send()
@@ -235,7 +235,7 @@ async def test_corrected_clock_does_not_change_the_register(home: TariffHome) ->
         home.freezer.tick(jump)
         for index in range(9):
             home.reader.lacks = {"E_In"} if index % 2 else set()
-            await home.let_pass(20)
+            await home.advance(20)
             await home.send()
             assert home.has_own_register
 
@@ -248,7 +248,7 @@ async def test_register_that_stands_still_is_not_replaced(
     await home.start()
     home.reader.house.switch("stove", "high")
     for _ in range(30):
-        await home.let_pass(20)
+        await home.advance(20)
         await home.send()
         assert home.has_own_register
 

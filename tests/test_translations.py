@@ -13,8 +13,8 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 
 from .home_assistant import set_up
-from .readers import WhatwattSimulator
-from .waiting import until
+from .simulators import WhatwattSimulator
+from .wait import wait_until
 
 FOLDER = Path(__file__).parents[1] / "custom_components" / DOMAIN / "translations"
 TRANSLATIONS = ("de", "fr", "it", "sv")
@@ -127,7 +127,7 @@ async def test_home_in_another_language_gets_its_words(
         entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
         return [entity.original_name for entity in entities]
 
-    await until(lambda: name in names())
+    await wait_until(lambda: name in names())
 
 
 def test_flattening_keeps_every_text() -> None:

@@ -20,7 +20,7 @@ from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, Replacement, start_of
 
 from .home_assistant import entry_for, state_of
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .time_machine import TimeMachine
 
 pytestmark = [
@@ -201,7 +201,7 @@ class Home:
 
     async def move_to(self, time: datetime) -> None:
         """Let time pass, without telegrams."""
-        await self._machine.let_pass((time + self.clock_error - datetime.now(UTC)).total_seconds())
+        await self._machine.advance((time + self.clock_error - datetime.now(UTC)).total_seconds())
         await self.reader.advance((time - self.now).total_seconds())
 
     def _next_telegram(self) -> datetime:

@@ -12,10 +12,10 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, Tariff
 
 from .conftest import MakeTimeLapse
 from .home_assistant import announcement, entity_id, entry_for, state_of, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .test_backfill import at, live_past_full_hours
 from .time_lapse import REGISTERS
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = pytest.mark.slow("registry.py", "statistics.py", "power_tariff/set_up.py", "config_flow.py")
 
@@ -30,11 +30,11 @@ async def set_up_twice(
     one.add_to_hass(hass)
     hass.config_entries.async_update_entry(one, options={CONF_POWER_TARIFF: {"enabled": True}})
     assert await hass.config_entries.async_setup(one.entry_id)
-    await until(lambda: len(reader.streams) == 1)
+    await wait_until(lambda: len(reader.streams) == 1)
     await tick(hass, reader)
     two.add_to_hass(hass)
     assert await hass.config_entries.async_setup(two.entry_id)
-    await until(lambda: len(reader.streams) == 2)
+    await wait_until(lambda: len(reader.streams) == 2)
     await tick(hass, reader)
     await hass.async_block_till_done()
     return one, two
@@ -59,7 +59,7 @@ async def test_second_entry_has_the_entities_once_the_first_is_removed(
     await hass.config_entries.async_set_disabled_by(one.entry_id, ConfigEntryDisabler.USER)
     await hass.config_entries.async_remove(one.entry_id)
     await hass.config_entries.async_reload(two.entry_id)
-    await until(lambda: len(currentlyone.streams) == 1)
+    await wait_until(lambda: len(currentlyone.streams) == 1)
     await tick(hass, currentlyone)
     assert state_of(hass, "sensor", f"{currentlyone.device_id}_voltage_l1").state != "unavailable"
 
@@ -70,7 +70,7 @@ async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: M
         other = entry_for(time_lapse.reader)
         other.add_to_hass(time_lapse.hass)
         assert await time_lapse.hass.config_entries.async_setup(other.entry_id)
-        await time_lapse.live_until(at("08:06:30"))
+        await time_lapse.run_until(at("08:06:30"))
         time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
         await live_past_full_hours(time_lapse, 3)
         (replacement,) = time_lapse.entry.runtime_data.registers[EXPORT].replacements

@@ -14,9 +14,9 @@ from custom_components.energy_sse.issues import Issue, Issues
 
 from .conftest import Start
 from .home_assistant import set_up, settle, state_of
-from .readers import CurrentlyOneSimulator, House
 from .saved_files import files_of
-from .waiting import until
+from .simulators import CurrentlyOneSimulator, House
+from .wait import wait_until
 
 
 @dataclass
@@ -79,7 +79,7 @@ async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_o
     await pair.settle(hass)
     of_house, of_garage = (pair.entries[each.device_id] for each in (pair.house, pair.garage))
     await hass.config_entries.async_reload(of_house.entry_id)
-    await until(lambda: pair.house.streams)
+    await wait_until(lambda: pair.house.streams)
     await pair.settle(hass)
     assert shown(hass, pair.house, "running") == shown(hass, pair.garage, "running") == "on"
     for entry in (of_house, of_garage):
@@ -107,7 +107,7 @@ async def test_appliance_of_one_can_be_deleted_and_the_others_stays(
     of_house = pair.entries[pair.house.device_id]
     pair.house.house.appliances.pop(0)
     await hass.config_entries.async_reload(of_house.entry_id)
-    await until(lambda: pair.house.streams)
+    await wait_until(lambda: pair.house.streams)
     await pair.settle(hass)
     identifier = (DOMAIN, f"{pair.house.device_id}:mocca_mast")
     device = device_registry.async_get_device_by_identifier(identifier, of_house.entry_id)

@@ -19,12 +19,12 @@ from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.wall_clock import WallClock
 
 from .conftest import MakeTimeLapse
+from .error_injection import ErrorInjector, functions_of
 from .home_assistant import set_up, settle, state_of
-from .log import said
-from .readers import CurrentlyOneSimulator
+from .logs import logged_messages
+from .simulators import CurrentlyOneSimulator
 from .test_backfill import at
 from .test_power_tariff import HOURLY, Loads, counted, draw, shown
-from .thrown_errors import ErrorThrower, functions_of
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 
@@ -49,7 +49,7 @@ pytestmark = [
         "sum_restart.py",
         "wall_clock.py",
         "power_tariff/*",
-        "tests/thrown_errors.py",
+        "tests/error_injection.py",
     ),
 ]
 
@@ -64,7 +64,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
 
 def said_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the errors that were logged more than once."""
-    return [error for error, times in Counter(said(caplog, logging.ERROR)).items() if times > 1]
+    return [error for error, times in Counter(logged_messages(caplog, logging.ERROR)).items() if times > 1]
 
 
 def lasting_tasks(time_lapse: TimeLapse) -> set[str]:
@@ -78,7 +78,7 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
 ) -> None:
     corrects = (registers, statistics, sum_restart)
     counts = (demand, earlier_hours, running, tracker)
-    thrower = ErrorThrower(
+    thrower = ErrorInjector(
         *(
             function
             for module in (*corrects, *counts)
@@ -87,15 +87,15 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
         chance=0.01,
     )
     await time_lapse.start()
-    await time_lapse.live_until(at("07:57:20"))
+    await time_lapse.run_until(at("07:57:20"))
     await time_lapse.stop()
-    await time_lapse.live_until(at("10:20:00"))
+    await time_lapse.run_until(at("10:20:00"))
     await time_lapse.start()
     tasks = lasting_tasks(time_lapse)
     with thrower.throws():
-        await time_lapse.live_until(at("13:10:00"))
+        await time_lapse.run_until(at("13:10:00"))
     assert len(thrower.places) > 20
-    await time_lapse.live_until(at("14:00:00"))
+    await time_lapse.run_until(at("14:00:00"))
     await draw(time_lapse, 9000, at("15:00:00"))
     await draw(time_lapse, 0, at("15:06:00"))
     assert lasting_tasks(time_lapse) == tasks
@@ -125,7 +125,7 @@ async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go
     entry = await set_up(hass, currentlyone)
     await settle(hass, entry, currentlyone)
     await hass.async_block_till_done()
-    thrower = ErrorThrower(
+    thrower = ErrorInjector(
         *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", *COLLECTED)),
         *(
             function
@@ -139,19 +139,19 @@ async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go
             await currentlyone.tick()
             await currentlyone.switch("mocca_mast", ("on", "off")[n % 2])
             # At times the meter is silent for too long, at times the stream ends.
-            await time_machine.let_pass(150 if n % 20 == 0 else 10)
+            await time_machine.advance(150 if n % 20 == 0 else 10)
             if n % 30 == 0:
                 currentlyone.end_streams()
-                await time_machine.let_pass(60)
+                await time_machine.advance(60)
     assert len(thrower.places) > 40
     assert said_twice(caplog) == []
     while not currentlyone.streams:
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
     await currentlyone.switch("mocca_mast", "on")
     await settle(hass, entry, currentlyone)
     await hass.async_block_till_done()
     assert voltage() == str(round(currentlyone.house.voltage[0], 3))
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}:mocca_mast:running").state == "on"
     await currentlyone.stop()
-    await time_machine.let_pass(301)
+    await time_machine.advance(301)
     assert voltage() == "unavailable"

@@ -7,9 +7,9 @@ import pytest
 
 from custom_components.energy_sse.reader import Measurement as M
 
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .test_listeners import Home
-from .waiting import until
+from .wait import wait_until
 
 
 @pytest.mark.parametrize(("is_resetting", "counted"), [(True, 3.0), (False, 6.0)])
@@ -30,17 +30,17 @@ async def test_utility_meter_counts_an_absence_if_it_is_set_so(
     await home.send()
     for _ in range(3):
         registers[1] += 1000
-        await home.let_pass(10)
+        await home.advance(10)
         await home.send()
     await either.stop()
     registers[1] += 3000
-    await home.let_pass(200)
+    await home.advance(200)
     assert home.shown(M.ACTIVE_ENERGY_IMPORT) == "unavailable"
     await either.start(either.port)
     while not either.streams:
-        await home.let_pass(10)
+        await home.advance(10)
     await home.send()
-    await until(lambda: home.shown(M.ACTIVE_ENERGY_IMPORT) != "unavailable")
+    await wait_until(lambda: home.shown(M.ACTIVE_ENERGY_IMPORT) != "unavailable")
     state = hass.states.get("sensor.used")
     assert state is not None
     assert float(state.state) == pytest.approx(counted, abs=0.01)

@@ -34,8 +34,8 @@ from custom_components.energy_sse.reader import Measurement as M, clock
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .home_assistant import entity_id, entry_for, receive
-from .readers import CurrentlyOneSimulator
-from .waiting import until
+from .simulators import CurrentlyOneSimulator
+from .wait import wait_until
 
 HOUR = timedelta(hours=1)
 
@@ -160,7 +160,7 @@ class TimeLapse:
     def _timestamp(self) -> float:
         return self.now.timestamp()
 
-    async def live_until(self, end: datetime) -> None:
+    async def run_until(self, end: datetime) -> None:
         """Let time pass, for the meter and for what Home Assistant has planned."""
         while self.now < end:
             telegram = self._next(self.interval, self.before_the_end)
@@ -172,7 +172,7 @@ class TimeLapse:
 
     async def live(self, **duration: float) -> None:
         """Let time pass."""
-        await self.live_until(self.now + timedelta(**duration))
+        await self.run_until(self.now + timedelta(**duration))
 
     async def settle(self) -> None:
         """Wait until Home Assistant and its recorder have nothing more to do."""
@@ -235,7 +235,7 @@ class TimeLapse:
         is_heard = self._hass is not None and bool(self.reader.streams)
         if is_heard:
             # Home Assistant may be at setting it up this very moment.
-            await until(lambda: self.entry.state is ConfigEntryState.LOADED)
+            await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED)
         is_received = is_heard and self.reader.meter_is_connected
         if is_received:
             await receive(
@@ -253,17 +253,17 @@ class TimeLapse:
             for register, value in zip(REGISTERS, self.meter_registers, strict=True):
                 self.heard[register][full_hour] = value
 
-    async def be_deaf(self) -> None:
+    async def disconnect_reader(self) -> None:
         """Take the reader off the network; Home Assistant goes on."""
         await self.reader.stop()
 
-    async def hear_again(self) -> None:
+    async def reconnect_reader(self) -> None:
         """Put the reader back on the network, and let Home Assistant know, as an announcement does."""
         events = self._received_events
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
             self.entry.runtime_data.async_seen_at(self.reader.host)
-            await until(lambda: self.reader.streams)
+            await wait_until(lambda: self.reader.streams)
             await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
             # Home Assistant tries again by itself.
@@ -294,7 +294,7 @@ class TimeLapse:
     async def _receive_greeting(self, earlier_events: int = 0) -> None:
         """Wait until what the reader repeats has arrived. Meanwhile, no time passes."""
         if self.entry.state is ConfigEntryState.LOADED:
-            await until(lambda: self._received_events >= earlier_events + self.reader.greeting_size)
+            await wait_until(lambda: self._received_events >= earlier_events + self.reader.greeting_size)
         await self.settle()
 
     @property
@@ -328,7 +328,7 @@ class TimeLapse:
         self._hass = None
         await self._running.aclose()
         self._timers.clear()
-        await until(lambda: not self.reader.streams)
+        await wait_until(lambda: not self.reader.streams)
 
     async def crash(self) -> None:
         """End Home Assistant as a power cut does: nothing gets to say goodbye or to save what it knows."""

@@ -54,7 +54,7 @@ class TimeMachine:
         """Return the seconds of the loop's clock."""
         return self._now
 
-    async def let_pass(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Advance the clock timer by timer, then wait until the loop is idle."""
         arrival = self._loop.create_future()
         self._loop.call_later(seconds, arrival.set_result, None)

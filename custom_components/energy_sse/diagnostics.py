@@ -93,7 +93,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
 
 
 def _said(health: StreamHealth) -> dict[str, Any]:
-    """Return the last answers and events. `python -m tests.readers replay` makes a reader of them."""
+    """Return the last answers and events. `python -m tests.simulators replay` makes a reader of them."""
 
     def time_of(at: float) -> datetime:
         return dt_util.utcnow() - timedelta(seconds=clock.now() - at)

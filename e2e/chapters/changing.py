@@ -2,8 +2,8 @@
 
 from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, PASSWORD, WHATWATT, Home
 from e2e.readers import Reader
-from tests.readers import WhatwattSimulator
-from tests.readers.digest import BasicLogin
+from tests.simulators import WhatwattSimulator
+from tests.simulators.digest import BasicLogin
 
 
 async def reconfigure(home: Home) -> None:

@@ -113,7 +113,7 @@ def _recorded(home: Home) -> list[str]:
 @asynccontextmanager
 async def _replayed(home: Home, path: Path) -> AsyncIterator[asyncio.Task[None]]:
     """Run the recording as a process at an address of its own. Gives what ends with it."""
-    command = (sys.executable, "-m", "tests.readers", "replay", str(path), "--port", "80", "--speed", "5")
+    command = (sys.executable, "-m", "tests.simulators", "replay", str(path), "--port", "80", "--speed", "5")
     with home.unused_host.namespace.entered():
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None

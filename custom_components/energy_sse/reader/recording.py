@@ -1,6 +1,6 @@
 """What a device says, word for word but without identities, in the log: one line for each event and answer.
 
-Written while debug logging is on, and good for being that device later (`python -m tests.readers replay`):
+Written while debug logging is on, and good for being that device later (`python -m tests.simulators replay`):
 
     <time> <device> stream <number> opened <path>
     <time> <device> event <number> <type> <data>

@@ -14,9 +14,9 @@ from custom_components.energy_sse.reader import (
     identify,
 )
 from tests.conftest import Start
-from tests.reader_layer.test_http import Serve, serve
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.waiting import until
+from tests.reader.test_client import Serve, serve
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.wait import wait_until
 
 __all__ = ["serve"]
 
@@ -40,7 +40,7 @@ async def test_currentlyone_is_found_by_its_stream_which_is_closed_again(
     await start(reader)
     info, _ = await identify(session, reader.host)
     assert (info.kind, info.id) == (ReaderKind.CURRENTLYONE, "b8b41879cf58")
-    await until(lambda: not reader.streams)
+    await wait_until(lambda: not reader.streams)
 
 
 async def test_currentlyone_that_speaks_before_it_says_who_it_is_is_found(
@@ -81,7 +81,7 @@ async def test_stream_that_never_says_who_it_is_is_given_up(
     await start(reader)
     with pytest.raises(ReaderConnectionError):
         await identify(session, reader.host)
-    await until(lambda: not reader.streams)
+    await wait_until(lambda: not reader.streams)
 
 
 async def test_nobody_at_the_address_is_an_error(session: aiohttp.ClientSession) -> None:

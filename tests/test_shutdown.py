@@ -22,13 +22,13 @@ from custom_components.energy_sse.diagnostics import async_get_config_entry_diag
 from custom_components.energy_sse.reader import ConnectionState
 
 from .home_assistant import entry_for, set_up, tick
-from .log import said
-from .readers import House, WhatwattSimulator
-from .readers.network import FaultyNetwork
+from .logs import logged_messages
+from .simulators import House, WhatwattSimulator
+from .simulators.network import FaultyNetwork
 from .test_issues import Rival
 from .test_reliability import drip, saying, status
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 # Maximum seconds of simulated time for a shutdown.
 SECONDS = 2
@@ -85,11 +85,11 @@ async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the 
 ) -> None:
     assert isinstance(network.reader, WhatwattSimulator)
     entry = await set_up(hass, network.reader, host=network.host)
-    await time_machine.let_pass(20)
+    await time_machine.advance(20)
     await trouble(network)
     coordinator = entry.runtime_data
     for _ in range(100):
-        await time_machine.let_pass(0.5)
+        await time_machine.advance(0.5)
         if coordinator.connection_state is state:
             break
     assert coordinator.connection_state is state
@@ -109,13 +109,13 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     entry = entry_for(network.reader, host=network.host)
     entry.add_to_hass(hass)
     setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
-    await until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.reader.health.attempts)
+    await wait_until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.reader.health.attempts)
     assert not setting_up.done()
     assert (await async_get_config_entry_diagnostics(hass, entry))["stream"]["attempts"] == 1
     stopping = asyncio.create_task(hass.async_stop(force=True))
-    await until(lambda: stopping.done() and setting_up.done(), within=SECONDS)
+    await wait_until(lambda: stopping.done() and setting_up.done(), within=SECONDS)
     assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert said(caplog, logging.WARNING) == []
+    assert logged_messages(caplog, logging.WARNING) == []
 
 
 class SlowRead:
@@ -135,13 +135,13 @@ class SlowRead:
 
 async def stop_during(read: SlowRead, hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> None:
     """Stop the recorder during a read, for which Home Assistant does not wait. It must not log an error."""
-    await until(read.has_begun.is_set)
+    await wait_until(read.has_begun.is_set)
     recorder = get_instance(hass)
     stopping = asyncio.create_task(hass.async_stop(force=True))
-    await until(lambda: recorder.engine is None)
+    await wait_until(lambda: recorder.engine is None)
     read.may_end.set()
     await stopping
-    assert said(caplog, logging.WARNING) == []
+    assert logged_messages(caplog, logging.WARNING) == []
 
 
 async def test_home_assistant_stops_while_sums_are_read(
@@ -186,14 +186,14 @@ async def test_entry_ends_while_statistics_are_read(
     await tick(hass, whatwatt)
     read = SlowRead(statistics, monkeypatch)
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
-    await until(read.has_begun.is_set)
+    await wait_until(read.has_begun.is_set)
     entries = hass.config_entries
     ways = {"unload": entries.async_unload, "reload": entries.async_reload, "remove": entries.async_remove}
     assert await ways[how](entry.entry_id)
     assert entry.state is (ConfigEntryState.LOADED if how == "reload" else ConfigEntryState.NOT_LOADED)
     read.may_end.set()
     await hass.async_block_till_done()
-    assert said(caplog, logging.WARNING) == []
+    assert logged_messages(caplog, logging.WARNING) == []
 
 
 async def test_everything_ends_at_once_in_contention(
@@ -203,7 +203,7 @@ async def test_everything_ends_at_once_in_contention(
     network.reader.login = None
     entry = await set_up(hass, network.reader, host=network.host)
     rival = Rival(network.reader)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert entry.runtime_data.connection_state is ConnectionState.CONTENDED
     await end(entry, "unload", hass, network, time_machine)
     await rival.leave()
@@ -220,16 +220,16 @@ async def end(
         "stop": lambda: hass.async_stop(force=True),
     }
     ending = asyncio.create_task(ways[how]())
-    await until(lambda: all(stream.done() for stream in streams), within=SECONDS)
+    await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
     if how == "reload":
         # What begins then may take as long as it takes the reader to answer.
         await network.stop()
         network.answer = None
         await network.start(network.port)
         while entry.state is not ConfigEntryState.LOADED:
-            await time_machine.let_pass(10)
+            await time_machine.advance(10)
         await hass.config_entries.async_unload(entry.entry_id)
-    await until(ending.done, within=SECONDS)
+    await wait_until(ending.done, within=SECONDS)
 
 
 async def test_hour_of_failures_is_two_lines_in_the_log(
@@ -241,16 +241,16 @@ async def test_hour_of_failures_is_two_lines_in_the_log(
     caplog.set_level(logging.INFO)
     assert isinstance(network.reader, WhatwattSimulator)
     await set_up(hass, network.reader, host=network.host)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     caplog.clear()
     for _ in range(4):
         await network.stop()
-        await time_machine.let_pass(450)
+        await time_machine.advance(450)
         await network.start(network.port)
         network.answer = status("500 Oops")
-        await time_machine.let_pass(450)
+        await time_machine.advance(450)
         network.answer = None
-    await time_machine.let_pass(450)
+    await time_machine.advance(450)
     lines = [
         record.getMessage()
         for record in caplog.records

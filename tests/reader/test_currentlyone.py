@@ -34,8 +34,8 @@ from custom_components.energy_sse.reader.currentlyone import (
     parse_inventory,
 )
 from custom_components.energy_sse.reader.sse import ServerSentEvent
-from tests.readers import CurrentlyOneSimulator
 from tests.samples import sample_events
+from tests.simulators import CurrentlyOneSimulator
 
 CONFIG = ("config", '{"id":"abcd1879cf58","m":"HAN","t":"2025-04-11T09:48:05+0200"}')
 

@@ -12,8 +12,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.reader import REDACTOR
 
 from .home_assistant import set_up
-from .readers.replay import ReplayedReader
-from .readers.server import Server
+from .simulators.replay import ReplayedReader
+from .simulators.server import Server
 from .time_machine import TimeMachine
 
 # What depends on the moment at which it is looked at.
@@ -26,7 +26,7 @@ _OWNERS_ATTRIBUTES = ("state", "previous_state")
 
 
 @dataclass
-class Seen:
+class ReplayResult:
     """What was seen of a reader."""
 
     entities: dict[str, tuple[str, Mapping[str, Any]]]
@@ -35,10 +35,10 @@ class Seen:
     transitions: list[tuple[str, str, str]]
     """Appliance, what happened, and the name of the state, in their order."""
 
-    def anonymous(self) -> Seen:
+    def anonymous(self) -> ReplayResult:
         """Return the same with the pseudonyms that a recording has."""
         hidden = REDACTOR.pseudonym
-        return Seen(
+        return ReplayResult(
             {
                 _anonymous_key(key): (
                     hidden(state) if key.endswith(_OWNERS_STATES) and state != STATE_UNKNOWN else state,
@@ -87,7 +87,7 @@ class Observer:
         assert entity is not None
         return entity.unique_id.removeprefix(self._reader.device_id)
 
-    def seen(self, entry: MockConfigEntry) -> Seen:
+    def seen(self, entry: MockConfigEntry) -> ReplayResult:
         """Return what was seen of the reader's entry."""
         entities: dict[str, tuple[str, Mapping[str, Any]]] = {}
         for entity in er.async_entries_for_config_entry(er.async_get(self._hass), entry.entry_id):
@@ -98,20 +98,20 @@ class Observer:
             }
             is_moment = key.endswith(MOMENTARY) or (entity.domain == "event" and "state" in attributes)
             entities[key] = ("…" if is_moment else state.state, attributes)
-        return Seen(entities, self._transitions)
+        return ReplayResult(entities, self._transitions)
 
 
-async def see_replay(
+async def run_replay(
     hass: HomeAssistant, reader: ReplayedReader, time_machine: TimeMachine
-) -> tuple[MockConfigEntry, Seen]:
+) -> tuple[MockConfigEntry, ReplayResult]:
     """Let a recording be played in a Home Assistant to its end."""
     observer = Observer(hass, reader)
     playing = hass.async_create_background_task(reader.speak(), "replay")
     entry = await set_up(hass, reader)
     while not reader.has_ended.is_set():
-        await time_machine.let_pass(1)
+        await time_machine.advance(1)
     await playing
     # What was said last has arrived then.
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     await hass.async_block_till_done()
     return entry, observer.seen(entry)

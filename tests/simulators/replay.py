@@ -79,15 +79,15 @@ class ReplayedReader(Server):
 
     async def _play(self, stream: RecordedStream) -> None:
         if stream is not self._playing:
-            await self._wait_until(stream.opened_at)
+            await self._until(stream.opened_at)
             self._playing, self._is_away = stream, False
         for event in stream.rest:
             await self._wait_for_a_listener(event.at)
-            await self._wait_until(event.at)
+            await self._until(event.at)
             await self._wait_for_a_listener(event.at)
             await self.broadcast(self._spoken(event, self._shifted(event)))
         if stream is not self.recording.streams[-1]:
-            await self._wait_until(stream.ended_at or stream.events[-1].at)
+            await self._until(stream.ended_at or stream.events[-1].at)
             self._is_away = True
             self.end_streams()
 
@@ -98,7 +98,7 @@ class ReplayedReader(Server):
         if self._now() > self._due(at) + _LATE or math.isinf(self._recorded_at):
             self._recorded_at, self._played_at = at, self._now()
 
-    async def _wait_until(self, at: float) -> None:
+    async def _until(self, at: float) -> None:
         wait = self._due(at) - self._now()
         if wait > 0:
             await asyncio.sleep(wait)

@@ -92,7 +92,7 @@ async def test_recording_is_played_in_its_own_time_with_the_stamps_of_now(
     reader = ReplayedReader(currentlyone())
     before = datetime.now(UTC).timestamp()
     async with listening(session, start, reader) as listener:
-        await time_machine.let_pass(100)
+        await time_machine.advance(100)
     assert reader.has_ended.is_set()
     assert [event.type for _, event in listener.heard] == [
         *("config", "hourly", "transition", "state", "state"),
@@ -120,7 +120,7 @@ async def test_recording_is_played_faster_and_again(
 ) -> None:
     reader = ReplayedReader(currentlyone(), speed=10, loop=True)
     async with listening(session, start, reader) as listener:
-        await time_machine.let_pass(60)
+        await time_machine.advance(60)
     assert not reader.has_ended.is_set()
     times = [at for at, event in listener.heard if event.type == "transition"]
     assert len(times) > 3
@@ -135,7 +135,7 @@ async def test_recordings_play_side_by_side_until_the_last_one_has_ended(
     whatwatt = Recording(Kind.WHATWATT, [RecordedStream(BEGAN, None, live)], missing=["It has no sun."])
     arguments = Namespace(speed=2.0, loop=False, port=0, quiet=True)
     playing = asyncio.create_task(replay([currentlyone(), whatwatt], arguments))
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     said = capsys.readouterr().out
     ports = dict(re.findall(r"A (\w+) listens on port (\d+)", said))
     assert "It plays 7 events in 50 s, and answers /api/v1/device." in said
@@ -144,11 +144,11 @@ async def test_recordings_play_side_by_side_until_the_last_one_has_ended(
         session.get(f"http://127.0.0.1:{ports['currentlyone']}/events"),
         session.get(f"http://127.0.0.1:{ports['whatwatt']}/api/v1/live"),
     ):
-        await time_machine.let_pass(140)
+        await time_machine.advance(140)
         assert not playing.done()
         # The one that goes away for a while is listened to no longer, and waits.
         async with session.get(f"http://127.0.0.1:{ports['currentlyone']}/events"):
-            await time_machine.let_pass(60)
+            await time_machine.advance(60)
     assert playing.done()
     assert capsys.readouterr().out == "The recording has ended.\n"
     await playing
@@ -162,10 +162,10 @@ async def test_recording_waits_for_somebody_who_stays(
     playing = asyncio.create_task(reader.speak())
     async with session.get(f"http://{reader.host}/events") as response:
         assert b"abcd1879cf58" in await response.content.readany()
-    await time_machine.let_pass(300)
+    await time_machine.advance(300)
     async with session.get(f"http://{reader.host}/events") as response:
         heard = await response.content.readany()
-        await time_machine.let_pass(2)
+        await time_machine.advance(2)
         heard += await response.content.readany()
     assert b"hourly" in heard
     playing.cancel()
@@ -182,9 +182,9 @@ async def test_answers_are_those_of_the_moment(
 
     async with listening(session, start, reader):
         assert await ask() == 0
-        await time_machine.let_pass(30)
+        await time_machine.advance(30)
         assert await ask() == 0
-        await time_machine.let_pass(70)
+        await time_machine.advance(70)
         assert await ask() == 45
 
 
@@ -208,7 +208,7 @@ async def test_dates_of_a_whatwatt_are_those_of_now(
     # As far from the recorded clock as now is from the recording.
     by = datetime.now(UTC).timestamp() - BEGAN
     async with listening(session, start, reader) as listener:
-        await time_machine.let_pass(5)
+        await time_machine.advance(5)
         async with session.get(f"http://{reader.host}/api/v1/system") as response:
             answer = await response.json()
         async with session.get(f"http://{reader.host}/api/v1/report") as response:

@@ -26,7 +26,7 @@ from .test_backfill import (
     rows_written,
 )
 from .time_lapse import HOUR, REGISTERS, TimeLapse
-from .waiting import until
+from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -79,7 +79,7 @@ async def test_hours_that_a_full_database_did_not_take_are_filled_when_it_does(
     # At first only the hours cannot be written, then nothing at all.
     with full_database(time_lapse, *HOURS) as refused:
         await time_lapse.live(minutes=2)
-        await until(lambda: rows_written(caplog) and refused)
+        await wait_until(lambda: rows_written(caplog) and refused)
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.live(minutes=12)
     await live_past_full_hours(time_lapse, 2)
@@ -88,11 +88,11 @@ async def test_hours_that_a_full_database_did_not_take_are_filled_when_it_does(
 
 async def test_hours_that_were_heard_while_the_database_was_full_are_filled(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await time_lapse.live_until(at("07:21:00"))
+    await time_lapse.run_until(at("07:21:00"))
     with full_database(time_lapse, *ANYTHING):
-        await time_lapse.live_until(at("10:41:00"))
+        await time_lapse.run_until(at("10:41:00"))
         # All of it is refused, also what the recorder has yet to come to.
-        await until(lambda: not get_instance(time_lapse.hass).backlog, within=60)
+        await wait_until(lambda: not get_instance(time_lapse.hass).backlog, within=60)
     await live_past_full_hours(time_lapse, 2)
     errors = await check_hours(time_lapse, at("06:00:00"))
     assert errors.missed < 1e-3
@@ -101,11 +101,11 @@ async def test_hours_that_were_heard_while_the_database_was_full_are_filled(time
 async def test_hours_fit_though_the_database_did_not_take_the_sums_that_they_continue(
     time_lapse: TimeLapse,
 ) -> None:
-    await time_lapse.live_until(at("14:35:00", day=13))
+    await time_lapse.run_until(at("14:35:00", day=13))
     await time_lapse.start()
     with full_database(time_lapse, *SUMS) as refused:
         await time_lapse.live(minutes=7)
-        await until(lambda: refused)
+        await wait_until(lambda: refused)
     await live_past_full_hours(time_lapse, 1)
     oldest = at("14:00:00", day=13) - (REMEMBERED - 1) * HOUR
     assert (await check_hours(time_lapse, oldest)).missed < 1e-3
@@ -118,7 +118,7 @@ async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_laps
     await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(time_lapse, 1)
     flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
-    await until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
+    await wait_until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
     issues = set(ir.async_get(time_lapse.hass).issues)
 
     async def confirm() -> None:
@@ -128,7 +128,7 @@ async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_laps
 
     with full_database(time_lapse, *SUMS) as refused:
         await confirm()
-        await until(lambda: refused)
+        await wait_until(lambda: refused)
         await time_lapse.live(minutes=1)
     assert set(ir.async_get(time_lapse.hass).issues) == issues
     await confirm()
@@ -147,7 +147,7 @@ async def test_hours_are_filled_after_a_power_cut_before_they_are_written(
     with full_database(time_lapse, *HOURS):
         await time_lapse.live(seconds=seconds)
         await time_lapse.crash()
-    await time_lapse.live_until(at("11:13:20"))
+    await time_lapse.run_until(at("11:13:20"))
     await time_lapse.start()
     await live_past_full_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
@@ -161,7 +161,7 @@ async def test_hours_are_filled_though_a_purge_comes_between(
     # At 11:12:00 the register is heard, and ten seconds later its hours are known.
     with full_database(time_lapse, *HOURS) as refused:
         await time_lapse.live(seconds=51)
-        await until(lambda: rows_written(caplog) and refused)
+        await wait_until(lambda: rows_written(caplog) and refused)
         await time_lapse.hass.services.async_call(
             "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
         )

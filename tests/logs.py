@@ -8,7 +8,7 @@ import pytest
 OURS: Final = logging.getLogger("custom_components.energy_sse")
 
 
-def said(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
+def logged_messages(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
     """Return what the integration has logged in a test, of a level or a higher one.
 
     What others log depends on the tests before.

@@ -16,7 +16,7 @@ _TOOL = 3
 ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
-class ErrorThrower:
+class ErrorInjector:
     """Throws at the beginning of lines of some functions and of what is defined in them."""
 
     def __init__(

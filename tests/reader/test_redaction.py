@@ -10,9 +10,9 @@ import pytest
 from custom_components.energy_sse.reader import currentlyone, whatwatt
 from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, Redactor
 from tests.pseudonyms import assert_absent
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.house import Appliance, State
 from tests.samples import FOLDER, sample, sample_events
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.house import Appliance, State
 
 CONFIG = (
     '{"id":"b8b41879cf58","v":"2.8.9","m":"HAN","area":"SE2","ssid":"dLink2.4","localIP":"192.168.1.122",'

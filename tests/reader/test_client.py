@@ -16,9 +16,9 @@ from custom_components.energy_sse.reader import (
 )
 from custom_components.energy_sse.reader.http import DeviceHttp
 from tests.conftest import Start
-from tests.readers import House, WhatwattSimulator
-from tests.readers.digest import BasicLogin, DigestLogin
-from tests.readers.whatwatt import Firmware
+from tests.simulators import House, WhatwattSimulator
+from tests.simulators.digest import BasicLogin, DigestLogin
+from tests.simulators.whatwatt import Firmware
 
 SYSTEM = "/api/v1/system"
 

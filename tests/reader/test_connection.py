@@ -33,13 +33,13 @@ from custom_components.energy_sse.reader import (
 from custom_components.energy_sse.reader.connection import Backoff
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
-from tests.readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.readers.digest import DigestLogin
-from tests.readers.network import FaultyNetwork
-from tests.readers.server import Simulator
-from tests.thrown_errors import ERRORS, ErrorThrower, functions_of
+from tests.error_injection import ERRORS, ErrorInjector, functions_of
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators.digest import DigestLogin
+from tests.simulators.network import FaultyNetwork
+from tests.simulators.server import Simulator
 from tests.time_machine import TimeMachine
-from tests.waiting import until
+from tests.wait import wait_until
 
 
 class StillClock:
@@ -159,7 +159,7 @@ class Follower:
         raise NotImplementedError
 
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
-        await until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
+        await wait_until(lambda: len(self.readings) >= readings and len(self.losses) >= losses)
 
     @property
     def readings(self) -> list[Reading]:
@@ -198,7 +198,7 @@ async def test_stream_that_ends_is_taken_up_again(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
         for n in range(1, 4):
-            await until(lambda: protected_whatwatt.streams)
+            await wait_until(lambda: protected_whatwatt.streams)
             await protected_whatwatt.tick()
             await follower.has(readings=n)
             protected_whatwatt.end_streams()
@@ -215,13 +215,13 @@ async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         protected_whatwatt.end_streams()
-        await until(lambda: follower.losses)
+        await wait_until(lambda: follower.losses)
         follower.connection.seen_at(protected_whatwatt.host)
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.tick()
-        await until(lambda: follower.readings)
+        await wait_until(lambda: follower.readings)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -234,11 +234,11 @@ async def test_another_device_at_the_address_is_refused(
     async with following(
         session, reader, kind=ReaderKind.CURRENTLYONE, expected_id="3c690779cf58"
     ) as follower:
-        await until(lambda: follower.losses)
+        await wait_until(lambda: follower.losses)
         assert follower.messages == []
         assert str(follower.losses[0]) == "another device answers at this address"
         reader.device_id = "3c690779cf58"
-        await until(lambda: follower.readings)
+        await wait_until(lambda: follower.readings)
 
 
 async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
@@ -255,7 +255,7 @@ async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
     async with following(
         session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
     ) as follower:
-        await until(lambda: reader.streams)
+        await wait_until(lambda: reader.streams)
         await reader.tick()
         await follower.has(readings=1)
         assert isinstance(follower.messages[0], ReaderInfo)
@@ -303,7 +303,7 @@ async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         take = follower.message_arrived
         heard: list[Message] = []
 
@@ -314,7 +314,7 @@ async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
         monkeypatch.setattr(follower, "message_arrived", fail)
         for _ in range(3):
             await protected_whatwatt.tick()
-        await until(lambda: sum(isinstance(message, Reading) for message in heard) == 3)
+        await wait_until(lambda: sum(isinstance(message, Reading) for message in heard) == 3)
         monkeypatch.setattr(follower, "message_arrived", take)
         await protected_whatwatt.tick()
         await follower.has(readings=1)
@@ -334,7 +334,7 @@ async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client
         session, network, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
     ) as follower:
         while len(follower.losses) < 5:
-            await time_machine.let_pass(5)
+            await time_machine.advance(5)
     await network.stop()
     assert True not in follower.contentions
 
@@ -350,16 +350,16 @@ async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nob
 ) -> None:
     reader = WhatwattSimulator(house, password="secret", licence="PLUS")
     await start(reader)
-    thrower = ErrorThrower(WhatwattReader.poll, chance=1)
+    thrower = ErrorInjector(WhatwattReader.poll, chance=1)
     async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
         with thrower.throws():
             while follower.connection.state is not ConnectionState.CONTENDED:
                 reader.end_streams()
-                await time_machine.let_pass(5)
-            await time_machine.let_pass(60)
+                await time_machine.advance(5)
+            await time_machine.advance(60)
         assert follower.connection.state is ConnectionState.CONTENDED
         assert not follower.readings
-        await time_machine.let_pass(35)
+        await time_machine.advance(35)
         assert follower.connection.state is ConnectionState.CONTENDED
         assert follower.readings
     assert 0 < caplog.text.count("Unexpected error while asking for the values") <= len(ERRORS)
@@ -375,7 +375,7 @@ async def test_stream_that_many_can_have_is_never_taken_by_another_client(
     ) as follower:
         while len(follower.losses) < 6:
             reader.end_streams()
-            await time_machine.let_pass(1)
+            await time_machine.advance(1)
         assert not follower.contentions
 
 
@@ -394,9 +394,9 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
     async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
         while follower.connection.state is not ConnectionState.CONTENDED:
             reader.end_streams()
-            await time_machine.let_pass(1)
+            await time_machine.advance(1)
         before = reader.requests.count("GET /api/v1/report")
-        await time_machine.let_pass(60)
+        await time_machine.advance(60)
         assert reader.requests.count("GET /api/v1/report") - before == polls
 
 
@@ -417,7 +417,7 @@ async def test_connection_survives_any_error_anywhere(
         else CurrentlyOneSimulator(house)
     )
     await start(reader)
-    thrower = ErrorThrower(
+    thrower = ErrorInjector(
         *functions_of(ReaderConnection, but=("__init__", "run")),
         *functions_of(Backoff, but=("__init__",)),
         *functions_of(Follower, but=("__init__", "has", "readings")),
@@ -429,10 +429,10 @@ async def test_connection_survives_any_error_anywhere(
             for _ in range(100):
                 await reader.tick()
                 reader.end_streams()
-                await time_machine.let_pass(15)
+                await time_machine.advance(15)
         seen = len(follower.readings)
         for _ in range(60):
-            await time_machine.let_pass(10)
+            await time_machine.advance(10)
             await reader.tick()
         assert len(follower.readings) > seen
         assert follower.connection.state is ConnectionState.STREAMING
@@ -454,11 +454,11 @@ async def test_backoff_is_forgotten_when_a_stream_brings_readings_for_20_seconds
     ) as follower:
         succeeded: list[int] = []
         monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(len(follower.readings)))
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         for n in range(1, 9):
             await protected_whatwatt.tick()
             await follower.has(readings=n)
-            await time_machine.let_pass(10)
+            await time_machine.advance(10)
     assert succeeded == [2, 3, 4, 5, 6, 7]
 
 
@@ -468,7 +468,7 @@ async def test_unknown_event_of_a_whatwatt_is_skipped(
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.broadcast(
             b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
         )
@@ -483,9 +483,9 @@ async def test_reading_has_the_meters_values(
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: protected_whatwatt.streams)
+        await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.tick()
-        await until(lambda: follower.readings)
+        await wait_until(lambda: follower.readings)
         assert follower.readings[0].values[M.ACTIVE_ENERGY_IMPORT] == protected_whatwatt.live()["E_In"]
 
 
@@ -512,7 +512,7 @@ async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: len(statuses(follower)) >= 3)
+        await wait_until(lambda: len(statuses(follower)) >= 3)
         assert set(statuses(follower)) == {"KEY REQUIRED"}
         # Before its status says that it speaks again: a stream that is silent then would be taken up anew.
         live = json.dumps(protected_whatwatt.live())
@@ -528,7 +528,7 @@ async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
     async with following(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
-        await until(lambda: protected_whatwatt.stream_count >= 2)
+        await wait_until(lambda: protected_whatwatt.stream_count >= 2)
         assert str(follower.losses[0]) == "the stream is silent though the meter is not"
 
 
@@ -539,7 +539,7 @@ async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
     async with following(
         session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
     ) as follower:
-        await until(lambda: currentlyone.stream_count >= 2)
+        await wait_until(lambda: currentlyone.stream_count >= 2)
         assert str(follower.losses[0]) == "no sign of life"
 
 
@@ -555,18 +555,18 @@ async def test_stream_that_never_identifies_itself_is_closed_after_15_seconds(
     async with following(
         session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
     ) as follower:
-        await time_machine.let_pass(60)
+        await time_machine.advance(60)
         assert follower.readings
         monkeypatch.setattr(reader, "config", lambda: "{}")
         reader.end_streams()
-        await time_machine.let_pass(3600)
+        await time_machine.advance(3600)
         reasons = {str(loss) for loss in follower.losses}
         assert reasons == {"the device ended the stream", "the device does not identify itself"}
         assert len(follower.losses) > 10
         (ended,) = follower.losses[-1:]
         assert isinstance(ended, ReaderConnectionError)
         monkeypatch.setattr(reader, "config", config)
-        await time_machine.let_pass(330)
+        await time_machine.advance(330)
         assert follower.connection.state is ConnectionState.STREAMING
     await reader.stop()
 
@@ -577,11 +577,11 @@ async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
     reader = protected_whatwatt
     async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
-        await until(lambda: reader.streams)
+        await wait_until(lambda: reader.streams)
         for n in range(1, 4):
             await reader.tick()
             await follower.has(readings=n)
-        await until(lambda: len(statuses(follower)) == 4)
+        await wait_until(lambda: len(statuses(follower)) == 4)
         # What it answers beside the stream is not worth the stream.
         system = reader.system
         monkeypatch.setattr(reader, "system", lambda: "garbage")
@@ -589,7 +589,7 @@ async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
         await follower.has(readings=4)
         monkeypatch.setattr(reader, "system", system)
         await reader.tick()
-        await until(lambda: len(statuses(follower)) == 5)
+        await wait_until(lambda: len(statuses(follower)) == 5)
         assert reader.stream_count == 1
 
 
@@ -600,7 +600,7 @@ async def test_password_that_is_set_while_the_stream_runs_is_noticed(
     reader = whatwatt
     follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
     task = asyncio.create_task(follower.connection.run())
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     reader.login = DigestLogin("another")
     await reader.tick()
     with pytest.raises(ReaderAuthenticationError):

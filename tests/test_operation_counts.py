@@ -16,9 +16,9 @@ from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIEL
 
 from .conftest import Start
 from .home_assistant import set_up
-from .readers import House, WhatwattSimulator
+from .simulators import House, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 
 def live(payload: dict[str, Any]) -> bytes:
@@ -56,7 +56,7 @@ async def arrive(hass: HomeAssistant, reader: WhatwattSimulator, payload: dict[s
     """Let a reading arrive and be dealt with; it needs a voltage of its own."""
     (entry,) = hass.config_entries.async_entries("energy_sse")
     await reader.broadcast(live(payload))
-    await until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == payload["V_P1"])
+    await wait_until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == payload["V_P1"])
     await hass.async_block_till_done()
 
 
@@ -181,7 +181,7 @@ async def test_reader_that_is_away_costs_few_attempts_in_an_hour(
     health = entry.runtime_data.reader.health
     await reader.stop()
     before = health.attempts
-    await time_machine.let_pass(3600)
+    await time_machine.advance(3600)
     # By chance some 30: waits of up to five minutes, two and a half on average, after a few short ones.
     assert 12 <= health.attempts - before <= 60
 
@@ -192,7 +192,7 @@ async def test_steady_stream_costs_one_small_request_in_five_minutes(
     reader = await WhatwattSimulator(house).start(live=True)
     entry = await set_up(hass, reader)
     reader.requests.clear()
-    await time_machine.let_pass(3600)
+    await time_machine.advance(3600)
     assert set(reader.requests) == {"GET /api/v1/system"}
     # It is asked with the first reading after five minutes.
     assert len(reader.requests) in (11, 12)

@@ -17,11 +17,11 @@ from custom_components.energy_sse.markdown import escape
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up, settle, state_of, tick
-from .log import said
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
+from .logs import logged_messages
 from .saved_files import files_of
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 HALF = r"\ud83d"
 """The first half of a light bulb, as JSON writes it."""
@@ -47,7 +47,7 @@ async def test_half_a_character_keeps_no_file_from_being_saved(
     assert result["type"] is FlowResultType.CREATE_ENTRY
     entry = result["result"]
     assert entry.title == "Cellar ?"
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     kettle = r'"id":"kettle\ud83d","dName":"Kettle \udca1","sName":"on\ud83d","bs":"ON","cat":"\ud83d"'
     await reader.broadcast(transition(reader, kettle))
     detected = r'"detected":[{"id":"\ud83d","to":0,"Wh":5}],"\ud83d":{"\ud83d":1}'
@@ -126,7 +126,7 @@ async def test_template_in_a_name_is_not_rendered(
     assert await async_setup_component(hass, "script", {"script": {"tell": {"sequence": sequence}}})
     await hass.services.async_call("script", "tell", blocking=True)
     assert events[0].data["message"] == f"{evil} is {evil}"
-    assert "7 * 7" not in "".join(said(caplog))
+    assert "7 * 7" not in "".join(logged_messages(caplog))
     await hass.config_entries.async_unload(entry.entry_id)
     stored = {key for key in hass_storage if key.startswith(DOMAIN)}
     assert stored == {f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{registers_key(entry.entry_id)}"}
@@ -142,7 +142,7 @@ async def test_other_device_at_the_address_puts_no_words_into_the_repair(
     await tick(hass, whatwatt)
     whatwatt.device_id, whatwatt.name = "ECC9FF8A2B30", SPEECH + "n" * 20_000
     whatwatt.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     issue = ir.async_get(hass).async_get_issue(DOMAIN, f"wrong_device_{entry.entry_id}")
     assert issue is not None
     placeholders = issue.translation_placeholders

@@ -10,7 +10,7 @@ from custom_components.energy_sse.reader import Login, ReaderLoginWeakenedError,
 from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
 from custom_components.energy_sse.reader.http import DeviceHttp
 from custom_components.energy_sse.reader.login import schemes_in
-from tests.readers.digest import BasicLogin, DigestLogin
+from tests.simulators.digest import BasicLogin, DigestLogin
 
 PATH = "/api/v1/system"
 BASIC = 'Basic realm="whatwatt"'

@@ -18,11 +18,11 @@ from custom_components.energy_sse.reader import ConnectionState, Login
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up
-from .readers import CurrentlyOneSimulator, House, WhatwattSimulator
-from .readers.digest import BasicLogin, DigestLogin
-from .readers.server import Handler
+from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators.digest import BasicLogin, DigestLogin
+from .simulators.server import Handler
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 PASSWORD = "secret"
 
@@ -104,7 +104,7 @@ async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
     entry = await set_up(hass, live)
     live.login = DigestLogin(PASSWORD)
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.data[CONF_LOGIN] == Login.DIGEST
 
 
@@ -126,16 +126,16 @@ async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
     entry = await set_up(hass, live, **({CONF_LOGIN: "digest"} if is_known else {}))
     host = live.host
     await live.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, rogue)
-    await time_machine.let_pass(600)
+    await time_machine.advance(600)
     assert rogue.told, "it was asked"
     assert not rogue.was_told_the_password
     assert rogue.stream_count == 0
     assert entry.data[CONF_HOST] == host
     assert steps_in_progress(hass) == []
     await live.start(live.port, live=True)
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert entry.runtime_data.is_streaming
 
 
@@ -165,16 +165,16 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
     assert entry.data[CONF_LOGIN] == Login.BASIC
     host = live.host
     await live.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await announce(hass, rogue)
-    await time_machine.let_pass(600)
+    await time_machine.advance(600)
     assert rogue.told
     assert not rogue.was_told_the_password
     assert entry.data[CONF_HOST] == host
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "unencrypted"
     await live.start(live.port, live=True)
-    await time_machine.let_pass(400)
+    await time_machine.advance(400)
     assert entry.runtime_data.is_streaming
     assert steps_in_progress(hass) == [], "the question is obsolete"
 
@@ -191,10 +191,10 @@ async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
     if not is_loaded:
         await hass.config_entries.async_setup(entry.entry_id)
         assert entry.state is ConfigEntryState.SETUP_RETRY
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     await live.start(live=True)
     await announce(hass, live)
-    await time_machine.let_pass(300)
+    await time_machine.advance(300)
     assert live.stream_count == 1
     assert entry.data[CONF_HOST] != live.host
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -204,7 +204,7 @@ async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
+    await wait_until(lambda: live.streams)
     assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.BASIC)
 
 
@@ -214,11 +214,11 @@ async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
     live.login = BasicLogin(PASSWORD)
     entry = await set_up(hass, live)
     await live.stop()
-    await time_machine.let_pass(30)
+    await time_machine.advance(30)
     live.login = DigestLogin(PASSWORD)
     await live.start(live=True)
     await announce(hass, live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.DIGEST)
     assert entry.runtime_data.is_streaming
 
@@ -235,7 +235,7 @@ async def entry_with_a_rogue(
     await live.stop()
     await rogue.stop()
     await rogue.start(live.port)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     return entry
 
 
@@ -259,7 +259,7 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
     assert rogue.was_told_the_password
     assert entry.data[CONF_LOGIN] == Login.BASIC
     await hass.async_block_till_done()
-    await until(lambda: rogue.streams)
+    await wait_until(lambda: rogue.streams)
 
 
 async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
@@ -333,7 +333,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     entry = await set_up(hass, live)
     live.login = None
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     assert entry.runtime_data.connection_state is ConnectionState.REFUSED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     # Nothing was typed: its owner knows that there is none.
@@ -348,7 +348,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     assert CONF_PASSWORD not in entry.data
     assert entry.data[CONF_LOGIN] == Login.NONE
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
+    await wait_until(lambda: live.streams)
 
 
 async def test_other_reader_without_a_password_does_not_take_the_place_of_one_that_had_one(
@@ -373,7 +373,7 @@ async def test_reader_of_old_firmware_gets_its_new_password_without_another_ques
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == ("new", Login.BASIC)
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
+    await wait_until(lambda: live.streams)
 
 
 async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
@@ -383,13 +383,13 @@ async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
     entry = await set_up(hass, live)
     live.login = DigestLogin(PASSWORD)
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await submit(hass, flow, password=PASSWORD)
     assert result["reason"] == "reauth_successful"
     assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, Login.DIGEST)
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
+    await wait_until(lambda: live.streams)
 
 
 # -------------------------------------------------------------------------------- who answers, of each kind
@@ -425,14 +425,14 @@ async def test_other_reader_at_the_address_is_told_from_the_right_one(  # noqa: 
     entry = entry_for(reader)
     entry.add_to_hass(hass)
     await hass.config_entries.async_setup(entry.entry_id)
-    await until(lambda: reader.streams)
+    await wait_until(lambda: reader.streams)
     if not is_running:
         await hass.config_entries.async_unload(entry.entry_id)
     await reader.stop()
     other = make(house, theirs, "ECC9FF8A2B30")
     await other.start(reader.port)
     if is_running:
-        await time_machine.let_pass(120)
+        await time_machine.advance(120)
     else:
         await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
@@ -534,7 +534,7 @@ async def test_reader_that_has_left_its_address_to_something_with_a_password_is_
     entry = await set_up(hass, live)
     await move(live, squatter)
     await announce(hass, live)
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert entry.data[CONF_HOST] == live.host
     assert entry.runtime_data.is_streaming
     assert steps_in_progress(hass) == []
@@ -547,7 +547,7 @@ async def test_reader_that_refuses_the_login_at_every_address_asks_for_it(
     await announce(hass, squatter_as(live, squatter))
     live.login = DigestLogin("another")
     live.end_streams()
-    await time_machine.let_pass(120)
+    await time_machine.advance(120)
     assert steps_in_progress(hass) == ["reauth_confirm"]
 
 
@@ -570,7 +570,7 @@ async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_f
         await hass.config_entries.async_unload(entry.entry_id)
     await move(live, squatter)
     if is_running:
-        await time_machine.let_pass(120)
+        await time_machine.advance(120)
         assert entry.runtime_data.connection_state is ConnectionState.REFUSED
     else:
         await hass.config_entries.async_setup(entry.entry_id)
@@ -579,7 +579,7 @@ async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_f
     flow = await announce(hass, live)
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
     await hass.async_block_till_done()
-    await until(lambda: live.streams)
+    await wait_until(lambda: live.streams)
     assert entry.data[CONF_HOST] == live.host
     assert steps_in_progress(hass) == []
 
@@ -612,7 +612,7 @@ async def test_reader_in_the_place_of_one_that_is_gone_can_be_added(
     await set_up(hass, live)
     live.device_id = "ECC9FF8A2B30"
     live.end_streams()
-    await time_machine.let_pass(60)
+    await time_machine.advance(60)
     flow = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}, data={"host": live.host}
     )

@@ -1,7 +1,7 @@
 """Runs readers by themselves: simulated ones, or one that was recorded.
 
-python -m tests.readers whatwatt --port 8080 --password secret
-python -m tests.readers replay home-assistant.log
+python -m tests.simulators whatwatt --port 8080 --password secret
+python -m tests.simulators replay home-assistant.log
 """
 
 import argparse
@@ -29,7 +29,7 @@ FAREWELL = 5
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.readers",
+        prog="python -m tests.simulators",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

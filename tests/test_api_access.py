@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.reader import Measurement as M
 
 from .home_assistant import entity_id, set_up, tick
-from .readers import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 # What evcc's meter of the kind "Home Assistant" wants, with the unit in which it takes it.
 EVCC = {

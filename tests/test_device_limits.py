@@ -16,10 +16,10 @@ from custom_components.energy_sse.limits import Places
 from custom_components.energy_sse.reader import ApplianceProfile, ApplianceState, Inventory, connection
 
 from .home_assistant import set_up, settle, state_of
-from .readers import CurrentlyOneSimulator
-from .readers.house import Appliance, State
+from .simulators import CurrentlyOneSimulator
+from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
-from .waiting import until
+from .wait import wait_until
 
 READER = "b8b41879cf58"
 INVENTORY = "GET /api/v1/device"
@@ -59,14 +59,14 @@ async def live(
 ) -> None:
     """Let time pass, with a reading every ten seconds."""
     for _ in range(seconds // 10):
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
         await settle(hass, entry, reader)
 
 
 async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     count = reader.stream_count
     await hass.config_entries.async_reload(entry.entry_id)
-    await until(lambda: reader.stream_count > count and reader.streams)
+    await wait_until(lambda: reader.stream_count > count and reader.streams)
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["different each time", "repeated"])
@@ -145,7 +145,7 @@ async def test_inventory_of_garbage_is_not_one(
     with monkeypatch.context() as patch:
         patch.setattr(reader, "inventory", lambda: garbage)
         entry = await set_up(hass, reader)
-        await until(lambda: INVENTORY in reader.requests)
+        await wait_until(lambda: INVENTORY in reader.requests)
         await reader.switch("mocca_mast", "on")
         await settle(hass, entry, reader)
     assert devices(hass, entry) == {"mocca_mast"}
@@ -190,10 +190,10 @@ async def test_inventory_is_asked_for_after_config_of_a_new_connection(
     # A request is left out, and the connection is lost before it can be made.
     port = reader.port
     await reader.stop()
-    await time_machine.let_pass(70)
+    await time_machine.advance(70)
     await reader.start(port)
     while not reader.streams:
-        await time_machine.let_pass(10)
+        await time_machine.advance(10)
     await settle(hass, entry, reader)
     assert reader.requests.count(INVENTORY) == 2
     assert "sauna" in devices(hass, entry)
@@ -208,9 +208,9 @@ async def test_inventory_is_asked_for_once_a_minute_over_reconnects(
     monkeypatch.setattr(connection.Backoff, "next_wait", lambda _: 0.1)
     await set_up(hass, reader)
     for _ in range(300):
-        await time_machine.let_pass(1)
+        await time_machine.advance(1)
         reader.end_streams()
-    await time_machine.let_pass(1)
+    await time_machine.advance(1)
     assert reader.stream_count >= 250
     assert 5 <= reader.requests.count(INVENTORY) <= 6
 

@@ -14,8 +14,8 @@ from custom_components.energy_sse.reader import ReaderKind, ReaderProtocolError,
 from custom_components.energy_sse.reader.messages import Heartbeat, Message
 from custom_components.energy_sse.reader.recording import LOGGER
 from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, REDACTOR
-from tests.readers import CurrentlyOneSimulator, WhatwattSimulator
-from tests.readers.recordings import read
+from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
+from tests.simulators.recordings import read
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (anon-[0-9a-f]{8}) (answer|event|stream) (.*)")
 PING = b'event: ping\ndata: {"sec":1744357696}\n\n'
