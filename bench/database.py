@@ -22,9 +22,9 @@ from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
+from .baseline import add_usual_sensors
 from .home import add_reader, home_assistant, run
 from .measure import Effort, alone, table, times
-from .usual import add_usual_sensors
 
 HOUR: Final = 3600
 

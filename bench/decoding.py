@@ -124,8 +124,8 @@ def to_readings(stream: str) -> None:
         if stream == "whatwatt":
             exhaust(m for chunk in chunks for event in feed(chunk) for m in parse_live(event.data))
         else:
-            messages_in = EventInterpreter().messages_in
-            exhaust(m for chunk in chunks for event in feed(chunk) for m in messages_in(event))
+            parse = EventInterpreter().parse
+            exhaust(m for chunk in chunks for event in feed(chunk) for m in parse(event))
 
     asyncio.run(decode())
 

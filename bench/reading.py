@@ -25,16 +25,16 @@ from yarl import URL
 
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
 from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
-from custom_components.energy_sse.reader.messages import Measurement, Reading
+from custom_components.energy_sse.reader.models import Measurement, Reading
 from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
 from custom_components.energy_sse.sensor import MeasurementSensor
 from tests.simulators import House, WhatwattSimulator
 from tests.wait import wait_until
 
+from .baseline import add_usual_sensors
 from .harness import measure, runner
 from .home import add_reader, enable_everything, home_assistant
 from .measure import Effort, alone, table, times
-from .usual import add_usual_sensors
 
 KINDS: Final = {"typical": "typical: six values changed", "worst": "worst: all values changed"}
 
@@ -159,7 +159,7 @@ class Home:
         """Take the place of the network."""
         tap = Tap(self.entry.runtime_data.reader)
         self.simulator.end_streams()
-        self.entry.runtime_data.async_seen_at(self.simulator.host)
+        self.entry.runtime_data.async_handle_announcement(self.simulator.host)
         await wait_until(lambda: tap.content)
         assert tap.content is not None
         self.content = tap.content

@@ -69,9 +69,9 @@ def calculate_bills(interval: timedelta) -> Result:
     # The first calculation fills caches.
     for _ in range(21):
         began = process_time()
-        bills = _count(boundaries, tariff, now, zone)
+        monthly_peaks = _count(boundaries, tariff, now, zone)
         seconds.append(process_time() - began)
-        assert len(bills) == 3, "two months and a part of the month before are calculated"  # noqa: PLR2004
+        assert len(monthly_peaks) == 3, "two months and a part of the month before are calculated"  # noqa: PLR2004
     return Result(seconds[1:])
 
 
@@ -94,11 +94,11 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
             await simulator.tick(10)
             await machine.advance(10)
         # An hour that has ended is a peak of the month, so that there is a limit.
-        full_hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
+        hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
         assert history.last is not None
         total = history.last.total
-        history.add_earlier({full_hour - HOUR: total - 4 * ENERGY, full_hour: total}, full_hour)
+        history.add_earlier({hour - HOUR: total - 4 * ENERGY, hour: total}, hour)
         hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
         await hass.config_entries.async_reload(entry.entry_id)
         await wait_until(lambda: simulator.streams)
@@ -143,7 +143,7 @@ def report(effort: Effort) -> str:
         )
         numbers = (f"{number:,}" for number in (*rows, *statistics))
         written.append((kind, percent(*rows), *numbers))
-    bills = {title: alone(calculate_bills, interval) for title, interval in INTERVALS.items()}
+    monthly_peaks = {title: alone(calculate_bills, interval) for title, interval in INTERVALS.items()}
     return (
         "A reading, as [above](#one-reading-into-home-assistant), but with a recorder:\n\n"
         + table(("reading", "added", "µs of CPU with it", "without it"), readings)
@@ -155,7 +155,7 @@ def report(effort: Effort) -> str:
         + "\nThe bills of two months, calculated outside of the event loop when an interval has ended:\n\n"
         + table(
             ("interval", "ms of CPU"),
-            [(title, result.text(1e3, 1)) for title, result in bills.items()],
+            [(title, result.text(1e3, 1)) for title, result in monthly_peaks.items()],
         )
     )
 

@@ -20,12 +20,12 @@ from tests.simulators.announce import Announcer, own_address
 from tests.simulators.recordings import Recording, RecordingError, read_all
 from tests.simulators.server import Server
 
+from .console import note, step
 from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, HomeAssistantProcess, free_port
 from .replayed import ReplayedShow
+from .scenario import Scenario
 from .setting_up import add_reader, log_in, remove_unwanted_entries
-from .show import Show
 from .simulated import SimulatedShow
-from .telling import note, step
 
 FOLDER = ROOT / ".demo"
 HOME_ASSISTANT_PORT = 8123
@@ -68,7 +68,7 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     (folder / "config").mkdir(parents=True, exist_ok=True)
 
     async with AsyncExitStack() as stack:
-        show: Show
+        show: Scenario
         if recordings:
             show = ReplayedShow(recordings, speed=arguments.speed, loop=arguments.loop)
         else:
@@ -82,7 +82,7 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
         await remove_unwanted_entries(api)
         try:
             await add_readers(api, show, hosts, is_announced=is_announced)
-            await show.go_on(stack, api)
+            await show.run(stack, api)
         except HomeAssistantFailedError as error:
             note(f"{error} Home Assistant runs on; its log is {process.log}.")
         step(f"Ready after {monotonic() - began:.0f} s")
@@ -137,7 +137,7 @@ async def stop(process: HomeAssistantProcess) -> None:
 
 
 async def add_readers(
-    api: HomeAssistantApi, show: Show, hosts: dict[str, str], *, is_announced: bool
+    api: HomeAssistantApi, show: Scenario, hosts: dict[str, str], *, is_announced: bool
 ) -> None:
     """Add the readers of the show that are not there yet."""
     for device_id in show.added:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from .telling import note
+from .console import note
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,16 +6,16 @@ from typing import override
 from tests.simulators.recordings import Recording
 from tests.simulators.replay import ReplayedReader
 
+from .console import note, step
 from .home_assistant import HomeAssistantApi
-from .show import Show
-from .telling import note, step
+from .scenario import Scenario
 
 
-class ReplayedShow(Show):
+class ReplayedShow(Scenario):
     """Plays recordings to a Home Assistant that has never heard of them."""
 
     def __init__(self, recordings: list[Recording], *, speed: float, loop: bool) -> None:
-        """Show recordings."""
+        """Scenario recordings."""
         step(
             f"Starting the readers of {len(recordings)} recordings"
             if recordings[1:]
@@ -28,7 +28,7 @@ class ReplayedShow(Show):
         super().__init__([*readers], [reader.device_id for reader in readers])
 
     @override
-    async def go_on(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
+    async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         """Leave it to the recordings."""
 
     @override

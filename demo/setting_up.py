@@ -4,8 +4,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from .console import note, step
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
-from .telling import note, step
 
 # Seconds. Home Assistant hears an announcement within one or two, if at all.
 DISCOVERY_TIMEOUT = 20

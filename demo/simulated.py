@@ -8,11 +8,11 @@ from typing import Self, override
 from tests.simulators.server import Simulator
 
 from . import power_tariff, solar
+from .console import step
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 from .houses import ADDED_WHATWATT, CURRENTLYONE, PASSWORD, SPARE_WHATWATT, load, make_readers, save
+from .scenario import Scenario
 from .setting_up import entities_of, grid_source
-from .show import Show
-from .telling import step
 
 # Seconds.
 ENTITIES_TIMEOUT = 30
@@ -55,13 +55,13 @@ COFFEE_AUTOMATION = {
 }
 
 
-class SimulatedShow(Show):
+class SimulatedShow(Scenario):
     """Houses whose meters are remembered in a file."""
 
     password = PASSWORD
 
     def __init__(self, simulators: list[Simulator], path: Path) -> None:
-        """Show simulated readers, and save them."""
+        """Scenario simulated readers, and save them."""
         super().__init__([*simulators], [ADDED_WHATWATT, CURRENTLYONE])
         self._simulators = simulators
         self._path = path
@@ -78,7 +78,7 @@ class SimulatedShow(Show):
         return show
 
     @override
-    async def go_on(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
+    async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         house = next(each.house for each in self._simulators if each.device_id == CURRENTLYONE)
         await solar.tell(api, house)
         await set_up_home(api)

@@ -26,7 +26,7 @@ _STAY_LOGGED_IN_INTERVAL = 600
 
 
 async def tell(api: HomeAssistantApi, house: House) -> None:
-    """Show what the roof gives now, and has given."""
+    """Scenario what the roof gives now, and has given."""
     for entity_id, state, unit, kind, state_class in (
         (ENERGY, house.solar_energy / 1000, "kWh", "energy", "total_increasing"),
         (POWER, round(house.solar_power), "W", "power", "measurement"),

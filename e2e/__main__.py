@@ -25,7 +25,8 @@ from tests import measured_tables
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
-from .chapters import (
+from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
+from .scenarios import (
     changing,
     energy,
     leaving,
@@ -37,9 +38,8 @@ from .chapters import (
     steps_of,
     unplugging,
 )
-from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
-from .person import Person, Screen, browser
 from .simulators import INTERVAL, Reader, beginning_of_the_past, household, keep_still
+from .user import Screen, User, browser
 
 FOLDER = ROOT / ".e2e"
 PICTURES = ROOT / "docs/pictures"
@@ -92,8 +92,8 @@ def archive_of_release() -> Path:
 
 
 async def walk(
-    chromium: Browser, bridge: network.Bridge, language: str, chapters: Iterable[ModuleType]
-) -> Person:
+    chromium: Browser, bridge: network.Bridge, language: str, scenarios: Iterable[ModuleType]
+) -> User:
     """Walk in one language, with a Home Assistant of its own."""
     folder = FOLDER / language
     shutil.rmtree(folder, ignore_errors=True)
@@ -142,9 +142,9 @@ async def walk(
         print(
             f"    {monotonic() - began:5.1f} s  Home Assistant runs with what the archive holds", flush=True
         )
-        person = await Person.log_in(chromium, api, process.url, language, folder, screen=LANGUAGES[language])
+        user = await User.log_in(chromium, api, process.url, language, folder, screen=LANGUAGES[language])
         home = Home(
-            person=person,
+            user=user,
             api=api,
             whatwatt=whatwatt,
             currentlyone=currentlyone,
@@ -153,11 +153,11 @@ async def walk(
             unused_host=bridge.add_host(),
             first_hour=first_hour,
         )
-        for chapter in chapters:
-            for name, step in steps_of(chapter):
-                async with person.step(name):
+        for scenario in scenarios:
+            for name, step in steps_of(scenario):
+                async with user.step(name):
                     await step(home)
-        async with person.step("The log has no word of complaint about the integration."):
+        async with user.step("The log has no word of complaint about the integration."):
             complaints = [
                 line
                 for line in process.log.read_text().splitlines()
@@ -165,7 +165,7 @@ async def walk(
             ]
             # Home Assistant says so of every integration that is not its own.
             assert [line for line in complaints if "which has not been tested" not in line] == []
-    return person
+    return user
 
 
 async def main() -> int:
@@ -187,12 +187,12 @@ async def main() -> int:
             async with browser(arguments.browser) as chromium:
                 for index, language in enumerate(arguments.language or LANGUAGES):
                     print(f"==> end to end, language {language}", flush=True)
-                    chapters = [chapter for chapter in CHAPTERS if index == 0 or chapter not in SAID_ONCE]
-                    person = await walk(chromium, bridge, language, chapters)
-                    for name, taken in person.steps:
+                    scenarios = [scenario for scenario in CHAPTERS if index == 0 or scenario not in SAID_ONCE]
+                    user = await walk(chromium, bridge, language, scenarios)
+                    for name, taken in user.steps:
                         seconds[name][language] = taken
-                    total = sum(taken for _, taken in person.steps)
-                    print(f"    {total:5.1f} s  {len(person.steps)} passed", flush=True)
+                    total = sum(taken for _, taken in user.steps)
+                    print(f"    {total:5.1f} s  {len(user.steps)} passed", flush=True)
     if arguments.pictures:
         rows = [
             (name, *(f"{by[language]:.1f}" if language in by else "" for language in LANGUAGES))

@@ -13,8 +13,8 @@ from demo.home_assistant import HomeAssistantApi
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .network import Host
-from .person import PATIENCE, Person
 from .simulators import Reader
+from .user import PATIENCE, User
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
 
@@ -34,7 +34,7 @@ SUB_METER: Final = "80123456"
 class Home:
     """A home at the beginning of a walk: two readers announce themselves, two have to be looked for."""
 
-    person: Person
+    user: User
     api: HomeAssistantApi
     whatwatt: Reader[WhatwattSimulator]
     currentlyone: Reader[CurrentlyOneSimulator]
@@ -48,30 +48,30 @@ class Home:
 
     def discovered(self, title: str) -> Locator:
         """Return the card of a reader that was discovered."""
-        cards = self.person.page.locator("ha-config-flow-card")
-        return cards.filter(has=self.person.page.get_by_text(title, exact=True))
+        cards = self.user.page.locator("ha-config-flow-card")
+        return cards.filter(has=self.user.page.get_by_text(title, exact=True))
 
     def entry(self, title: str) -> Locator:
         """Return the row of a reader on the page of the integration."""
-        rows = self.person.page.locator("ha-config-entry-row")
-        return rows.filter(has=self.person.page.get_by_text(title, exact=True)).first
+        rows = self.user.page.locator("ha-config-entry-row")
+        return rows.filter(has=self.user.page.get_by_text(title, exact=True)).first
 
     def row(self, english: str) -> Locator:
         """Return the row of an entity on the page of its device."""
-        rows = self.person.page.locator("hui-sensor-entity-row")
-        return rows.filter(has=self.person.page.get_by_text(self.person.say(english)))
+        rows = self.user.page.locator("hui-sensor-entity-row")
+        return rows.filter(has=self.user.page.get_by_text(self.user.say(english)))
 
     # ------------------------------------------------------------------------------ what is done often
 
     async def add_by_hand(self, host: str) -> None:
         """Enter an address in the dialog that adds a reader."""
-        await self.person.fill(self.person.say("Host"), host)
-        await self.person.press(self.person.say("Submit"))
+        await self.user.fill(self.user.say("Host"), host)
+        await self.user.press(self.user.say("Submit"))
 
     async def enter_password(self, password: str) -> None:
         """Enter a password in the dialog that asks for it."""
-        await self.person.fill(self.person.say("Password"), password)
-        await self.person.press(self.person.say("Submit"))
+        await self.user.fill(self.user.say("Password"), password)
+        await self.user.press(self.user.say("Submit"))
 
     async def import_hours(
         self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"
@@ -100,10 +100,10 @@ class Home:
         self, field: str, english: str, device: str, within: Locator, **placeholders: str
     ) -> None:
         """Choose an entity of a device, which stands below its name."""
-        words = self.person.words
+        words = self.user.translations
         entity = rf"^\s*{words.pattern(english, **placeholders)}\s+{re.escape(device)}"
         field_name = re.compile(rf"^\s*{words.pattern(field)}")
-        await self.person.pick(field_name, re.compile(entity), within, search=device)
+        await self.user.pick(field_name, re.compile(entity), within, search=device)
 
     # -------------------------------------------------------------------------------- waiting for what is
 
@@ -144,7 +144,7 @@ class Home:
             return sorted(ours) == sorted(raised)
 
         await until(are_raised)
-        await self.person.open("/config/repairs")
+        await self.user.open("/config/repairs")
 
     async def has_readers(self, *titles: str) -> None:
         """Wait until these readers are on the page of the integration."""

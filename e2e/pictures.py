@@ -15,7 +15,7 @@ import tempfile
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
 from demo.setting_up import HOME, grid_source
 
-from .person import Person, browser
+from .user import User, browser
 
 CONFIGURATION = """\
 frontend:
@@ -55,10 +55,10 @@ async def home_assistant(folder: Path) -> AsyncIterator[tuple[str, HomeAssistant
         await process.stop()
 
 
-async def take_picture(person: Person, path: Path) -> None:
+async def take_picture(user: User, path: Path) -> None:
     """Open the Energy dashboard, go back to yesterday, and take a picture of its first card."""
-    page = person.page
-    await page.goto(f"{person.url}/energy/electricity")
+    page = user.page
+    await page.goto(f"{user.url}/energy/electricity")
     await page.get_by_role("button", name="Previous").first.click()
     card = page.locator(CARD)
     await card.get_by_text("Energy export").wait_for()
@@ -78,9 +78,9 @@ async def main() -> None:
                 folder = Path(name)
                 shutil.copy(database, folder / "home-assistant_v2.db")
                 async with home_assistant(folder) as (url, api):
-                    person = await Person.log_in(chromium, api, url, "en", folder)
-                    await take_picture(person, ROOT / "docs" / f"outage_{database.stem}.png")
-                    await person.page.close()
+                    user = await User.log_in(chromium, api, url, "en", folder)
+                    await take_picture(user, ROOT / "docs" / f"outage_{database.stem}.png")
+                    await user.page.close()
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
 
     @property
     def host(self) -> str:
-        """Where it is reached, as a person would type it."""
+        """Where it is reached, as a user would type it."""
         return str(self.machine.address) if self.port == 80 else f"{self.machine.address}:{self.port}"  # noqa: PLR2004
 
     async def live_through_the_past(self, first: datetime) -> None:

@@ -22,7 +22,7 @@ from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 from .changes import sample
-from .nursery import TOOK_TOO_LONG
+from .fork_server import TOOK_TOO_LONG
 
 _PRODUCT: Final = Path("custom_components/energy_sse")
 
@@ -32,31 +32,31 @@ _EQUIVALENT: Final = Path(__file__).parent / "equivalent.toml"
 
 # Seconds for the tests of one change, and times as long as without a change: what has not ended then hangs.
 _SHORTEST_PATIENCE: Final = 60
-_PATIENCE: Final = 3
+_IDLE_TIMEOUT: Final = 3
 
 # Seconds for tests that shall pass.
 _LONGEST_CHECK: Final = 900
 
 
-class Fate(Enum):
+class MutantStatus(Enum):
     """What can become of a change, and how that is shown."""
 
-    NOTICED = "."
+    KILLED = "."
     TOOK_TOO_LONG = "t"
     """Noticed, too: the tests do not end."""
 
     CHANGES_NOTHING = "="
-    NOT_NOTICED = "NOT NOTICED"
+    NOT_NOTICED = "NOT KILLED"
 
 
 class Outcome(NamedTuple):
     """What became of a change."""
 
-    fate: Fate
+    fate: MutantStatus
     what_changed: str
 
 
-class Workplace:
+class Sandbox:
     """A copy of the project, and a process that runs tests in it."""
 
     def __init__(self, folder: Path) -> None:
@@ -69,31 +69,31 @@ class Workplace:
             if name and Path(name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(name, folder / name)
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "mutation.nursery", "serve", str(self._socket)],
+        self._fork_server = subprocess.Popen(
+            [sys.executable, "-m", "mutation.fork_server", "serve", str(self._socket)],
             cwd=folder,
             stdout=subprocess.PIPE,
         )
-        assert self._nursery.stdout is not None
-        self._nursery.stdout.readline()
+        assert self._fork_server.stdout is not None
+        self._fork_server.stdout.readline()
 
     def close(self) -> None:
         """End the process."""
-        self._nursery.terminate()
-        self._nursery.wait()
+        self._fork_server.terminate()
+        self._fork_server.wait()
 
     def try_change(self, change: MutationSpec, tests: Sequence[str]) -> Outcome:
         """Make a change, run tests, and take it back."""
         result = mutate_and_test(
             [change], shlex.join(self._command(tests, self._patience)), self._patience + 10
         )
-        if result.test_outcome is None or self._nursery.poll() is not None:
+        if result.test_outcome is None or self._fork_server.poll() is not None:
             raise RuntimeError(f"{change} could not be tried: {result.output}")
-        fate = Fate.NOTICED
+        fate = MutantStatus.KILLED
         if result.test_outcome is TestOutcome.SURVIVED:
-            fate = Fate.NOT_NOTICED
+            fate = MutantStatus.NOT_NOTICED
         elif TOOK_TOO_LONG in (result.output or ""):
-            fate = Fate.TOOK_TOO_LONG
+            fate = MutantStatus.TOOK_TOO_LONG
         return Outcome(fate, _what_changed(result.diff or ""))
 
     def check(self, tests: Sequence[str]) -> None:
@@ -101,30 +101,30 @@ class Workplace:
         began_at = time.monotonic()
         if subprocess.run(self._command(tests, _LONGEST_CHECK), check=False).returncode:
             sys.exit(f"Without any change, a test fails in {' '.join(tests)}")
-        self._patience = max(self._patience, round((time.monotonic() - began_at) * _PATIENCE))
+        self._patience = max(self._patience, round((time.monotonic() - began_at) * _IDLE_TIMEOUT))
 
     def _command(self, tests: Sequence[str], patience: int) -> list[str]:
         return [
-            *(sys.executable, "-S", "-E", str(self._folder / "mutation/nursery.py")),
+            *(sys.executable, "-S", "-E", str(self._folder / "mutation/fork_server.py")),
             *("ask", str(self._socket), str(patience)),
             *("-x", "-q", "-p", "no:cacheprovider", "-m", "not server and not weekly", *tests),
         ]
 
 
 def _try(
-    workplace: Workplace,
+    workplace: Sandbox,
     change: MutationSpec,
     stages: Iterable[Sequence[str]],
     equivalent: Container[str],
 ) -> Outcome:
     """Return what became of a change. `equivalent` are those of its file that are known to change nothing."""
-    outcome = Outcome(Fate.NOT_NOTICED, "")
+    outcome = Outcome(MutantStatus.NOT_NOTICED, "")
     for stage in stages:
         outcome = workplace.try_change(change, stage)
-        if outcome.fate is not Fate.NOT_NOTICED:
+        if outcome.fate is not MutantStatus.NOT_NOTICED:
             break
         if outcome.what_changed in equivalent:
-            return Outcome(Fate.CHANGES_NOTHING, outcome.what_changed)
+            return Outcome(MutantStatus.CHANGES_NOTHING, outcome.what_changed)
     return outcome
 
 
@@ -150,12 +150,12 @@ def _known_to_change_nothing() -> dict[str, set[str]]:
     return known
 
 
-def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[Fate]:
+def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[MutantStatus]:
     equivalent = _known_to_change_nothing()
     end = time.monotonic() + minutes * 60
-    fates: Counter[Fate] = Counter()
+    fates: Counter[MutantStatus] = Counter()
     with tempfile.TemporaryDirectory() as name:
-        workplace = Workplace(Path(name))
+        workplace = Sandbox(Path(name))
         product = Path(name) / _PRODUCT
         stages_of = {
             module: list(_stages(group, module.stem))
@@ -175,7 +175,7 @@ def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[
                 name_of_module = str(module.relative_to(product))
                 outcome = _try(workplace, change, stages_of[module], equivalent.get(name_of_module, ()))
                 fates[outcome.fate] += 1
-                if outcome.fate is Fate.NOT_NOTICED:
+                if outcome.fate is MutantStatus.NOT_NOTICED:
                     print(f"\n{outcome.fate.value}: {name_of_module}, in {change.definition_name}")
                     print(outcome.what_changed, flush=True)
                 else:
@@ -185,12 +185,12 @@ def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[
     return fates
 
 
-def _row(group: str, fates: Counter[Fate]) -> str:
-    noticed = fates[Fate.NOTICED] + fates[Fate.TOOK_TOO_LONG]
-    changing = fates.total() - fates[Fate.CHANGES_NOTHING]
+def _row(group: str, fates: Counter[MutantStatus]) -> str:
+    noticed = fates[MutantStatus.KILLED] + fates[MutantStatus.TOOK_TOO_LONG]
+    changing = fates.total() - fates[MutantStatus.CHANGES_NOTHING]
     return (
-        f"| {group} | {fates.total()} | {noticed} | {fates[Fate.CHANGES_NOTHING]} "
-        f"| {fates[Fate.NOT_NOTICED]} | {noticed / max(changing, 1):.0%} |"
+        f"| {group} | {fates.total()} | {noticed} | {fates[MutantStatus.CHANGES_NOTHING]} "
+        f"| {fates[MutantStatus.NOT_NOTICED]} | {noticed / max(changing, 1):.0%} |"
     )
 
 
@@ -214,9 +214,9 @@ def main() -> int:
     )
     for group, each in fates.items():
         print(_row(group, each))
-    all_fates = sum(fates.values(), Counter[Fate]())
+    all_fates = sum(fates.values(), Counter[MutantStatus]())
     print(_row("all", all_fates))
-    return int(all_fates[Fate.NOT_NOTICED] > 0)
+    return int(all_fates[MutantStatus.NOT_NOTICED] > 0)
 
 
 if __name__ == "__main__":

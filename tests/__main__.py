@@ -30,7 +30,7 @@ _COUNT: Final = re.compile(r"(\d+) (passed|failed|skipped)")
 _BUSY: Final = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 # Seconds that a child has to stop what it has started.
-_PATIENCE: Final = 30
+_IDLE_TIMEOUT: Final = 30
 
 # Exit statuses of a shell: a command that does not exist, and a process that SIGINT or SIGTERM has ended.
 _NOT_FOUND: Final = 127
@@ -120,7 +120,7 @@ def _run(command: Sequence[str]) -> tuple[int, str]:
         except SystemExit:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_PATIENCE)
+                process.wait(_IDLE_TIMEOUT)
             process.kill()
             raise
     return process.returncode, output.decode(errors="replace")

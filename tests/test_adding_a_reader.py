@@ -29,8 +29,8 @@ from custom_components.energy_sse.reader import (
     Unit,
     parse_object,
 )
-from custom_components.energy_sse.reader.base import Fields, measurements_in, names_of, units_of
-from custom_components.energy_sse.reader.discover import READERS
+from custom_components.energy_sse.reader.base import Fields, measurement_names, parse_measurements, units_of
+from custom_components.energy_sse.reader.identify import READERS
 from custom_components.energy_sse.reader.payload import get_text
 
 from .conftest import Start
@@ -82,7 +82,7 @@ class GridletReader(Reader):
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("the stream is silent")
-                if values := measurements_in(parse_object(event.data) or {}, names_of(FIELDS)):
+                if values := parse_measurements(parse_object(event.data) or {}, measurement_names(FIELDS)):
                     yield Reading(values=values)
 
 
@@ -199,11 +199,11 @@ async def test_third_reader_is_back_after_something_asked_for_a_password(
     await network.cut()
     await time_machine.advance(120)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
-    health = entry.runtime_data.reader.health
-    connects = health.connects
+    stats = entry.runtime_data.reader.stats
+    connects = stats.connects
     network.answer = None
     await time_machine.advance(320)
-    assert health.connects > connects
+    assert stats.connects > connects
     await hass.config_entries.async_unload(entry.entry_id)
     await network.stop()
 

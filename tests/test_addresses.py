@@ -381,11 +381,11 @@ async def test_entered_address_of_another_device_is_not_used(
 ) -> None:
     reader, network.reader = network.reader, other
     await network.start(network.port)
-    health = moved.runtime_data.reader.health
-    connects = health.connects
+    stats = moved.runtime_data.reader.stats
+    connects = stats.connects
     await time_machine.advance(900)
     assert moved.runtime_data.is_streaming
-    assert (health.connects, other.stream_count) == (connects, 0)
+    assert (stats.connects, other.stream_count) == (connects, 0)
     await network.stop()
     network.reader = reader
 

@@ -231,7 +231,7 @@ async def test_state_that_the_reader_repeats_on_connect_beats_the_one_of_before_
 async def test_older_report_that_is_repeated_changes_nothing(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     entry = await set_up(hass, reader)
     await reader.switch("mocca_mast", "on")
     old = dict(reader._detected)  # noqa: SLF001 (what it repeats)
@@ -429,7 +429,7 @@ def waiting_events(appliance: KnownAppliance) -> list[str]:
     return [event.type for event in appliance.waiting]
 
 
-def report(state: str, second: int | None, *, age: float = 0, at_connect: bool = False) -> Transition:
+def report(state: str, second: int | None, *, age: float = 0, may_be_replay: bool = False) -> Transition:
     return Transition(
         appliance_id="x",
         state=state,
@@ -437,7 +437,7 @@ def report(state: str, second: int | None, *, age: float = 0, at_connect: bool =
         previous_state="?",
         time=None if second is None else datetime.fromtimestamp(second, UTC),
         age=age,
-        at_connect=at_connect or age > 0,
+        may_be_replay=may_be_replay or age > 0,
     )
 
 
@@ -463,8 +463,8 @@ def report(state: str, second: int | None, *, age: float = 0, at_connect: bool =
             [
                 report("on", 5000),
                 report("off", 5100),
-                report("on", 5000, at_connect=True),
-                report("off", 5100, at_connect=True),
+                report("on", 5000, may_be_replay=True),
+                report("off", 5100, may_be_replay=True),
             ],
             ["turned_on", "turned_off"],
         ),
@@ -531,7 +531,7 @@ def test_detection_of_a_state_without_a_known_one_before_is_no_change() -> None:
         Detection(appliance_id="x"),
         Detection(appliance_id="x", state_index=7, energy=5),
         Transition(appliance_id="x", state="on"),
-        Transition(appliance_id="x", state="on", age=None, at_connect=True),
+        Transition(appliance_id="x", state="on", age=None, may_be_replay=True),
     ],
 )
 def test_appliance_is_there_as_soon_as_anything_is_said_of_it(said: Detection | Transition) -> None:

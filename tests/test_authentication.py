@@ -14,7 +14,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_LOGIN, DOMAIN
-from custom_components.energy_sse.reader import ConnectionState, Login
+from custom_components.energy_sse.reader import AuthScheme, ConnectionState
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up
@@ -81,14 +81,18 @@ def steps_in_progress(hass: HomeAssistant) -> list[str]:
 
 @pytest.mark.parametrize(
     ("login", "expected"),
-    [(None, Login.NONE), (BasicLogin(PASSWORD), Login.BASIC), (DigestLogin(PASSWORD), Login.DIGEST)],
+    [
+        (None, AuthScheme.NONE),
+        (BasicLogin(PASSWORD), AuthScheme.BASIC),
+        (DigestLogin(PASSWORD), AuthScheme.DIGEST),
+    ],
     ids=["none", "basic", "digest"],
 )
 async def test_entry_of_an_older_version_goes_on_and_learns_how_its_reader_logs_in(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     login: BasicLogin | DigestLogin | None,
-    expected: Login,
+    expected: AuthScheme,
 ) -> None:
     whatwatt.login = login
     entry = await set_up(hass, whatwatt)
@@ -105,7 +109,7 @@ async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
     live.login = DigestLogin(PASSWORD)
     live.end_streams()
     await time_machine.advance(60)
-    assert entry.data[CONF_LOGIN] == Login.DIGEST
+    assert entry.data[CONF_LOGIN] == AuthScheme.DIGEST
 
 
 # ------------------------------------------------------------------------------- a rogue at another address
@@ -162,7 +166,7 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
 ) -> None:
     live.login = BasicLogin(PASSWORD)
     entry = await set_up(hass, live)
-    assert entry.data[CONF_LOGIN] == Login.BASIC
+    assert entry.data[CONF_LOGIN] == AuthScheme.BASIC
     host = live.host
     await live.stop()
     await time_machine.advance(30)
@@ -205,7 +209,7 @@ async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.BASIC)
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, AuthScheme.BASIC)
 
 
 async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
@@ -219,7 +223,7 @@ async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
     await live.start(live=True)
     await announce(hass, live)
     await time_machine.advance(120)
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, Login.DIGEST)
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, AuthScheme.DIGEST)
     assert entry.runtime_data.is_streaming
 
 
@@ -257,7 +261,7 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert rogue.was_told_the_password
-    assert entry.data[CONF_LOGIN] == Login.BASIC
+    assert entry.data[CONF_LOGIN] == AuthScheme.BASIC
     await hass.async_block_till_done()
     await wait_until(lambda: rogue.streams)
 
@@ -276,7 +280,7 @@ async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
     await rogue.start(rogue.port)
     flow = await submit(hass, flow)
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, Login.BASIC)
+    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, AuthScheme.BASIC)
 
 
 @pytest.mark.smoke
@@ -293,7 +297,7 @@ async def test_new_reader_of_old_firmware_gets_its_password_when_its_owner_says_
     rogue.login = DigestLogin(PASSWORD)
     flow = await submit(hass, flow)
     assert flow["type"] is FlowResultType.CREATE_ENTRY
-    assert flow["data"][CONF_LOGIN] == Login.DIGEST
+    assert flow["data"][CONF_LOGIN] == AuthScheme.DIGEST
 
 
 async def test_device_that_wants_no_password_any_more_when_it_should_go_unencrypted_is_asked_about(
@@ -308,7 +312,7 @@ async def test_device_that_wants_no_password_any_more_when_it_should_go_unencryp
     assert flow["step_id"] == "unprotected"
     flow = await submit(hass, flow)
     assert flow["type"] is FlowResultType.CREATE_ENTRY
-    assert (flow["data"][CONF_LOGIN], CONF_PASSWORD in flow["data"]) == (Login.NONE, False)
+    assert (flow["data"][CONF_LOGIN], CONF_PASSWORD in flow["data"]) == (AuthScheme.NONE, False)
 
 
 async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader(
@@ -346,7 +350,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert CONF_PASSWORD not in entry.data
-    assert entry.data[CONF_LOGIN] == Login.NONE
+    assert entry.data[CONF_LOGIN] == AuthScheme.NONE
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 
@@ -360,7 +364,7 @@ async def test_other_reader_without_a_password_does_not_take_the_place_of_one_th
     rogue.login, rogue.device_id = None, "ECC9FF000000"
     result = await submit(hass, await entry.start_reauth_flow(hass), password=PASSWORD)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "wrong_device")
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, Login.DIGEST)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, AuthScheme.DIGEST)
 
 
 async def test_reader_of_old_firmware_gets_its_new_password_without_another_question(
@@ -371,7 +375,7 @@ async def test_reader_of_old_firmware_gets_its_new_password_without_another_ques
     entry.add_to_hass(hass)
     result = await submit(hass, await entry.start_reauth_flow(hass), password="new")
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == ("new", Login.BASIC)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == ("new", AuthScheme.BASIC)
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 
@@ -387,7 +391,7 @@ async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await submit(hass, flow, password=PASSWORD)
     assert result["reason"] == "reauth_successful"
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, Login.DIGEST)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, AuthScheme.DIGEST)
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 

@@ -527,20 +527,20 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
 
 # At a time when the other register counts.
 @pytest.mark.parametrize(
-    ("key", "silent", "full_hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
+    ("key", "silent", "hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
 )
 async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
-    time_lapse: TimeLapse, key: str, silent: M, full_hour: datetime
+    time_lapse: TimeLapse, key: str, silent: M, hour: datetime
 ) -> None:
     time_lapse.before_the_end = timedelta(seconds=90)
     await time_lapse.start()
-    await time_lapse.run_until(full_hour - timedelta(minutes=9))
+    await time_lapse.run_until(hour - timedelta(minutes=9))
     # Four times, so that it is no other meter.
     time_lapse.reader.lies = {key: 0}
-    await time_lapse.run_until(full_hour - timedelta(minutes=1))
+    await time_lapse.run_until(hour - timedelta(minutes=1))
     time_lapse.reader.lies = {}
     await live_past_full_hours(time_lapse, 2)
-    del time_lapse.heard[silent][full_hour]
+    del time_lapse.heard[silent][hour]
     await check_hours(time_lapse, at("06:00:00"))
 
 

@@ -112,7 +112,7 @@ async def test_password_is_asked_for_when_the_reader_wants_one_until_it_is_right
     assert is_created(flow, protected_whatwatt, password="secret")
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_wrong_address_is_explained_and_the_dialog_goes_on(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, router: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

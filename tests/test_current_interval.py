@@ -7,7 +7,7 @@ import json
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.energy_sse.power_tariff.running import RunningInterval
+from custom_components.energy_sse.power_tariff.current_interval import CurrentInterval
 from custom_components.energy_sse.registers import (
     HOUR,
     QUARTER,
@@ -45,7 +45,7 @@ class Meter:
         self.every = every
         self.now = 0.0
         self.history = RegisterHistory()
-        self.running = RunningInterval(length, SUPPLY)
+        self.running = CurrentInterval(length, SUPPLY)
         self.received: list[float] = []
         """Powers of the running interval."""
 
@@ -69,7 +69,7 @@ class Meter:
         data = json.loads(json.dumps([self.history.data, self.running.data], allow_nan=False))
         self.history = RegisterHistory()
         self.history.restore(data[0])
-        self.running = RunningInterval(self.length, SUPPLY)
+        self.running = CurrentInterval(self.length, SUPPLY)
         if data[1] is not None:
             self.running.restore(data[1], self.history.last)
 
@@ -105,9 +105,9 @@ steps = st.lists(
 )
 
 
-def empty(length: timedelta) -> RunningInterval:
+def empty(length: timedelta) -> CurrentInterval:
     """Return an interval before its first reading."""
-    return RunningInterval(length, SUPPLY)
+    return CurrentInterval(length, SUPPLY)
 
 
 @lengths

@@ -69,7 +69,7 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize(
     "damage",
     [
@@ -142,7 +142,7 @@ async def live_with_damaged(
     assert begun_anew > times / 10
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_reader_is_heard_whatever_its_file_has_become(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -152,7 +152,7 @@ async def test_reader_is_heard_whatever_its_file_has_become(
     await live_with_damaged(hass, currentlyone, hass_storage, caplog, "", times=60)
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_reader_is_heard_whatever_the_file_of_its_power_tariff_has_become(
     recorder_mock: None,
     hass: HomeAssistant,
@@ -164,7 +164,7 @@ async def test_reader_is_heard_whatever_the_file_of_its_power_tariff_has_become(
     await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".power_tariff", times=15, **TARIFF)
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize("options", [{}, TARIFF], ids=["without tariff", "with tariff"])
 async def test_damaged_register_histories_do_not_hurt_the_setup(
     recorder_mock: None,
@@ -178,7 +178,7 @@ async def test_damaged_register_histories_do_not_hurt_the_setup(
     await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".registers", times=12, **options)
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize(
     "damage",
     [
@@ -238,7 +238,7 @@ def replaced(data: Any, keys: tuple[str | int, ...], value: Any) -> Any:
     return data
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize("wrong", WRONG_TYPES, ids=lambda wrong: f"{wrong[1]} {wrong[2]}")
 async def test_stored_value_of_another_type_costs_no_reading(
     make_time_lapse: MakeTimeLapse, caplog: pytest.LogCaptureFixture, wrong: WrongType
@@ -344,7 +344,7 @@ async def set_up_with(
     return entry
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize(
     "changes",
     [

@@ -9,14 +9,14 @@ import pytest
 
 from custom_components.energy_sse.power_tariff.demand import (
     MONTHS,
-    Bill,
     Interval,
     Month,
+    MonthlyPeak,
     Point,
     Tariff,
-    bills,
     intervals_between,
     is_peak_expected,
+    monthly_peaks,
 )
 from custom_components.energy_sse.registers import HOUR, QUARTER, start_of
 
@@ -106,7 +106,7 @@ def billed(tariff: Tariff, intervals: Sequence[Interval], zone: ZoneInfo, month:
 @given(months_of_intervals())
 def test_month_bills_what_a_slow_calculation_says(case: tuple[Tariff, list[Interval], ZoneInfo]) -> None:
     tariff, intervals, zone = case
-    counted = bills(tariff, intervals, zone)
+    counted = monthly_peaks(tariff, intervals, zone)
     locals_ = [interval.start.astimezone(zone) for interval in intervals]
     for month in {Month.of(local) for local in locals_}:
         expected = billed(tariff, intervals, zone, month)
@@ -139,7 +139,7 @@ def test_limit_is_where_the_bill_begins_to_rise(
         assert found is not None
         return found
 
-    bill = bills(tariff, intervals, zone).get(month)
+    bill = monthly_peaks(tariff, intervals, zone).get(month)
     limit = None if bill is None else bill.limit(start)
     if before is None:
         assert limit is None
@@ -157,7 +157,7 @@ def test_peaks_are_the_mean_and_no_two_are_of_the_same_day_where_one_counts(
     case: tuple[Tariff, list[Interval], ZoneInfo],
 ) -> None:
     tariff, intervals, zone = case
-    for bill in bills(tariff, intervals, zone).values():
+    for bill in monthly_peaks(tariff, intervals, zone).values():
         demands = [peak.demand for peak in bill.peaks]
         assert demands == sorted(demands, reverse=True)
         assert len(demands) <= tariff.peaks
@@ -196,8 +196,8 @@ def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) 
     ]
 
 
-def bill_of(tariff: Tariff, intervals: list[Interval]) -> Bill:
-    (bill,) = bills(tariff, intervals, UTC).values()
+def bill_of(tariff: Tariff, intervals: list[Interval]) -> MonthlyPeak:
+    (bill,) = monthly_peaks(tariff, intervals, UTC).values()
     return bill
 
 
@@ -230,20 +230,20 @@ def test_quarter_of_an_hour_is_told_as_power() -> None:
 
 def test_month_begins_at_local_midnight() -> None:
     intervals = hours(7000, 3000, start=datetime(2026, 1, 31, 22, tzinfo=UTC))
-    counted = bills(Tariff(), intervals, STOCKHOLM)
+    counted = monthly_peaks(Tariff(), intervals, STOCKHOLM)
     assert {month: bill.demand for month, bill in counted.items()} == {(2026, 1): 7000, (2026, 2): 3000}
 
 
 def test_hour_that_comes_twice_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
-    (bill,) = bills(Tariff(peaks=2), intervals, STOCKHOLM).values()
+    (bill,) = monthly_peaks(Tariff(peaks=2), intervals, STOCKHOLM).values()
     assert bill.demand == 1500
 
 
 def test_nothing_is_billed_in_months_that_do_not_count() -> None:
     tariff = Tariff(months=MONTHS - {7})
-    assert bills(tariff, hours(5000, start=datetime(2026, 7, 3, tzinfo=UTC)), UTC) == {}
+    assert monthly_peaks(tariff, hours(5000, start=datetime(2026, 7, 3, tzinfo=UTC)), UTC) == {}
 
 
 def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:

@@ -11,7 +11,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.energy_sse.power_tariff.demand import Interval, Month, bills
+from custom_components.energy_sse.power_tariff.demand import Interval, Month, monthly_peaks
 from custom_components.energy_sse.power_tariff.settings import tariff_of
 from custom_components.energy_sse.registers import HOUR
 from demo import __main__ as demo
@@ -78,7 +78,9 @@ def test_past_of_the_demo_has_a_month_with_peaks_and_has_no_holes(now: str) -> N
     assert HOUR > until - hours[-1][0] - HOUR >= timedelta()
     tariff = tariff_of(TARIFF)
     assert tariff is not None
-    billed = bills(tariff, [Interval(start, energy * 1000, is_missed=False) for start, energy in hours], ZONE)
+    billed = monthly_peaks(
+        tariff, [Interval(start, energy * 1000, is_missed=False) for start, energy in hours], ZONE
+    )
     before = Month.of(until.astimezone(ZONE)).before
     assert hours[0][0] == before.begin(ZONE)
     assert len(billed[before].peaks) == 3

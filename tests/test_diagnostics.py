@@ -44,7 +44,7 @@ async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     reader = protected_whatwatt
     reader.name = "Villa Kunterbunt"
     reader.sub_meters = {"20000741": 123.45}
@@ -211,7 +211,7 @@ async def bring_to(
     assert entry.state is state
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize(
     "state",
     [

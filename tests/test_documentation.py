@@ -82,7 +82,7 @@ def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:
     for path in FOLDER.glob("*.sse"):
         for event in sample_events(path.name):
             reader = whatwatt.WhatwattReader if event.type == "live" else currentlyone.CurrentlyOneReader
-            messages = [*interpreter.messages_in(event)]
+            messages = [*interpreter.parse(event)]
             if event.type == "live":
                 messages = [*whatwatt.parse_live(event.data)]
             for reading in messages:

@@ -101,7 +101,7 @@ async def test_report_without_a_binary_state_is_a_change_of_state(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Long after the connect: what has no time then happens now.
-    monkeypatch.setattr(currentlyone, "_REPLAY_LASTS", 0)
+    monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
     entry = await set_up(hass, reader)
     data = '{"id":"sauna","sName":"warm","from":"cold"}'
     await reader.broadcast(f"event: transition\r\ndata: {data}\r\n\r\n".encode())
@@ -114,7 +114,7 @@ async def test_report_without_a_binary_state_is_a_change_of_state(
 async def test_what_the_reader_repeats_on_connect_is_no_event(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     repeated = bytearray()
     config = reader.config
 
@@ -125,7 +125,7 @@ async def test_what_the_reader_repeats_on_connect_is_no_event(
     await reader.switch("mocca_mast", "on")
     await reader.advance(30)
     monkeypatch.undo()
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     assert b"event: transition" in repeated
     # Whether a device repeats transitions is not documented; this one does, in the place of its name's end.
     monkeypatch.setattr(reader, "config", lambda: f"{config()}\r\n\r\n{repeated.decode().strip()}")
@@ -154,7 +154,7 @@ async def test_what_is_repeated_without_a_time_that_can_be_told_is_a_state_and_n
     config: str,
     kind: str,
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     entry = await set_up(hass, reader)
     await reader.switch("mocca_mast", "on")
     await settle(hass, entry, reader)

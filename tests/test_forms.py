@@ -87,7 +87,7 @@ async def test_same_states_are_shown_when_numbers_are_written_as_texts(
     assert len(texts) > 20
     # The same reading in numbers.
     monkeypatch.setattr(either.house, "advance", lambda _seconds: ())
-    events = entry.runtime_data.reader.health.events
+    events = entry.runtime_data.reader.stats.events
     before = events.total()
     await either.tick()
     await wait_until(lambda: events.total() > before)

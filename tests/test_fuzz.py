@@ -22,8 +22,8 @@ from custom_components.energy_sse.reader import (
     currentlyone,
 )
 from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS
-from custom_components.energy_sse.reader.health import StreamHealth
 from custom_components.energy_sse.reader.sse import ServerSentEvent
+from custom_components.energy_sse.reader.traffic import ConnectionStats
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
 from .home_assistant import entry_for, set_up, tick
@@ -56,7 +56,7 @@ GARBAGE = st.lists(st.binary(max_size=60) | EVENTS, max_size=6).map(b"".join)
 @pytest.fixture(autouse=True)
 def _no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the readers' clocks run ahead of the connection's."""
-    monkeypatch.setattr(currentlyone, "_REPLAY_LASTS", 0)
+    monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
 
 
 @settings(
@@ -103,22 +103,22 @@ def test_appliances_and_states_without_end_fill_no_memory() -> None:
 
 
 def test_large_events_fill_no_memory() -> None:
-    health = StreamHealth()
+    stats = ConnectionStats()
     for n in range(100):
         large = f"{n}" * 100_000
-        health.note_event(ServerSentEvent(large, large, large), at=n)
-    remembered = [part for _, event in health.recent_events for part in event]
-    assert sum(map(len, [*remembered, *health.events])) < 3_000_000
-    health.note_event(ServerSentEvent("state", "x" * 3000, ""), at=100)
-    assert health.recent_events[-1] == (100, ServerSentEvent("state", "x" * 3000, ""))
+        stats.add_event(ServerSentEvent(large, large, large), at=n)
+    remembered = [part for _, event in stats.recent_events for part in event]
+    assert sum(map(len, [*remembered, *stats.events])) < 3_000_000
+    stats.add_event(ServerSentEvent("state", "x" * 3000, ""), at=100)
+    assert stats.recent_events[-1] == (100, ServerSentEvent("state", "x" * 3000, ""))
 
 
 def test_event_types_that_nobody_knows_fill_no_memory() -> None:
-    health = StreamHealth()
+    stats = ConnectionStats()
     for n in range(1000):
-        health.note_event(ServerSentEvent(str(n), "{}", ""), at=n)
-    assert len(health.events) == 51
-    assert health.events["others"] == 950
+        stats.add_event(ServerSentEvent(str(n), "{}", ""), at=n)
+    assert len(stats.events) == 51
+    assert stats.events["others"] == 950
 
 
 @pytest.fixture

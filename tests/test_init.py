@@ -133,7 +133,7 @@ async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(
 async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     entry = await set_up(hass, currentlyone)
     await currentlyone.stop()
     connected = asyncio.Event()
@@ -142,7 +142,7 @@ async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
         partial(say_nothing, connected, hung_up), "127.0.0.1", currentlyone.port, reuse_port=True
     )
     async with server, asyncio.timeout(10):
-        entry.runtime_data.async_seen_at(currentlyone.host)
+        entry.runtime_data.async_handle_announcement(currentlyone.host)
         await connected.wait()
         async with asyncio.timeout(2):
             assert await hass.config_entries.async_unload(entry.entry_id)
@@ -169,7 +169,7 @@ async def test_drop_that_ends_in_time_is_not_seen(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     await set_up(hass, protected_whatwatt)
     await tick(hass, protected_whatwatt)
     seen: list[str] = []
@@ -278,7 +278,7 @@ async def test_password_that_changes_while_streaming_asks_the_user(
     assert len(protected_whatwatt.requests) == requests
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_it(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -299,7 +299,7 @@ async def test_firmware_in_the_device_registry_follows_the_device(
     currentlyone: CurrentlyOneSimulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     entry = await set_up(hass, currentlyone)
     currentlyone.firmware = "2.9.0"
     await currentlyone.announce_restart("fota")

@@ -200,7 +200,7 @@ async def asking_for_the_inventory(world: World) -> None:
     await world.hang("/device")
 
 
-async def another_device(world: World) -> None:
+async def without_credentials(world: World) -> None:
     await world.set_up()
     world.become_another_device()
     await world.pass_until(lambda: ir.async_get(world.hass).issues)
@@ -241,7 +241,7 @@ CASES = [
             contended,
             polling,
             asking_for_the_status,
-            another_device,
+            without_credentials,
             another_device_at_the_start,
             option_change,
             open_dialogs,
@@ -318,7 +318,7 @@ async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssista
     @callback
     def send_status(_event: Event[EventStateChangedData]) -> None:
         status = ReaderStatus(values={Property.METER_STATUS: "KEY REQUIRED"})
-        hass.loop.call_soon(coordinator.message_arrived, status)
+        hass.loop.call_soon(coordinator.handle_message, status)
 
     # The first entity is removed.
     hass.bus.async_listen_once(EVENT_STATE_CHANGED, send_status)

@@ -26,7 +26,7 @@ from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
 from custom_components.energy_sse.reader import Measurement, Property, Reader
-from custom_components.energy_sse.reader.discover import READERS
+from custom_components.energy_sse.reader.identify import READERS
 
 from .test_translations import flatten
 

@@ -129,7 +129,7 @@ def whatwatt_work(keys: list[str]) -> Callable[[], object]:
 def currentlyone_work(keys: list[str]) -> Callable[[], object]:
     decoder, interpreter, event = EventStreamDecoder(), EventInterpreter(), event_of("state", "\r\n", keys)
     decoder.feed(event)
-    return lambda: [message for e in decoder.feed(event) for message in interpreter.messages_in(e)]
+    return lambda: [message for e in decoder.feed(event) for message in interpreter.parse(e)]
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ async def test_reader_that_is_away_costs_few_attempts_in_an_hour(
     reader = WhatwattSimulator(house)
     await start(reader)
     entry = await set_up(hass, reader)
-    health = entry.runtime_data.reader.health
+    stats = entry.runtime_data.reader.stats
     await reader.stop()
-    before = health.attempts
+    before = stats.attempts
     await time_machine.advance(3600)
     # By chance some 30: waits of up to five minutes, two and a half on average, after a few short ones.
-    assert 12 <= health.attempts - before <= 60
+    assert 12 <= stats.attempts - before <= 60
 
 
 async def test_steady_stream_costs_one_small_request_in_five_minutes(

@@ -19,7 +19,7 @@ import voluptuous as vol
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.power_tariff.settings import supply_of
-from custom_components.energy_sse.power_tariff.tracker import COUNTED
+from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, clock
 
 from .conftest import MakeTimeLapse
@@ -300,8 +300,8 @@ async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power
     assert await hass.config_entries.async_setup(entry.entry_id)
     for _ in range(5):
         await tick(hass, whatwatt)
-    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in COUNTED}
-    assert shown == dict.fromkeys(COUNTED, "unavailable")
+    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in MONTHLY_KEYS}
+    assert shown == dict.fromkeys(MONTHLY_KEYS, "unavailable")
     watts = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}").state
     kilowatts = state_of(hass, "sensor", f"{whatwatt.device_id}_{K.EXPECTED_DEMAND}").state
     assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)

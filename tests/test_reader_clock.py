@@ -158,7 +158,7 @@ async def test_config_with_another_time_changes_nothing(world: World, error: tim
 
 
 async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     reader, machine = world.reader, world.machine
     await store_readings(reader)
     await world.connect(live=False)

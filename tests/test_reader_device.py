@@ -147,7 +147,7 @@ async def test_connection_tells_link_and_freshness_apart_while_everything_else_i
     await time_machine.advance(120)
     assert connection_state() == ("on", "stale")
     await tick(hass, whatwatt)
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 300)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 300)
     await whatwatt.stop()
     await wait_until(lambda: connection_state() == ("off", "fresh"))
     await time_machine.advance(400)
@@ -167,7 +167,7 @@ async def press(hass: HomeAssistant) -> None:
 async def test_restart_button_restarts_the_reader_and_the_stream_comes_back(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     await set_up(hass, protected_whatwatt)
     await press(hass)
     assert "POST /api/v1/reboot" in protected_whatwatt.requests
@@ -204,7 +204,7 @@ async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
 async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(currentlyone_module, "_REPLAY_LASTS", 0)
+    monkeypatch.setattr(currentlyone_module, "_REPLAY_DURATION", 0)
     entry = await set_up(hass, currentlyone)
     now = dt_util.utcnow()
     reader, meter = now + timedelta(seconds=20), now - timedelta(hours=1)

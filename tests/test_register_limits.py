@@ -4,7 +4,7 @@ import pytest
 
 from custom_components.energy_sse.const import SubMeterKind
 from custom_components.energy_sse.limits import APPLIANCE_LIMITS, SUB_METER_LIMITS
-from custom_components.energy_sse.reader import RegisterGuard, RegisterLimits
+from custom_components.energy_sse.reader import RegisterLimits, RegisterValidator
 
 
 @pytest.mark.parametrize(
@@ -19,21 +19,21 @@ from custom_components.energy_sse.reader import RegisterGuard, RegisterLimits
 def test_register_rises_by_what_can_flow_in_the_time(
     limits: RegisterLimits, possible: float, impossible: float
 ) -> None:
-    guard = RegisterGuard({"x": limits})
-    guard.believable({"x": 1000.0}, 0.0)
-    assert not guard.believable({"x": 1000.0 + impossible}, 3600.0)
-    assert guard.believable({"x": 1000.0 + possible}, 3600.0)
+    guard = RegisterValidator({"x": limits})
+    guard.validate({"x": 1000.0}, 0.0)
+    assert not guard.validate({"x": 1000.0 + impossible}, 3600.0)
+    assert guard.validate({"x": 1000.0 + possible}, 3600.0)
 
 
 def test_what_nobody_knows_the_unit_of_may_rise_by_anything() -> None:
-    guard = RegisterGuard({"x": SUB_METER_LIMITS[SubMeterKind.NONE]})
-    guard.believable({"x": 1.0}, 0.0)
-    assert guard.believable({"x": 1e12}, 1.0)
+    guard = RegisterValidator({"x": SUB_METER_LIMITS[SubMeterKind.NONE]})
+    guard.validate({"x": 1.0}, 0.0)
+    assert guard.validate({"x": 1e12}, 1.0)
 
 
 @pytest.mark.parametrize("limits", [*SUB_METER_LIMITS.values(), APPLIANCE_LIMITS])
 def test_new_register_is_believed_when_it_was_told_for_an_hour(limits: RegisterLimits) -> None:
-    guard = RegisterGuard({"x": limits})
-    guard.believable({"x": 1000.0}, 0.0)
-    believed = [time for time in range(60, 7200, 60) if guard.believable({"x": 5.0}, float(time))]
+    guard = RegisterValidator({"x": limits})
+    guard.validate({"x": 1000.0}, 0.0)
+    believed = [time for time in range(60, 7200, 60) if guard.validate({"x": 5.0}, float(time))]
     assert believed[0] == 3660

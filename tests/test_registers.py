@@ -238,7 +238,7 @@ def once_a_quarter(time: float) -> bool:
 
 @pytest.mark.parametrize("reader_clock", [0.0, None])
 def test_missing_registers_leave_boundaries_unknown(reader_clock: float | None) -> None:
-    """Bill the mean of seven quarters, or of two hours, when registers are missing for 85 minutes."""
+    """MonthlyPeak the mean of seven quarters, or of two hours, when registers are missing for 85 minutes."""
     installation = Installation(steady(), reader_clock=reader_clock)
     begin, end = at("08:10:00"), at("09:35:00")
     installation.run(at("11:00:00"), has_register=lambda time: not begin <= time < end)
@@ -287,7 +287,7 @@ def test_hourly_register_comes_from_the_reader(fault: str) -> None:
 @pytest.mark.parametrize("fault", ["lost", "old"])
 @pytest.mark.parametrize("record", ["none", "old"])
 def test_lost_hourly_register_is_billed_by_the_mean(fault: str, record: str) -> None:
-    """Bill the mean of the hours around a register that nothing has stored, and nothing above it."""
+    """MonthlyPeak the mean of the hours around a register that nothing has stored, and nothing above it."""
     installation = run_with_one_fault(fault, record)
     demands = installation.demands(HOUR, "07:00", "10:00")
     assert [demand for _, demand, _ in demands] == [3.5] * 4
@@ -327,7 +327,7 @@ def test_rare_registers_are_known_while_nothing_is_used(has_register: Callable[[
 @pytest.mark.parametrize("every", [30.0, 110.0, 290.0, 310.0, 600.0, 850.0])
 @pytest.mark.parametrize("phase", [0.0, 7.0])
 def test_quarters_are_right_when_readings_are_rare(every: float, phase: float) -> None:
-    """Bill a steady load right, whatever the interval of the readings."""
+    """MonthlyPeak a steady load right, whatever the interval of the readings."""
     installation = Installation(steady())
     installation.now = phase
     installation.run(at("16:00:00"), every=every)
@@ -349,7 +349,7 @@ def test_hourly_readings_are_not_noted_an_hour_late() -> None:
 @pytest.mark.parametrize("first", [5.0, 98_000_000.0])
 @pytest.mark.parametrize("has_record", [False, True])
 def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
-    """Bill the mean around a meter replacement at 7:58 that is confirmed minutes after 8:00."""
+    """MonthlyPeak the mean around a meter replacement at 7:58 that is confirmed minutes after 8:00."""
     installation = Installation(steady())
     installation.run(at("07:58:00"))
     installation.replace(first)
@@ -428,7 +428,7 @@ def test_wrong_clock_after_a_restart_is_corrected(error: float, reader_clock: fl
 
 
 def test_sleep_is_a_gap() -> None:
-    """Bill the mean of eight hours in which the computer slept, and drop nothing."""
+    """MonthlyPeak the mean of eight hours in which the computer slept, and drop nothing."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     installation.now += 8 * HOURS
@@ -449,7 +449,7 @@ def test_sleep_is_a_gap() -> None:
 @pytest.mark.parametrize("number", [1, 5])
 @pytest.mark.parametrize("seconds", [1.0, 45.0])
 def test_telegrams_that_waited_are_not_noted(*, sleeps: bool, number: int, seconds: float) -> None:
-    """Bill nothing above the meter when telegrams from before a sleep arrive just before a quarter."""
+    """MonthlyPeak nothing above the meter when telegrams from before a sleep arrive just before a quarter."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     end = at("16:15:00") - seconds
@@ -528,7 +528,7 @@ def test_sleep_with_a_wrong_reader_clock_is_a_gap() -> None:
 
 @pytest.mark.parametrize("first", [5.0, 98_000_000.0])
 def test_replacement_while_the_clock_is_behind_is_counted(first: float) -> None:
-    """Bill no quarter above the meter when it was replaced while the clock was an hour behind."""
+    """MonthlyPeak no quarter above the meter when it was replaced while the clock was an hour behind."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     installation.wall_error = -HOURS
@@ -751,7 +751,7 @@ def is_old_after_an_outage(sent: Telegrams) -> bool:
 @settings(max_examples=40)
 @given(houses, telegrams)
 def test_registers_are_conserved(house: House, sent: Telegrams) -> None:
-    """Bill all energy between the first and the last known boundary, and never a negative one."""
+    """MonthlyPeak all energy between the first and the last known boundary, and never a negative one."""
     installation = Installation(house)
     simulate(installation, sent)
     for length in (QUARTER, HOUR):
@@ -779,7 +779,7 @@ def test_boundaries_are_right_within_a_telegram(house: House, sent: Telegrams, r
 @settings(max_examples=40)
 @given(houses, telegrams)
 def test_intervals_are_not_billed_above_the_meter(house: House, sent: Telegrams) -> None:
-    """Bill no interval above its use, and no missed one above the highest of its gap."""
+    """MonthlyPeak no interval above its use, and no missed one above the highest of its gap."""
     installation = Installation(house)
     if is_old_after_an_outage(sent):
         sent = sent._replace(outage=(0.0, 0.0))
@@ -935,7 +935,7 @@ def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:  # FAI
 def test_replacement_by_a_wrong_clock_is_counted(
     wall: float, first: float
 ) -> None:  # FAILS: 12 and 114,203 kW
-    """Bill no quarter above the meter when it was replaced while the clock was an hour ahead."""
+    """MonthlyPeak no quarter above the meter when it was replaced while the clock was an hour ahead."""
     installation = Installation(steady())
     installation.run(at("07:10:00"))
     installation.wall_error = wall
@@ -962,7 +962,7 @@ def test_totals_do_not_fall_with_a_coarse_register() -> None:  # FAILS: 8.9 Wh b
 
 
 def test_rare_register_without_power_is_not_estimated() -> None:  # FAILS: 0, 0, 0, 4 kW, none of them missed
-    """Bill no quarter above the meter when a register is hourly, and power is not received."""
+    """MonthlyPeak no quarter above the meter when a register is hourly, and power is not received."""
     installation = Installation(steady(1.0))
     time = 0.0
     while time <= at("10:10:00"):
@@ -972,7 +972,7 @@ def test_rare_register_without_power_is_not_estimated() -> None:  # FAILS: 0, 0,
 
 
 def test_old_register_after_an_outage_is_not_accepted() -> None:  # FAILS: 7:00 to 8:00 0.01 kW, 8:00 17.46 kW
-    """Bill nothing above the meter when the register stays old for a minute after an outage."""
+    """MonthlyPeak nothing above the meter when the register stays old for a minute after an outage."""
     installation = Installation(steady())
     installation.run(at("07:00:00"))
     installation.now = at("07:59:20")

@@ -55,7 +55,7 @@ STRANGE = [
 
 @pytest.fixture(autouse=True)
 def _everything_at_once(every_entity_enabled: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
 
 
 @pytest.fixture
@@ -207,14 +207,14 @@ def functions_of_ours() -> list[FunctionType]:
     return [
         function
         for name, module in sys.modules.items()
-        if name.startswith(f"{OURS}.") and not name.endswith((".faults", ".diagnostics"))
+        if name.startswith(f"{OURS}.") and not name.endswith((".errors", ".diagnostics"))
         for function in functions_of(module, but=guards)
         # What makes context managers is everybody's.
         if function.__code__.co_filename == module.__file__
     ]
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
     *,
     hass: HomeAssistant,
@@ -267,7 +267,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     observer = Observer(hass, secretive)
     entry = await live_with(hass, secretive)
     lived = observer.seen(entry)
-    heard = entry.runtime_data.reader.health.events
+    heard = entry.runtime_data.reader.stats.events
     diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
     assert await hass.config_entries.async_unload(entry.entry_id)
 
@@ -295,7 +295,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
             "state_changed",
             "turned_off",
         ]
-    assert second_entry.runtime_data.reader.health.events == heard, "none is lost, none comes twice"
+    assert second_entry.runtime_data.reader.stats.events == heard, "none is lost, none comes twice"
     assert [r for r in caplog.records if r.name.startswith(OURS) and r.levelno >= logging.WARNING] == []
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 

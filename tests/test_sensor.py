@@ -52,7 +52,7 @@ async def test_every_measurement_of_a_house_with_sun_and_tariffs_has_its_sensor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The house's clock jumps from noon to night.
-    monkeypatch.setattr(currentlyone, "_REPLAY_LASTS", 0)
+    monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
     expected = set(M)
     if isinstance(either, CurrentlyOneSimulator):
         either.mode = "H+B"
@@ -219,7 +219,7 @@ async def test_reading_repeated_on_connect_is_shown_at_its_true_age(
 async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
     hass: HomeAssistant, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.energy_sse.reader.connection._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("custom_components.energy_sse.reader.connection._MIN_WAIT", 0.01)
     reader = CurrentlyOneSimulator(house)
     await start(reader)
     entry = await set_up(hass, reader)

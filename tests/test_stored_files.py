@@ -21,7 +21,7 @@ from .simulators import CurrentlyOneSimulator
 from .wait import wait_until
 
 pytestmark = [
-    pytest.mark.faults,
+    pytest.mark.errors,
     pytest.mark.slow("memory.py", "__init__.py", "coordinator.py", "registers.py", "power_tariff/*"),
 ]
 

@@ -13,8 +13,8 @@ from custom_components.energy_sse.availability import Availability
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.listeners import Listeners
-from custom_components.energy_sse.power_tariff import demand, earlier_hours, running, tracker
-from custom_components.energy_sse.reader import Measurement as M, RegisterGuard
+from custom_components.energy_sse.power_tariff import current_interval, demand, earlier_hours, tracker
+from custom_components.energy_sse.reader import Measurement as M, RegisterValidator
 from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.wall_clock import WallClock
 
@@ -39,7 +39,7 @@ STORED = ("data", "_data", "forget", "_to_json")
 COLLECTED = ("_what_to_remember", "_register_data")
 
 pytestmark = [
-    pytest.mark.faults,
+    pytest.mark.errors,
     pytest.mark.timeout(300),
     pytest.mark.slow(
         "reader/*",
@@ -77,7 +77,7 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     corrects = (registers, statistics, sum_restart)
-    counts = (demand, earlier_hours, running, tracker)
+    counts = (demand, current_interval, earlier_hours, tracker)
     thrower = ErrorInjector(
         *(
             function
@@ -129,7 +129,15 @@ async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go
         *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", *COLLECTED)),
         *(
             function
-            for each in (Readings, WallClock, Availability, Listeners, RegisterGuard, Appliances, Appliance)
+            for each in (
+                Readings,
+                WallClock,
+                Availability,
+                Listeners,
+                RegisterValidator,
+                Appliances,
+                Appliance,
+            )
             for function in functions_of(each, but=("__init__", "__iter__", "_expire", "memory", "data"))
         ),
         chance=0.03,

@@ -248,10 +248,10 @@ class TimeLapse:
             return
         await self.settle()
         self.telegrams[self.now], _ = self.meter_registers
-        full_hour = self.now + self.before_the_end
-        if not full_hour.minute and not self.reader.sends_registers_hourly and not self.reader.lacks:
+        hour = self.now + self.before_the_end
+        if not hour.minute and not self.reader.sends_registers_hourly and not self.reader.lacks:
             for register, value in zip(REGISTERS, self.meter_registers, strict=True):
-                self.heard[register][full_hour] = value
+                self.heard[register][hour] = value
 
     async def disconnect_reader(self) -> None:
         """Take the reader off the network; Home Assistant goes on."""
@@ -262,7 +262,7 @@ class TimeLapse:
         events = self._received_events
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
-            self.entry.runtime_data.async_seen_at(self.reader.host)
+            self.entry.runtime_data.async_handle_announcement(self.reader.host)
             await wait_until(lambda: self.reader.streams)
             await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
@@ -301,7 +301,7 @@ class TimeLapse:
     def _received_events(self) -> int:
         if self.entry.state is not ConfigEntryState.LOADED:
             return 0
-        events: Counter[str] = self.entry.runtime_data.reader.health.events
+        events: Counter[str] = self.entry.runtime_data.reader.stats.events
         return events.total()
 
     def _register_sensors(self) -> None:

@@ -14,7 +14,7 @@ from .reader import (
     ApplianceState,
     Detection,
     Inventory,
-    RegisterGuard,
+    RegisterValidator,
     Transition,
     get_number,
     get_text,
@@ -88,8 +88,8 @@ class Appliance:
     waiting: deque[ApplianceEvent] = field(default_factory=lambda: deque(maxlen=_WAITING_LIMIT))
     """Events that no entity has taken yet."""
 
-    _guard: RegisterGuard[str] = field(
-        default_factory=lambda: RegisterGuard({_ENERGY: APPLIANCE_LIMITS}, called="an appliance's energy")
+    _guard: RegisterValidator[str] = field(
+        default_factory=lambda: RegisterValidator({_ENERGY: APPLIANCE_LIMITS}, called="an appliance's energy")
     )
     _energy_at: float | None = None
     """When its energy was heard, in seconds since 1970."""
@@ -144,7 +144,7 @@ class Appliance:
                 category=self.category,
                 time=detection.time,
                 age=detection.age,
-                at_connect=detection.at_connect,
+                may_be_replay=detection.may_be_replay,
             ),
             now,
         )
@@ -157,7 +157,7 @@ class Appliance:
         if self._is_superseded(transition, now):
             return False
         transition = replace(transition, energy=self._believed(transition, now))
-        if transition.at_connect and (transition.state, transition.time) in self._changes:
+        if transition.may_be_replay and (transition.state, transition.time) in self._changes:
             return False
         event = self._event_for(transition)
         self._take_over(transition, now)
@@ -170,7 +170,7 @@ class Appliance:
         if report.energy is None:
             return None
         time = now.timestamp() - (report.age or 0)
-        if not self._guard.believable({_ENERGY: report.energy}, time):
+        if not self._guard.validate({_ENERGY: report.energy}, time):
             return None
         self.energy, self._energy_at = report.energy, time
         return report.energy

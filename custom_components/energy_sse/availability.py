@@ -8,7 +8,7 @@ from typing import Final
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
-from .reader import Faults, Freshness, ReaderError, clock
+from .reader import ErrorGuard, Freshness, ReaderError, clock
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Availability:
         *,
         expires: Callable[[], None],
         changed: Callable[[], None],
-        faults: Faults,
+        errors: ErrorGuard,
     ) -> None:
         """Start without signs of life. `model` is what the log says; `changed` is called at every change.
 
@@ -47,7 +47,7 @@ class Availability:
         self._readings = readings
         self._expires = expires
         self._changed = changed
-        self._faults = faults
+        self._errors = errors
         self._signs_of_life = Freshness()
         self._fresh_since = 0.0
         self._loss_was_logged = False
@@ -100,7 +100,7 @@ class Availability:
     @callback
     def _expire(self, _now: datetime) -> None:
         self._cancel_expiry = None
-        with self._faults.contained("looking whether values have become too old"):
+        with self._errors.guard("looking whether values have become too old"):
             self.update()
 
     @callback

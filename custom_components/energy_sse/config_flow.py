@@ -43,19 +43,19 @@ from .markdown import escape
 from .options_flow import EnergySseOptionsFlow
 from .reader import (
     READERS,
+    AuthScheme,
     ConnectionState,
     Identity,
-    Login,
+    ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
     ReaderKind,
-    ReaderLoginWeakenedError,
     ReaderProtocolError,
     default_name,
     full_name,
     identify,
-    log_fault,
+    log_unexpected_error,
     name_of,
     parse_host,
 )
@@ -168,7 +168,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_password(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the password that the device wants."""
-        return await self._async_ask_password("password", _PASSWORD_SCHEMA, user_input, Login.DIGEST)
+        return await self._async_ask_password("password", _PASSWORD_SCHEMA, user_input, AuthScheme.DIGEST)
 
     # ---------------------------------------------------------------------------------- discovered
 
@@ -236,15 +236,15 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         is_loaded = entry.state is ConfigEntryState.LOADED
         if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
             # A running stream goes on. Without one, the connection tries these addresses.
-            entry.runtime_data.async_seen_at(*hosts)
+            entry.runtime_data.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
         others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
         if entry.source == SOURCE_IGNORE or not others:
             self._abort_if_configured(entry)
         password = entry.data.get(CONF_PASSWORD)
-        least = Login.DIGEST if password else Login.NONE
+        least = AuthScheme.DIGEST if password else AuthScheme.NONE
         error = await self._async_identify_at(others, str(entry.unique_id), password, least)
-        if error == "unencrypted" and entry.data.get(CONF_LOGIN) == Login.BASIC:
+        if error == "unencrypted" and entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
             # Its owner agreed to send the password unencrypted to another address.
             entry.async_start_reauth(self.hass, data={CONF_HOST: self._host})
         if error in _WEAKER_LOGINS:
@@ -259,7 +259,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_abort(reason=str(error))
 
     async def _async_identify_at(
-        self, hosts: Iterable[str], device_id: str, password: str | None = None, least: Login | None = None
+        self,
+        hosts: Iterable[str],
+        device_id: str,
+        password: str | None = None,
+        least: AuthScheme | None = None,
     ) -> str | None:
         """Ask at one address after the other until the device answers. Returns the key of an error, or None.
 
@@ -381,7 +385,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask whether the password may go to the device unencrypted."""
         errors: dict[str, str] = {}
         if user_input is not None:
-            error = await self._async_identify(self._password, Login.BASIC)
+            error = await self._async_identify(self._password, AuthScheme.BASIC)
             if error is None:
                 return await self._async_proved()
             if error in _WEAKER_LOGINS:
@@ -416,7 +420,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
                 raise AbortFlow("already_configured", {"name": escape(entry.title)})
 
     async def _async_ask_password(
-        self, step_id: str, schema: vol.Schema, user_input: dict[str, Any] | None, least: Login
+        self, step_id: str, schema: vol.Schema, user_input: dict[str, Any] | None, least: AuthScheme
     ) -> ConfigFlowResult:
         """Ask for a password, and use it for no weaker login than `least`."""
         errors: dict[str, str] = {}
@@ -441,20 +445,22 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={"name": escape(self._name), "host": self._host},
         )
 
-    async def _async_identify(self, password: str | None = None, least: Login | None = None) -> str | None:
+    async def _async_identify(
+        self, password: str | None = None, least: AuthScheme | None = None
+    ) -> str | None:
         """Ask the device who it is. Returns the key of an error, or None."""
         try:
             session = async_get_clientsession(self.hass)
             self._identity = await identify(session, self._host, password, least, kinds=self._kinds)
-        except ReaderLoginWeakenedError as error:
-            if error.login is Login.BASIC:
+        except ReaderAuthDowngradeError as error:
+            if error.login is AuthScheme.BASIC:
                 return "unencrypted"
             # It says who it is to everybody.
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
             return next(key for kind, key in _ERRORS.items() if isinstance(error, kind))
         except Exception as fault:  # noqa: BLE001 (it is said)
-            log_fault(_LOGGER, "asking a device who it is", fault)
+            log_unexpected_error(_LOGGER, "asking a device who it is", fault)
             return "unknown"
         return None
 
@@ -473,7 +479,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             changed = self._get_reauth_entry() if is_reauth else self._get_reconfigure_entry()
             # A password that is wanted no more is forgotten.
             kept = {key: value for key, value in changed.data.items() if key != CONF_PASSWORD}
-            if not is_reauth or (login is Login.BASIC and CONF_ENTERED_HOST in kept):
+            if not is_reauth or (login is AuthScheme.BASIC and CONF_ENTERED_HOST in kept):
                 # The password may be sent unencrypted to this address, and to no earlier one.
                 kept |= {CONF_ENTERED_HOST: self._host}
             return self.async_update_reload_and_abort(changed, data={**kept, **proved})
@@ -483,7 +489,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # The device has changed its id since it was found. It has to prove itself as in any announcement.
             return await self._async_step_known(entry, [self._host])
         if entry is not None:
-            is_weaker = Login(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
+            is_weaker = AuthScheme(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
             entered = {CONF_ENTERED_HOST: self._host}
             self._abort_if_configured(entry, updates=None if is_weaker else proved | entered)
         return self.async_create_entry(
@@ -503,14 +509,14 @@ def _name_of(entry: ConfigEntry) -> str:
     return full_name(ReaderKind(entry.data[CONF_KIND]), entry.title)
 
 
-def _least_login(entry: ConfigEntry, password: str | None = None) -> Login:
+def _least_login(entry: ConfigEntry, password: str | None = None) -> AuthScheme:
     """Return the weakest login that is right for a reader without asking the user.
 
     `password` is a new one. Unless the reader is known to want it unencrypted, a password needs Digest.
     """
-    if entry.data.get(CONF_LOGIN) == Login.BASIC:
-        return Login.BASIC
-    return Login.DIGEST if password or entry.data.get(CONF_PASSWORD) else Login.NONE
+    if entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
+        return AuthScheme.BASIC
+    return AuthScheme.DIGEST if password or entry.data.get(CONF_PASSWORD) else AuthScheme.NONE
 
 
 def hosts_of(discovery_info: ZeroconfServiceInfo) -> list[str]:

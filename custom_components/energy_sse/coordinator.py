@@ -33,12 +33,12 @@ from .listeners import Listeners
 from .markdown import escape
 from .memory import Memory
 from .reader import (
+    AuthScheme,
     ConnectionState,
     Detection,
-    Faults,
+    ErrorGuard,
     HourlyRegister,
     Inventory,
-    Login,
     Measurement,
     Message,
     Property,
@@ -116,10 +116,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
-            Login(entry.data[CONF_LOGIN]) if CONF_LOGIN in entry.data else None,
+            AuthScheme(entry.data[CONF_LOGIN]) if CONF_LOGIN in entry.data else None,
         )
         self.registry = Registry(hass, entry)
-        self.faults = Faults(_LOGGER)
+        self.errors = ErrorGuard(_LOGGER)
         """Of everything that is done for this reader in Home Assistant."""
 
         self.firmware: str | None = None
@@ -144,7 +144,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self.readings.freshness,
             expires=self._flush,
             changed=self._handle_availability,
-            faults=self.faults,
+            errors=self.errors,
         )
 
         self._hass = hass
@@ -158,7 +158,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
         self._last_hourly: HourlyRegister | None = None
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
-        self._listeners = Listeners(hass, self._write_interval, self.faults)
+        self._listeners = Listeners(hass, self._write_interval, self.errors)
         self._message_listeners: list[Callable[[Message], None]] = []
 
     async def async_restore(self) -> None:
@@ -211,9 +211,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._message_listeners.remove(listener)
 
     @callback
-    def async_seen_at(self, *hosts: str) -> None:
+    def async_handle_announcement(self, *hosts: str) -> None:
         """Use an announcement of the reader, at its address or at others."""
-        self._connection.seen_at(*hosts)
+        self._connection.handle_announcement(*hosts)
 
     @callback
     def async_close(self) -> None:
@@ -262,14 +262,14 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             raise
         except ReaderAuthenticationError as error:
             is_setting_up = not self._first_contact.done()
-            self.connection_lost(error)
+            self.handle_disconnect(error)
             # A question about another address would keep this one from being asked.
             self._abort_reauth()
             if not is_setting_up:
                 self._entry.async_start_reauth(self._hass)
 
     @callback
-    def message_arrived(self, message: Message) -> None:
+    def handle_message(self, message: Message) -> None:
         """Take in what the reader says."""
         self.availability.note_sign_of_life()
         match message:
@@ -289,7 +289,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
                 self._handle_info(message)
         for listener in self._message_listeners:
             # What it does with it is its own affair.
-            with self.faults.contained("taking in what the reader says"):
+            with self.errors.guard("taking in what the reader says"):
                 listener(message)
 
     @callback
@@ -309,13 +309,13 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._first_contact.set_result(None)
 
     @callback
-    def reader_moved(self, host: str) -> None:
+    def handle_move(self, host: str) -> None:
         """Remember where the reader has proved to be now."""
         _LOGGER.info("The %s has moved to another address", self.reader.model)
         self._update_entry(**moved_to(self._entry, host))
 
     @callback
-    def basic_requested(self, host: str) -> None:
+    def handle_basic_request(self, host: str) -> None:
         """Ask the user whether the password may be sent unencrypted to an announced address."""
         self._entry.async_start_reauth(self._hass, data={CONF_HOST: host})
 
@@ -330,7 +330,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._hass.config_entries.async_update_entry(self._entry, data={**self._entry.data, **data})
 
     @callback
-    def contention_changed(self, *, is_contended: bool) -> None:
+    def handle_contention(self, *, is_contended: bool) -> None:
         """Tell the user that another client takes the stream, until it does so no more."""
         if is_contended:
             self._issues.raise_issue(Issue.STREAM_CONTENDED)
@@ -338,7 +338,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._issues.close(Issue.STREAM_CONTENDED)
 
     @callback
-    def connection_lost(self, error: ReaderError) -> None:
+    def handle_disconnect(self, error: ReaderError) -> None:
         """Note that the stream has ended, or could not be opened."""
         self.availability.last_error = error
         if isinstance(error, ReaderMismatchError):
@@ -424,7 +424,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         validated = self.readings.update(reading, clock.now())
         if validated is None:
             return
-        with self.faults.contained("noting registers"):
+        with self.errors.guard("noting registers"):
             self._update_registers(validated)
         if not validated.changed:
             return
@@ -451,7 +451,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._register_store.save_within(_SAVE_BOUNDARIES_WITHIN if is_changed else _SAVE_REGISTERS_WITHIN)
         if is_changed:
             self._listeners.tell([REGISTERS])
-        if self.reader.remembers_hours:
+        if self.reader.stores_hours:
             self._check_reader_clock()
 
     @callback
@@ -471,12 +471,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
     @callback
     def _handle_hourly(self, hourly: HourlyRegister) -> None:
         last, self._last_hourly = self._last_hourly, hourly
-        if last is not None and last.full_hour < hourly.full_hour and last.values == hourly.values:
+        if last is not None and last.hour < hourly.hour and last.values == hourly.values:
             # The reader has repeated a record: no house neither imports nor exports for an hour.
             return
         for register, value in hourly.values.items():
             if register in self.registers:
-                self.registers[register].add_hourly(hourly.full_hour, self.readings.in_wh(register, value))
+                self.registers[register].add_hourly(hourly.hour, self.readings.in_wh(register, value))
 
     # ----------------------------------------------------------------------------------------- memory
 

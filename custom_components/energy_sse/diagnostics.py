@@ -15,7 +15,7 @@ from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 from .const import CONF_ENTERED_HOST, CONF_SUB_METERS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .power_tariff.set_up import tracker_of
-from .reader import REDACTOR, Property, StreamHealth, clock
+from .reader import REDACTOR, ConnectionStats, Property, clock
 
 # What of the entry tells where the reader is, and how to log in.
 _IDENTITIES: Final = frozenset({CONF_ENTERED_HOST, CONF_HOST, CONF_PASSWORD})
@@ -52,7 +52,7 @@ async def async_get_config_entry_diagnostics(
 
 def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     """Return what was heard of the reader, or why it was not."""
-    health = coordinator.reader.health
+    stats = coordinator.reader.stats
     return {
         "reader": {
             "model": coordinator.reader.model,
@@ -65,11 +65,11 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
         "stream": {
             "state": coordinator.connection_state,
             "is_connected": coordinator.availability.is_alive,
-            "attempts": health.attempts,
-            "connects": health.connects,
-            "losses": dict(health.losses),
-            "events": {REDACTOR.event_type(each): count for each, count in health.events.items()},
-            "oversized_events": health.oversized_events,
+            "attempts": stats.attempts,
+            "connects": stats.connects,
+            "losses": dict(stats.failures),
+            "events": {REDACTOR.event_type(each): count for each, count in stats.events.items()},
+            "oversized_events": stats.oversized_events,
         },
         "readings": {
             "are_fresh": coordinator.availability.has_fresh_readings,
@@ -88,19 +88,19 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
             }
             for appliance in coordinator.appliances
         ],
-        **_said(health),
+        **_said(stats),
     }
 
 
-def _said(health: StreamHealth) -> dict[str, Any]:
+def _said(stats: ConnectionStats) -> dict[str, Any]:
     """Return the last answers and events. `python -m tests.simulators replay` makes a reader of them."""
 
     def time_of(at: float) -> datetime:
         return dt_util.utcnow() - timedelta(seconds=clock.now() - at)
 
-    events = list(health.recent_events)
-    if health.introduction is not None and health.introduction not in events:
-        events.insert(0, health.introduction)
+    events = list(stats.recent_events)
+    if stats.identity_event is not None and stats.identity_event not in events:
+        events.insert(0, stats.identity_event)
     return {
         "answers": [
             {
@@ -109,7 +109,7 @@ def _said(health: StreamHealth) -> dict[str, Any]:
                 "status": answer.status,
                 "data": _readable(REDACTOR.json(answer.body)),
             }
-            for path, answer in health.answers.items()
+            for path, answer in stats.responses.items()
         ],
         "recent_events": [
             {

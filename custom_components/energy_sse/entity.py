@@ -9,7 +9,7 @@ from homeassistant.helpers.update_coordinator import BaseCoordinatorEntity
 from .appliances import Appliance
 from .const import TariffKey
 from .coordinator import EnergySseCoordinator
-from .power_tariff.tracker import COUNTED, DemandTracker
+from .power_tariff.tracker import MONTHLY_KEYS, DemandTracker
 
 
 class EnergySseEntity(BaseCoordinatorEntity[EnergySseCoordinator]):
@@ -84,6 +84,6 @@ class TariffEntity(ReaderEntity):
     @property
     @override
     def available(self) -> bool:
-        if self.key in COUNTED:
-            return self.tracker.bills is not None
+        if self.key in MONTHLY_KEYS:
+            return self.tracker.monthly_peaks is not None
         return self.coordinator.availability.has_fresh_readings

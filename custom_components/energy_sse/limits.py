@@ -13,17 +13,17 @@ _REPEATS_FOR: Final = 3600.0
 
 SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
     # Nobody has said what it counts, so that nothing is too much.
-    SubMeterKind.NONE: RegisterLimits(repeats_for=_REPEATS_FOR),
+    SubMeterKind.NONE: RegisterLimits(max_repeat_age=_REPEATS_FOR),
     # m³. The largest flow of a G16 (EN 1359), 250 kW: a house of many flats. A home has a G4 (6) or G6 (10).
-    SubMeterKind.GAS: RegisterLimits(rise_per_hour=25.0, repeats_for=_REPEATS_FOR),
+    SubMeterKind.GAS: RegisterLimits(rise_per_hour=25.0, max_repeat_age=_REPEATS_FOR),
     # m³. The overload flow of a meter with Q3 = 16 (ISO 4064), for as many flats. A home has 3.1 or 5.
-    SubMeterKind.WATER: RegisterLimits(rise_per_hour=20.0, repeats_for=_REPEATS_FOR),
+    SubMeterKind.WATER: RegisterLimits(rise_per_hour=20.0, max_repeat_age=_REPEATS_FOR),
     # kWh. A flow of 2.5 m³/h that is cooled down by 70 K (EN 1434). A home has 1.5 m³/h or less.
-    SubMeterKind.HEAT: RegisterLimits(rise_per_hour=200.0, repeats_for=_REPEATS_FOR),
+    SubMeterKind.HEAT: RegisterLimits(rise_per_hour=200.0, max_repeat_age=_REPEATS_FOR),
 }
 
 # Wh. Nothing in a home takes more than the largest charger for alternating current: three phases of 63 A.
-APPLIANCE_LIMITS: Final = RegisterLimits(rise_per_hour=43_500.0, repeats_for=_REPEATS_FOR)
+APPLIANCE_LIMITS: Final = RegisterLimits(rise_per_hour=43_500.0, max_repeat_age=_REPEATS_FOR)
 
 
 class Places:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
-from .reader import Faults, clock
+from .reader import ErrorGuard, clock
 
 # Seconds. A telegram is earlier or later than usual by this, and its parts arrive within it.
 _JITTER: Final = 0.5
@@ -75,7 +75,7 @@ class Throttle:
 class Listeners:
     """Functions that are called for news about a context, such as a measurement or an appliance."""
 
-    def __init__(self, hass: HomeAssistant, interval: float, faults: Faults) -> None:
+    def __init__(self, hass: HomeAssistant, interval: float, errors: ErrorGuard) -> None:
         """Start without any. What is collected is told every `interval` seconds at most."""
         self._listeners: defaultdict[Any, list[CALLBACK_TYPE]] = defaultdict(list)
         self._collected: dict[Hashable, None] = {}
@@ -84,7 +84,7 @@ class Listeners:
         """Contexts of the last telegram, if its next part does not have to wait."""
 
         self._parts_until = 0.0
-        self._faults = faults
+        self._errors = errors
 
     @callback
     def add(self, listener: CALLBACK_TYPE, context: Hashable) -> CALLBACK_TYPE:
@@ -102,7 +102,7 @@ class Listeners:
                     listener()
                 except Exception as fault:  # noqa: BLE001 (it is said)
                     # One entity's fault must not take the others with it, nor the stream.
-                    self._faults.say("updating an entity", fault)
+                    self._errors.log_once("updating an entity", fault)
 
     @callback
     def tell_all(self) -> None:

@@ -15,7 +15,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
-from .reader import RegisterGuard, clock, is_number, log_fault
+from .reader import RegisterValidator, clock, is_number, log_unexpected_error
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Memory:
                 self._stored = memory
                 recall(memory)
         except Exception as fault:  # noqa: BLE001 (it is said)
-            log_fault(_LOGGER, "reading what was remembered, which begins anew", fault)
+            log_unexpected_error(_LOGGER, "reading what was remembered, which begins anew", fault)
 
     @callback
     def save_within(self, seconds: float) -> None:
@@ -91,7 +91,7 @@ class Memory:
             self._stored = dict(self._collect())
         except Exception as fault:  # noqa: BLE001 (it is logged)
             # Home Assistant would log the text of the error, and not finish an unload.
-            log_fault(_LOGGER, "collecting data to store; the stored data is kept", fault)
+            log_unexpected_error(_LOGGER, "collecting data to store; the stored data is kept", fault)
         return self._stored
 
 
@@ -101,7 +101,7 @@ class RegisterMemory[K: str]:
     Of what was not heard since the last restart, it stays what it was, however often nothing is heard.
     """
 
-    def __init__(self, guard: RegisterGuard[K]) -> None:
+    def __init__(self, guard: RegisterValidator[K]) -> None:
         """Start without knowing anything from before."""
         self._guard = guard
         self._recalled_at: dict[K, float] = {}

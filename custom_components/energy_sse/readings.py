@@ -8,7 +8,7 @@ from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from .memory import RegisterMemory
-from .reader import Freshness, Measurement, Reading, RegisterGuard, Unit, is_possible, limits_of_meter
+from .reader import Freshness, Measurement, Reading, RegisterValidator, Unit, is_possible, limits_of_meter
 from .registers import Sample
 from .wall_clock import Period, WallClock
 
@@ -42,7 +42,7 @@ class Validated(NamedTuple):
     """All values that were accepted."""
 
     replaced: Mapping[Measurement, tuple[float, float, float]]
-    """Meter replacements that this reading confirms: see `RegisterGuard.replaced`."""
+    """Meter replacements that this reading confirms: see `RegisterValidator.replaced`."""
 
     time: datetime
     """Wall clock time of the reading."""
@@ -65,7 +65,7 @@ class Readings:
         """Start without a reading."""
         self.values: dict[Measurement, float] = {}
         self.freshness = freshness
-        self.guard = RegisterGuard(limits_of_meter(units))
+        self.guard = RegisterValidator(limits_of_meter(units))
         self.wall_clock = WallClock()
 
         self._units = units
@@ -98,7 +98,7 @@ class Readings:
         # The net power follows from the others.
         if impossible := reading.values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}:
             self.guard.dropped["beyond a household supply"] += len(impossible)
-        values = self.guard.believable(possible, true_at + self.wall_clock.slept, is_repeated=reading.age > 0)
+        values = self.guard.validate(possible, true_at + self.wall_clock.slept, is_repeated=reading.age > 0)
         values.update(clock_offsets)
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {

@@ -261,7 +261,7 @@ class StatisticsCorrector:
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
-        with self._coordinator.faults.contained("waiting for the recorder"):
+        with self._coordinator.errors.guard("waiting for the recorder"):
             # The recorder has done, or dropped, what it was given before.
             self._is_waiting = False
             self._schedule()
@@ -288,7 +288,7 @@ class StatisticsCorrector:
         )
 
     async def _async_look(self) -> None:
-        with self._coordinator.faults.contained("looking after the statistics"):
+        with self._coordinator.errors.guard("looking after the statistics"):
             await get_instance(self._hass).async_recorder_ready.wait()
             try:
                 for register, history in self._coordinator.registers.items() if self._corrects_hours else ():

@@ -9,7 +9,7 @@ from .const import SubMeterKind
 from .findings import Findings
 from .limits import SUB_METER_LIMITS, Places
 from .memory import RegisterMemory
-from .reader import RegisterGuard, SubMeterReading
+from .reader import RegisterValidator, SubMeterReading
 
 # More than any meter passes on.
 _PLACES_FOR_ALL: Final = 16
@@ -22,7 +22,7 @@ class SubMeters:
     def __init__(self, known: Iterable[str], chosen: Mapping[str, str]) -> None:
         """Start with the ids that are known, and what each is said to measure."""
         self.found = Findings(known)
-        self.guard = RegisterGuard[str]({}, called="a sub-meter")
+        self.guard = RegisterValidator[str]({}, called="a sub-meter")
 
         self._chosen = chosen
         self._places = Places(_PLACES_FOR_ALL, _PLACES)
@@ -68,7 +68,7 @@ class SubMeters:
         if reading.value is None:
             return True
         self._watch(reading.meter_id)
-        return bool(self.guard.believable({reading.meter_id: reading.value}, now))
+        return bool(self.guard.validate({reading.meter_id: reading.value}, now))
 
     def _watch(self, meter_id: str) -> None:
         self.guard.watch(meter_id, SUB_METER_LIMITS[self.kind(meter_id)])

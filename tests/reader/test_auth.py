@@ -6,10 +6,10 @@ import aiohttp
 from aiohttp import web
 import pytest
 
-from custom_components.energy_sse.reader import Login, ReaderLoginWeakenedError, ReaderProtocolError
+from custom_components.energy_sse.reader import AuthScheme, ReaderAuthDowngradeError, ReaderProtocolError
+from custom_components.energy_sse.reader.auth import parse_schemes
+from custom_components.energy_sse.reader.client import DeviceClient
 from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
-from custom_components.energy_sse.reader.http import DeviceHttp
-from custom_components.energy_sse.reader.login import schemes_in
 from tests.simulators.digest import BasicLogin, DigestLogin
 
 PATH = "/api/v1/system"
@@ -96,7 +96,7 @@ async def running() -> AsyncGenerator[Device]:
     ],
 )
 def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], schemes: set[str]) -> None:
-    assert schemes_in(challenges) == schemes
+    assert parse_schemes(challenges) == schemes
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], sch
         ["Digest", "Basic"],
     ],
 )
-@pytest.mark.parametrize("login", [None, Login.NONE, Login.BASIC, Login.DIGEST])
+@pytest.mark.parametrize("login", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
 async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clear(
-    session: aiohttp.ClientSession, device: Device, challenges: list[str], login: Login | None
+    session: aiohttp.ClientSession, device: Device, challenges: list[str], login: AuthScheme | None
 ) -> None:
     device.challenges = challenges
-    http = DeviceHttp(session, device.host, "secret", login)
+    http = DeviceClient(session, device.host, "secret", login)
     for _ in range(3):
         with pytest.raises(ReaderAuthenticationError):
             await http.get_json(PATH)
@@ -127,7 +127,7 @@ async def test_password_is_sent_for_at_most_four_challenges(
 ) -> None:
     device.challenges = ['Basic realm="x"'] * number
     with pytest.raises(ReaderAuthenticationError):
-        await DeviceHttp(session, device.host, "secret").get_json(PATH)
+        await DeviceClient(session, device.host, "secret").get_json(PATH)
     assert device.was_told_the_password == (number == 4)
 
 
@@ -139,47 +139,47 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
 ) -> None:
     device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
     with pytest.raises(ReaderProtocolError, match="a login that makes no sense"):
-        await DeviceHttp(session, device.host, "secret").get_json(PATH)
+        await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 
 # ------------------------------------------------------------------------------------ never weaker
 
 
 async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
-    http = DeviceHttp(session, device.host)
+    http = DeviceClient(session, device.host)
     assert http.login is None
     await http.get_json(PATH)
-    assert http.login is Login.NONE
-    http = DeviceHttp(session, device.host, "secret")
+    assert http.login is AuthScheme.NONE
+    http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
     assert http.login is None, "the password may be wanted tomorrow"
     device.login = BasicLogin("secret")
     await http.get_json(PATH)
-    assert http.login is Login.BASIC
+    assert http.login is AuthScheme.BASIC
     device.login = DigestLogin("secret")
     await http.get_json(PATH)
-    assert http.login is Login.DIGEST
+    assert http.login is AuthScheme.DIGEST
 
 
 async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
-    http = DeviceHttp(session, device.host, "secret", Login.DIGEST)
-    with pytest.raises(ReaderLoginWeakenedError) as raised:
+    http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
+    with pytest.raises(ReaderAuthDowngradeError) as raised:
         await http.get_json(PATH)
-    assert raised.value.login is Login.NONE
-    assert http.login is Login.DIGEST
+    assert raised.value.login is AuthScheme.NONE
+    assert http.login is AuthScheme.DIGEST
 
 
 async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_clear(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
-    http = DeviceHttp(session, device.host, "secret", Login.DIGEST)
+    http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
     for _ in range(3):
-        with pytest.raises(ReaderLoginWeakenedError) as raised:
+        with pytest.raises(ReaderAuthDowngradeError) as raised:
             await http.get_json(PATH)
-        assert raised.value.login is Login.BASIC
+        assert raised.value.login is AuthScheme.BASIC
     assert not device.was_told_the_password
 
 
@@ -187,28 +187,28 @@ async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
-    http = DeviceHttp(session, device.host, "secret", Login.BASIC)
+    http = DeviceClient(session, device.host, "secret", AuthScheme.BASIC)
     await http.get_json(PATH)
     device.login = None
     http.start_over()
-    with pytest.raises(ReaderLoginWeakenedError):
+    with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
 
 
 async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_the_password(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
-    http = DeviceHttp(session, device.host, "secret")
+    http = DeviceClient(session, device.host, "secret")
     device.login = login = DigestLogin("secret")
     challenge = login.challenge
     login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue's
     await http.get_json(PATH)
     device.login = None
     for _ in range(2):
-        with pytest.raises(ReaderLoginWeakenedError):
+        with pytest.raises(ReaderAuthDowngradeError):
             await http.get_json(PATH)
     device.login = BasicLogin("secret")
-    with pytest.raises(ReaderLoginWeakenedError):
+    with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     assert not device.was_told_the_password
 
@@ -218,39 +218,39 @@ async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_lo
 ) -> None:
     """So that the reader of somebody who has updated from an older version goes on."""
     device.login = elsewhere.login = BasicLogin("secret")
-    http = DeviceHttp(session, device.host, "secret")
+    http = DeviceClient(session, device.host, "secret")
     http.move_to(elsewhere.host, is_trusted=False)
-    with pytest.raises(ReaderLoginWeakenedError):
+    with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     elsewhere.login = None
-    with pytest.raises(ReaderLoginWeakenedError):
+    with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     assert elsewhere.told == [None, None]
     http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
-    assert http.login is Login.BASIC
+    assert http.login is AuthScheme.BASIC
 
 
 async def test_device_without_a_password_may_be_anywhere(
     session: aiohttp.ClientSession, device: Device, elsewhere: Device
 ) -> None:
-    http = DeviceHttp(session, device.host)
+    http = DeviceClient(session, device.host)
     http.move_to(elsewhere.host, is_trusted=False)
     await http.get_json(PATH)
-    assert http.login is Login.NONE
+    assert http.login is AuthScheme.NONE
 
 
 async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = DigestLogin("secret")
-    http = DeviceHttp(session, device.host, "secret")
+    http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
     await http.get_json(PATH)
     assert [each is None for each in device.told] == [True, False, False], "a login costs one request"
     http.start_over()
     device.login = None
-    with pytest.raises(ReaderLoginWeakenedError):
+    with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     assert device.told[-1] is None
 
@@ -258,7 +258,7 @@ async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
 async def test_password_never_goes_to_a_device_that_does_not_ask(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
-    http = DeviceHttp(session, device.host, "secret").another_device(can_have_password=True)
+    http = DeviceClient(session, device.host, "secret").without_credentials(can_have_password=True)
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthenticationError):
         await http.get_json(PATH)

@@ -11,10 +11,10 @@ from custom_components.energy_sse.reader import (
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderProtocolError,
-    http as http_module,
+    client,
     parse_host,
 )
-from custom_components.energy_sse.reader.http import DeviceHttp
+from custom_components.energy_sse.reader.client import DeviceClient
 from tests.conftest import Start
 from tests.simulators import House, WhatwattSimulator
 from tests.simulators.digest import BasicLogin, DigestLogin
@@ -74,7 +74,7 @@ def test_what_is_no_host_is_refused(text: str) -> None:
 async def test_open_device_answers(session: aiohttp.ClientSession, house: House, start: Start) -> None:
     reader = WhatwattSimulator(house)
     await start(reader)
-    assert (await DeviceHttp(session, reader.host).get_json(SYSTEM))["device"]["id"] == reader.device_id
+    assert (await DeviceClient(session, reader.host).get_json(SYSTEM))["device"]["id"] == reader.device_id
     assert len(reader.requests) == 1
 
 
@@ -84,7 +84,7 @@ async def test_password_is_answered_in_the_way_that_the_firmware_asks_for(
 ) -> None:
     reader = WhatwattSimulator(house, password="grüezi", firmware=firmware)
     await start(reader)
-    http = DeviceHttp(session, reader.host, "grüezi")
+    http = DeviceClient(session, reader.host, "grüezi")
     assert (await http.get_json(SYSTEM))["device"]["id"] == reader.device_id
     assert len(reader.requests) == 2
     http.move_to(reader.host, is_trusted=True)
@@ -102,7 +102,7 @@ async def test_device_that_asks_for_another_login_never_gets_the_password(
         logins.append(request.headers.get("Authorization"))
         return web.Response(status=401, headers=challenge)
 
-    http = DeviceHttp(session, await serve(handler), "secret")
+    http = DeviceClient(session, await serve(handler), "secret")
     with pytest.raises(ReaderAuthenticationError):
         await http.get_json("/")
     assert logins == [None]
@@ -116,7 +116,7 @@ async def test_wrong_password_is_refused_in_a_few_requests(
     reader = WhatwattSimulator(house, password="secret", firmware=firmware)
     await start(reader)
     with pytest.raises(ReaderAuthenticationError) as raised:
-        await DeviceHttp(session, reader.host, password).get_json(SYSTEM)
+        await DeviceClient(session, reader.host, password).get_json(SYSTEM)
     assert len(reader.requests) <= 4
     assert "secret" not in str(raised.value)
     assert reader.host not in str(raised.value)
@@ -128,7 +128,7 @@ async def test_nonces_may_go_stale_at_any_time(
     reader = WhatwattSimulator(house, password="secret")
     reader.login = login = DigestLogin("secret", uses_per_nonce=2)
     await start(reader)
-    http = DeviceHttp(session, reader.host, "secret")
+    http = DeviceClient(session, reader.host, "secret")
     for _ in range(7):
         await http.get_json(SYSTEM)
     login.forget_nonces()
@@ -151,7 +151,7 @@ async def test_nonce_that_is_stale_before_its_first_use_is_answered_once_more(
             return super().check(authorization, method, target)
 
     reader.login = ForgetfulLogin("secret")
-    await DeviceHttp(session, reader.host, "secret").get_json(SYSTEM)
+    await DeviceClient(session, reader.host, "secret").get_json(SYSTEM)
     assert len(reader.requests) == 3
 
 
@@ -160,7 +160,7 @@ async def test_firmware_update_from_basic_to_digest_is_followed(
 ) -> None:
     reader = WhatwattSimulator(house, password="secret", firmware=Firmware.BASIC)
     await start(reader)
-    http = DeviceHttp(session, reader.host, "secret")
+    http = DeviceClient(session, reader.host, "secret")
     await http.get_json(SYSTEM)
     reader.login = DigestLogin("secret")
     await http.get_json(SYSTEM)
@@ -171,7 +171,7 @@ async def test_device_that_knew_digest_never_gets_the_password_in_the_clear(
 ) -> None:
     reader = WhatwattSimulator(house, password="secret")
     await start(reader)
-    http = DeviceHttp(session, reader.host, "secret")
+    http = DeviceClient(session, reader.host, "secret")
     await http.get_json(SYSTEM)
     reader.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthenticationError):
@@ -199,7 +199,7 @@ async def test_status_says_what_to_do(
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=status, headers={"Location": "/elsewhere"})
 
-    http = DeviceHttp(session, await serve(handler), "secret")
+    http = DeviceClient(session, await serve(handler), "secret")
     with pytest.raises(error):
         await http.get_json("/")
     with pytest.raises(error):
@@ -214,7 +214,7 @@ async def test_answer_that_is_no_small_json_object_is_not_a_readers(
         return web.Response(text=text)
 
     with pytest.raises(ReaderProtocolError):
-        await DeviceHttp(session, await serve(handler)).get_json("/")
+        await DeviceClient(session, await serve(handler)).get_json("/")
 
 
 async def test_page_instead_of_a_stream_is_not_a_readers(
@@ -224,7 +224,7 @@ async def test_page_instead_of_a_stream_is_not_a_readers(
         return web.Response(text="data: x\n\n", content_type="text/html")
 
     with pytest.raises(ReaderProtocolError):
-        await anext(DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 5.0))
+        await anext(DeviceClient(session, await serve(handler)).events("/", patience=lambda: 5.0))
 
 
 async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
@@ -238,7 +238,7 @@ async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, 
         await response.write(b"z\n\n")
         return response
 
-    events = DeviceHttp(session, await serve(handler)).events("/", patience=lambda: 0.02)
+    events = DeviceClient(session, await serve(handler)).events("/", patience=lambda: 0.02)
     first = await anext(events)
     assert first is not None
     assert first.data == "x"
@@ -259,13 +259,13 @@ async def test_events_are_counted_by_type_and_the_last_ones_kept(
         body = b"event:a\ndata:1\n\n" * 50 + b"data:" + b"x" * 300_000 + b"\n\nevent:b\ndata:2\n\n"
         return web.Response(body=body, content_type="text/event-stream")
 
-    http = DeviceHttp(session, await serve(handler))
+    http = DeviceClient(session, await serve(handler))
     async for _ in http.events("/", patience=lambda: 5.0):
         pass
-    assert http.health.events == {"a": 50, "b": 1}
-    assert http.health.oversized_events == 1
-    assert len(http.health.recent_events) == 40
-    assert http.health.recent_events[-1][1].type == "b"
+    assert http.stats.events == {"a": 50, "b": 1}
+    assert http.stats.oversized_events == 1
+    assert len(http.stats.recent_events) == 40
+    assert http.stats.recent_events[-1][1].type == "b"
 
 
 async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSession, serve: Serve) -> None:
@@ -280,7 +280,7 @@ async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSe
         running -= 1
         return web.Response(status=204) if request.method == "POST" else web.json_response({})
 
-    http = DeviceHttp(session, await serve(handler))
+    http = DeviceClient(session, await serve(handler))
     await asyncio.gather(http.post("/"), *(http.get_json("/") for _ in range(3)), http.post("/"))
     assert at_once == [1] * 5
 
@@ -294,7 +294,7 @@ async def test_requests_say_what_the_devices_want_to_hear(
         seen.append(request)
         return web.json_response({})
 
-    await DeviceHttp(session, await serve(handler), "secret").get_json("/")
+    await DeviceClient(session, await serve(handler), "secret").get_json("/")
     (request,) = seen
     assert request.headers["Connection"] == "keep-alive"
     assert request.headers["Accept-Encoding"] == "identity"
@@ -309,8 +309,8 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(http_module, "_ANSWER_TIMEOUT", 0.05)
-    http = DeviceHttp(session, await serve(handler))
+    monkeypatch.setattr(client, "_RESPONSE_TIMEOUT", 0.05)
+    http = DeviceClient(session, await serve(handler))
     with pytest.raises(ReaderConnectionError, match="no answer in time"):
         await http.get_json("/")
     with pytest.raises(ReaderConnectionError, match="no answer in time"):
@@ -327,7 +327,7 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
 )
 async def test_reason_names_no_address(session: aiohttp.ClientSession, host: str, reason: str) -> None:
     with pytest.raises(ReaderConnectionError) as raised:
-        await DeviceHttp(session, host).get_json("/")
+        await DeviceClient(session, host).get_json("/")
     assert str(raised.value) == reason
 
 
@@ -341,7 +341,7 @@ async def test_connection_that_breaks_inside_an_answer_is_an_error(session: aioh
     async with server:
         host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(ReaderConnectionError):
-            await DeviceHttp(session, host).get_json("/")
+            await DeviceClient(session, host).get_json("/")
 
 
 async def test_garbage_instead_of_http_is_an_error(session: aiohttp.ClientSession) -> None:
@@ -353,4 +353,4 @@ async def test_garbage_instead_of_http_is_an_error(session: aiohttp.ClientSessio
     async with server:
         host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(ReaderConnectionError):
-            await DeviceHttp(session, host).get_json("/")
+            await DeviceClient(session, host).get_json("/")

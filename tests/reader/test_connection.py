@@ -143,19 +143,19 @@ class Follower:
             make_reader(kind, session, reader.host, "secret"), expected_id, self
         )
 
-    def message_arrived(self, message: Message) -> None:
+    def handle_message(self, message: Message) -> None:
         self.messages.append(message)
 
-    def connection_lost(self, error: ReaderError) -> None:
+    def handle_disconnect(self, error: ReaderError) -> None:
         self.losses.append(error)
 
-    def contention_changed(self, *, is_contended: bool) -> None:
+    def handle_contention(self, *, is_contended: bool) -> None:
         self.contentions.append(is_contended)
 
-    def reader_moved(self, host: str) -> None:
+    def handle_move(self, host: str) -> None:
         self.moves.append(host)
 
-    def basic_requested(self, host: str) -> None:
+    def handle_basic_request(self, host: str) -> None:
         raise NotImplementedError
 
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
@@ -186,8 +186,8 @@ async def following(
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait next to nothing before a reconnect."""
-    monkeypatch.setattr(connection_module, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(connection_module, "_SHORT_STREAMS", 100)
+    monkeypatch.setattr(connection_module, "_MIN_WAIT", 0.01)
+    monkeypatch.setattr(connection_module, "_MAX_SHORT_STREAMS", 100)
 
 
 @pytest.mark.usefixtures("_quick")
@@ -218,7 +218,7 @@ async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it
         await wait_until(lambda: protected_whatwatt.streams)
         protected_whatwatt.end_streams()
         await wait_until(lambda: follower.losses)
-        follower.connection.seen_at(protected_whatwatt.host)
+        follower.connection.handle_announcement(protected_whatwatt.host)
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.tick()
         await wait_until(lambda: follower.readings)
@@ -274,7 +274,7 @@ async def test_refused_password_ends_it_without_another_attempt(
     assert reader.stream_count == 0
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.usefixtures("_quick")
 async def test_fault_of_ours_is_logged_and_does_not_end_it(
     session: aiohttp.ClientSession,
@@ -285,7 +285,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
     faulty = Follower(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     )
-    monkeypatch.setattr(faulty, "message_arrived", lambda _message: 1 / 0)
+    monkeypatch.setattr(faulty, "handle_message", lambda _message: 1 / 0)
     task = asyncio.create_task(faulty.connection.run())
     await faulty.has(losses=2)
     task.cancel()
@@ -293,7 +293,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
     assert caplog.text.count("Unexpected error while reading the stream") == 1
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
@@ -304,18 +304,18 @@ async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
         session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
-        take = follower.message_arrived
+        take = follower.handle_message
         heard: list[Message] = []
 
         def fail(message: Message) -> None:
             heard.append(message)
             raise KeyError(len(heard))
 
-        monkeypatch.setattr(follower, "message_arrived", fail)
+        monkeypatch.setattr(follower, "handle_message", fail)
         for _ in range(3):
             await protected_whatwatt.tick()
         await wait_until(lambda: sum(isinstance(message, Reading) for message in heard) == 3)
-        monkeypatch.setattr(follower, "message_arrived", take)
+        monkeypatch.setattr(follower, "handle_message", take)
         await protected_whatwatt.tick()
         await follower.has(readings=1)
     assert follower.losses == []
@@ -339,7 +339,7 @@ async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client
     assert True not in follower.contentions
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nobody_expected(
     session: aiohttp.ClientSession,
     house: House,
@@ -400,7 +400,7 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
         assert reader.requests.count("GET /api/v1/report") - before == polls
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 @pytest.mark.parametrize("kind", [ReaderKind.WHATWATT, ReaderKind.CURRENTLYONE])
 async def test_connection_survives_any_error_anywhere(
     session: aiohttp.ClientSession,
@@ -495,9 +495,9 @@ async def test_reading_has_the_meters_values(
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take a moment for a long silence."""
-    monkeypatch.setattr(freshness, "_SHORTEST_LIMIT", 0.05)
-    monkeypatch.setattr(freshness, "_LONGEST_LIMIT", 0.05)
-    monkeypatch.setattr(currentlyone_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(freshness, "_MIN_LIMIT", 0.05)
+    monkeypatch.setattr(freshness, "_MAX_LIMIT", 0.05)
+    monkeypatch.setattr(currentlyone_module, "_IDLE_TIMEOUT", 0.05)
 
 
 def statuses(follower: Follower) -> list[object]:

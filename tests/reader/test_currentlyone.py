@@ -52,7 +52,7 @@ def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
         messages: list[Message] = []
         for seconds, event_type, data in events:
             now.return_value = seconds
-            messages += interpreter.messages_in(ServerSentEvent(event_type, data, ""))
+            messages += interpreter.parse(ServerSentEvent(event_type, data, ""))
         return messages
 
 
@@ -76,7 +76,7 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
     assert ping == Heartbeat(time=datetime(2025, 4, 11, 7, 48, 16, tzinfo=UTC))
     assert hourly == [
         HourlyRegister(
-            full_hour=datetime(2025, 4, 10, hour, tzinfo=UTC),
+            hour=datetime(2025, 4, 10, hour, tzinfo=UTC),
             values={M.ACTIVE_ENERGY_IMPORT: register, M.ACTIVE_ENERGY_EXPORT: 0},
         )
         for hour, register in ((21, 30095650), (22, 30097430))
@@ -133,7 +133,7 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
         category="coffee-makers",
         time=datetime(2025, 4, 11, 5, 20, 31, tzinfo=UTC),
         age=8854,
-        at_connect=True,
+        may_be_replay=True,
     )
     assert not transition.is_change
     assert CurrentlyOneReader.units[M.ACTIVE_ENERGY_IMPORT] is Unit.WATT_HOUR
@@ -151,7 +151,7 @@ def test_stream_of_old_firmware_is_understood_too() -> None:
         energy=31537,
         time=datetime(2023, 10, 3, 21, 39, 20, tzinfo=UTC),
         age=764_413,
-        at_connect=True,
+        may_be_replay=True,
     )
     assert [r.values[M.ACTIVE_POWER_IMPORT] for r in readings if isinstance(r, Reading)] == [757, 752]
 
@@ -226,11 +226,11 @@ def test_replay_that_begins_late_has_the_ages_of_when_it_arrives() -> None:
 
 def test_transition_in_a_slow_replay_is_marked() -> None:
     replayed = [reading(3 * n, 10 * n - 320) for n in range(32)]
-    *_, at_connect = interpret_later((0.0, *CONFIG), *replayed, transition(94, -5))
+    *_, may_be_replay = interpret_later((0.0, *CONFIG), *replayed, transition(94, -5))
     *_, later = interpret_later((0.0, *CONFIG), *replayed, transition(125, 125))
-    assert isinstance(at_connect, Transition)
+    assert isinstance(may_be_replay, Transition)
     assert isinstance(later, Transition)
-    assert (at_connect.at_connect, later.at_connect) == (True, False)
+    assert (may_be_replay.may_be_replay, later.may_be_replay) == (True, False)
 
 
 def test_late_readings_do_not_prolong_the_replay() -> None:
@@ -319,7 +319,7 @@ def test_blinking_that_speaks_first_gives_way_too() -> None:
 def test_hourly_register_is_of_the_hour_that_has_just_begun(second: int) -> None:
     (message,) = interpret(("hourly", f'{{"sec":{1744318800 + second},"Wh":30095650}}'))
     assert message == HourlyRegister(
-        full_hour=datetime(2025, 4, 10, 21, tzinfo=UTC), values={M.ACTIVE_ENERGY_IMPORT: 30095650}
+        hour=datetime(2025, 4, 10, 21, tzinfo=UTC), values={M.ACTIVE_ENERGY_IMPORT: 30095650}
     )
 
 
@@ -366,7 +366,9 @@ def test_event_that_says_nothing_is_skipped(event: tuple[str, str]) -> None:
 
 def test_transition_without_names_has_its_binary_state() -> None:
     (transition,) = interpret(("transition", '{"id":"kettle","bs":"ON"}'))
-    assert transition == Transition(appliance_id="kettle", state="ON", is_on=True, at_connect=True, age=None)
+    assert transition == Transition(
+        appliance_id="kettle", state="ON", is_on=True, may_be_replay=True, age=None
+    )
 
 
 @pytest.mark.parametrize("name", ["currentlyone_stream_2.0.25.sse", "currentlyone_stream_2.8.9.sse"])
@@ -382,7 +384,7 @@ def test_appliance_is_the_same_in_all_forms_of_its_numbers(appliance_id: str) ->
     detected = f'{{"detected":[{{"id":{appliance_id},"to":1.0,"Wh":"5"}}]}}'
     (detection,) = interpret(("state", detected))
     assert detection == Detection(
-        appliance_id="12", state_index=1, energy=5, time=None, age=None, at_connect=True
+        appliance_id="12", state_index=1, energy=5, time=None, age=None, may_be_replay=True
     )
     (transition,) = interpret(("transition", f'{{"id":{appliance_id},"bs":"ON","W":"5","Wh":5.0}}'))
     assert isinstance(transition, Transition)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from custom_components.energy_sse.reader import payload
-from custom_components.energy_sse.reader.faults import Faults, trace_of
+from custom_components.energy_sse.reader.errors import ErrorGuard, format_trace
 
 LOGGER = logging.getLogger("custom_components.energy_sse.test")
 
@@ -22,11 +22,11 @@ def fault_of_ours() -> Exception:
     raise AssertionError
 
 
-@pytest.mark.faults
+@pytest.mark.errors
 def test_error_is_told_by_its_type_and_place_and_never_in_its_words(caplog: pytest.LogCaptureFixture) -> None:
-    every_kind = Faults(LOGGER)
+    every_kind = ErrorGuard(LOGGER)
     for _ in range(2):
-        with every_kind.contained("hearing"):
+        with every_kind.guard("hearing"):
             raise fault_of_ours()
     (record,) = caplog.records
     assert re.fullmatch(
@@ -40,13 +40,13 @@ def test_error_is_told_by_its_type_and_place_and_never_in_its_words(caplog: pyte
 def test_what_led_to_an_error_is_told_too() -> None:
     fault = KeyError("Segreta")
     fault.__cause__ = fault_of_ours()
-    assert re.fullmatch(r"KeyError, because of TypeError at .*reader/payload\.py:\d+.*", trace_of(fault))
+    assert re.fullmatch(r"KeyError, because of TypeError at .*reader/payload\.py:\d+.*", format_trace(fault))
 
 
 def test_errors_that_led_to_each_other_are_told_once_and_again_but_not_for_ever() -> None:
     first, second = KeyError("a"), ValueError("b")
     first.__cause__, second.__cause__ = second, first
-    assert trace_of(first).count("KeyError") == 3
+    assert format_trace(first).count("KeyError") == 3
 
 
 def test_place_in_others_code_is_the_last_one() -> None:
@@ -56,6 +56,6 @@ def test_place_in_others_code_is_the_last_one() -> None:
 
     with pytest.raises(TimeoutError) as caught:
         asyncio.run(fail())
-    told = trace_of(caught.value)
+    told = format_trace(caught.value)
     assert told.startswith("TimeoutError at timeouts.py:")
     assert sys.prefix not in told

@@ -15,7 +15,7 @@ from custom_components.energy_sse.reader.payload import (
     get_object,
     get_text,
     get_time,
-    numbers_in,
+    parse_numbers,
     parse_object,
 )
 
@@ -82,12 +82,12 @@ def test_nothing_raises(text: str | bytes) -> None:
 def test_last_value_of_a_repeated_key_counts(text: str) -> None:
     payload = parse_object(text)
     assert payload is not None
-    assert numbers_in(payload, {"W": "power", "Wh": "energy"}) == {"power": 2, "energy": 5}
+    assert parse_numbers(payload, {"W": "power", "Wh": "energy"}) == {"power": 2, "energy": 5}
 
 
 def numbers_of(value: object) -> list[float | None]:
     """Return a value as both ways to read a number return it."""
-    return [get_number({"x": value}, "x"), numbers_in({"x": value}, {"x": "x"}).get("x")]
+    return [get_number({"x": value}, "x"), parse_numbers({"x": value}, {"x": "x"}).get("x")]
 
 
 @pytest.mark.parametrize("value", [0, -5, 36.12, 30107340])
@@ -169,7 +169,7 @@ def test_text_is_read_as_python_reads_it_or_not_at_all(text: str) -> None:
 
 
 def test_key_in_another_case_is_another_key() -> None:
-    assert numbers_in({"p_in": 1, "P_IN": 2}, {"P_In": "power"}) == {}
+    assert parse_numbers({"p_in": 1, "P_IN": 2}, {"P_In": "power"}) == {}
 
 
 @pytest.mark.parametrize(("value", "expected"), [(2, 2), (2.0, 2), ("2", 2), ("2.0", 2), (-0.0, 0), (-1, -1)])

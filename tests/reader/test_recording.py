@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from custom_components.energy_sse.reader import ReaderKind, ReaderProtocolError, make_reader
-from custom_components.energy_sse.reader.messages import Heartbeat, Message
+from custom_components.energy_sse.reader.models import Heartbeat, Message
 from custom_components.energy_sse.reader.recording import LOGGER
-from custom_components.energy_sse.reader.redaction import LENGTH_LIMIT, REDACTOR
+from custom_components.energy_sse.reader.redaction import MAX_LENGTH, REDACTOR
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 from tests.simulators.recordings import read
 
@@ -138,7 +138,7 @@ async def test_whatever_arrives_stays_one_line(
         f"event new {json.dumps('{"W":\t1}')}",
         f"event new {json.dumps(f'"{REDACTOR.pseudonym("Casa")}"')}",
         f"event new {json.dumps('{"W":1}\x1b[00x\u2028')}",
-        f'event new (the first {LENGTH_LIMIT} characters) {{"W":{"1" * (LENGTH_LIMIT - 5)}',
+        f'event new (the first {MAX_LENGTH} characters) {{"W":{"1" * (MAX_LENGTH - 5)}',
     ]
 
 
@@ -166,7 +166,7 @@ async def test_what_a_device_does_not_have_is_recorded_too(
     with pytest.raises(ReaderProtocolError):
         await make_reader(ReaderKind.WHATWATT, session, currentlyone.host).identify()
     assert lines_in(caplog) == ["answer /api/v1/report 404", "answer /api/v1/system 404"]
-    assert reader.health.answers["/api/v1/report"].status == 404
+    assert reader.stats.responses["/api/v1/report"].status == 404
 
 
 async def test_reader_that_was_asked_as_every_kind_is_replayed_as_its_own(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.energy_sse.reader.sse import EVENT_SIZE_LIMIT, EventStreamDecoder, ServerSentEvent
+from custom_components.energy_sse.reader.sse import MAX_EVENT_SIZE, EventStreamDecoder, ServerSentEvent
 
 
 def decode(*chunks: bytes) -> list[ServerSentEvent]:
@@ -102,7 +102,7 @@ def test_event_is_complete_with_the_carriage_return_already() -> None:
     assert decoder.feed(b"\ndata:b\n\n") == [message("b")]
 
 
-LINE = b"x" * (EVENT_SIZE_LIMIT - len(b"data:"))
+LINE = b"x" * (MAX_EVENT_SIZE - len(b"data:"))
 
 
 @pytest.mark.parametrize("size", [4096, 10**9])
@@ -131,7 +131,7 @@ def test_event_with_a_longer_line_is_dropped_and_the_stream_goes_on(
 @pytest.mark.parametrize("size", [4096, 10**9])
 def test_event_of_too_many_lines_is_dropped_and_the_stream_goes_on(size: int) -> None:
     stream = b"data:" + b"x" * 1000 + b"\n"
-    stream = stream * (EVENT_SIZE_LIMIT // 1000 + 1) + b"\ndata:next\n\n"
+    stream = stream * (MAX_EVENT_SIZE // 1000 + 1) + b"\ndata:next\n\n"
     decoder = EventStreamDecoder()
     events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
     assert events == [message("next")]
@@ -140,7 +140,7 @@ def test_event_of_too_many_lines_is_dropped_and_the_stream_goes_on(size: int) ->
 
 @pytest.mark.parametrize("line", [b":", b"unknown:", b"unknown"])
 def test_endless_line_that_belongs_to_no_event_costs_none(line: bytes) -> None:
-    stream = b"data:a\n" + line + b"x" * EVENT_SIZE_LIMIT * 2 + b"\ndata:b\n\n"
+    stream = b"data:a\n" + line + b"x" * MAX_EVENT_SIZE * 2 + b"\ndata:b\n\n"
     assert decode(stream) == [message("a\nb")]
 
 
@@ -148,7 +148,7 @@ def test_endless_line_takes_bounded_memory() -> None:
     decoder = EventStreamDecoder()
     for _ in range(64):
         assert decoder.feed(b"data:" + b"x" * 65536) == []
-    assert len(decoder._unfinished_line) <= EVENT_SIZE_LIMIT + 8  # noqa: SLF001 (memory has no other window)
+    assert len(decoder._unfinished_line) <= MAX_EVENT_SIZE + 8  # noqa: SLF001 (memory has no other window)
     assert [event.data for event in decoder.feed(b"\n\ndata:next\n\n")] == ["next"]
     assert decoder.dropped_events == 1
 

@@ -8,8 +8,8 @@ import pytest
 
 from custom_components.energy_sse.reader import (
     Measurement as M,
-    RegisterGuard,
     RegisterLimits,
+    RegisterValidator,
     Unit,
     is_possible,
     limits_of_meter,
@@ -21,14 +21,14 @@ INTERVAL = 10.0
 
 
 def through(
-    guard: RegisterGuard[M],
+    guard: RegisterValidator[M],
     *values: float,
     register: M = IMPORT,
     start: float = 0.0,
     interval: float = INTERVAL,
 ) -> list[float]:
     """Return the accepted values of readings in a row."""
-    readings = (guard.believable({register: value}, start + n * interval) for n, value in enumerate(values))
+    readings = (guard.validate({register: value}, start + n * interval) for n, value in enumerate(values))
     return [reading[register] for reading in readings if reading]
 
 
@@ -47,23 +47,23 @@ def through(
 def test_value_that_cannot_be_is_dropped_and_counted(
     values: list[float], believed: list[float], reason: str
 ) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, *values) == believed
     assert guard.dropped == {reason: len(values) - len(believed)}
 
 
 def test_first_zero_is_held_back_and_not_counted() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, 0, 5000) == [5000]
     assert not guard.dropped
 
 
 def test_register_that_grows_as_a_house_can_use_is_believed_as_it_is() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     # 80 kW for ten seconds at a time, and one rise for a whole hour.
     values = [5000, 5000, 5222, 5444, 5444]
     assert through(guard, *values) == values
-    assert guard.believable({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
+    assert guard.validate({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
     assert not guard.dropped
 
 
@@ -78,10 +78,10 @@ def test_register_that_grows_as_a_house_can_use_is_believed_as_it_is() -> None:
 def test_register_rises_by_what_three_phases_of_290_ampere_can_bring_and_a_minute_more(
     unit: Unit, kilo: int, rise: float, seconds: float, *, is_believed: bool
 ) -> None:
-    guard = RegisterGuard(limits_of_meter({IMPORT: unit}))
-    guard.believable({IMPORT: 5 * kilo}, 0.0)
+    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    guard.validate({IMPORT: 5 * kilo}, 0.0)
     rise *= kilo
-    assert bool(guard.believable({IMPORT: 5 * kilo + rise}, seconds)) is is_believed
+    assert bool(guard.validate({IMPORT: 5 * kilo + rise}, seconds)) is is_believed
 
 
 LOWER = (5_000_000, 12)
@@ -102,7 +102,7 @@ HIGHER = (5_000_000, 9_000_000)
 def test_replacement_is_accepted_after_enough_readings_and_time(
     registers: tuple[int, int], interval: float, readings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     old, first = registers
     values = [first + n // 3 for n in range(readings + 2)]
     with caplog.at_level(logging.WARNING):
@@ -112,17 +112,17 @@ def test_replacement_is_accepted_after_enough_readings_and_time(
 
 
 def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, 5000, *[12] * 18, 5001) == [5000, 5001]
     assert through(guard, *[12] * 19, start=300.0) == [12]
 
 
 @pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
 def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     replaced = []
     for n in range(40):
-        guard.believable({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
+        guard.validate({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
         replaced += [(n, {key: each[:2] for key, each in guard.replaced.items()})] if guard.replaced else []
     assert replaced == [(19 if first < old else 31, {IMPORT: (old, first + 1)})]
 
@@ -130,11 +130,11 @@ def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -
 @pytest.mark.parametrize("second", [900_000, 90_000_000])
 def test_replacement_begins_with_the_second_meter(second: int) -> None:
     """Count nothing between a provisional meter and the meter that replaces it within the proof."""
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     values = [5_000_000, 12, 12, 13, *[second + n for n in range(60)]]
     replaced = []
     for n, value in enumerate(values):
-        guard.believable({IMPORT: value}, n * INTERVAL)
+        guard.validate({IMPORT: value}, n * INTERVAL)
         replaced += [guard.replaced[IMPORT][:2]] if guard.replaced else []
     assert replaced == [(5_000_000, second)]
     # The limit of the rise still counts.
@@ -150,13 +150,13 @@ def test_large_step_of_a_repeated_register_is_energy(
     hours: int, rise: int, *, is_replaced: bool, restarts: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Accept a step that a meter can have counted since the register changed: it is not another meter."""
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     if restarts:
         guard.remember(IMPORT, 5_000_001, -math.inf)
     values = [*[5_000_001] * 360 * hours, *[5_000_001 + rise] * (40 if is_replaced else 7)]
     replaced = False
     for n, value in enumerate(values):
-        guard.believable({IMPORT: value}, n * INTERVAL)
+        guard.validate({IMPORT: value}, n * INTERVAL)
         replaced |= bool(guard.replaced)
     assert guard.registers == {IMPORT: values[-1]}
     assert replaced is is_replaced
@@ -175,7 +175,7 @@ def test_large_step_of_a_repeated_register_is_energy(
     ],
 )
 def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *, is_replaced: bool) -> None:
-    guard = RegisterGuard(limits_of_meter({IMPORT: unit}))
+    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
     guard.remember(IMPORT, 5000, 0.0)
     new = 5000 + rise
     readings = 19 if rise < 0 else 7
@@ -185,16 +185,16 @@ def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *
 
 
 def test_first_zero_is_accepted_after_five_readings_and_three_minutes() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, *[0] * 19, register=EXPORT) == [0]
     assert not guard.replaced
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, *[0] * 5, register=EXPORT, interval=60) == [0]
     assert through(guard, 0, 1, register=EXPORT, start=300) == [0, 1]
 
 
 def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
-    assert gas_meter().believable({"1": 0.0}, 0.0) == {"1": 0.0}
+    assert gas_meter().validate({"1": 0.0}, 0.0) == {"1": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
     ],
 )
 def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values: list[float]) -> None:
-    guard = RegisterGuard(limits_of_meter({IMPORT: unit}))
-    guard.believable({IMPORT: last}, 0.0)
+    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    guard.validate({IMPORT: last}, 0.0)
     for number, value in enumerate(values):
         start = 10_000.0 * number + INTERVAL
         assert through(guard, *[value] * 40, start=start) == [last] * 40
@@ -220,13 +220,13 @@ def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values
     ("last", "value"), [(12_345, 12_341), (12_345, 12_330), (12_345, 12_200), (12_345, 10_000), (345, 0)]
 )
 def test_lower_register_of_another_meter_is_not_rounding(last: float, value: float) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, last, value) == [last]
     assert sum(guard.dropped.values()) == 1
 
 
 def test_finer_resolution_is_accepted_at_once() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     assert through(guard, 12_300, 12_345, 12_346) == [12_300, 12_345, 12_346]
 
 
@@ -263,50 +263,50 @@ def test_value_in_a_unit_without_bounds_is_possible(unit: Unit) -> None:
 
 
 def test_values_that_are_wrong_in_different_ways_never_add_up_to_a_meter() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     # Each value differs from 5000 in a coarser resolution.
     assert through(guard, 5000, *[4111, 3111, 2111, 1111] * 20, 5001) == [5000, 5001]
 
 
 def test_register_in_a_wrong_unit_is_shown_as_the_device_says_it() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     # 7 kW of a meter whose Wh are taken for kWh: 19 kWh in ten seconds.
     values = [5_000_000 + n * 19_400 for n in range(60)]
     assert through(guard, *values) == [values[0], *values[31:]]
 
 
 def test_zeros_come_with_a_new_meter_only() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
-    guard.believable({IMPORT: 5000, EXPORT: 700}, 0)
-    believed = [guard.believable({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
+    guard = RegisterValidator(limits_of_meter(UNITS))
+    guard.validate({IMPORT: 5000, EXPORT: 700}, 0)
+    believed = [guard.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
     assert believed[:18] == [{}] * 18
     assert believed[18:] == [{IMPORT: 30, EXPORT: 0}, {IMPORT: 31, EXPORT: 0}]
 
 
 def test_each_register_stands_for_itself() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
-    guard.believable({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
+    guard = RegisterValidator(limits_of_meter(UNITS))
+    guard.validate({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
     values = {IMPORT: 0, EXPORT: 701, POWER: -5}
-    assert guard.believable(values, INTERVAL) == {EXPORT: 701, POWER: -5}
+    assert guard.validate(values, INTERVAL) == {EXPORT: 701, POWER: -5}
 
 
 @pytest.mark.parametrize("wrong", [IMPORT, EXPORT])
 def test_register_is_doubted_whatever_the_others_of_its_reading_say(wrong: M) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     known = {IMPORT: 5000.0, EXPORT: 700.0}
-    assert guard.believable(known, 0) == known
+    assert guard.validate(known, 0) == known
     right = {register: value for register, value in known.items() if register != wrong}
-    assert guard.believable({**known, wrong: 9_000_000.0}, INTERVAL) == right
-    assert guard.believable({**known, wrong: 3.0}, 2 * INTERVAL, is_repeated=True) == right
-    assert guard.believable({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
+    assert guard.validate({**known, wrong: 9_000_000.0}, INTERVAL) == right
+    assert guard.validate({**known, wrong: 3.0}, 2 * INTERVAL, is_repeated=True) == right
+    assert guard.validate({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
 
 
 def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 1000.0)
-    repeated = (guard.believable({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
+    repeated = (guard.validate({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
     assert not any(repeated)
     assert not guard.dropped
     assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
@@ -316,9 +316,9 @@ def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
 @pytest.mark.parametrize("old", [4_900_000.0, 0.0])
 def test_old_meter_that_is_repeated_is_not_a_replacement(old: float) -> None:
     """Drop the registers of the old meter that a reader repeats after a restart."""
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 1000.0)
-    repeated = [guard.believable({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
+    repeated = [guard.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
     assert not any(repeated)
     assert not guard.dropped
     assert not guard.replaced
@@ -326,9 +326,9 @@ def test_old_meter_that_is_repeated_is_not_a_replacement(old: float) -> None:
 
 
 def test_what_was_known_before_a_restart_is_known_after_it() -> None:
-    before = RegisterGuard(limits_of_meter(UNITS))
-    before.believable({IMPORT: 5000, POWER: 100}, 0)
-    after = RegisterGuard(limits_of_meter(UNITS))
+    before = RegisterValidator(limits_of_meter(UNITS))
+    before.validate({IMPORT: 5000, POWER: 100}, 0)
+    after = RegisterValidator(limits_of_meter(UNITS))
     for measurement, value in {**before.registers, POWER: 100}.items():
         after.remember(measurement, value, 1000.0)
     assert after.registers == {IMPORT: 5000}
@@ -338,7 +338,7 @@ def test_what_was_known_before_a_restart_is_known_after_it() -> None:
 def test_register_that_rose_too_far_for_a_clock_that_may_be_wrong_is_believed_after_some_readings(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 0.0)
     assert not guard.heard_at
     with caplog.at_level(logging.WARNING):
@@ -350,17 +350,17 @@ def test_register_that_rose_too_far_for_a_clock_that_may_be_wrong_is_believed_af
 
 
 def test_register_after_a_restart_needs_five_readings_and_a_minute() -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 0.0)
     assert through(guard, *[50_000] * 60, interval=1) == []
     assert through(guard, 50_000, start=60) == [50_000]
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 0.0)
     assert through(guard, *[50_000] * 5, interval=60) == [50_000]
 
 
 def test_register_that_did_not_rise_during_a_restart_is_heard(caplog: pytest.LogCaptureFixture) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     guard.remember(IMPORT, 5000, 0.0)
     assert through(guard, 5000) == [5000]
     assert guard.heard_at == {IMPORT: 0.0}
@@ -369,11 +369,11 @@ def test_register_that_did_not_rise_during_a_restart_is_heard(caplog: pytest.Log
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))))
 def test_register_falls_only_to_what_has_repeated(readings: list[tuple[float, float]]) -> None:
-    guard = RegisterGuard(limits_of_meter(UNITS))
+    guard = RegisterValidator(limits_of_meter(UNITS))
     time, last, lower = 0.0, 0.0, 0
     for value, wait in readings:
         time += wait
-        for believed in guard.believable({IMPORT: value}, time).values():
+        for believed in guard.validate({IMPORT: value}, time).values():
             assert believed >= last or lower >= 4
             last, lower = believed, 0
         lower += value < last
@@ -384,15 +384,17 @@ def test_register_falls_only_to_what_has_repeated(readings: list[tuple[float, fl
 HOUR = 3600.0
 
 
-def gas_meter() -> RegisterGuard[str]:
+def gas_meter() -> RegisterValidator[str]:
     """Return the guard of a gas meter that is asked once an hour."""
-    return RegisterGuard({"1": RegisterLimits(rise_per_hour=25, repeats_for=HOUR)}, called="a sub-meter")
+    return RegisterValidator(
+        {"1": RegisterLimits(rise_per_hour=25, max_repeat_age=HOUR)}, called="a sub-meter"
+    )
 
 
-def heard(guard: RegisterGuard[str], value: float, begin: float, end: float) -> list[float]:
+def heard(guard: RegisterValidator[str], value: float, begin: float, end: float) -> list[float]:
     """Return what is believed of a value that is told again and again."""
     times = (begin + n * INTERVAL for n in range(int((end - begin) / INTERVAL)))
-    return [value for time in times if guard.believable({"1": value}, time)]
+    return [value for time in times if guard.validate({"1": value}, time)]
 
 
 def test_meter_that_is_asked_once_an_hour_may_rise_at_once_by_what_an_hour_allows() -> None:

@@ -124,7 +124,7 @@ class Peak(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
+class MonthlyPeak:
     """What a month bills, as far as it has come."""
 
     tariff: Tariff
@@ -168,7 +168,7 @@ class Bill:
         return _mean([peak.demand for peak in self.highest]) or 0.0
 
 
-def bills(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, Bill]:
+def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, MonthlyPeak]:
     """Return what each month bills, of those that have intervals that count."""
     highest: dict[Month, dict[object, Peak]] = {}
     missed: dict[Month, int] = {}
@@ -186,7 +186,7 @@ def bills(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mappin
             peaks[key] = peak
         missed[month] = missed.get(month, 0) + interval.is_missed
     return {
-        month: Bill(
+        month: MonthlyPeak(
             tariff=tariff,
             zone=zone,
             # Of two that are equally high, the first.

@@ -14,9 +14,9 @@ from ..listeners import Listeners, Throttle
 from ..memory import Memory
 from ..reader import Measurement as M, Message, Reading, clock
 from ..registers import RegisterHistory, start_of
-from .demand import Bill, Month, Point, Tariff, bills, intervals_between, is_peak_expected
+from .current_interval import CurrentInterval
+from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
 from .earlier_hours import async_read_earlier_totals
-from .running import RunningInterval
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -34,10 +34,10 @@ _PEAK_STAYS: Final = 120
 # Seconds.
 _SAVE_WITHIN: Final = 900
 
-_CHANGING: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
+LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
 # Values that stay valid while no readings arrive.
-COUNTED: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
+MONTHLY_KEYS: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
 
 
 class DemandTracker:
@@ -57,17 +57,17 @@ class DemandTracker:
         self.limit: float | None = None
         """W, up to which the running interval does not raise the bill. None where there is no such limit."""
 
-        self.bills: Mapping[Month, Bill] | None = None
+        self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """Bills of the months; None while no register is known."""
 
         self._hass = hass
         self._coordinator = coordinator
         self._supply = supply
-        self._running = RunningInterval(tariff.interval, supply)
+        self._running = CurrentInterval(tariff.interval, supply)
         self._followed: RegisterHistory | None = None
         """History that the running interval follows; None before the first reading."""
 
-        self._listeners = Listeners(hass, 0, coordinator.faults)
+        self._listeners = Listeners(hass, 0, coordinator.errors)
         self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
         self._changes = _Changes()
         self._peak_stays_until = 0.0
@@ -88,7 +88,7 @@ class DemandTracker:
             self._throttle.reset,
         ):
             entry.async_on_unload(unsubscribe)
-        with self._coordinator.faults.contained("calculating the bills"):
+        with self._coordinator.errors.guard("calculating the bills"):
             # Before the entities are added, so that they are available at once.
             await self._async_count()
         entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
@@ -115,10 +115,12 @@ class DemandTracker:
         bill = self.bill(key)
         return None if bill is None else bill.demand
 
-    def bill(self, key: TariffKey) -> Bill | None:
+    def bill(self, key: TariffKey) -> MonthlyPeak | None:
         """Return the bill of this month, or of the one before; None as long as nothing is billed."""
         month = Month.of(dt_util.now())
-        return (self.bills or {}).get(month.before if key is TariffKey.PREVIOUS_PEAK_DEMAND else month)
+        return (self.monthly_peaks or {}).get(
+            month.before if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
+        )
 
     @property
     def interval_end(self) -> datetime | None:
@@ -138,7 +140,7 @@ class DemandTracker:
                     "peaks": [(peak.start.isoformat(), peak.demand) for peak in bill.peaks],
                     "missed": bill.missed,
                 }
-                for month, bill in (self.bills or {}).items()
+                for month, bill in (self.monthly_peaks or {}).items()
             },
             "boundaries": len(self._history.boundaries),
             "meter_replacements": len(self._history.replacements),
@@ -157,7 +159,7 @@ class DemandTracker:
         if not isinstance(message, Reading) or message.age or point is None:
             return
         if self._followed not in (None, history):
-            self._running = RunningInterval(self.tariff.interval, self._supply)
+            self._running = CurrentInterval(self.tariff.interval, self._supply)
         self._followed = history
         if self._running.update(point, history.total(start_of(point.time, self.tariff.interval))):
             # At once, with the present bill, because the new interval can have another weight, or be of
@@ -170,9 +172,9 @@ class DemandTracker:
     @callback
     def _check(self) -> None:
         """Notify of the values that have changed with the readings."""
-        with self._coordinator.faults.contained("checking the running interval"):
+        with self._coordinator.errors.guard("checking the running interval"):
             self._check_peak()
-            self._listeners.tell(self._changes.update({key: self.value(key) for key in _CHANGING}))
+            self._listeners.tell(self._changes.update({key: self.value(key) for key in LIVE_KEYS}))
 
     @callback
     def _check_peak(self) -> None:
@@ -193,20 +195,21 @@ class DemandTracker:
         self.limit = None if bill is None else bill.limit(start_of(dt_util.utcnow(), self.tariff.interval))
         self._check_peak()
 
-    # ------------------------------------------------------------------------------------------- bills
+    # -------------------------------------------------------------------------------------------
+    # bills
 
     async def _run(self) -> None:
         while True:
             await self._is_outdated.wait()
             self._is_outdated.clear()
-            with self._coordinator.faults.contained("calculating the bills"):
+            with self._coordinator.errors.guard("calculating the bills"):
                 await self._async_add_earlier()
                 await self._async_count()
 
     async def _async_count(self) -> None:
         """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
         if self._history.has_register:
-            self.bills = await self._hass.async_add_executor_job(
+            self.monthly_peaks = await self._hass.async_add_executor_job(
                 _count,
                 dict(self._history.boundaries),
                 self.tariff,
@@ -214,9 +217,9 @@ class DemandTracker:
                 dt_util.get_default_time_zone(),
             )
         else:
-            self.bills = None
+            self.monthly_peaks = None
         self._set_limit()
-        self._listeners.tell(COUNTED)
+        self._listeners.tell(MONTHLY_KEYS)
         # The available power follows from the limit.
         self._throttle.request()
 
@@ -273,13 +276,13 @@ def _has_changed(before: float | None, after: float | None) -> bool:
 
 def _count(
     boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
-) -> Mapping[Month, Bill]:
+) -> Mapping[Month, MonthlyPeak]:
     points = [
         Point(time, boundaries[time])
         for time in sorted(boundaries)
         if time <= now and time == start_of(time, tariff.interval)
     ]
-    return bills(tariff, intervals_between(points, tariff.interval), zone)
+    return monthly_peaks(tariff, intervals_between(points, tariff.interval), zone)
 
 
 def memory_id(entry: EnergySseConfigEntry) -> str:

@@ -1,23 +1,22 @@
 """The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
 
 from . import clock
+from .auth import AuthScheme
 from .base import Reader, Restartable
+from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .discover import READERS, Identity, default_name, full_name, identify, make_reader, name_of
+from .errors import ErrorGuard, format_trace, log_unexpected_error
 from .exceptions import (
+    ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
-    ReaderLoginWeakenedError,
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .faults import Faults, log_fault, trace_of
 from .freshness import Freshness
-from .health import StreamHealth
-from .http import parse_host
-from .login import Login
-from .messages import (
+from .identify import READERS, Identity, default_name, full_name, identify, make_reader, name_of
+from .models import (
     ApplianceProfile,
     ApplianceState,
     Detection,
@@ -37,7 +36,8 @@ from .messages import (
 )
 from .payload import get_number, get_text, is_number, parse_object
 from .redaction import REDACTOR
-from .validation import MAX_ENERGY_PER_HOUR, RegisterGuard, RegisterLimits, is_possible, limits_of_meter
+from .traffic import ConnectionStats
+from .validation import MAX_ENERGY_PER_HOUR, RegisterLimits, RegisterValidator, is_possible, limits_of_meter
 
 __all__ = [
     "MAX_ENERGY_PER_HOUR",
@@ -45,39 +45,40 @@ __all__ = [
     "REDACTOR",
     "ApplianceProfile",
     "ApplianceState",
+    "AuthScheme",
     "ConnectionState",
+    "ConnectionStats",
     "Detection",
-    "Faults",
+    "ErrorGuard",
     "Freshness",
     "Heartbeat",
     "HourlyRegister",
     "Identity",
     "Inventory",
-    "Login",
     "Measurement",
     "Message",
     "Property",
     "Reader",
+    "ReaderAuthDowngradeError",
     "ReaderAuthenticationError",
     "ReaderConnection",
     "ReaderConnectionError",
     "ReaderError",
     "ReaderInfo",
     "ReaderKind",
-    "ReaderLoginWeakenedError",
     "ReaderMismatchError",
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
-    "RegisterGuard",
     "RegisterLimits",
+    "RegisterValidator",
     "Restartable",
-    "StreamHealth",
     "SubMeterReading",
     "Transition",
     "Unit",
     "clock",
     "default_name",
+    "format_trace",
     "full_name",
     "get_number",
     "get_text",
@@ -85,10 +86,9 @@ __all__ = [
     "is_number",
     "is_possible",
     "limits_of_meter",
-    "log_fault",
+    "log_unexpected_error",
     "make_reader",
     "name_of",
     "parse_host",
     "parse_object",
-    "trace_of",
 ]

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from .auth import AuthScheme
+from .client import DeviceClient
 from .freshness import Freshness
-from .http import DeviceHttp
-from .login import Login
-from .messages import (
+from .models import (
     Measurement,
     Message,
     ReaderInfo,
@@ -18,7 +18,7 @@ from .messages import (
     SubMeterReading,
     Unit,
 )
-from .payload import numbers_in
+from .payload import parse_numbers
 
 type Fields = Mapping[str, tuple[Measurement, Unit]]
 """Wire key → what it measures, and in which unit."""
@@ -45,7 +45,7 @@ class Reader(ABC):
     units: ClassVar[Mapping[Measurement, Unit]]
     """The measurements that this kind of reader can have, with the units of its wire."""
 
-    remembers_hours: ClassVar[bool] = False
+    stores_hours: ClassVar[bool] = False
     """Whether its stream repeats the registers of the last full hours (`HourlyRegister`)."""
 
     can_have_password: ClassVar[bool] = False
@@ -54,15 +54,15 @@ class Reader(ABC):
     serves_one_stream: ClassVar[bool] = False
     """Whether a second client takes the stream from the first one."""
 
-    def __init__(self, http: DeviceHttp) -> None:
+    def __init__(self, http: DeviceClient) -> None:
         """Prepare to talk to the device. Connects to nothing yet."""
         self._http = http
-        self.health = http.health
+        self.stats = http.stats
         self.freshness = Freshness()
         """Of its meter's readings. Whoever takes them notes when each was true; the stream goes by it."""
 
     @property
-    def login(self) -> Login | None:
+    def login(self) -> AuthScheme | None:
         """How the device lets us in; None while that is not known."""
         return self._http.login
 
@@ -81,7 +81,7 @@ class Reader(ABC):
 
     def another(self, kind: type[Reader]) -> Reader:
         """Return a reader of another kind at the same address, which gets no password."""
-        return kind(self._http.another_device(can_have_password=kind.can_have_password))
+        return kind(self._http.without_credentials(can_have_password=kind.can_have_password))
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
@@ -122,14 +122,16 @@ def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
     return {**units, **computed}
 
 
-def names_of(fields: Fields) -> Mapping[str, Measurement]:
+def measurement_names(fields: Fields) -> Mapping[str, Measurement]:
     """Return what each wire key measures."""
     return {key: measurement for key, (measurement, _) in fields.items()}
 
 
-def measurements_in(payload: Mapping[str, Any], names: Mapping[str, Measurement]) -> dict[Measurement, float]:
+def parse_measurements(
+    payload: Mapping[str, Any], names: Mapping[str, Measurement]
+) -> dict[Measurement, float]:
     """Return the measurements that a payload holds, and the net power where import and export are there."""
-    values = numbers_in(payload, names)
+    values = parse_numbers(payload, names)
     power_import = values.get(Measurement.ACTIVE_POWER_IMPORT)
     power_export = values.get(Measurement.ACTIVE_POWER_EXPORT)
     if power_import is not None and power_export is not None:

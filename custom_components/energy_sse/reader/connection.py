@@ -12,33 +12,33 @@ from typing import Final, NoReturn, Protocol
 
 from . import clock
 from .addresses import Addresses
+from .auth import AuthScheme
 from .base import Reader
-from .discover import explain, name_of
+from .errors import ErrorGuard
 from .exceptions import (
+    ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
-    ReaderLoginWeakenedError,
     ReaderMismatchError,
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .faults import Faults
-from .login import Login
-from .messages import Message, ReaderInfo, Reading
+from .identify import explain, name_of
+from .models import Message, ReaderInfo, Reading
 from .pace import Pace
 
 _LOGGER = logging.getLogger(__name__)
 
 # Seconds. The first reconnect is quick, for a drop is mostly a hiccup; the last ones are for a device that is
 # switched off, and still find it within five minutes of its return.
-_FIRST_WAIT: Final = 2.0
-_LONGEST_WAIT: Final = 300.0
+_MIN_WAIT: Final = 2.0
+_MAX_WAIT: Final = 300.0
 
 # The limit, however a device fails. The last attempt of a minute is kept for an announcement: a device that
 # has moved should not have to wait because the others were used up at its old address.
-_ATTEMPTS_PER_MINUTE: Final = 6
-_ATTEMPTS_WITHOUT_NEWS: Final = 5
+_MAX_ATTEMPTS_PER_MINUTE: Final = 6
+_SCHEDULED_ATTEMPTS_PER_MINUTE: Final = 5
 
 # Seconds after which a stream with readings is proven: the next wait is short, and its end is not another
 # client's doing. Values stay fresh even if the stream drops right after, and three attempts in a minute do
@@ -47,7 +47,7 @@ _PROVEN_AFTER: Final = 20.0
 
 # Number of streams in a row that the device ends before they are proven. One can be a dropped connection, and
 # two a restart. The third means that another client takes the stream.
-_SHORT_STREAMS: Final = 3
+_MAX_SHORT_STREAMS: Final = 3
 
 # Seconds. A device identifies itself with its first events.
 _IDENTIFY_TIMEOUT: Final = 15.0
@@ -65,11 +65,11 @@ _MESSAGES_PER_TURN: Final = 8
 
 # Seconds between two polls. More often could shut down a device that is powered by the meter; more rarely
 # would let values go stale.
-_SHORTEST_POLL: Final = 5.0
-_LONGEST_POLL: Final = 30.0
+_MIN_POLL_INTERVAL: Final = 5.0
+_MAX_POLL_INTERVAL: Final = 30.0
 
 # Seconds until the next attempt after an unexpected error, which has taken the planned wait with it.
-_WAIT_AFTER_A_FAULT: Final = 60.0
+_ERROR_WAIT: Final = 60.0
 
 
 class ConnectionState(StrEnum):
@@ -92,19 +92,19 @@ class ConnectionState(StrEnum):
 class ConnectionListener(Protocol):
     """Who is told about a connection."""
 
-    def message_arrived(self, message: Message) -> None:
+    def handle_message(self, message: Message) -> None:
         """Take what the reader says. After every connect it first says who it is."""
 
-    def connection_lost(self, error: ReaderError) -> None:
+    def handle_disconnect(self, error: ReaderError) -> None:
         """Hear that a stream has ended or an attempt has failed."""
 
-    def contention_changed(self, *, is_contended: bool) -> None:
+    def handle_contention(self, *, is_contended: bool) -> None:
         """Hear that another client takes the stream, or no longer does."""
 
-    def reader_moved(self, host: str) -> None:
+    def handle_move(self, host: str) -> None:
         """Handle a reader that has identified itself at another address."""
 
-    def basic_requested(self, host: str) -> None:
+    def handle_basic_request(self, host: str) -> None:
         """Handle a reader with HTTP Basic that was found at an announced address only.
 
         The password is not sent there until the owner agrees.
@@ -120,7 +120,7 @@ class Backoff:
     def __init__(self) -> None:
         """Start as if nothing had failed yet."""
         self._failures = 0
-        self._attempts: deque[float] = deque(maxlen=_ATTEMPTS_PER_MINUTE)
+        self._attempts: deque[float] = deque(maxlen=_MAX_ATTEMPTS_PER_MINUTE)
 
     def attempt(self) -> None:
         """Note that an attempt begins."""
@@ -133,12 +133,12 @@ class Backoff:
     def next_wait(self) -> float:
         """Return the seconds to wait after one more failure."""
         # The exponent is bounded because a float's is.
-        ceiling = min(_FIRST_WAIT * 2.0 ** min(self._failures, 16), _LONGEST_WAIT)
+        ceiling = min(_MIN_WAIT * 2.0 ** min(self._failures, 16), _MAX_WAIT)
         self._failures += 1
         jittered = random.uniform(0, ceiling)  # noqa: S311 (spreads clients, protects nothing)
-        return max(jittered, self.shortest_wait(_ATTEMPTS_WITHOUT_NEWS))
+        return max(jittered, self.shortest_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE))
 
-    def shortest_wait(self, attempts_per_minute: int = _ATTEMPTS_PER_MINUTE) -> float:
+    def shortest_wait(self, attempts_per_minute: int = _MAX_ATTEMPTS_PER_MINUTE) -> float:
         """Return the seconds that the limit of attempts a minute asks for, whatever the hurry."""
         if len(self._attempts) < attempts_per_minute:
             return 0.0
@@ -162,11 +162,11 @@ class ReaderConnection:
         """
         self.state = ConnectionState.CONNECTING
         self._reader = reader
-        self._health = reader.health
+        self._stats = reader.stats
         self._expected_id = expected_id
         self._listener = listener
         self._backoff = Backoff()
-        self._hurry = asyncio.Event()
+        self._retry_now = asyncio.Event()
         self._addresses = Addresses(reader.host, entered_host)
         self._current_error: ReaderError | None = None
         """Error of the current address, while other addresses are tried."""
@@ -188,7 +188,7 @@ class ReaderConnection:
         self._is_contended: bool | None = None
         """None until it has shown."""
 
-        self._faults = Faults(_LOGGER)
+        self._errors = ErrorGuard(_LOGGER)
 
     async def run(self) -> None:
         """Stay connected until cancelled.
@@ -197,24 +197,24 @@ class ReaderConnection:
         """
         try:
             while True:
-                with self._faults.contained("keeping the connection", but=(ReaderAuthenticationError,)):
+                with self._errors.guard("keeping the connection", reraise=(ReaderAuthenticationError,)):
                     await self._attempt_and_wait()
                     continue
                 self.state = ConnectionState.WAITING
-                await asyncio.sleep(_WAIT_AFTER_A_FAULT)
+                await asyncio.sleep(_ERROR_WAIT)
         except ReaderAuthenticationError as error:
             self.state = ConnectionState.REFUSED
-            self._health.losses[str(error)] += 1
+            self._stats.failures[str(error)] += 1
             raise
 
-    def seen_at(self, *hosts: str) -> None:
+    def handle_announcement(self, *hosts: str) -> None:
         """Use an announcement of the reader: end a wait early, and add the addresses.
 
         A running stream is not touched, because a device with two interfaces announces two addresses in turn.
         Other addresses are tried when there is no stream.
         """
         self._addresses.announce(hosts)
-        self._hurry.set()
+        self._retry_now.set()
 
     # ------------------------------------------------------------------------------------- an attempt
 
@@ -231,17 +231,17 @@ class ReaderConnection:
         self.state = ConnectionState.CONNECTING
         self._introduced_at = math.inf
         self._has_readings = self._is_proven = False
-        self._hurry.clear()
+        self._retry_now.clear()
         host = self._addresses.next()
         self._reader.move_to(host, is_trusted=self._addresses.is_trusted(host))
         self._backoff.attempt()
-        self._health.attempts += 1
+        self._stats.attempts += 1
         error = ReaderError("unexpected error")
         try:
-            with self._faults.contained("reading the stream", but=(ReaderError,)):
+            with self._errors.guard("reading the stream", reraise=(ReaderError,)):
                 await self._connect_once()
         except ReaderError as reader_error:
-            error = await self._explained(reader_error)
+            error = await self._diagnose(reader_error)
         self._note_how_it_ended(error)
         is_lost = self.state is ConnectionState.STREAMING
         if not is_lost or isinstance(error, ReaderAuthenticationError):
@@ -249,16 +249,16 @@ class ReaderConnection:
         elif not self._is_proven:
             # The device identifies itself there, but another address may have a stream that lasts.
             self._addresses.fail(host)
-        self._health.losses[str(error)] += 1
+        self._stats.failures[str(error)] += 1
         if self._addresses.has_untried:
             if is_lost:
-                self._listener.connection_lost(error)
+                self._listener.handle_disconnect(error)
                 return self._backoff.next_wait()
-            return self._backoff.shortest_wait(_ATTEMPTS_WITHOUT_NEWS)
-        self._listener.connection_lost(error)
+            return self._backoff.shortest_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE)
+        self._listener.handle_disconnect(error)
         wait = self._backoff.next_wait()
         if isinstance(error, ReaderConnectionError):
-            wait = max(wait, min(error.retry_after, _LONGEST_WAIT))
+            wait = max(wait, min(error.retry_after, _MAX_WAIT))
         return wait
 
     async def _connect_once(self) -> NoReturn:
@@ -279,7 +279,7 @@ class ReaderConnection:
             async for message in messages:
                 await pace.wait()
                 if isinstance(message, ReaderInfo):
-                    self._recognize(message)
+                    self._verify_identity(message)
                     if self._introduced_at == math.inf:
                         self._introduced_at = clock.now()
                         deadline.reschedule(None)
@@ -303,18 +303,18 @@ class ReaderConnection:
         """Pass a message on. One that its listener cannot cope with is lost, and the stream goes on."""
         # Who the device is has to be understood, or nothing of what follows can be.
         expected = (Exception,) if isinstance(message, ReaderInfo) else ()
-        with self._faults.contained("taking in what the reader says", but=expected):
-            self._listener.message_arrived(message)
+        with self._errors.guard("taking in what the reader says", reraise=expected):
+            self._listener.handle_message(message)
 
-    def _recognize(self, info: ReaderInfo) -> None:
+    def _verify_identity(self, info: ReaderInfo) -> None:
         if info.id != self._expected_id:
             raise ReaderMismatchError(name_of(info))
         self.state = ConnectionState.STREAMING
-        self._health.connects += 1
+        self._stats.connects += 1
         self._current_error = self._basic_host = None
         self._rounds = 0
         if self._addresses.succeed(self._reader.host):
-            self._listener.reader_moved(self._reader.host)
+            self._listener.handle_move(self._reader.host)
 
     def _handle_failed_address(self, host: str, error: ReaderError) -> ReaderError:
         """Return the error of an address; at the end of a round, the error of the current address.
@@ -333,7 +333,7 @@ class ReaderConnection:
         if isinstance(error, ReaderAuthenticationError):
             raise error
         if self._basic_host is not None and self._rounds >= _ROUNDS_BEFORE_QUESTION:
-            self._listener.basic_requested(self._basic_host)
+            self._listener.handle_basic_request(self._basic_host)
         return error
 
     def _other_address_error(self, host: str, error: ReaderError) -> ReaderError:
@@ -341,8 +341,8 @@ class ReaderConnection:
 
         A device that rejects the credentials there is not proven to be the reader, so the user is not asked.
         """
-        is_basic = isinstance(error, ReaderLoginWeakenedError) and error.login is Login.BASIC
-        if is_basic and self._reader.login is Login.BASIC:
+        is_basic = isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.BASIC
+        if is_basic and self._reader.login is AuthScheme.BASIC:
             self._basic_host = host
             return ReaderConnectionError("the announced address asks for HTTP Basic")
         if not isinstance(error, ReaderAuthenticationError | ReaderMismatchError):
@@ -370,36 +370,36 @@ class ReaderConnection:
     async def _watch(self, host: str, deadline: asyncio.Timeout) -> None:
         is_back = False
         while not is_back:
-            await asyncio.sleep(_LONGEST_WAIT)
-            with self._faults.contained("checking the entered address"):
+            await asyncio.sleep(_MAX_WAIT)
+            with self._errors.guard("checking the entered address"):
                 is_back = await self._is_at(host)
         self._addresses.prefer_entered()
         deadline.reschedule(clock.now())
 
     async def _is_at(self, host: str) -> bool:
         self._backoff.attempt()
-        self._health.attempts += 1
+        self._stats.attempts += 1
         with suppress(ReaderError):
             info = await self._reader.at(host).identify()
             return info.id == self._expected_id
         return False
 
-    async def _explained(self, error: ReaderError) -> ReaderError:
+    async def _diagnose(self, error: ReaderError) -> ReaderError:
         """Find out whether another reader answers, where that would explain what happened.
 
         It is asked without the password, which is an attempt like any other.
         """
-        is_odd = isinstance(error, ReaderProtocolError | ReaderLoginWeakenedError)
+        is_odd = isinstance(error, ReaderProtocolError | ReaderAuthDowngradeError)
         is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
         if is_known or not is_odd:
             return error
         if self._backoff.shortest_wait() > 0:
             # Before the user is asked about a login it has to be known whose it is.
-            is_login = isinstance(error, ReaderLoginWeakenedError)
+            is_login = isinstance(error, ReaderAuthDowngradeError)
             return ReaderConnectionError("the device answers without its login") if is_login else error
         self._backoff.attempt()
-        self._health.attempts += 1
-        with self._faults.contained("asking who answers"):
+        self._stats.attempts += 1
+        with self._errors.guard("asking who answers"):
             return await explain(error, self._reader, self._expected_id)
         return error
 
@@ -409,7 +409,7 @@ class ReaderConnection:
         """Wait, but not when something says that the device is there."""
         try:
             async with asyncio.timeout(seconds):
-                await self._hurry.wait()
+                await self._retry_now.wait()
         except TimeoutError:
             return
         await asyncio.sleep(self._backoff.shortest_wait())
@@ -424,7 +424,7 @@ class ReaderConnection:
             return
         is_taken = is_ended and not self._is_proven
         self._short_streams = self._short_streams + 1 if is_taken else 0
-        if self._short_streams >= _SHORT_STREAMS:
+        if self._short_streams >= _MAX_SHORT_STREAMS:
             self._set_contended(is_contended=True)
         elif not is_taken:
             # Whatever it is now, it is something else.
@@ -433,28 +433,28 @@ class ReaderConnection:
     def _set_contended(self, *, is_contended: bool) -> None:
         if self._is_contended != is_contended:
             self._is_contended = is_contended
-            self._listener.contention_changed(is_contended=is_contended)
+            self._listener.handle_contention(is_contended=is_contended)
 
     async def _leave_the_stream_to_others(self) -> None:
         """Keep away for as long as a wait may last, and ask for the values where that is allowed."""
         self.state = ConnectionState.CONTENDED
-        until = clock.now() + _LONGEST_WAIT
-        self._hurry.clear()
-        while (remaining := until - clock.now()) > 0 and not self._hurry.is_set():
+        until = clock.now() + _MAX_WAIT
+        self._retry_now.clear()
+        while (remaining := until - clock.now()) > 0 and not self._retry_now.is_set():
             await self._wait(min(await self._poll(), remaining))
 
     async def _poll(self) -> float:
         """Ask for the values once. Returns the seconds until the next time."""
         try:
-            with self._faults.contained("asking for the values", but=(ReaderError,)):
+            with self._errors.guard("asking for the values", reraise=(ReaderError,)):
                 poll = await self._reader.poll()
                 if poll is None:
-                    return _LONGEST_WAIT
+                    return _MAX_WAIT
                 for message in poll.messages:
                     self._tell(message)
-                return min(max(poll.interval, _SHORTEST_POLL), _LONGEST_POLL)
+                return min(max(poll.interval, _MIN_POLL_INTERVAL), _MAX_POLL_INTERVAL)
         except ReaderAuthenticationError:
             raise
         except ReaderError as error:
             _LOGGER.debug("The values cannot be asked for: %s", error)
-        return _LONGEST_POLL
+        return _MAX_POLL_INTERVAL

@@ -14,10 +14,10 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Reader, measurements_in, names_of, units_of
+from .base import Fields, Reader, measurement_names, parse_measurements, units_of
+from .client import DeviceClient
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
-from .http import DeviceHttp
-from .messages import (
+from .models import (
     ApplianceProfile,
     ApplianceState,
     Detection,
@@ -38,7 +38,7 @@ from .payload import get_id, get_integer, get_number, get_text, get_time, parse_
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; two may be lost.
-_PATIENCE: Final = 45.0
+_IDLE_TIMEOUT: Final = 45.0
 
 # Seconds. `config` is the second event of every connection.
 _IDENTIFY_TIMEOUT: Final = 15
@@ -54,7 +54,7 @@ _MAX_APPLIANCES: Final = 100
 
 # Seconds. The device repeats stored events in one go, right after `config`. Over a weak network, the replay
 # takes longer. It goes on as long as each reading is less far behind than the ones before.
-_REPLAY_LASTS: Final = 30.0
+_REPLAY_DURATION: Final = 30.0
 
 # Seconds. The resolution of the device's times, and of their delay in the network.
 _CLOCK_RESOLUTION: Final = 2.0
@@ -96,13 +96,13 @@ FIELDS: Final[Fields] = {
     "bWh": (M.BLINK_ENERGY, Unit.WATT_HOUR),
 }
 
-_NAMES: Final = names_of(FIELDS)
+_NAMES: Final = measurement_names(FIELDS)
 
 # Keys that only the optical sensor has.
 _BLINK_NAMES: Final = {key: _NAMES[key] for key in ("bW", "bWh")}
 
 # Seconds. Longer than anybody remembers; the years that a broken clock may say are more than a date can hold.
-_LONGEST_AGE: Final = 366.0 * 86400
+_MAX_AGE: Final = 366.0 * 86400
 
 # Keys of `hourly`.
 _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
@@ -120,7 +120,7 @@ _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
 # Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
-_BROKEN_CONFIG: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
+_IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
 
 class CurrentlyOneReader(Reader):
@@ -130,10 +130,10 @@ class CurrentlyOneReader(Reader):
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "CurrentlyOne"
     units: ClassVar = units_of(FIELDS)
-    remembers_hours: ClassVar = True
+    stores_hours: ClassVar = True
 
     @override
-    def __init__(self, http: DeviceHttp) -> None:
+    def __init__(self, http: DeviceClient) -> None:
         super().__init__(http)
         self._wants_inventory = False
         self._next_inventory_at = -math.inf
@@ -158,16 +158,16 @@ class CurrentlyOneReader(Reader):
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
         self._wants_inventory, self._listed = False, None
-        async with aclosing(self._http.events("/events", patience=lambda: _PATIENCE)) as events:
+        async with aclosing(self._http.events("/events", patience=lambda: _IDLE_TIMEOUT)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("no sign of life")
-                for message in interpreter.messages_in(event):
+                for message in interpreter.parse(event):
                     # First, so that a new appliance is known when its report is passed on.
                     if self._is_inventory_due(message) and (inventory := await self._ask_inventory()):
                         yield inventory
                     if isinstance(message, ReaderInfo):
-                        self.health.introduction = self.health.recent_events[-1]
+                        self.stats.identity_event = self.stats.recent_events[-1]
                         self._wants_inventory = True
                     yield message
 
@@ -202,12 +202,12 @@ class EventInterpreter:
         self._clock: datetime | None = None
         self._configured_at = 0.0
         self._replay_ends_at = math.inf
-        self._least_behind = math.inf
+        self._min_delay = math.inf
         """Seconds by which the times of readings were behind, at least."""
 
         self._mode: str | None = None
 
-    def messages_in(self, event: ServerSentEvent) -> Iterator[Message]:
+    def parse(self, event: ServerSentEvent) -> Iterator[Message]:
         """Yield what one event says.
 
         All that is no news of meter or appliances only says that the device is alive: `ping`, which is made
@@ -231,14 +231,14 @@ class EventInterpreter:
             yield message
 
     def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
-        payload: Mapping[str, Any] = parse_object(data) or dict(_BROKEN_CONFIG.findall(data))
+        payload: Mapping[str, Any] = parse_object(data) or dict(_IDENTITY_FIELDS.findall(data))
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return
         device_clock = _parse_clock(get_text(payload, "t"))
         if self._replay_ends_at == math.inf:
             self._clock, self._configured_at = device_clock, clock.now()
-            self._replay_ends_at = self._configured_at + _REPLAY_LASTS
+            self._replay_ends_at = self._configured_at + _REPLAY_DURATION
         self._mode = get_text(payload, "m")
         yield ReaderInfo(
             kind=ReaderKind.CURRENTLYONE,
@@ -261,7 +261,7 @@ class EventInterpreter:
         is_second_opinion = source == "BLINK" and self._mode in ("HAN", "H+B")
         if source == "HAN":
             self._mode = self._mode or source
-        values = measurements_in(payload, _BLINK_NAMES if is_second_opinion else _NAMES)
+        values = parse_measurements(payload, _BLINK_NAMES if is_second_opinion else _NAMES)
         if not values:
             return None
         time = get_time(payload, "sec")
@@ -292,7 +292,7 @@ class EventInterpreter:
             category=get_text(payload, "cat"),
             time=time,
             age=self._age_of_report(time),
-            at_connect=self._is_replaying,
+            may_be_replay=self._is_replaying,
         )
 
     def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
@@ -306,14 +306,14 @@ class EventInterpreter:
                     energy=get_number(entry, "Wh"),
                     time=time,
                     age=self._age_of_report(time),
-                    at_connect=self._is_replaying,
+                    may_be_replay=self._is_replaying,
                 )
 
     @property
     def _is_replaying(self) -> bool:
         return clock.now() < self._replay_ends_at
 
-    def _behind(self, time: datetime | None) -> float | None:
+    def _delay(self, time: datetime | None) -> float | None:
         """Return by how many seconds a time is behind the device's clock, as `config` has shown it.
 
         None where either is unknown.
@@ -331,21 +331,21 @@ class EventInterpreter:
         The device repeats readings in the order of time, and faster than they were measured, so that each one
         is less far behind. All others are equally far behind, also after a correction of the device's clock.
         """
-        has_readings = self._least_behind < math.inf
+        has_readings = self._min_delay < math.inf
         if has_readings and not self._is_replaying:
             return True
-        if (behind := self._behind(time)) is None:
+        if (behind := self._delay(time)) is None:
             return True
         if behind < -_CLOCK_JUMP and self._is_replaying:
             # From before the device's clock was set back. Accepted as new, it would set the registers back.
             return False
-        if behind > self._least_behind + _CLOCK_JUMP:
+        if behind > self._min_delay + _CLOCK_JUMP:
             # The clock was set back after `config`, because the replay is in the order of time.
             self._replay_ends_at = -math.inf
-        elif behind < self._least_behind - _CLOCK_RESOLUTION:
-            self._least_behind = behind
+        elif behind < self._min_delay - _CLOCK_RESOLUTION:
+            self._min_delay = behind
             if self._is_before_config(behind):
-                self._replay_ends_at = clock.now() + _REPLAY_LASTS
+                self._replay_ends_at = clock.now() + _REPLAY_DURATION
         return True
 
     def _age_of_report(self, time: datetime | None) -> float | None:
@@ -354,7 +354,7 @@ class EventInterpreter:
         None while the device repeats what was before, for what has no time, or one that has yet to come: its
         clock has jumped back.
         """
-        if self._is_replaying and ((behind := self._behind(time)) is None or behind < -_REPLAY_LASTS):
+        if self._is_replaying and ((behind := self._delay(time)) is None or behind < -_REPLAY_DURATION):
             return None
         return self._age(time)
 
@@ -362,19 +362,19 @@ class EventInterpreter:
         """Return how many seconds ago something happened that the device repeats; 0 for all else."""
         if self._clock is None or not self._is_replaying:
             return 0.0
-        behind = self._behind(time)
+        behind = self._delay(time)
         if behind is None or not self._is_before_config(behind):
             return 0.0
-        return min(behind, _LONGEST_AGE)
+        return min(behind, _MAX_AGE)
 
 
 def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
     time = get_time(payload, "sec")
-    values = measurements_in(payload, _HOURLY_NAMES)
+    values = parse_measurements(payload, _HOURLY_NAMES)
     if time is None or not values:
         return None
-    full_hour = time.replace(minute=0, second=0, microsecond=0)
-    return HourlyRegister(full_hour=full_hour, values=values) if time - full_hour <= _HOURLY_WITHIN else None
+    hour = time.replace(minute=0, second=0, microsecond=0)
+    return HourlyRegister(hour=hour, values=values) if time - hour <= _HOURLY_WITHIN else None
 
 
 def parse_inventory(payload: Mapping[str, Any]) -> Inventory | None:

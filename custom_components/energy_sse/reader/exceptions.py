@@ -6,7 +6,7 @@ The texts go to the log: they name neither secrets nor identities.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .login import Login
+    from .auth import AuthScheme
 
 
 class ReaderError(Exception):
@@ -22,14 +22,14 @@ class ReaderConnectionError(ReaderError):
         self.retry_after = retry_after
 
 
-class ReaderHungUpError(ReaderConnectionError):
+class ReaderDisconnectedError(ReaderConnectionError):
     """The device ended a connection that it had taken, or that got no further: try again.
 
     What a device does when it restarts, and one with a single stream when another client takes it.
     """
 
 
-class ReaderStreamEndedError(ReaderHungUpError):
+class ReaderStreamEndedError(ReaderDisconnectedError):
     """The device ended a stream that it had begun."""
 
 
@@ -37,13 +37,13 @@ class ReaderAuthenticationError(ReaderError):
     """The device wants a password, or another one: ask the user."""
 
 
-class ReaderLoginWeakenedError(ReaderAuthenticationError):
+class ReaderAuthDowngradeError(ReaderAuthenticationError):
     """The device wants the password more openly than before, or none any more: ask the user.
 
     Another device could do so in its place.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: AuthScheme) -> None:
         """`login` is what the device is content with."""
         super().__init__("the device asks for a weaker login than it should")
         self.login = login

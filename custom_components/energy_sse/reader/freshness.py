@@ -5,8 +5,8 @@ from typing import Final
 
 # Seconds. Below a minute a single lost telegram or a short reconnect would show; after five, a number that
 # nobody confirmed is no longer the present.
-_SHORTEST_LIMIT: Final = 60.0
-_LONGEST_LIMIT: Final = 300.0
+_MIN_LIMIT: Final = 60.0
+_MAX_LIMIT: Final = 300.0
 
 # Intervals of a meter that sends less often than that.
 _SLOW_INTERVALS: Final = 1.5
@@ -47,13 +47,13 @@ class Freshness:
     @property
     def limit(self) -> float:
         """The age at which a reading is too old."""
-        return min(max(_INTERVALS * (self.interval or 0.0), _SHORTEST_LIMIT), self._longest_limit)
+        return min(max(_INTERVALS * (self.interval or 0.0), _MIN_LIMIT), self._longest_limit)
 
     @property
     def _longest_limit(self) -> float:
         # The first gap can be an outage.
         interval = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
-        return max(_LONGEST_LIMIT, _SLOW_INTERVALS * interval)
+        return max(_MAX_LIMIT, _SLOW_INTERVALS * interval)
 
     @property
     def patience(self) -> float:

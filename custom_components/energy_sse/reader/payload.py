@@ -12,17 +12,17 @@ import orjson
 _NOT_A_NUMBER = re.compile(r"(?<=[:,\[])\s*-?(?:nan|inf(?:inity)?)\s*(?=[,}\]])", re.IGNORECASE)
 
 # Bytes or characters. Repairing 64 KiB of brackets takes 30 ms.
-_FORGIVEN_SIZE: Final = 16 * 1024
+_MAX_REPAIRED_SIZE: Final = 16 * 1024
 
 # Characters. What Home Assistant holds as a state; no device has been seen to need half of it.
-_TEXT_LIMIT: Final = 255
+_MAX_TEXT_LENGTH: Final = 255
 
 # What no line of text shows: control characters, all line ends and the NUL that PostgreSQL refuses included,
 # and what turns the direction of the text around it.
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 # Nothing that a meter counts has more digits, and a float holds every integer below it exactly.
-_NUMBER_LIMIT: Final = 1e15
+_MAX_NUMBER: Final = 1e15
 
 
 def parse_object(text: str | bytes) -> dict[str, Any] | None:
@@ -35,7 +35,7 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        if len(text) > _FORGIVEN_SIZE:
+        if len(text) > _MAX_REPAIRED_SIZE:
             return None
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
@@ -55,7 +55,7 @@ _WRITTEN_NUMBER = re.compile(r" *[+-]?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,
 def is_number(value: object) -> TypeGuard[float]:
     """Tell a number that can be a measurement from everything else, NaN and infinity among it."""
     # Not bool, which is an int to isinstance.
-    return (type(value) is int or type(value) is float) and abs(value) < _NUMBER_LIMIT
+    return (type(value) is int or type(value) is float) and abs(value) < _MAX_NUMBER
 
 
 def as_number(value: object) -> float | None:
@@ -68,7 +68,7 @@ def as_number(value: object) -> float | None:
     return value + 0 if is_number(value) else None
 
 
-def numbers_in[K](payload: Mapping[str, Any], names: Mapping[str, K]) -> dict[K, float]:
+def parse_numbers[K](payload: Mapping[str, Any], names: Mapping[str, K]) -> dict[K, float]:
     """Return the numbers at the keys that have a name, by their names."""
     # `as_number` once more, in place: this is all values of all readings, and calling it would cost as much
     # as parsing the JSON (2 µs of 6 for the 39 keys of a whatwatt).
@@ -77,10 +77,10 @@ def numbers_in[K](payload: Mapping[str, Any], names: Mapping[str, K]) -> dict[K,
     for key, value in payload.items():
         if (name := get_name(key)) is not None:
             if type(value) is float:
-                if abs(value) < _NUMBER_LIMIT:
+                if abs(value) < _MAX_NUMBER:
                     numbers[name] = value + 0.0
             elif type(value) is int:
-                if abs(value) < _NUMBER_LIMIT:
+                if abs(value) < _MAX_NUMBER:
                     numbers[name] = value
             elif (number := as_number(value)) is not None:
                 numbers[name] = number
@@ -102,7 +102,7 @@ def get_id(payload: Mapping[str, Any], key: str) -> str | None:
     """Return an id, which is a text or a whole number, as a text; None for anything else."""
     value = payload.get(key)
     if type(value) is int or (is_number(value) and value.is_integer()):
-        return str(int(value))[:_TEXT_LIMIT]
+        return str(int(value))[:_MAX_TEXT_LENGTH]
     return get_text(payload, key)
 
 
@@ -114,8 +114,8 @@ def get_text(payload: Mapping[str, Any], key: str) -> str | None:
     value = payload.get(key)
     if not isinstance(value, str):
         return None
-    if len(value) > _TEXT_LIMIT or not value.isprintable():
-        value = _NOT_SHOWN.sub(" ", value[:_TEXT_LIMIT])
+    if len(value) > _MAX_TEXT_LENGTH or not value.isprintable():
+        value = _NOT_SHOWN.sub(" ", value[:_MAX_TEXT_LENGTH])
     return value if value and not value.isspace() else None
 
 

@@ -15,10 +15,10 @@ from typing import Final
 REDACTED: Final = "**REDACTED**"
 
 # Characters; the largest known payload has 2,500. What is longer is cut.
-LENGTH_LIMIT: Final = 16_384
+MAX_LENGTH: Final = 16_384
 
 # Keys of the wires whose texts are words of the firmware, versions, places in the meter, and times.
-_HARMLESS_KEYS: Final = frozenset(
+_SAFE_KEYS: Final = frozenset(
     {
         # CurrentlyOne
         *("autoFota", "bs", "cat", "crc", "m", "profileId", "pullup", "rr", "rssi", "source", "sources", "v"),
@@ -51,7 +51,7 @@ _WIRE_WORDS: Final = re.compile(
 )
 
 # Keys below which everything tells who or where, numbers too.
-_TELLING_KEYS: Final = re.compile(
+_SENSITIVE_KEYS: Final = re.compile(
     r"m_id|sn|lat|latitude|lon|lng|longitude|pin|zip|postcode|imei|iccid|ip|mac"
     r"|.*(?:meter_?id|name|addr|address|host|owner|gateway|url)"
     r"|.*(?:serial|ssid|phone|mail|pass|token|secret|user).*",
@@ -64,7 +64,7 @@ _IDENTITY_NUMBER: Final = re.compile(r"\d{8,}")
 # A word of the firmware, unless it holds a serial number, an address, or the name of a host.
 _WORDS: Final = re.compile(r"[A-Za-z0-9_ .+/-]{1,40}")
 _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,31}")
-_TELLTALE: Final = re.compile(
+_IDENTIFIER: Final = re.compile(
     r"""
     \d{6} | (?: \d{1,3} \. ){3} \d
     | [0-9A-F]{12} | (?: [0-9A-F]{2} [-. ] ){5} [0-9A-F]{2} | (?: [0-9A-F]{4} [-. ] ){2} [0-9A-F]{4}
@@ -99,8 +99,8 @@ _LITERAL: Final = re.compile(
 )
 
 # Identities that are remembered, in case one comes back as a key or as a word. A short one may be either.
-_MOST_IDENTITIES: Final = 1000
-_SHORTEST_IDENTITY: Final = 5
+_MAX_IDENTITIES: Final = 1000
+_MIN_IDENTITY_LENGTH: Final = 5
 
 
 class Redactor:
@@ -124,8 +124,8 @@ class Redactor:
         return event_type if self._is_key(event_type) else self.pseudonym(event_type)
 
     def json(self, text: str) -> str:
-        """Return a text that should be JSON, at most `LENGTH_LIMIT` of it, with all else as it was."""
-        text = text[:LENGTH_LIMIT]
+        """Return a text that should be JSON, at most `MAX_LENGTH` of it, with all else as it was."""
+        text = text[:MAX_LENGTH]
         # Twice, for an identity may have been a key or a word before it is told.
         _TOKEN.sub(_Rewriter(self).rewrite, text)
         return _TOKEN.sub(_Rewriter(self).rewrite, text)
@@ -134,7 +134,7 @@ class Redactor:
         """Return a text that stands under a key, or its pseudonym."""
         if not text or _TIME.fullmatch(text):
             return text
-        if key in _HARMLESS_KEYS and _WORDS.fullmatch(text) and not _TELLTALE.search(text):
+        if key in _SAFE_KEYS and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text):
             return (
                 text if key in _KINDS_OF_APPLIANCES or not self._is_identity(text) else self.pseudonym(text)
             )
@@ -149,7 +149,7 @@ class Redactor:
         if not identity or _PSEUDONYM.fullmatch(identity):
             return identity
         plain = _plain(identity)
-        if len(self._identities) < _MOST_IDENTITIES and len(plain) >= _SHORTEST_IDENTITY:
+        if len(self._identities) < _MAX_IDENTITIES and len(plain) >= _MIN_IDENTITY_LENGTH:
             self._identities.add(plain)
         if _MAC_ADDRESS.fullmatch(identity):
             digits = re.sub("[:-]", "", identity)
@@ -163,7 +163,7 @@ class Redactor:
         return bool(_IDENTITY_NUMBER.fullmatch(number)) and number in self._identities
 
     def _is_key(self, key: str) -> bool:
-        return bool(_KEY.fullmatch(key)) and not _TELLTALE.search(key) and not self._is_identity(key)
+        return bool(_KEY.fullmatch(key)) and not _IDENTIFIER.search(key) and not self._is_identity(key)
 
     def _is_identity(self, word: str) -> bool:
         return not _WIRE_WORDS.fullmatch(word) and _plain(word) in self._identities
@@ -197,7 +197,7 @@ class _Rewriter:
             self._key = _content(text)
             return json.dumps(self._redactor.key(self._key), ensure_ascii=False)
         if kind in ("key", "text"):
-            key = "" if self._is_telling else self._key
+            key = "" if self._is_sensitive else self._key
             return json.dumps(self._redactor.text(key, _content(text)), ensure_ascii=False)
         return self._rewrite_broken(text) if kind == "broken" else self._rewrite_bare(text)
 
@@ -213,8 +213,8 @@ class _Rewriter:
             self._key = key if opened == "[" else ""
 
     @property
-    def _is_telling(self) -> bool:
-        return any(_TELLING_KEYS.fullmatch(key) for key in (self._key, *(key for _, key in self._around)))
+    def _is_sensitive(self) -> bool:
+        return any(_SENSITIVE_KEYS.fullmatch(key) for key in (self._key, *(key for _, key in self._around)))
 
     def _rewrite_broken(self, text: str) -> str:
         """Return something that is broken in the same way."""
@@ -229,7 +229,7 @@ class _Rewriter:
         if self._key and _LITERAL.fullmatch(text):
             if text.strip("-0123456789.eE+"):
                 return text
-            return "0" if self._is_telling or self._redactor.is_identity_number(text) else text
+            return "0" if self._is_sensitive or self._redactor.is_identity_number(text) else text
         # Of all that is no number and no word of JSON, only the shape.
         return re.sub(r"[^\W\d]|[^\x00-\x7f]", "x", re.sub(r"\d", "0", text))
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 # Bytes, as of a response: 25 times the largest event that either reader is known to send. Beyond it a line is
 # a fault or an attack, and is not kept.
-EVENT_SIZE_LIMIT: Final = 64 * 1024
+MAX_EVENT_SIZE: Final = 64 * 1024
 
 _FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
 
@@ -28,7 +28,7 @@ class ServerSentEvent(NamedTuple):
 class EventStreamDecoder:
     """Decodes one event stream, fed in chunks that may be cut anywhere.
 
-    Takes any bytes without raising. What it holds is bounded by `EVENT_SIZE_LIMIT`: an event that exceeds it,
+    Takes any bytes without raising. What it holds is bounded by `MAX_EVENT_SIZE`: an event that exceeds it,
     in one line or in many, is dropped and counted, and the stream goes on with the next event.
     """
 
@@ -45,7 +45,7 @@ class EventStreamDecoder:
         # The event whose end has not arrived.
         self._type = ""
         self._data: list[bytes] = []
-        self._room = EVENT_SIZE_LIMIT
+        self._room = MAX_EVENT_SIZE
         self._is_oversized = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -82,14 +82,14 @@ class EventStreamDecoder:
 
     def _keep_unfinished(self, part: bytes) -> None:
         """Keep a part of a line, but no more than it takes to see that the line is too long."""
-        room = len(_BYTE_ORDER_MARK) + EVENT_SIZE_LIMIT + 1 - len(self._unfinished_line)
+        room = len(_BYTE_ORDER_MARK) + MAX_EVENT_SIZE + 1 - len(self._unfinished_line)
         self._unfinished_line += part[:room]
 
     def _process_field(self, line: bytes) -> None:
         # A comment is a field without a name, and falls through like every unknown field. `retry` does, too:
         # how long to wait, the connection says.
         field, _, value = line.partition(b":")
-        if len(line) > EVENT_SIZE_LIMIT:
+        if len(line) > MAX_EVENT_SIZE:
             self._is_oversized |= field in _FIELDS_OF_AN_EVENT
         elif field == b"data":
             self._room -= len(line)
@@ -112,5 +112,5 @@ class EventStreamDecoder:
             event = ServerSentEvent(self._type or "message", data, self._last_event_id)
         self._type = ""
         self._data.clear()
-        self._room = EVENT_SIZE_LIMIT
+        self._room = MAX_EVENT_SIZE
         return event

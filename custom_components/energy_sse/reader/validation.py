@@ -7,14 +7,14 @@ import logging
 import math
 from typing import Final, NamedTuple
 
-from .messages import Measurement, Unit
+from .models import Measurement, Unit
 from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
 # In one hour, in the register's unit. Three phases of 290 A: no house has a supply like that, and a broken
 # telegram is mostly off by far more.
-LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
+MAX_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 200_000.0,
     Unit.KILOWATT_HOUR: 200.0,
     Unit.VAR_HOUR: 200_000.0,
@@ -22,7 +22,7 @@ LARGEST_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
 }
 
 # Wh in one hour, the same for the register histories, which know Wh only.
-MAX_ENERGY_PER_HOUR: Final = LARGEST_RISE_PER_HOUR[Unit.WATT_HOUR]
+MAX_ENERGY_PER_HOUR: Final = MAX_RISE_PER_HOUR[Unit.WATT_HOUR]
 
 # Of each unit. The power is that of three phases of 290 A, as for the registers. A phase has 230 V, or 400 V
 # between two phases. Energy: that power for thirty years, the longest that a meter is approved for.
@@ -79,7 +79,7 @@ _LARGE_STEP: Final = _Proof(5, 60.0)
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
 # Times, of one register. A meter is exchanged every ten years.
-_SAID_AT_MOST: Final = 3
+_MAX_LOGGED_REPLACEMENTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class RegisterLimits:
     rise_per_hour: float = math.inf
     """At most, in the register's unit."""
 
-    repeats_for: float = 0.0
+    max_repeat_age: float = 0.0
     """Seconds for which an old value may be told again as if it were new, right or wrong."""
 
     resolution: float | None = None
@@ -123,7 +123,7 @@ class _Candidate:
     rises_too_fast: bool = False
 
 
-class RegisterGuard[K: Hashable]:
+class RegisterValidator[K: Hashable]:
     """Lets the values of registers through that a meter can have counted.
 
     Takes every register for itself. A zero after a real value, a value below the last one, and a rise beyond
@@ -175,7 +175,7 @@ class RegisterGuard[K: Hashable]:
             time = -math.inf if time is None else time
             self._registers[register] = _Register(value, time, time, is_remembered=True)
 
-    def believable(
+    def validate(
         self, values: Mapping[K, float], time: float, *, is_repeated: bool = False
     ) -> dict[K, float]:
         """Return the values of one reading without those that cannot be.
@@ -236,7 +236,7 @@ class RegisterGuard[K: Hashable]:
     def _say_that_it_begins_anew(self, register: K) -> None:
         """Log it, a few times: what changes again and again must not fill the log."""
         self._begun[register] += 1
-        if self._begun[register] <= _SAID_AT_MOST:
+        if self._begun[register] <= _MAX_LOGGED_REPLACEMENTS:
             name = self._called or register
             _LOGGER.warning("Another meter is believed to be there now: %s starts anew", name)
 
@@ -273,7 +273,7 @@ class RegisterGuard[K: Hashable]:
 
     def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
         limits = self._limits[register]
-        hours = (max(time - last.time, 0.0) + limits.repeats_for + _GRACE) / 3600
+        hours = (max(time - last.time, 0.0) + limits.max_repeat_age + _GRACE) / 3600
         return value > last.value + limits.rise_per_hour * hours
 
     def _accept(self, register: K, value: float, time: float) -> None:
@@ -303,7 +303,7 @@ class RegisterGuard[K: Hashable]:
             candidate.readings += 1
             proof = self._proof(register, last, candidate)
             seconds = (
-                proof.seconds if last is None else max(proof.seconds, self._limits[register].repeats_for)
+                proof.seconds if last is None else max(proof.seconds, self._limits[register].max_repeat_age)
             )
             if candidate.readings >= proof.readings and time - candidate.since >= seconds:
                 repeated.append(register)
@@ -327,7 +327,7 @@ def is_possible(value: float, unit: Unit) -> bool:
 def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter. Which measurements are registers, their units tell."""
     return {
-        measurement: RegisterLimits(rise_per_hour=LARGEST_RISE_PER_HOUR[unit], resolution=_ONE[unit])
+        measurement: RegisterLimits(rise_per_hour=MAX_RISE_PER_HOUR[unit], resolution=_ONE[unit])
         for measurement, unit in units.items()
-        if unit in LARGEST_RISE_PER_HOUR
+        if unit in MAX_RISE_PER_HOUR
     }

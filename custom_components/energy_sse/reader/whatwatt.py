@@ -11,9 +11,9 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Poll, Reader, measurements_in, names_of, units_of
+from .base import Fields, Poll, Reader, measurement_names, parse_measurements, units_of
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
-from .messages import (
+from .models import (
     Measurement as M,
     Message,
     Property as P,
@@ -73,7 +73,7 @@ FIELDS: Final[Fields] = {
     "I_P3": (M.CURRENT_L3, Unit.AMPERE),
     "T": (M.ACTIVE_TARIFF, Unit.NONE),
 }
-_NAMES: Final = names_of(FIELDS)
+_NAMES: Final = measurement_names(FIELDS)
 
 # Where in `/report` each value is → the key that `live` has for it.
 _REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
@@ -281,7 +281,7 @@ def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
 
 
 def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
-    values = measurements_in(payload, _NAMES)
+    values = parse_measurements(payload, _NAMES)
     tariff = values.get(M.ACTIVE_TARIFF)
     if tariff == 0 or type(tariff) is float:
         # Zero is "unknown", by the documentation.

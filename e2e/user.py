@@ -1,4 +1,4 @@
-"""A person in front of a browser, who reads, presses and types, and has the patience of a person."""
+"""A user in front of a browser, who reads, presses and types, and has the patience of a user."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 
 from demo.home_assistant import HomeAssistantApi
 
-from .words import Words
+from .translations import Words
 
 type Text = str | re.Pattern[str]
 
@@ -31,7 +31,7 @@ _FLAGS: Final = (
 
 
 class Screen(StrEnum):
-    """What a person sits in front of."""
+    """What a user sits in front of."""
 
     DESKTOP = "a desktop, light"
     PHONE = "a phone, dark"
@@ -54,7 +54,7 @@ async def browser(executable: str) -> AsyncIterator[Browser]:
             await chromium.close()
 
 
-class Person:
+class User:
     """Somebody who is logged in, and what they see."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Person:
         """Sit down in front of a page."""
         self.page = page
         self.screen = screen
-        self.words = words
+        self.translations = words
         self.url = url
         self.steps: list[tuple[str, float]] = []
         self._context = context
@@ -122,8 +122,8 @@ class Person:
     # ------------------------------------------------------------------------------------------- reading
 
     def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
-        """Return a text in the language of the person."""
-        return self.words.say(english, **placeholders)
+        """Return a text in the language of the user."""
+        return self.translations.say(english, **placeholders)
 
     def shown(self, text: Text, within: Locator | None = None) -> Locator:
         """Return what shows a text."""

@@ -22,10 +22,10 @@ _OF_THE_MOMENT: Final = ("reader_clock_drift", "meter_clock_drift")
 
 async def recording(home: Home) -> None:
     """Debug logging is switched on and off on the page of the integration, which downloads the recording."""
-    person, say, reader = home.person, home.person.say, home.currentlyone.simulator
-    await person.open(INTEGRATION_PAGE)
+    user, say, reader = home.user, home.user.say, home.currentlyone.simulator
+    await user.open(INTEGRATION_PAGE)
     await (await _open_menu(home, say("Enable debug logging"), "enable_debug_logging")).click()
-    await person.sees(say("Debug logging enabled"))
+    await user.sees(say("Debug logging enabled"))
     for appliance in reader.house.appliances:
         for state in appliance.states:
             await reader.switch(appliance.id, state.name)
@@ -38,42 +38,42 @@ async def recording(home: Home) -> None:
     # What it has said last is what is compared.
     reader.meter_is_connected = False
     disable = await _open_menu(home, say("Disable debug logging"), "disable_debug_logging")
-    async with person.page.expect_download() as downloading:
+    async with user.page.expect_download() as downloading:
         await disable.click()
-    await (await downloading.value).save_as(person.folder / "home-assistant.log")
-    await person.sees_no(say("Debug logging enabled"))
+    await (await downloading.value).save_as(user.folder / "home-assistant.log")
+    await user.sees_no(say("Debug logging enabled"))
 
 
 async def report(home: Home) -> None:
     """Diagnostics belong to it, and neither of them names the reader or its appliances."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     menu = home.entry(CURRENTLYONE)
     await menu.get_by_role("button", name=say("Menu")).first.click()
-    await expect(person.page.get_by_role("menuitem", name=say("Download diagnostics"))).to_be_visible()
-    await person.picture("download_diagnostics")
-    await person.page.keyboard.press("Escape")
+    await expect(user.page.get_by_role("menuitem", name=say("Download diagnostics"))).to_be_visible()
+    await user.picture("download_diagnostics")
+    await user.page.keyboard.press("Escape")
     diagnostics = await _download_diagnostics(home, CURRENTLYONE)
     device_id, host = home.currentlyone.simulator.device_id, home.currentlyone.host
     for text in (json.dumps(diagnostics), "\n".join(_recorded(home))):
         for secret in (device_id, host, "mocca", "casa mia"):
             assert secret not in text.lower(), secret
-    (person.folder / "diagnostics.json").write_text(json.dumps({"data": diagnostics}))
+    (user.folder / "diagnostics.json").write_text(json.dumps({"data": diagnostics}))
 
 
 async def replay(home: Home) -> None:
     """The recording is played by a reader at another address, which is added, and shows the same."""
-    person = home.person
-    recorded = json.loads((person.folder / "diagnostics.json").read_text())["data"]
-    (person.folder / "recording.log").write_text("\n".join(_recorded(home)) + "\n")
-    async with _replayed(home, person.folder / "recording.log") as has_ended:
-        await person.open(INTEGRATION_PAGE)
-        await person.press(person.say("Add hub"))
+    user = home.user
+    recorded = json.loads((user.folder / "diagnostics.json").read_text())["data"]
+    (user.folder / "recording.log").write_text("\n".join(_recorded(home)) + "\n")
+    async with _replayed(home, user.folder / "recording.log") as has_ended:
+        await user.open(INTEGRATION_PAGE)
+        await user.press(user.say("Add hub"))
         await home.add_by_hand(str(home.unused_host.address))
-        await person.finish("Skip and finish")
+        await user.finish("Skip and finish")
         await asyncio.wait_for(has_ended, 60)
         entries = await home.api.command("config_entries/get", domain="energy_sse")
         entry = next(entry for entry in entries if entry["title"].startswith("anon-"))
-        await person.open(INTEGRATION_PAGE)
+        await user.open(INTEGRATION_PAGE)
         replayed = await _download_diagnostics(home, entry["title"])
     assert _shown(replayed) == _shown(recorded)
     await home.api.delete(f"/api/config/config_entries/entry/{entry['entry_id']}")
@@ -85,25 +85,25 @@ async def replay(home: Home) -> None:
 
 async def _open_menu(home: Home, item: re.Pattern[str], picture: str) -> Locator:
     """Open the menu of the page of the integration. Returns an item of it."""
-    menu = home.person.page.locator('ha-dropdown[slot="toolbar-icon"]')
-    await menu.get_by_role("button", name=home.person.say("Menu")).click()
+    menu = home.user.page.locator('ha-dropdown[slot="toolbar-icon"]')
+    await menu.get_by_role("button", name=home.user.say("Menu")).click()
     found = menu.get_by_role("menuitem", name=item)
     await expect(found).to_be_visible()
-    await home.person.picture(picture)
+    await home.user.picture(picture)
     return found
 
 
 async def _download_diagnostics(home: Home, title: str) -> dict[str, Any]:
-    person = home.person
-    async with person.page.expect_download() as downloading:
-        await person.choose_in_menu(home.entry(title), person.say("Download diagnostics"))
+    user = home.user
+    async with user.page.expect_download() as downloading:
+        await user.choose_in_menu(home.entry(title), user.say("Download diagnostics"))
     data: dict[str, Any] = json.loads((await (await downloading.value).path()).read_text())["data"]
     return data
 
 
 def _recorded(home: Home) -> list[str]:
     """Return the lines of the downloaded log about the reader whose appliance did something."""
-    lines = (home.person.folder / "home-assistant.log").read_text().splitlines()
+    lines = (home.user.folder / "home-assistant.log").read_text().splitlines()
     said = [(match[1], line) for line in lines if (match := _LINE.search(line))]
     device = next(device for device, line in said if " transition " in line)
     pattern = re.compile(rf"energy_sse\.reader\.recording\] \S+ {device} ")

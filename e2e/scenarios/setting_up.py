@@ -25,68 +25,68 @@ _NOBODYS_ADDRESS: Final = "10.83.0.200"
 
 async def discovery(home: Home) -> None:
     """Two readers are discovered, by name, and with our icon."""
-    await home.person.open("/config/integrations/dashboard")
+    await home.user.open("/config/integrations/dashboard")
     for title in (WHATWATT, CURRENTLYONE_FOUND):
-        await home.person.sees(title)
+        await home.user.sees(title)
         icon = home.discovered(title).locator("img")
         await expect(icon).to_have_attribute("src", re.compile(r"/brands/integration/energy_sse/"))
         await expect(icon).to_have_js_property("naturalWidth", 256)
-    await home.person.picture("discovered")
+    await home.user.picture("discovered")
 
 
 async def wrong_password(home: Home) -> None:
     """A wrong password is refused, with a reason."""
-    person = home.person
-    await person.press(person.say("Add"), home.discovered(WHATWATT))
+    user = home.user
+    await user.press(user.say("Add"), home.discovered(WHATWATT))
     question = "{name} at {host} is protected by a password."
-    await person.sees(person.say(question, name=WHATWATT, host=home.whatwatt.host))
+    await user.sees(user.say(question, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password("wrong")
-    await person.sees(person.say(person.words.whole("The reader refuses this password.")))
-    await person.picture("password")
+    await user.sees(user.say(user.translations.whole("The reader refuses this password.")))
+    await user.picture("password")
 
 
 async def right_password(home: Home) -> None:
     """With the right one the whatwatt is there, on a page of its own."""
-    person = home.person
+    user = home.user
     await home.enter_password(PASSWORD)
-    await person.finish("Skip and finish")
-    await person.page.wait_for_url("**/config/devices/device/*")
+    await user.finish("Skip and finish")
+    await user.page.wait_for_url("**/config/devices/device/*")
     await expect(home.row("Net power")).to_contain_text(re.compile(r"\d\s*W"))
-    await person.sees(person.say("Firmware: {version}", version="2.8.2"))
-    await person.picture("device")
+    await user.sees(user.say("Firmware: {version}", version="2.8.2"))
+    await user.picture("device")
 
 
 async def one_question(home: Home) -> None:
     """The CurrentlyOne is there after one question, with its appliances."""
-    person = home.person
-    await person.open("/config/integrations/dashboard")
-    await person.press(person.say("Add"), home.discovered(CURRENTLYONE_FOUND))
+    user = home.user
+    await user.open("/config/integrations/dashboard")
+    await user.press(user.say("Add"), home.discovered(CURRENTLYONE_FOUND))
     question = "Do you want to add {name}, found at {host}?"
-    await person.sees(person.say(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
-    await person.press(person.say("Submit"))
-    await person.finish("Skip and finish")
-    await person.open(INTEGRATION_PAGE)
+    await user.sees(user.say(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
+    await user.press(user.say("Submit"))
+    await user.finish("Skip and finish")
+    await user.open(INTEGRATION_PAGE)
     for title in ("Dishwasher", "Heat pump", "Mocca Master"):
-        await person.sees(title, home.entry(CURRENTLYONE))
+        await user.sees(title, home.entry(CURRENTLYONE))
 
 
 async def search(home: Home) -> None:
     """Whoever has to look for the integration finds it by the name of the product."""
-    person = home.person
-    await person.open("/config/integrations/dashboard")
-    await person.press(person.say("Add integration"))
-    chooser = person.page.locator("dialog-add-integration")
+    user = home.user
+    await user.open("/config/integrations/dashboard")
+    await user.press(user.say("Add integration"))
+    chooser = user.page.locator("dialog-add-integration")
     for product in ("CurrentlyOne", "whatwatt"):
         await chooser.get_by_role("textbox").fill(product)
-        found = chooser.get_by_role("button", name=person.say("whatwatt & CurrentlyOne (Energy SSE)"))
+        found = chooser.get_by_role("button", name=user.say("whatwatt & CurrentlyOne (Energy SSE)"))
         await expect(found).to_be_visible()
     await found.click()
-    await person.sees(person.say("Add a meter reader"))
+    await user.sees(user.say("Add a meter reader"))
 
 
 async def wrong_hosts(home: Home) -> None:
     """What is no address, answers nothing, or is no reader, is refused with a reason."""
-    person = home.person
+    user = home.user
     async with _printer(home.unused_host) as printers_host:
         for host, reason in (
             ("not an address", "This is not an address."),
@@ -94,20 +94,20 @@ async def wrong_hosts(home: Home) -> None:
             (printers_host, "Something answers at this address, but it is neither"),
         ):
             await home.add_by_hand(host)
-            await person.sees(person.say(person.words.whole(reason)))
+            await user.sees(user.say(user.translations.whole(reason)))
 
 
 async def by_hand(home: Home) -> None:
     """One reader is added by its host and port, another one by its host."""
-    person = home.person
+    user = home.user
     for reader in (home.attic, home.garage):
-        await person.open(INTEGRATION_PAGE)
-        await person.press(person.say("Add hub"))
+        await user.open(INTEGRATION_PAGE)
+        await user.press(user.say("Add hub"))
         await home.add_by_hand(reader.host)
-        await person.finish("Skip and finish")
-    await person.open(INTEGRATION_PAGE)
+        await user.finish("Skip and finish")
+    await user.open(INTEGRATION_PAGE)
     await home.has_readers(WHATWATT, CURRENTLYONE, ATTIC, GARAGE)
-    await person.picture("readers")
+    await user.picture("readers")
 
 
 @asynccontextmanager

@@ -33,21 +33,21 @@ class UsualCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
         self.data = {}
 
     @callback
-    def message_arrived(self, message: Message) -> None:
+    def handle_message(self, message: Message) -> None:
         """Take in what the reader says."""
         if isinstance(message, Reading):
             self.async_set_updated_data({**self.data, **message.values})
 
-    def connection_lost(self, error: ReaderError) -> None:
+    def handle_disconnect(self, error: ReaderError) -> None:
         """Take no notice."""
 
-    def contention_changed(self, *, is_contended: bool) -> None:
+    def handle_contention(self, *, is_contended: bool) -> None:
         """Take no notice."""
 
-    def reader_moved(self, host: str) -> None:
+    def handle_move(self, host: str) -> None:
         """Take no notice."""
 
-    def basic_requested(self, host: str) -> None:
+    def handle_basic_request(self, host: str) -> None:
         """Ignore it."""
 
 

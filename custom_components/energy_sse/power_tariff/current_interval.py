@@ -27,7 +27,7 @@ _NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
 _MAX_PAUSE: Final = timedelta(minutes=5)
 
 
-class RunningInterval:
+class CurrentInterval:
     """Running interval of a power tariff."""
 
     def __init__(self, length: timedelta, supply: float) -> None:

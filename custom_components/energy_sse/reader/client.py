@@ -15,27 +15,27 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from . import clock
+from .auth import AuthScheme, DeviceAuth
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
+    ReaderDisconnectedError,
     ReaderError,
-    ReaderHungUpError,
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .health import Answer, StreamHealth
-from .login import DeviceLogin, Login
 from .pace import Pace
 from .payload import parse_object
-from .recording import LOGGER, RecordedStream, Recorder
+from .recording import LOGGER, RecordedStream, TrafficLog
 from .sse import EventStreamDecoder, ServerSentEvent
+from .traffic import ConnectionStats, ReceivedResponse
 
 # Seconds. A device on weak Wi-Fi needs a few for a connection; one that needs longer is as good as away.
 _CONNECT_TIMEOUT: Final = 10
-_ANSWER_TIMEOUT: Final = 15
+_RESPONSE_TIMEOUT: Final = 15
 
 # Bytes. The largest known answer, the whatwatt's `/system`, has 2 KiB.
-_ANSWER_SIZE_LIMIT: Final = 64 * 1024
+_MAX_RESPONSE_SIZE: Final = 64 * 1024
 
 # Bytes that are decoded at a time, so that other tasks run in between.
 _PIECE_SIZE: Final = 4096
@@ -68,7 +68,7 @@ def parse_host(text: str) -> str:
     return host
 
 
-class DeviceHttp:
+class DeviceClient:
     """Asks one device for JSON and for event streams.
 
     Never follows a redirect.
@@ -79,7 +79,7 @@ class DeviceHttp:
         session: aiohttp.ClientSession,
         host: str,
         password: str | None = None,
-        login: Login | None = None,
+        login: AuthScheme | None = None,
         *,
         can_have_password: bool = True,
     ) -> None:
@@ -88,14 +88,14 @@ class DeviceHttp:
         `login` is how the device has let us in before, if that is known. A device that cannot have a password
         and asks for one is another device.
         """
-        self.health = StreamHealth()
-        self._recorder = Recorder(self.health)
+        self.stats = ConnectionStats()
+        self._traffic_log = TrafficLog(self.stats)
         self._session = session
         # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
         self._one_at_a_time = asyncio.Lock()
         self._password = password if can_have_password else None
         self._can_have_password = can_have_password
-        self._login = DeviceLogin(self._password, login if can_have_password else None)
+        self._login = DeviceAuth(self._password, login if can_have_password else None)
         self._start_at(host)
 
     def move_to(self, host: str, *, is_trusted: bool) -> None:
@@ -112,39 +112,39 @@ class DeviceHttp:
         self._login.start_over()
 
     @property
-    def login(self) -> Login | None:
+    def login(self) -> AuthScheme | None:
         """How the device lets us in; None while that is not known."""
         return self._login.known
 
-    def at(self, host: str) -> DeviceHttp:
+    def at(self, host: str) -> DeviceClient:
         """Return a client of the same device at another address, with its password."""
         can_have_password = self._can_have_password
-        return DeviceHttp(
+        return DeviceClient(
             self._session, host, self._password, self.login, can_have_password=can_have_password
         )
 
-    def another_device(self, *, can_have_password: bool) -> DeviceHttp:
+    def without_credentials(self, *, can_have_password: bool) -> DeviceClient:
         """Return a client of any device at this address, without the password."""
-        return DeviceHttp(self._session, self.host, can_have_password=can_have_password)
+        return DeviceClient(self._session, self.host, can_have_password=can_have_password)
 
     def _start_at(self, host: str) -> None:
-        self.host = self._recorder.host = host
+        self.host = self._traffic_log.host = host
         self._origin = URL(f"http://{host}")
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
-        with _classified():
+        with _translate_errors():
             async with (
-                asyncio.timeout(_ANSWER_TIMEOUT),
+                asyncio.timeout(_RESPONSE_TIMEOUT),
                 self._one_at_a_time,
                 self._open("GET", path, "application/json") as response,
             ):
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
-                    if len(body) > _ANSWER_SIZE_LIMIT:
+                    if len(body) > _MAX_RESPONSE_SIZE:
                         raise ReaderProtocolError("the answer is too large")
-            self._took(path, response.status, body.decode(errors="replace"))
+            self._record_response(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
             raise ReaderProtocolError("the answer is no JSON object")
@@ -152,8 +152,12 @@ class DeviceHttp:
 
     async def post(self, path: str) -> None:
         """Ask for something to be done. Raises a ReaderError."""
-        with _classified():
-            async with asyncio.timeout(_ANSWER_TIMEOUT), self._one_at_a_time, self._open("POST", path, "*/*"):
+        with _translate_errors():
+            async with (
+                asyncio.timeout(_RESPONSE_TIMEOUT),
+                self._one_at_a_time,
+                self._open("POST", path, "*/*"),
+            ):
                 pass
 
     async def events(
@@ -165,7 +169,7 @@ class DeviceHttp:
         """
         decoder = EventStreamDecoder()
         pace = Pace(per_second=_EVENTS_PER_SECOND, burst=_MAX_EVENTS_AT_ONCE)
-        with _classified():
+        with _translate_errors():
             async with self._open_stream(path) as (response, stream):
                 heard_at = clock.now()
                 while True:
@@ -183,15 +187,15 @@ class DeviceHttp:
                             yield None
                     for event in events:
                         await pace.wait()
-                        self.health.note_event(event, heard_at)
+                        self.stats.add_event(event, heard_at)
                         if LOGGER.isEnabledFor(logging.DEBUG):
-                            self._recorder.record_event(stream)
+                            self._traffic_log.record_event(stream)
                         yield event
                     if events:
                         # The wait for them is not silence.
                         heard_at = clock.now()
                     if decoder.dropped_events:
-                        self.health.oversized_events += decoder.dropped_events
+                        self.stats.oversized_events += decoder.dropped_events
                         decoder.dropped_events = 0
                     # A piece that was in the buffer already has not let other tasks run.
                     await asyncio.sleep(0)
@@ -201,22 +205,22 @@ class DeviceHttp:
         async with self._open("GET", path, "text/event-stream") as response:
             if response.content_type != "text/event-stream":
                 raise ReaderProtocolError("the answer is no event stream")
-            with self._recorder.stream(path) as stream, _classified(ReaderStreamEndedError):
+            with self._traffic_log.stream(path) as stream, _translate_errors(ReaderStreamEndedError):
                 yield response, stream
 
     @asynccontextmanager
     async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Open an answer that says that all is well, logging in as it takes."""
-        async with asyncio.timeout(_ANSWER_TIMEOUT):
+        async with asyncio.timeout(_RESPONSE_TIMEOUT):
             response = await self._send(method, path, accept)
             if response.status == HTTPStatus.UNAUTHORIZED:
                 response.release()
-                if self._login.can_answer(response):
+                if self._login.should_retry(response):
                     response = await self._send(method, path, accept)
         async with response:
             expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
             if response.status != expected:
-                self._took(path, response.status, "")
+                self._record_response(path, response.status, "")
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 if not self._can_have_password:
                     raise ReaderProtocolError("the device asks for a password that it cannot have")
@@ -231,11 +235,11 @@ class DeviceHttp:
             self._login.accepted(response)
             yield response
 
-    def _took(self, path: str, status: int, body: str) -> None:
+    def _record_response(self, path: str, status: int, body: str) -> None:
         """Note an answer."""
-        self.health.answers[path] = answer = Answer(clock.now(), status, body)
+        self.stats.responses[path] = answer = ReceivedResponse(clock.now(), status, body)
         if LOGGER.isEnabledFor(logging.DEBUG):
-            self._recorder.record_answer(path, answer)
+            self._traffic_log.record_response(path, answer)
 
     async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
         headers = {
@@ -263,7 +267,7 @@ class DeviceHttp:
 
 
 @contextmanager
-def _classified(hung_up: type[ReaderHungUpError] = ReaderHungUpError) -> Iterator[None]:
+def _translate_errors(hung_up: type[ReaderDisconnectedError] = ReaderDisconnectedError) -> Iterator[None]:
     """Turn whatever the network does into a ReaderError, a device that hangs up into `hung_up`."""
     try:
         yield

@@ -6,18 +6,18 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
+from .auth import AuthScheme
 from .base import Reader
+from .client import DeviceClient
 from .currentlyone import CurrentlyOneReader
 from .exceptions import (
+    ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderError,
-    ReaderLoginWeakenedError,
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .http import DeviceHttp
-from .login import Login
-from .messages import ReaderInfo, ReaderKind
+from .models import ReaderInfo, ReaderKind
 from .whatwatt import WhatwattReader
 
 # In the order of asking. The whatwatt goes first: it is the one that may want a password, and its request is
@@ -31,7 +31,7 @@ class Identity(NamedTuple):
     """Which reader answers, and how it has let us in."""
 
     info: ReaderInfo
-    login: Login
+    login: AuthScheme
 
 
 def make_reader(
@@ -39,7 +39,7 @@ def make_reader(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: Login | None = None,
+    login: AuthScheme | None = None,
 ) -> Reader:
     """Return the reader of a kind at `host` or `host:port`.
 
@@ -47,27 +47,27 @@ def make_reader(
     """
     reader = READERS[kind]
     can_have_password = reader.can_have_password
-    return reader(DeviceHttp(session, host, password, login, can_have_password=can_have_password))
+    return reader(DeviceClient(session, host, password, login, can_have_password=can_have_password))
 
 
 async def identify(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: Login | None = None,
+    login: AuthScheme | None = None,
     *,
     kinds: Iterable[ReaderKind] = READERS,
 ) -> Identity:
     """Ask `host` or `host:port` which reader of some kinds it is.
 
     `login` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
-    ReaderAuthenticationError when it wants a password or another one, ReaderLoginWeakenedError when it is
+    ReaderAuthenticationError when it wants a password or another one, ReaderAuthDowngradeError when it is
     content with a weaker login, and ReaderConnectionError when it does not answer.
     """
     for kind in kinds:
         reader = make_reader(kind, session, host, password, login)
         with suppress(ReaderProtocolError):
-            return Identity(await reader.identify(), reader.login or Login.NONE)
+            return Identity(await reader.identify(), reader.login or AuthScheme.NONE)
     raise ReaderProtocolError("no known reader answers at this address")
 
 
@@ -83,7 +83,7 @@ async def explain(error: ReaderError, reader: Reader, expected_id: str) -> Reade
             continue
         else:
             return error if info.id == expected_id else ReaderMismatchError(name_of(info))
-    if isinstance(error, ReaderLoginWeakenedError) and error.login is Login.NONE:
+    if isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.NONE:
         # A page for everybody, from something else.
         return ReaderProtocolError("what answers is no reader")
     return error

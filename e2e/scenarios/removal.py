@@ -20,10 +20,10 @@ from e2e.home import (
 
 async def diagnostics(home: Home) -> None:
     """Diagnostics are downloaded, and name neither password nor device."""
-    person = home.person
-    await person.open(INTEGRATION_PAGE)
-    async with person.page.expect_download() as downloading:
-        await person.choose_in_menu(home.entry(WHATWATT), person.say("Download diagnostics"))
+    user = home.user
+    await user.open(INTEGRATION_PAGE)
+    async with user.page.expect_download() as downloading:
+        await user.choose_in_menu(home.entry(WHATWATT), user.say("Download diagnostics"))
     text = _data_of(await (await downloading.value).path())
     device_id, host = home.whatwatt.simulator.device_id, home.whatwatt.host
     for secret in (f'"{PASSWORD}"', NEW_PASSWORD, device_id, device_id.lower(), SUB_METER, host):
@@ -39,11 +39,11 @@ def _data_of(path: Path) -> str:
 
 async def removal(home: Home) -> None:
     """Everything is deleted, and nothing stays behind."""
-    person = home.person
-    await person.open(INTEGRATION_PAGE)
+    user = home.user
+    await user.open(INTEGRATION_PAGE)
     for title in (ATTIC, CURRENTLYONE, GARAGE, WHATWATT):
-        await person.choose_in_menu(home.entry(title), person.say("Delete"))
-        await person.press(person.say("Delete"), person.page.locator("dialog-box"))
+        await user.choose_in_menu(home.entry(title), user.say("Delete"))
+        await user.press(user.say("Delete"), user.page.locator("dialog-box"))
         await expect(home.entry(title)).to_have_count(0)
     assert await home.api.command("config_entries/get", domain="energy_sse") == []
     left = json.dumps(

@@ -167,7 +167,7 @@ class Reading:
 class HourlyRegister:
     """The registers at a full hour. The reader remembers some, and repeats them after every connect."""
 
-    full_hour: datetime
+    hour: datetime
     """By the reader's clock."""
 
     values: Mapping[Measurement, float]
@@ -240,7 +240,7 @@ class Transition:
     """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
     None where nobody can tell."""
 
-    at_connect: bool = False
+    may_be_replay: bool = False
     """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
 
     @property
@@ -267,7 +267,7 @@ class Detection:
     """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
     None where nobody can tell."""
 
-    at_connect: bool = False
+    may_be_replay: bool = False
     """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
 
 

@@ -15,21 +15,19 @@ _TARIFFS: Final = {"1": "Day", "2": "Night"}
 
 async def settings(home: Home) -> None:
     """The Energy dashboard takes tariffs by names of their own, another meter, an appliance and the sun."""
-    person = home.person
+    user = home.user
     await _remember_the_past(home)
-    await person.open("/config/energy")
+    await user.open("/config/energy")
     for tariff, name in _TARIFFS.items():
         dialog = await _open_grid(home)
         await _pick_import_and_export(home, dialog, WHATWATT, " tariff {part}", part=tariff)
         if tariff == "1":
             await _pick_power(home, dialog, WHATWATT)
-            await expect(dialog.get_by_role("button", name=person.say("Save"))).to_be_enabled()
-            await person.picture("grid")
+            await expect(dialog.get_by_role("button", name=user.say("Save"))).to_be_enabled()
+            await user.picture("grid")
         # What is asked once the choice of an export has been taken in, which forgets a name typed before.
-        await expect(
-            dialog.get_by_role("radio", name=person.say("Do not track compensation"))
-        ).to_be_checked()
-        await dialog.get_by_role("textbox", name=person.say("Display name")).fill(name)
+        await expect(dialog.get_by_role("radio", name=user.say("Do not track compensation"))).to_be_checked()
+        await dialog.get_by_role("textbox", name=user.say("Display name")).fill(name)
         await _save(home, dialog)
     dialog = await _open_grid(home)
     await home.pick_entity("Energy imported from grid", "Energy import", CURRENTLYONE, dialog)
@@ -42,13 +40,13 @@ async def settings(home: Home) -> None:
 
 async def gas(home: Home) -> None:
     """The sub-meter that measures gas is offered as gas, and Home Assistant has nothing to say against it."""
-    person = home.person
-    await person.open("/config/energy/gas")
-    await person.press(person.say("Add gas source"))
-    dialog = person.page.locator("dialog-energy-gas-settings")
-    name = person.words.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
-    field = re.compile(rf"^\s*{person.words.pattern('Gas consumption')}")
-    await person.pick(field, re.compile(rf"^\s*{name}"), dialog, search=SUB_METER)
+    user = home.user
+    await user.open("/config/energy/gas")
+    await user.press(user.say("Add gas source"))
+    dialog = user.page.locator("dialog-energy-gas-settings")
+    name = user.translations.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
+    field = re.compile(rf"^\s*{user.translations.pattern('Gas consumption')}")
+    await user.pick(field, re.compile(rf"^\s*{name}"), dialog, search=SUB_METER)
     await _save(home, dialog)
     assert await _issues(home) <= _AT_FIRST
     # What core says when the unit of a statistic is another one, or its kind.
@@ -59,32 +57,32 @@ async def gas(home: Home) -> None:
 
 async def yesterday(home: Home) -> None:
     """It shows what was imported yesterday, by reader and tariff, and the gas."""
-    person, words = home.person, home.person.words
-    await person.open("/energy/electricity")
-    await person.press(person.say("Previous"))
+    user, words = home.user, home.user.translations
+    await user.open("/energy/electricity")
+    await user.press(user.say("Previous"))
     for name in (*_TARIFFS.values(), f"{CURRENTLYONE} {words.pattern('Energy import')}", "Solar energy"):
         imported = re.compile(rf"{name}.*[1-9][\d.,]*\skWh")
-        row = person.page.get_by_role("table").get_by_role("row", name=imported)
+        row = user.page.get_by_role("table").get_by_role("row", name=imported)
         await expect(row.first).to_be_visible()
-    await person.sees("Dishwasher")
-    await person.picture("energy")
-    await person.page.get_by_role("tab", name=person.say("Gas")).click()
+    await user.sees("Dishwasher")
+    await user.picture("energy")
+    await user.page.get_by_role("tab", name=user.say("Gas")).click()
     meter = words.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
     await expect(
-        person.page.get_by_role("row", name=re.compile(rf"{meter}.*[45][.,]\d+\sm³")).first
+        user.page.get_by_role("row", name=re.compile(rf"{meter}.*[45][.,]\d+\sm³")).first
     ).to_be_visible()
 
 
 async def now(home: Home) -> None:
     """It shows what is drawn now, the sun included."""
-    person = home.person
+    user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
     await solar.tell(home.api, home.whatwatt.simulator.house)
-    await person.open("/energy/now")
-    drawn = person.page.locator("hui-power-total-badge")
+    await user.open("/energy/now")
+    drawn = user.page.locator("hui-power-total-badge")
     await expect(drawn).to_contain_text(re.compile(r"[1-9][.,]\d+\s*kW"))
-    await person.sees(person.say("Current power flow"))
-    await person.picture("now")
+    await user.sees(user.say("Current power flow"))
+    await user.picture("now")
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
@@ -99,12 +97,12 @@ async def _issues(home: Home) -> set[str]:
 
 
 async def _open_grid(home: Home) -> Locator:
-    await home.person.press(home.person.say("Add grid connection"))
-    return home.person.page.locator("dialog-energy-grid-settings")
+    await home.user.press(home.user.say("Add grid connection"))
+    return home.user.page.locator("dialog-energy-grid-settings")
 
 
 async def _save(home: Home, dialog: Locator) -> None:
-    await home.person.press(home.person.say("Save"), dialog)
+    await home.user.press(home.user.say("Save"), dialog)
     await expect(dialog.get_by_role("dialog")).to_have_count(0)
 
 
@@ -119,28 +117,28 @@ async def _pick_import_and_export(
 
 
 async def _pick_power(home: Home, dialog: Locator, device: str) -> None:
-    await dialog.get_by_role("radio", name=home.person.say("Standard")).click()
+    await dialog.get_by_role("radio", name=home.user.say("Standard")).click()
     await home.pick_entity("Power measurement", "Net power", device, dialog)
 
 
 async def _add_sun(home: Home) -> None:
     """Add what an inverter says."""
-    person = home.person
-    await person.press(person.say("Add solar production"))
-    dialog = person.page.locator("dialog-energy-solar-settings")
+    user = home.user
+    await user.press(user.say("Add solar production"))
+    dialog = user.page.locator("dialog-energy-solar-settings")
     for field, name in (
         ("Solar production energy", "Solar energy"),
         ("Solar production power", "Solar power"),
     ):
-        pattern = re.compile(rf"^\s*{person.words.pattern(field)}")
-        await person.pick(pattern, re.compile(rf"^\s*{name}"), dialog, search=name)
+        pattern = re.compile(rf"^\s*{user.translations.pattern(field)}")
+        await user.pick(pattern, re.compile(rf"^\s*{name}"), dialog, search=name)
     await _save(home, dialog)
 
 
 async def _add_appliance(home: Home) -> None:
-    person = home.person
-    await person.press(person.say("Add device"))
-    dialog = person.page.locator("dialog-energy-device-settings")
+    user = home.user
+    await user.press(user.say("Add device"))
+    dialog = user.page.locator("dialog-energy-device-settings")
     await home.pick_entity("Device energy consumption", "Energy", "Dishwasher", dialog)
     await home.pick_entity("Device power consumption", "Power", "Dishwasher", dialog)
     await _save(home, dialog)

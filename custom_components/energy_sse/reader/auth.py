@@ -13,7 +13,7 @@ from urllib.request import parse_http_list
 import aiohttp
 from aiohttp import hdrs
 
-from .exceptions import ReaderLoginWeakenedError
+from .exceptions import ReaderAuthDowngradeError
 
 # The scheme that a challenge begins with (RFC 9110, section 11.3): a token that no value is given to.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
@@ -22,7 +22,7 @@ _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
 _MAX_CHALLENGES: Final = 4
 
 
-class Login(StrEnum):
+class AuthScheme(StrEnum):
     """How a device lets clients in. The weakest comes first."""
 
     NONE = "none"
@@ -32,22 +32,22 @@ class Login(StrEnum):
     DIGEST = "digest"
     """Only an answer goes over the network, which nobody can give who does not know the password."""
 
-    def is_weaker_than(self, other: Login) -> bool:
+    def is_weaker_than(self, other: AuthScheme) -> bool:
         """Tell whether another device could more easily pretend to be one with this login."""
-        logins = list(Login)
+        logins = list(AuthScheme)
         return logins.index(self) < logins.index(other)
 
 
-def schemes_in(challenges: Iterable[str]) -> set[str]:
+def parse_schemes(challenges: Iterable[str]) -> set[str]:
     """Return the schemes in the values of `WWW-Authenticate`, each of which may hold several challenges."""
     parts = (part for challenge in challenges for part in parse_http_list(challenge))
     return {match[1].lower() for part in parts if (match := _SCHEME.match(part))}
 
 
-class DeviceLogin:
+class DeviceAuth:
     """Logs in to one device: by HTTP Digest with an empty user name, or Basic where nothing is stronger."""
 
-    def __init__(self, password: str | None, known: Login | None) -> None:
+    def __init__(self, password: str | None, known: AuthScheme | None) -> None:
         """Prepare for a device at its known address.
 
         `known` is how it has let us in before. If that is not known, any scheme is accepted at this address.
@@ -64,9 +64,9 @@ class DeviceLogin:
         The owner agreed to send the password to a trusted address. At any other address the password is only
         used with Digest, because another device can announce the public id of the reader and read it.
         """
-        self._least = self.known or Login.NONE
-        if self._password and not is_trusted and self.known in (None, Login.BASIC):
-            self._least = Login.DIGEST
+        self._least = self.known or AuthScheme.NONE
+        if self._password and not is_trusted and self.known in (None, AuthScheme.BASIC):
+            self._least = AuthScheme.DIGEST
         self.start_over()
 
     def start_over(self) -> None:
@@ -91,23 +91,23 @@ class DeviceLogin:
         """What logs a request in as soon as the device asks for it."""
         return () if self._sends_basic or self._digest is None else (self._digest,)
 
-    def can_answer(self, response: aiohttp.ClientResponse) -> bool:
+    def should_retry(self, response: aiohttp.ClientResponse) -> bool:
         """Tell whether a refused login is worth one more request.
 
-        Raises ReaderLoginWeakenedError where that would tell the password too openly.
+        Raises ReaderAuthDowngradeError where that would tell the password too openly.
         """
         challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
         if not self._password or len(challenges) > _MAX_CHALLENGES:
             return False
-        schemes = schemes_in(challenges)
-        if Login.DIGEST in schemes:
+        schemes = parse_schemes(challenges)
+        if AuthScheme.DIGEST in schemes:
             # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
             # middleware has answered twice already.
             is_worth_it = self._sends_basic or not self._digest_was_accepted
             self._sends_basic = self._digest_was_accepted = False
             return is_worth_it
-        if Login.BASIC in schemes and not self._sends_basic:
-            self._expect(Login.BASIC)
+        if AuthScheme.BASIC in schemes and not self._sends_basic:
+            self._expect(AuthScheme.BASIC)
             self._sends_basic = True
             return True
         return False
@@ -115,15 +115,15 @@ class DeviceLogin:
     def accepted(self, response: aiohttp.ClientResponse) -> None:
         """Note how the device has let us in.
 
-        Raises ReaderLoginWeakenedError where that is no proof any more that it is the one that it was.
+        Raises ReaderAuthDowngradeError where that is no proof any more that it is the one that it was.
         """
         scheme = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
-        login = Login(scheme or Login.NONE)
+        login = AuthScheme(scheme or AuthScheme.NONE)
         self._expect(login)
-        self._digest_was_accepted = login is Login.DIGEST
-        if self.known is not None or login is not Login.NONE or not self._password:
+        self._digest_was_accepted = login is AuthScheme.DIGEST
+        if self.known is not None or login is not AuthScheme.NONE or not self._password:
             self.known = self._least = login
 
-    def _expect(self, login: Login) -> None:
+    def _expect(self, login: AuthScheme) -> None:
         if login.is_weaker_than(self._least):
-            raise ReaderLoginWeakenedError(login)
+            raise ReaderAuthDowngradeError(login)

@@ -8,7 +8,7 @@ from tests.simulators.digest import BasicLogin
 
 async def reconfigure(home: Home) -> None:
     """Where another reader answers is a repair, which leads to where the right one is entered."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     await home.attic.leave()
     stranger = Reader(
         home.attic.machine, WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30"), port=8080
@@ -18,75 +18,75 @@ async def reconfigure(home: Home) -> None:
     await home.attic.plug_in(is_announced=False)
     await home.open_repairs("wrong_device")
     title = say("Another reader answers instead of {name}", name=ATTIC)
-    await person.shown(title).click()
-    await person.picture("wrong_reader")
-    await person.press(say("Reconfigure"))
+    await user.shown(title).click()
+    await user.picture("wrong_reader")
+    await user.press(say("Reconfigure"))
     await home.add_by_hand(home.garage.host)
-    reason = person.words.whole("Another reader answers at this address: {found}. Enter")
-    await person.sees(say(reason, found=f"{GARAGE} (CurrentlyOne)"))
+    reason = user.translations.whole("Another reader answers at this address: {found}. Enter")
+    await user.sees(say(reason, found=f"{GARAGE} (CurrentlyOne)"))
     await home.add_by_hand(home.attic.host)
-    await person.sees(say("Reconfiguration was successful"))
-    await person.finish("Close")
+    await user.sees(say("Reconfiguration was successful"))
+    await user.finish("Close")
     await home.is_streaming(home.attic)
-    await person.sees_no(title)
+    await user.sees_no(title)
     await stranger.leave()
 
 
 async def new_password(home: Home) -> None:
     """A password that was changed on the reader is asked for, and then used."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     login = home.whatwatt.simulator.login
     assert login is not None
     login.password = NEW_PASSWORD
     home.whatwatt.simulator.end_streams()
-    await person.open(INTEGRATION_PAGE)
-    await person.sees(say("Needs attention"))
-    await person.press(say("Reconfigure"))
-    reason = person.words.whole("{name} at {host} does not accept the login")
-    await person.sees(say(reason, name=WHATWATT, host=home.whatwatt.host))
+    await user.open(INTEGRATION_PAGE)
+    await user.sees(say("Needs attention"))
+    await user.press(say("Reconfigure"))
+    reason = user.translations.whole("{name} at {host} does not accept the login")
+    await user.sees(say(reason, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password(NEW_PASSWORD)
-    await person.sees(say("Re-authentication was successful"))
-    await person.finish("Close")
+    await user.sees(say("Re-authentication was successful"))
+    await user.finish("Close")
     await home.is_streaming(home.whatwatt)
 
 
 async def weaker_login(home: Home) -> None:
     """A reader that wants its password unencrypted gets it only after a question."""
-    person, say, simulator = home.person, home.person.say, home.whatwatt.simulator
+    user, say, simulator = home.user, home.user.say, home.whatwatt.simulator
     digest, simulator.login = simulator.login, BasicLogin(NEW_PASSWORD)
     simulator.end_streams()
-    await person.open(INTEGRATION_PAGE)
-    await person.sees(say("Needs attention"))
-    await person.press(say("Reconfigure"))
+    await user.open(INTEGRATION_PAGE)
+    await user.sees(say("Needs attention"))
+    await user.press(say("Reconfigure"))
     await home.enter_password(NEW_PASSWORD)
-    await person.sees(say("Send the password unencrypted?"))
-    await person.picture("unencrypted")
+    await user.sees(say("Send the password unencrypted?"))
+    await user.picture("unencrypted")
     simulator.login = digest
-    await person.press(say("Submit"))
-    await person.sees(say("Re-authentication was successful"))
-    await person.finish("Close")
+    await user.press(say("Submit"))
+    await user.sees(say("Re-authentication was successful"))
+    await user.finish("Close")
     await home.is_streaming(home.whatwatt)
 
 
 async def repair(home: Home) -> None:
     """What only the user can set right is a repair, and goes away by itself."""
-    person, simulator = home.person, home.attic.simulator
+    user, simulator = home.user, home.attic.simulator
     simulator.meter_status = "KEY REQUIRED"
     simulator.end_streams()
     await home.open_repairs("meter_key_required")
-    title = person.say("{name} cannot read its meter", name=ATTIC)
-    await person.shown(title).click()
-    await person.sees(person.say(person.words.whole("The meter encrypts what it sends.")))
-    await person.picture("repair")
+    title = user.say("{name} cannot read its meter", name=ATTIC)
+    await user.shown(title).click()
+    await user.sees(user.say(user.translations.whole("The meter encrypts what it sends.")))
+    await user.picture("repair")
     simulator.meter_status = "OK"
     simulator.end_streams()
     await home.open_repairs()
-    await person.sees_no(title)
+    await user.sees_no(title)
 
 
 async def stranger(home: Home) -> None:
     """What asks for a password at the address of a CurrentlyOne is a repair, and no question for one."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     house = home.attic.simulator.house
     stranger = Reader(
         home.garage.machine, WhatwattSimulator(house, device_id="ECC9FF8A2B30", password=PASSWORD)
@@ -95,14 +95,14 @@ async def stranger(home: Home) -> None:
     await stranger.plug_in(is_announced=False)
     await home.open_repairs("protected_device")
     title = say("Another device answers instead of {name}", name=GARAGE)
-    await person.shown(title).click()
-    reason = person.words.whole("At {host}, a device answers that asks for a password")
-    await person.sees(say(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
-    await person.picture("stranger")
+    await user.shown(title).click()
+    reason = user.translations.whole("At {host}, a device answers that asks for a password")
+    await user.sees(say(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
+    await user.picture("stranger")
     await stranger.leave()
     await home.garage.plug_in()
     await home.open_repairs()
-    await person.sees_no(title)
+    await user.sees_no(title)
 
 
 async def visitor(home: Home) -> None:
@@ -110,7 +110,7 @@ async def visitor(home: Home) -> None:
     simulator = WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30")
     reader = Reader(home.unused_host, simulator)
     await reader.plug_in()
-    await home.person.open("/config/integrations/dashboard")
-    await home.person.sees("whatwatt Go 8A2B30")
+    await home.user.open("/config/integrations/dashboard")
+    await home.user.sees("whatwatt Go 8A2B30")
     await reader.leave()
-    await home.person.sees_no("whatwatt Go 8A2B30")
+    await home.user.sees_no("whatwatt Go 8A2B30")

@@ -14,15 +14,15 @@ from typing import Final, NamedTuple
 _OURS: Final = f"{Path(__file__).parents[1]}/"
 
 # Errors that led to one another; a chain may be a ring.
-_MOST_CAUSES: Final = 5
+_MAX_CAUSES: Final = 5
 
 
-def log_fault(logger: logging.Logger, doing: str, fault: BaseException) -> None:
+def log_unexpected_error(logger: logging.Logger, doing: str, fault: BaseException) -> None:
     """Log an unexpected error, in one line. `doing` completes it."""
-    logger.error("Unexpected error while %s: %s", doing, trace_of(fault))
+    logger.error("Unexpected error while %s: %s", doing, format_trace(fault))
 
 
-def trace_of(fault: BaseException) -> str:
+def format_trace(fault: BaseException) -> str:
     """Return of which type an error is and by which lines it came, and the same of what led to it."""
     return ", because of ".join(" at ".join([type(error).__name__, *_way(error)]) for error in _chain(fault))
 
@@ -30,7 +30,7 @@ def trace_of(fault: BaseException) -> str:
 def _chain(fault: BaseException) -> Iterator[BaseException]:
     """Yield an error and what led to it."""
     error: BaseException | None = fault
-    for _ in range(_MOST_CAUSES):
+    for _ in range(_MAX_CAUSES):
         if error is None:
             return
         yield error
@@ -49,7 +49,7 @@ def _way(error: BaseException) -> list[str]:
     return [" > ".join(told)] if told else []
 
 
-class Faults:
+class ErrorGuard:
     """Contains what must not happen, and says each kind of it once.
 
     An error that a task lets out ends the task for good, and nobody notices. Contained, it costs the round
@@ -62,28 +62,28 @@ class Faults:
         self._logger = logger
         self._known: set[tuple[type[Exception], str, int]] = set()
 
-    def contained(self, doing: str, *, but: tuple[type[Exception], ...] = ()) -> Contained:
+    def guard(self, doing: str, *, reraise: tuple[type[Exception], ...] = ()) -> Contained:
         """Give up the rest of a block at an unexpected error.
 
         `doing` completes the log line. What is in `but` is expected, and comes through.
         """
-        return Contained(self, doing, but)
+        return Contained(self, doing, reraise)
 
-    def say(self, doing: str, fault: Exception) -> None:
+    def log_once(self, doing: str, fault: Exception) -> None:
         """Log a fault, unless it is known."""
         *_, (frame, line) = walk_tb(fault.__traceback__)
         kind = (type(fault), frame.f_code.co_filename, line)
         if kind not in self._known:
             self._known.add(kind)
-            log_fault(self._logger, doing, fault)
+            log_unexpected_error(self._logger, doing, fault)
 
 
 class Contained(NamedTuple):
     """A block in which errors are contained. One is around every message, so it is no slow generator."""
 
-    faults: Faults
+    errors: ErrorGuard
     doing: str
-    but: tuple[type[Exception], ...]
+    reraise: tuple[type[Exception], ...]
 
     def __enter__(self) -> None:
         """Begin the block."""
@@ -92,7 +92,7 @@ class Contained(NamedTuple):
         self, _kind: type[BaseException] | None, error: BaseException | None, _way: TracebackType | None
     ) -> bool:
         """End it. Returns whether an error ends here, too."""
-        if not isinstance(error, Exception) or isinstance(error, self.but):
+        if not isinstance(error, Exception) or isinstance(error, self.reraise):
             return False
-        self.faults.say(self.doing, error)
+        self.errors.log_once(self.doing, error)
         return True

@@ -30,7 +30,7 @@ _PEAKS: Final = """\
 
 async def switched_on(home: Home) -> None:
     """The power tariff is switched on; what could not be counted is refused, and nothing is lost."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     await _remember_months(home)
     dialog = await _open_options(home)
     await dialog.get_by_role("button", name=say("Power tariff")).click()
@@ -40,19 +40,19 @@ async def switched_on(home: Home) -> None:
     peaks = dialog.get_by_role("spinbutton", name=say("Highest demands that count"))
     await begin.fill("15")
     await peaks.fill("2")
-    await person.press(say("Submit"), dialog)
-    await person.sees(say(person.words.whole("“From” and “To” have to be times")), dialog)
-    await person.picture("tariff_refused")
+    await user.press(say("Submit"), dialog)
+    await user.sees(say(user.translations.whole("“From” and “To” have to be times")), dialog)
+    await user.picture("tariff_refused")
     await expect(peaks).to_have_value("2")
     await begin.fill("0")
     await peaks.fill("3")
-    await person.press(say("Submit"), dialog)
-    await person.finish("Finish")
+    await user.press(say("Submit"), dialog)
+    await user.finish("Finish")
 
 
 async def looked_at(home: Home) -> None:
     """A dashboard shows what the month bills so far, and how much may still be drawn."""
-    person = home.person
+    user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
     sensors = {key: await home.entity(home.currentlyone, f"_{key}") for key in _SENSORS}
     expected = await home.entity(home.currentlyone, "_peak_expected")
@@ -61,29 +61,29 @@ async def looked_at(home: Home) -> None:
     await home.api.command(
         "lovelace/dashboards/create",
         url_path="power-tariff",
-        title=person.words.typed("Power tariff"),
+        title=user.translations.typed("Power tariff"),
         icon="mdi:transmission-tower",
     )
     await home.api.command(
         "lovelace/config/save", url_path="power-tariff", config=_dashboard(home, sensors, expected)
     )
-    await person.open("/power-tariff")
-    tiles = person.page.locator("hui-tile-card")
+    await user.open("/power-tariff")
+    tiles = user.page.locator("hui-tile-card")
     await expect(tiles).to_have_count(_TILES + 1)
     for name in ("Demand", "Expected demand"):
-        tile = tiles.filter(has_text=re.compile(person.words.pattern(name)))
+        tile = tiles.filter(has_text=re.compile(user.translations.pattern(name)))
         await expect(tile.first).to_contain_text(re.compile(r"\d\s*kW"))
-    await person.picture("power_tariff")
+    await user.picture("power_tariff")
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
 async def switched_off(home: Home) -> None:
     """Switched off again, its sensors are gone."""
-    person, say = home.person, home.person.say
+    user, say = home.user, home.user.say
     dialog = await _open_options(home)
     await _switch(home, dialog)
-    await person.press(say("Submit"), dialog)
-    await person.finish("Finish")
+    await user.press(say("Submit"), dialog)
+    await user.finish("Finish")
     unique_ids = {f"{home.currentlyone.simulator.device_id}_{key}" for key in (*_SENSORS, "peak_expected")}
     registry = await home.api.command("config/entity_registry/list")
     assert not unique_ids & {entity["unique_id"] for entity in registry}
@@ -91,13 +91,13 @@ async def switched_off(home: Home) -> None:
 
 
 async def _open_options(home: Home) -> Locator:
-    await home.person.open(INTEGRATION_PAGE)
-    await home.person.press(home.person.say("Configure"), home.entry(CURRENTLYONE))
-    return home.person.page.locator("dialog-data-entry-flow")
+    await home.user.open(INTEGRATION_PAGE)
+    await home.user.press(home.user.say("Configure"), home.entry(CURRENTLYONE))
+    return home.user.page.locator("dialog-data-entry-flow")
 
 
 async def _switch(home: Home, dialog: Locator) -> None:
-    label = home.person.words.pattern("Track what a power tariff bills")
+    label = home.user.translations.pattern("Track what a power tariff bills")
     # With the keyboard: what is drawn of it lies over what would be clicked.
     await dialog.get_by_role("switch", name=re.compile(label)).press("Space")
 
@@ -123,7 +123,7 @@ def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, 
     lists = [
         {
             "type": "markdown",
-            "title": home.person.words.typed(name),
+            "title": home.user.translations.typed(name),
             "content": _PEAKS.replace("SENSOR", sensors[key]),
         }
         for name, key in (("Peak demand", "peak_demand"), ("Previous peak demand", "previous_peak_demand"))

@@ -9,19 +9,19 @@ from tests.simulators.server import Server
 from .home_assistant import HomeAssistantApi
 
 
-class Show(ABC):
+class Scenario(ABC):
     """Readers, and what a Home Assistant shows of them."""
 
     password: ClassVar[str] = ""
     """Of the readers that have one."""
 
     def __init__(self, readers: list[Server], added: list[str]) -> None:
-        """Show some readers, and add those with these ids."""
+        """Scenario some readers, and add those with these ids."""
         self.readers = readers
         self.added = added
 
     @abstractmethod
-    async def go_on(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
+    async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         """Do what follows when the readers have been added, until `stack` ends."""
 
     @abstractmethod

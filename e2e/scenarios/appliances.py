@@ -1,0 +1,109 @@
+"""Living with it: an appliance, an automation, the options."""
+
+import re
+
+from playwright.async_api import expect
+
+from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
+
+
+async def appliance(home: Home) -> None:
+    """An appliance has a page of its own, which follows what it does."""
+    user, switch = home.user, home.currentlyone.simulator.switch
+    await user.open(INTEGRATION_PAGE)
+    await user.shown("Mocca Master", home.entry(CURRENTLYONE)).click()
+    await user.page.wait_for_url("**/config/devices/device/*")
+    await switch("mocca_mast", "on")
+    await expect(home.row("Power")).to_contain_text(re.compile(r"1\D?450\s*W"))
+    await user.picture("appliance")
+    await switch("mocca_mast", "off")
+    await expect(home.row("Power")).to_contain_text(re.compile(r"\b0\s*W"))
+
+
+async def deletion(home: Home) -> None:
+    """An appliance that is still there cannot be deleted, and the reason is said."""
+    user, say = home.user, home.user.say
+    page = user.page.locator("ha-config-device-page")
+    await page.get_by_role("button", name=say("Menu")).last.click()
+    await page.get_by_role("menuitem", name=say("Delete")).click()
+    dialog = user.page.locator("dialog-box")
+    await user.press(say("Delete"), dialog)
+    await user.sees(say(user.translations.whole("{name} cannot be deleted"), name="Mocca Master"), dialog)
+    await user.press(say("OK"), dialog)
+    # As it goes, it may go back a page.
+    await expect(dialog.get_by_role("dialog")).to_have_count(0)
+
+
+async def automation(home: Home) -> None:
+    """An automation is built in the editor on an event of the appliance, and runs."""
+    user, switch = home.user, home.currentlyone.simulator.switch
+    await user.open("/config/automation/edit/new")
+    await _trigger(home)
+    await _action(home, "Coffee is ready.")
+    await user.press(user.say("Save"))
+    dialog = user.page.locator("ha-dialog-automation-save")
+    await dialog.get_by_role("textbox").first.fill("Coffee")
+    await user.press(user.say("Save"), dialog)
+    await user.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
+    await switch("mocca_mast", "on")
+    await switch("mocca_mast", "off")
+    await user.read_notifications()
+    await user.sees("Coffee is ready.")
+
+
+async def _trigger(home: Home) -> None:
+    """Choose: when the Mocca Master is turned off."""
+    user, words = home.user, home.user.translations
+    await user.press(user.say("Add trigger"))
+    chooser = user.page.locator("add-automation-element-dialog")
+    await chooser.get_by_role("textbox").fill("Mocca")
+    await user.press(re.compile(rf"^{words.pattern('Transition')}"), chooser)
+    await user.press(re.compile(rf"^{words.pattern('Event received')}"), chooser)
+    # The field of the event is the one that is required.
+    await user.press(re.compile(r"\*$"), user.page.locator("ha-automation-sidebar"))
+    await user.shown(user.say("Turned off")).click()
+    await user.picture("automation")
+    await user.page.keyboard.press("Escape")
+
+
+async def _action(home: Home, message: str) -> None:
+    """Choose: show a notification."""
+    user, words = home.user, home.user.translations
+    action = "Create persistent notification"
+    await user.press(user.say("Add action"))
+    chooser = user.page.locator("add-automation-element-dialog")
+    await chooser.get_by_role("textbox").fill(words.typed(action))
+    await user.press(re.compile(words.pattern(action)), chooser)
+    # As it goes, it gives the focus back to what opened it.
+    await expect(chooser.get_by_role("dialog")).to_have_count(0)
+    sidebar = user.page.locator("ha-automation-sidebar")
+    await user.sees(user.say("Message body of the notification."), sidebar)
+    await sidebar.get_by_role("textbox").first.fill(message)
+
+
+async def options(home: Home) -> None:
+    """The options are changed, and what a sub-meter measures is told."""
+    user, say = home.user, home.user.say
+    home.whatwatt.simulator.sub_meters = {SUB_METER: 812.5}
+    await user.open(INTEGRATION_PAGE)
+    entry = home.entry(WHATWATT)
+    await user.sees(say("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
+    await user.press(say("Configure"), entry)
+    fields = user.page.locator("ha-selector-select")
+    await fields.first.click()
+    await user.shown(say("10 seconds")).click()
+    await fields.last.click()
+    await user.shown(say("Gas (m³)")).click()
+    await user.picture("options")
+    await user.press(say("Submit"))
+    await user.finish("Finish")
+    await user.sees(say("Gas meter {meter_id}", meter_id=SUB_METER), entry)
+    await _remember_gas(home)
+
+
+async def _remember_gas(home: Home) -> None:
+    """Import the statistics of the sub-meter before the walk."""
+    hours = len(home.whatwatt.registers)
+    registers = [812.5 - 0.2 * (hours - hour) for hour in range(hours)]
+    sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")
+    await home.import_hours(sensor, registers, unit="m³", unit_class="volume")
