@@ -59,7 +59,7 @@ def _nothing_unexpected(request: pytest.FixtureRequest) -> Iterator[None]:
     OURS.addHandler(errors)
     yield
     OURS.removeHandler(errors)
-    if request.node.get_closest_marker("faults") is None:
+    if request.node.get_closest_marker("errors") is None:
         assert [record.getMessage() for record in errors.buffer if not _ended_a_set_up(record)] == []
 
 
