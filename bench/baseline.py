@@ -19,7 +19,7 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
 from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
-from custom_components.energy_sse.registry import Registry
+from custom_components.energy_sse.devices import Devices
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,15 +60,15 @@ class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
     def __init__(
         self,
         coordinator: UsualCoordinator,
-        registry: Registry,
+        devices: Devices,
         reader: Reader,
         description: MeasurementDescription,
     ) -> None:
         """Prepare the sensor of a measurement."""
         super().__init__(coordinator)
         self.entity_description = description
-        self._attr_unique_id = registry.unique_id(description.key)
-        self._attr_device_info = DeviceInfo(identifiers={registry.reader_identifier})
+        self._attr_unique_id = devices.unique_id(description.key)
+        self._attr_device_info = DeviceInfo(identifiers={devices.reader_identifier})
         self._attr_native_unit_of_measurement = reader.units[description.key] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
@@ -103,8 +103,8 @@ async def add_usual_sensors(
     )
     platform.config_entry = entry
     await platform.platform_data.async_load_translations()
-    registry = Registry(hass, entry)
+    devices = Devices(hass, entry)
     await platform.async_add_entities(
-        [UsualSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
+        [UsualSensor(coordinator, devices, reader, MEASUREMENTS[each]) for each in measurements]
     )
     return coordinator

@@ -89,7 +89,7 @@ async def replace_by_usual(
     hass: HomeAssistant, entry: EnergySseConfigEntry, kind: ReaderKind, host: str
 ) -> None:
     """Put the usual pattern into the place of the sensors that are enabled by default."""
-    measurements = list(entry.runtime_data.found_measurements)
+    measurements = list(entry.runtime_data.coordinator.data.measurements)
     assert entry.unique_id is not None
     await hass.config_entries.async_unload(entry.entry_id)
     reader = make_reader(kind, async_get_clientsession(hass), host, None)

@@ -48,10 +48,10 @@ async def hours(count: int) -> tuple[Hour, Hour]:
             entries = [await add_reader(hass, host) for host in started.hosts]
         found = []
         for _ in range(2):
-            attempts_before = sum(entry.runtime_data.reader.stats.attempts for entry in entries)
+            attempts_before = sum(entry.runtime_data.coordinator.reader.stats.attempts for entry in entries)
             cpu_before, wakes_before = process_time(), machine.wakes
             await machine.advance(HOUR)
-            attempts = sum(entry.runtime_data.reader.stats.attempts for entry in entries) - attempts_before
+            attempts = sum(entry.runtime_data.coordinator.reader.stats.attempts for entry in entries) - attempts_before
             found.append(Hour(process_time() - cpu_before, machine.wakes - wakes_before, attempts))
         return found[0], found[1]
 

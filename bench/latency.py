@@ -39,7 +39,7 @@ async def latencies(others: int, seconds: float) -> list[float]:
                 await add_reader(hass, host)
         observed = await stack.enter_async_context(readers(1, interval=INTERVAL))
         entry = await add_reader(hass, observed.hosts[0])
-        unique_id = entry.runtime_data.registry.unique_id(Measurement.VOLTAGE_L1)
+        unique_id = entry.runtime_data.coordinator.devices.unique_id(Measurement.VOLTAGE_L1)
         registry = er.async_get(hass)
         await wait_until(lambda: registry.async_get_entity_id("sensor", DOMAIN, unique_id))
         voltage = registry.async_get_entity_id("sensor", DOMAIN, unique_id)

@@ -137,7 +137,7 @@ class Home:
         self.entry = await add_reader(self.hass, self.simulator.host)
         await wait_until(lambda: self.simulator.streams)
         await self.simulator.broadcast(self.meter.readings("worst", 1)[0])
-        await wait_until(lambda: len(self.entry.runtime_data.readings.values) >= len(FIELDS))
+        await wait_until(lambda: len(self.entry.runtime_data.coordinator.data.values) >= len(FIELDS))
         await self.hass.async_block_till_done()
         self.hass.config_entries.async_update_entry(
             self.entry, options={**self.entry.options, **self._options}
@@ -157,16 +157,16 @@ class Home:
 
     async def tap(self) -> None:
         """Take the place of the network."""
-        tap = Tap(self.entry.runtime_data.reader)
+        tap = Tap(self.entry.runtime_data.coordinator.reader)
         self.simulator.end_streams()
-        self.entry.runtime_data.async_handle_announcement(self.simulator.host)
+        self.entry.runtime_data.coordinator.async_handle_announcement(self.simulator.host)
         await wait_until(lambda: tap.content)
         assert tap.content is not None
         self.content = tap.content
 
     async def tap_usual(self) -> None:
         """Replace ours by the usual pattern, and take the place of the network."""
-        measurements = list(self.entry.runtime_data.found_measurements)
+        measurements = list(self.entry.runtime_data.coordinator.data.measurements)
         assert self.entry.unique_id is not None
         await self.hass.config_entries.async_unload(self.entry.entry_id)
         reader = make_reader(
@@ -209,7 +209,7 @@ class Home:
         }
         # One that arrives as usual makes the sensors available.
         await self.feed(events[-1:])
-        before = dict(self.entry.runtime_data.readings.values)
+        before = dict(self.entry.runtime_data.coordinator.data.values)
         work: list[Work] = []
         for event in events:
             (reading,) = [
@@ -222,7 +222,7 @@ class Home:
 
     async def write(self, events: list[bytes]) -> float:
         """Only write what has changed, which nobody can do without. Returns the seconds of CPU."""
-        values = self.entry.runtime_data.readings.values
+        values = self.entry.runtime_data.coordinator.data.values
         work = await self.work_in(events)
         began = thread_time()
         for changed, entities in work:
@@ -236,7 +236,7 @@ class Home:
 
         Nobody who reads a stream can do with less. Returns the seconds of CPU.
         """
-        values = self.entry.runtime_data.readings.values
+        values = self.entry.runtime_data.coordinator.data.values
         work = await self.work_in(events)
         protocol = BaseProtocol(self.loop)
         protocol.connection_made(asyncio.Transport())

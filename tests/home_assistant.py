@@ -12,7 +12,8 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
-from custom_components.energy_sse.reader import Measurement, Message, ReaderKind, Reading
+from custom_components.energy_sse.reader import Measurement, ReaderKind
+from custom_components.energy_sse.readings import RegisterUpdate
 
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .simulators.announce import service_info
@@ -86,15 +87,15 @@ async def receive(
 
     Its voltage alone does not show that: two readings can have the same one.
     """
-    coordinator = entry.runtime_data
-    processed: list[Message] = []
-    stop_listening = coordinator.async_listen(processed.append)
+    coordinator = entry.runtime_data.coordinator
+    processed: list[RegisterUpdate] = []
+    stop_listening = coordinator.async_add_reading_listener(processed.append)
     try:
         await sending
         await wait_until(
             lambda: (
-                any(isinstance(message, Reading) for message in processed)
-                and coordinator.readings.values.get(Measurement.VOLTAGE_L1) == voltage()
+                processed
+                and coordinator.data.values.get(Measurement.VOLTAGE_L1) == voltage()
             )
         )
     finally:

@@ -77,7 +77,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
         assert entry is not None
         # Its announcement ends the wait for the next attempt.
-        entry.runtime_data.async_handle_announcement(self.reader.host)
+        entry.runtime_data.coordinator.async_handle_announcement(self.reader.host)
         await wait_until(lambda: self.reader.streams)
         await tick(self.hass, self.reader)
 

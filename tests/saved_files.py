@@ -26,5 +26,5 @@ def files_of(hass: HomeAssistant, *entries: ConfigEntry) -> dict[str, str]:
     Raises TypeError for what no file can hold.
     """
     files = {name: collect(hass) for name, collect in _FILES.items()}
-    files |= {entry.entry_id: entry.runtime_data._what_to_remember() for entry in entries}  # noqa: SLF001
+    files |= {entry.entry_id: entry.runtime_data.coordinator.store._collect() for entry in entries}  # noqa: SLF001
     return {name: json_bytes(content).decode() for name, content in files.items()}

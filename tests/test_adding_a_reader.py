@@ -199,7 +199,7 @@ async def test_third_reader_is_back_after_something_asked_for_a_password(
     await network.cut()
     await time_machine.advance(120)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
-    stats = entry.runtime_data.reader.stats
+    stats = entry.runtime_data.coordinator.reader.stats
     connects = stats.connects
     network.answer = None
     await time_machine.advance(320)

@@ -109,7 +109,7 @@ async def test_address_that_was_announced_while_all_was_well_is_tried_when_it_no
     await network.stop()
     await time_machine.advance(120)
     assert entry.data[CONF_HOST] == whatwatt.host
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
 
 
 async def test_address_where_somebody_else_answers_is_forgotten(
@@ -128,7 +128,7 @@ async def test_address_where_somebody_else_answers_is_forgotten(
     assert other.requests == ["GET /api/v1/system"]
     await network.start(network.port)
     await time_machine.advance(400)
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
 
 
 async def test_address_that_refuses_the_login_proves_nothing(
@@ -146,7 +146,7 @@ async def test_address_that_refuses_the_login_proves_nothing(
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
     await network.start(network.port)
     await time_machine.advance(400)
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     assert entry.data[CONF_HOST] == network.host
 
 
@@ -173,12 +173,12 @@ async def test_announcement_ends_a_wait(
     await currentlyone.stop()
     await time_machine.advance(1000)
     await currentlyone.start(port)
-    assert not entry.runtime_data.is_streaming
+    assert not entry.runtime_data.coordinator.data.is_streaming
     await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(currentlyone)
     )
     await time_machine.advance(1)
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
 
 
@@ -239,7 +239,7 @@ async def test_moved_reader_is_found_behind_addresses_that_lead_nowhere(
     await announce(hass, whatwatt, whatwatt.port, addresses=[*DEAD_ADDRESSES, "127.0.0.1"])
     await time_machine.advance(60)
     assert entry.state is ConfigEntryState.LOADED
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     assert entry.data[CONF_HOST] == whatwatt.host
 
 
@@ -257,7 +257,7 @@ async def test_reader_returns_to_its_earlier_address_without_an_announcement(
     await second.stop()
     await time_machine.advance(60)
     assert entry.data[CONF_HOST] == network.host
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
 
 
 # ------------------------------------------------------------------------ names after an mDNS conflict
@@ -291,7 +291,7 @@ async def test_moved_currentlyone_is_found_by_any_name(
     await announce(hass, currentlyone, name=name.format(currentlyone.device_id))
     await time_machine.advance(60)
     assert entry.data[CONF_HOST] == currentlyone.host
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     await currentlyone.stop()
 
 
@@ -333,7 +333,7 @@ async def moved(
     await network.stop()
     await time_machine.advance(120)
     assert entry.data[CONF_HOST] == whatwatt.host
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     return entry
 
 
@@ -341,11 +341,11 @@ async def test_entered_address_is_used_again_as_soon_as_it_answers(
     hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     await time_machine.advance(900)
-    assert moved.runtime_data.is_streaming
+    assert moved.runtime_data.coordinator.data.is_streaming
     await network.start(network.port)
     await time_machine.advance(310)
     assert moved.data[CONF_HOST] == network.host
-    assert moved.runtime_data.is_streaming
+    assert moved.runtime_data.coordinator.data.is_streaming
 
 
 async def test_entered_address_is_used_again_after_a_restart(
@@ -381,10 +381,10 @@ async def test_entered_address_of_another_device_is_not_used(
 ) -> None:
     reader, network.reader = network.reader, other
     await network.start(network.port)
-    stats = moved.runtime_data.reader.stats
+    stats = moved.runtime_data.coordinator.reader.stats
     connects = stats.connects
     await time_machine.advance(900)
-    assert moved.runtime_data.is_streaming
+    assert moved.runtime_data.coordinator.data.is_streaming
     assert (stats.connects, other.stream_count) == (connects, 0)
     await network.stop()
     network.reader = reader
@@ -401,9 +401,9 @@ async def test_proxy_that_refuses_the_stream_costs_seconds(
     network.answer = hang_up
     await network.start(network.port)
     await time_machine.advance(330)
-    assert moved.runtime_data.is_streaming
+    assert moved.runtime_data.coordinator.data.is_streaming
     assert moved.data[CONF_HOST] == whatwatt.host
-    assert moved.runtime_data.availability.has_fresh_readings
+    assert moved.runtime_data.coordinator.availability.has_fresh_readings
 
 
 async def test_address_entered_in_reconfigure_is_preferred(

@@ -289,9 +289,9 @@ def test_appliance_that_counts_from_zero_again_is_believed() -> None:
 
 def test_memory_of_an_appliance_goes_both_ways() -> None:
     appliance = KnownAppliance("kettle", "Kettle")
-    appliance.recall({"state": "on", "changed_at": "2026-11-24T12:00:00+00:00", "changes": []})
+    appliance.restore({"state": "on", "changed_at": "2026-11-24T12:00:00+00:00", "changes": []})
     assert appliance.energy is None, "an older version has not noted it"
-    memory = appliance.memory
+    memory = appliance.as_dict()
     assert memory is not None
     assert {"state", "changed_at", "changes"} <= memory.keys(), "an older version wants them"
 
@@ -311,11 +311,11 @@ def test_energy_of_an_appliance_rises_over_a_restart_by_no_more_than_it_can_in_t
     kettle.detect(Detection(appliance_id="kettle", energy=5000), then)
     for _ in range(3):
         # Restarts in which nothing is heard of it.
-        memory = json.loads(json.dumps(kettle.memory))
+        memory = json.loads(json.dumps(kettle.as_dict()))
         kettle = KnownAppliance("kettle", "Kettle")
         if hours_off is None:
             del memory["energy_at"]
-        kettle.recall(memory)
+        kettle.restore(memory)
         if hours_off is None:
             break
     kettle.detect(Detection(appliance_id="kettle", energy=105_000), then + timedelta(hours=hours_off or 0))
@@ -411,14 +411,14 @@ async def test_category_is_remembered_also_from_where_it_was_once(
     reader.has_inventory = False
     reader._detected.clear()  # noqa: SLF001 (a device that forgot all with its own restart)
     await restart(hass, entry, reader)
-    (appliance,) = (each for each in entry.runtime_data.appliances if each.id == "mocca_mast")
+    (appliance,) = (each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast")
     assert appliance.category == "coffee-makers"
 
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:mocca_mast"), entry.entry_id)
     assert device is not None
     device_registry.async_update_device(device.id, model="Dishwashers", model_id="dishwashers")
     await restart(hass, entry, reader)
-    (appliance,) = (each for each in entry.runtime_data.appliances if each.id == "mocca_mast")
+    (appliance,) = (each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast")
     assert appliance.category == "dishwashers"
 
 
@@ -426,7 +426,7 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def waiting_events(appliance: KnownAppliance) -> list[str]:
-    return [event.type for event in appliance.waiting]
+    return [event.type for event in appliance.pending_events]
 
 
 def report(state: str, second: int | None, *, age: float = 0, may_be_replay: bool = False) -> Transition:
@@ -484,11 +484,11 @@ def test_change_that_was_missed_is_news_for_a_minute_and_always_the_state(
 ) -> None:
     appliance = KnownAppliance("x", "X")
     appliance.apply(report("on", 1000), NOW)
-    appliance.waiting.clear()
+    appliance.pending_events.clear()
     if restarted:
-        memory = json.loads(json.dumps(appliance.memory))
+        memory = json.loads(json.dumps(appliance.as_dict()))
         appliance = KnownAppliance("x", "X")
-        appliance.recall(memory)
+        appliance.restore(memory)
     later = NOW + timedelta(seconds=300)
     appliance.apply(report("on", 1000, age=300), later)
     appliance.apply(report("off", 1300 - int(age), age=age), later)
@@ -499,11 +499,10 @@ def test_change_that_was_missed_is_news_for_a_minute_and_always_the_state(
 
 def test_inventory_and_detection_may_lack_everything_but_the_id() -> None:
     appliance = KnownAppliance("x", "X")
-    appliance.learn(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
+    appliance.update_from_inventory(ApplianceProfile(id="x", states=(ApplianceState(name=""),)))
     appliance.detect(Detection(appliance_id="x", state_index=0), NOW)
-    assert not appliance.waiting
+    assert not appliance.pending_events
     assert (appliance.name, appliance.state, appliance.energy) == ("X", None, None)
-    assert appliance.memory is None
 
 
 def test_older_report_that_is_repeated_is_ignored_altogether() -> None:
@@ -517,9 +516,9 @@ def test_older_report_that_is_repeated_is_ignored_altogether() -> None:
 def test_detection_of_a_state_without_a_known_one_before_is_no_change() -> None:
     appliance = KnownAppliance("x", "X")
     states = (ApplianceState(name="off", is_on=False), ApplianceState(name="on", is_on=True))
-    appliance.learn(ApplianceProfile(id="x", states=states))
+    appliance.update_from_inventory(ApplianceProfile(id="x", states=states))
     appliance.detect(Detection(appliance_id="x", state_index=1), NOW)
-    assert not appliance.waiting
+    assert not appliance.pending_events
     assert appliance.is_on
     appliance.detect(Detection(appliance_id="x", state_index=0), NOW)
     assert waiting_events(appliance) == ["turned_off"]
@@ -537,11 +536,11 @@ def test_detection_of_a_state_without_a_known_one_before_is_no_change() -> None:
 def test_appliance_is_there_as_soon_as_anything_is_said_of_it(said: Detection | Transition) -> None:
     appliance = KnownAppliance("x", "X")
     appliances = Appliances([appliance])
-    appliances.take(said, NOW)
-    assert not appliances.forget(appliance)
+    appliances.process_report(said, NOW)
+    assert not appliances.remove(appliance)
     assert list(appliances) == [appliance]
     silent = Appliances([KnownAppliance("x", "X")])
-    assert silent.forget(*silent)
+    assert silent.remove(*silent)
     assert not list(silent)
 
 
@@ -607,7 +606,7 @@ async def test_appliance_that_is_gone_from_the_inventory_can_be_deleted_and_come
     assert await remove(hass, client, device_registry, entry, ":mocca_mast")
     assert entity_id(hass, "event", f"{READER}:mocca_mast:transition") is None
     await restart(hass, entry, reader)
-    assert "mocca_mast" not in [each.id for each in entry.runtime_data.appliances]
+    assert "mocca_mast" not in [each.id for each in entry.runtime_data.coordinator.data.appliances]
 
     reader.house.appliances.insert(0, coffee_maker)
     await reader.switch("mocca_mast", "off")

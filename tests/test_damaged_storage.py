@@ -21,7 +21,7 @@ from custom_components.energy_sse.const import (
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
-from custom_components.energy_sse.coordinator import registers_key
+from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import parse_object
 
@@ -200,7 +200,7 @@ async def test_register_histories_of_another_version_do_not_hurt_the_setup(
     entry = entry_for(currentlyone)
     entry.add_to_hass(hass)
     await live_once(hass, entry, currentlyone)
-    key = f"{DOMAIN}.{registers_key(entry.entry_id)}"
+    key = f"{DOMAIN}.{storage_key(entry.entry_id)}"
     hass_storage[key] |= damage
     await live_once(hass, entry, currentlyone)
     assert errors(caplog) == []
@@ -256,7 +256,7 @@ async def test_stored_value_of_another_type_costs_no_reading(
         await time_lapse.start()
         await time_lapse.run_until(at("07:32:00"))
         assert shown_in_wh(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=3)
-        for history in time_lapse.entry.runtime_data.registers.values():
+        for history in time_lapse.entry.runtime_data.coordinator.registers.values():
             assert at("07:30:00") in history.boundaries
             assert all(isinstance(total, float) for total in history.boundaries.values())
         assert errors(caplog) == []

@@ -114,8 +114,8 @@ async def test_day_of_faults_leaves_nothing_behind(
     assert after - before < GROWTH
     assert [len(entry._background_tasks) for entry in home.entries] == tasks  # noqa: SLF001
     for entry in home.entries:
-        assert entry.runtime_data.reader.stats.failures.total() >= DAY * len(FAULTS)
-        assert entry.runtime_data.is_streaming
+        assert entry.runtime_data.coordinator.reader.stats.failures.total() >= DAY * len(FAULTS)
+        assert entry.runtime_data.coordinator.data.is_streaming
     files = files_of(hass, *home.entries)
     assert max(map(len, files.values())) < 200_000
     assert logged_messages(caplog) == []

@@ -116,6 +116,6 @@ async def test_readers_of_recordings_are_added_and_play(
         await demo.add_readers(api, show, hosts, is_announced=False)
         entries = hass.config_entries.async_entries("energy_sse")
         assert {entry.unique_id for entry in entries} == set(show.added)
-        await wait_until(lambda: all(entry.runtime_data.readings.values for entry in entries))
+        await wait_until(lambda: all(entry.runtime_data.coordinator.data.values for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)

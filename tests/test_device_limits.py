@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.appliances import Appliance as KnownAppliance, Appliances
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.limits import Places
+from custom_components.energy_sse.limits import DeviceLimit
 from custom_components.energy_sse.reader import ApplianceProfile, ApplianceState, Inventory, connection
 
 from .home_assistant import set_up, settle, state_of
@@ -267,22 +267,22 @@ async def test_firmware_without_an_inventory_is_asked_once(
 
 
 def test_places_are_for_all_or_for_those_that_are_reported_again() -> None:
-    places = Places(2, 4)
-    assert [places.has_place(each, 1) for each in "aab"] == [True, True, True]
-    assert [places.has_place(each, 2) for each in "abab"] == [False, False, True, True]
-    assert [places.has_place(each, 4) for each in "aabb"] == [False] * 4
+    places = DeviceLimit(2, 4)
+    assert [places.accepts(each, 1) for each in "aab"] == [True, True, True]
+    assert [places.accepts(each, 2) for each in "abab"] == [False, False, True, True]
+    assert [places.accepts(each, 4) for each in "aabb"] == [False] * 4
     # Only the last reports are stored.
-    assert [places.has_place(each, 2) for each in "cdefa"] == [False] * 5
+    assert [places.accepts(each, 2) for each in "cdefa"] == [False] * 5
 
 
 def test_states_of_the_inventory_are_known_beside_garbage() -> None:
     appliance = KnownAppliance("x", "X")
     for n in range(100):
-        appliance._know_state(f"garbage {n}", is_on=None)  # noqa: SLF001 (shows nowhere else)
+        appliance._add_state(f"garbage {n}", is_on=None)  # noqa: SLF001 (shows nowhere else)
     states = tuple(ApplianceState(name=name, is_on=name != "off") for name in ("off", "on", "full"))
-    appliance.learn(ApplianceProfile(id="x", states=states))
+    appliance.update_from_inventory(ApplianceProfile(id="x", states=states))
     for n in range(100):
-        appliance._know_state(f"more {n}", is_on=None)  # noqa: SLF001
+        appliance._add_state(f"more {n}", is_on=None)  # noqa: SLF001
     known = appliance._is_on_in  # noqa: SLF001
     assert len(known) == 50
     assert {name: known[name] for name in ("off", "on", "full")} == {"off": False, "on": True, "full": True}
@@ -293,5 +293,5 @@ def test_inventories_of_garbage_fill_no_memory() -> None:
     appliances = Appliances([])
     for n in range(10):
         profiles = tuple(ApplianceProfile(id=f"{n} {each}") for each in range(100))
-        appliances.learn(Inventory(appliances=profiles))
+        appliances.update_from_inventory(Inventory(appliances=profiles))
     assert len(list(appliances)) == 250

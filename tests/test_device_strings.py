@@ -12,7 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.coordinator import registers_key
+from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.markdown import escape
 
 from .conftest import Start
@@ -129,7 +129,7 @@ async def test_template_in_a_name_is_not_rendered(
     assert "7 * 7" not in "".join(logged_messages(caplog))
     await hass.config_entries.async_unload(entry.entry_id)
     stored = {key for key in hass_storage if key.startswith(DOMAIN)}
-    assert stored == {f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{registers_key(entry.entry_id)}"}
+    assert stored == {f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{storage_key(entry.entry_id)}"}
 
 
 async def test_other_device_at_the_address_puts_no_words_into_the_repair(

@@ -275,6 +275,6 @@ async def test_word_that_is_none_is_told_as_little_as_a_name_and_a_number_as_it_
     assert diagnostics["reader"]["status"]["meter_status"].startswith("anon-")
     whatwatt.meter_status = "OK"
     await tick(hass, whatwatt)
-    await wait_until(lambda: entry.runtime_data.sub_meters)
+    await wait_until(lambda: entry.runtime_data.coordinator.data.sub_meters.values)
     diagnostics = await download(hass, hass_client, entry)
     assert "12345678.9" in {entity["state"] for entity in diagnostics["entities"]}

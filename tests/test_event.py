@@ -209,7 +209,7 @@ async def test_appliances_are_found_again_after_a_restart(
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until(lambda: reader.streams)
     await hass.async_block_till_done()
-    assert {each.id for each in entry.runtime_data.appliances} == {"mocca_mast", "dishwasher"}
+    assert {each.id for each in entry.runtime_data.coordinator.data.appliances} == {"mocca_mast", "dishwasher"}
     after = state_of(hass, "event", unique_id("dishwasher"))
     assert (after.entity_id, after.state) == (before.entity_id, before.state)
     assert after.name == "Dishwasher Transition"
@@ -247,8 +247,8 @@ async def test_appliance_may_be_called_like_a_measurement(
     await settle(hass, entry, reader)
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until(lambda: reader.streams)
-    assert {each.id for each in entry.runtime_data.appliances} == {"voltage_l1"}
-    assert Measurement.VOLTAGE_L1 in entry.runtime_data.found_measurements
+    assert {each.id for each in entry.runtime_data.coordinator.data.appliances} == {"voltage_l1"}
+    assert Measurement.VOLTAGE_L1 in entry.runtime_data.coordinator.data.measurements
 
 
 AUTOMATION = {
@@ -307,8 +307,8 @@ async def test_transition_that_arrives_while_home_assistant_sets_up_starts_autom
     forward = hass.config_entries.async_forward_entry_setups
 
     async def forward_late(entry: MockConfigEntry, platforms: Iterable[Platform]) -> None:
-        appliances = entry.runtime_data.appliances
-        await wait_until(lambda: any(each.waiting for each in appliances))
+        appliances = entry.runtime_data.coordinator.data.appliances
+        await wait_until(lambda: any(each.pending_events for each in appliances))
         await forward(entry, platforms)
 
     monkeypatch.setattr(hass.config_entries, "async_forward_entry_setups", forward_late)
@@ -334,7 +334,7 @@ async def test_disabled_event_entity_hoards_nothing(
         await reader.switch("mocca_mast", "off")
         await reader.switch("mocca_mast", "on")
     await settle(hass, entry, reader)
-    assert all(len(each.waiting) <= 16 for each in entry.runtime_data.appliances)
+    assert all(len(each.pending_events) <= 16 for each in entry.runtime_data.coordinator.data.appliances)
 
 
 def test_house_of_the_simulators_has_what_these_tests_are_about() -> None:

@@ -61,7 +61,7 @@ async def test_500_readings_are_processed_at_once_and_20_a_second(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt)
-    events = entry.runtime_data.reader.stats.events
+    events = entry.runtime_data.coordinator.reader.stats.events
     await whatwatt.broadcast(b"".join(map(reading, range(1000))))
     await time_machine.advance(1)
     assert 500 <= events["live"] <= 530
@@ -69,7 +69,7 @@ async def test_500_readings_are_processed_at_once_and_20_a_second(
     assert 700 <= events["live"] <= 730
     await time_machine.advance(20)
     assert events["live"] == 1000
-    assert entry.runtime_data.reader.stats.connects == 1
+    assert entry.runtime_data.coordinator.reader.stats.connects == 1
 
 
 async def test_1200_sub_meters_in_one_event_are_slowed_down(
@@ -93,7 +93,7 @@ async def test_replay_of_a_currentlyone_is_not_slowed_down(
     replay = b'event: state\r\ndata: {"m":"HAN","W":1}\r\n\r\n' * 200
     await currentlyone.broadcast(replay)
     await time_machine.idle()
-    assert entry.runtime_data.reader.stats.events["state"] == 200
+    assert entry.runtime_data.coordinator.reader.stats.events["state"] == 200
 
 
 @pytest.mark.parametrize("line", [b"\n", b":\n", b"data\n", b"\r", b"x" * 100])
@@ -164,15 +164,15 @@ async def test_slow_response_costs_one_connection_at_a_time(
     network.only_the_stream = only_the_stream
     await network.cut()
     await time_machine.advance(1800)
-    assert not entry.runtime_data.availability.has_fresh_readings
+    assert not entry.runtime_data.coordinator.availability.has_fresh_readings
     assert dripping.total >= 5
-    assert entry.runtime_data.reader.stats.attempts < 60
+    assert entry.runtime_data.coordinator.reader.stats.attempts < 60
     # An aborted connection is noticed within a second.
     assert dripping.most <= 2
     network.answer = None
     await network.cut()
     await time_machine.advance(400)
-    assert entry.runtime_data.availability.has_fresh_readings
+    assert entry.runtime_data.coordinator.availability.has_fresh_readings
     await network.stop()
     await network.reader.stop()
 
@@ -189,12 +189,12 @@ def test_broken_json_is_repaired_up_to_16_kib() -> None:
 def test_sub_meters_with_impossible_values_fill_no_memory() -> None:
     sub_meters = SubMeters([], {})
     for number in range(1000):
-        assert not sub_meters.take(SubMeterReading(meter_id=str(number), value=-1), number)
-    assert len(sub_meters) == 0
-    assert len(sub_meters.guard._limits) <= 32  # noqa: SLF001 (shows nowhere else)
-    assert sub_meters.take(SubMeterReading(meter_id="1", value=1), 1000)
-    assert not sub_meters.take(SubMeterReading(meter_id="1", value=-1), 1001)
-    assert sub_meters.guard.dropped == {"negative": 1}
+        assert not sub_meters.update(SubMeterReading(meter_id=str(number), value=-1), number)
+    assert len(sub_meters.values) == 0
+    assert len(sub_meters.validator._limits) <= 32  # noqa: SLF001 (shows nowhere else)
+    assert sub_meters.update(SubMeterReading(meter_id="1", value=1), 1000)
+    assert not sub_meters.update(SubMeterReading(meter_id="1", value=-1), 1001)
+    assert sub_meters.validator.dropped == {"negative": 1}
 
 
 def test_host_of_a_megabyte_is_refused() -> None:

@@ -18,7 +18,7 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator, payload: str) -> 
     reader.house.voltage[0] += 0.1
     data = f'{payload[:-1]},"V_P1":{reader.house.voltage[0]}}}'
     await reader.broadcast(f"event: live\ndata: {data}\n\n".encode())
-    await wait_until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == reader.house.voltage[0])
+    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == reader.house.voltage[0])
     await hass.async_block_till_done()
 
 
@@ -87,7 +87,7 @@ async def test_same_states_are_shown_when_numbers_are_written_as_texts(
     assert len(texts) > 20
     # The same reading in numbers.
     monkeypatch.setattr(either.house, "advance", lambda _seconds: ())
-    events = entry.runtime_data.reader.stats.events
+    events = entry.runtime_data.coordinator.reader.stats.events
     before = events.total()
     await either.tick()
     await wait_until(lambda: events.total() > before)

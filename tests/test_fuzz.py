@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
-from custom_components.energy_sse.power_tariff.set_up import tracker_of
+
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
     ApplianceState,
@@ -89,16 +89,16 @@ def test_appliances_and_states_without_end_fill_no_memory() -> None:
     appliances = Appliances([])
     now = datetime.now(UTC)
     for n in range(1000):
-        appliances.take(Transition(appliance_id=str(n), state="on"), now)
-        appliances.take(Transition(appliance_id="0", state=str(n)), now)
+        appliances.process_report(Transition(appliance_id=str(n), state="on"), now)
+        appliances.process_report(Transition(appliance_id="0", state=str(n)), now)
     known = list(appliances)
     assert len(known) == 50
     profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
-    assert len(appliances.learn(Inventory(appliances=profiles))) == 200
+    assert len(appliances.update_from_inventory(Inventory(appliances=profiles))) == 200
     assert len(list(appliances)) == 250
     for n in range(100):
         states = tuple(ApplianceState(name=f"{n} {each}") for each in range(100))
-        appliances.learn(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))
+        appliances.update_from_inventory(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))
     assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (shows nowhere else)
 
 
@@ -150,9 +150,9 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
             await time_machine.advance(40)
     await tick(hass, currentlyone)
     await time_machine.advance(15)
-    tracker = tracker_of(hass, entry)
+    tracker = entry.runtime_data.tariff
     assert tracker is not None
     assert tracker.report["meter_replacements"] == 20
     assert caplog.text.count("Another meter is believed") == 3
-    for history in entry.runtime_data.registers.values():
+    for history in entry.runtime_data.coordinator.registers.values():
         assert len(history._hourly) <= 200  # noqa: SLF001 (shows nowhere else)

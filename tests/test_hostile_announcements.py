@@ -16,7 +16,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
 
 from custom_components.energy_sse.config_flow import hosts_of
-from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_LOGIN, DOMAIN
+from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_AUTH_SCHEME, DOMAIN
 from custom_components.energy_sse.reader import AuthScheme
 
 from . import pseudonyms
@@ -212,7 +212,7 @@ async def test_known_reader_is_followed_during_a_flood(
     await announce(hass, announcement(live))
     await time_machine.advance(60)
     assert entry.data[CONF_HOST] == live.host
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
 
 
 @pytest.mark.parametrize("is_same", [True, False])
@@ -233,8 +233,8 @@ async def test_reader_is_found_at_its_address_during_a_flood(
     for number in range(40):
         await announce(hass, mdns(live.device_id, port=tarpit.port + (0 if is_same else number)))
         await time_machine.advance(5)
-    assert entry.runtime_data.is_streaming
-    assert entry.runtime_data.reader.stats.connects == 2
+    assert entry.runtime_data.coordinator.data.is_streaming
+    assert entry.runtime_data.coordinator.reader.stats.connects == 2
 
 
 async def test_changed_password_is_asked_for_during_a_flood(
@@ -289,7 +289,7 @@ async def test_new_device_cannot_take_the_place_of_a_reader(
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
     await hass.async_block_till_done()
     assert dict(entry.data) == before
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
     await hass.config_entries.async_unload(entry.entry_id)
 
 
@@ -301,7 +301,7 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     rogue.login = BasicLogin("secret")
     await start(rogue)
     live.login = DigestLogin("secret")
-    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: AuthScheme.DIGEST})
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
     live.login = BasicLogin("secret")
     live.end_streams()
     await time_machine.advance(60)
@@ -315,7 +315,7 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     assert rogue.told
     assert not rogue.was_told_the_password
     assert (entry.data[CONF_HOST], entry.data[CONF_PASSWORD]) == (live.host, "secret")
-    assert entry.runtime_data.is_streaming
+    assert entry.runtime_data.coordinator.data.is_streaming
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
@@ -374,7 +374,7 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     await announce(hass, announcement(rogue))
     await time_machine.advance(120)
     # Digest proves nothing about the reader.
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, AuthScheme.DIGEST)
+    assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (rogue.host, AuthScheme.DIGEST)
     rogue.login = BasicLogin("secret")
     rogue.end_streams()
     await time_machine.advance(120)
@@ -392,13 +392,13 @@ async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
     rogue.login = BasicLogin("secret")
     await start(rogue)
     live.login = DigestLogin("secret")
-    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: AuthScheme.DIGEST})
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
     await time_machine.advance(310)
     rogue.login = None
     await time_machine.advance(310)
     assert len(rogue.told) >= 2
     assert not rogue.was_told_the_password
-    assert entry.runtime_data.reader.stats.connects == 1, "the stream goes on"
+    assert entry.runtime_data.coordinator.reader.stats.connects == 1, "the stream goes on"
 
 
 # ------------------------------------------------------------------------------------------------- the log

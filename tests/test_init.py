@@ -78,7 +78,7 @@ async def test_device_that_never_says_who_it_is_does_not_block_the_start(
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert entry.reason == "The reader cannot be reached: it does not say who it is"
+    assert entry.reason == "The reader cannot be reached: the device does not identify itself"
     await wait_until(lambda: not currentlyone.streams)
 
 
@@ -142,7 +142,7 @@ async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
         partial(say_nothing, connected, hung_up), "127.0.0.1", currentlyone.port, reuse_port=True
     )
     async with server, asyncio.timeout(10):
-        entry.runtime_data.async_handle_announcement(currentlyone.host)
+        entry.runtime_data.coordinator.async_handle_announcement(currentlyone.host)
         await connected.wait()
         async with asyncio.timeout(2):
             assert await hass.config_entries.async_unload(entry.entry_id)
@@ -219,12 +219,12 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     assert state_of(hass, "sensor", power).state != "unavailable"
     lost, back = logged_messages(caplog)
     model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "CurrentlyOne"
-    assert lost == f"The {model} sends no readings any more: its meter is silent"
+    assert lost == f"The {model} sends no readings: the meter sends nothing"
     assert back == f"The {model} sends readings again"
 
 
 def was_alive_since(entry: MockConfigEntry, time: float) -> bool:
-    return bool(entry.runtime_data.availability._signs_of_life.last >= time)  # noqa: SLF001
+    return bool(entry.runtime_data.coordinator.availability._activity.last >= time)  # noqa: SLF001
 
 
 async def test_signs_of_life_keep_no_measurement_alive(
@@ -249,7 +249,7 @@ async def test_signs_of_life_keep_no_measurement_alive(
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
     transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")
     assert transition.state != "unavailable"
-    assert "sends no readings any more: its meter is silent" in caplog.text
+    assert "sends no readings: the meter sends nothing" in caplog.text
 
 
 async def test_reader_that_vanishes_takes_its_events_with_it(
@@ -283,14 +283,14 @@ async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     entry = await set_up(hass, protected_whatwatt)
-    entry.async_on_unload(entry.runtime_data.async_add_listener(lambda: 1 / 0, M.VOLTAGE_L1))
+    entry.async_on_unload(entry.runtime_data.coordinator.async_add_listener(lambda: 1 / 0, M.VOLTAGE_L1))
     await tick(hass, protected_whatwatt)
     await tick(hass, protected_whatwatt)
     assert (
         float(state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").state) == protected_whatwatt.live()["V_P1"]
     )
     assert protected_whatwatt.stream_count == 1
-    assert "Unexpected error while updating an entity" in caplog.text
+    assert "Unexpected error updating listener" in caplog.text
 
 
 async def test_firmware_in_the_device_registry_follows_the_device(

@@ -15,7 +15,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.coordinator import registers_key
+from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.reader import ConnectionState
 
 from .conftest import MakeTimeLapse
@@ -83,7 +83,7 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
     await time_machine.advance(120)
     issue = issues(hass)["stream_contended"]
     assert issue.translation_placeholders == {"name": "Meter"}
-    assert entry.runtime_data.connection_state == ConnectionState.CONTENDED
+    assert entry.runtime_data.coordinator.connection_state == ConnectionState.CONTENDED
     # It gets its data too: an hour of it, in which we take the stream once in five minutes.
     takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
     await time_machine.advance(3600)
@@ -99,7 +99,7 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
     await rival.leave()
     await time_machine.advance(400)
     assert issues(hass) == {}
-    assert entry.runtime_data.connection_state == ConnectionState.STREAMING
+    assert entry.runtime_data.coordinator.connection_state == ConnectionState.STREAMING
     assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
 
 
@@ -130,8 +130,8 @@ async def test_report_has_the_values_of_the_stream(
     live.licence = "PLUS"
     entry = await set_up(hass, live)
     await time_machine.advance(60)
-    before = dict(entry.runtime_data.readings.values)
-    poll = await entry.runtime_data.reader.poll()
+    before = dict(entry.runtime_data.coordinator.data.values)
+    poll = await entry.runtime_data.coordinator.reader.poll()
     (reading,) = poll.messages
     assert poll.interval == 5
     common = {key: value for key, value in reading.values.items() if key in before}
@@ -332,7 +332,7 @@ async def test_wrong_zero_right_after_a_restart_is_not_believed(
     await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", energy).state == "unavailable"
-    assert entry.runtime_data.readings.guard.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.readings.guard.dropped == {"zero": 1}
     monkeypatch.setattr(whatwatt, "live", right)
     await tick(hass, whatwatt)
     assert float(state_of(hass, "sensor", energy).state) >= float(before)
@@ -345,8 +345,7 @@ async def test_removed_entry_is_not_remembered(
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     await hass.config_entries.async_unload(entry.entry_id)
-    stored = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
+    stored = hass_storage[storage_key(entry.entry_id)]["data"]["meter"]
     assert stored["registers"]["active_energy_import"] == whatwatt.live()["E_In"]
-    assert f"{DOMAIN}.{registers_key(entry.entry_id)}" in hass_storage
     await hass.config_entries.async_remove(entry.entry_id)
     assert [key for key in hass_storage if entry.entry_id in key] == []

@@ -33,7 +33,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
 
 
 def dropped(time_lapse: TimeLapse) -> int:
-    return int(time_lapse.entry.runtime_data.readings.guard.dropped.total())
+    return int(time_lapse.entry.runtime_data.coordinator.readings.guard.dropped.total())
 
 
 def shown(time_lapse: TimeLapse) -> list[float]:
@@ -90,7 +90,7 @@ async def test_old_meter_that_the_reader_repeats_is_not_a_new_one(time_lapse: Ti
 
 
 def replacements(time_lapse: TimeLapse) -> list[int]:
-    return [len(history.replacements) for history in time_lapse.entry.runtime_data.registers.values()]
+    return [len(history.replacements) for history in time_lapse.entry.runtime_data.coordinator.registers.values()]
 
 
 @pytest.mark.parametrize("restarts", [0, 1, 3])

@@ -56,7 +56,7 @@ async def arrive(hass: HomeAssistant, reader: WhatwattSimulator, payload: dict[s
     """Let a reading arrive and be dealt with; it needs a voltage of its own."""
     (entry,) = hass.config_entries.async_entries("energy_sse")
     await reader.broadcast(live(payload))
-    await wait_until(lambda: entry.runtime_data.readings.values.get("voltage_l1") == payload["V_P1"])
+    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == payload["V_P1"])
     await hass.async_block_till_done()
 
 
@@ -178,7 +178,7 @@ async def test_reader_that_is_away_costs_few_attempts_in_an_hour(
     reader = WhatwattSimulator(house)
     await start(reader)
     entry = await set_up(hass, reader)
-    stats = entry.runtime_data.reader.stats
+    stats = entry.runtime_data.coordinator.reader.stats
     await reader.stop()
     before = stats.attempts
     await time_machine.advance(3600)

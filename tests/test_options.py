@@ -81,9 +81,10 @@ async def test_sensors_are_written_at_most_as_often_as_chosen_and_then_with_the_
     latest: list[float] = []
     for _ in range(42):
         await time_machine.advance(1)
+        # At the end of an interval, the last value is written.
+        latest += [round(reader.house.voltage[0], 3)] * (len(voltages) - len(latest))
         await tick(hass, reader, 1)
-        if len(latest) < len(voltages):
-            latest.append(round(reader.house.voltage[0], 3))
+        latest += [round(reader.house.voltage[0], 3)] * (len(voltages) - len(latest))
     assert [float(voltage) for voltage in voltages] == latest
     # The first reading makes the sensor, the second one begins the first interval.
     assert len(voltages) in (writes, writes + 1)
@@ -99,6 +100,7 @@ async def test_meter_that_speaks_as_often_as_is_written_is_written_with_every_re
     for early_or_late in (0, -0.2, 0.2, -0.2, 0.2):
         await time_machine.advance(5 + early_or_late)
         await tick(hass, reader, 5)
+    await time_machine.advance(0.5)
     assert len(voltages) == 5
 
 
@@ -150,7 +152,7 @@ async def test_first_reading_of_the_new_hour_is_written_at_once(
     (entry,) = hass.config_entries.async_entries("energy_sse")
     for _ in range(3):
         await tick(hass, currentlyone)
-    entry.runtime_data._listeners.end_hour(dt_util.utcnow())  # noqa: SLF001 (without the timers of sockets)
+    entry.runtime_data.coordinator._handle_quarter_end(dt_util.utcnow())  # noqa: SLF001 (without other timers)
     await tick(hass, currentlyone)
     energy = int(sum(currentlyone.house.active_export.values())) / 1000
     assert float(state_of(hass, "sensor", ENERGY).state) == energy

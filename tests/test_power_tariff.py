@@ -409,7 +409,7 @@ async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> No
     before = intervals(time_lapse)
     hours = await time_lapse.hours(M.ACTIVE_ENERGY_IMPORT)
     offset = hours[at("07:00:00")].sum - hours[at("07:00:00")].state
-    history = time_lapse.entry.runtime_data.registers[M.ACTIVE_ENERGY_IMPORT]
+    history = time_lapse.entry.runtime_data.coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
     quarters = [[int(time.timestamp()), total + offset] for time, total in history.boundaries.items()]
     await time_lapse.stop()
     time_lapse.forget_registers()

@@ -233,7 +233,7 @@ async def test_whatever_a_device_says_all_can_be_saved_and_nothing_ends_or_fills
         lambda: not task_names(entry).keys() & {"energy_sse sums", "energy_sse units of sub-meters"}
     )
     tasks = task_names(entry)
-    stats = entry.runtime_data.reader.stats
+    stats = entry.runtime_data.coordinator.reader.stats
     answers = {f"GET {route.path}" for route in reader.routes() if route.method == "GET"}
     while stats.events.total() < messages or not answers <= set(reader.requests):
         # Short streams in a row are another client to a whatwatt: it is asked for its report then.

@@ -197,8 +197,8 @@ async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
     late = dt_util.now() - timedelta(seconds=90)
     payload = f'{{"P_In":1,"Date":"{late:%Y-%m-%d}","Time":"{late:%H:%M:%S}"}}'
     await whatwatt.broadcast(f"event: live\ndata: {payload}\n\n".encode())
-    await wait_until(lambda: M.READER_CLOCK_OFFSET in entry.runtime_data.readings.values)
-    assert -93 <= entry.runtime_data.readings.values[M.READER_CLOCK_OFFSET] <= -89
+    await wait_until(lambda: M.READER_CLOCK_OFFSET in entry.runtime_data.coordinator.data.values)
+    assert -93 <= entry.runtime_data.coordinator.data.values[M.READER_CLOCK_OFFSET] <= -89
 
 
 async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
@@ -212,7 +212,7 @@ async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
     written = f"{meter + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}+0100"
     state = f'{{"m":"HAN","W":1,"t":"{written}","sec":{int(reader.timestamp()) + 86400}}}'
     await currentlyone.broadcast(f"event: state\r\ndata: {state}\r\n\r\n".encode())
-    await wait_until(lambda: M.METER_CLOCK_OFFSET in entry.runtime_data.readings.values)
-    values = entry.runtime_data.readings.values
+    await wait_until(lambda: M.METER_CLOCK_OFFSET in entry.runtime_data.coordinator.data.values)
+    values = entry.runtime_data.coordinator.data.values
     assert values[M.READER_CLOCK_OFFSET] == pytest.approx(86400 + 20, abs=3)
     assert values[M.METER_CLOCK_OFFSET] == pytest.approx(-3600, abs=3)

@@ -69,7 +69,7 @@ async def test_recording_becomes_these_entities_and_tells_nobodys_name(
         await start(reader)
         entry, seen = await run_replay(hass, reader, time_machine)
         assert [*rows(hass, entry), *(" ".join(each) for each in seen.transitions)] == snapshot
-        heard = entry.runtime_data.reader.stats.events
+        heard = entry.runtime_data.coordinator.reader.stats.events
         assert heard == Counter(event.type for event in recording.events), "none is lost, none comes twice"
         assert await hass.config_entries.async_unload(entry.entry_id)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

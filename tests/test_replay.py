@@ -267,7 +267,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     observer = Observer(hass, secretive)
     entry = await live_with(hass, secretive)
     lived = observer.seen(entry)
-    heard = entry.runtime_data.reader.stats.events
+    heard = entry.runtime_data.coordinator.reader.stats.events
     diagnostics = await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json")
     assert await hass.config_entries.async_unload(entry.entry_id)
 
@@ -295,7 +295,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
             "state_changed",
             "turned_off",
         ]
-    assert second_entry.runtime_data.reader.stats.events == heard, "none is lost, none comes twice"
+    assert second_entry.runtime_data.coordinator.reader.stats.events == heard, "none is lost, none comes twice"
     assert [r for r in caplog.records if r.name.startswith(OURS) and r.levelno >= logging.WARNING] == []
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 

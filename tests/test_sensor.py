@@ -1,7 +1,7 @@
 """What the meter measures, as Home Assistant shows it."""
 
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 import pytest
 
 from custom_components.energy_sse.reader import Measurement as M, currentlyone
@@ -36,9 +36,9 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimu
     is_whatwatt = isinstance(reader, WhatwattSimulator)
     marker = b'event: live\ndata: {"T":%d}\n\n' if is_whatwatt else b'event: state\r\ndata: {"U3":%d}\r\n\r\n'
     measurement = M.ACTIVE_TARIFF if is_whatwatt else M.VOLTAGE_L3
-    number = int(entry.runtime_data.readings.values.get(measurement, 0)) + 1000
+    number = int(entry.runtime_data.coordinator.data.values.get(measurement, 0)) + 1000
     await reader.broadcast(data + marker % number)
-    await wait_until(lambda: entry.runtime_data.readings.values.get(measurement) == number)
+    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get(measurement) == number)
     await hass.async_block_till_done()
 
 
@@ -226,11 +226,14 @@ async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
     written: list[float] = []
     for _ in range(5):
         await tick(hass, reader)
-    entry.async_on_unload(
-        entry.runtime_data.async_add_listener(
-            lambda: written.append(entry.runtime_data.readings.values[M.VOLTAGE_L1]), M.VOLTAGE_L1
-        )
-    )
+    coordinator = entry.runtime_data.coordinator
+
+    @callback
+    def note() -> None:
+        if coordinator.is_changed(M.VOLTAGE_L1):
+            written.append(coordinator.data.values[M.VOLTAGE_L1])
+
+    entry.async_on_unload(coordinator.async_add_listener(note, M.VOLTAGE_L1))
     await reader.advance(1)
     reader.end_streams()
     await wait_until(lambda: reader.stream_count == 2 and reader.streams)

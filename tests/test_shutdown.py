@@ -109,7 +109,7 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     entry = entry_for(network.reader, host=network.host)
     entry.add_to_hass(hass)
     setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
-    await wait_until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.reader.stats.attempts)
+    await wait_until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.coordinator.reader.stats.attempts)
     assert not setting_up.done()
     assert (await async_get_config_entry_diagnostics(hass, entry))["stream"]["attempts"] == 1
     stopping = asyncio.create_task(hass.async_stop(force=True))
@@ -204,7 +204,7 @@ async def test_everything_ends_at_once_in_contention(
     entry = await set_up(hass, network.reader, host=network.host)
     rival = Rival(network.reader)
     await time_machine.advance(120)
-    assert entry.runtime_data.connection_state is ConnectionState.CONTENDED
+    assert entry.runtime_data.coordinator.connection_state is ConnectionState.CONTENDED
     await end(entry, "unload", hass, network, time_machine)
     await rival.leave()
 
@@ -257,6 +257,6 @@ async def test_hour_of_failures_is_two_lines_in_the_log(
         if not record.name.startswith(("aiohttp", "homeassistant", "asyncio"))
     ]
     assert lines == [
-        "The whatwatt Go sends no readings any more: connection refused",
+        "The whatwatt Go sends no readings: connection refused",
         "The whatwatt Go sends readings again",
     ]

@@ -249,7 +249,7 @@ async def billed(
 
 def add_hours(entry: MockConfigEntry) -> None:
     """Let the register history have some hours of 2 kWh, the last of which has just ended."""
-    history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+    history = entry.runtime_data.coordinator.registers[Measurement.ACTIVE_ENERGY_IMPORT]
     assert history.last is not None
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)

@@ -212,7 +212,7 @@ async def test_sub_meters_without_end_fill_no_registry_however_often_the_reader_
     whatwatt.sub_meters = {"0007": 8, "3000": 9}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("0007")).state == "8", "one that is known is heard"
-    assert len(entry.runtime_data.sub_meters) == 1
+    assert len(entry.runtime_data.coordinator.data.sub_meters.values) == 1
     # Garbage is different each time, and a sub-meter is not.
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("3000")).state == "9"
@@ -248,7 +248,7 @@ async def test_zero_between_two_values_of_a_sub_meter_is_never_shown(
     whatwatt.sub_meters = {"20000741": 1234.6}
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "1234.6"
-    assert entry.runtime_data.sub_meters.guard.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.data.sub_meters.validator.dropped == {"zero": 1}
 
 
 async def test_sub_meter_rises_by_no_more_than_what_its_owner_says_that_it_counts_can(
@@ -293,12 +293,12 @@ async def test_sub_meter_rises_over_a_restart_by_no_more_than_it_can_in_that_tim
         await wait_until(lambda: whatwatt.streams)
         await tick(hass, whatwatt)
     assert await hass.config_entries.async_unload(entry.entry_id)
-    memory = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
-    assert memory["counters"] == {"20000741": 1234.5}
+    stored = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["sub_meters"]
+    assert stored["registers"] == {"20000741": 1234.5}
     if hours_off is None:
-        del memory["counters_heard_at"]
+        stored["received_at"] = {}
     else:
-        memory["counters_heard_at"]["20000741"] -= hours_off * 3600
+        stored["received_at"]["20000741"] -= hours_off * 3600
     whatwatt.sub_meters = {"20000741": 1434.5}
     assert await hass.config_entries.async_setup(entry.entry_id)
     await wait_until(lambda: whatwatt.streams)

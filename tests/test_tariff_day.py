@@ -32,7 +32,7 @@ def kilowatts(time_lapse: TimeLapse, key: K) -> float | None:
 
 
 def moment(time_lapse: TimeLapse) -> Moment:
-    power = time_lapse.entry.runtime_data.readings.values[M.ACTIVE_POWER_IMPORT]
+    power = time_lapse.entry.runtime_data.coordinator.data.values[M.ACTIVE_POWER_IMPORT]
     keys = (K.DEMAND, K.EXPECTED_DEMAND, K.DEMAND_LIMIT)
     return Moment(time_lapse.now, float(power) / 1000, *(kilowatts(time_lapse, key) for key in keys))
 

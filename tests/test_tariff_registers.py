@@ -169,7 +169,7 @@ async def test_replaced_meter_makes_no_peak(home: TariffHome, registers: dict[in
     await home.draw("low", 15)
     await home.draw("low", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.4)
-    (replacement,) = home.entry.runtime_data.import_history.replacements
+    (replacement,) = home.entry.runtime_data.coordinator.import_history.replacements
     assert replacement.last - replacement.first == pytest.approx(
         10_526_027 + 1000 * energy / 3 - sum(registers.values()), abs=3000
     )

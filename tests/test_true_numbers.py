@@ -228,12 +228,12 @@ class Home:
     @property
     def dropped(self) -> dict[str, int]:
         """The number of dropped values, by the reason."""
-        return dict(self.entry.runtime_data.readings.guard.dropped)
+        return dict(self.entry.runtime_data.coordinator.readings.guard.dropped)
 
     @property
     def replacements(self) -> list[Replacement]:
         """The meter replacements."""
-        return list(self.entry.runtime_data.registers[M.ACTIVE_ENERGY_IMPORT].replacements)
+        return list(self.entry.runtime_data.coordinator.registers[M.ACTIVE_ENERGY_IMPORT].replacements)
 
     @property
     def issues(self) -> set[str]:
@@ -535,7 +535,7 @@ async def test_month_ends_at_local_midnight(home: Home, zone: str, interval: str
     for watts, minutes in ((1000, 60), (8000, 40), (500, 141)):
         end = home.now + timedelta(minutes=minutes)
         await home.draw(watts, f"{end:%dT%H:%M}:05" if end.month == home.now.month else f"{end:%H:%M}:05")
-    known = home.entry.runtime_data.registers[M.ACTIVE_ENERGY_IMPORT].boundaries
+    known = home.entry.runtime_data.coordinator.registers[M.ACTIVE_ENERGY_IMPORT].boundaries
     length = timedelta(minutes=int(interval))
     ends = [time for time in sorted(known) if time == start_of(time, length)]
     for key, month in ((K.PREVIOUS_PEAK_DEMAND, 11), (K.PEAK_DEMAND, 12)):
@@ -624,7 +624,7 @@ async def test_one_wrong_record_of_ten_is_dropped(home: Home, hour: int, wrong: 
         home.house.draw(watts)
         await home.skip(end)
     await home.reader.start(home.reader.port)
-    home.entry.runtime_data.async_handle_announcement(home.reader.host)
+    home.entry.runtime_data.coordinator.async_handle_announcement(home.reader.host)
     await home.reconnect()
     await home.draw(2500, "18:00:20")
     powers = sorted(home.intervals.values())
@@ -644,7 +644,7 @@ async def test_record_that_is_repeated_is_no_peak(home: Home) -> None:
     home.reader.wrong_records[12] = int(home.house.register)
     await home.skip("15:30:00")
     await home.reader.start(home.reader.port)
-    home.entry.runtime_data.async_handle_announcement(home.reader.host)
+    home.entry.runtime_data.coordinator.async_handle_announcement(home.reader.host)
     await home.reconnect()
     await home.draw(2500, "17:00:20")
     assert sorted(home.intervals.values()) == pytest.approx([2.5] * 10, abs=0.006)

@@ -83,7 +83,7 @@ async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_o
     await pair.settle(hass)
     assert shown(hass, pair.house, "running") == shown(hass, pair.garage, "running") == "on"
     for entry in (of_house, of_garage):
-        Issues(hass, entry).raise_issue(Issue.METER_KEY_REQUIRED)
+        Issues(hass, entry).async_create(Issue.METER_KEY_REQUIRED)
     await hass.config_entries.async_remove(of_house.entry_id)
     await hass.async_block_till_done()
     assert list(ir.async_get(hass).issues) == [(DOMAIN, f"meter_key_required_{of_garage.entry_id}")]

@@ -42,8 +42,11 @@ HOUR = timedelta(hours=1)
 REGISTERS = (M.ACTIVE_ENERGY_IMPORT, M.ACTIVE_ENERGY_EXPORT)
 
 
+_TIMER_MODULES = ("homeassistant.helpers.event", "homeassistant.helpers.debounce")
+
+
 def _is_timer_of_home_assistant(callback: Any) -> bool:
-    return getattr(callback, "__module__", "") == "homeassistant.helpers.event"
+    return getattr(callback, "__module__", "") in _TIMER_MODULES
 
 
 def _is_memory(callback: Any) -> bool:
@@ -262,7 +265,7 @@ class TimeLapse:
         events = self._received_events
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
-            self.entry.runtime_data.async_handle_announcement(self.reader.host)
+            self.entry.runtime_data.coordinator.async_handle_announcement(self.reader.host)
             await wait_until(lambda: self.reader.streams)
             await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
@@ -301,7 +304,7 @@ class TimeLapse:
     def _received_events(self) -> int:
         if self.entry.state is not ConfigEntryState.LOADED:
             return 0
-        events: Counter[str] = self.entry.runtime_data.reader.stats.events
+        events: Counter[str] = self.entry.runtime_data.coordinator.reader.stats.events
         return events.total()
 
     def _register_sensors(self) -> None:

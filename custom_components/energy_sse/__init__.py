@@ -1,4 +1,4 @@
-"""Meter readers that push over Server-Sent Events."""
+"""Meter readers that push their data over Server-Sent Events."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from homeassistant.config_entries import (
     ConfigEntryState,
 )
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.device_registry import DeviceEntry
@@ -17,42 +17,48 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.helpers.typing import ConfigType
 
-from . import options
 from .const import CONF_FILL_MISSED_HOURS, DOMAIN
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, registers_key
+from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, EnergySseData
+from .devices import Devices
 from .issues import Issue, Issues
-from .memory import async_forget
-from .power_tariff import set_up as power_tariff
-from .registry import Registry
+from .migration import async_migrate_entry
+from .options_flow import async_remove_invalid_options
+from .power_tariff.set_up import async_set_up
 from .statistics import StatisticsCorrector
+from .store import async_remove_file, storage_key
+
+__all__ = ["async_migrate_entry"]
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Close the issues of each entry that ends.
+    """Delete the issues of each entry that is unloaded.
 
     Home Assistant does not call `async_unload_entry` for an entry that could not be set up.
     """
 
     @callback
-    def close_issues(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
+    def delete_issues(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
         if entry.domain == DOMAIN and entry.state is ConfigEntryState.NOT_LOADED:
-            Issues(hass, entry).close(*Issue)
+            Issues(hass, entry).async_delete(*Issue)
 
-    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, close_issues)
+    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, delete_issues)
     return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
-    """Connect to a reader and add its entities."""
-    options.async_mend(hass, entry)
-    # Known from now on, for who wants to see why it cannot connect.
-    coordinator = entry.runtime_data = EnergySseCoordinator(hass, entry)
+    """Set up a reader."""
+    async_remove_invalid_options(hass, entry)
+    coordinator = EnergySseCoordinator(hass, entry)
+    # Set before the first refresh, so that diagnostics show why a reader cannot be set up.
+    entry.runtime_data = EnergySseData(coordinator)
     await coordinator.async_restore()
-    await power_tariff.async_set_up(hass, entry, coordinator)
-    await coordinator.async_start()
+    entry.runtime_data.tariff = await async_set_up(hass, entry, coordinator)
+    await coordinator.async_config_entry_first_refresh()
+    # Before the stop event, because Home Assistant stores the states of other integrations then.
+    entry.async_on_unload(hass.async_add_shutdown_job(HassJob(entry.runtime_data.async_flush)))
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if "recorder" in hass.config.components:
         corrects_hours = entry.options.get(CONF_FILL_MISSED_HOURS, True)
@@ -61,29 +67,27 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
-    """Remove the entities; the connection ends with the entry's background tasks."""
-    entry.runtime_data.async_close()
+    """Unload a reader. The connection ends with the background tasks of the entry."""
+    entry.runtime_data.async_flush()
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Leave nothing behind."""
-    Issues(hass, entry).forget()
-    await async_forget(hass, entry.entry_id)
-    await async_forget(hass, registers_key(entry.entry_id))
-    await power_tariff.async_forget(hass, entry)
+    """Remove the issues and the stored data of an entry."""
+    Issues(hass, entry).async_delete_all()
+    await async_remove_file(hass, storage_key(entry.entry_id))
 
 
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: EnergySseConfigEntry, device: DeviceEntry
 ) -> bool:
-    """Let the user delete an appliance or a sub-meter that is no longer there."""
-    if Registry(hass, entry).sub_device_id(device) is None:
+    """Remove an appliance or a sub-meter that the reader does not report any more."""
+    if Devices(hass, entry).sub_device_id(device) is None:
         return False
-    # While nobody listens to the reader, nothing tells that the device is still there.
-    if hasattr(entry, "runtime_data") and not entry.runtime_data.async_forget(device):
+    # An entry that is not loaded does not receive reports.
+    if hasattr(entry, "runtime_data") and not entry.runtime_data.coordinator.async_remove_device(device):
         name = device.name_by_user or device.name or ""
-        # The page of the device shows the message as it is, which would be English.
+        # The frontend shows the message without a translation.
         texts = await async_get_translations(hass, hass.config.language, "exceptions", [DOMAIN])
         raise HomeAssistantError(
             texts[f"component.{DOMAIN}.exceptions.device_is_there.message"].format(name=name),

@@ -1,4 +1,4 @@
-"""Keep what is known of the appliances that a reader detects, and decide which reports are news."""
+"""Appliances that a reader detects, and the events that their reports cause."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from .const import SUB_METER_PREFIX
-from .limits import APPLIANCE_LIMITS, Places
+from .limits import APPLIANCE_LIMITS, DeviceLimit
 from .reader import (
     ApplianceProfile,
     ApplianceState,
@@ -18,38 +18,40 @@ from .reader import (
     Transition,
     get_number,
     get_text,
+    is_number,
 )
 
-# An event entity takes its events from here when it is added. Without one, nobody will: it is disabled.
-_WAITING_LIMIT: Final = 16
+# Events that wait for the event entity to be added. A disabled one is never added.
+_MAX_PENDING_EVENTS: Final = 16
 
-# Seconds. A device reports one change as a transition and as a detection, stamped at nearly the same time.
+# Seconds. A device reports one change as a transition and as a detection, with nearly the same time.
 _SAME_CHANGE_WITHIN: Final = 5
 
-# Seconds. A change that was missed while there was no connection is worth an event for so long; an automation
-# that runs later does more harm than good.
-_NEWS_FOR: Final = 60
+# Seconds. A change that was missed during a disconnect fires an event for so long, because an automation that
+# runs later does more harm than good.
+_EVENT_MAX_AGE: Final = 60
 
-# More than a device has been seen to repeat of one appliance after a connect.
-_REMEMBERED_CHANGES: Final = 16
+# Changes of one appliance that are stored: more than a device repeats after a connect.
+_MAX_CHANGES: Final = 16
 
-# More than any home has. Appliances of the inventory get a place also when garbage has taken all others.
-_PLACES_FOR_ALL: Final = 50
-_PLACES_OUTSIDE_INVENTORY: Final = 150
+# More than any home has. Appliances of the inventory are accepted even if invalid ids have used up the
+# others.
+_MAX_AT_FIRST_REPORT: Final = 50
+_MAX_OUTSIDE_INVENTORY: Final = 150
 _MAX_APPLIANCES: Final = 250
 
-# Of an appliance. A stream of garbage must not fill the memory.
+# States of one appliance. Invalid data must not fill the memory.
 _MAX_STATES: Final = 50
 
-# Of what is remembered, and the one register of an appliance.
+# Key of the stored energy, and of the one register of an appliance.
 _ENERGY: Final = "energy"
 
-# An appliance that is only on or off needs nobody to say the name of its state.
-_STATES_OF_A_SWITCH: Final = 2
+# An appliance that is only on or off has no sensor with the name of its state.
+_ON_OFF_STATES: Final = 2
 
 
 class ApplianceEventType(StrEnum):
-    """What can happen to an appliance."""
+    """Type of an appliance event."""
 
     TURNED_ON = "turned_on"
     TURNED_OFF = "turned_off"
@@ -58,7 +60,7 @@ class ApplianceEventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApplianceEvent:
-    """Something that happened to an appliance, just now."""
+    """Event of an appliance, with the transition that caused it."""
 
     type: ApplianceEventType
     transition: Transition
@@ -66,71 +68,71 @@ class ApplianceEvent:
 
 @dataclass(slots=True, eq=False)
 class Appliance:
-    """One appliance, as far as it is known."""
+    """Last known state of one appliance."""
 
     id: str
     name: str
     category: str | None = None
 
     state: str | None = None
-    """The name of its state, as its owner wrote it."""
+    """Name of the state, as the owner wrote it."""
 
     is_on: bool | None = None
     power: float | None = None
-    """W, as set for its state."""
+    """W, as configured for the state."""
 
-    energy: float | None = None
-    """Wh, cumulative."""
+    was_reported: bool = False
+    """True if the reader has reported it since the start."""
 
-    has_spoken: bool = False
-    """Whether the reader has reported on it since it was set up."""
+    pending_events: deque[ApplianceEvent] = field(default_factory=lambda: deque(maxlen=_MAX_PENDING_EVENTS))
+    """Events for the event entity."""
 
-    waiting: deque[ApplianceEvent] = field(default_factory=lambda: deque(maxlen=_WAITING_LIMIT))
-    """Events that no entity has taken yet."""
-
-    _guard: RegisterValidator[str] = field(
-        default_factory=lambda: RegisterValidator({_ENERGY: APPLIANCE_LIMITS}, called="an appliance's energy")
+    _validator: RegisterValidator[str] = field(
+        default_factory=lambda: RegisterValidator({_ENERGY: APPLIANCE_LIMITS}, label="an appliance's energy")
     )
     _energy_at: float | None = None
-    """When its energy was heard, in seconds since 1970."""
+    """Time of the energy, in seconds since 1970."""
 
     _states: tuple[ApplianceState, ...] = ()
     _changed_at: datetime | None = None
-    """When it entered its state, by this machine's clock: the device's may be wrong, and jump."""
+    """Time of the last change by Home Assistant's clock, because the device's can be wrong or jump."""
 
-    _changes: deque[tuple[str, datetime | None]] = field(
-        default_factory=lambda: deque(maxlen=_REMEMBERED_CHANGES)
-    )
-    """The last states and when it entered them by the device's clock, which names a change for good."""
+    _changes: deque[tuple[str, datetime | None]] = field(default_factory=lambda: deque(maxlen=_MAX_CHANGES))
+    """Last states and their times by the device's clock, which identify a change that is repeated."""
 
     _is_on_in: dict[str, bool | None] = field(default_factory=dict)
-    """The named states that it has been in or can be in, and which of them mean on."""
+    """Known names of states, and whether they mean on."""
+
+    @property
+    def energy(self) -> float | None:
+        """Energy register in Wh; None before the first one."""
+        return self._validator.registers.get(_ENERGY)
 
     @property
     def has_many_states(self) -> bool:
-        """Whether on and off do not tell all about it."""
-        return len(self._is_on_in) > _STATES_OF_A_SWITCH
+        """True if there are more states than on and off."""
+        return len(self._is_on_in) > _ON_OFF_STATES
 
-    def learn(self, profile: ApplianceProfile) -> None:
-        """Take in what the device's inventory says."""
+    def update_from_inventory(self, profile: ApplianceProfile) -> None:
+        """Update the appliance from the inventory of the device."""
         self.name = profile.name or self.name
         self.category = self.category or profile.category
         self._states = profile.states
         for state in profile.states:
             if state.name:
-                self._know_state(state.name, is_on=state.is_on)
+                self._add_state(state.name, is_on=state.is_on)
         if self.is_on is None:
-            # The entity that remembered it over the restart may have been removed.
+            # Nothing was stored for it.
             self.is_on = self._is_on_in.get(self.state or "")
 
     def detect(self, detection: Detection, now: datetime) -> bool:
-        """Take in a detection, as `apply`. Only the inventory tells what its state means."""
-        self.has_spoken = True
+        """Process a detection like a transition. Its state is an index in the inventory."""
+        self.was_reported = True
         if self._is_superseded(detection, now):
             return False
         index = detection.state_index
         if index is None or not 0 <= index < len(self._states) or not (state := self._states[index]).name:
-            self._believed(detection, now)
+            self._accept_energy(detection, now)
             return False
         return self.apply(
             Transition(
@@ -150,55 +152,54 @@ class Appliance:
         )
 
     def apply(self, transition: Transition, now: datetime) -> bool:
-        """Take in a transition. Returns whether it is news, for which an event is queued."""
-        self.has_spoken = True
+        """Process a transition. Return whether it causes an event, which is added to the pending ones."""
+        self.was_reported = True
         self.name = transition.name or self.name
         self.category = transition.category or self.category
         if self._is_superseded(transition, now):
             return False
-        transition = replace(transition, energy=self._believed(transition, now))
+        transition = replace(transition, energy=self._accept_energy(transition, now))
         if transition.may_be_replay and (transition.state, transition.time) in self._changes:
             return False
         event = self._event_for(transition)
-        self._take_over(transition, now)
+        self._apply_state(transition, now)
         if event is not None:
-            self.waiting.append(event)
+            self.pending_events.append(event)
         return event is not None
 
-    def _believed(self, report: Transition | Detection, now: datetime) -> float | None:
-        """Take in the energy of a report. Returns None where it cannot be."""
+    def _accept_energy(self, report: Transition | Detection, now: datetime) -> float | None:
+        """Update the energy from a report. Return None if it is rejected."""
         if report.energy is None:
             return None
         time = now.timestamp() - (report.age or 0)
-        if not self._guard.validate({_ENERGY: report.energy}, time):
+        if not self._validator.validate({_ENERGY: report.energy}, time):
             return None
-        self.energy, self._energy_at = report.energy, time
+        self._energy_at = time
         return report.energy
 
     def _event_for(self, transition: Transition) -> ApplianceEvent | None:
-        """Return the event of a transition; None when it is no news.
+        """Return the event of a transition, or None.
 
-        It is no news when the device repeats it, when it confirms the present state, or when it was missed
-        and is too old to act upon.
+        A transition that is repeated, that confirms the present state, or that is too old, fires no event.
         """
         last_time = self._changes[-1][1] if self._changes else None
         is_repeated = transition.state == self.state and _is_same_moment(transition.time, last_time)
-        # What was before the connection is news while it is known to be fresh.
+        # A change before the connection fires an event only if its age is known.
         is_too_old = transition.age is None or (
-            transition.age > 0 and (self._changed_at is None or transition.age >= _NEWS_FOR)
+            transition.age > 0 and (self._changed_at is None or transition.age >= _EVENT_MAX_AGE)
         )
         if is_repeated or is_too_old or not transition.is_change:
             return None
-        # The device itself says which state came before; the one that is known here may be older.
+        # The previous state of the device is newer than the one that is stored here.
         was_on = self._is_on_in.get(transition.previous_state or self.state or "")
         return ApplianceEvent(_event_type(was_on=was_on, is_on=self._is_on_after(transition)), transition)
 
-    def _take_over(self, transition: Transition, now: datetime) -> None:
-        """Be in the state that a transition leads to."""
+    def _apply_state(self, transition: Transition, now: datetime) -> None:
+        """Update the state from a transition."""
         self.state, self.is_on = transition.state, self._is_on_after(transition)
         if transition.power is not None:
             self.power = transition.power
-        self._know_state(transition.state, is_on=self.is_on)
+        self._add_state(transition.state, is_on=self.is_on)
         self._changed_at = now - timedelta(seconds=transition.age or 0)
         if transition.is_change:
             self._changes.append((transition.state, transition.time))
@@ -206,45 +207,44 @@ class Appliance:
     def _is_on_after(self, transition: Transition) -> bool | None:
         return self._is_on_in.get(transition.state) if transition.is_on is None else transition.is_on
 
-    # ----------------------------------------------------------------------------------------- memory
+    # ----------------------------------------------------------------------------------------- storage
 
-    def recall(self, remembered: Mapping[str, Any]) -> None:
-        """Take up what was known before a restart."""
-        self.state = get_text(remembered, "state")
-        # Memories from before it was there are in the device registry.
-        self.category = self.category or get_text(remembered, "category")
-        self._changed_at = _parse_time(remembered["changed_at"])
-        self._changes.extend((state, _parse_time(time)) for state, time in remembered["changes"])
-        # Older versions have noted no energy, or not when it was heard.
-        self._energy_at = get_number(remembered, "energy_at")
-        self._guard.remember(_ENERGY, remembered.get(_ENERGY), self._energy_at)
-        self.energy = self._guard.registers.get(_ENERGY)
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Restore stored data."""
+        self.state = get_text(data, "state")
+        self.category = self.category or get_text(data, "category")
+        is_on, power = data.get("is_on"), data.get("power")
+        self.is_on = is_on if isinstance(is_on, bool) else None
+        self.power = power if is_number(power) else None
+        self._changed_at = _parse_time(data["changed_at"])
+        self._changes.extend((state, _parse_time(time)) for state, time in data["changes"])
+        self._energy_at = get_number(data, "energy_at")
+        self._validator.restore(_ENERGY, data.get(_ENERGY), self._energy_at)
 
-    @property
-    def memory(self) -> Mapping[str, Any] | None:
-        """What to recall after a restart, as JSON can hold it."""
-        energy = self._guard.registers.get(_ENERGY)
-        if self._changed_at is None and energy is None:
-            return None
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
         return {
             "state": self.state,
             "category": self.category,
+            "is_on": self.is_on,
+            "power": self.power,
             "changed_at": self._changed_at and self._changed_at.isoformat(),
-            _ENERGY: energy,
+            _ENERGY: self.energy,
             "energy_at": self._energy_at,
             "changes": [(state, time and time.isoformat()) for state, time in self._changes],
         }
 
-    def _know_state(self, name: str, *, is_on: bool | None) -> None:
+    def _add_state(self, name: str, *, is_on: bool | None) -> None:
         self._is_on_in[name] = is_on
         if len(self._is_on_in) > _MAX_STATES:
             in_inventory = {state.name for state in self._states}
             del self._is_on_in[next((each for each in self._is_on_in if each not in in_inventory), name)]
 
     def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
-        """Tell whether a report is older than the change that is known already.
+        """Return whether a report is older than the last change.
 
-        It takes both clocks: the device's may have jumped, and this machine's gives only the age.
+        Both clocks are compared, because the device's can have jumped, and Home Assistant's shows only the
+        age.
         """
         if not report.age or self._changed_at is None:
             return False
@@ -268,7 +268,7 @@ def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventTyp
 
 
 def _parse_time(text: str | None) -> datetime | None:
-    # Of any time zone: without one it could not be compared.
+    # Times without a time zone could not be compared.
     return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
@@ -276,69 +276,67 @@ class Appliances:
     """All appliances of a reader."""
 
     def __init__(self, known: Iterable[Appliance]) -> None:
-        """Start with those that were known before a restart."""
+        """Start with the appliances that have a device."""
         self._appliances = {appliance.id: appliance for appliance in known}
         self._inventory: frozenset[str] | None = None
-        self._places = Places(_PLACES_FOR_ALL, _PLACES_OUTSIDE_INVENTORY)
+        self._limit = DeviceLimit(_MAX_AT_FIRST_REPORT, _MAX_OUTSIDE_INVENTORY)
 
     def __iter__(self) -> Iterator[Appliance]:
-        """Go through all of them."""
+        """Iterate over all appliances."""
         return iter(list(self._appliances.values()))
 
-    def learn(self, inventory: Inventory) -> list[Appliance]:
-        """Take in which appliances there are. Returns those."""
+    def update_from_inventory(self, inventory: Inventory) -> list[Appliance]:
+        """Update the appliances of an inventory, and return them."""
         self._inventory = frozenset(profile.id for profile in inventory.appliances)
         appliances = []
         for profile in inventory.appliances:
-            if (appliance := self._know(profile.id)) is not None:
-                appliance.learn(profile)
+            if (appliance := self._get_or_create(profile.id)) is not None:
+                appliance.update_from_inventory(profile)
                 appliances.append(appliance)
         return appliances
 
-    def take(self, report: Transition | Detection, now: datetime) -> tuple[Appliance, bool] | None:
-        """Take in a report. Returns what it is about, if it is about any of them, and whether it is news."""
-        is_gone = self._inventory is not None and report.appliance_id not in self._inventory
-        if report.age != 0 and is_gone:
-            # The device repeats a report on an appliance that its owner has deleted there.
+    def process_report(self, report: Transition | Detection, now: datetime) -> tuple[Appliance, bool] | None:
+        """Process a report. Return its appliance and whether there is a new event; None if it is rejected."""
+        is_deleted = self._inventory is not None and report.appliance_id not in self._inventory
+        if report.age != 0 and is_deleted:
+            # The device repeats reports of an appliance that its owner has deleted.
             return None
-        if (appliance := self._know(report.appliance_id)) is None:
+        if (appliance := self._get_or_create(report.appliance_id)) is None:
             return None
         if isinstance(report, Transition):
             return appliance, appliance.apply(report, now)
         return appliance, appliance.detect(report, now)
 
-    def forget(self, appliance: Appliance) -> bool:
-        """Forget one that is gone. Returns False for one that is still there."""
-        if appliance.has_spoken or appliance.id in (self._inventory or ()):
+    def remove(self, appliance: Appliance) -> bool:
+        """Remove an appliance. Return False for one that the reader still reports."""
+        if appliance.was_reported or appliance.id in (self._inventory or ()):
             return False
         del self._appliances[appliance.id]
         return True
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Take up what was known of each before a restart."""
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Restore stored data."""
         for appliance in self:
-            if appliance.id in memory:
-                appliance.recall(memory[appliance.id])
+            if appliance.id in data:
+                appliance.restore(data[appliance.id])
 
-    @property
-    def memory(self) -> Mapping[str, Any]:
-        """What to recall after a restart, as JSON can hold it."""
-        return {appliance.id: memory for appliance in self if (memory := appliance.memory) is not None}
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
+        return {appliance.id: appliance.as_dict() for appliance in self}
 
-    def _know(self, appliance_id: str) -> Appliance | None:
-        """Return an appliance, known or new; None where there are too many, or it is none."""
+    def _get_or_create(self, appliance_id: str) -> Appliance | None:
+        """Return the appliance of an id; None if there are too many, or if it could be a sub-meter's id."""
         if appliance_id.startswith(SUB_METER_PREFIX):
-            # After a restart it would be taken for a sub-meter.
             return None
         appliance = self._appliances.get(appliance_id)
-        if appliance is None and self._has_place(appliance_id):
-            # Until its name is known, its id has to do, which was made from the name.
+        if appliance is None and self._is_accepted(appliance_id):
+            # The id is made from the name, and replaces it until the name is known.
             name = appliance_id.replace("_", " ").capitalize()
             appliance = self._appliances[appliance_id] = Appliance(appliance_id, name)
         return appliance
 
-    def _has_place(self, appliance_id: str) -> bool:
+    def _is_accepted(self, appliance_id: str) -> bool:
         inventory = self._inventory or frozenset()
         if appliance_id in inventory:
             return len(self._appliances) < _MAX_APPLIANCES
-        return self._places.has_place(appliance_id, len(self._appliances.keys() - inventory))
+        return self._limit.accepts(appliance_id, len(self._appliances.keys() - inventory))

@@ -1,111 +1,96 @@
-"""What can be believed at this moment, and what the log says of it."""
+"""Availability of a reader and of its meter's readings, and the log lines about it."""
 
 from collections.abc import Callable
 from datetime import datetime
-import logging
 from typing import Final
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
-from .reader import ErrorGuard, Freshness, ReaderError, clock
+from .const import LOGGER
+from .reader import Freshness, ReaderError, clock
 
-_LOGGER = logging.getLogger(__name__)
-
-# Seconds of readings after which they are said to be back.
-_BACK_AFTER: Final = 60
+# Seconds of readings until the recovery is logged. A stream that comes and goes must not fill the log.
+_RECOVERED_AFTER: Final = 60
 
 
 class Availability:
-    """Whether a reader is alive and its meter's readings are fresh, and when that ends."""
+    """Online state of a reader and freshness of its readings.
+
+    A short disconnect changes nothing, because both last for a few intervals.
+    """
 
     def __init__(
-        self,
-        hass: HomeAssistant,
-        model: str,
-        readings: Freshness,
-        *,
-        expires: Callable[[], None],
-        changed: Callable[[], None],
-        errors: ErrorGuard,
+        self, hass: HomeAssistant, model: str, readings: Freshness, on_change: Callable[[], None]
     ) -> None:
-        """Start without signs of life. `model` is what the log says; `changed` is called at every change.
-
-        `expires` is called before readings become too old.
-        """
-        self.is_alive = False
-        """Whether the device has shown signs of life lately. A short drop of its stream changes nothing."""
+        """Start offline. `model` is used in the log; `on_change` is called after each change."""
+        self.is_online = False
+        """True while the device has sent something lately."""
 
         self.has_fresh_readings = False
-        """Whether readings have arrived lately, and the values can be believed."""
+        """True while the last reading is recent enough to be shown."""
 
         self.last_error: ReaderError | None = None
-        """Why there is no stream; None while there is one."""
+        """Reason why there is no stream; None while there is one."""
 
         self._hass = hass
         self._model = model
         self._readings = readings
-        self._expires = expires
-        self._changed = changed
-        self._errors = errors
-        self._signs_of_life = Freshness()
+        self._on_change = on_change
+        self._activity = Freshness()
         self._fresh_since = 0.0
-        self._loss_was_logged = False
-        self._expiry_job = HassJob(self._expire, cancel_on_shutdown=True)
+        self._is_loss_logged = False
+        self._expiry_job = HassJob(self._handle_expiry, cancel_on_shutdown=True)
         self._cancel_expiry: CALLBACK_TYPE | None = None
 
     @callback
-    def note_sign_of_life(self) -> None:
-        """Note that the device has said something, whatever it was."""
-        self._signs_of_life.note(clock.now())
+    def record_activity(self) -> None:
+        """Record that the device has sent something."""
+        self._activity.note(clock.now())
         if self._cancel_expiry is None:
-            # It was not alive, or an error has cost the next look.
             self.update()
 
     @callback
     def update(self) -> None:
-        """Find out what can be believed, tell if that has changed, and look again in time."""
+        """Update both states, schedule the next expiry, and report a change."""
         now = clock.now()
-        before = (self.is_alive, self.has_fresh_readings)
-        remaining = [freshness.remaining(now) for freshness in (self._signs_of_life, self._readings)]
-        is_alive, has_fresh_readings = (seconds > 0 for seconds in remaining)
-        if self.has_fresh_readings and not has_fresh_readings:
-            self._expires()
-        self.is_alive, self.has_fresh_readings = is_alive, has_fresh_readings
-        # First of all: whatever may go wrong below, no value stays for ever.
+        before = self.is_online, self.has_fresh_readings
+        remaining = [freshness.remaining(now) for freshness in (self._activity, self._readings)]
+        self.is_online, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
+        # Before the change is reported, so that an error there cannot keep old values available.
         self.stop()
         if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):
             self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)
-        if (self.is_alive, self.has_fresh_readings) != before:
-            if self.has_fresh_readings:
-                self._fresh_since = now
-            elif before[1]:
-                self._log_loss()
-            self._changed()
+        if (self.is_online, self.has_fresh_readings) == before:
+            return
+        if self.has_fresh_readings:
+            self._fresh_since = now
+        elif before[1]:
+            self._log_loss()
+        self._on_change()
 
     @callback
-    def log_return(self) -> None:
-        """Log that readings are back, once they have stayed: a stream that comes and goes is no news."""
-        if self._loss_was_logged and clock.now() >= self._fresh_since + _BACK_AFTER:
-            self._loss_was_logged = False
-            _LOGGER.info("The %s sends readings again", self._model)
+    def log_recovery(self) -> None:
+        """Log once that readings arrive again, after they have arrived for a minute."""
+        if self._is_loss_logged and clock.now() >= self._fresh_since + _RECOVERED_AFTER:
+            self._is_loss_logged = False
+            LOGGER.info("The %s sends readings again", self._model)
 
     @callback
     def stop(self) -> None:
-        """Cancel the next look."""
+        """Cancel the next expiry."""
         cancel, self._cancel_expiry = self._cancel_expiry, None
         if cancel is not None:
             cancel()
 
     @callback
-    def _expire(self, _now: datetime) -> None:
+    def _handle_expiry(self, _now: datetime) -> None:
         self._cancel_expiry = None
-        with self._errors.guard("looking whether values have become too old"):
-            self.update()
+        self.update()
 
     @callback
     def _log_loss(self) -> None:
-        if not self._loss_was_logged:
-            self._loss_was_logged = True
-            reason = "its meter is silent" if self.is_alive else self.last_error or "it is silent"
-            _LOGGER.info("The %s sends no readings any more: %s", self._model, reason)
+        if not self._is_loss_logged:
+            self._is_loss_logged = True
+            reason = "the meter sends nothing" if self.is_online else self.last_error or "no data"
+            LOGGER.info("The %s sends no readings: %s", self._model, reason)

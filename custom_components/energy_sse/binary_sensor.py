@@ -1,24 +1,23 @@
-"""Binary sensors: whether an appliance runs, and what the reader is connected to."""
+"""Binary sensors of the reader, its appliances and the power tariff."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, override
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntity
 from homeassistant.const import EntityCategory
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
-from homeassistant.helpers.restore_state import RestoredExtraData, RestoreEntity
 from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance
 from .const import TariffKey
 from .coordinator import CONNECTION, EnergySseConfigEntry, EnergySseCoordinator
-from .entity import ApplianceEntity, ReaderEntity, TariffEntity
-from .power_tariff.set_up import tracker_of
+from .entity import ApplianceEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
 from .reader import Property as P
 
-# The coordinator does the talking.
+# The reader pushes its data.
 PARALLEL_UPDATES = 0
 
 CLOUDS: Final = (
@@ -29,8 +28,7 @@ CLOUDS: Final = (
     P.CLOUD_STROMKONTO,
 )
 
-# The vendor publishes no list of categories: these are guesses at the singular of what households have, found
-# anywhere in the category.
+# The vendor publishes no list of categories. These words of common appliances are searched in the category.
 _ICONS: Final[Mapping[str, str]] = {
     "coffee": "mdi:coffee-maker",
     "dishwasher": "mdi:dishwasher",
@@ -65,42 +63,43 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the reader's binary sensors, and one for every appliance, now and later."""
-    coordinator = entry.runtime_data
+    """Add the binary sensors of the reader and of its appliances."""
+    coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
+    data = coordinator.data
     async_add_entities([ConnectionBinarySensor(coordinator)])
-    if (tracker := tracker_of(hass, entry)) is not None:
+    if tracker is not None:
         async_add_entities([PeakExpectedBinarySensor(coordinator, tracker)])
-
-    @callback
-    def add_clouds(properties: Iterable[P]) -> None:
-        async_add_entities(CloudBinarySensor(coordinator, each) for each in properties if each in CLOUDS)
-
-    @callback
-    def add_appliances(appliances: Iterable[Appliance]) -> None:
-        async_add_entities(RunningBinarySensor(coordinator, appliance) for appliance in appliances)
-
-    entry.async_on_unload(coordinator.found_properties.subscribe(add_clouds))
-    entry.async_on_unload(coordinator.found_appliances.subscribe(add_appliances))
+    async_add_new_entities(
+        coordinator,
+        async_add_entities,
+        lambda: [each for each in CLOUDS if each in data.properties],
+        partial(CloudBinarySensor, coordinator),
+    )
+    async_add_new_entities(
+        coordinator, async_add_entities, lambda: data.appliances, partial(RunningBinarySensor, coordinator)
+    )
 
 
 class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
-    """Is on while there is a stream, and tells in an attribute whether readings arrive.
-
-    Stays available while everything else is not.
-    """
+    """Connection of the stream. It stays available while all other entities are unavailable."""
 
     _attr_device_class = BinarySensorDeviceClass.CONNECTIVITY
     _attr_entity_category = EntityCategory.DIAGNOSTIC
     _attr_translation_key = "connection"
 
     def __init__(self, coordinator: EnergySseCoordinator) -> None:
-        """Prepare the binary sensor of the connection."""
+        """Create the binary sensor of the connection."""
         super().__init__(coordinator, "connection", context=CONNECTION)
 
     @property
     @override
+    def available(self) -> bool:
+        return True
+
+    @property
+    @override
     def is_on(self) -> bool:
-        return self.coordinator.is_streaming
+        return self.coordinator.data.is_streaming
 
     @property
     @override
@@ -109,14 +108,14 @@ class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
 
 
 class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
-    """Tells whether the reader has reached a service that its owner has switched on."""
+    """Connection of the reader to a cloud service that its owner has enabled."""
 
     _attr_device_class = BinarySensorDeviceClass.CONNECTIVITY
     _attr_entity_category = EntityCategory.DIAGNOSTIC
     _attr_entity_registry_enabled_default = False
 
     def __init__(self, coordinator: EnergySseCoordinator, cloud: P) -> None:
-        """Prepare the binary sensor of a service."""
+        """Create the binary sensor of a service."""
         super().__init__(coordinator, cloud, context=cloud)
         self._attr_translation_key = cloud
         self._cloud = cloud
@@ -124,21 +123,21 @@ class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.availability.is_alive and self._cloud in self.coordinator.status
+        return super().available and self._cloud in self.coordinator.data.status
 
     @property
     @override
     def is_on(self) -> bool:
-        return self.coordinator.status.get(self._cloud) is True
+        return self.coordinator.data.status.get(self._cloud) is True
 
 
 class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
-    """Tells whether the running interval will raise what the month bills if the present power stays."""
+    """On if the current interval will raise the peak of the month at the present power."""
 
     _attr_translation_key = TariffKey.PEAK_EXPECTED
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker) -> None:
-        """Prepare the binary sensor of a power tariff."""
+        """Create the binary sensor of a power tariff."""
         super().__init__(coordinator, tracker, TariffKey.PEAK_EXPECTED)
 
     @property
@@ -153,29 +152,14 @@ class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
         return {"interval_end": None if end is None else dt_util.as_local(end).isoformat()}
 
 
-class RunningBinarySensor(ApplianceEntity, BinarySensorEntity, RestoreEntity):
-    """Tells whether an appliance runs, as last reported; after a restart, as last known."""
+class RunningBinarySensor(ApplianceEntity, BinarySensorEntity):
+    """On while an appliance runs, by its last report."""
 
     _attr_device_class = BinarySensorDeviceClass.RUNNING
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance) -> None:
-        """Prepare the binary sensor of an appliance."""
+        """Create the binary sensor of an appliance."""
         super().__init__(coordinator, appliance, "running")
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        await super().async_added_to_hass()
-        last = await self.async_get_last_extra_data()
-        # The id may have been that of another entity, which has stored something else.
-        is_on = None if last is None else last.as_dict().get("is_on")
-        if self.appliance.is_on is None and isinstance(is_on, bool):
-            self.appliance.is_on = is_on
-
-    @property
-    @override
-    def extra_restore_state_data(self) -> RestoredExtraData:
-        # Beside the state, which may be "unavailable" when Home Assistant stops.
-        return RestoredExtraData({"is_on": self.is_on})
 
     @property
     @override

@@ -1,4 +1,4 @@
-"""Buttons: the one thing that can be done to a reader."""
+"""Button that restarts a reader."""
 
 from typing import override
 
@@ -9,11 +9,11 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import DOMAIN
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import EnergySseConfigEntry
 from .entity import ReaderEntity
 from .reader import ReaderError, Restartable
 
-# A reader is asked for one thing at a time.
+# A reader handles one request at a time.
 PARALLEL_UPDATES = 1
 
 
@@ -22,28 +22,28 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the button that restarts the reader, where it can be."""
-    coordinator = entry.runtime_data
+    """Add the button, if the reader can be restarted."""
+    coordinator = entry.runtime_data.coordinator
     if isinstance(coordinator.reader, Restartable):
-        async_add_entities([RestartButton(coordinator, entry)])
+        async_add_entities([RestartButton(coordinator, "restart", context=None)])
 
 
 class RestartButton(ReaderEntity, ButtonEntity):
-    """Restarts the reader. It is back within a minute."""
+    """Restarts the reader, which takes less than a minute."""
 
     _attr_device_class = ButtonDeviceClass.RESTART
     _attr_entity_category = EntityCategory.CONFIG
 
-    def __init__(self, coordinator: EnergySseCoordinator, entry: EnergySseConfigEntry) -> None:
-        """Prepare the button."""
-        self._entry = entry
-        super().__init__(coordinator, "restart", context=None)
+    @property
+    @override
+    def available(self) -> bool:
+        return True
 
     @override
     async def async_press(self) -> None:
-        reader, host = self.coordinator.reader, self._entry.data[CONF_HOST]
+        reader, host = self.coordinator.reader, self.coordinator.config_entry.data[CONF_HOST]
         if reader.host != host:
-            # It tries an announced address, where another device may answer.
+            # The connection tries an announced address, where another device may answer.
             reader = reader.at(host)
         assert isinstance(reader, Restartable)
         try:

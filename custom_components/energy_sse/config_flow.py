@@ -32,9 +32,9 @@ import voluptuous as vol
 from yarl import URL
 
 from .const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_LOGIN,
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
@@ -129,7 +129,7 @@ _ETHERNET_OFFSET: Final = 3
 class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     """Asks the device who it is before anything is created."""
 
-    VERSION = 1
+    VERSION = 2
 
     _host: str
     _name = READERS[ReaderKind.WHATWATT].model
@@ -234,9 +234,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_step_known(self, entry: EnergySseConfigEntry, hosts: list[str]) -> ConfigFlowResult:
         """Follow a device that is set up to an announced address, after it has identified itself there."""
         is_loaded = entry.state is ConfigEntryState.LOADED
-        if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
+        if is_loaded and entry.runtime_data.coordinator.connection_state is not ConnectionState.REFUSED:
             # A running stream goes on. Without one, the connection tries these addresses.
-            entry.runtime_data.async_handle_announcement(*hosts)
+            entry.runtime_data.coordinator.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
         others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
         if entry.source == SOURCE_IGNORE or not others:
@@ -244,7 +244,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         password = entry.data.get(CONF_PASSWORD)
         least = AuthScheme.DIGEST if password else AuthScheme.NONE
         error = await self._async_identify_at(others, str(entry.unique_id), password, least)
-        if error == "unencrypted" and entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
+        if error == "unencrypted" and entry.data.get(CONF_AUTH_SCHEME) == AuthScheme.BASIC:
             # Its owner agreed to send the password unencrypted to another address.
             entry.async_start_reauth(self.hass, data={CONF_HOST: self._host})
         if error in _WEAKER_LOGINS:
@@ -414,7 +414,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """End where a device has its stream at this address: nobody need enter its password again."""
         entry: EnergySseConfigEntry
         for entry in self._async_current_entries():
-            is_streaming = entry.state is ConfigEntryState.LOADED and entry.runtime_data.is_streaming
+            is_streaming = (
+                entry.state is ConfigEntryState.LOADED and entry.runtime_data.coordinator.data.is_streaming
+            )
             name = f"whatwatt-{str(entry.unique_id)[-6:].lower()}.local"
             if is_streaming and (self._host == entry.data[CONF_HOST] or self._host.partition(":")[0] == name):
                 raise AbortFlow("already_configured", {"name": escape(entry.title)})
@@ -467,7 +469,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_proved(self) -> ConfigFlowResult:
         """Create the entry of the device that has been identified, or change it."""
         info, login = self._identity
-        proved: dict[str, str] = {CONF_HOST: self._host, CONF_LOGIN: login}
+        proved: dict[str, str] = {CONF_HOST: self._host, CONF_AUTH_SCHEME: login}
         if self._password is not None:
             proved[CONF_PASSWORD] = self._password
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
@@ -489,7 +491,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # The device has changed its id since it was found. It has to prove itself as in any announcement.
             return await self._async_step_known(entry, [self._host])
         if entry is not None:
-            is_weaker = AuthScheme(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
+            is_weaker = AuthScheme(proved[CONF_AUTH_SCHEME]).is_weaker_than(_least_login(entry))
             entered = {CONF_ENTERED_HOST: self._host}
             self._abort_if_configured(entry, updates=None if is_weaker else proved | entered)
         return self.async_create_entry(
@@ -514,7 +516,7 @@ def _least_login(entry: ConfigEntry, password: str | None = None) -> AuthScheme:
 
     `password` is a new one. Unless the reader is known to want it unencrypted, a password needs Digest.
     """
-    if entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
+    if entry.data.get(CONF_AUTH_SCHEME) == AuthScheme.BASIC:
         return AuthScheme.BASIC
     return AuthScheme.DIGEST if password or entry.data.get(CONF_PASSWORD) else AuthScheme.NONE
 

@@ -1,28 +1,29 @@
-"""What several modules of the integration agree on."""
+"""Constants of several modules."""
 
 from enum import StrEnum
+import logging
 from typing import Final
 
 DOMAIN: Final = "energy_sse"
+LOGGER: Final = logging.getLogger(__package__)
 
 # Keys of a config entry's data, beside the host and the password.
 CONF_ENTERED_HOST: Final = "entered_host"
 CONF_KIND: Final = "kind"
-CONF_LOGIN: Final = "login"
+CONF_AUTH_SCHEME: Final = "login"
 
-# Keys of a config entry's options. What is stored still says *counters* for sub-meters.
+# Keys of a config entry's options.
 CONF_SUB_METERS: Final = "counters"
 CONF_FILL_MISSED_HOURS: Final = "fill_missed_hours"
 CONF_POWER_TARIFF: Final = "power_tariff"
 CONF_WRITE_INTERVAL: Final = "write_interval"
 
-
-# Sets sub-meters apart from appliances. What is stored says *counter*.
+# Prefix of the ids of sub-meters, which appliances do not have.
 SUB_METER_PREFIX: Final = "counter:"
 
 
 class SubMeterKind(StrEnum):
-    """What a sub-meter measures, which its owner knows and the wire does not say."""
+    """Kind of a sub-meter, which the user chooses because the protocol does not contain it."""
 
     NONE = "none"
     GAS = "gas"
@@ -31,7 +32,7 @@ class SubMeterKind(StrEnum):
 
 
 class TariffKey(StrEnum):
-    """What is shown of a power tariff. Each is also the key of its entity."""
+    """Value of a power tariff, and key of its entity."""
 
     DEMAND = "demand"
     EXPECTED_DEMAND = "expected_demand"

@@ -1,42 +1,41 @@
-"""Owns the connection to one reader, keeps what it says, and tells the entities."""
+"""Coordinator of one reader: receives its messages, keeps its data, and updates the entities."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-import logging
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
-from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.device_registry import DeviceEntry
 from homeassistant.helpers.event import async_track_utc_time_change
-from homeassistant.helpers.update_coordinator import BaseDataUpdateCoordinatorProtocol
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance, Appliances
 from .availability import Availability
 from .const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_LOGIN,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
     DOMAIN,
+    LOGGER,
 )
-from .findings import Findings
-from .household import has_measurement
+from .descriptions import is_supported
+from .devices import Devices
 from .issues import Issue, Issues
-from .listeners import Listeners
 from .markdown import escape
-from .memory import Memory
 from .reader import (
     AuthScheme,
     ConnectionState,
     Detection,
-    ErrorGuard,
     HourlyRegister,
     Inventory,
     Measurement,
@@ -57,28 +56,31 @@ from .reader import (
     full_name,
     make_reader,
 )
-from .readings import Readings, Validated
+from .readings import Readings, RegisterUpdate, Validated
 from .registers import RegisterHistory
-from .registry import Registry
+from .store import EnergySseStore
 from .sub_meters import SubMeters
 from .tariff_registers import TariffRegisters
 
-_LOGGER = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .power_tariff.tracker import DemandTracker
 
-type EnergySseConfigEntry = ConfigEntry[EnergySseCoordinator]
+type EnergySseConfigEntry = ConfigEntry[EnergySseData]
 
-# Seconds. Longer than every timeout of a first attempt, so that the attempt itself says what went wrong.
+# Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
 _FIRST_CONTACT_TIMEOUT: Final = 60
 
-# Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
-_REMEMBER_WITHIN: Final = 300
-
-# What the meter status is when the reader cannot read what the meter sends.
-_KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
-
-# Seconds. A new boundary is saved soon. The rest is saved later, and when Home Assistant stops.
+# Seconds until stored data is saved. Each save writes the whole file, and memory cards wear out: readings
+# alone are saved every quarter of an hour, as boundaries are, and when Home Assistant stops.
 _SAVE_BOUNDARIES_WITHIN: Final = 60
-_SAVE_REGISTERS_WITHIN: Final = 1800
+_SAVE_WITHIN: Final = 900
+
+# Minutes. The values at the end of each quarter-hour and hour are written before it ends, because the
+# recorder and power tariffs count these intervals.
+_QUARTER_ENDS: Final = [14, 29, 44, 59]
+
+# Values of the meter status if the reader cannot decrypt what the meter sends.
+_KEY_REQUIRED: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
 # Registers with a history, the power that each counts, and how long their boundaries are kept. A power tariff
 # bills the import of this month and the one before.
@@ -87,103 +89,117 @@ _HISTORIES: Final = {
     Measurement.ACTIVE_ENERGY_EXPORT: (Measurement.ACTIVE_POWER_EXPORT, timedelta(days=4)),
 }
 
-# Another device answers, whether or not it has said which.
 _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
-# What a listener is about, when it is about neither a measurement nor a property nor a device.
-CONNECTION: Final = object()
-
-# Context of listeners to the register histories: boundaries have changed.
-REGISTERS: Final = object()
-
-# Context of listeners that hold changes back: write them now.
-FLUSH: Final = object()
+# Contexts of listeners, besides measurements, properties, appliances, sub-meters and values of the tariff.
+CONNECTION: Final = "connection"
+NEW_ENTITIES: Final = "new entities"
 
 
-class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
-    """The state of one reader.
+@dataclass
+class EnergySseData:
+    """Runtime data of a config entry."""
 
-    A listener's context says what it is about: a measurement, a property, an appliance, the identifier of a
-    sub-meter's device, or the connection. It is called when there is something new about it, or when its
-    availability changes.
+    coordinator: EnergySseCoordinator
+    tariff: DemandTracker | None = None
+
+    @callback
+    def async_flush(self) -> None:
+        """Write all pending changes, because the entry is unloaded."""
+        self.coordinator.async_flush()
+        if self.tariff is not None:
+            self.tariff.async_flush()
+
+
+@dataclass(slots=True, kw_only=True)
+class ReaderData:
+    """Data of one reader. The coordinator changes it in place."""
+
+    values: dict[Measurement, float]
+    """Last valid values, in the units of the reader."""
+
+    measurements: set[Measurement]
+    """Measurements that have entities."""
+
+    properties: set[Property]
+    """Properties that have entities."""
+
+    sub_meters: SubMeters
+    appliances: Appliances
+    status: Mapping[Property, str | float | bool | datetime] = field(default_factory=dict)
+    firmware: str | None = None
+    is_streaming: bool = False
+    """True while there is a stream."""
+
+
+class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
+    """Receives the messages of one reader, and updates the entities.
+
+    The context of an entity is the measurement, property, appliance, device identifier or value that it
+    shows. An update concerns some contexts; all entities are updated when the availability changes.
     """
 
+    config_entry: EnergySseConfigEntry
+
     def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-        """Prepare, with what is remembered from before a restart. Connects to nothing yet."""
+        """Create the coordinator without connecting."""
+        super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
         self.reader = make_reader(
             ReaderKind(entry.data[CONF_KIND]),
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
-            AuthScheme(entry.data[CONF_LOGIN]) if CONF_LOGIN in entry.data else None,
+            AuthScheme(entry.data[CONF_AUTH_SCHEME]) if CONF_AUTH_SCHEME in entry.data else None,
         )
-        self.registry = Registry(hass, entry)
-        self.errors = ErrorGuard(_LOGGER)
-        """Of everything that is done for this reader in Home Assistant."""
-
-        self.firmware: str | None = None
+        self.devices = Devices(hass, entry)
+        self.store = EnergySseStore(hass, entry.entry_id)
         self.readings = Readings(self.reader.units, self.reader.freshness)
         self.registers = {register: RegisterHistory() for register in _HISTORIES}
         self._tariff_registers = TariffRegisters()
-        self.status: Mapping[Property, str | float | bool | datetime] = {}
-        self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
-        self.appliances = Appliances(self.registry.appliances())
-
-        self.found_measurements = Findings(self.registry.measurements())
-        self.found_properties = Findings(self.registry.properties())
-        self.found_appliances = Findings(self.appliances)
-        self.found_multi_state_appliances = Findings[Appliance]()
-
-        self.is_streaming = False
-        """Whether there is a stream at this moment."""
-
-        self.availability = Availability(
-            hass,
-            self.reader.model,
-            self.readings.freshness,
-            expires=self._flush,
-            changed=self._handle_availability,
-            errors=self.errors,
+        self.data = ReaderData(
+            values=self.readings.values,
+            measurements=self.devices.measurements(),
+            properties=self.devices.properties(),
+            sub_meters=SubMeters(self.devices.sub_meters(), entry.options.get(CONF_SUB_METERS, {})),
+            appliances=Appliances(self.devices.appliances()),
         )
-
-        self._hass = hass
-        self._entry = entry
+        self.availability = Availability(
+            hass, self.reader.model, self.readings.freshness, self._handle_availability
+        )
         self._connection = ReaderConnection(
             self.reader, entry.unique_id, self, entered_host=entered_host_of(entry)
         )
-        self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._issues = Issues(hass, entry)
-        self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
-        self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
+        self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._last_hourly: HourlyRegister | None = None
-        self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
-        self._listeners = Listeners(hass, self._write_interval, self.errors)
-        self._message_listeners: list[Callable[[Message], None]] = []
+        self._reading_listeners: list[Callable[[RegisterUpdate], None]] = []
+        self._changed: Collection[Hashable] | None = None
+        """Contexts of the present update; None for all."""
 
-    async def async_restore(self) -> None:
-        """Restore what is stored from before a restart."""
-        await self._memory.async_recall(self._recall)
-        await self._register_store.async_recall(self._restore_registers)
+        self._pending: set[Hashable] = set()
+        """Contexts that have changed since the last write."""
 
-    async def async_start(self) -> None:
-        """Connect, and return when the device has said who it is. The coordinator has been restored.
+        interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
+        self._debouncer = (
+            Debouncer(hass, LOGGER, cooldown=interval, immediate=True, function=self._async_write)
+            if interval
+            else None
+        )
 
-        Raises ConfigEntryNotReady or ConfigEntryAuthFailed.
-        """
-        self._entry.async_on_unload(self._memory.async_close)
-        self._entry.async_on_unload(self._register_store.async_close)
-        self._entry.async_on_unload(self.availability.stop)
-        self._entry.async_on_unload(self.async_close)
-        # Before the stop event, because Home Assistant stores the states of other integrations then.
-        self._entry.async_on_unload(self._hass.async_add_shutdown_job(HassJob(self.async_close)))
-        if self._write_interval:
-            # Quarters of an hour are billed too.
-            ends = [14, 29, 44, 59]
-            self._entry.async_on_unload(
-                async_track_utc_time_change(self._hass, self._listeners.end_hour, minute=ends, second=59)
+    # --------------------------------------------------------------------------------- set-up
+
+    @override
+    async def _async_setup(self) -> None:
+        """Connect, and wait until the reader has identified itself."""
+        self.config_entry.async_on_unload(self.availability.stop)
+        if self._debouncer is not None:
+            self.config_entry.async_on_unload(
+                async_track_utc_time_change(
+                    self.hass, self._handle_quarter_end, minute=_QUARTER_ENDS, second=59
+                )
             )
-        self._entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} stream")
+        self.config_entry.async_create_background_task(self.hass, self._async_run(), f"{DOMAIN} stream")
         try:
             async with asyncio.timeout(_FIRST_CONTACT_TIMEOUT):
                 await self._first_contact
@@ -193,85 +209,129 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             raise ConfigEntryNotReady(
                 translation_domain=DOMAIN,
                 translation_key="cannot_connect",
-                translation_placeholders={"reason": str(error) or "it does not say who it is"},
+                translation_placeholders={"reason": str(error) or "the device does not identify itself"},
             ) from error
 
-    # ----------------------------------------------------------------------------- for the integration
+    async def async_restore(self) -> None:
+        """Restore what is stored."""
+        await self.store.async_load()
+        self.config_entry.async_on_unload(self.store.async_close)
+        for name, collect, restore in (
+            ("meter", lambda: self.readings.as_dict(clock.now()), self._restore_readings),
+            ("registers", self._register_data, self._restore_registers),
+            ("appliances", self.data.appliances.as_dict, self.data.appliances.restore),
+            ("sub_meters", lambda: self.data.sub_meters.as_dict(clock.now()), self._restore_sub_meters),
+        ):
+            self.store.async_add_section(name, collect, restore)
 
-    @callback
     @override
-    def async_add_listener(self, update_callback: CALLBACK_TYPE, context: Any = None) -> CALLBACK_TYPE:
-        """Listen for news about a context. Returns the function that ends it."""
-        return self._listeners.add(update_callback, context)
+    async def _async_update_data(self) -> ReaderData:
+        """Return the data, which the reader pushes."""
+        if not self.availability.is_online:
+            raise UpdateFailed("the reader is offline")
+        return self.data
 
-    @callback
-    def async_listen(self, listener: Callable[[Message], None]) -> CALLBACK_TYPE:
-        """Listen to everything that the reader says. Returns the function that ends it."""
-        self._message_listeners.append(listener)
-        return lambda: self._message_listeners.remove(listener)
-
-    @callback
-    def async_handle_announcement(self, *hosts: str) -> None:
-        """Use an announcement of the reader, at its address or at others."""
-        self._connection.handle_announcement(*hosts)
-
-    @callback
-    def async_close(self) -> None:
-        """Write all that is held back, and hold nothing back from now on."""
-        self._listeners.close()
-        self._listeners.tell([FLUSH])
-
-    @property
-    def import_history(self) -> RegisterHistory:
-        """History of the import register, or of the sum of the tariffs where the meter has only these."""
-        tariffs = self._tariff_registers.history
-        return tariffs if tariffs.has_register else self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
-
-    @property
-    def connection_state(self) -> ConnectionState:
-        """Where the connection is."""
-        return self._connection.state
-
-    @callback
-    def async_forget(self, device: DeviceEntry) -> bool:
-        """Forget a device below the reader. Returns False for one that is still there.
-
-        It is new, should it ever speak again.
-        """
-        for appliance in self.appliances:
-            if self.registry.appliance_identifier(appliance.id) in device.identifiers:
-                if not self.appliances.forget(appliance):
-                    return False
-                self.found_appliances.discard(appliance)
-                self.found_multi_state_appliances.discard(appliance)
-                return True
-        for meter_id in list(self.sub_meters.found):
-            if self.registry.sub_meter_identifier(meter_id) in device.identifiers:
-                return self.sub_meters.forget(meter_id)
-        return False
-
-    # -------------------------------------------------------------------------------- from the reader
-
-    async def _run(self) -> None:
+    async def _async_run(self) -> None:
         try:
             await self._connection.run()
         except asyncio.CancelledError:
             if not self._first_contact.done():
-                # Home Assistant stops: it should not have to wait for an entry that is being set up.
+                # Home Assistant is stopping, and must not wait for the set-up.
                 self._first_contact.set_exception(ReaderConnectionError("Home Assistant is stopping"))
             raise
         except ReaderAuthenticationError as error:
-            is_setting_up = not self._first_contact.done()
+            is_set_up = self._first_contact.done()
             self.handle_disconnect(error)
-            # A question about another address would keep this one from being asked.
+            # A dialog about another address would prevent the one about this address.
             self._abort_reauth()
-            if not is_setting_up:
-                self._entry.async_start_reauth(self._hass)
+            if is_set_up:
+                self.config_entry.async_start_reauth(self.hass)
+
+    # -------------------------------------------------------------------- entities and updates
+
+    @callback
+    def is_changed(self, context: Hashable) -> bool:
+        """Return whether the present update concerns a context."""
+        return self._changed is None or context in self._changed
+
+    @callback
+    def async_notify(self, contexts: Collection[Hashable]) -> None:
+        """Update the entities of some contexts now."""
+        before, self._changed = self._changed, contexts
+        self.async_update_listeners()
+        self._changed = before
+
+    @callback
+    def async_add_reading_listener(self, listener: Callable[[RegisterUpdate], None]) -> CALLBACK_TYPE:
+        """Call a function for each valid reading. Return the function that removes it."""
+        self._reading_listeners.append(listener)
+        return lambda: self._reading_listeners.remove(listener)
+
+    @callback
+    def async_flush(self) -> None:
+        """Write all pending changes, and each later change at once."""
+        if self._debouncer is not None:
+            self._debouncer.async_shutdown()
+            self._debouncer = None
+        self._async_write()
+
+    @callback
+    def _handle_quarter_end(self, _now: datetime) -> None:
+        # The first reading of the next quarter-hour is written at once, too.
+        if self._debouncer is not None:
+            self._debouncer.async_cancel()
+        self._async_write()
+
+    @callback
+    def _async_write(self) -> None:
+        """Update the entities of the pending changes."""
+        if self._pending:
+            self._changed, self._pending = self._pending, set()
+            self.async_set_updated_data(self.data)
+            self._changed = None
+
+    @callback
+    def _handle_availability(self) -> None:
+        self.last_update_success = self.availability.is_online
+        self._pending = set()
+        if self._debouncer is not None:
+            self._debouncer.async_cancel()
+        self.async_update_listeners()
+
+    @callback
+    def async_remove_device(self, device: DeviceEntry) -> bool:
+        """Remove an appliance or a sub-meter. Return False for one that the reader still reports."""
+        for appliance in self.data.appliances:
+            if self.devices.appliance_identifier(appliance.id) in device.identifiers:
+                self.devices.async_forget_appliance(appliance.id)
+                return self.data.appliances.remove(appliance) and self._async_notify_new_entities()
+        for meter_id in list(self.data.sub_meters.known):
+            if self.devices.sub_meter_identifier(meter_id) in device.identifiers:
+                return self.data.sub_meters.remove(meter_id) and self._async_notify_new_entities()
+        return False
+
+    @callback
+    def _async_notify_new_entities(self) -> bool:
+        """Let the platforms add the entities that are missing. Return True."""
+        self.async_notify((NEW_ENTITIES,))
+        return True
+
+    # ------------------------------------------------------------------------------ connection
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """State of the connection."""
+        return self._connection.state
+
+    @callback
+    def async_handle_announcement(self, *hosts: str) -> None:
+        """Use the addresses of an announcement of the reader."""
+        self._connection.handle_announcement(*hosts)
 
     @callback
     def handle_message(self, message: Message) -> None:
-        """Take in what the reader says."""
-        self.availability.note_sign_of_life()
+        """Process a message of the reader."""
+        self.availability.record_activity()
         match message:
             case Reading():
                 self._handle_reading(message)
@@ -282,191 +342,191 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             case Transition() | Detection():
                 self._handle_report(message)
             case Inventory():
-                self._handle_inventory(message)
+                for appliance in self.data.appliances.update_from_inventory(message):
+                    self._update_appliance(appliance)
             case ReaderStatus():
                 self._handle_status(message)
             case ReaderInfo():
                 self._handle_info(message)
-        for listener in self._message_listeners:
-            # What it does with it is its own affair.
-            with self.errors.guard("taking in what the reader says"):
-                listener(message)
 
     @callback
     def _handle_info(self, info: ReaderInfo) -> None:
         self.availability.last_error = None
-        self._issues.close(*_WRONG_DEVICE)
-        self.firmware = info.firmware
+        self._issues.async_delete(*_WRONG_DEVICE)
+        self.data.firmware = info.firmware
         self.readings.update_reader_clock(info.clock)
-        self._update_entry(**{CONF_LOGIN: self.reader.login} if self.reader.login else {})
-        self.registry.register_reader(self.reader, info)
-        for meter_id in self.sub_meters.found:
-            self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
+        if self.reader.login is not None:
+            self._update_entry({CONF_AUTH_SCHEME: self.reader.login})
+        self.devices.async_update_reader(self.reader, info)
+        for meter_id in self.data.sub_meters.known:
+            self.devices.async_update_sub_meter(meter_id, self.data.sub_meters.kind(meter_id))
         self._set_streaming(is_streaming=True)
-        # The reader is back, so a question about another address is obsolete.
+        # The reader is back, so a dialog about another address is obsolete.
         self._abort_reauth()
         if not self._first_contact.done():
             self._first_contact.set_result(None)
 
     @callback
-    def handle_move(self, host: str) -> None:
-        """Remember where the reader has proved to be now."""
-        _LOGGER.info("The %s has moved to another address", self.reader.model)
-        self._update_entry(**moved_to(self._entry, host))
-
-    @callback
-    def handle_basic_request(self, host: str) -> None:
-        """Ask the user whether the password may be sent unencrypted to an announced address."""
-        self._entry.async_start_reauth(self._hass, data={CONF_HOST: host})
-
-    @callback
-    def _abort_reauth(self) -> None:
-        for flow in list(self._entry.async_get_active_flows(self._hass, {SOURCE_REAUTH})):
-            self._hass.config_entries.flow.async_abort(flow["flow_id"])
-
-    @callback
-    def _update_entry(self, **data: str) -> None:
-        """Remember what has proved to be so; nothing is written when that is known."""
-        self._hass.config_entries.async_update_entry(self._entry, data={**self._entry.data, **data})
-
-    @callback
-    def handle_contention(self, *, is_contended: bool) -> None:
-        """Tell the user that another client takes the stream, until it does so no more."""
-        if is_contended:
-            self._issues.raise_issue(Issue.STREAM_CONTENDED)
-        else:
-            self._issues.close(Issue.STREAM_CONTENDED)
-
-    @callback
     def handle_disconnect(self, error: ReaderError) -> None:
-        """Note that the stream has ended, or could not be opened."""
+        """Handle a stream that has ended, or an attempt that has failed."""
         self.availability.last_error = error
         if isinstance(error, ReaderMismatchError):
-            self._issues.close(*_WRONG_DEVICE)
-            self._issues.raise_issue(
+            self._issues.async_delete(*_WRONG_DEVICE)
+            self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
-                host=self._entry.data[CONF_HOST],
-                reader=escape(full_name(self.reader.kind, self._entry.title)),
+                host=self.config_entry.data[CONF_HOST],
+                reader=escape(full_name(self.reader.kind, self.config_entry.title)),
                 found=escape(error.found or ""),
             )
-        _LOGGER.debug("The stream ended: %s", error)
+        LOGGER.debug("The stream ended: %s", error)
         self._set_streaming(is_streaming=False)
         if not self._first_contact.done():
             self._first_contact.set_exception(error)
 
     @callback
+    def handle_contention(self, *, is_contended: bool) -> None:
+        """Create an issue while another client takes the stream."""
+        if is_contended:
+            self._issues.async_create(Issue.STREAM_CONTENDED)
+        else:
+            self._issues.async_delete(Issue.STREAM_CONTENDED)
+
+    @callback
+    def handle_move(self, host: str) -> None:
+        """Store the address where the reader has identified itself."""
+        LOGGER.info("The %s has moved to another address", self.reader.model)
+        self._update_entry(moved_to(self.config_entry, host))
+
+    @callback
+    def handle_basic_request(self, host: str) -> None:
+        """Ask the user whether the password may be sent unencrypted to an announced address."""
+        self.config_entry.async_start_reauth(self.hass, data={CONF_HOST: host})
+
+    @callback
+    def _abort_reauth(self) -> None:
+        for flow in list(self.config_entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})):
+            self.hass.config_entries.flow.async_abort(flow["flow_id"])
+
+    @callback
+    def _update_entry(self, data: Mapping[str, str]) -> None:
+        self.hass.config_entries.async_update_entry(
+            self.config_entry, data={**self.config_entry.data, **data}
+        )
+
+    @callback
     def _set_streaming(self, *, is_streaming: bool) -> None:
-        if self.is_streaming != is_streaming:
-            self.is_streaming = is_streaming
-            self._listeners.tell([CONNECTION])
+        if self.data.is_streaming != is_streaming:
+            self.data.is_streaming = is_streaming
+            self.async_notify((CONNECTION,))
 
-    @callback
-    def _flush(self) -> None:
-        """Write all that is held back."""
-        self._listeners.flush()
-        self._listeners.tell([FLUSH])
-
-    @callback
-    def _handle_availability(self) -> None:
-        self._listeners.tell_all()
+    # ------------------------------------------------------- status, sub-meters and appliances
 
     @callback
     def _handle_status(self, status: ReaderStatus) -> None:
-        properties = {*self.status, *status.values}
-        changed = [p for p in properties if self.status.get(p) != status.values.get(p)]
-        self.status = status.values
-        if status.values.get(Property.METER_STATUS) in _KEY_IS_MISSING:
-            self._issues.raise_issue(Issue.METER_KEY_REQUIRED)
+        before, self.data.status = self.data.status, status.values
+        if status.values.get(Property.METER_STATUS) in _KEY_REQUIRED:
+            self._issues.async_create(Issue.METER_KEY_REQUIRED)
         else:
-            self._issues.close(Issue.METER_KEY_REQUIRED)
-        self._listeners.tell(changed)
-        self.found_properties.add(status.values)
+            self._issues.async_delete(Issue.METER_KEY_REQUIRED)
+        self.async_notify(
+            {key for key in {*before, *status.values} if before.get(key) != status.values.get(key)}
+        )
+        if not status.values.keys() <= self.data.properties:
+            self.data.properties.update(status.values)
+            self._async_notify_new_entities()
 
     @callback
     def _handle_sub_meter(self, reading: SubMeterReading) -> None:
-        if not self.sub_meters.take(reading, clock.now()):
+        sub_meters, meter_id = self.data.sub_meters, reading.meter_id
+        if not sub_meters.update(reading, clock.now()):
             return
-        meter_id = reading.meter_id
-        if meter_id in self.sub_meters.found:
-            self._listeners.tell([self.registry.sub_meter_identifier(meter_id)])
+        if meter_id in sub_meters.known:
+            self.async_notify((self.devices.sub_meter_identifier(meter_id),))
         else:
-            self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))
-            self.sub_meters.found.add([meter_id])
-
-    # ------------------------------------------------------------------------------------- appliances
-
-    @callback
-    def _handle_inventory(self, inventory: Inventory) -> None:
-        for appliance in self.appliances.learn(inventory):
-            self._handle_appliance(appliance)
+            self.devices.async_update_sub_meter(meter_id, sub_meters.kind(meter_id))
+            sub_meters.known[meter_id] = None
+            self._async_notify_new_entities()
 
     @callback
     def _handle_report(self, report: Transition | Detection) -> None:
-        taken = self.appliances.take(report, dt_util.utcnow())
-        if taken is not None:
-            appliance, is_news = taken
-            self._handle_appliance(appliance)
-            # What was no news before a restart is none after it either, known or not.
-            self._memory.save_within(0 if is_news else _REMEMBER_WITHIN)
+        processed = self.data.appliances.process_report(report, dt_util.utcnow())
+        if processed is not None:
+            appliance, has_event = processed
+            self._update_appliance(appliance)
+            # An event that has fired must not fire again after a power failure.
+            self.store.async_save_within(0 if has_event else _SAVE_WITHIN)
 
     @callback
-    def _handle_appliance(self, appliance: Appliance) -> None:
-        self.registry.register_appliance(appliance)
-        self.found_appliances.add([appliance])
-        if appliance.has_many_states:
-            self.found_multi_state_appliances.add([appliance])
-        self._listeners.tell([appliance])
+    def _update_appliance(self, appliance: Appliance) -> None:
+        self.devices.async_update_appliance(appliance)
+        self.async_notify((appliance, NEW_ENTITIES))
 
-    # --------------------------------------------------------------------------------------- readings
+    # -------------------------------------------------------------------------------- readings
 
     @callback
     def _handle_reading(self, reading: Reading) -> None:
         validated = self.readings.update(reading, clock.now())
         if validated is None:
             return
-        with self.errors.guard("noting registers"):
-            self._update_registers(validated)
+        boundaries_changed = self._update_registers(validated)
+        for listener in self._reading_listeners:
+            try:
+                listener(RegisterUpdate(validated, boundaries_changed))
+            except Exception:
+                LOGGER.exception("Unexpected error while processing a reading")
+        self.store.async_save_within(_SAVE_BOUNDARIES_WITHIN if boundaries_changed else _SAVE_WITHIN)
         if not validated.changed:
             return
-        if self.availability.has_fresh_readings:
-            self._listeners.collect(validated.changed)
-        else:
+        self._pending.update(validated.changed)
+        if not self.availability.has_fresh_readings:
             self.availability.update()
-        if not self.found_measurements.has_all(validated.changed.keys()):
-            values = self.readings.values
-            self.found_measurements.add(
-                measurement for measurement in values if has_measurement(measurement, values)
-            )
-        self.availability.log_return()
-        self._memory.save_within(_REMEMBER_WITHIN)
+        elif self._debouncer is None:
+            self._async_write()
+        else:
+            self._debouncer.async_schedule_call()
+        self._add_measurements(validated)
+        self.availability.log_recovery()
 
     @callback
-    def _update_registers(self, validated: Validated) -> None:
+    def _add_measurements(self, validated: Validated) -> None:
+        """Add the measurements that the reading shows for the first time."""
+        if validated.changed.keys() <= self.data.measurements:
+            return
+        new = {
+            each
+            for each in self.data.values.keys() - self.data.measurements
+            if is_supported(each, self.data.values)
+        }
+        if new:
+            self.data.measurements |= new
+            self._async_notify_new_entities()
+
+    @callback
+    def _update_registers(self, validated: Validated) -> bool:
         is_changed = False
         for register, (power, _) in _HISTORIES.items():
             sample = self.readings.sample(validated, register, power)
             is_changed |= self.registers[register].update(sample)
         own = self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
         is_changed |= self._tariff_registers.update(validated, self.readings, own)
-        self._register_store.save_within(_SAVE_BOUNDARIES_WITHIN if is_changed else _SAVE_REGISTERS_WITHIN)
-        if is_changed:
-            self._listeners.tell([REGISTERS])
         if self.reader.stores_hours:
             self._check_reader_clock()
+        return is_changed
 
     @callback
     def _check_reader_clock(self) -> None:
-        """Show an issue while the reader's clock is wrong: the hours that it stores are not used."""
+        """Create an issue while the reader's clock is wrong, because the hours that it stores are not used.
+        """
         error = self.readings.wall_clock.reader_error
         if error is not None and self.readings.is_clock_wrong(clock.now()):
-            if self._issues.is_raised(Issue.READER_CLOCK_WRONG):
+            if self._issues.async_exists(Issue.READER_CLOCK_WRONG):
                 return
-            # Without days, whose word is another one in each language.
+            # Without days, which would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            self._issues.raise_issue(Issue.READER_CLOCK_WRONG, difference=difference)
+            self._issues.async_create(Issue.READER_CLOCK_WRONG, difference=difference)
         elif self.readings.has_right_clock:
-            self._issues.close(Issue.READER_CLOCK_WRONG)
+            self._issues.async_delete(Issue.READER_CLOCK_WRONG)
 
     @callback
     def _handle_hourly(self, hourly: HourlyRegister) -> None:
@@ -478,21 +538,21 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             if register in self.registers:
                 self.registers[register].add_hourly(hourly.hour, self.readings.in_wh(register, value))
 
-    # ----------------------------------------------------------------------------------------- memory
+    @property
+    def import_history(self) -> RegisterHistory:
+        """History of the import register, or of the sum of the tariffs where the meter has only these."""
+        tariffs = self._tariff_registers.history
+        return tariffs if tariffs.has_register else self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+
+    # --------------------------------------------------------------------------------- storage
 
     @callback
-    def _what_to_remember(self) -> Mapping[str, Any]:
-        return {
-            **self.readings.memory(clock.now()),
-            **self.sub_meters.memory(clock.now()),
-            "appliances": self.appliances.memory,
-        }
+    def _restore_readings(self, data: Mapping[str, Any]) -> None:
+        self.readings.restore(data, clock.now())
 
     @callback
-    def _recall(self, memory: Mapping[str, Any]) -> None:
-        self.readings.recall(memory, clock.now())
-        self.appliances.recall(memory["appliances"])
-        self.sub_meters.recall(memory, clock.now())
+    def _restore_sub_meters(self, data: Mapping[str, Any]) -> None:
+        self.data.sub_meters.restore(data, clock.now())
 
     @callback
     def _register_data(self) -> Mapping[str, Any]:
@@ -522,17 +582,12 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
 
 def entered_host_of(entry: ConfigEntry) -> str | None:
-    """Return the address that the owner of a reader entered; None for one that was only discovered."""
+    """Return the address that the user entered; None for a reader that was only discovered."""
     entered: str | None = entry.data.get(CONF_ENTERED_HOST)
     return entry.data[CONF_HOST] if entered is None and entry.source == SOURCE_USER else entered
 
 
 def moved_to(entry: ConfigEntry, host: str) -> dict[str, str]:
-    """Return the data to update when a reader has moved. An address that its owner entered is kept."""
+    """Return the entry data to update when a reader has moved. An address that the user entered is kept."""
     entered = entered_host_of(entry)
     return {CONF_HOST: host} | ({} if entered is None else {CONF_ENTERED_HOST: entered})
-
-
-def registers_key(entry_id: str) -> str:
-    """Return the key of the stored register histories of a config entry."""
-    return f"{entry_id}.registers"

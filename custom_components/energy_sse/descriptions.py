@@ -1,9 +1,9 @@
-"""How everything that has a number or a word is shown: one row each, the same for all readers.
+"""Descriptions of the sensors, the same for all kinds of readers.
 
-Enabled is what a household looks at. The rest is there for whoever looks for it.
+Sensors that most households do not need are disabled by default.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,32 +20,33 @@ from homeassistant.const import (
     UnitOfVolume,
 )
 
+from .appliances import Appliance
 from .const import SubMeterKind, TariffKey
 from .reader import Measurement as M, Property as P
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurementDescription(SensorEntityDescription):
-    """How a measurement is shown. Its unit is the reader's."""
+    """Description of a measurement. The reader defines its unit."""
 
     key: M
     part: str | None = None
-    """The phase or the tariff, for the name."""
+    """Phase or tariff in the name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PropertyDescription(SensorEntityDescription):
-    """How a property of the reader is shown."""
+    """Description of a property of the reader."""
 
     key: P
     entity_category: EntityCategory | None = EntityCategory.DIAGNOSTIC
-    wire_values: Mapping[str, str] | None = None
-    """What the wire says → option, where the property is one of a few words."""
+    protocol_values: Mapping[str, str] | None = None
+    """Option of each value of the protocol, if the property is an enumeration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Class:
-    """What measurements of one kind have in common."""
+    """Common values of the measurements of one physical quantity."""
 
     device_class: SensorDeviceClass | None
     state_class: SensorStateClass | None
@@ -61,7 +62,7 @@ class _Class:
         enabled: bool = True,
         category: EntityCategory | None = None,
     ) -> MeasurementDescription:
-        """Return the row of one measurement of this kind."""
+        """Return the description of a measurement."""
         return MeasurementDescription(
             key=key,
             translation_key=name,
@@ -135,7 +136,7 @@ def _rows() -> Iterable[MeasurementDescription]:
     yield _POWER.row(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1")
     yield _POWER.row(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2")
     yield _POWER.row(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3")
-    # The demand is a maximum that begins anew with the billing period: no total, and no sum.
+    # A maximum that is reset with the billing period is not a total.
     yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT, "maximum_demand")
     yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T1, "maximum_demand_tariff", "1", enabled=False)
     yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T2, "maximum_demand_tariff", "2", enabled=False)
@@ -184,19 +185,19 @@ def _rows() -> Iterable[MeasurementDescription]:
         yield _OFFSET.row(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
 
 
-# In the order in which they are added.
+# In the order in which the sensors are added.
 MEASUREMENTS: Final[Mapping[M, MeasurementDescription]] = {row.key: row for row in _rows()}
 
 
-def _one_of(key: P, *wire_values: str, enabled: bool = True) -> PropertyDescription:
-    """Return the row of a property that is one of a few words on the wire."""
-    options = {value: value.lower().replace(" ", "_").replace("+", "_") for value in wire_values}
+def _one_of(key: P, *values: str, enabled: bool = True) -> PropertyDescription:
+    """Return the description of an enumeration. `values` are those of the protocol."""
+    options = {value: value.lower().replace(" ", "_").replace("+", "_") for value in values}
     return PropertyDescription(
         key=key,
         translation_key=key,
         device_class=SensorDeviceClass.ENUM,
         options=list(options.values()),
-        wire_values=options,
+        protocol_values=options,
         entity_registry_enabled_default=enabled,
     )
 
@@ -275,7 +276,7 @@ def _sub_meter(
         key="sub_meter",
         translation_key=f"sub_meter_{kind}",
         device_class=device_class,
-        # Statistics of a number without a unit would be in the way of those with one.
+        # Statistics without a unit would prevent statistics with the unit of a kind that is chosen later.
         state_class=None if unit is None else SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=unit,
         suggested_display_precision=3,
@@ -289,22 +290,36 @@ SUB_METERS: Final[Mapping[SubMeterKind, SensorEntityDescription]] = {
     SubMeterKind.HEAT: _sub_meter(SubMeterKind.HEAT, SensorDeviceClass.ENERGY, UnitOfEnergy.KILO_WATT_HOUR),
 }
 
-APPLIANCE_POWER: Final = SensorEntityDescription(
-    key="power",
-    device_class=SensorDeviceClass.POWER,
-    state_class=SensorStateClass.MEASUREMENT,
-    native_unit_of_measurement=UnitOfPower.WATT,
-    suggested_display_precision=0,
+
+@dataclass(frozen=True, kw_only=True)
+class ApplianceDescription(SensorEntityDescription):
+    """Description of a value of an appliance."""
+
+    value_fn: Callable[[Appliance], float | str | None]
+
+
+APPLIANCES: Final = (
+    ApplianceDescription(
+        key="power",
+        device_class=SensorDeviceClass.POWER,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_display_precision=0,
+        value_fn=lambda appliance: appliance.power,
+    ),
+    ApplianceDescription(
+        key="energy",
+        device_class=SensorDeviceClass.ENERGY,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
+        suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        suggested_display_precision=3,
+        value_fn=lambda appliance: appliance.energy,
+    ),
 )
-APPLIANCE_ENERGY: Final = SensorEntityDescription(
-    key="energy",
-    device_class=SensorDeviceClass.ENERGY,
-    state_class=SensorStateClass.TOTAL_INCREASING,
-    native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
-    suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
-    suggested_display_precision=3,
-)
-APPLIANCE_STATE: Final = SensorEntityDescription(key="state")
+
+# Only for appliances with more states than on and off.
+APPLIANCE_STATE: Final = ApplianceDescription(key="state", value_fn=lambda appliance: appliance.state)
 
 
 def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> SensorEntityDescription:
@@ -319,7 +334,7 @@ def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> Sens
     )
 
 
-# What a power tariff bills, in kW as it is billed.
+# In kW, as power tariffs are billed.
 TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
     TariffKey(row.key): row
     for row in (
@@ -331,3 +346,35 @@ TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
         _demand(TariffKey.AVAILABLE_POWER),
     )
 }
+
+
+# Measurements that every meter has, even if they are zero.
+_ALWAYS_SUPPORTED: Final = frozenset(
+    {
+        M.ACTIVE_POWER_IMPORT,
+        M.ACTIVE_POWER_NET,
+        M.ACTIVE_ENERGY_IMPORT,
+        M.METER_CLOCK_OFFSET,
+        M.READER_CLOCK_OFFSET,
+    }
+)
+
+# A register above zero shows that there is export, also at night.
+_SHOWN_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
+
+# Volts. A phase that is not connected reads 0, or some 36 V from its neighbors.
+_MIN_VOLTAGE: Final = 50
+_VOLTAGES: Final = frozenset({M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3})
+
+
+def is_supported(measurement: M, values: Mapping[M, float]) -> bool:
+    """Return whether the values show that the meter has a measurement.
+
+    Old firmware sends zero for a measurement that the meter does not have. So a measurement that not every
+    meter has gets its entity when its value is not zero for the first time.
+    """
+    if measurement in _ALWAYS_SUPPORTED:
+        return True
+    if measurement in _VOLTAGES:
+        return values[measurement] >= _MIN_VOLTAGE
+    return bool(values[measurement] or values.get(_SHOWN_BY.get(measurement, measurement)))

@@ -14,7 +14,7 @@ from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 
 from .const import CONF_ENTERED_HOST, CONF_SUB_METERS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .power_tariff.set_up import tracker_of
+from .power_tariff.tracker import DemandTracker
 from .reader import REDACTOR, ConnectionStats, Property, clock
 
 # What of the entry tells where the reader is, and how to log in.
@@ -44,10 +44,14 @@ async def async_get_config_entry_diagnostics(
                 CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
             },
         },
-        "power_tariff": None if (tracker := tracker_of(hass, entry)) is None else tracker.report,
+        "power_tariff": None if (tracker := _tariff(entry)) is None else tracker.report,
         "entities": _entities(hass, entry),
-        **(_heard(entry.runtime_data) if hasattr(entry, "runtime_data") else {}),
+        **(_heard(entry.runtime_data.coordinator) if hasattr(entry, "runtime_data") else {}),
     }
+
+
+def _tariff(entry: EnergySseConfigEntry) -> DemandTracker | None:
+    return entry.runtime_data.tariff if hasattr(entry, "runtime_data") else None
 
 
 def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
@@ -56,15 +60,15 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     return {
         "reader": {
             "model": coordinator.reader.model,
-            "firmware": _word(coordinator.firmware),
+            "firmware": _word(coordinator.data.firmware),
             "status": {
                 key: REDACTED if key is Property.PRICE_AREA else _word(value)
-                for key, value in coordinator.status.items()
+                for key, value in coordinator.data.status.items()
             },
         },
         "stream": {
             "state": coordinator.connection_state,
-            "is_connected": coordinator.availability.is_alive,
+            "is_connected": coordinator.availability.is_online,
             "attempts": stats.attempts,
             "connects": stats.connects,
             "losses": dict(stats.failures),
@@ -75,9 +79,9 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
             "are_fresh": coordinator.availability.has_fresh_readings,
             "interval": coordinator.readings.freshness.interval,
             "limit": coordinator.readings.freshness.limit,
-            "values": dict(coordinator.readings.values),
+            "values": dict(coordinator.data.values),
             "dropped": dict(coordinator.readings.guard.dropped),
-            "dropped_of_sub_meters": dict(coordinator.sub_meters.guard.dropped),
+            "dropped_of_sub_meters": dict(coordinator.data.sub_meters.validator.dropped),
         },
         "appliances": [
             {
@@ -86,7 +90,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
                 "is_on": appliance.is_on,
                 "energy": appliance.energy,
             }
-            for appliance in coordinator.appliances
+            for appliance in coordinator.data.appliances
         ],
         **_said(stats),
     }

@@ -1,19 +1,50 @@
-"""What all entities have in common."""
+"""Base classes of the entities."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import override
 
+from homeassistant.core import callback
 from homeassistant.helpers.device_registry import DeviceInfo
-from homeassistant.helpers.update_coordinator import BaseCoordinatorEntity
+from homeassistant.helpers.entity import Entity
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .appliances import Appliance
 from .const import TariffKey
-from .coordinator import EnergySseCoordinator
+from .coordinator import NEW_ENTITIES, EnergySseCoordinator
 from .power_tariff.tracker import MONTHLY_KEYS, DemandTracker
 
 
-class EnergySseEntity(BaseCoordinatorEntity[EnergySseCoordinator]):
-    """An entity of a device that the coordinator has registered."""
+@callback
+def async_add_new_entities[T: Hashable](
+    coordinator: EnergySseCoordinator,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    current: Callable[[], Iterable[T]],
+    create: Callable[[T], Entity],
+) -> None:
+    """Add an entity for each thing that a reader has, now and later.
+
+    `current` returns what there is. A thing that was removed gets a new entity when it is there again.
+    """
+    known: set[T] = set()
+
+    @callback
+    def add_new_entities() -> None:
+        if not coordinator.is_changed(NEW_ENTITIES):
+            return
+        things = dict.fromkeys(current())
+        new = [each for each in things if each not in known]
+        known.intersection_update(things)
+        known.update(new)
+        if new:
+            async_add_entities(create(each) for each in new)
+
+    add_new_entities()
+    coordinator.config_entry.async_on_unload(coordinator.async_add_listener(add_new_entities, NEW_ENTITIES))
+
+
+class EnergySseEntity(CoordinatorEntity[EnergySseCoordinator]):
+    """Entity of a device that the coordinator has registered."""
 
     _attr_has_entity_name = True
 
@@ -25,61 +56,52 @@ class EnergySseEntity(BaseCoordinatorEntity[EnergySseCoordinator]):
         unique_id: str,
         identifier: tuple[str, str],
     ) -> None:
-        """Prepare an entity that is called for news about the context."""
+        """Create an entity that is updated when its context changes."""
         super().__init__(coordinator, context)
         self._attr_unique_id = unique_id
         self._attr_device_info = DeviceInfo(identifiers={identifier})
 
+    @callback
     @override
-    async def async_update(self) -> None:
-        """Do nothing: there is nothing to ask for, the reader speaks by itself."""
+    def _handle_coordinator_update(self) -> None:
+        if self.coordinator.is_changed(self.coordinator_context):
+            self.async_write_ha_state()
 
 
 class ReaderEntity(EnergySseEntity):
-    """An entity of the reader itself."""
+    """Entity of the reader itself."""
 
     def __init__(self, coordinator: EnergySseCoordinator, key: str, *, context: Hashable) -> None:
-        """Prepare an entity that is called for news about the context."""
+        """Create an entity that is updated when its context changes."""
         super().__init__(
             coordinator,
             context=context,
-            unique_id=coordinator.registry.unique_id(key),
-            identifier=coordinator.registry.reader_identifier,
+            unique_id=coordinator.devices.unique_id(key),
+            identifier=coordinator.devices.reader_identifier,
         )
 
 
 class ApplianceEntity(EnergySseEntity):
-    """An entity of an appliance. It knows what the reader knows, however long ago it has said so."""
+    """Entity of an appliance. It shows the last report, however old it is."""
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance, key: str) -> None:
-        """Prepare one of the entities of an appliance."""
-        identifier = coordinator.registry.appliance_identifier(appliance.id)
+        """Create one of the entities of an appliance."""
+        identifier = coordinator.devices.appliance_identifier(appliance.id)
         super().__init__(
             coordinator, context=appliance, unique_id=f"{identifier[1]}:{key}", identifier=identifier
         )
         self._attr_translation_key = f"appliance_{key}"
         self.appliance = appliance
 
-    @property
-    @override
-    def available(self) -> bool:
-        return self.coordinator.availability.is_alive
-
 
 class TariffEntity(ReaderEntity):
-    """An entity of the power tariff. It shows the present, or what has been counted."""
+    """Entity of the power tariff."""
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
-        """Prepare one of the entities of the tariff."""
-        # The coordinator tells it of what becomes available, and of nothing else.
+        """Create one of the entities of the tariff."""
         super().__init__(coordinator, key, context=key)
         self.key = key
         self.tracker = tracker
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        await super().async_added_to_hass()
-        self.async_on_remove(self.tracker.async_add_listener(self._handle_coordinator_update, self.key))
 
     @property
     @override

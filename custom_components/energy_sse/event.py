@@ -1,6 +1,6 @@
-"""Events: the transitions of appliances."""
+"""Event entities of the appliances."""
 
-from collections.abc import Iterable
+from functools import partial
 from typing import override
 
 from homeassistant.components.event import EventEntity
@@ -9,9 +9,9 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance, ApplianceEventType
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .entity import ApplianceEntity
+from .entity import ApplianceEntity, async_add_new_entities
 
-# The coordinator does the talking.
+# The reader pushes its data.
 PARALLEL_UPDATES = 0
 
 
@@ -20,37 +20,39 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add an event entity for every appliance that has been heard of, now and later."""
-    coordinator = entry.runtime_data
-
-    @callback
-    def add(appliances: Iterable[Appliance]) -> None:
-        async_add_entities(TransitionEvent(coordinator, appliance) for appliance in appliances)
-
-    entry.async_on_unload(coordinator.found_appliances.subscribe(add))
+    """Add an event entity for each appliance."""
+    coordinator = entry.runtime_data.coordinator
+    async_add_new_entities(
+        coordinator,
+        async_add_entities,
+        lambda: coordinator.data.appliances,
+        partial(TransitionEvent, coordinator),
+    )
 
 
 class TransitionEvent(ApplianceEntity, EventEntity):
     """Fires when an appliance changes its state."""
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance) -> None:
-        """Prepare the event entity of an appliance."""
+        """Create the event entity of an appliance."""
         super().__init__(coordinator, appliance, "transition")
         self._attr_event_types = list(ApplianceEventType)
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        # What happened before there was an entity to tell it comes after the entity's first state: an
-        # automation reacts to a change.
-        if self.appliance.waiting:
+        # Events from before the entity was added fire after its first state, because automations are
+        # triggered by a change.
+        if self.appliance.pending_events:
             self.hass.loop.call_soon(self._handle_coordinator_update)
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        while self.appliance.waiting:
-            event = self.appliance.waiting.popleft()
+        if not self.appliance.pending_events:
+            super()._handle_coordinator_update()
+        while self.appliance.pending_events:
+            event = self.appliance.pending_events.popleft()
             transition = event.transition
             self._trigger_event(
                 event.type,
@@ -64,4 +66,3 @@ class TransitionEvent(ApplianceEntity, EventEntity):
                 },
             )
             self.async_write_ha_state()
-        self.async_write_ha_state()

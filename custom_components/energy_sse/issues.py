@@ -1,4 +1,4 @@
-"""What only the user can set right, shown in Home Assistant's repairs. An issue ends by itself."""
+"""Repair issues of a config entry. Each one is deleted as soon as its problem is solved."""
 
 from enum import StrEnum
 from typing import Final
@@ -11,7 +11,7 @@ from .const import DOMAIN
 
 
 class Issue(StrEnum):
-    """What can be wrong."""
+    """Translation key of an issue, and prefix of its id."""
 
     STREAM_CONTENDED = "stream_contended"
     METER_KEY_REQUIRED = "meter_key_required"
@@ -20,21 +20,21 @@ class Issue(StrEnum):
     PROTECTED_DEVICE = "protected_device"
 
 
-# Those that end with *Reconfigure*.
-RECONFIGURED: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
+# Issues whose repair is *Reconfigure*.
+FIXED_BY_RECONFIGURE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 
 class Issues:
-    """The issues of one config entry."""
+    """Issues of one config entry."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
-        """Prepare; raises nothing yet."""
+        """Start without changing any issue."""
         self._hass = hass
         self._entry = entry
 
     @callback
-    def raise_issue(self, issue: Issue, **placeholders: str) -> None:
-        """Show an issue, once. `placeholders` are those of its text, beside the reader's name.
+    def async_create(self, issue: Issue, **placeholders: str) -> None:
+        """Create an issue. `placeholders` are those of its text, besides the name of the reader.
 
         A description is Markdown, a title is plain text.
         """
@@ -42,8 +42,7 @@ class Issues:
             self._hass,
             DOMAIN,
             self._id(issue),
-            # What the user has to tell Home Assistant, the issue asks for.
-            is_fixable=issue in RECONFIGURED,
+            is_fixable=issue in FIXED_BY_RECONFIGURE,
             data={"entry_id": self._entry.entry_id},
             severity=ir.IssueSeverity.WARNING,
             translation_key=issue,
@@ -51,19 +50,19 @@ class Issues:
         )
 
     @callback
-    def is_raised(self, issue: Issue) -> bool:
-        """Return whether an issue is shown."""
+    def async_exists(self, issue: Issue) -> bool:
+        """Return whether an issue exists."""
         return ir.async_get(self._hass).async_get_issue(DOMAIN, self._id(issue)) is not None
 
     @callback
-    def close(self, *issues: Issue) -> None:
-        """Take issues back, if they are shown."""
+    def async_delete(self, *issues: Issue) -> None:
+        """Delete issues, as far as they exist."""
         for issue in issues:
             ir.async_delete_issue(self._hass, DOMAIN, self._id(issue))
 
     @callback
-    def forget(self) -> None:
-        """Take back all issues that name the entry, those of its sensors too."""
+    def async_delete_all(self) -> None:
+        """Delete all issues of the entry, those of its statistics too."""
         for domain, issue_id in list(ir.async_get(self._hass).issues):
             if domain == DOMAIN and self._entry.entry_id in issue_id:
                 ir.async_delete_issue(self._hass, DOMAIN, issue_id)

@@ -1,9 +1,15 @@
-"""The options of a reader: how often to write, what to fill and to count, and what sub-meters measure."""
+"""Options of a reader."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.config_entries import (
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import BooleanSelector, SelectSelector, SelectSelectorConfig
 import voluptuous as vol
@@ -13,20 +19,46 @@ from .const import (
     CONF_POWER_TARIFF,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
+    LOGGER,
     SubMeterKind,
 )
+from .devices import Devices
 from .power_tariff import settings as power_tariff
-from .registry import Registry
+from .reader import is_number
 
-# Seconds, as the texts of a selector. Each is a row in the database per sensor that changes.
+# Seconds, as texts of a selector. In each interval, a sensor that changes writes a row into the database.
 WRITE_INTERVALS: Final = ["0", "5", "10", "30", "60"]
+
+# Seconds. Longer intervals cannot be chosen.
+_MAX_WRITE_INTERVAL: Final = 3600
+
+_VALIDATORS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    CONF_WRITE_INTERVAL: lambda value: is_number(value) and 0 <= value <= _MAX_WRITE_INTERVAL,
+    CONF_FILL_MISSED_HOURS: lambda value: isinstance(value, bool),
+    CONF_SUB_METERS: lambda value: isinstance(value, Mapping),
+    CONF_POWER_TARIFF: lambda value: isinstance(value, Mapping),
+}
+
+
+@callback
+def async_remove_invalid_options(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Remove options that no form accepts, for example from a damaged file, so that the defaults apply."""
+    invalid = [
+        key
+        for key, is_valid in _VALIDATORS.items()
+        if key in entry.options and not is_valid(entry.options[key])
+    ]
+    if invalid:
+        LOGGER.warning("Ignoring invalid options: %s", ", ".join(invalid))
+        options = {key: value for key, value in entry.options.items() if key not in invalid}
+        hass.config_entries.async_update_entry(entry, options=options)
 
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
-    """Asks how often to write, whether to fill, for the power tariff, and what the sub-meters measure."""
+    """Shows the form with all options."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for all options at once."""
+        """Show the form, and store valid options."""
         chosen: Mapping[str, Any] = self.config_entry.options
         errors: dict[str, str] = {}
         if user_input is not None:
@@ -39,12 +71,12 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
             error = power_tariff.error_in(chosen.get(CONF_POWER_TARIFF, {})) or self._register_error(chosen)
             if error is None:
                 return self.async_create_entry(data=chosen)
-            # It is shown above the section, closer than the top of the dialog.
+            # Shown above the section of the power tariff.
             errors[CONF_POWER_TARIFF] = error
         return self.async_show_form(step_id="init", data_schema=self._schema(chosen), errors=errors)
 
     def _schema(self, chosen: Mapping[str, Any]) -> vol.Schema:
-        """Return the form with what is chosen."""
+        """Return the form with the chosen options."""
         fields: dict[vol.Marker, Any] = {
             vol.Required(CONF_WRITE_INTERVAL, default=str(chosen.get(CONF_WRITE_INTERVAL, 0))): (
                 SelectSelector(
@@ -59,7 +91,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
             kinds = SelectSelector(
                 SelectSelectorConfig(options=list(SubMeterKind), translation_key="sub_meter_kind")
             )
-            # A field is called by the number that stands on the meter.
+            # The label of a field is the number on the meter.
             kinds_by_meter = {
                 vol.Required(meter_id, default=kind): kinds
                 for meter_id, kind in {**self._sub_meters, **chosen.get(CONF_SUB_METERS, {})}.items()
@@ -72,12 +104,12 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
         is_on = chosen.get(CONF_POWER_TARIFF, {}).get(power_tariff.CONF_ENABLED)
         if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
             return None
-        history = self.config_entry.runtime_data.import_history
+        history = self.config_entry.runtime_data.coordinator.import_history
         return None if history.can_be_billed else "no_register"
 
     @property
     def _sub_meters(self) -> dict[str, str]:
-        """What is chosen for the sub-meters that have ever been heard of."""
+        """Kinds of all sub-meters, as far as they are chosen."""
         chosen: dict[str, str] = self.config_entry.options.get(CONF_SUB_METERS, {})
-        known = Registry(self.hass, self.config_entry).sub_meters()
+        known = Devices(self.hass, self.config_entry).sub_meters()
         return {**dict.fromkeys(known, str(SubMeterKind.NONE)), **chosen}

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from .memory import RegisterMemory
 from .reader import Freshness, Measurement, Reading, RegisterValidator, Unit, is_possible, limits_of_meter
 from .registers import Sample
+from .store import RegisterTimestamps
 from .wall_clock import Period, WallClock
 
 # Seconds. An unchanged value is written again before its `last_reported` gets older than this: automations
@@ -69,7 +69,7 @@ class Readings:
         self.wall_clock = WallClock()
 
         self._units = units
-        self._memory = RegisterMemory(self.guard)
+        self._timestamps = RegisterTimestamps(self.guard)
         self._reported_at: dict[Measurement, float] = {}
         self._last: float | None = None
         """Arrival of the last reading."""
@@ -159,22 +159,18 @@ class Readings:
         since = self._clock_is_wrong_since
         return since is not None and now - since >= _CLOCK_IS_WRONG_AFTER
 
-    def memory(self, now: float) -> dict[str, Any]:
-        """Return what `recall` wants after a restart: the registers, and when each was heard."""
-        heard_at = self._memory.heard_at(now + self.wall_clock.slept)
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
         return {
-            "registers": self.guard.registers,
-            "heard_at": heard_at,
-            # Older versions know one time for all.
-            "registers_at": max(heard_at.values(), default=0.0),
+            "registers": dict(self.guard.registers),
+            "received_at": self._timestamps.as_dict(now + self.wall_clock.slept),
         }
 
-    def recall(self, memory: Mapping[str, Any], now: float) -> None:
-        """Know again what was stored before a restart, by this version or an older one."""
-        heard_at = memory.get("heard_at", {})
-        for key in memory["registers"].keys() & set(Measurement):
-            at = heard_at.get(key, memory.get("registers_at"))
-            self._memory.recall(Measurement(key), memory["registers"][key], at, now)
+    def restore(self, data: Mapping[str, Any], now: float) -> None:
+        """Restore stored data."""
+        for key in data["registers"].keys() & set(Measurement):
+            received_at = data["received_at"].get(key)
+            self._timestamps.restore(Measurement(key), data["registers"][key], received_at, now)
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
@@ -194,3 +190,10 @@ def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
 def _seconds_ahead(time: datetime) -> float:
     now = dt_util.now() if time.tzinfo is None else dt_util.utcnow()
     return round((time - (now.replace(tzinfo=None) if time.tzinfo is None else now)).total_seconds())
+
+
+class RegisterUpdate(NamedTuple):
+    """A valid reading, after the register histories were updated."""
+
+    reading: Validated
+    boundaries_changed: bool

@@ -1,4 +1,4 @@
-"""What a click of the user sets right."""
+"""Repair flows."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -14,29 +14,29 @@ from sqlalchemy.exc import SQLAlchemyError
 import voluptuous as vol
 
 from .const import DOMAIN
-from .issues import RECONFIGURED
+from .issues import FIXED_BY_RECONFIGURE
 from .sum_restart import async_raise_sums
 
 
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
-    """Return the dialog of an issue that can be fixed."""
-    return ReconfigureFlow() if issue_id.startswith(RECONFIGURED) else SumRestartFlow()
+    """Return the repair flow of an issue."""
+    return ReconfigureFlow() if issue_id.startswith(FIXED_BY_RECONFIGURE) else SumRestartFlow()
 
 
 class IssueFlow(RepairsFlow):
-    """Shows what an issue says, and does something about it when that is confirmed."""
+    """Shows an issue, and repairs it when the user confirms."""
 
     async def async_step_init(
         self,
         user_input: dict[str, str] | None = None,  # noqa: ARG002 (the first step has none)
     ) -> RepairsFlowResult:
-        """Begin."""
+        """Handle the first step."""
         return await self.async_step_confirm()
 
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Show the issue; go on when it is confirmed."""
+        """Show the issue, and repair it when the user confirms."""
         if user_input is None:
             issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
             return self.async_show_form(
@@ -49,17 +49,17 @@ class IssueFlow(RepairsFlow):
 
     @abstractmethod
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
-        """Do something about it, by what the issue knows."""
+        """Repair the issue with its data."""
 
 
 class ReconfigureFlow(IssueFlow):
-    """Leads to *Reconfigure*. The issue ends by itself, when the right reader answers."""
+    """Opens *Reconfigure*. The issue is deleted when the right reader answers."""
 
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
         entry_id = str(data["entry_id"])
         if self.hass.config_entries.async_get_entry(entry_id) is None:
-            # It was removed while the dialog was open.
+            # The user has removed the entry while the dialog was open.
             return self.async_create_entry(data={})
         context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=entry_id)
         flow = await self.hass.config_entries.flow.async_init(DOMAIN, context=context)
@@ -67,7 +67,7 @@ class ReconfigureFlow(IssueFlow):
 
 
 class SumRestartFlow(IssueFlow):
-    """Raises the sums of a statistic by what they are off."""
+    """Raises the sums of a statistic that were reset to zero."""
 
     @override
     async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:

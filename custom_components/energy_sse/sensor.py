@@ -1,38 +1,33 @@
-"""Sensors: what the meter measures, what other meters count, what appliances use, and how the reader is."""
+"""Sensors of the reader, its sub-meters, its appliances and the power tariff."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, override
 
-from homeassistant.components.sensor import (
-    RestoreSensor,
-    SensorEntity,
-    SensorEntityDescription,
-    SensorStateClass,
-)
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.sensor import SensorEntity, SensorStateClass
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance
 from .const import TariffKey
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
 from .descriptions import (
-    APPLIANCE_ENERGY,
-    APPLIANCE_POWER,
     APPLIANCE_STATE,
+    APPLIANCES,
     MEASUREMENTS,
     PROPERTIES,
     SUB_METERS,
     TARIFF,
+    ApplianceDescription,
     MeasurementDescription,
     PropertyDescription,
 )
-from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity
-from .power_tariff.set_up import tracker_of
+from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
-from .reader import Measurement, Property, is_number
+from .reader import Measurement, Property
 
-# The coordinator does the talking.
+# The reader pushes its data.
 PARALLEL_UPDATES = 0
 
 
@@ -41,173 +36,143 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add a sensor for everything that there is, and for everything that turns up later."""
-    coordinator = entry.runtime_data
-
-    @callback
-    def add_measurements(measurements: Iterable[Measurement]) -> None:
-        wanted = set(measurements)
-        rows = (row for key, row in MEASUREMENTS.items() if key in wanted)
-        async_add_entities(MeasurementSensor(coordinator, row) for row in rows)
-
-    @callback
-    def add_properties(properties: Iterable[Property]) -> None:
-        wanted = set(properties)
-        rows = (row for key, row in PROPERTIES.items() if key in wanted)
-        async_add_entities(PropertySensor(coordinator, row) for row in rows)
-
-    @callback
-    def add_sub_meters(meter_ids: Iterable[str]) -> None:
-        async_add_entities(SubMeterSensor(coordinator, meter_id) for meter_id in meter_ids)
-
-    @callback
-    def add_appliances(appliances: Iterable[Appliance]) -> None:
-        async_add_entities(
-            ApplianceSensor(coordinator, appliance, row)
-            for appliance in appliances
-            for row in (APPLIANCE_POWER, APPLIANCE_ENERGY)
-        )
-
-    @callback
-    def add_multi_state_appliances(appliances: Iterable[Appliance]) -> None:
-        async_add_entities(
-            ApplianceSensor(coordinator, appliance, APPLIANCE_STATE) for appliance in appliances
-        )
-
-    if (tracker := tracker_of(hass, entry)) is not None:
+    """Add the sensors of everything that the reader has, now and later."""
+    coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
+    data = coordinator.data
+    if tracker is not None:
         async_add_entities(TariffSensor(coordinator, tracker, key) for key in TARIFF)
-    for unsubscribe in (
-        coordinator.found_measurements.subscribe(add_measurements),
-        coordinator.found_properties.subscribe(add_properties),
-        coordinator.sub_meters.found.subscribe(add_sub_meters),
-        coordinator.found_appliances.subscribe(add_appliances),
-        coordinator.found_multi_state_appliances.subscribe(add_multi_state_appliances),
-    ):
-        entry.async_on_unload(unsubscribe)
+    add = partial(async_add_new_entities, coordinator, async_add_entities)
+    add(
+        lambda: [each for each in MEASUREMENTS if each in data.measurements],
+        partial(MeasurementSensor, coordinator),
+    )
+    add(
+        lambda: [each for each in PROPERTIES if each in data.properties], partial(PropertySensor, coordinator)
+    )
+    add(lambda: data.sub_meters.known, partial(SubMeterSensor, coordinator))
+    for description in APPLIANCES:
+        add(lambda: data.appliances, partial(ApplianceSensor, coordinator, description))
+    add(
+        lambda: [each for each in data.appliances if each.has_many_states],
+        partial(ApplianceSensor, coordinator, APPLIANCE_STATE),
+    )
 
 
 class MeasurementSensor(ReaderEntity, SensorEntity):
-    """Shows one measurement."""
+    """Sensor of one measurement."""
 
     entity_description: MeasurementDescription
 
-    def __init__(self, coordinator: EnergySseCoordinator, description: MeasurementDescription) -> None:
-        """Prepare the sensor of a measurement."""
-        super().__init__(coordinator, description.key, context=description.key)
-        self.entity_description = description
-        self._attr_native_unit_of_measurement = coordinator.reader.units[description.key] or None
+    def __init__(self, coordinator: EnergySseCoordinator, measurement: Measurement) -> None:
+        """Create the sensor of a measurement."""
+        super().__init__(coordinator, measurement, context=measurement)
+        self.entity_description = description = MEASUREMENTS[measurement]
+        self._attr_native_unit_of_measurement = coordinator.reader.units[measurement] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
-        self._values = coordinator.readings.values
 
     @property
     @override
     def available(self) -> bool:
         return (
-            self.coordinator.availability.has_fresh_readings and self.entity_description.key in self._values
+            self.coordinator.availability.has_fresh_readings
+            and self.entity_description.key in self.coordinator.data.values
         )
 
     @property
     @override
     def native_value(self) -> float | str | None:
-        value = self._values.get(self.entity_description.key)
+        value = self.coordinator.data.values.get(self.entity_description.key)
         if value is not None and (options := self.entity_description.options) is not None:
-            # Only the tariffs that the documentation knows; another one is unknown, not an error.
+            # A tariff that is not documented is unknown.
             return option if (option := str(value)) in options else None
         return value
 
 
 class PropertySensor(ReaderEntity, SensorEntity):
-    """Shows one thing that the reader says of itself."""
+    """Sensor of one property of the reader."""
 
     entity_description: PropertyDescription
 
-    def __init__(self, coordinator: EnergySseCoordinator, description: PropertyDescription) -> None:
-        """Prepare the sensor of a property."""
-        super().__init__(coordinator, description.key, context=description.key)
-        self.entity_description = description
+    def __init__(self, coordinator: EnergySseCoordinator, key: Property) -> None:
+        """Create the sensor of a property."""
+        super().__init__(coordinator, key, context=key)
+        self.entity_description = PROPERTIES[key]
 
     @property
-    def _said(self) -> str | float | datetime | None:
-        return self.coordinator.status.get(self.entity_description.key)
+    def _reported(self) -> str | float | datetime | None:
+        return self.coordinator.data.status.get(self.entity_description.key)
 
     @property
     @override
     def available(self) -> bool:
-        return self.coordinator.availability.is_alive and self._said is not None
+        return super().available and self._reported is not None
 
     @property
     @override
     def native_value(self) -> str | float | datetime | None:
-        wire_values = self.entity_description.wire_values
-        return self._said if wire_values is None else wire_values.get(str(self._said))
+        reported, protocol_values = self._reported, self.entity_description.protocol_values
+        return reported if protocol_values is None else protocol_values.get(str(reported))
 
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
-        # A word that is not known yet is no error; whoever knows what it means can read it.
-        return {"reported": self._said} if self._said is not None and self.native_value is None else None
+        # An undocumented value of the firmware is unknown; the attribute shows it.
+        reported = self._reported
+        return {"reported": reported} if reported is not None and self.native_value is None else None
 
 
 class SubMeterSensor(EnergySseEntity, SensorEntity):
-    """Shows the register of a sub-meter, by that meter's name: there is nothing else to it."""
+    """Sensor of the register of a sub-meter."""
 
     _attr_name = None
 
     def __init__(self, coordinator: EnergySseCoordinator, meter_id: str) -> None:
-        """Prepare the sensor of a sub-meter, as what its owner has chosen."""
-        identifier = coordinator.registry.sub_meter_identifier(meter_id)
+        """Create the sensor of a sub-meter, by the kind that the user has chosen."""
+        identifier = coordinator.devices.sub_meter_identifier(meter_id)
         super().__init__(coordinator, context=identifier, unique_id=identifier[1], identifier=identifier)
         self._meter_id = meter_id
-        self.entity_description = SUB_METERS[coordinator.sub_meters.kind(meter_id)]
-        if coordinator.registry.sub_meter_has_statistics(meter_id):
+        self.entity_description = SUB_METERS[coordinator.data.sub_meters.kind(meter_id)]
+        if coordinator.devices.sub_meter_has_statistics(meter_id):
             self._attr_state_class = SensorStateClass.TOTAL_INCREASING
 
     @property
     @override
     def available(self) -> bool:
         return (
-            self.coordinator.availability.has_fresh_readings and self._meter_id in self.coordinator.sub_meters
+            self.coordinator.availability.has_fresh_readings
+            and self._meter_id in self.coordinator.data.sub_meters.values
         )
 
     @property
     @override
     def native_value(self) -> float | None:
-        return self.coordinator.sub_meters.value(self._meter_id)
+        return self.coordinator.data.sub_meters.values.get(self._meter_id)
 
 
-class ApplianceSensor(ApplianceEntity, RestoreSensor):
-    """Shows one thing about an appliance, as last reported; after a restart, as last known."""
+class ApplianceSensor(ApplianceEntity, SensorEntity):
+    """Sensor of one value of an appliance."""
+
+    entity_description: ApplianceDescription
 
     def __init__(
-        self, coordinator: EnergySseCoordinator, appliance: Appliance, description: SensorEntityDescription
+        self, coordinator: EnergySseCoordinator, description: ApplianceDescription, appliance: Appliance
     ) -> None:
-        """Prepare a sensor that shows the appliance's attribute of the description's key."""
+        """Create the sensor of a value of an appliance."""
         super().__init__(coordinator, appliance, description.key)
         self.entity_description = description
 
-    @override
-    async def async_added_to_hass(self) -> None:
-        await super().async_added_to_hass()
-        last, unit = await self.async_get_last_sensor_data(), self.native_unit_of_measurement
-        # The id may have been that of another sensor.
-        if last is None or self.native_value is not None or last.native_unit_of_measurement != unit:
-            return
-        if isinstance(last.native_value, str) if unit is None else is_number(last.native_value):
-            setattr(self.appliance, self.entity_description.key, last.native_value)
-
     @property
     @override
-    def native_value(self) -> str | float | None:
-        value: str | float | None = getattr(self.appliance, self.entity_description.key)
-        return value
+    def native_value(self) -> float | str | None:
+        return self.entity_description.value_fn(self.appliance)
 
 
 class TariffSensor(TariffEntity, SensorEntity):
-    """Shows one thing about the power tariff, and of what a month bills what it is made of."""
+    """Sensor of one value of the power tariff."""
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
-        """Prepare the sensor of one of the tariff's values."""
+        """Create the sensor of one of the tariff's values."""
         super().__init__(coordinator, tracker, key)
         self.entity_description = TARIFF[key]
 
@@ -215,7 +180,6 @@ class TariffSensor(TariffEntity, SensorEntity):
     @override
     def native_value(self) -> float | None:
         value = self.tracker.value(self.key)
-        # Of a mean, more than a W is noise.
         return None if value is None else round(value)
 
     @property
@@ -223,16 +187,16 @@ class TariffSensor(TariffEntity, SensorEntity):
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
         if self.key not in (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND):
             return None
-        bill = self.tracker.bill(self.key)
+        peak = self.tracker.bill(self.key)
+        if peak is None:
+            return {"intervals": [], "missed": 0}
         return {
             "intervals": [
                 {
-                    "start": peak.start.astimezone(bill.zone).isoformat(),
-                    "power": round(peak.demand / 1000, 3),
+                    "start": each.start.astimezone(peak.zone).isoformat(),
+                    "power": round(each.demand / 1000, 3),
                 }
-                for peak in bill.peaks
-            ]
-            if bill is not None
-            else [],
-            "missed": 0 if bill is None else bill.missed,
+                for each in peak.peaks
+            ],
+            "missed": peak.missed,
         }

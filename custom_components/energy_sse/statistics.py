@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise, product
-import logging
 from typing import Any, Final, NamedTuple
 
 from homeassistant.components.recorder import is_entity_recorded
@@ -37,13 +36,12 @@ from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import sum_restart
-from .const import DOMAIN
-from .coordinator import REGISTERS, EnergySseConfigEntry
+from .const import DOMAIN, LOGGER
+from .coordinator import EnergySseConfigEntry
 from .database import async_is_idle, async_read
 from .reader import Measurement
+from .readings import RegisterUpdate
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
-
-_LOGGER = logging.getLogger(__name__)
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
 
@@ -222,7 +220,7 @@ def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorde
     after = [row for row in (*recorded.rows, recorded.latest) if row.end > run[-1]][:1]
     bases = [row.base for row in (*before, *inside, *after)]
     if not bases or max(bases) - min(bases) > ROUNDING:
-        _LOGGER.debug("Hours are not corrected: the sums around them do not continue each other")
+        LOGGER.debug("Hours are not corrected: the sums around them do not continue each other")
         return
     yield from (Row(end, right[end], right[end] + bases[-1]) for end in run)
 
@@ -234,7 +232,7 @@ class StatisticsCorrector:
         """Prepare. There has to be a recorder. Sums that were reset are always looked for."""
         self._hass = hass
         self._entry = entry
-        self._coordinator = entry.runtime_data
+        self._coordinator = entry.runtime_data.coordinator
         self._corrects_hours = corrects_hours
         self._checks_sums = True
         self._job = HassJob(self._start, cancel_on_shutdown=True)
@@ -249,7 +247,7 @@ class StatisticsCorrector:
         for unsubscribe in (
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
             self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
-            self._coordinator.async_add_listener(self._schedule, REGISTERS),
+            self._coordinator.async_add_reading_listener(self._handle_reading),
             self._stop,
         ):
             self._entry.async_on_unload(unsubscribe)
@@ -261,9 +259,16 @@ class StatisticsCorrector:
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
-        with self._coordinator.errors.guard("waiting for the recorder"):
+        try:
             # The recorder has done, or dropped, what it was given before.
             self._is_waiting = False
+            self._schedule()
+        except Exception:
+            LOGGER.exception("Unexpected error while waiting for the recorder")
+
+    @callback
+    def _handle_reading(self, update: RegisterUpdate) -> None:
+        if update.boundaries_changed:
             self._schedule()
 
     @callback
@@ -288,7 +293,7 @@ class StatisticsCorrector:
         )
 
     async def _async_look(self) -> None:
-        with self._coordinator.errors.guard("looking after the statistics"):
+        try:
             await get_instance(self._hass).async_recorder_ready.wait()
             try:
                 for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
@@ -297,14 +302,16 @@ class StatisticsCorrector:
                     await sum_restart.async_look(self._hass, self._entry)
                     self._checks_sums = False
             except SQLAlchemyError as error:
-                _LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
+                LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
             except RuntimeError:
                 # The recorder has no threads any more.
                 if not self._hass.is_stopping:
                     raise
+        except Exception:
+            LOGGER.exception("Unexpected error while looking after the statistics")
 
     async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
-        entity_id = self._coordinator.registry.entity_id(Platform.SENSOR, register)
+        entity_id = self._coordinator.devices.entity_id(Platform.SENSOR, register)
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
         compared = await self._async_compare(entity_id, history)
@@ -336,7 +343,7 @@ class StatisticsCorrector:
             start, energy = right.adjustment
             instance.async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
         if right.rows:
-            _LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
+            LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
         rows = [
             StatisticData(
                 start=row.end - HOUR,

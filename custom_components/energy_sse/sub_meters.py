@@ -1,94 +1,75 @@
-"""The sub-meters that a reader passes on, of gas, water or heat, by what their owner has chosen."""
+"""Sub-meters for gas, water and heat, whose registers the electricity meter passes on."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from homeassistant.core import callback
-
 from .const import SubMeterKind
-from .findings import Findings
-from .limits import SUB_METER_LIMITS, Places
-from .memory import RegisterMemory
+from .limits import SUB_METER_LIMITS, DeviceLimit
 from .reader import RegisterValidator, SubMeterReading
+from .store import RegisterTimestamps
 
 # More than any meter passes on.
-_PLACES_FOR_ALL: Final = 16
-_PLACES: Final = 64
+_MAX_AT_FIRST_REPORT: Final = 16
+_MAX_SUB_METERS: Final = 64
 
 
 class SubMeters:
-    """The sub-meters of one reader. All times are seconds of one monotonic clock."""
+    """Sub-meters of one reader. All times are seconds of the event loop's clock."""
 
-    def __init__(self, known: Iterable[str], chosen: Mapping[str, str]) -> None:
-        """Start with the ids that are known, and what each is said to measure."""
-        self.found = Findings(known)
-        self.guard = RegisterValidator[str]({}, called="a sub-meter")
+    def __init__(self, known: Iterable[str], kinds: Mapping[str, str]) -> None:
+        """Start with the ids of the sub-meters that have a device, and the kinds that the user has chosen."""
+        self.known = dict.fromkeys(known)
+        """Ids of all sub-meters, in the order of their first report."""
 
-        self._chosen = chosen
-        self._places = Places(_PLACES_FOR_ALL, _PLACES)
-        self._memory = RegisterMemory(self.guard)
-        self._heard: dict[str, SubMeterReading] = {}
+        self.values: dict[str, float | None] = {}
+        """Registers received since the start, in the unit of the sub-meter; None while it has sent no value.
+        """
 
-    def __len__(self) -> int:
-        """Return how many have been heard of since the start."""
-        return len(self._heard)
-
-    def __contains__(self, meter_id: str) -> bool:
-        """Tell whether one has been heard of since the start."""
-        return meter_id in self._heard
+        self.validator = RegisterValidator[str]({}, label="a sub-meter")
+        self._kinds = kinds
+        self._limit = DeviceLimit(_MAX_AT_FIRST_REPORT, _MAX_SUB_METERS)
+        self._timestamps = RegisterTimestamps(self.validator)
 
     def kind(self, meter_id: str) -> SubMeterKind:
-        """Return what a sub-meter measures, by what its owner has chosen."""
-        chosen = self._chosen.get(meter_id, SubMeterKind.NONE)
-        # A newer version may have let its owner choose something else.
-        return SubMeterKind(chosen) if chosen in SubMeterKind else SubMeterKind.NONE
+        """Return the kind of a sub-meter that the user has chosen."""
+        kind = self._kinds.get(meter_id, SubMeterKind.NONE)
+        return SubMeterKind(kind) if kind in SubMeterKind else SubMeterKind.NONE
 
-    def value(self, meter_id: str) -> float | None:
-        """Return what one has counted, in the unit of its own; None where that is not known."""
-        heard = self._heard.get(meter_id)
-        return None if heard is None else heard.value
-
-    @callback
-    def take(self, reading: SubMeterReading, now: float) -> bool:
-        """Take in what one says. Returns whether it has something new to show."""
-        meter_id, before = reading.meter_id, self._heard.get(reading.meter_id)
-        if before is None and meter_id not in self.found:
-            # No register is negative. Those of before a restart count too: they have their devices still.
-            taken = len({*self.found, *self._heard})
-            if (reading.value or 0) < 0 or not self._places.has_place(meter_id, taken):
+    def update(self, reading: SubMeterReading, now: float) -> bool:
+        """Update a sub-meter from a reading. Return whether its value has changed."""
+        meter_id, value = reading.meter_id, reading.value
+        if meter_id in self.values:
+            if value is None:
                 return False
-        elif before is not None and reading.value is None:
-            return False
-        if not self._is_believable(reading, now):
-            return False
-        self._heard[meter_id] = reading
-        return reading.value is not None and (before is None or before.value != reading.value)
+        elif meter_id not in self.known:
+            # No register is negative.
+            count = len({*self.known, *self.values})
+            if (value or 0) < 0 or not self._limit.accepts(meter_id, count):
+                return False
+        if value is not None:
+            self._add_register(meter_id)
+            if not self.validator.validate({meter_id: value}, now):
+                return False
+        is_changed = value is not None and self.values.get(meter_id) != value
+        self.values[meter_id] = value
+        return is_changed
 
-    def _is_believable(self, reading: SubMeterReading, now: float) -> bool:
-        if reading.value is None:
-            return True
-        self._watch(reading.meter_id)
-        return bool(self.guard.validate({reading.meter_id: reading.value}, now))
-
-    def _watch(self, meter_id: str) -> None:
-        self.guard.watch(meter_id, SUB_METER_LIMITS[self.kind(meter_id)])
-
-    @callback
-    def forget(self, meter_id: str) -> bool:
-        """Forget one: it is new, should it ever speak again. Returns False for one that is still there."""
-        if meter_id in self:
+    def remove(self, meter_id: str) -> bool:
+        """Remove a sub-meter. Return False for one that was reported since the start."""
+        if meter_id in self.values:
             return False
-        self.found.discard(meter_id)
+        self.known.pop(meter_id, None)
         return True
 
-    def memory(self, now: float) -> dict[str, Any]:
-        """Return what `recall` wants after a restart: the registers, and when each was heard."""
-        return {"counters": self.guard.registers, "counters_heard_at": self._memory.heard_at(now)}
+    def as_dict(self, now: float) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
+        return {"registers": dict(self.validator.registers), "received_at": self._timestamps.as_dict(now)}
 
-    def recall(self, memory: Mapping[str, Any], now: float) -> None:
-        """Know again what was stored before a restart, by this version or an older one."""
-        # Older versions have not noted when these were heard.
-        heard_at = memory.get("counters_heard_at", {})
-        for meter_id, value in memory.get("counters", {}).items():
-            self._watch(meter_id)
-            self._memory.recall(meter_id, value, heard_at.get(meter_id), now)
+    def restore(self, data: Mapping[str, Any], now: float) -> None:
+        """Restore stored data."""
+        for meter_id, value in data["registers"].items():
+            self._add_register(meter_id)
+            self._timestamps.restore(meter_id, value, data["received_at"].get(meter_id), now)
+
+    def _add_register(self, meter_id: str) -> None:
+        self.validator.add_register(meter_id, SUB_METER_LIMITS[self.kind(meter_id)])

@@ -5,18 +5,17 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.util import dt as dt_util
 
-from ..const import DOMAIN, TariffKey
-from ..coordinator import FLUSH, REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
-from ..listeners import Listeners, Throttle
-from ..memory import Memory
-from ..reader import Measurement as M, Message, Reading, clock
+from ..const import DOMAIN, LOGGER, TariffKey
+from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..reader import clock
+from ..readings import RegisterUpdate
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
 from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
-from .earlier_hours import async_read_earlier_totals
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -31,8 +30,6 @@ _WRITE_WITHIN: Final = 59.5
 # Seconds. *Peak expected* stays on for them, so that a load that is switched each minute does not switch it.
 _PEAK_STAYS: Final = 120
 
-# Seconds.
-_SAVE_WITHIN: Final = 900
 
 LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
@@ -67,39 +64,37 @@ class DemandTracker:
         self._followed: RegisterHistory | None = None
         """History that the running interval follows; None before the first reading."""
 
-        self._listeners = Listeners(hass, 0, coordinator.errors)
-        self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
+        self._debouncer = Debouncer(
+            hass,
+            LOGGER,
+            cooldown=max(_CHECK_INTERVAL, write_interval),
+            immediate=True,
+            function=self._check,
+        )
         self._changes = _Changes()
         self._peak_stays_until = 0.0
         self._is_outdated = asyncio.Event()
-        self._earlier: Mapping[str, Any] | None = {}
-        """The file of version 0.1, until the hours from before the register history have been read."""
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
-        memory = Memory(self._hass, memory_id(entry), self._data)
-        await memory.async_recall(self._restore)
-        for unsubscribe in (
-            self._coordinator.async_listen(self._handle_message),
-            self._coordinator.async_add_listener(self._is_outdated.set, REGISTERS),
-            self._coordinator.async_add_listener(self._throttle.flush, FLUSH),
-            self._coordinator.async_listen(lambda _: memory.save_within(_SAVE_WITHIN)),
-            memory.async_close,
-            self._throttle.reset,
-        ):
-            entry.async_on_unload(unsubscribe)
-        with self._coordinator.errors.guard("calculating the bills"):
+        self._coordinator.store.async_add_section("power_tariff", self._data, self._restore)
+        entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
+        entry.async_on_unload(self._debouncer.async_shutdown)
+        try:
             # Before the entities are added, so that they are available at once.
             await self._async_count()
+        except Exception:
+            LOGGER.exception("Unexpected error while calculating the bills")
         entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
         self._is_outdated.set()
 
-    # ------------------------------------------------------------------------------- for the entities
-
     @callback
-    def async_add_listener(self, listener: CALLBACK_TYPE, key: TariffKey) -> CALLBACK_TYPE:
-        """Listen for changes of one of the values. Returns the function that removes the listener."""
-        return self._listeners.add(listener, key)
+    def async_flush(self) -> None:
+        """Write the pending changes."""
+        self._debouncer.async_shutdown()
+        self._check()
+
+    # ------------------------------------------------------------------------------- for the entities
 
     def value(self, key: TariffKey) -> float | None:
         """Return a value in W; None where there is none."""
@@ -153,10 +148,12 @@ class DemandTracker:
         return self._coordinator.import_history
 
     @callback
-    def _handle_message(self, message: Message) -> None:
+    def _handle_reading(self, update: RegisterUpdate) -> None:
+        if update.boundaries_changed:
+            self._is_outdated.set()
         history = self._history
         point = history.last
-        if not isinstance(message, Reading) or message.age or point is None:
+        if update.reading.is_repeated or point is None:
             return
         if self._followed not in (None, history):
             self._running = CurrentInterval(self.tariff.interval, self._supply)
@@ -165,16 +162,18 @@ class DemandTracker:
             # At once, with the present bill, because the new interval can have another weight, or be of
             # another day.
             self._set_limit()
-            self._listeners.tell((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
-            self._throttle.reset()
-        self._throttle.request()
+            self._coordinator.async_notify((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
+            self._debouncer.async_cancel()
+        self._debouncer.async_schedule_call()
 
     @callback
     def _check(self) -> None:
         """Notify of the values that have changed with the readings."""
-        with self._coordinator.errors.guard("checking the running interval"):
+        try:
             self._check_peak()
-            self._listeners.tell(self._changes.update({key: self.value(key) for key in LIVE_KEYS}))
+            self._coordinator.async_notify(self._changes.update({key: self.value(key) for key in LIVE_KEYS}))
+        except Exception:
+            LOGGER.exception("Unexpected error while checking the running interval")
 
     @callback
     def _check_peak(self) -> None:
@@ -187,7 +186,7 @@ class DemandTracker:
             expects = clock.now() < self._peak_stays_until
         if expects != self.expects_peak:
             self.expects_peak = expects
-            self._listeners.tell([TariffKey.PEAK_EXPECTED])
+            self._coordinator.async_notify([TariffKey.PEAK_EXPECTED])
 
     @callback
     def _set_limit(self) -> None:
@@ -202,9 +201,10 @@ class DemandTracker:
         while True:
             await self._is_outdated.wait()
             self._is_outdated.clear()
-            with self._coordinator.errors.guard("calculating the bills"):
-                await self._async_add_earlier()
+            try:
                 await self._async_count()
+            except Exception:
+                LOGGER.exception("Unexpected error while calculating the bills")
 
     async def _async_count(self) -> None:
         """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
@@ -219,35 +219,18 @@ class DemandTracker:
         else:
             self.monthly_peaks = None
         self._set_limit()
-        self._listeners.tell(MONTHLY_KEYS)
+        self._coordinator.async_notify(MONTHLY_KEYS)
         # The available power follows from the limit.
-        self._throttle.request()
-
-    async def _async_add_earlier(self) -> None:
-        """Add the hours from before the register history, once the first register has been received."""
-        stored, began = self._earlier, self._coordinator.readings.wall_clock.began
-        if stored is None or began is None or not self._history.has_register:
-            return
-        if "recorder" not in self._hass.config.components:
-            return
-        if self._history is not self._coordinator.registers[M.ACTIVE_ENERGY_IMPORT]:
-            # The statistics of the import register do not belong to the sum of the tariffs.
-            return
-        begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
-        totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
-        self._history.add_earlier(totals, began)
-        self._earlier = None
+        self._debouncer.async_schedule_call()
 
     @callback
     def _restore(self, stored: Mapping[str, Any]) -> None:
-        # The file of the register history may be lost, and the hours with it.
-        self._earlier = None if stored.get("has_earlier") and self._history.boundaries else stored
-        if "has_earlier" in stored and stored["running"] is not None:
+        if stored.get("running") is not None:
             self._running.restore(stored["running"], self._history.last)
 
     @callback
     def _data(self) -> Mapping[str, Any]:
-        return {**(self._earlier or {}), "running": self._running.data, "has_earlier": self._earlier is None}
+        return {"running": self._running.data}
 
 
 class _Changes:
@@ -283,8 +266,3 @@ def _count(
         if time <= now and time == start_of(time, tariff.interval)
     ]
     return monthly_peaks(tariff, intervals_between(points, tariff.interval), zone)
-
-
-def memory_id(entry: EnergySseConfigEntry) -> str:
-    """Return the key of the stored data of an entry's power tariff."""
-    return f"{entry.entry_id}.power_tariff"

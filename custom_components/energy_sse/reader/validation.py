@@ -134,10 +134,10 @@ class RegisterValidator[K: Hashable]:
     All times are seconds of one clock.
     """
 
-    def __init__(self, limits: Mapping[K, RegisterLimits], *, called: str | None = None) -> None:
+    def __init__(self, limits: Mapping[K, RegisterLimits], *, label: str | None = None) -> None:
         """Start without knowing any value. What has no limits is no register, and is let through.
 
-        `called` is what a register is called in the log, where its own key would tell whose it is.
+        `label` is what a register is called in the log, where its own key would tell whose it is.
         """
         self.dropped: Counter[str] = Counter()
         """Values, by the reason."""
@@ -149,12 +149,12 @@ class RegisterValidator[K: Hashable]:
         """
 
         self._limits = dict(limits)
-        self._called = called
+        self._label = label
         self._registers: dict[K, _Register] = {}
         self._candidates: dict[K, _Candidate] = {}
         self._begun: Counter[K] = Counter()
 
-    def watch(self, register: K, limits: RegisterLimits) -> None:
+    def add_register(self, register: K, limits: RegisterLimits) -> None:
         """Doubt one more register from now on."""
         self._limits.setdefault(register, limits)
 
@@ -164,11 +164,11 @@ class RegisterValidator[K: Hashable]:
         return {key: register.value for key, register in self._registers.items()}
 
     @property
-    def heard_at(self) -> Mapping[K, float]:
+    def last_received(self) -> Mapping[K, float]:
         """When each register was last believed. Leaves out what is only remembered."""
         return {key: register.time for key, register in self._registers.items() if not register.is_remembered}
 
-    def remember(self, register: K, value: object, time: float | None) -> None:
+    def restore(self, register: K, value: object, time: float | None) -> None:
         """Take a value for known that was believed before a restart; None where nobody knows when."""
         if register in self._limits and is_number(value):
             # After an unknown time any rise is possible.
@@ -219,7 +219,7 @@ class RegisterValidator[K: Hashable]:
             return
         candidate = self._candidates[register]
         if self._is_large_step(register, last, candidate):
-            _LOGGER.debug("%s rose in one step", self._called or register)
+            _LOGGER.debug("%s rose in one step", self._label or register)
             return
         self._say_that_it_begins_anew(register)
         self.replaced[register] = last.value, candidate.first, time - candidate.since
@@ -237,7 +237,7 @@ class RegisterValidator[K: Hashable]:
         """Log it, a few times: what changes again and again must not fill the log."""
         self._begun[register] += 1
         if self._begun[register] <= _MAX_LOGGED_REPLACEMENTS:
-            name = self._called or register
+            name = self._label or register
             _LOGGER.warning("Another meter is believed to be there now: %s starts anew", name)
 
     def _doubt(self, register: K, value: float, time: float) -> str | None:

@@ -1,4 +1,4 @@
-"""What Home Assistant's registries hold of a reader: what is written there, and what is found there again."""
+"""Devices and entities of a reader in Home Assistant's registries."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,31 +16,33 @@ from .appliances import Appliance
 from .const import DOMAIN, SUB_METER_PREFIX, SubMeterKind
 from .reader import Measurement, Property, Reader, ReaderInfo
 
-# Characters. What the ids of entities have room for, beside the names of the entities themselves.
-_LONGEST_NAME_IN_IDS: Final = 150
+# Characters of a device name in entity ids, so that the names of the entities fit, too.
+_MAX_NAME_LENGTH: Final = 150
 
 
-class Registry:
-    """The devices and entities of one reader.
+class Devices:
+    """Registry entries of one reader.
 
     Identifiers and unique ids begin with the id of the reader. A colon separates the id of a device below it,
-    which its owner may have chosen to look like a measurement.
+    because the owner can give an appliance the name of a measurement.
     """
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
-        """Look at the registries of a config entry."""
+        """Read the registries of a config entry."""
         assert entry.unique_id is not None
         self._reader_id = entry.unique_id
         self._hass = hass
         self._entry = entry
         self._devices = dr.async_get(hass)
         self._entities = er.async_get(hass)
+        self._registered: dict[str, tuple[str, str | None]] = {}
+        """Names and categories of the appliances that are in the registry."""
 
-    # -------------------------------------------------------------------------------------------- names
+    # --------------------------------------------------------------------------- identifiers
 
     @property
     def reader_identifier(self) -> tuple[str, str]:
-        """The identifier of the reader's device."""
+        """Identifier of the reader's device."""
         return (DOMAIN, self._reader_id)
 
     def appliance_identifier(self, appliance_id: str) -> tuple[str, str]:
@@ -48,18 +50,18 @@ class Registry:
         return (DOMAIN, f"{self._reader_id}:{appliance_id}")
 
     def sub_meter_identifier(self, meter_id: str) -> tuple[str, str]:
-        """Return the identifier of the device of a sub-meter."""
+        """Return the identifier of a sub-meter's device."""
         return self.appliance_identifier(f"{SUB_METER_PREFIX}{meter_id}")
 
     def unique_id(self, key: str) -> str:
         """Return the unique id of one of the reader's entities."""
         return f"{self._reader_id}_{key}"
 
-    # ------------------------------------------------------------------------------------------- writing
+    # ------------------------------------------------------------------------------- updates
 
     @callback
-    def register_reader(self, reader: Reader, info: ReaderInfo) -> None:
-        """Write who the reader is; what has changed is updated."""
+    def async_update_reader(self, reader: Reader, info: ReaderInfo) -> None:
+        """Create or update the device of the reader."""
         connections = {(dr.CONNECTION_NETWORK_MAC, dr.format_mac(address)) for address in info.mac_addresses}
         device = self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
@@ -71,29 +73,33 @@ class Registry:
             hw_version=info.hardware,
             sw_version=info.firmware,
             serial_number=info.id,
-            name=_fitting(self._entry.title),
+            name=_shortened(self._entry.title),
         )
-        # Those that it had before would stay for ever.
+        # Otherwise, earlier connections would stay.
         self._devices.async_update_device(device.id, new_connections=connections)
 
     @callback
-    def register_appliance(self, appliance: Appliance) -> None:
-        """Write an appliance; what has changed is updated."""
+    def async_update_appliance(self, appliance: Appliance) -> None:
+        """Create the device of an appliance, or update it after its name or category has changed."""
+        name_and_category = appliance.name, appliance.category
+        if self._registered.get(appliance.id) == name_and_category:
+            return
         category = appliance.category
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
             identifiers={self.appliance_identifier(appliance.id)},
-            name=_fitting(appliance.name),
+            name=_shortened(appliance.name),
             model=UNDEFINED if category is None else self._model(category),
-            # It was the category once, which a page showed twice.
+            # Earlier versions stored the category here, and the page of the device showed it twice.
             model_id=None,
             via_device_id=self._reader_device_id(),
         )
+        self._registered[appliance.id] = name_and_category
 
     def _model(self, category: str) -> str:
-        """Return a category in the language of the home, if it is a known one, and readable anyway.
+        """Return the translated name of a category; for an unknown one, its own text in readable form.
 
-        The vendor publishes no list of categories, but one of them: "coffee-makers".
+        The vendor documents only one of the categories: "coffee-makers".
         """
         language = self._hass.config.language
         texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
@@ -102,69 +108,69 @@ class Registry:
         return texts.get(f"component.{DOMAIN}.device.category_{singular}.name", fallback)
 
     @callback
-    def register_sub_meter(self, meter_id: str, kind: SubMeterKind) -> None:
-        """Write a sub-meter, named after what it measures."""
+    def async_update_sub_meter(self, meter_id: str, kind: SubMeterKind) -> None:
+        """Create or update the device of a sub-meter, named after its kind."""
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
             identifiers={self.sub_meter_identifier(meter_id)},
             serial_number=meter_id,
             translation_key=f"sub_meter_{kind}",
-            translation_placeholders={"meter_id": _fitting(meter_id)},
+            translation_placeholders={"meter_id": _shortened(meter_id)},
             via_device_id=self._reader_device_id(),
         )
 
+    @callback
+    def async_forget_appliance(self, appliance_id: str) -> None:
+        """Forget the registry entry of an appliance, which the user deletes."""
+        self._registered.pop(appliance_id, None)
+
     def _reader_device_id(self) -> str | UndefinedType:
-        """Return the id of the reader's device, if nobody has removed it since the reader said who it is."""
+        """Return the id of the reader's device, unless the user has deleted it."""
         device = self._devices.async_get_device_by_identifier(self.reader_identifier, self._entry.entry_id)
         return UNDEFINED if device is None else device.id
 
-    # ------------------------------------------------------------------------------------------- finding
+    # ------------------------------------------------------------------------------- look-up
 
-    def measurements(self) -> Iterator[Measurement]:
-        """Yield the measurements that have had an entity before."""
+    def measurements(self) -> set[Measurement]:
+        """Return the measurements that have an entity."""
         unique_ids = self._unique_ids()
-        return (m for m in Measurement if self.unique_id(m) in unique_ids)
+        return {each for each in Measurement if self.unique_id(each) in unique_ids}
 
-    def properties(self) -> Iterator[Property]:
-        """Yield the properties that have had an entity before."""
+    def properties(self) -> set[Property]:
+        """Return the properties that have an entity."""
         unique_ids = self._unique_ids()
-        return (p for p in Property if self.unique_id(p) in unique_ids)
+        return {each for each in Property if self.unique_id(each) in unique_ids}
 
     def appliances(self) -> Iterator[Appliance]:
-        """Yield the appliances that have been heard of before."""
+        """Yield the appliances that have a device."""
         for sub_id, device in self._sub_devices():
             if not sub_id.startswith(SUB_METER_PREFIX):
                 yield Appliance(sub_id, device.name or sub_id, device.model_id)
 
     def sub_meters(self) -> Iterator[str]:
-        """Yield the ids of the sub-meters that have been heard of before."""
+        """Yield the ids of the sub-meters that have a device."""
         for sub_id, _ in self._sub_devices():
             if sub_id.startswith(SUB_METER_PREFIX):
                 yield sub_id.removeprefix(SUB_METER_PREFIX)
 
     def entity_id(self, platform: Platform, key: str) -> str | None:
-        """Return the id of one of the reader's entities, if there has been one.
+        """Return the id of one of the reader's entities; None if this entry does not have it.
 
-        If the user has made two entries for one reader, only one of them has the entities.
+        If the user has added a reader twice, only one of the entries has the entities.
         """
         entity_id = self._entities.async_get_entity_id(platform, DOMAIN, self.unique_id(key))
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
 
-    def sub_meter_sensor(self, meter_id: str) -> str | None:
-        """Return the id of a sub-meter's sensor, if there has been one."""
-        return self._entities.async_get_entity_id(
-            Platform.SENSOR, DOMAIN, self.sub_meter_identifier(meter_id)[1]
-        )
-
     def sub_meter_has_statistics(self, meter_id: str) -> bool:
-        """Return whether a sub-meter's sensor has been one with statistics before."""
-        entity_id = self.sub_meter_sensor(meter_id)
+        """Return whether the sensor of a sub-meter has a state class in the registry."""
+        unique_id = self.sub_meter_identifier(meter_id)[1]
+        entity_id = self._entities.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
         sensor = None if entity_id is None else self._entities.async_get(entity_id)
         return sensor is not None and ATTR_STATE_CLASS in (sensor.capabilities or {})
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
-        """Return the id of a device below the reader: an appliance's, or a sub-meter's with its prefix."""
+        """Return the id of a device below the reader; None for the reader. A sub-meter's has a prefix."""
         prefix = self.appliance_identifier("")[1]
         return next(
             (
@@ -185,8 +191,8 @@ class Registry:
         return {entry.unique_id for entry in entries}
 
 
-def _fitting(name: str) -> str:
-    """Return a name, cut where the ids made from it would be too long: a character can become many there."""
-    while len(slugify(name)) > _LONGEST_NAME_IN_IDS:
+def _shortened(name: str) -> str:
+    """Return a name that is short enough for entity ids, in which one character can become several."""
+    while len(slugify(name)) > _MAX_NAME_LENGTH:
         name = name[: len(name) * 3 // 4]
     return name

@@ -1,0 +1,130 @@
+"""Stored data of a config entry: one file with a section for each part of the integration."""
+
+from collections.abc import Callable
+import math
+from typing import Any, Final
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
+
+from .const import DOMAIN, LOGGER
+from .reader import RegisterValidator, clock, is_number
+
+STORAGE_VERSION: Final = 2
+
+# Seconds. As often as Home Assistant writes states into its database.
+_MIN_SAVE_INTERVAL: Final = 5
+
+
+def storage_key(entry_id: str) -> str:
+    """Return the key of the file of a config entry."""
+    return f"{DOMAIN}.{entry_id}"
+
+
+async def async_remove_file(hass: HomeAssistant, key: str) -> None:
+    """Remove a file. An error is logged, so that the entry can be removed anyway."""
+    try:
+        await Store[dict[str, Any]](hass, STORAGE_VERSION, key, private=True).async_remove()
+    except OSError as error:
+        LOGGER.warning("The file %s cannot be deleted: %s", key, error.strerror)
+
+
+class EnergySseStore:
+    """Data of one reader that survives a restart.
+
+    `Store.async_delay_save` postpones a save that is due: with a reading every five seconds and a delay of
+    five minutes it would never save. Here, a due save keeps its time.
+    """
+
+    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
+        """Start without data."""
+        self._store = Store[dict[str, Any]](hass, STORAGE_VERSION, storage_key(entry_id), private=True)
+        self._sections: dict[str, Callable[[], Any]] = {}
+        self._data: dict[str, Any] = {}
+        """Sections as loaded or saved last."""
+
+        self._is_changed = False
+        self._due_at = math.inf
+        self._saved_at = -math.inf
+
+    async def async_load(self) -> None:
+        """Load the file. A damaged file is logged and ignored, because new readings matter more."""
+        try:
+            self._data = dict(await self._store.async_load() or {})
+        except Exception:
+            LOGGER.exception("Unexpected error while loading stored data; the integration starts without it")
+
+    @callback
+    def async_add_section(
+        self, name: str, collect: Callable[[], Any], restore: Callable[[Any], object]
+    ) -> None:
+        """Add a section, and restore it from the file.
+
+        `collect` returns the data to save, as JSON can hold it. `restore` gets what was saved last.
+        """
+        self._sections[name] = collect
+        if name in self._data:
+            try:
+                restore(self._data[name])
+            except Exception:
+                LOGGER.exception("Unexpected error while restoring stored data")
+
+    @callback
+    def async_save_within(self, seconds: float) -> None:
+        """Save within a number of seconds, and not more often than every five seconds."""
+        self._is_changed = True
+        now = clock.now()
+        due_at = max(now + seconds, self._saved_at + _MIN_SAVE_INTERVAL)
+        if due_at < self._due_at:
+            self._due_at = due_at
+            self._store.async_delay_save(self._collect, due_at - now)
+
+    async def async_close(self) -> None:
+        """Save for the last time, if something has changed since the start."""
+        if self._is_changed:
+            await self._store.async_save(self._collect())
+
+    @callback
+    def _collect(self) -> dict[str, Any]:
+        self._due_at = math.inf
+        self._saved_at = clock.now()
+        for name, collect in self._sections.items():
+            try:
+                self._data[name] = collect()
+            except Exception:
+                # Home Assistant would log the text of the error, and not finish an unload.
+                LOGGER.exception("Unexpected error while collecting data to store; the last data is kept")
+        return self._data
+
+
+class RegisterTimestamps[K: str]:
+    """Wall clock times at which the registers of a validator were last received.
+
+    A register that was not received since the last restart keeps its time.
+    """
+
+    def __init__(self, validator: RegisterValidator[K]) -> None:
+        """Start without restored times."""
+        self._validator = validator
+        self._restored: dict[K, float] = {}
+
+    def as_dict(self, now: float) -> dict[K, float]:
+        """Return the times in seconds since 1970. `now` is by the clock of the validator."""
+        started_at = _started_at(now)
+        return self._restored | {
+            key: started_at + time for key, time in self._validator.last_received.items()
+        }
+
+    def restore(self, register: K, value: object, received_at: object, now: float) -> None:
+        """Restore a register of the validator, and its time. The time can be unknown."""
+        time = None
+        if is_number(received_at):
+            self._restored[register] = received_at
+            time = received_at - _started_at(now)
+        self._validator.restore(register, value, time)
+
+
+def _started_at(now: float) -> float:
+    """Return the wall clock time at which a clock was zero that shows `now`."""
+    return dt_util.utcnow().timestamp() - now
