@@ -18,8 +18,8 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity, DataUpda
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
-from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
 from custom_components.energy_sse.devices import Devices
+from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
 
 _LOGGER = logging.getLogger(__name__)
 

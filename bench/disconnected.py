@@ -51,7 +51,10 @@ async def hours(count: int) -> tuple[Hour, Hour]:
             attempts_before = sum(entry.runtime_data.coordinator.reader.stats.attempts for entry in entries)
             cpu_before, wakes_before = process_time(), machine.wakes
             await machine.advance(HOUR)
-            attempts = sum(entry.runtime_data.coordinator.reader.stats.attempts for entry in entries) - attempts_before
+            attempts = (
+                sum(entry.runtime_data.coordinator.reader.stats.attempts for entry in entries)
+                - attempts_before
+            )
             found.append(Hour(process_time() - cpu_before, machine.wakes - wakes_before, attempts))
         return found[0], found[1]
 

@@ -47,6 +47,7 @@ def entry_for(
         title="Meter",
         entry_id=entry_id,
         source=source,
+        version=2,
         unique_id=reader.device_id,
         data={CONF_HOST: reader.host, CONF_KIND: ReaderKind(reader.kind), **data},
     )
@@ -93,10 +94,7 @@ async def receive(
     try:
         await sending
         await wait_until(
-            lambda: (
-                processed
-                and coordinator.data.values.get(Measurement.VOLTAGE_L1) == voltage()
-            )
+            lambda: processed and coordinator.data.values.get(Measurement.VOLTAGE_L1) == voltage()
         )
     finally:
         stop_listening()

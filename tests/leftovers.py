@@ -6,10 +6,10 @@ from typing import Final
 
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.entity import EnergySseEntity
-from custom_components.energy_sse.store import EnergySseStore
 from custom_components.energy_sse.power_tariff.tracker import DemandTracker
 from custom_components.energy_sse.reader import Reader, ReaderConnection
 from custom_components.energy_sse.statistics import StatisticsCorrector
+from custom_components.energy_sse.store import EnergySseStore
 
 _KINDS: Final = (
     DemandTracker,

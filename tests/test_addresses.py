@@ -86,14 +86,14 @@ async def test_reader_that_moved_is_followed_without_a_reload(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
-    coordinator = entry.runtime_data
+    coordinator = entry.runtime_data.coordinator
     await network.stop()
     await time_machine.advance(30)
     await announce(hass, whatwatt, whatwatt.port)
     await time_machine.advance(60)
-    assert entry.runtime_data is coordinator
+    assert entry.runtime_data.coordinator is coordinator
     assert entry.data[CONF_HOST] == whatwatt.host
-    assert coordinator.is_streaming
+    assert coordinator.data.is_streaming
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, "ECC9FF5C7F14"), entry.entry_id)
     assert device is not None
     assert device.configuration_url == f"http://{whatwatt.host}"

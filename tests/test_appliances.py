@@ -411,14 +411,18 @@ async def test_category_is_remembered_also_from_where_it_was_once(
     reader.has_inventory = False
     reader._detected.clear()  # noqa: SLF001 (a device that forgot all with its own restart)
     await restart(hass, entry, reader)
-    (appliance,) = (each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast")
+    (appliance,) = (
+        each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast"
+    )
     assert appliance.category == "coffee-makers"
 
     device = device_registry.async_get_device_by_identifier((DOMAIN, f"{READER}:mocca_mast"), entry.entry_id)
     assert device is not None
     device_registry.async_update_device(device.id, model="Dishwashers", model_id="dishwashers")
     await restart(hass, entry, reader)
-    (appliance,) = (each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast")
+    (appliance,) = (
+        each for each in entry.runtime_data.coordinator.data.appliances if each.id == "mocca_mast"
+    )
     assert appliance.category == "dishwashers"
 
 

@@ -22,9 +22,9 @@ import pytest
 
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_AUTH_SCHEME,
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )

@@ -21,9 +21,9 @@ from custom_components.energy_sse.const import (
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
-from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import parse_object
+from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, settle, state_of, tick
@@ -35,7 +35,7 @@ from .time_lapse import REGISTERS, TimeLapse
 from .wait import wait_until
 
 pytestmark = pytest.mark.slow(
-    "memory.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+    "store.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
 )
 
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
@@ -50,8 +50,8 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was said that should not have been, apart from what cannot be read."""
-    return [line for line in logged_messages(caplog, logging.ERROR) if "begins anew" not in line]
+    """Return the logged errors, apart from those about the stored data."""
+    return [line for line in logged_messages(caplog, logging.ERROR) if "stored data" not in line]
 
 
 async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
@@ -73,17 +73,16 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
 @pytest.mark.parametrize(
     "damage",
     [
-        {"version": 2},
+        {"version": 3},
         {"minor_version": 7},
         {"data": []},
         {"data": {}},
-        {"data": {"registers": {"active_energy_import": "many"}, "appliances": {}}},
-        {"data": {"registers": {}, "heard_at": {"active_energy_import": "then"}, "appliances": []}},
-        {"data": {"registers": {}, "appliances": {"mocca_mast": {"changes": 3}}}},
+        {"data": {"meter": {"registers": {"active_energy_import": "many"}, "received_at": {}}}},
+        {"data": {"meter": {"registers": {}, "received_at": {"active_energy_import": "then"}}}},
+        {"data": {"meter": []}},
+        {"data": {"appliances": {"mocca_mast": {"changes": 3}}}},
         {
             "data": {
-                "registers": {},
-                "registers_at": 0,
                 "appliances": {
                     "mocca_mast": {
                         "state": ["on"],
@@ -93,10 +92,19 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
                 },
             }
         },
+        {"data": {"registers": {"clock": None, "registers": {}}}},
+        {
+            "data": {
+                "registers": {
+                    "clock": {"since": None, "last": None, "reader_error": None},
+                    "registers": {},
+                }
+            }
+        },
     ],
     ids=str,
 )
-async def test_reader_is_heard_though_nothing_can_be_remembered(
+async def test_reader_is_set_up_with_damaged_data(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     hass_storage: dict[str, Any],
@@ -106,11 +114,12 @@ async def test_reader_is_heard_though_nothing_can_be_remembered(
     entry = entry_for(currentlyone)
     entry.add_to_hass(hass)
     await live_once(hass, entry, currentlyone)
-    hass_storage[f"{DOMAIN}.{entry.entry_id}"] |= damage
+    hass_storage[storage_key(entry.entry_id)] |= damage
     await live_once(hass, entry, currentlyone)
     assert errors(caplog) == []
-    stored = hass_storage[f"{DOMAIN}.{entry.entry_id}"]
-    assert (stored["version"], stored["data"]["registers"]["active_energy_import"]) == (1, 10526027)
+    stored = hass_storage[storage_key(entry.entry_id)]
+    assert (stored["version"], stored["data"]["meter"]["registers"]["active_energy_import"]) == (2, 10526027)
+    assert stored["data"]["registers"]["registers"]["active_energy_import"]["last"] is not None
 
 
 async def live_with_damaged(
@@ -118,95 +127,47 @@ async def live_with_damaged(
     reader: CurrentlyOneSimulator,
     hass_storage: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
-    file: str,
+    section: str,
     *,
     times: int,
     **options: Any,
 ) -> None:
-    """Start again and again, each time with the file of an entry damaged in another way."""
+    """Start again and again, each time with another damage of a section of the file."""
     entry = entry_for(reader)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options=options)
     await live_once(hass, entry, reader)
-    key = f"{DOMAIN}.{entry.entry_id}{file}"
+    key = storage_key(entry.entry_id)
     stored = copy.deepcopy(hass_storage[key])
     random = RandomPayloads(seed=5)
-    begun_anew = 0
+    damaged = 0
     for _ in range(times):
-        # Through JSON, which a file is.
-        hass_storage[key] = stored | {"data": parse_object(json.dumps(random.changed(stored["data"])))}
+        # The file is JSON.
+        data = parse_object(json.dumps(random.changed(stored["data"][section])))
+        hass_storage[key] = copy.deepcopy(stored)
+        hass_storage[key]["data"][section] = data
         caplog.clear()
         await live_once(hass, entry, reader)
         assert errors(caplog) == []
-        begun_anew += "begins anew" in caplog.text
-    assert begun_anew > times / 10
-
-
-@pytest.mark.errors
-async def test_reader_is_heard_whatever_its_file_has_become(
-    hass: HomeAssistant,
-    currentlyone: CurrentlyOneSimulator,
-    hass_storage: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, "", times=60)
-
-
-@pytest.mark.errors
-async def test_reader_is_heard_whatever_the_file_of_its_power_tariff_has_become(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    currentlyone: CurrentlyOneSimulator,
-    *,
-    hass_storage: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".power_tariff", times=15, **TARIFF)
-
-
-@pytest.mark.errors
-@pytest.mark.parametrize("options", [{}, TARIFF], ids=["without tariff", "with tariff"])
-async def test_damaged_register_histories_do_not_hurt_the_setup(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    currentlyone: CurrentlyOneSimulator,
-    *,
-    hass_storage: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-    options: dict[str, Any],
-) -> None:
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, ".registers", times=12, **options)
+        damaged += "restoring stored data" in caplog.text
+    assert damaged > times / 10
 
 
 @pytest.mark.errors
 @pytest.mark.parametrize(
-    "damage",
-    [
-        {"version": 2},
-        {"data": []},
-        {"data": {}},
-        {"data": {"clock": None, "registers": {}}},
-        {"data": {"clock": {"since": None, "last": None, "reader_error": None}, "registers": {}}},
-    ],
-    ids=str,
+    ("section", "times"), [("meter", 20), ("appliances", 40), ("registers", 12), ("power_tariff", 15)]
 )
-async def test_register_histories_of_another_version_do_not_hurt_the_setup(
+async def test_damaged_section_costs_no_reading(
+    recorder_mock: None,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
+    *,
     hass_storage: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
-    damage: dict[str, Any],
+    section: str,
+    times: int,
 ) -> None:
-    entry = entry_for(currentlyone)
-    entry.add_to_hass(hass)
-    await live_once(hass, entry, currentlyone)
-    key = f"{DOMAIN}.{storage_key(entry.entry_id)}"
-    hass_storage[key] |= damage
-    await live_once(hass, entry, currentlyone)
-    assert errors(caplog) == []
-    stored = hass_storage[key]
-    assert stored["version"] == 1
-    assert stored["data"]["registers"]["active_energy_import"]["last"] is not None
+    await live_with_damaged(hass, currentlyone, hass_storage, caplog, section, times=times, **TARIFF)
 
 
 # Keys of a stored value, the last of them, and a value of another type.
@@ -214,18 +175,18 @@ type WrongType = tuple[str, tuple[str | int, ...], Any]
 
 HISTORY = ("registers", "active_energy_import")
 WRONG_TYPES: list[WrongType] = [
-    (".registers", ("clock", "reader_error"), "0"),
-    (".registers", ("clock", "reader_error"), [0]),
-    (".registers", ("clock", "began"), "2026-11-10"),
-    (".registers", (*HISTORY, "last", 1), "10526363.0"),
-    (".registers", (*HISTORY, "last", 3), None),
-    (".registers", (*HISTORY, "changed", 2), {}),
-    (".registers", (*HISTORY, "replacements"), [["now", 1, 2, 3]]),
-    (".registers", (*HISTORY, "estimates"), [[1794289500, "many"]]),
-    (".registers", ("registers", "active_energy_export", "confirmed"), 0),
-    (".power_tariff", ("running", "lowest"), None),
-    (".power_tariff", ("running", "highest"), "many"),
-    (".power_tariff", ("running", "first", 1), [1]),
+    ("registers", ("clock", "reader_error"), "0"),
+    ("registers", ("clock", "reader_error"), [0]),
+    ("registers", ("clock", "began"), "2026-11-10"),
+    ("registers", (*HISTORY, "last", 1), "10526363.0"),
+    ("registers", (*HISTORY, "last", 3), None),
+    ("registers", (*HISTORY, "changed", 2), {}),
+    ("registers", (*HISTORY, "replacements"), [["now", 1, 2, 3]]),
+    ("registers", (*HISTORY, "estimates"), [[1794289500, "many"]]),
+    ("registers", ("registers", "active_energy_export", "confirmed"), 0),
+    ("power_tariff", ("running", "lowest"), None),
+    ("power_tariff", ("running", "highest"), "many"),
+    ("power_tariff", ("running", "first", 1), [1]),
 ]
 
 
@@ -243,15 +204,15 @@ def replaced(data: Any, keys: tuple[str | int, ...], value: Any) -> Any:
 async def test_stored_value_of_another_type_costs_no_reading(
     make_time_lapse: MakeTimeLapse, caplog: pytest.LogCaptureFixture, wrong: WrongType
 ) -> None:
-    file, keys, value = wrong
+    section, keys, value = wrong
     async with make_time_lapse(None) as time_lapse:
         time_lapse.has_recorder = False
         time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
         await time_lapse.start()
         await time_lapse.run_until(at("07:10:00"))
         await time_lapse.stop()
-        data = time_lapse.stored(file)
-        time_lapse.store(file, replaced(data, keys, value))
+        data = time_lapse.stored(section)
+        time_lapse.store(section, replaced(data, keys, value))
         await time_lapse.run_until(at("07:22:00"))
         await time_lapse.start()
         await time_lapse.run_until(at("07:32:00"))
@@ -262,7 +223,7 @@ async def test_stored_value_of_another_type_costs_no_reading(
         assert errors(caplog) == []
         await time_lapse.stop()
         # It is stored as it should be.
-        assert types(time_lapse.stored(file)) == types(data)
+        assert types(time_lapse.stored(section)) == types(data)
 
 
 def shown_in_wh(time_lapse: TimeLapse) -> list[float]:
@@ -378,7 +339,9 @@ async def test_entry_with_damaged_data_can_be_removed(
     assert other.state is ConfigEntryState.LOADED
 
 
-@pytest.mark.parametrize("versions", [{"version": 2}, {"minor_version": 2}, {"version": 1.5}], ids=str)
+@pytest.mark.parametrize(
+    "versions", [{"version": 3}, {"version": 2, "minor_version": 2}, {"version": 2.5}], ids=str
+)
 async def test_entry_of_a_newer_version_is_kept_for_it(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, versions: dict[str, Any]
 ) -> None:

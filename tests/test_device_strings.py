@@ -12,8 +12,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.markdown import escape
+from custom_components.energy_sse.store import storage_key
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up, settle, state_of, tick

@@ -209,7 +209,10 @@ async def test_appliances_are_found_again_after_a_restart(
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until(lambda: reader.streams)
     await hass.async_block_till_done()
-    assert {each.id for each in entry.runtime_data.coordinator.data.appliances} == {"mocca_mast", "dishwasher"}
+    assert {each.id for each in entry.runtime_data.coordinator.data.appliances} == {
+        "mocca_mast",
+        "dishwasher",
+    }
     after = state_of(hass, "event", unique_id("dishwasher"))
     assert (after.entity_id, after.state) == (before.entity_id, before.state)
     assert after.name == "Dishwasher Transition"

@@ -50,7 +50,9 @@ async def test_other_tasks_run_between_two_readings(hass: HomeAssistant, whatwat
     entry = await set_up(hass, whatwatt)
     taken: list[int] = []
     with turns() as turns_since_last_call:
-        entry.runtime_data.async_listen(lambda _message: taken.append(turns_since_last_call()))
+        entry.runtime_data.coordinator.async_add_reading_listener(
+            lambda _update: taken.append(turns_since_last_call())
+        )
         await whatwatt.broadcast(b"".join(map(reading, range(100))))
         await tick(hass, whatwatt)
     assert len(taken) > 100
@@ -73,11 +75,14 @@ async def test_500_readings_are_processed_at_once_and_20_a_second(
 
 
 async def test_1200_sub_meters_in_one_event_are_slowed_down(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    time_machine: TimeMachine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     entry = await set_up(hass, whatwatt)
     taken: list[object] = []
-    entry.runtime_data.async_listen(taken.append)
+    monkeypatch.setattr(entry.runtime_data.coordinator, "handle_message", taken.append)
     event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(1200)]}
     await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
     await time_machine.advance(1)
@@ -122,7 +127,9 @@ async def test_other_tasks_run_after_8_messages_of_an_event(
     taken: list[int] = []
     event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
     with turns() as turns_since_last_call:
-        entry.runtime_data.async_listen(lambda _message: taken.append(turns_since_last_call()))
+        entry.runtime_data.coordinator.async_add_reading_listener(
+            lambda _update: taken.append(turns_since_last_call())
+        )
         await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
         await tick(hass, whatwatt)
     assert len(taken) > 200

@@ -18,7 +18,9 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator, payload: str) -> 
     reader.house.voltage[0] += 0.1
     data = f'{payload[:-1]},"V_P1":{reader.house.voltage[0]}}}'
     await reader.broadcast(f"event: live\ndata: {data}\n\n".encode())
-    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == reader.house.voltage[0])
+    await wait_until(
+        lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == reader.house.voltage[0]
+    )
     await hass.async_block_till_done()
 
 

@@ -12,7 +12,6 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
-
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
     ApplianceState,
@@ -77,11 +76,11 @@ async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     await either.broadcast(garbage + b"\n\n\r\n\r\n")
     await tick(hass, either)
     entry = hass.config_entries.async_entries("energy_sse")[0]
-    coordinator = entry.runtime_data
-    assert coordinator.is_streaming
-    assert set(coordinator.readings.values) <= set(Measurement)
-    assert len(list(coordinator.appliances)) <= 250
-    assert len(coordinator.sub_meters) <= 64
+    coordinator = entry.runtime_data.coordinator
+    assert coordinator.data.is_streaming
+    assert set(coordinator.data.values) <= set(Measurement)
+    assert len(list(coordinator.data.appliances)) <= 250
+    assert len(coordinator.data.sub_meters.values) <= 64
     assert [r for r in caplog.records if r.levelno >= logging.ERROR and "energy_sse" in r.name] == []
 
 

@@ -16,7 +16,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
 
 from custom_components.energy_sse.config_flow import hosts_of
-from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_AUTH_SCHEME, DOMAIN
+from custom_components.energy_sse.const import CONF_AUTH_SCHEME, CONF_ENTERED_HOST, DOMAIN
 from custom_components.energy_sse.reader import AuthScheme
 
 from . import pseudonyms

@@ -15,8 +15,8 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.store import storage_key
 from custom_components.energy_sse.reader import ConnectionState
+from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick

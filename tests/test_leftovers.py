@@ -75,7 +75,7 @@ class World:
 
     @property
     def coordinator(self) -> EnergySseCoordinator:
-        coordinator = self.entry.runtime_data
+        coordinator = self.entry.runtime_data.coordinator
         assert isinstance(coordinator, EnergySseCoordinator)
         return coordinator
 

@@ -248,9 +248,9 @@ async def test_whatever_a_device_says_all_can_be_saved_and_nothing_ends_or_fills
     assert task_names(entry) >= tasks
     assert "Meter" in files_of(hass, entry)["core.config_entries"]
     assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
-    coordinator = entry.runtime_data
-    assert len(list(coordinator.appliances)) <= 250
-    assert len(coordinator.sub_meters) <= 64
+    coordinator = entry.runtime_data.coordinator
+    assert len(list(coordinator.data.appliances)) <= 250
+    assert len(coordinator.data.sub_meters.values) <= 64
     # A reader that comes to its senses is heard.
     reader.payloads.is_sane = True
     reader.hang_up()

@@ -21,7 +21,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Measurement, Message, Reading, clock, connection
+from custom_components.energy_sse.reader import Measurement, clock, connection
+from custom_components.energy_sse.readings import RegisterUpdate
 
 from .home_assistant import announcement, entity_id, set_up
 from .logs import logged_messages
@@ -68,7 +69,7 @@ class World:
     @property
     def coordinator(self) -> Any:
         assert self.entry is not None
-        return self.entry.runtime_data
+        return self.entry.runtime_data.coordinator
 
     @property
     def power(self) -> str:
@@ -576,14 +577,13 @@ async def test_fault_is_overcome(
         assert event.data["new_state"] is not None
         world.states.append((clock.now(), event.data["new_state"].state))
 
-    heard: list[datetime | None] = []
+    received: list[datetime] = []
 
     @callback
-    def note_reading(message: Message) -> None:
-        if isinstance(message, Reading):
-            heard.append(message.reader_time)
+    def note_reading(update: RegisterUpdate) -> None:
+        received.append(update.reading.time)
 
-    world.coordinator.async_listen(note_reading)
+    world.coordinator.async_add_reading_listener(note_reading)
     async_track_state_change_event(world.hass, world.power, note_state)
 
     telegrams = world.reader.telegrams
@@ -631,7 +631,7 @@ async def test_fault_is_overcome(
             str(len(world.attempts)),
             str(world.worst_minute()),
             recovered,
-            str(max(world.reader.telegrams - telegrams - distinct(heard), 0)),
+            str(max(world.reader.telegrams - telegrams - distinct(received), 0)),
             str(len(lines)),
             values,
         )

@@ -295,7 +295,9 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
             "state_changed",
             "turned_off",
         ]
-    assert second_entry.runtime_data.coordinator.reader.stats.events == heard, "none is lost, none comes twice"
+    assert second_entry.runtime_data.coordinator.reader.stats.events == heard, (
+        "none is lost, none comes twice"
+    )
     assert [r for r in caplog.records if r.name.startswith(OURS) and r.levelno >= logging.WARNING] == []
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 

@@ -87,7 +87,7 @@ async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the 
     entry = await set_up(hass, network.reader, host=network.host)
     await time_machine.advance(20)
     await trouble(network)
-    coordinator = entry.runtime_data
+    coordinator = entry.runtime_data.coordinator
     for _ in range(100):
         await time_machine.advance(0.5)
         if coordinator.connection_state is state:
@@ -109,7 +109,9 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
     entry = entry_for(network.reader, host=network.host)
     entry.add_to_hass(hass)
     setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
-    await wait_until(lambda: hasattr(entry, "runtime_data") and entry.runtime_data.coordinator.reader.stats.attempts)
+    await wait_until(
+        lambda: hasattr(entry, "runtime_data") and entry.runtime_data.coordinator.reader.stats.attempts
+    )
     assert not setting_up.done()
     assert (await async_get_config_entry_diagnostics(hass, entry))["stream"]["attempts"] == 1
     stopping = asyncio.create_task(hass.async_stop(force=True))

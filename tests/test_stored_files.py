@@ -1,4 +1,4 @@
-"""Real files of the integration: cut off, garbled, replaced, and on a disk that cannot be written."""
+"""The stored file of an entry: truncated, damaged, replaced, and on a disk that cannot be written."""
 
 import errno
 import json
@@ -13,7 +13,8 @@ from homeassistant.util.file import WriteError
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN
+from custom_components.energy_sse.const import CONF_POWER_TARIFF
+from custom_components.energy_sse.store import storage_key
 
 from .home_assistant import entry_for, settle, state_of
 from .logs import logged_messages
@@ -22,10 +23,8 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.errors,
-    pytest.mark.slow("memory.py", "__init__.py", "coordinator.py", "registers.py", "power_tariff/*"),
+    pytest.mark.slow("store.py", "__init__.py", "coordinator.py"),
 ]
-
-FILES = ("", ".registers", ".power_tariff")
 
 # Lengths at which a file is cut off, beside the first and the last bytes.
 CUTS = 20
@@ -45,17 +44,17 @@ def hass_config_dir(hass_tmp_config_dir: str) -> str:
 
 @pytest.fixture
 async def entry(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> MockConfigEntry:
-    """Return an entry with all of its files."""
+    """Return an entry with a power tariff, and with its file."""
     entry = entry_for(currentlyone)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
     await live_once(hass, entry, currentlyone)
-    assert names(hass, entry) == [f"{DOMAIN}.{entry.entry_id}{file}" for file in sorted(FILES)]
+    assert names(hass, entry) == [storage_key(entry.entry_id)]
     return entry
 
 
-def path_of(hass: HomeAssistant, entry: MockConfigEntry, file: str) -> Path:
-    return Path(hass.config.path(".storage", f"{DOMAIN}.{entry.entry_id}{file}"))
+def path_of(hass: HomeAssistant, entry: MockConfigEntry) -> Path:
+    return Path(hass.config.path(".storage", storage_key(entry.entry_id)))
 
 
 def names(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
@@ -89,23 +88,21 @@ def damaged(content: bytes) -> list[bytes]:
         content.replace(b'"data"', b'"d\xff\xfe"'),
         b"\xef\xbb\xbf" + content,
         content + content,
-        content.replace(b'"version": 1', b'"version": 2'),
-        content.replace(b'"version": 1', b'"version": null'),
-        content.replace(b'"version": 1,', b'"newer": [],'),
+        content.replace(b'"version": 2', b'"version": 3'),
+        content.replace(b'"version": 2', b'"version": null'),
+        content.replace(b'"version": 2,', b'"newer": [],'),
         content.replace(b'"minor_version": 1', b'"minor_version": 2'),
     ]
 
 
-@pytest.mark.parametrize("file", FILES)
 async def test_damaged_file_is_replaced(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     entry: MockConfigEntry,
     *,
     caplog: pytest.LogCaptureFixture,
-    file: str,
 ) -> None:
-    path = path_of(hass, entry, file)
+    path = path_of(hass, entry)
     good = json.loads(path.read_bytes())
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
@@ -116,50 +113,47 @@ async def test_damaged_file_is_replaced(
         }
         assert stored["data"].keys() == good["data"].keys()
     errors = [line for line in logged_messages(caplog) if line.startswith("Unexpected")]
-    assert [line for line in errors if "reading what was remembered" not in line] == []
+    assert [line for line in errors if "stored data" not in line] == []
     await hass.config_entries.async_remove(entry.entry_id)
     assert names(hass, entry) == []
 
 
-async def test_files_are_not_written_without_the_reader(
+async def test_file_is_not_written_while_the_reader_is_offline(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, entry: MockConfigEntry
 ) -> None:
     # Home Assistant tries to set up the entry every ten minutes, for as long as the reader is away.
-    paths = [path_of(hass, entry, file) for file in FILES]
-    before = [path.stat().st_mtime_ns for path in paths]
+    path = path_of(hass, entry)
+    before = path.stat().st_mtime_ns
     await currentlyone.stop()
     for _ in range(3):
         await hass.config_entries.async_setup(entry.entry_id)
         assert entry.state is ConfigEntryState.SETUP_RETRY
         await hass.config_entries.async_unload(entry.entry_id)
-    assert [path.stat().st_mtime_ns for path in paths] == before
+    assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("file", FILES)
-async def test_folder_in_place_of_a_file_costs_only_that_file(
+async def test_folder_in_place_of_the_file_costs_only_the_file(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     entry: MockConfigEntry,
     *,
     caplog: pytest.LogCaptureFixture,
-    file: str,
 ) -> None:
-    path = path_of(hass, entry, file)
+    path = path_of(hass, entry)
     path.unlink()
     path.mkdir()
     await live_once(hass, entry, currentlyone)
     caplog.clear()
     await hass.config_entries.async_remove(entry.entry_id)
-    # It is nothing that the integration has made.
+    # The integration has not created the folder.
     assert names(hass, entry) == [path.name]
     assert "cannot be deleted" in logged_messages(caplog)[-1]
 
 
-@pytest.mark.parametrize("file", FILES)
 async def test_file_without_permission_is_replaced(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, entry: MockConfigEntry, file: str
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, entry: MockConfigEntry
 ) -> None:
-    path = path_of(hass, entry, file)
+    path = path_of(hass, entry)
     path.chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("root reads every file")
@@ -167,7 +161,7 @@ async def test_file_without_permission_is_replaced(
     assert json.loads(path.read_bytes())["data"]
 
 
-async def test_files_are_saved_once_a_full_disk_has_space(
+async def test_file_is_saved_when_a_full_disk_has_space_again(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     entry: MockConfigEntry,
@@ -177,12 +171,11 @@ async def test_files_are_saved_once_a_full_disk_has_space(
     def fail(*_: object, **__: object) -> None:
         raise WriteError(errno.ENOSPC, "No space left on device")
 
-    before = {file: path_of(hass, entry, file).read_bytes() for file in FILES}
+    before = path_of(hass, entry).read_bytes()
     with monkeypatch.context() as full:
         full.setattr(storage, "write_utf8_file", fail)
         for _ in range(2):
             await live_once(hass, entry, currentlyone)
-    assert {file: path_of(hass, entry, file).read_bytes() for file in FILES} == before
+    assert path_of(hass, entry).read_bytes() == before
     await live_once(hass, entry, currentlyone)
-    for file in ("", ".registers"):
-        assert path_of(hass, entry, file).read_bytes() != before[file]
+    assert path_of(hass, entry).read_bytes() != before

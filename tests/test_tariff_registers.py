@@ -61,7 +61,7 @@ class TariffHome(Home):
     @property
     def has_own_register(self) -> bool:
         """True if the import register of the meter is billed, and not the sum."""
-        coordinator = self.entry.runtime_data
+        coordinator = self.entry.runtime_data.coordinator
         return coordinator.import_history is coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
 
     async def choose(self) -> str | None:

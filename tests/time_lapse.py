@@ -353,17 +353,13 @@ class TimeLapse:
         if memory is not None:
             self._storage[self._memory_key] = memory
 
-    def stored(self, file: str) -> Any:
-        """Return the data of a file of the integration: "" is its first one."""
-        return copy.deepcopy(self._storage[f"{self._memory_key}{file}"]["data"])
+    def stored(self, section: str) -> Any:
+        """Return a section of the stored data."""
+        return copy.deepcopy(self._storage[self._memory_key]["data"][section])
 
-    def store(self, file: str, data: Any) -> None:
-        """Replace the data of a file of the integration."""
-        self._storage[f"{self._memory_key}{file}"]["data"] = data
-
-    def forget_registers(self) -> None:
-        """Remove the stored register histories, as in a home that has been updated from version 0.1."""
-        self._storage.pop(f"{self._memory_key}.registers", None)
+    def store(self, section: str, data: Any) -> None:
+        """Replace a section of the stored data."""
+        self._storage[self._memory_key]["data"][section] = data
 
     @property
     def _files(self) -> dict[str, Any]:

@@ -515,8 +515,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def _check_reader_clock(self) -> None:
-        """Create an issue while the reader's clock is wrong, because the hours that it stores are not used.
-        """
+        """Create an issue while the reader's clock is wrong and its stored hours are not used."""
         error = self.readings.wall_clock.reader_error
         if error is not None and self.readings.is_clock_wrong(clock.now()):
             if self._issues.async_exists(Issue.READER_CLOCK_WRONG):

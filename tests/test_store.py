@@ -1,6 +1,6 @@
-"""What is remembered over a restart, and when it was heard."""
+"""Data that is stored over a restart."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,15 +8,14 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.memory import Memory
+from custom_components.energy_sse.store import EnergySseStore, storage_key
 
 from .conftest import MakeTimeLapse
 from .time_lapse import REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow("memory.py", "readings.py", "reader/validation.py", "tests/time_lapse.py")
+pytestmark = pytest.mark.slow("store.py", "readings.py", "reader/validation.py", "tests/time_lapse.py")
 
 IMPORT, EXPORT = REGISTERS
 
@@ -90,7 +89,9 @@ async def test_old_meter_that_the_reader_repeats_is_not_a_new_one(time_lapse: Ti
 
 
 def replacements(time_lapse: TimeLapse) -> list[int]:
-    return [len(history.replacements) for history in time_lapse.entry.runtime_data.coordinator.registers.values()]
+    return [
+        len(history.replacements) for history in time_lapse.entry.runtime_data.coordinator.registers.values()
+    ]
 
 
 @pytest.mark.parametrize("restarts", [0, 1, 3])
@@ -113,13 +114,13 @@ async def test_register_that_rose_while_nobody_could_hear_it_is_believed_at_once
     assert "Another meter" not in caplog.text
 
 
-async def test_crash_costs_the_last_minutes_of_what_is_remembered(time_lapse: TimeLapse) -> None:
+async def test_crash_costs_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.run_until(MORNING)
     await time_lapse.crash()
     assert time_lapse.memory is not None
-    heard_at = time_lapse.memory["data"]["heard_at"]
-    assert 0 <= MORNING.timestamp() - heard_at[EXPORT] < 10 * 60
+    received_at = time_lapse.stored("meter")["received_at"]
+    assert 0 <= MORNING.timestamp() - received_at[EXPORT] < 16 * 60
 
 
 @pytest.mark.parametrize("meter_is_silent", [False, True])
@@ -134,86 +135,63 @@ async def test_what_is_remembered_is_as_old_as_it_was_heard(
     await time_lapse.stop()
     assert time_lapse.memory is not None
     expected = silent_since if meter_is_silent else time_lapse.now.timestamp()
-    assert list(time_lapse.memory["data"]["heard_at"].values()) == pytest.approx([expected] * 4, abs=150)
+    assert list(time_lapse.stored("meter")["received_at"].values()) == pytest.approx([expected] * 4, abs=150)
 
 
-async def test_what_is_saved_at_once_waits_for_nothing_else(
+def make_store(hass: HomeAssistant, collect: Callable[[], object]) -> EnergySseStore:
+    store = EnergySseStore(hass, "reader")
+    store.async_add_section("section", collect, lambda _data: None)
+    return store
+
+
+def saved(hass_storage: dict[str, Any]) -> object:
+    return hass_storage.get(storage_key("reader"), {}).get("data", {}).get("section")
+
+
+async def test_urgent_save_does_not_wait_for_others(
     hass: HomeAssistant, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
-    known = {"registers": 1}
-    memory = Memory(hass, "reader", lambda: known)
-    memory.save_within(300)
-    memory.save_within(0)
-    memory.save_within(300)
-    await wait_until(lambda: hass_storage.get(f"{DOMAIN}.reader", {}).get("data") == known)
-    known["registers"] = 2
+    data = {"registers": 1}
+    store = make_store(hass, data.copy)
+    store.async_save_within(300)
+    store.async_save_within(0)
+    store.async_save_within(300)
+    await wait_until(lambda: saved(hass_storage) == data)
+    data["registers"] = 2
     await time_machine.advance(10)
-    memory.save_within(0)
-    memory.save_within(300)
-    await wait_until(lambda: hass_storage[f"{DOMAIN}.reader"]["data"] == known)
+    store.async_save_within(0)
+    store.async_save_within(300)
+    await wait_until(lambda: saved(hass_storage) == data)
 
 
-async def test_flicker_is_saved_no_more_often_than_states_are(
+async def test_urgent_saves_have_five_seconds_between_them(
     hass: HomeAssistant, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
-    saved: list[int] = []
-    flickers = 0
+    collected: list[int] = []
+    number = 0
 
-    def collect() -> dict[str, int]:
-        saved.append(flickers)
-        return {"flickers": flickers}
+    def collect() -> int:
+        collected.append(number)
+        return number
 
-    memory = Memory(hass, "reader", collect)
-    for n in range(60):
-        flickers = n
-        memory.save_within(0)
+    store = make_store(hass, collect)
+    for number in range(60):  # noqa: B007 (collect returns it)
+        store.async_save_within(0)
         await time_machine.advance(0.5)
-    assert 5 <= len(saved) <= 8
+    assert 5 <= len(collected) <= 8
     await time_machine.advance(5)
-    assert hass_storage[f"{DOMAIN}.reader"]["data"] == {"flickers": 59}
+    assert saved(hass_storage) == 59
 
 
-async def test_save_is_not_put_off_by_the_next_one(
+async def test_save_is_not_postponed_by_the_next_one(
     hass: HomeAssistant, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
-    memory = Memory(hass, "reader", lambda: {"registers": 1})
+    store = make_store(hass, lambda: 1)
     for _ in range(70):
-        memory.save_within(300)
+        store.async_save_within(300)
         await time_machine.advance(5)
-    assert f"{DOMAIN}.reader" in hass_storage
-    await memory.async_close()
-
-
-# ---------------------------------------------------------------------- what older and newer versions store
-
-
-async def test_what_an_older_version_stored_is_recalled(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
-    await time_lapse.stop()
-    stored = time_lapse.memory
-    assert stored is not None
-    del stored["data"]["heard_at"]
-    stored["data"]["registers_at"] = MORNING.timestamp()
-    time_lapse.remember(stored)
-    await time_lapse.live(hours=5)
-    await time_lapse.disconnect_reader()
-    await time_lapse.start()
-    data = time_lapse.entry.runtime_data._what_to_remember()  # noqa: SLF001 (nothing is saved without a reading)
-    assert data["registers"] == stored["data"]["registers"]
-    assert data["heard_at"] == dict.fromkeys(stored["data"]["registers"], MORNING.timestamp())
-
-
-async def test_what_is_stored_can_be_recalled_by_an_older_version(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
-    await time_lapse.stop()
-    assert time_lapse.memory is not None
-    assert (time_lapse.memory["version"], time_lapse.memory["minor_version"]) == (1, 1)
-    data = time_lapse.memory["data"]
-    assert set(data) >= {"registers", "registers_at", "appliances"}
-    assert all(isinstance(value, float | int) for value in data["registers"].values())
-    assert data["registers_at"] == max(data["heard_at"].values())
+    assert saved(hass_storage) == 1
+    await store.async_close()
 
 
 # ------------------------------------------------------------------------- a clock that is not right at once
@@ -251,4 +229,6 @@ async def test_registers_are_believed_though_the_clock_was_wrong_at_the_start(
     assert dropped(time_lapse) <= 4 * 4
     await time_lapse.stop()
     assert time_lapse.memory is not None
-    assert time_lapse.memory["data"]["heard_at"][EXPORT] == pytest.approx(time_lapse.now.timestamp(), abs=180)
+    assert time_lapse.stored("meter")["received_at"][EXPORT] == pytest.approx(
+        time_lapse.now.timestamp(), abs=180
+    )
