@@ -98,7 +98,7 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
         history = entry.runtime_data.registers[Measurement.ACTIVE_ENERGY_IMPORT]
         assert history.last is not None
         total = history.last.total
-        history.add_earlier({hour - HOUR: total - 4 * ENERGY, hour: total}, hour)
+        history.boundaries |= {hour - HOUR: total - 4 * ENERGY, hour: total}
         hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
         await hass.config_entries.async_reload(entry.entry_id)
         await wait_until(lambda: simulator.streams)

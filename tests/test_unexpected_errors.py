@@ -13,7 +13,7 @@ from custom_components.energy_sse.availability import Availability
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.listeners import Listeners
-from custom_components.energy_sse.power_tariff import current_interval, demand, earlier_hours, tracker
+from custom_components.energy_sse.power_tariff import current_interval, demand, tracker
 from custom_components.energy_sse.reader import Measurement as M, RegisterValidator
 from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.wall_clock import WallClock
@@ -77,7 +77,7 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     corrects = (registers, statistics, sum_restart)
-    counts = (demand, current_interval, earlier_hours, tracker)
+    counts = (demand, current_interval, tracker)
     thrower = ErrorInjector(
         *(
             function

@@ -358,10 +358,6 @@ class TimeLapse:
         """Replace the data of a file of the integration."""
         self._storage[f"{self._memory_key}{file}"]["data"] = data
 
-    def forget_registers(self) -> None:
-        """Remove the stored register histories, as in a home that has been updated from version 0.1."""
-        self._storage.pop(f"{self._memory_key}.registers", None)
-
     @property
     def _files(self) -> dict[str, Any]:
         """All that the integration has stored, of the power tariff too."""

@@ -410,10 +410,6 @@ class RegisterHistory:
         self._estimates.pop(time, None)
         return True
 
-    def add_earlier(self, totals: Mapping[datetime, float], before: datetime) -> None:
-        """Add totals from before the history began, where none is known."""
-        self.boundaries = {time: total for time, total in totals.items() if time <= before} | self.boundaries
-
     # ----------------------------------------------------------------------------------------- storage
 
     def forget(self, keep: timedelta) -> None:

@@ -12,11 +12,10 @@ from ..const import DOMAIN, TariffKey
 from ..coordinator import FLUSH, REGISTERS, EnergySseConfigEntry, EnergySseCoordinator
 from ..listeners import Listeners, Throttle
 from ..memory import Memory
-from ..reader import Measurement as M, Message, Reading, clock
+from ..reader import Message, Reading, clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
 from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
-from .earlier_hours import async_read_earlier_totals
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -72,8 +71,6 @@ class DemandTracker:
         self._changes = _Changes()
         self._peak_stays_until = 0.0
         self._is_outdated = asyncio.Event()
-        self._earlier: Mapping[str, Any] | None = {}
-        """The file of version 0.1, until the hours from before the register history have been read."""
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
@@ -203,7 +200,6 @@ class DemandTracker:
             await self._is_outdated.wait()
             self._is_outdated.clear()
             with self._coordinator.errors.guard("calculating the bills"):
-                await self._async_add_earlier()
                 await self._async_count()
 
     async def _async_count(self) -> None:
@@ -223,31 +219,14 @@ class DemandTracker:
         # The available power follows from the limit.
         self._throttle.request()
 
-    async def _async_add_earlier(self) -> None:
-        """Add the hours from before the register history, once the first register has been received."""
-        stored, began = self._earlier, self._coordinator.readings.wall_clock.began
-        if stored is None or began is None or not self._history.has_register:
-            return
-        if "recorder" not in self._hass.config.components:
-            return
-        if self._history is not self._coordinator.registers[M.ACTIVE_ENERGY_IMPORT]:
-            # The statistics of the import register do not belong to the sum of the tariffs.
-            return
-        begin = Month.of(dt_util.now()).before.begin(dt_util.get_default_time_zone())
-        totals = await async_read_earlier_totals(self._hass, self._coordinator.registry, begin, stored)
-        self._history.add_earlier(totals, began)
-        self._earlier = None
-
     @callback
     def _restore(self, stored: Mapping[str, Any]) -> None:
-        # The file of the register history may be lost, and the hours with it.
-        self._earlier = None if stored.get("has_earlier") and self._history.boundaries else stored
-        if "has_earlier" in stored and stored["running"] is not None:
-            self._running.restore(stored["running"], self._history.last)
+        if (running := stored.get("running")) is not None:
+            self._running.restore(running, self._history.last)
 
     @callback
     def _data(self) -> Mapping[str, Any]:
-        return {**(self._earlier or {}), "running": self._running.data, "has_earlier": self._earlier is None}
+        return {"running": self._running.data}
 
 
 class _Changes:
