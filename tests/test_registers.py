@@ -580,6 +580,19 @@ def test_old_records_are_not_accepted() -> None:
     assert min(installation.history.boundaries) > START
 
 
+def test_records_of_the_future_do_not_displace_right_ones() -> None:
+    """Accept right records when a reader whose clock was ahead has sent more records than are kept."""
+    installation = Installation(steady())
+    installation.run(at("07:30:00"))
+    for hour in range(300):
+        installation.send_hourly(at("07:00:00") + (10_000 + hour) * HOURS, REGISTER + 1.0 * hour)
+    installation.now = at("10:30:00")
+    for time in ("08:00:00", "09:00:00", "10:00:00"):
+        installation.send_hourly(at(time))
+    installation.run(at("10:40:00"))
+    assert {START + n * HOUR for n in (2, 3, 4)} <= installation.history.boundaries.keys()
+
+
 def test_record_replaces_a_boundary_of_a_wrong_clock() -> None:
     """Accept the record of an hour whose register was received by a wrong clock."""
     installation = Installation(steady())

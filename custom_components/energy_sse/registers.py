@@ -356,10 +356,12 @@ class RegisterHistory:
     def add_hourly(self, time: datetime, register: float) -> None:
         """Add a register that the reader has stored on the hour."""
         if register > 0:
+            self._hourly.pop(time, None)
             self._hourly[time] = register
             self._has_new_hourly = True
         if len(self._hourly) > _MAX_HOURLY:
-            del self._hourly[min(self._hourly)]
+            # The first one added, because the times of a wrong clock can be in the future.
+            del self._hourly[next(iter(self._hourly))]
 
     def _accept_hourly(self, now: datetime) -> bool:
         """Accept the stored registers that fit, the newest first. Return whether boundaries have changed.
