@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.energy_sse import tariff_registers
+from custom_components.energy_sse import histories
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -243,7 +243,7 @@ async def test_corrected_clock_does_not_change_the_register(home: TariffHome) ->
 async def test_register_that_stands_still_is_not_replaced(
     home: TariffHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tariff_registers, "_OUTDATED", timedelta(minutes=5))
+    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=5))
     home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
     await home.start()
     home.reader.house.switch("stove", "high")
@@ -269,7 +269,7 @@ async def test_peaks_stay_when_the_meter_sends_its_own_register(home: TariffHome
 async def test_other_registers_are_billed_after_a_while(
     home: TariffHome, monkeypatch: pytest.MonkeyPatch, before: set[str]
 ) -> None:
-    monkeypatch.setattr(tariff_registers, "_OUTDATED", timedelta(minutes=30))
+    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=30))
     home.reader.lacks = before
     await home.start()
     await home.draw("low", 91)

@@ -7,7 +7,7 @@ import logging
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse import registers, statistics, sum_restart
+from custom_components.energy_sse import registers, statistics, sum_reset
 from custom_components.energy_sse.appliances import Appliance, Appliances
 from custom_components.energy_sse.availability import Availability
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
@@ -46,7 +46,7 @@ pytestmark = [
         "coordinator.py",
         "registers.py",
         "statistics.py",
-        "sum_restart.py",
+        "sum_reset.py",
         "wall_clock.py",
         "power_tariff/*",
         "tests/error_injection.py",
@@ -76,7 +76,7 @@ def lasting_tasks(time_lapse: TimeLapse) -> set[str]:
 async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    corrects = (registers, statistics, sum_restart)
+    corrects = (registers, statistics, sum_reset)
     counts = (demand, current_interval, tracker)
     thrower = ErrorInjector(
         *(

@@ -27,6 +27,7 @@ from .const import (
     DOMAIN,
 )
 from .findings import Findings
+from .histories import TariffRegisters
 from .household import has_measurement
 from .issues import Issue, Issues
 from .listeners import Listeners
@@ -61,7 +62,6 @@ from .readings import Readings, Validated
 from .registers import RegisterHistory
 from .registry import Registry
 from .sub_meters import SubMeters
-from .tariff_registers import TariffRegisters
 
 _LOGGER = logging.getLogger(__name__)
 

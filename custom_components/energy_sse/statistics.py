@@ -36,7 +36,7 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import sum_restart
+from . import sum_reset
 from .const import DOMAIN
 from .coordinator import REGISTERS, EnergySseConfigEntry
 from .database import async_is_idle, async_read
@@ -294,7 +294,7 @@ class StatisticsCorrector:
                 for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
                     await self._async_correct(register, history)
                 if self._checks_sums:
-                    await sum_restart.async_look(self._hass, self._entry)
+                    await sum_reset.async_look(self._hass, self._entry)
                     self._checks_sums = False
             except SQLAlchemyError as error:
                 _LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)

@@ -47,7 +47,7 @@ class Row(NamedTuple):
     sum: float
 
 
-class Restart(NamedTuple):
+class SumReset(NamedTuple):
     """Sum that was reset to zero between two rows."""
 
     before: Row
@@ -59,15 +59,15 @@ class Restart(NamedTuple):
         return (self.before.sum - self.before.state) - (self.after.sum - self.after.state)
 
 
-def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
+def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
         # A sum that started at zero is the register minus its first value, which the meter passed since the
         # row before. Any other difference was made by the user, or by a meter replacement.
-        zero_point, restart = after.state - after.sum, Restart(before, after)
+        zero_point, reset = after.state - after.sum, SumReset(before, after)
         is_reset = before.state - _ROUNDING <= zero_point <= after.state + _ROUNDING
-        if is_reset and after.sum < before.sum and restart.raise_by > _ROUNDING:
-            yield restart
+        if is_reset and after.sum < before.sum and reset.raise_by > _ROUNDING:
+            yield reset
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
@@ -81,14 +81,14 @@ async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datet
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
-        restarts = [each for each in found if each[2].after.start == start]
-        if not restarts:
+        resets = [each for each in found if each[2].after.start == start]
+        if not resets:
             return True
         if check == 0:
-            _, unit, restart = restarts[0]
+            _, unit, reset = resets[0]
             if not await async_is_idle(hass, statistic_id, unit, _CHECKS):
                 return False
-            get_instance(hass).async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            get_instance(hass).async_adjust_statistics(statistic_id, start, reset.raise_by, unit)
         await asyncio.sleep(1)
     return False
 
@@ -99,8 +99,8 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     # The user can rename a sensor, and its statistics with it.
     ids = {entity.entity_id: entity.id for entity in entities if entity.domain == "sensor"}
     found = await async_read(hass, _read, set(ids), _ROWS)
-    for statistic_id, unit, restart in found:
-        before, after = restart
+    for statistic_id, unit, reset in found:
+        before, after = reset
         ir.async_create_issue(
             hass,
             DOMAIN,
@@ -117,23 +117,23 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
                 "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
                 "shown": f"{after.sum - before.sum:.3f} {unit}",
                 "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{restart.raise_by:.3f} {unit}",
+                "raise_by": f"{reset.raise_by:.3f} {unit}",
             },
         )
 
 
-def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, Restart]]:
+def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, SumReset]]:
     """Return the resets of statistics with their units, in a thread of the recorder."""
     types: set[Any] = {"state", "sum"}
-    found: list[tuple[str, str, Restart]] = []
+    found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
-        restarts = find_restarts(
+        resets = find_sum_resets(
             [
                 Row(dt_util.utc_from_timestamp(row["start"]), state, total)
                 for row in reversed(rows.get(statistic_id, []))
                 if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
             ]
         )
-        found += [(statistic_id, metadata["unit_of_measurement"] or "", restart) for restart in restarts]
+        found += [(statistic_id, metadata["unit_of_measurement"] or "", reset) for reset in resets]
     return found
