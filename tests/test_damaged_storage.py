@@ -216,7 +216,7 @@ HISTORY = ("registers", "active_energy_import")
 WRONG_TYPES: list[WrongType] = [
     (".registers", ("clock", "reader_error"), "0"),
     (".registers", ("clock", "reader_error"), [0]),
-    (".registers", ("clock", "began"), "2026-11-10"),
+    (".registers", ("clock", "since"), "2026-11-10"),
     (".registers", (*HISTORY, "last", 1), "10526363.0"),
     (".registers", (*HISTORY, "last", 3), None),
     (".registers", (*HISTORY, "changed", 2), {}),
@@ -256,7 +256,7 @@ async def test_stored_value_of_another_type_costs_no_reading(
         await time_lapse.start()
         await time_lapse.run_until(at("07:32:00"))
         assert shown_in_wh(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=3)
-        for history in time_lapse.entry.runtime_data.registers.values():
+        for history in time_lapse.entry.runtime_data.histories.by_register.values():
             assert at("07:30:00") in history.boundaries
             assert all(isinstance(total, float) for total in history.boundaries.values())
         assert errors(caplog) == []

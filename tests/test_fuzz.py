@@ -12,7 +12,6 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
-from custom_components.energy_sse.power_tariff.set_up import tracker_of
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
     ApplianceState,
@@ -150,9 +149,9 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
             await time_machine.advance(40)
     await tick(hass, currentlyone)
     await time_machine.advance(15)
-    tracker = tracker_of(hass, entry)
+    tracker = entry.runtime_data.tariff
     assert tracker is not None
     assert tracker.report["meter_replacements"] == 20
-    assert caplog.text.count("Another meter is believed") == 3
-    for history in entry.runtime_data.registers.values():
-        assert len(history._hourly) <= 200  # noqa: SLF001 (shows nowhere else)
+    assert caplog.text.count("A meter was replaced") == 3
+    for history in entry.runtime_data.histories.by_register.values():
+        assert len(history._hourly._registers) <= 200  # noqa: SLF001 (shows nowhere else)

@@ -62,7 +62,7 @@ class TariffHome(Home):
     def has_own_register(self) -> bool:
         """True if the import register of the meter is billed, and not the sum."""
         coordinator = self.entry.runtime_data
-        return coordinator.import_history is coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
+        return coordinator.histories.billed is coordinator.histories.by_register[M.ACTIVE_ENERGY_IMPORT]
 
     async def choose(self) -> str | None:
         """Choose the power tariff in the options. Return the key of the error, if there is one."""
@@ -169,7 +169,7 @@ async def test_replaced_meter_makes_no_peak(home: TariffHome, registers: dict[in
     await home.draw("low", 15)
     await home.draw("low", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.4)
-    (replacement,) = home.entry.runtime_data.import_history.replacements
+    (replacement,) = home.entry.runtime_data.histories.billed.replacements
     assert replacement.last - replacement.first == pytest.approx(
         10_526_027 + 1000 * energy / 3 - sum(registers.values()), abs=3000
     )

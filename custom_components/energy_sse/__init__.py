@@ -22,7 +22,7 @@ from .const import CONF_FILL_MISSED_HOURS, DOMAIN
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, registers_key
 from .issues import Issue, Issues
 from .memory import async_forget
-from .power_tariff import set_up as power_tariff
+from .power_tariff.tracker import async_remove_tariff, async_setup_tariff
 from .registry import Registry
 from .statistics import StatisticsCorrector
 
@@ -51,7 +51,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     # Known from now on, for who wants to see why it cannot connect.
     coordinator = entry.runtime_data = EnergySseCoordinator(hass, entry)
     await coordinator.async_restore()
-    await power_tariff.async_set_up(hass, entry, coordinator)
+    coordinator.tariff = await async_setup_tariff(hass, entry, coordinator)
     await coordinator.async_start()
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if "recorder" in hass.config.components:
@@ -71,7 +71,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
     Issues(hass, entry).forget()
     await async_forget(hass, entry.entry_id)
     await async_forget(hass, registers_key(entry.entry_id))
-    await power_tariff.async_forget(hass, entry)
+    await async_remove_tariff(hass, entry)
 
 
 async def async_remove_config_entry_device(

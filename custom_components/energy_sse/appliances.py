@@ -89,7 +89,7 @@ class Appliance:
     """Events that no entity has taken yet."""
 
     _guard: RegisterValidator[str] = field(
-        default_factory=lambda: RegisterValidator({_ENERGY: APPLIANCE_LIMITS}, called="an appliance's energy")
+        default_factory=lambda: RegisterValidator({_ENERGY: APPLIANCE_LIMITS}, label="an appliance's energy")
     )
     _energy_at: float | None = None
     """When its energy was heard, in seconds since 1970."""
@@ -217,7 +217,7 @@ class Appliance:
         self._changes.extend((state, _parse_time(time)) for state, time in remembered["changes"])
         # Older versions have noted no energy, or not when it was heard.
         self._energy_at = get_number(remembered, "energy_at")
-        self._guard.remember(_ENERGY, remembered.get(_ENERGY), self._energy_at)
+        self._guard.restore(_ENERGY, remembered.get(_ENERGY), self._energy_at)
         self.energy = self._guard.registers.get(_ENERGY)
 
     @property

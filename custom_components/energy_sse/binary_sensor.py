@@ -14,7 +14,6 @@ from .appliances import Appliance
 from .const import TariffKey
 from .coordinator import CONNECTION, EnergySseConfigEntry, EnergySseCoordinator
 from .entity import ApplianceEntity, ReaderEntity, TariffEntity
-from .power_tariff.set_up import tracker_of
 from .power_tariff.tracker import DemandTracker
 from .reader import Property as P
 
@@ -68,8 +67,8 @@ async def async_setup_entry(
     """Add the reader's binary sensors, and one for every appliance, now and later."""
     coordinator = entry.runtime_data
     async_add_entities([ConnectionBinarySensor(coordinator)])
-    if (tracker := tracker_of(hass, entry)) is not None:
-        async_add_entities([PeakExpectedBinarySensor(coordinator, tracker)])
+    if coordinator.tariff is not None:
+        async_add_entities([PeakExpectedBinarySensor(coordinator, coordinator.tariff)])
 
     @callback
     def add_clouds(properties: Iterable[P]) -> None:

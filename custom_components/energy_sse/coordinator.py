@@ -1,10 +1,10 @@
 """Owns the connection to one reader, keeps what it says, and tells the entities."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import datetime
 import logging
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -27,7 +27,7 @@ from .const import (
     DOMAIN,
 )
 from .findings import Findings
-from .histories import TariffRegisters
+from .histories import RegisterHistories, RegisterUpdate
 from .household import has_measurement
 from .issues import Issue, Issues
 from .listeners import Listeners
@@ -58,10 +58,12 @@ from .reader import (
     full_name,
     make_reader,
 )
-from .readings import Readings, Validated
-from .registers import RegisterHistory
+from .readings import Readings
 from .registry import Registry
 from .sub_meters import SubMeters
+
+if TYPE_CHECKING:
+    from .power_tariff.tracker import DemandTracker
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -80,21 +82,11 @@ _KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 _SAVE_BOUNDARIES_WITHIN: Final = 60
 _SAVE_REGISTERS_WITHIN: Final = 1800
 
-# Registers with a history, the power that each counts, and how long their boundaries are kept. A power tariff
-# bills the import of this month and the one before.
-_HISTORIES: Final = {
-    Measurement.ACTIVE_ENERGY_IMPORT: (Measurement.ACTIVE_POWER_IMPORT, timedelta(days=66)),
-    Measurement.ACTIVE_ENERGY_EXPORT: (Measurement.ACTIVE_POWER_EXPORT, timedelta(days=4)),
-}
-
 # Another device answers, whether or not it has said which.
 _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 # What a listener is about, when it is about neither a measurement nor a property nor a device.
 CONNECTION: Final = object()
-
-# Context of listeners to the register histories: boundaries have changed.
-REGISTERS: Final = object()
 
 # Context of listeners that hold changes back: write them now.
 FLUSH: Final = object()
@@ -124,8 +116,8 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
 
         self.firmware: str | None = None
         self.readings = Readings(self.reader.units, self.reader.freshness)
-        self.registers = {register: RegisterHistory() for register in _HISTORIES}
-        self._tariff_registers = TariffRegisters()
+        self.histories = RegisterHistories(self.reader.units)
+        self.tariff: DemandTracker | None = None
         self.status: Mapping[Property, str | float | bool | datetime] = {}
         self.sub_meters = SubMeters(self.registry.sub_meters(), entry.options.get(CONF_SUB_METERS, {}))
         self.appliances = Appliances(self.registry.appliances())
@@ -156,10 +148,10 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._issues = Issues(hass, entry)
         self._memory = Memory(hass, entry.entry_id, self._what_to_remember)
         self._register_store = Memory(hass, registers_key(entry.entry_id), self._register_data)
-        self._last_hourly: HourlyRegister | None = None
         self._write_interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._listeners = Listeners(hass, self._write_interval, self.errors)
         self._message_listeners: list[Callable[[Message], None]] = []
+        self._reading_listeners: list[Callable[[RegisterUpdate], None]] = []
 
     async def async_restore(self) -> None:
         """Restore what is stored from before a restart."""
@@ -211,6 +203,17 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         return lambda: self._message_listeners.remove(listener)
 
     @callback
+    def async_add_reading_listener(self, listener: Callable[[RegisterUpdate], None]) -> CALLBACK_TYPE:
+        """Call a function after each reading. Return the function that removes it."""
+        self._reading_listeners.append(listener)
+        return lambda: self._reading_listeners.remove(listener)
+
+    @callback
+    def async_notify(self, contexts: Iterable[Hashable]) -> None:
+        """Call the listeners of contexts at once."""
+        self._listeners.tell(contexts)
+
+    @callback
     def async_handle_announcement(self, *hosts: str) -> None:
         """Use an announcement of the reader, at its address or at others."""
         self._connection.handle_announcement(*hosts)
@@ -220,12 +223,6 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Write all that is held back, and hold nothing back from now on."""
         self._listeners.close()
         self._listeners.tell([FLUSH])
-
-    @property
-    def import_history(self) -> RegisterHistory:
-        """History of the import register, or of the sum of the tariffs where the meter has only these."""
-        tariffs = self._tariff_registers.history
-        return tariffs if tariffs.has_register else self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
 
     @property
     def connection_state(self) -> ConnectionState:
@@ -276,7 +273,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             case Reading():
                 self._handle_reading(message)
             case HourlyRegister():
-                self._handle_hourly(message)
+                self.histories.add_hourly(message)
             case SubMeterReading():
                 self._handle_sub_meter(message)
             case Transition() | Detection():
@@ -424,35 +421,35 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         validated = self.readings.update(reading, clock.now())
         if validated is None:
             return
+        update = None
         with self.errors.guard("noting registers"):
-            self._update_registers(validated)
-        if not validated.changed:
-            return
+            update = self.histories.update(validated)
+            self._register_store.save_within(
+                _SAVE_BOUNDARIES_WITHIN if update.boundaries_changed else _SAVE_REGISTERS_WITHIN
+            )
+            if self.reader.stores_hours:
+                self._check_reader_clock()
+        if validated.changed:
+            self._handle_changes(validated.changed)
+        if update is not None:
+            for listener in self._reading_listeners:
+                # An error in one listener must not stop the others.
+                with self.errors.guard("using a reading"):
+                    listener(update)
+
+    @callback
+    def _handle_changes(self, changed: Mapping[Measurement, float]) -> None:
         if self.availability.has_fresh_readings:
-            self._listeners.collect(validated.changed)
+            self._listeners.collect(changed)
         else:
             self.availability.update()
-        if not self.found_measurements.has_all(validated.changed.keys()):
+        if not self.found_measurements.has_all(changed.keys()):
             values = self.readings.values
             self.found_measurements.add(
                 measurement for measurement in values if has_measurement(measurement, values)
             )
         self.availability.log_return()
         self._memory.save_within(_REMEMBER_WITHIN)
-
-    @callback
-    def _update_registers(self, validated: Validated) -> None:
-        is_changed = False
-        for register, (power, _) in _HISTORIES.items():
-            sample = self.readings.sample(validated, register, power)
-            is_changed |= self.registers[register].update(sample)
-        own = self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
-        is_changed |= self._tariff_registers.update(validated, self.readings, own)
-        self._register_store.save_within(_SAVE_BOUNDARIES_WITHIN if is_changed else _SAVE_REGISTERS_WITHIN)
-        if is_changed:
-            self._listeners.tell([REGISTERS])
-        if self.reader.stores_hours:
-            self._check_reader_clock()
 
     @callback
     def _check_reader_clock(self) -> None:
@@ -468,57 +465,33 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         elif self.readings.has_right_clock:
             self._issues.close(Issue.READER_CLOCK_WRONG)
 
-    @callback
-    def _handle_hourly(self, hourly: HourlyRegister) -> None:
-        last, self._last_hourly = self._last_hourly, hourly
-        if last is not None and last.hour < hourly.hour and last.values == hourly.values:
-            # The reader has repeated a record: no house neither imports nor exports for an hour.
-            return
-        for register, value in hourly.values.items():
-            if register in self.registers:
-                self.registers[register].add_hourly(hourly.hour, self.readings.in_wh(register, value))
-
     # ----------------------------------------------------------------------------------------- memory
 
     @callback
     def _what_to_remember(self) -> Mapping[str, Any]:
         return {
-            **self.readings.memory(clock.now()),
+            **self.readings.as_dict(clock.now()),
             **self.sub_meters.memory(clock.now()),
             "appliances": self.appliances.memory,
         }
 
     @callback
     def _recall(self, memory: Mapping[str, Any]) -> None:
-        self.readings.recall(memory, clock.now())
+        self.readings.restore(memory, clock.now())
         self.appliances.recall(memory["appliances"])
         self.sub_meters.recall(memory, clock.now())
 
     @callback
     def _register_data(self) -> Mapping[str, Any]:
-        for register, (_, keep) in _HISTORIES.items():
-            self.registers[register].forget(keep)
-        data = {
-            "clock": self.readings.wall_clock.data,
-            "registers": {str(register): history.data for register, history in self.registers.items()},
-        }
-        if (tariffs := self._tariff_registers.history).has_register:
-            tariffs.forget(_HISTORIES[Measurement.ACTIVE_ENERGY_IMPORT][1])
-            data["tariffs"] = tariffs.data
-        return data
+        return {"clock": self.readings.wall_clock.as_dict(), **self.histories.as_dict()}
 
     @callback
     def _restore_registers(self, data: Mapping[str, Any]) -> None:
         # All or nothing: totals without their clock or without their meter replacements would be wrong.
-        histories = {register: RegisterHistory() for register in self.registers}
-        for register, history in histories.items():
-            history.restore(data["registers"][register])
-        tariffs = RegisterHistory()
-        if "tariffs" in data:
-            tariffs.restore(data["tariffs"])
+        histories = RegisterHistories(self.reader.units)
+        histories.restore(data)
         self.readings.wall_clock.restore(data["clock"])
-        self.registers = histories
-        self._tariff_registers.history = tariffs
+        self.histories = histories
 
 
 def entered_host_of(entry: ConfigEntry) -> str | None:

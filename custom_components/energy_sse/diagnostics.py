@@ -14,7 +14,6 @@ from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 
 from .const import CONF_ENTERED_HOST, CONF_SUB_METERS
 from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
-from .power_tariff.set_up import tracker_of
 from .reader import REDACTOR, ConnectionStats, Property, clock
 
 # What of the entry tells where the reader is, and how to log in.
@@ -44,7 +43,7 @@ async def async_get_config_entry_diagnostics(
                 CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
             },
         },
-        "power_tariff": None if (tracker := tracker_of(hass, entry)) is None else tracker.report,
+        "power_tariff": None,
         "entities": _entities(hass, entry),
         **(_heard(entry.runtime_data) if hasattr(entry, "runtime_data") else {}),
     }
@@ -54,6 +53,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     """Return what was heard of the reader, or why it was not."""
     stats = coordinator.reader.stats
     return {
+        "power_tariff": None if coordinator.tariff is None else coordinator.tariff.report,
         "reader": {
             "model": coordinator.reader.model,
             "firmware": _word(coordinator.firmware),
@@ -76,7 +76,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
             "interval": coordinator.readings.freshness.interval,
             "limit": coordinator.readings.freshness.limit,
             "values": dict(coordinator.readings.values),
-            "dropped": dict(coordinator.readings.guard.dropped),
+            "dropped": dict(coordinator.readings.validator.dropped),
             "dropped_of_sub_meters": dict(coordinator.sub_meters.guard.dropped),
         },
         "appliances": [

@@ -71,15 +71,9 @@ class TariffEntity(ReaderEntity):
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
         """Prepare one of the entities of the tariff."""
-        # The coordinator tells it of what becomes available, and of nothing else.
         super().__init__(coordinator, key, context=key)
         self.key = key
         self.tracker = tracker
-
-    @override
-    async def async_added_to_hass(self) -> None:
-        await super().async_added_to_hass()
-        self.async_on_remove(self.tracker.async_add_listener(self._handle_coordinator_update, self.key))
 
     @property
     @override

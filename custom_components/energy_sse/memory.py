@@ -109,7 +109,7 @@ class RegisterMemory[K: str]:
     def heard_at(self, now: float) -> dict[K, float]:
         """Return when each register was heard, in seconds since 1970. `now` is by the clock of the guard."""
         started_at = _started_at(now)
-        return self._recalled_at | {key: started_at + time for key, time in self._guard.heard_at.items()}
+        return self._recalled_at | {key: started_at + time for key, time in self._guard.last_received.items()}
 
     def recall(self, register: K, value: object, heard_at: object, now: float) -> None:
         """Let the guard know what was believed before a restart. Nobody has to know when it was heard."""
@@ -117,7 +117,7 @@ class RegisterMemory[K: str]:
         if is_number(heard_at):
             self._recalled_at[register] = heard_at
             time = heard_at - _started_at(now)
-        self._guard.remember(register, value, time)
+        self._guard.restore(register, value, time)
 
 
 def _started_at(now: float) -> float:

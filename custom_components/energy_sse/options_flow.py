@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.const import CONF_ENABLED
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import BooleanSelector, SelectSelector, SelectSelectorConfig
 import voluptuous as vol
@@ -69,10 +70,10 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
 
     def _register_error(self, chosen: Mapping[str, Any]) -> str | None:
         """Return the key of the error of a meter that cannot be billed by the interval, or None."""
-        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(power_tariff.CONF_ENABLED)
+        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED)
         if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
             return None
-        history = self.config_entry.runtime_data.import_history
+        history = self.config_entry.runtime_data.histories.billed
         return None if history.can_be_billed else "no_register"
 
     @property

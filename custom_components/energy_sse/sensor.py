@@ -28,7 +28,6 @@ from .descriptions import (
     PropertyDescription,
 )
 from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity
-from .power_tariff.set_up import tracker_of
 from .power_tariff.tracker import DemandTracker
 from .reader import Measurement, Property, is_number
 
@@ -74,7 +73,7 @@ async def async_setup_entry(
             ApplianceSensor(coordinator, appliance, APPLIANCE_STATE) for appliance in appliances
         )
 
-    if (tracker := tracker_of(hass, entry)) is not None:
+    if (tracker := coordinator.tariff) is not None:
         async_add_entities(TariffSensor(coordinator, tracker, key) for key in TARIFF)
     for unsubscribe in (
         coordinator.found_measurements.subscribe(add_measurements),
@@ -223,16 +222,16 @@ class TariffSensor(TariffEntity, SensorEntity):
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
         if self.key not in (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND):
             return None
-        bill = self.tracker.bill(self.key)
+        peak = self.tracker.monthly_peak(self.key)
         return {
             "intervals": [
                 {
-                    "start": peak.start.astimezone(bill.zone).isoformat(),
-                    "power": round(peak.demand / 1000, 3),
+                    "start": each.start.astimezone(peak.zone).isoformat(),
+                    "power": round(each.demand / 1000, 3),
                 }
-                for peak in bill.peaks
+                for each in peak.peaks
             ]
-            if bill is not None
+            if peak is not None
             else [],
-            "missed": 0 if bill is None else bill.missed,
+            "missed": 0 if peak is None else peak.missed,
         }

@@ -36,12 +36,12 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import sum_reset
 from .const import DOMAIN
-from .coordinator import REGISTERS, EnergySseConfigEntry
-from .database import async_is_idle, async_read
+from .coordinator import EnergySseConfigEntry
+from .histories import RegisterUpdate
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
+from .sum_reset import async_find_sum_resets, async_is_idle, async_read
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ class StatisticsCorrector:
         for unsubscribe in (
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
             self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
-            self._coordinator.async_add_listener(self._schedule, REGISTERS),
+            self._coordinator.async_add_reading_listener(self._handle_reading),
             self._stop,
         ):
             self._entry.async_on_unload(unsubscribe)
@@ -264,6 +264,11 @@ class StatisticsCorrector:
         with self._coordinator.errors.guard("waiting for the recorder"):
             # The recorder has done, or dropped, what it was given before.
             self._is_waiting = False
+            self._schedule()
+
+    @callback
+    def _handle_reading(self, update: RegisterUpdate) -> None:
+        if update.boundaries_changed:
             self._schedule()
 
     @callback
@@ -291,10 +296,12 @@ class StatisticsCorrector:
         with self._coordinator.errors.guard("looking after the statistics"):
             await get_instance(self._hass).async_recorder_ready.wait()
             try:
-                for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
+                for register, history in (
+                    self._coordinator.histories.by_register.items() if self._corrects_hours else ()
+                ):
                     await self._async_correct(register, history)
                 if self._checks_sums:
-                    await sum_reset.async_look(self._hass, self._entry)
+                    await async_find_sum_resets(self._hass, self._entry)
                     self._checks_sums = False
             except SQLAlchemyError as error:
                 _LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)

@@ -22,7 +22,7 @@ class SubMeters:
     def __init__(self, known: Iterable[str], chosen: Mapping[str, str]) -> None:
         """Start with the ids that are known, and what each is said to measure."""
         self.found = Findings(known)
-        self.guard = RegisterValidator[str]({}, called="a sub-meter")
+        self.guard = RegisterValidator[str]({}, label="a sub-meter")
 
         self._chosen = chosen
         self._places = Places(_PLACES_FOR_ALL, _PLACES)
@@ -71,7 +71,7 @@ class SubMeters:
         return bool(self.guard.validate({reading.meter_id: reading.value}, now))
 
     def _watch(self, meter_id: str) -> None:
-        self.guard.watch(meter_id, SUB_METER_LIMITS[self.kind(meter_id)])
+        self.guard.add_register(meter_id, SUB_METER_LIMITS[self.kind(meter_id)])
 
     @callback
     def forget(self, meter_id: str) -> bool:

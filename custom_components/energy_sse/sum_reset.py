@@ -7,7 +7,7 @@ Assistant). The register shows the right sum.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,6 @@ from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
 from .coordinator import EnergySseConfigEntry
-from .database import async_is_idle, async_read
 from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
@@ -93,7 +92,7 @@ async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datet
     return False
 
 
-async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Create an issue for each reset among the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     # The user can rename a sensor, and its statistics with it.
@@ -120,6 +119,35 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
                 "raise_by": f"{reset.raise_by:.3f} {unit}",
             },
         )
+
+
+async def async_read[*Ts, T](hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts) -> T:
+    """Return what a function reads in a thread of the recorder.
+
+    Home Assistant waits for this task before it stops, so that no thread reads from a closed database. Raises
+    SQLAlchemyError, or RuntimeError when the recorder has stopped.
+    """
+
+    async def run() -> T:
+        return await get_instance(hass).async_add_executor_job(read, hass, *args)
+
+    return await hass.async_create_task(run(), "energy_sse database")
+
+
+async def async_is_idle(hass: HomeAssistant, statistic_id: str, unit: str, seconds: float) -> bool:
+    """Return whether the recorder has done, within some seconds, all that it was given.
+
+    A recorder that is locked does it later. Sums must not be adjusted again meanwhile.
+    """
+    instance = get_instance(hass)
+    # It changes nothing: the recorder is only waited for while its queue is not empty.
+    instance.async_adjust_statistics(statistic_id, dt_util.utcnow(), 0.0, unit)
+    try:
+        async with asyncio.timeout(seconds):
+            await instance.async_block_till_done()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, SumReset]]:

@@ -3,18 +3,26 @@
 from collections import deque
 from typing import Final
 
-# Seconds. Below a minute a single lost telegram or a short reconnect would show; after five, a number that
-# nobody confirmed is no longer the present.
+# Seconds. Below a minute a single lost telegram or a short reconnect would show; after five, a value is too
+# old, unless the meter sends less often.
 _MIN_LIMIT: Final = 60.0
 _MAX_LIMIT: Final = 300.0
 
 # Intervals of a meter that sends less often than that.
 _SLOW_INTERVALS: Final = 1.5
 
-# A limit of a few intervals forgives a telegram or two that the meter or the air lost.
+# A limit of a few intervals tolerates one or two lost telegrams.
 _INTERVALS: Final = 4
 _PATIENT_PART: Final = 0.75
 _REMEMBERED_GAPS: Final = 8
+
+
+def max_gap(interval: float) -> float:
+    """Return the longest time between two readings without a gap. All times are seconds.
+
+    After this time without a reading, values are too old, and the energy since then is missing.
+    """
+    return max(min(max(_INTERVALS * interval, _MIN_LIMIT), _MAX_LIMIT), _SLOW_INTERVALS * interval)
 
 
 class Freshness:
@@ -40,20 +48,16 @@ class Freshness:
         One long gap is an outage, two are how this meter speaks. A gap beyond every limit is an outage,
         however often it happens.
         """
-        longest_limit = self._longest_limit
-        longest = sorted(gap for gap in self._gaps if gap <= longest_limit)[-2:]
+        # The first gap can be an outage.
+        shortest = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
+        limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
+        longest = sorted(gap for gap in self._gaps if gap <= limit)[-2:]
         return longest[0] if longest else self.announced_interval
 
     @property
     def limit(self) -> float:
         """The age at which a reading is too old."""
-        return min(max(_INTERVALS * (self.interval or 0.0), _MIN_LIMIT), self._longest_limit)
-
-    @property
-    def _longest_limit(self) -> float:
-        # The first gap can be an outage.
-        interval = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
-        return max(_MAX_LIMIT, _SLOW_INTERVALS * interval)
+        return max_gap(self.interval or 0.0)
 
     @property
     def patience(self) -> float:
