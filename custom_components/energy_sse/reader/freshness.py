@@ -1,4 +1,4 @@
-"""How long a reading stays true."""
+"""Interval of the readings, and expiry of the last one."""
 
 from collections import deque
 from typing import Final
@@ -26,27 +26,24 @@ def max_gap(interval: float) -> float:
 
 
 class Freshness:
-    """Learns the interval of readings from their arrival, and how long to believe the last one.
-
-    All times are seconds of one monotonic clock.
-    """
+    """Interval of the readings, learned from their arrival. All times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        """Start without having heard anything."""
+        """Start without a reading."""
         self.last: float | None = None
-        """When the last reading was true."""
+        """Time when the meter sent the last reading."""
 
         self.announced_interval: float | None = None
-        """What the device says of it, which counts until it has been learned."""
+        """Interval that the device sends, used until the interval is learned."""
 
         self._gaps: deque[float] = deque(maxlen=_REMEMBERED_GAPS)
 
     @property
     def interval(self) -> float | None:
-        """The second-longest recent gap between readings, in seconds; None while nothing is known of it.
+        """The second-longest recent time between readings, in seconds; None while it is unknown.
 
-        One long gap is an outage, two are how this meter speaks. A gap beyond every limit is an outage,
-        however often it happens.
+        One long time is an outage, two are the interval of the meter. A time beyond every limit is always an
+        outage.
         """
         # The first gap can be an outage.
         shortest = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
@@ -61,15 +58,15 @@ class Freshness:
 
     @property
     def patience(self) -> float:
-        """How long to listen in silence before asking what is wrong: early enough to be back in time."""
+        """The time without an event after which the connection is checked, before the last reading expires."""
         return _PATIENT_PART * self.limit
 
     def note(self, at: float) -> None:
-        """Note a reading and when it was true."""
+        """Note the time when the meter sent a reading."""
         if self.last is not None:
             self._gaps.append(at - self.last)
         self.last = at
 
     def remaining(self, now: float) -> float:
-        """Return for how long the last reading can still be believed; not positive when it cannot."""
+        """Return the seconds until the last reading expires; 0 or less if it has expired."""
         return 0.0 if self.last is None else self.last + self.limit - now
