@@ -16,7 +16,7 @@ from homeassistant.helpers.entity_platform import EntityPlatform
 from homeassistant.helpers.update_coordinator import CoordinatorEntity, DataUpdateCoordinator
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
 from custom_components.energy_sse.devices import Devices
 from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading

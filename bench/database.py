@@ -15,7 +15,7 @@ from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
-from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
 from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator

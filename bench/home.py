@@ -25,7 +25,7 @@ from homeassistant.runner import create_event_loop
 from homeassistant.setup import async_setup_component
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.coordinator import EnergySseConfigEntry
+from custom_components.energy_sse.data import EnergySseConfigEntry
 from tests.wait import wait_until
 
 ROOT = Path(__file__).parents[1]

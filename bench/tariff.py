@@ -95,10 +95,10 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
             await machine.advance(10)
         # An hour that has ended is a peak of the month, so that there is a limit.
         hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
-        history = entry.runtime_data.coordinator.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+        history = entry.runtime_data.coordinator.histories.by_register[Measurement.ACTIVE_ENERGY_IMPORT]
         assert history.last is not None
         total = history.last.total
-        history.add_earlier({hour - HOUR: total - 4 * ENERGY, hour: total}, hour)
+        history.boundaries |= {hour - HOUR: total - 4 * ENERGY, hour: total}
         hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
         await hass.config_entries.async_reload(entry.entry_id)
         await wait_until(lambda: simulator.streams)

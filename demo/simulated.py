@@ -124,4 +124,4 @@ async def set_up_home(api: HomeAssistantApi) -> None:
         ],
     )
     await api.post("/api/config/automation/config/demo_coffee", COFFEE_AUTOMATION)
-    await power_tariff.set_up(api, entities)
+    await power_tariff.set_up(api)

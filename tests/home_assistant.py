@@ -12,8 +12,8 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
+from custom_components.energy_sse.histories import RegisterUpdate
 from custom_components.energy_sse.reader import Measurement, ReaderKind
-from custom_components.energy_sse.readings import RegisterUpdate
 
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .simulators.announce import service_info

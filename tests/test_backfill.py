@@ -19,7 +19,7 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 from custom_components.energy_sse.reader import Measurement as M
-from custom_components.energy_sse.sum_restart import async_raise_sums
+from custom_components.energy_sse.sum_reset import async_raise_sums
 
 from . import databases
 from .conftest import MakeTimeLapse

@@ -13,10 +13,11 @@ from custom_components.energy_sse.registers import (
     QUARTER,
     Point,
     RegisterHistory,
-    Sample,
     start_of,
 )
 from custom_components.energy_sse.wall_clock import Period
+
+from .validated_reading import validated_reading
 
 START = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
 
@@ -66,7 +67,7 @@ class Meter:
 
     def restart(self) -> None:
         """Restart from stored data."""
-        data = json.loads(json.dumps([self.history.data, self.running.data], allow_nan=False))
+        data = json.loads(json.dumps([self.history.as_dict(), self.running.as_dict()], allow_nan=False))
         self.history = RegisterHistory()
         self.history.restore(data[0])
         self.running = CurrentInterval(self.length, SUPPLY)
@@ -86,7 +87,7 @@ class Meter:
     def _receive(self, power: float) -> None:
         time = START + timedelta(seconds=self.now)
         register = self._register // 1 if self._has_register(self.now) else None
-        self.history.update(Sample(time, self.every, register=register, power=power))
+        self.history.update(validated_reading(time, self.every), register, power)
         assert self.history.last is not None
         if self.running.update(self.history.last, self.history.total(start_of(time, self.length))):
             self.received.clear()
@@ -115,7 +116,7 @@ def test_running_interval_is_unknown_before_a_reading(length: timedelta) -> None
     """Know no value, and store no data, before the first reading."""
     running = empty(length)
     assert (running.demand, running.expected, running.available(3000.0)) == (None, None, None)
-    assert (running.start, running.data) == (None, None)
+    assert (running.start, running.as_dict()) == (None, None)
 
 
 @kinds
@@ -263,10 +264,9 @@ def test_demand_survives_a_clock_correction(length: timedelta, kind: str, second
     last = meter.history.last.time
     for n in range(3):
         time = last + timedelta(seconds=seconds + 10 * n)
-        sample = Sample(time, 10.0, None if n else Period(START, last), power=2000.0)
-        if kind == "always":
-            sample = sample._replace(register=REGISTER + 1e4 + n * 2000 / 360)
-        meter.history.update(sample)
+        reading = validated_reading(time, 10.0, distrusted=None if n else Period(START, last))
+        register = REGISTER + 1e4 + n * 2000 / 360 if kind == "always" else None
+        meter.history.update(reading, register, 2000.0)
         meter.running.update(meter.history.last, None)
         assert meter.running.demand == pytest.approx(2000)
 
@@ -292,7 +292,7 @@ def test_stored_interval_that_has_ended_is_not_restored() -> None:
     """Start again when the last reading is not of the stored interval, or is unknown."""
     meter = Meter(QUARTER)
     meter.run(300, 1000.0)
-    data = meter.running.data
+    data = meter.running.as_dict()
     assert data is not None
     for last in (None, Point(START + QUARTER, 0.0, 0.0, 0.0)):
         running = empty(QUARTER)
@@ -318,11 +318,9 @@ def test_expected_demand_survives_a_clock_correction(length: timedelta) -> None:
     meter.run(1.5 * length.total_seconds(), 2000.0)
     assert meter.history.last is not None
     last = meter.history.last.time
-    meter.history.update(
-        Sample(
-            last + timedelta(seconds=100), 10.0, Period(START, last), register=REGISTER + 1e4, power=2000.0
-        )
-    )
+    time = last + timedelta(seconds=100)
+    reading = validated_reading(time, 10.0, distrusted=Period(START, last))
+    meter.history.update(reading, REGISTER + 1e4, 2000.0)
     meter.running.update(meter.history.last, None)
     assert meter.running.expected == pytest.approx(2000, abs=10)
 

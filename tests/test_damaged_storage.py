@@ -217,7 +217,7 @@ async def test_stored_value_of_another_type_costs_no_reading(
         await time_lapse.start()
         await time_lapse.run_until(at("07:32:00"))
         assert shown_in_wh(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=3)
-        for history in time_lapse.entry.runtime_data.coordinator.registers.values():
+        for history in time_lapse.entry.runtime_data.coordinator.histories.by_register.values():
             assert at("07:30:00") in history.boundaries
             assert all(isinstance(total, float) for total in history.boundaries.values())
         assert errors(caplog) == []

@@ -1,8 +1,7 @@
 """What the demo does besides running Home Assistant."""
 
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import timedelta
 from pathlib import Path
 import socket
 
@@ -11,13 +10,9 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.energy_sse.power_tariff.demand import Interval, Month, monthly_peaks
-from custom_components.energy_sse.power_tariff.settings import tariff_of
-from custom_components.energy_sse.registers import HOUR
 from demo import __main__ as demo
 from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import LONGEST_STATE, load, make_readers, save
-from demo.power_tariff import TARIFF, ZONE, past
 from demo.replayed import ReplayedShow
 
 from .simulators.recordings import read_all
@@ -67,24 +62,6 @@ def test_what_the_roof_gives_and_the_meter_counts_is_what_the_appliances_draw_an
             drawn = sum(appliance.state.power for appliance in house.appliances)
             # From the meter's own range of what is always on: 60 to 110 W on the first phase, and so on.
             assert 6 * 60 <= house.net_power + house.solar_power - drawn <= 6 * 110
-
-
-@pytest.mark.parametrize("now", ["2026-11-25T22:10:00", "2026-04-01T00:30:00", "2026-03-31T23:59:00"])
-def test_past_of_the_demo_has_a_month_with_peaks_and_has_no_holes(now: str) -> None:
-    until = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    hours = list(past(until))
-    assert hours == list(past(until)), "it is the same past for whoever looks"
-    assert {other - one for (one, _), (other, _) in pairwise(hours)} == {HOUR}
-    assert HOUR > until - hours[-1][0] - HOUR >= timedelta()
-    tariff = tariff_of(TARIFF)
-    assert tariff is not None
-    billed = monthly_peaks(
-        tariff, [Interval(start, energy * 1000, is_missed=False) for start, energy in hours], ZONE
-    )
-    before = Month.of(until.astimezone(ZONE)).before
-    assert hours[0][0] == before.begin(ZONE)
-    assert len(billed[before].peaks) == 3
-    assert 1500 < (billed[before].demand or 0) < 4000
 
 
 def test_port_in_use_is_said_and_another_one_taken(capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,6 +152,6 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     tracker = entry.runtime_data.tariff
     assert tracker is not None
     assert tracker.report["meter_replacements"] == 20
-    assert caplog.text.count("Another meter is believed") == 3
-    for history in entry.runtime_data.coordinator.registers.values():
+    assert caplog.text.count("A meter was replaced") == 3
+    for history in entry.runtime_data.coordinator.histories.by_register.values():
         assert len(history._hourly) <= 200  # noqa: SLF001 (shows nowhere else)

@@ -332,7 +332,7 @@ async def test_wrong_zero_right_after_a_restart_is_not_believed(
     await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", energy).state == "unavailable"
-    assert entry.runtime_data.coordinator.readings.guard.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.readings.validator.dropped == {"zero": 1}
     monkeypatch.setattr(whatwatt, "live", right)
     await tick(hass, whatwatt)
     assert float(state_of(hass, "sensor", energy).state) >= float(before)

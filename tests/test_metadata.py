@@ -16,7 +16,7 @@ import probatio
 import pytest
 import voluptuous as vol
 
-from custom_components.energy_sse import PLATFORMS, sum_restart
+from custom_components.energy_sse import PLATFORMS, sum_reset
 from custom_components.energy_sse.appliances import ApplianceEventType
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
@@ -183,7 +183,7 @@ def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
 
 
 def test_every_issue_has_its_text() -> None:
-    assert set(TEXTS["issues"]) == {*Issue, sum_restart.ISSUE}
+    assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}
 
 
 def test_every_file_can_be_changed_at_random_and_has_tests_that_should_notice() -> None:

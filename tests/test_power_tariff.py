@@ -19,7 +19,6 @@ from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, state_of
 from .simulators import House
 from .time_lapse import TimeLapse
-from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -345,80 +344,6 @@ async def test_history_from_before_the_option_counts_with_its_outages(
         expected = [(truth[at("11:00:00")] - truth[at("07:00:00")]) / 4000] * 2
     assert [power for _, power in intervals(time_lapse)] == pytest.approx(expected, abs=0.0035)
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == (0 if stores else 4)
-
-
-@pytest.mark.parametrize("has_power", [True, False], ids=["power", "no power"])
-async def test_hours_from_before_the_history_are_read_from_the_statistics(
-    time_lapse: TimeLapse, *, has_power: bool
-) -> None:
-    time_lapse.has_recorder = True
-    time_lapse.measurements |= {M.ACTIVE_POWER_NET} if has_power else set()
-    time_lapse.options = {}
-    time_lapse.reader.stores_readings = False
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:50:00"))
-    await begin_outage(time_lapse, "off")
-    await draw(time_lapse, 6000, at("10:20:00"))
-    await end_outage(time_lapse, "off")
-    await draw(time_lapse, 500, at("12:00:00"))
-    await draw(time_lapse, 3000, at("13:00:00"))
-    await draw(time_lapse, 500, at("14:20:00"))
-    await time_lapse.stop()
-    time_lapse.forget_registers()
-    time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
-    await time_lapse.start()
-    await draw(time_lapse, 500, at("14:25:00"))
-    if not has_power:
-        # Without the power, an outage looks like a peak in the hour of the return.
-        assert not intervals(time_lapse)
-        return
-    truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
-    mean = (truth[at("11:00:00")] - truth[at("07:00:00")]) / 4000
-    await wait_until(lambda: len(intervals(time_lapse)) == 2)
-    assert intervals(time_lapse) == [
-        ("10T08:00", pytest.approx(mean, abs=0.0035)),
-        ("10T09:00", pytest.approx(mean, abs=0.0035)),
-    ]
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
-
-
-async def test_bill_is_read_again_when_the_history_is_lost(time_lapse: TimeLapse) -> None:
-    time_lapse.has_recorder = True
-    time_lapse.measurements |= {M.ACTIVE_POWER_NET}
-    time_lapse.reader.stores_readings = False
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:00:00"))
-    await draw(time_lapse, 5000, at("08:00:00"))
-    await draw(time_lapse, 2000, at("10:20:00"))
-    await time_lapse.stop()
-    time_lapse.forget_registers()
-    await time_lapse.start()
-    await draw(time_lapse, 2000, at("10:35:00"))
-    highest = ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.0035))
-    await wait_until(lambda: intervals(time_lapse)[:1] == [highest])
-
-
-async def test_quarters_of_version_0_1_are_migrated(time_lapse: TimeLapse) -> None:
-    time_lapse.has_recorder = True
-    time_lapse.measurements |= {M.ACTIVE_POWER_NET}
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:30:00"))
-    await draw(time_lapse, 7000, at("06:45:00"))
-    await draw(time_lapse, 1000, at("08:20:00"))
-    before = intervals(time_lapse)
-    hours = await time_lapse.hours(M.ACTIVE_ENERGY_IMPORT)
-    offset = hours[at("07:00:00")].sum - hours[at("07:00:00")].state
-    history = time_lapse.entry.runtime_data.coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
-    quarters = [[int(time.timestamp()), total + offset] for time, total in history.boundaries.items()]
-    await time_lapse.stop()
-    time_lapse.forget_registers()
-    v0_1 = {"heard_until": None, "gaps": [], "exchanges": [], "quarters": quarters}
-    time_lapse.store(".power_tariff", v0_1)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("08:40:00"))
-    await wait_until(lambda: intervals(time_lapse) == before)
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] <= 1
 
 
 async def test_energy_that_its_owner_renames_counts_on(time_lapse: TimeLapse) -> None:

@@ -319,5 +319,5 @@ async def test_every_month_bills_what_the_meter_has_counted(
                 # At once: who has lived through a month need not live through it again.
                 measured_tables.renew("tariff", (row[0], "yes" if stores else "no", *row[1:]), tariff_table)
             is_exchanged = month == Month.of(EXCHANGE)
-            assert ("Another meter" in caplog.text) == is_exchanged
+            assert ("A meter was replaced" in caplog.text) == is_exchanged
             caplog.clear()

@@ -216,7 +216,7 @@ async def test_stored_hours_are_used_once_the_clock_is_right(
         assert readings.has_right_clock
         await time_lapse.live(minutes=15)
         for register, truth in time_lapse.truth.items():
-            totals = time_lapse.entry.runtime_data.coordinator.registers[register].boundaries
+            totals = time_lapse.entry.runtime_data.coordinator.histories.by_register[register].boundaries
             missed = [time for time in truth if time not in time_lapse.heard[register]]
             assert len(missed) == 3
             assert {time: totals.get(time) for time in missed} == {time: truth[time] for time in missed}

@@ -21,8 +21,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.histories import RegisterUpdate
 from custom_components.energy_sse.reader import Measurement, clock, connection
-from custom_components.energy_sse.readings import RegisterUpdate
 
 from .home_assistant import announcement, entity_id, set_up
 from .logs import logged_messages
@@ -638,9 +638,9 @@ async def test_fault_is_overcome(
     )
 
 
-def distinct(times: list[datetime | None]) -> int:
-    """Count readings, but those that were repeated only once."""
-    return times.count(None) + len({time for time in times if time is not None})
+def distinct(times: list[datetime]) -> int:
+    """Count readings, each repeated one once."""
+    return len(set(times))
 
 
 def sent_register(reader: WhatwattSimulator | CurrentlyOneSimulator) -> float:

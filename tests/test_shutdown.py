@@ -16,7 +16,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
-from custom_components.energy_sse import statistics, sum_restart
+from custom_components.energy_sse import statistics, sum_reset
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import ConnectionState
@@ -154,7 +154,7 @@ async def test_home_assistant_stops_while_sums_are_read(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = SlowRead(sum_restart, monkeypatch)
+    read = SlowRead(sum_reset, monkeypatch)
     await set_up(hass, whatwatt)
     await stop_during(read, hass, caplog)
 

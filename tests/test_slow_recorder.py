@@ -13,7 +13,7 @@ from .time_lapse import REGISTERS, TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "database.py", "registers.py", "tests/time_lapse.py"),
+    pytest.mark.slow("statistics.py", "registers.py", "tests/time_lapse.py"),
 ]
 
 _, EXPORT = REGISTERS
@@ -35,7 +35,7 @@ async def test_locked_recorder_gets_an_adjustment_once_after_reloads(time_lapse:
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
     # The recorder has counted the first register of the new meter as energy.
     await time_lapse.run_until(at("08:20:15"))
-    (replacement,) = time_lapse.entry.runtime_data.coordinator.registers[EXPORT].replacements
+    (replacement,) = time_lapse.entry.runtime_data.coordinator.histories.by_register[EXPORT].replacements
     assert replacement.first > 50
     instance = get_instance(time_lapse.hass)
     assert await instance.lock_database()

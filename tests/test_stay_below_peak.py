@@ -249,12 +249,12 @@ async def billed(
 
 def add_hours(entry: MockConfigEntry) -> None:
     """Let the register history have some hours of 2 kWh, the last of which has just ended."""
-    history = entry.runtime_data.coordinator.registers[Measurement.ACTIVE_ENERGY_IMPORT]
+    history = entry.runtime_data.coordinator.histories.by_register[Measurement.ACTIVE_ENERGY_IMPORT]
     assert history.last is not None
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
     totals = {hour - timedelta(hours=n): history.last.total - 2000.0 * n for n in range(4)}
-    history.add_earlier(totals, now)
+    history.boundaries |= totals
 
 
 @pytest.mark.parametrize("unit", ["kW", "W"])

@@ -323,4 +323,4 @@ async def test_exchanged_sub_meter_is_believed_and_its_number_told_to_nobody(
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", unique_id("20000741")).state == "0.2"
     (warning,) = logged_messages(caplog, logging.WARNING)
-    assert warning == "Another meter is believed to be there now: a sub-meter starts anew"
+    assert warning == "A meter was replaced: the register of a sub-meter has a new start value"

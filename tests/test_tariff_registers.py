@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.energy_sse import tariff_registers
+from custom_components.energy_sse import histories
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -18,8 +18,8 @@ from .home_assistant import entity_id, state_of
 from .simulators import House, WhatwattSimulator
 from .simulators.house import Appliance, State
 from .simulators.whatwatt import Firmware
-from .test_listeners import Home
 from .test_power_tariff_options import choose
+from .test_update_interval import Home
 from .wait import wait_until
 
 QUARTERS = {"enabled": True, "interval": "15", "peaks": 1, "one_per_day": False}
@@ -62,7 +62,7 @@ class TariffHome(Home):
     def has_own_register(self) -> bool:
         """True if the import register of the meter is billed, and not the sum."""
         coordinator = self.entry.runtime_data.coordinator
-        return coordinator.import_history is coordinator.registers[M.ACTIVE_ENERGY_IMPORT]
+        return coordinator.histories.billed is coordinator.histories.by_register[M.ACTIVE_ENERGY_IMPORT]
 
     async def choose(self) -> str | None:
         """Choose the power tariff in the options. Return the key of the error, if there is one."""
@@ -169,7 +169,7 @@ async def test_replaced_meter_makes_no_peak(home: TariffHome, registers: dict[in
     await home.draw("low", 15)
     await home.draw("low", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.4)
-    (replacement,) = home.entry.runtime_data.coordinator.import_history.replacements
+    (replacement,) = home.entry.runtime_data.coordinator.histories.billed.replacements
     assert replacement.last - replacement.first == pytest.approx(
         10_526_027 + 1000 * energy / 3 - sum(registers.values()), abs=3000
     )
@@ -243,7 +243,7 @@ async def test_corrected_clock_does_not_change_the_register(home: TariffHome) ->
 async def test_register_that_stands_still_is_not_replaced(
     home: TariffHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tariff_registers, "_OUTDATED", timedelta(minutes=5))
+    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=5))
     home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
     await home.start()
     home.reader.house.switch("stove", "high")
@@ -269,7 +269,7 @@ async def test_peaks_stay_when_the_meter_sends_its_own_register(home: TariffHome
 async def test_other_registers_are_billed_after_a_while(
     home: TariffHome, monkeypatch: pytest.MonkeyPatch, before: set[str]
 ) -> None:
-    monkeypatch.setattr(tariff_registers, "_OUTDATED", timedelta(minutes=30))
+    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=30))
     home.reader.lacks = before
     await home.start()
     await home.draw("low", 91)

@@ -17,7 +17,7 @@ from .test_backfill import at, live_past_full_hours
 from .time_lapse import REGISTERS
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow("registry.py", "statistics.py", "power_tariff/set_up.py", "config_flow.py")
+pytestmark = pytest.mark.slow("registry.py", "statistics.py", "power_tariff/tracker.py", "config_flow.py")
 
 _, EXPORT = REGISTERS
 
@@ -73,7 +73,7 @@ async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: M
         await time_lapse.run_until(at("08:06:30"))
         time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
         await live_past_full_hours(time_lapse, 3)
-        (replacement,) = time_lapse.entry.runtime_data.coordinator.registers[EXPORT].replacements
+        (replacement,) = time_lapse.entry.runtime_data.coordinator.histories.by_register[EXPORT].replacements
         assert replacement.first > 50
         hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
         old = replacement.last - truth[at("08:00:00")]

@@ -7,13 +7,12 @@ import logging
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse import registers, statistics, sum_restart
+from custom_components.energy_sse import registers, statistics, sum_reset
 from custom_components.energy_sse.appliances import Appliance, Appliances
 from custom_components.energy_sse.availability import Availability
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
-from custom_components.energy_sse.listeners import Listeners
-from custom_components.energy_sse.power_tariff import current_interval, demand, earlier_hours, tracker
+from custom_components.energy_sse.power_tariff import current_interval, demand, tracker
 from custom_components.energy_sse.reader import Measurement as M, RegisterValidator
 from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.wall_clock import WallClock
@@ -35,8 +34,8 @@ ONCE = ("__init__", "async_start", "async_watch")
 GUARDS = ("_run", "_schedule", "_start", "_async_correct_all", "_async_read_earlier")
 
 # Functions that Home Assistant calls to store data.
-STORED = ("data", "_data", "forget", "_to_json")
-COLLECTED = ("_what_to_remember", "_register_data")
+STORED = ("as_dict", "_as_dict", "remove_oldest", "_to_json")
+COLLECTED = ("_registers_as_dict",)
 
 pytestmark = [
     pytest.mark.errors,
@@ -46,7 +45,7 @@ pytestmark = [
         "coordinator.py",
         "registers.py",
         "statistics.py",
-        "sum_restart.py",
+        "sum_reset.py",
         "wall_clock.py",
         "power_tariff/*",
         "tests/error_injection.py",
@@ -76,8 +75,8 @@ def lasting_tasks(time_lapse: TimeLapse) -> set[str]:
 async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    corrects = (registers, statistics, sum_restart)
-    counts = (demand, current_interval, earlier_hours, tracker)
+    corrects = (registers, statistics, sum_reset)
+    counts = (demand, current_interval, tracker)
     thrower = ErrorInjector(
         *(
             function
@@ -126,19 +125,20 @@ async def test_readings_and_appliances_are_shown_after_any_error_anywhere_and_go
     await settle(hass, entry, currentlyone)
     await hass.async_block_till_done()
     thrower = ErrorInjector(
-        *functions_of(EnergySseCoordinator, but=("__init__", "async_start", "_run", *COLLECTED)),
+        *functions_of(
+            EnergySseCoordinator, but=("__init__", "_async_setup", "_async_run", "async_restore", *COLLECTED)
+        ),
         *(
             function
             for each in (
                 Readings,
                 WallClock,
                 Availability,
-                Listeners,
                 RegisterValidator,
                 Appliances,
                 Appliance,
             )
-            for function in functions_of(each, but=("__init__", "__iter__", "_expire", "memory", "data"))
+            for function in functions_of(each, but=("__init__", "__iter__", "_handle_expiry", "as_dict"))
         ),
         chance=0.03,
     )

@@ -8,7 +8,7 @@ import pytest
 from custom_components.energy_sse.reader import Measurement as M
 
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
-from .test_listeners import Home
+from .test_update_interval import Home
 from .wait import wait_until
 
 

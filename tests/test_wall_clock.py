@@ -11,21 +11,28 @@ START = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def update(clock: WallClock, minutes: float, elapsed: float | None, error: float | None) -> Period | None:
+class Clock(WallClock):
+    """A wall clock beside the clock of an event loop, in seconds."""
+
+    now = 0.0
+
+
+def update(clock: Clock, minutes: float, elapsed: float | None, error: float | None) -> Period | None:
     """Update the clock from a reading. All times are minutes, the error of the reader's clock is seconds."""
-    return clock.update(START + minutes * MINUTE, None if elapsed is None else 60 * elapsed, error)
+    clock.now += 60 * (elapsed or 0.0)
+    return clock.update(START + minutes * MINUTE, clock.now, error)
 
 
-def restored(clock: WallClock) -> WallClock:
+def restored(clock: Clock) -> Clock:
     """Return a clock restored from what another one stores."""
-    other = WallClock()
-    other.restore(json.loads(json.dumps(clock.data, allow_nan=False)))
+    other = Clock()
+    other.restore(json.loads(json.dumps(clock.as_dict(), allow_nan=False)))
     return other
 
 
-def started(error: float | None) -> WallClock:
+def started(error: float | None) -> Clock:
     """Return a clock with readings at minutes 0 and 5."""
-    clock = WallClock()
+    clock = Clock()
     assert update(clock, 0, None, error) is None
     assert update(clock, 5, 5, error) is None
     return clock
@@ -70,7 +77,7 @@ def test_wrong_clock_that_is_set_is_distrusted(minutes: float, error: float | No
 
 def test_times_of_a_day_are_distrusted() -> None:
     """Distrust no more than a day."""
-    clock = WallClock()
+    clock = Clock()
     update(clock, 0, None, 3600.0)
     update(clock, 3000, 3000, 3600.0)
     end = START + 3000 * MINUTE
@@ -79,7 +86,7 @@ def test_times_of_a_day_are_distrusted() -> None:
 
 def test_single_reading_of_a_wrong_clock_is_distrusted() -> None:
     """Distrust the first reading of all when the clock is corrected right after it."""
-    clock = WallClock()
+    clock = Clock()
     update(clock, 0, None, None)
     assert distrusted(update(clock, -20_000_000, 0.1, None), 0) == [0]
     assert distrusted(update(clock, 60, 0.1, None), -20_000_000) == [-20_000_000]
@@ -87,7 +94,7 @@ def test_single_reading_of_a_wrong_clock_is_distrusted() -> None:
 
 def test_times_since_the_clock_was_right_are_distrusted() -> None:
     """Distrust only the times since a clock that runs fast has differed, when it is corrected."""
-    clock = WallClock()
+    clock = Clock()
     for minutes in range(0, 481, 5):
         # One minute fast in two hours.
         update(clock, minutes * (1 + 1 / 120), 5 if minutes else None, -minutes / 2)
@@ -176,6 +183,6 @@ def test_clock_behind_after_a_restart_leaves_times() -> None:
 def test_data_is_restored() -> None:
     """Store the same data that was restored."""
     clock = started(12.0)
-    assert restored(clock).data == clock.data
-    assert restored(WallClock()).data == WallClock().data
-    assert update(restored(WallClock()), 0, None, 0.0) is None
+    assert restored(clock).as_dict() == clock.as_dict()
+    assert restored(Clock()).as_dict() == Clock().as_dict()
+    assert update(restored(Clock()), 0, None, 0.0) is None

@@ -18,12 +18,13 @@ from homeassistant.helpers.translation import async_get_translations
 from homeassistant.helpers.typing import ConfigType
 
 from .const import CONF_FILL_MISSED_HOURS, DOMAIN
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, EnergySseData
+from .coordinator import EnergySseCoordinator
+from .data import EnergySseConfigEntry, EnergySseData
 from .devices import Devices
 from .issues import Issue, Issues
 from .migration import async_migrate_entry
 from .options_flow import async_remove_invalid_options
-from .power_tariff.set_up import async_set_up
+from .power_tariff.tracker import async_setup_tariff
 from .statistics import StatisticsCorrector
 from .store import async_remove_file, storage_key
 
@@ -55,7 +56,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     # Set before the first refresh, so that diagnostics show why a reader cannot be set up.
     entry.runtime_data = EnergySseData(coordinator)
     await coordinator.async_restore()
-    entry.runtime_data.tariff = await async_set_up(hass, entry, coordinator)
+    entry.runtime_data.tariff = await async_setup_tariff(hass, entry, coordinator)
     await coordinator.async_config_entry_first_refresh()
     # Before the stop event, because Home Assistant stores the states of other integrations then.
     entry.async_on_unload(hass.async_add_shutdown_job(HassJob(entry.runtime_data.async_flush)))

@@ -86,7 +86,10 @@ class Availability:
     @callback
     def _handle_expiry(self, _now: datetime) -> None:
         self._cancel_expiry = None
-        self.update()
+        try:
+            self.update()
+        except Exception:
+            LOGGER.exception("Unexpected error while updating the availability")
 
     @callback
     def _log_loss(self) -> None:

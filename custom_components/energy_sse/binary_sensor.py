@@ -12,7 +12,8 @@ from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance
 from .const import TariffKey
-from .coordinator import CONNECTION, EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import CONNECTION, EnergySseCoordinator
+from .data import EnergySseConfigEntry
 from .entity import ApplianceEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
 from .reader import Property as P

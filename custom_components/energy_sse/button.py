@@ -9,7 +9,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import DOMAIN
-from .coordinator import EnergySseConfigEntry
+from .data import EnergySseConfigEntry
 from .entity import ReaderEntity
 from .reader import ReaderError, Restartable
 

@@ -38,7 +38,8 @@ from .const import (
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
-from .coordinator import EnergySseConfigEntry, entered_host_of, moved_to
+from .coordinator import entered_host_of, moved_to
+from .data import EnergySseConfigEntry
 from .markdown import escape
 from .options_flow import EnergySseOptionsFlow
 from .reader import (

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, override
+from datetime import datetime
+from typing import Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -30,6 +30,7 @@ from .const import (
 )
 from .descriptions import is_supported
 from .devices import Devices
+from .histories import RegisterHistories, RegisterUpdate
 from .issues import Issue, Issues
 from .markdown import escape
 from .reader import (
@@ -56,16 +57,9 @@ from .reader import (
     full_name,
     make_reader,
 )
-from .readings import Readings, RegisterUpdate, Validated
-from .registers import RegisterHistory
+from .readings import Readings, ValidatedReading
 from .store import EnergySseStore
 from .sub_meters import SubMeters
-from .tariff_registers import TariffRegisters
-
-if TYPE_CHECKING:
-    from .power_tariff.tracker import DemandTracker
-
-type EnergySseConfigEntry = ConfigEntry[EnergySseData]
 
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
 _FIRST_CONTACT_TIMEOUT: Final = 60
@@ -82,33 +76,11 @@ _QUARTER_ENDS: Final = [14, 29, 44, 59]
 # Values of the meter status if the reader cannot decrypt what the meter sends.
 _KEY_REQUIRED: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
-# Registers with a history, the power that each counts, and how long their boundaries are kept. A power tariff
-# bills the import of this month and the one before.
-_HISTORIES: Final = {
-    Measurement.ACTIVE_ENERGY_IMPORT: (Measurement.ACTIVE_POWER_IMPORT, timedelta(days=66)),
-    Measurement.ACTIVE_ENERGY_EXPORT: (Measurement.ACTIVE_POWER_EXPORT, timedelta(days=4)),
-}
-
 _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 # Contexts of listeners, besides measurements, properties, appliances, sub-meters and values of the tariff.
 CONNECTION: Final = "connection"
 NEW_ENTITIES: Final = "new entities"
-
-
-@dataclass
-class EnergySseData:
-    """Runtime data of a config entry."""
-
-    coordinator: EnergySseCoordinator
-    tariff: DemandTracker | None = None
-
-    @callback
-    def async_flush(self) -> None:
-        """Write all pending changes, because the entry is unloaded."""
-        self.coordinator.async_flush()
-        if self.tariff is not None:
-            self.tariff.async_flush()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,9 +111,9 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     shows. An update concerns some contexts; all entities are updated when the availability changes.
     """
 
-    config_entry: EnergySseConfigEntry
+    config_entry: ConfigEntry
 
-    def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
         """Create the coordinator without connecting."""
         super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
@@ -155,8 +127,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self.devices = Devices(hass, entry)
         self.store = EnergySseStore(hass, entry.entry_id)
         self.readings = Readings(self.reader.units, self.reader.freshness)
-        self.registers = {register: RegisterHistory() for register in _HISTORIES}
-        self._tariff_registers = TariffRegisters()
+        self.histories = RegisterHistories(self.reader.units)
         self.data = ReaderData(
             values=self.readings.values,
             measurements=self.devices.measurements(),
@@ -172,7 +143,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         )
         self._issues = Issues(hass, entry)
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
-        self._last_hourly: HourlyRegister | None = None
         self._reading_listeners: list[Callable[[RegisterUpdate], None]] = []
         self._changed: Collection[Hashable] | None = None
         """Contexts of the present update; None for all."""
@@ -218,7 +188,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self.config_entry.async_on_unload(self.store.async_close)
         for name, collect, restore in (
             ("meter", lambda: self.readings.as_dict(clock.now()), self._restore_readings),
-            ("registers", self._register_data, self._restore_registers),
+            ("registers", self._registers_as_dict, self._restore_registers),
             ("appliances", self.data.appliances.as_dict, self.data.appliances.restore),
             ("sub_meters", lambda: self.data.sub_meters.as_dict(clock.now()), self._restore_sub_meters),
         ):
@@ -336,7 +306,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             case Reading():
                 self._handle_reading(message)
             case HourlyRegister():
-                self._handle_hourly(message)
+                self.histories.add_hourly(message)
             case SubMeterReading():
                 self._handle_sub_meter(message)
             case Transition() | Detection():
@@ -468,13 +438,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         validated = self.readings.update(reading, clock.now())
         if validated is None:
             return
-        boundaries_changed = self._update_registers(validated)
-        for listener in self._reading_listeners:
-            try:
-                listener(RegisterUpdate(validated, boundaries_changed))
-            except Exception:
-                LOGGER.exception("Unexpected error while processing a reading")
-        self.store.async_save_within(_SAVE_BOUNDARIES_WITHIN if boundaries_changed else _SAVE_WITHIN)
+        self._update_histories(validated)
         if not validated.changed:
             return
         self._pending.update(validated.changed)
@@ -488,30 +452,32 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self.availability.log_recovery()
 
     @callback
-    def _add_measurements(self, validated: Validated) -> None:
+    def _update_histories(self, validated: ValidatedReading) -> None:
+        """Update the register histories, and call the listeners. An error costs only itself."""
+        try:
+            update = self.histories.update(validated)
+        except Exception:
+            LOGGER.exception("Unexpected error while updating the register histories")
+            return
+        self.store.async_save_within(_SAVE_BOUNDARIES_WITHIN if update.boundaries_changed else _SAVE_WITHIN)
+        for listener in self._reading_listeners:
+            try:
+                listener(update)
+            except Exception:
+                LOGGER.exception("Unexpected error while processing a reading")
+        if self.reader.stores_hours:
+            self._check_reader_clock()
+
+    @callback
+    def _add_measurements(self, validated: ValidatedReading) -> None:
         """Add the measurements that the reading shows for the first time."""
         if validated.changed.keys() <= self.data.measurements:
             return
-        new = {
-            each
-            for each in self.data.values.keys() - self.data.measurements
-            if is_supported(each, self.data.values)
-        }
+        values = self.data.values
+        new = {each for each in values.keys() - self.data.measurements if is_supported(each, values)}
         if new:
             self.data.measurements |= new
             self._async_notify_new_entities()
-
-    @callback
-    def _update_registers(self, validated: Validated) -> bool:
-        is_changed = False
-        for register, (power, _) in _HISTORIES.items():
-            sample = self.readings.sample(validated, register, power)
-            is_changed |= self.registers[register].update(sample)
-        own = self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
-        is_changed |= self._tariff_registers.update(validated, self.readings, own)
-        if self.reader.stores_hours:
-            self._check_reader_clock()
-        return is_changed
 
     @callback
     def _check_reader_clock(self) -> None:
@@ -527,22 +493,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         elif self.readings.has_right_clock:
             self._issues.async_delete(Issue.READER_CLOCK_WRONG)
 
-    @callback
-    def _handle_hourly(self, hourly: HourlyRegister) -> None:
-        last, self._last_hourly = self._last_hourly, hourly
-        if last is not None and last.hour < hourly.hour and last.values == hourly.values:
-            # The reader has repeated a record: no house neither imports nor exports for an hour.
-            return
-        for register, value in hourly.values.items():
-            if register in self.registers:
-                self.registers[register].add_hourly(hourly.hour, self.readings.in_wh(register, value))
-
-    @property
-    def import_history(self) -> RegisterHistory:
-        """History of the import register, or of the sum of the tariffs where the meter has only these."""
-        tariffs = self._tariff_registers.history
-        return tariffs if tariffs.has_register else self.registers[Measurement.ACTIVE_ENERGY_IMPORT]
-
     # --------------------------------------------------------------------------------- storage
 
     @callback
@@ -554,30 +504,16 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self.data.sub_meters.restore(data, clock.now())
 
     @callback
-    def _register_data(self) -> Mapping[str, Any]:
-        for register, (_, keep) in _HISTORIES.items():
-            self.registers[register].forget(keep)
-        data = {
-            "clock": self.readings.wall_clock.data,
-            "registers": {str(register): history.data for register, history in self.registers.items()},
-        }
-        if (tariffs := self._tariff_registers.history).has_register:
-            tariffs.forget(_HISTORIES[Measurement.ACTIVE_ENERGY_IMPORT][1])
-            data["tariffs"] = tariffs.data
-        return data
+    def _registers_as_dict(self) -> Mapping[str, Any]:
+        return {"clock": self.readings.wall_clock.as_dict(), **self.histories.as_dict()}
 
     @callback
     def _restore_registers(self, data: Mapping[str, Any]) -> None:
         # All or nothing: totals without their clock or without their meter replacements would be wrong.
-        histories = {register: RegisterHistory() for register in self.registers}
-        for register, history in histories.items():
-            history.restore(data["registers"][register])
-        tariffs = RegisterHistory()
-        if "tariffs" in data:
-            tariffs.restore(data["tariffs"])
+        histories = RegisterHistories(self.reader.units)
+        histories.restore(data)
         self.readings.wall_clock.restore(data["clock"])
-        self.registers = histories
-        self._tariff_registers.history = tariffs
+        self.histories = histories
 
 
 def entered_host_of(entry: ConfigEntry) -> str | None:

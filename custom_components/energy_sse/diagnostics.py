@@ -13,7 +13,8 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JSON_DECODE_EXCEPTIONS, json_loads
 
 from .const import CONF_ENTERED_HOST, CONF_SUB_METERS
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import EnergySseCoordinator
+from .data import EnergySseConfigEntry
 from .power_tariff.tracker import DemandTracker
 from .reader import REDACTOR, ConnectionStats, Property, clock
 
@@ -80,7 +81,7 @@ def _heard(coordinator: EnergySseCoordinator) -> dict[str, Any]:
             "interval": coordinator.readings.freshness.interval,
             "limit": coordinator.readings.freshness.limit,
             "values": dict(coordinator.data.values),
-            "dropped": dict(coordinator.readings.guard.dropped),
+            "dropped": dict(coordinator.readings.validator.dropped),
             "dropped_of_sub_meters": dict(coordinator.data.sub_meters.validator.dropped),
         },
         "appliances": [

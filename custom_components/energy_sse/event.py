@@ -8,7 +8,8 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance, ApplianceEventType
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import EnergySseCoordinator
+from .data import EnergySseConfigEntry
 from .entity import ApplianceEntity, async_add_new_entities
 
 # The reader pushes its data.

@@ -9,6 +9,7 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     OptionsFlowWithReload,
 )
+from homeassistant.const import CONF_ENABLED
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import BooleanSelector, SelectSelector, SelectSelectorConfig
@@ -101,10 +102,10 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
 
     def _register_error(self, chosen: Mapping[str, Any]) -> str | None:
         """Return the key of the error of a meter that cannot be billed by the interval, or None."""
-        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(power_tariff.CONF_ENABLED)
+        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED)
         if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
             return None
-        history = self.config_entry.runtime_data.coordinator.import_history
+        history = self.config_entry.runtime_data.coordinator.histories.billed
         return None if history.can_be_billed else "no_register"
 
     @property

@@ -1,4 +1,4 @@
-"""What the meter has said: what can be believed of it, and what has changed."""
+"""Validated readings of the meter, and their changes."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -7,22 +7,23 @@ from typing import Any, Final, NamedTuple
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from .reader import Freshness, Measurement, Reading, RegisterValidator, Unit, is_possible, limits_of_meter
-from .registers import Sample
+from .reader import (
+    Freshness,
+    Measurement,
+    Reading,
+    RegisterValidator,
+    ReplacedRegister,
+    Unit,
+    is_number,
+    is_possible,
+    limits_of_meter,
+)
 from .store import RegisterTimestamps
 from .wall_clock import Period, WallClock
 
-# Seconds. An unchanged value is written again before its `last_reported` gets older than this: automations
-# and helpers tell a steady value from a silent sensor by it.
+# Seconds. An unchanged value is written again before its `last_reported` gets older than this, because
+# automations and helpers use it to distinguish a steady value from a sensor without data.
 _REPORT_WITHIN: Final = 60
-
-# Units of power and energy, in W and Wh.
-_WATTS: Final[Mapping[Unit, float]] = {
-    Unit.WATT: 1.0,
-    Unit.KILOWATT: 1000.0,
-    Unit.WATT_HOUR: 1.0,
-    Unit.KILOWATT_HOUR: 1000.0,
-}
 
 # Seconds. The registers that a reader stores on the hour count while its clock is right to within a telegram,
 # or this.
@@ -32,64 +33,93 @@ _CLOCK_TOLERANCE: Final = 10.0
 _CLOCK_IS_WRONG_AFTER: Final = 600.0
 
 
-class Validated(NamedTuple):
+class ValidatedReading(NamedTuple):
     """A reading after the validation."""
+
+    values: Mapping[Measurement, float]
+    """All accepted values, in the units of the reader's `units`."""
 
     changed: Mapping[Measurement, float]
     """Values to write: those that have changed, or that were not written for a minute."""
 
-    values: Mapping[Measurement, float]
-    """All values that were accepted."""
-
-    replaced: Mapping[Measurement, tuple[float, float, float]]
-    """Meter replacements that this reading confirms: see `RegisterValidator.replaced`."""
+    replaced: Mapping[Measurement, ReplacedRegister]
+    """Meter replacements that the reading confirms."""
 
     time: datetime
-    """Wall clock time of the reading."""
+    """Wall clock time, in UTC."""
+
+    received_at: float
+    """Time of the event loop's clock, in seconds."""
+
+    interval: float
+    """Usual seconds between readings; 0 while they are unknown."""
 
     distrusted: Period | None
     """Period whose times were noted by a wrong wall clock."""
 
     is_repeated: bool
-    """True for a reading that the reader repeats after a connect."""
+    """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
+    time.
+    """
+
+    is_delayed: bool
+    """True if the reading has waited, so that it is older than its time."""
+
+    has_right_clock: bool
+    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
 
 
 class Readings:
     """The values of one meter.
 
-    All times are seconds of one monotonic clock. What is remembered has those of the wall clock, which goes
-    on over a restart.
+    All times are seconds of the event loop's clock. Stored times are those of the wall clock, which goes on
+    over a restart.
     """
 
     def __init__(self, units: Mapping[Measurement, Unit], freshness: Freshness) -> None:
         """Start without a reading."""
         self.values: dict[Measurement, float] = {}
         self.freshness = freshness
-        self.guard = RegisterValidator(limits_of_meter(units))
+        self.validator = RegisterValidator(limits_of_meter(units))
         self.wall_clock = WallClock()
 
         self._units = units
-        self._timestamps = RegisterTimestamps(self.guard)
+        self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
-        self._last: float | None = None
-        """Arrival of the last reading."""
-
         self._clock_is_wrong_since: float | None = None
 
     @callback
-    def update(self, reading: Reading, now: float) -> Validated | None:
-        """Update the values from a reading. Return None for one that is older than what is known."""
-        true_at = now - reading.age
-        if reading.age and self.freshness.last is not None and true_at <= self.freshness.last:
+    def update(self, reading: Reading, now: float) -> ValidatedReading | None:
+        """Update the values from a reading. Return None if it is older than the last one."""
+        true_at, is_repeated = now - reading.age, reading.age > 0
+        if is_repeated and self.freshness.last is not None and true_at <= self.freshness.last:
             return None
         self.freshness.note(true_at)
-        arrived, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
-        elapsed, self._last = None if self._last is None else now - self._last, now
+        received, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
-        if reading.age and reading.reader_time is not None:
+        if is_repeated and reading.reader_time is not None:
             # The reader's clock, as it was when the connection began.
             reader_error = _seconds_ahead(reading.reader_time + timedelta(seconds=reading.age))
-        distrusted = self.wall_clock.update(arrived, elapsed, reader_error, reading.age)
+        distrusted = self.wall_clock.update(received, now, reader_error, reading.age)
+        values = self.validator.validate(
+            self._possible(reading), true_at + self.wall_clock.slept, is_repeated=is_repeated
+        )
+        values.update(clock_offsets)
+        return ValidatedReading(
+            values=values,
+            changed=self._update_values(values, true_at),
+            replaced=dict(self.validator.replaced),
+            time=received - timedelta(seconds=reading.age),
+            received_at=now,
+            interval=self.freshness.interval or 0.0,
+            distrusted=distrusted,
+            is_repeated=is_repeated,
+            is_delayed=self.wall_clock.is_delayed,
+            has_right_clock=self.has_right_clock,
+        )
+
+    def _possible(self, reading: Reading) -> dict[Measurement, float]:
+        """Return the values that a household supply can carry."""
         possible = {
             measurement: value
             for measurement, value in reading.values.items()
@@ -97,9 +127,11 @@ class Readings:
         }
         # The net power follows from the others.
         if impossible := reading.values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}:
-            self.guard.dropped["beyond a household supply"] += len(impossible)
-        values = self.guard.validate(possible, true_at + self.wall_clock.slept, is_repeated=reading.age > 0)
-        values.update(clock_offsets)
+            self.validator.dropped["beyond a household supply"] += len(impossible)
+        return possible
+
+    def _update_values(self, values: Mapping[Measurement, float], true_at: float) -> dict[Measurement, float]:
+        """Update the values, and return those to write."""
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
@@ -108,40 +140,11 @@ class Readings:
         }
         self.values |= changed
         self._reported_at |= dict.fromkeys(changed, true_at)
-        return Validated(
-            changed,
-            values,
-            dict(self.guard.replaced),
-            arrived - timedelta(seconds=reading.age),
-            distrusted,
-            reading.age > 0,
-        )
-
-    def sample(self, validated: Validated, register: Measurement, power: Measurement) -> Sample:
-        """Return the part of a reading that a register history needs, in Wh and W."""
-        register_value, power_value = (validated.values.get(each) for each in (register, power))
-        replaced = validated.replaced.get(register)
-        return Sample(
-            time=validated.time,
-            interval=self.freshness.interval or 0.0,
-            distrusted=validated.distrusted,
-            has_right_clock=self.has_right_clock,
-            is_delayed=self.wall_clock.is_delayed,
-            register=None if register_value is None else self.in_wh(register, register_value),
-            replaced=None
-            if replaced is None
-            else (self.in_wh(register, replaced[0]), self.in_wh(register, replaced[1]), replaced[2]),
-            power=None if power_value is None else power_value * _WATTS[self._units[power]],
-            is_repeated=validated.is_repeated,
-        )
-
-    def in_wh(self, measurement: Measurement, value: float) -> float:
-        """Return the value of a register in Wh."""
-        return value * _WATTS[self._units[measurement]]
+        return changed
 
     @callback
     def update_reader_clock(self, time: datetime | None) -> None:
-        """Compare the reader's clock, as it is when a connection begins. None when it is unknown."""
+        """Compare the reader's clock at the start of a connection. `time` is None if it is unknown."""
         self.wall_clock.reader_error = None if time is None else _seconds_ahead(time)
 
     @property
@@ -151,7 +154,7 @@ class Readings:
         return error is not None and abs(error) <= max(self.freshness.interval or 0.0, _CLOCK_TOLERANCE)
 
     def is_clock_wrong(self, now: float) -> bool:
-        """Return whether the reader's clock has been wrong for so long that nothing will correct it."""
+        """Return whether the reader's clock has been wrong for too long to be corrected by a time server."""
         if self.has_right_clock or self.wall_clock.reader_error is None:
             self._clock_is_wrong_since = None
         elif self._clock_is_wrong_since is None:
@@ -160,17 +163,16 @@ class Readings:
         return since is not None and now - since >= _CLOCK_IS_WRONG_AFTER
 
     def as_dict(self, now: float) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
-        return {
-            "registers": dict(self.guard.registers),
-            "received_at": self._timestamps.as_dict(now + self.wall_clock.slept),
-        }
+        """Return the registers and the times at which they were received, as JSON can hold them."""
+        received_at = self._timestamps.as_dict(now + self.wall_clock.slept)
+        return {"registers": dict(self.validator.registers), "received_at": received_at}
 
     def restore(self, data: Mapping[str, Any], now: float) -> None:
-        """Restore stored data."""
+        """Restore stored registers. Impossible values are ignored."""
         for key in data["registers"].keys() & set(Measurement):
-            received_at = data["received_at"].get(key)
-            self._timestamps.restore(Measurement(key), data["registers"][key], received_at, now)
+            register, value = Measurement(key), data["registers"][key]
+            if register in self._units and is_number(value) and is_possible(value, self._units[register]):
+                self._timestamps.restore(register, value, data["received_at"].get(key), now)
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
@@ -190,10 +192,3 @@ def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
 def _seconds_ahead(time: datetime) -> float:
     now = dt_util.now() if time.tzinfo is None else dt_util.utcnow()
     return round((time - (now.replace(tzinfo=None) if time.tzinfo is None else now)).total_seconds())
-
-
-class RegisterUpdate(NamedTuple):
-    """A valid reading, after the register histories were updated."""
-
-    reading: Validated
-    boundaries_changed: bool

@@ -1,19 +1,19 @@
 """Register history: the meter's register at each boundary of a quarter-hour, where it is known.
 
 The energy of an hour or a quarter-hour is the difference of two boundaries. The statistics and the power
-tariff both read this history. It imports nothing of Home Assistant. Energies are Wh, powers are W, times are
-aware.
+tariff both read this history. Energies are Wh, powers are W, times are aware.
 
 A *total* is the register plus the energy that replaced meters have counted, so totals never fall.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 import math
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from .reader import MAX_ENERGY_PER_HOUR
+from .reader import MAX_ENERGY_PER_HOUR, ReplacedRegister, max_gap
+from .readings import ValidatedReading
 from .wall_clock import Period
 
 QUARTER: Final = timedelta(minutes=15)
@@ -28,14 +28,15 @@ ROUNDING: Final = 0.5
 # Wh. The coarsest resolution of a register. Such a register rises in steps, however small the load is.
 _COARSE_STEP: Final = 100.0
 
-# Seconds. Readings have a gap after four intervals within these limits, or after one interval and a half, as
-# for the availability of entities.
-_MIN_PAUSE: Final = 60.0
-_MAX_PAUSE: Final = 300.0
-_SLOW_INTERVALS: Final = 1.5
-
 # Seconds. Readings that are further apart show no quarters.
 _MAX_INTERVAL: Final = 900.0
+
+# Seconds. After a gap, the last register before it counts for a boundary that follows within its interval,
+# but not later than this.
+_MAX_DELAY_AFTER_GAP: Final = 60.0
+
+# Seconds. Registers with a longer interval are rarer than the readings.
+_RARE: Final = 300.0
 
 # Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
 _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
@@ -55,36 +56,6 @@ _MAX_REPLACEMENTS: Final = 20
 
 
 type _Total = tuple[datetime, float]
-
-
-class Sample(NamedTuple):
-    """Validated values of one reading."""
-
-    time: datetime
-    interval: float
-    """Usual seconds between readings."""
-
-    distrusted: Period | None = None
-    """Period whose times were noted by a wrong clock."""
-
-    has_right_clock: bool = False
-    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
-
-    is_delayed: bool = False
-    """True if the reading has waited, so that it is older than its time."""
-
-    register: float | None = None
-    replaced: tuple[float, float, float] | None = None
-    """Last register of the old meter, first one of the new meter, and the seconds since then.
-
-    Only when this reading confirms a meter replacement.
-    """
-
-    power: float | None = None
-    is_repeated: bool = False
-    """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
-    time.
-    """
 
 
 class _Confirmation(NamedTuple):
@@ -117,6 +88,18 @@ class Point(NamedTuple):
     """Energy by power, of readings without gaps between them."""
 
     power: float
+    gaps: int = 0
+    """Number of gaps between readings so far."""
+
+    def as_list(self) -> list[float]:
+        """Return the data to store, as JSON can hold it."""
+        return [self.time.timestamp(), self.total, self.energy, self.power]
+
+    @classmethod
+    def from_list(cls, data: Sequence[float]) -> Self:
+        """Return a stored point."""
+        time, total, energy, power = data
+        return cls(from_timestamp(time), float(total), float(energy), float(power))
 
 
 class RegisterHistory:
@@ -148,10 +131,7 @@ class RegisterHistory:
         self._estimates: dict[datetime, float] = {}
         """Totals by power at boundaries whose register was not received."""
 
-        self._hourly: dict[datetime, float] = {}
-        """Registers on the hour, as stored by the reader, until they are accepted."""
-
-        self._has_new_hourly = False
+        self._hourly = _HourlyRecords()
 
     @property
     def has_register(self) -> bool:
@@ -180,43 +160,56 @@ class RegisterHistory:
 
     # ---------------------------------------------------------------------------------------- readings
 
-    def update(self, sample: Sample) -> bool:
-        """Update the history from a reading. Return whether boundaries have changed."""
-        if 0 < sample.interval <= _MAX_INTERVAL:
-            self._interval = sample.interval
-        is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
-        last, time = self.last, sample.time
-        if last is not None and (time < last.time or sample.is_delayed):
+    def update(
+        self,
+        reading: ValidatedReading,
+        register: float | None,
+        power: float | None,
+        replaced: ReplacedRegister | None = None,
+    ) -> bool:
+        """Update the history from a reading, whose register is in Wh and whose power is in W.
+
+        `replaced` is the meter replacement that the reading confirms. Return whether boundaries have changed.
+        """
+        if 0 < reading.interval <= _MAX_INTERVAL:
+            self._interval = reading.interval
+        is_changed = reading.distrusted is not None and self._remove(reading.distrusted, reading.time)
+        last, time = self.last, reading.time
+        if last is not None and (time < last.time or reading.is_delayed):
             # The clock is behind a time that is known, or the telegram is old. Nothing else is noted.
-            if sample.register is not None and sample.replaced is not None:
-                self._update_register(sample, sample.register, last)
+            if register is not None and replaced is not None:
+                self._note_replacement(register, replaced, last)
                 self._confirmed = None
             return is_changed
-        energy, power = 0.0, sample.power
+        point = Point(time, 0.0, 0.0, power or 0.0)
         if last is not None:
-            energy, power = last.energy, last.power if power is None else power
-            if time - last.time <= self._pause:
-                energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
-            else:
-                self._is_continuous = False
-            is_changed |= self._pass_boundary(last, time, energy)
-        point = Point(time, energy, energy, power or 0.0)
-        if sample.register is not None:
-            is_changed |= self._update_register(sample, sample.register, point)
+            point = self._continued(last, time, last.power if power is None else power)
+            is_changed |= self._pass_boundary(last, time, point.energy)
+        if register is not None:
+            is_changed |= self._update_register(register, replaced, point, is_repeated=reading.is_repeated)
         if (changed := self._changed) is not None:
-            point = point._replace(total=changed.total + energy - changed.energy)
+            point = point._replace(total=changed.total + point.energy - changed.energy)
         self.last = point
-        self._has_new_hourly |= is_changed and bool(self._hourly)
-        if self._has_new_hourly and self._changed is not None and sample.has_right_clock:
-            self._has_new_hourly = False
-            is_changed |= self._accept_hourly(time)
+        if is_changed:
+            # A later register can decide the stored ones.
+            self._hourly.is_outdated = True
+        if self._hourly.is_outdated and self._changed is not None and reading.has_right_clock:
+            is_changed |= self._accept_hourly(point)
         return is_changed
 
+    def _continued(self, last: Point, time: datetime, power: float) -> Point:
+        """Return the point of a reading after the last one, with the total by power."""
+        energy, gaps = last.energy, last.gaps
+        if time - last.time <= self._max_gap:
+            energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
+        else:
+            gaps += 1
+            self._is_continuous = False
+        return Point(time, energy, energy, power, gaps)
+
     @property
-    def _pause(self) -> timedelta:
-        """Longest time between readings without a gap."""
-        pause = min(max(4 * self._interval, _MIN_PAUSE), _MAX_PAUSE)
-        return timedelta(seconds=max(pause, _SLOW_INTERVALS * self._interval))
+    def _max_gap(self) -> timedelta:
+        return timedelta(seconds=max_gap(self._interval))
 
     @property
     def _register_interval(self) -> float:
@@ -234,8 +227,10 @@ class RegisterHistory:
         if boundary > time:
             return False
         changed, confirmed = self._changed, self._confirmed
-        is_continuous = time - last.time <= self._pause
-        late = _JITTER + (1.1 * self._interval if is_continuous else min(self._interval, _MIN_PAUSE))
+        is_continuous = time - last.time <= self._max_gap
+        late = _JITTER + (
+            1.1 * self._interval if is_continuous else min(self._interval, _MAX_DELAY_AFTER_GAP)
+        )
         if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=late):
             if confirmed.is_repeated:
                 # A register that the reader has stored on the hour is more exact.
@@ -250,19 +245,17 @@ class RegisterHistory:
             self._estimates[boundary] = last.total + share * (energy - last.energy)
         return False
 
-    def _update_register(self, sample: Sample, register: float, point: Point) -> bool:
-        changed, replaced = self._changed, sample.replaced
+    def _update_register(
+        self, register: float, replaced: ReplacedRegister | None, point: Point, *, is_repeated: bool
+    ) -> bool:
+        changed = self._changed
         if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
             # The validation does not know the old meter, for example because a file was lost.
-            replaced = self._register_of(changed), register, 0.0
-        if changed is not None and replaced is not None:
-            old, first, seconds = replaced
-            since = point.time - timedelta(seconds=seconds)
-            self._note_replacement(Replacement(point.time, old, first, since))
+            replaced = ReplacedRegister(self._register_of(changed), register, 0.0)
         new = point._replace(total=register + self.offset(point.time))
         is_changed = False
         if replaced is not None:
-            self._changed, self._is_continuous = new, True
+            self._note_replacement(register, replaced, point)
         elif changed is None:
             self._estimates = {
                 time: total + new.total - new.energy for time, total in self._estimates.items()
@@ -273,18 +266,29 @@ class RegisterHistory:
             is_changed = self._settle(changed, new)
             self._learn_interval(changed, new)
             # The first register after a gap decides the records of the gap.
-            self._has_new_hourly |= not self._is_continuous
+            self._hourly.is_outdated |= not self._is_continuous
             self._changed, self._is_continuous = new, True
         elif point.energy - changed.energy > TELEGRAM or (
-            not self._is_continuous and (self._register_interval > _MAX_PAUSE or point.power > 0)
+            not self._is_continuous and (self._register_interval > _RARE or point.power > 0)
         ):
             # The meter repeats an old register.
             return False
         else:
             # Nothing was used. The next register can follow much later.
             is_changed = self._settle(changed, new)
-        self._confirmed = _Confirmation(point.time, sample.is_repeated)
+        self._confirmed = _Confirmation(point.time, is_repeated)
         return is_changed
+
+    def _note_replacement(self, register: float, replaced: ReplacedRegister, point: Point) -> None:
+        """Note a meter replacement, after which the register is the first change."""
+        if self._changed is not None:
+            since = point.time - timedelta(seconds=replaced.seconds)
+            self.replacements.append(Replacement(point.time, replaced.last, replaced.first, since))
+        if len(self.replacements) > _MAX_REPLACEMENTS:
+            one, other, *rest = self.replacements
+            self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
+        self._changed = point._replace(total=register + self.offset(point.time))
+        self._is_continuous = True
 
     def _interpolate(self, total: float, new: Point) -> None:
         """Interpolate the total of a boundary between two registers that are far apart.
@@ -296,30 +300,24 @@ class RegisterHistory:
             return
         begin = self._confirmed.time
         boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
-        if boundary <= new.time and lasted <= self._pause and self.boundaries.get(boundary) == total:
+        if boundary <= new.time and lasted <= self._max_gap and self.boundaries.get(boundary) == total:
             # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
             interpolated = total + (boundary - begin) / lasted * rise
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
-
-    def _note_replacement(self, new: Replacement) -> None:
-        self.replacements.append(new)
-        if len(self.replacements) > _MAX_REPLACEMENTS:
-            one, other, *rest = self.replacements
-            self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
 
     def _register_of(self, point: Point) -> float:
         return point.total - self.offset(point.time)
 
     def _learn_interval(self, old: Point, new: Point) -> None:
         seconds = (new.time - old.time).total_seconds()
-        if self._is_continuous and (new.energy - old.energy > TELEGRAM or seconds <= _MAX_PAUSE):
+        if self._is_continuous and (new.energy - old.energy > TELEGRAM or seconds <= _RARE):
             self._register_intervals.append(seconds)
 
     def _settle(self, old: Point, new: Point) -> bool:
         """Scale the estimates between two registers to them, and accept them if that is certain enough."""
         rise, energy = new.total - old.total, new.energy - old.energy
         received = old.time if self._confirmed is None else max(old.time, self._confirmed.time)
-        longest = max(1.5 * self._register_interval, self._pause.total_seconds())
+        longest = max(1.5 * self._register_interval, max_gap(self._interval))
         is_usual = (
             self._is_continuous
             and (energy > 0 or rise <= TELEGRAM)
@@ -356,41 +354,32 @@ class RegisterHistory:
     def add_hourly(self, time: datetime, register: float) -> None:
         """Add a register that the reader has stored on the hour."""
         if register > 0:
-            self._hourly[time] = register
-            self._has_new_hourly = True
-        if len(self._hourly) > _MAX_HOURLY:
-            del self._hourly[min(self._hourly)]
+            self._hourly.add(time, register)
 
-    def _accept_hourly(self, now: datetime) -> bool:
-        """Accept the stored registers that fit, the newest first. Return whether boundaries have changed.
-
-        The others are checked again after each boundary, because a later register can decide them.
-        """
-        totals = {
-            time: register + sum(each.last - each.first for each in self.replacements if each.since <= time)
-            for time, register in self._hourly.items()
-            if timedelta() <= now - time < _KEEP_HOURS
-            # What an old meter has counted after its last reading is not part of the totals.
-            and not any(time < each.since and register > each.last + ROUNDING for each in self.replacements)
-        }
+    def _accept_hourly(self, last: Point) -> bool:
+        """Accept the stored registers that fit. Return whether boundaries have changed."""
+        totals = self._hourly.totals(last.time, self.replacements)
+        if not totals:
+            return False
         # A stored register corrects an estimate, but not a register that was received in time, because the
         # reader's clock may have been wrong when it stored that.
         known = [
             (time, total)
             for time, total in sorted(self.boundaries.items())
-            if time <= now and (time in self.received or abs(totals.get(time, total) - total) <= TELEGRAM)
+            if time <= last.time
+            and (time in self.received or abs(totals.get(time, total) - total) <= TELEGRAM)
         ]
-        assert self.last is not None
-        newer, is_changed = (now, self.last.total), False
-        for time in sorted(totals, reverse=True):
+        newer, is_changed = (last.time, last.total), False
+        for time, total in sorted(totals.items(), reverse=True):
             while known and known[-1][0] >= time:
                 popped = known.pop()
                 newer = popped if popped[0] > time else newer
-            older = known[-1] if known else None
-            if self._fits((time, totals[time]), older, newer):
-                newer = time, totals[time]
-                is_changed |= self._accept(time, totals[time])
-        self._hourly = {time: each for time, each in self._hourly.items() if abs(time - now) < _KEEP_HOURS}
+            if self._fits((time, total), known[-1] if known else None, newer):
+                newer = time, total
+                self._hourly.remove(time)
+                if time not in self.received and self.boundaries.get(time) != total:
+                    self.boundaries[time], is_changed = total, True
+                    self._estimates.pop(time, None)
         return is_changed
 
     def _fits(self, record: _Total, older: _Total | None, newer: _Total) -> bool:
@@ -402,21 +391,9 @@ class RegisterHistory:
         tolerance = max(TELEGRAM, _AGREEMENT * (estimate - older[1]))
         return _is_possible(older, record) and abs(record[1] - estimate) <= tolerance
 
-    def _accept(self, time: datetime, total: float) -> bool:
-        del self._hourly[time]
-        if time in self.received or self.boundaries.get(time) == total:
-            return False
-        self.boundaries[time] = total
-        self._estimates.pop(time, None)
-        return True
-
-    def add_earlier(self, totals: Mapping[datetime, float], before: datetime) -> None:
-        """Add totals from before the history began, where none is known."""
-        self.boundaries = {time: total for time, total in totals.items() if time <= before} | self.boundaries
-
     # ----------------------------------------------------------------------------------------- storage
 
-    def forget(self, keep: timedelta) -> None:
+    def remove_oldest(self, keep: timedelta) -> None:
         """Remove the oldest boundaries, so that those of a duration stay.
 
         Their number decides, because the clock can be wrong.
@@ -425,9 +402,8 @@ class RegisterHistory:
         self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
         self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """Data to store, as JSON can hold it."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
         return {
             "boundaries": [
                 [int(time.timestamp()), round(total, 1)] for time, total in self.boundaries.items()
@@ -438,8 +414,8 @@ class RegisterHistory:
                 [each.time.timestamp(), each.last, each.first, each.since.timestamp()]
                 for each in self.replacements
             ],
-            "last": _to_json(self.last),
-            "changed": _to_json(self._changed),
+            "last": self.last and self.last.as_list(),
+            "changed": self._changed and self._changed.as_list(),
             "confirmed": self._confirmed and [self._confirmed.time.timestamp(), self._confirmed.is_repeated],
             "is_continuous": self._is_continuous,
             "interval": self._interval,
@@ -448,20 +424,57 @@ class RegisterHistory:
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Restore stored data. After an error, the history is not usable."""
-        self.boundaries = {_from_timestamp(time): float(total) for time, total in data["boundaries"]}
-        self._estimates = {_from_timestamp(time): float(total) for time, total in data.get("estimates", ())}
-        self.received = {_from_timestamp(time) for time in data["received"]}
+        self.boundaries = {from_timestamp(time): float(total) for time, total in data["boundaries"]}
+        self._estimates = {from_timestamp(time): float(total) for time, total in data.get("estimates", ())}
+        self.received = {from_timestamp(time) for time in data["received"]}
         self.replacements = [
-            Replacement(_from_timestamp(time), float(last), float(first), _from_timestamp(since))
+            Replacement(from_timestamp(time), float(last), float(first), from_timestamp(since))
             for time, last, first, since in data["replacements"]
         ]
-        self.last, self._changed = _from_json(data["last"]), _from_json(data["changed"])
+        self.last, self._changed = (
+            None if data[key] is None else Point.from_list(data[key]) for key in ("last", "changed")
+        )
         if data["confirmed"] is not None:
             time, is_repeated = data["confirmed"]
-            self._confirmed = _Confirmation(_from_timestamp(time), bool(is_repeated))
+            self._confirmed = _Confirmation(from_timestamp(time), bool(is_repeated))
         self._is_continuous = bool(data["is_continuous"])
         self._interval = float(data["interval"])
         self._register_intervals.extend(map(float, data["register_intervals"]))
+
+
+class _HourlyRecords:
+    """Registers that the reader has stored on the hour, until the history accepts them."""
+
+    def __init__(self) -> None:
+        self.is_outdated = False
+        """True if the records have to be checked, because they or the boundaries have changed."""
+
+        self._registers: dict[datetime, float] = {}
+
+    def add(self, time: datetime, register: float) -> None:
+        self.remove(time)
+        self._registers[time] = register
+        self.is_outdated = True
+        if len(self._registers) > _MAX_HOURLY:
+            # The first one added, because the times of a wrong clock can be in the future.
+            self.remove(next(iter(self._registers)))
+
+    def remove(self, time: datetime) -> None:
+        self._registers.pop(time, None)
+
+    def totals(self, now: datetime, replacements: Sequence[Replacement]) -> dict[datetime, float]:
+        """Return the totals of the last days, and remove older records."""
+        self.is_outdated = False
+        self._registers = {
+            time: register for time, register in self._registers.items() if abs(time - now) < _KEEP_HOURS
+        }
+        return {
+            time: register + sum(each.last - each.first for each in replacements if each.since <= time)
+            for time, register in self._registers.items()
+            if time <= now
+            # What an old meter has counted after its last reading is not part of the totals.
+            and not any(time < each.since and register > each.last + ROUNDING for each in replacements)
+        }
 
 
 def start_of(time: datetime, length: timedelta) -> datetime:
@@ -476,16 +489,6 @@ def _is_possible(older: _Total, newer: _Total) -> bool:
     return -ROUNDING <= newer[1] - older[1] <= most
 
 
-def _from_timestamp(timestamp: float) -> datetime:
+def from_timestamp(timestamp: float) -> datetime:
+    """Return a time in UTC."""
     return datetime.fromtimestamp(timestamp, UTC)
-
-
-def _to_json(point: Point | None) -> list[float] | None:
-    return None if point is None else [point.time.timestamp(), point.total, point.energy, point.power]
-
-
-def _from_json(data: list[float] | None) -> Point | None:
-    if data is None:
-        return None
-    time, *values = data
-    return Point(_from_timestamp(time), *map(float, values))

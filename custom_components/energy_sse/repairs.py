@@ -15,14 +15,14 @@ import voluptuous as vol
 
 from .const import DOMAIN
 from .issues import FIXED_BY_RECONFIGURE
-from .sum_restart import async_raise_sums
+from .sum_reset import async_raise_sums
 
 
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
     """Return the repair flow of an issue."""
-    return ReconfigureFlow() if issue_id.startswith(FIXED_BY_RECONFIGURE) else SumRestartFlow()
+    return ReconfigureFlow() if issue_id.startswith(FIXED_BY_RECONFIGURE) else SumResetFlow()
 
 
 class IssueFlow(RepairsFlow):
@@ -66,7 +66,7 @@ class ReconfigureFlow(IssueFlow):
         return self.async_abort(reason="reconfigure", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
 
-class SumRestartFlow(IssueFlow):
+class SumResetFlow(IssueFlow):
     """Raises the sums of a statistic that were reset to zero."""
 
     @override

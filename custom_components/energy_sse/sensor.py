@@ -11,7 +11,8 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .appliances import Appliance
 from .const import TariffKey
-from .coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from .coordinator import EnergySseCoordinator
+from .data import EnergySseConfigEntry
 from .descriptions import (
     APPLIANCE_STATE,
     APPLIANCES,
@@ -187,7 +188,7 @@ class TariffSensor(TariffEntity, SensorEntity):
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
         if self.key not in (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND):
             return None
-        peak = self.tracker.bill(self.key)
+        peak = self.tracker.monthly_peak(self.key)
         if peak is None:
             return {"intervals": [], "missed": 0}
         return {

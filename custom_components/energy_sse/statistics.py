@@ -35,13 +35,12 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import sum_restart
 from .const import DOMAIN, LOGGER
-from .coordinator import EnergySseConfigEntry
-from .database import async_is_idle, async_read
+from .data import EnergySseConfigEntry
+from .histories import RegisterUpdate
 from .reader import Measurement
-from .readings import RegisterUpdate
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
+from .sum_reset import async_find_sum_resets, async_is_idle, async_read
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
 
@@ -296,10 +295,12 @@ class StatisticsCorrector:
         try:
             await get_instance(self._hass).async_recorder_ready.wait()
             try:
-                for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
+                for register, history in (
+                    self._coordinator.histories.by_register.items() if self._corrects_hours else ()
+                ):
                     await self._async_correct(register, history)
                 if self._checks_sums:
-                    await sum_restart.async_look(self._hass, self._entry)
+                    await async_find_sum_resets(self._hass, self._entry)
                     self._checks_sums = False
             except SQLAlchemyError as error:
                 LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)

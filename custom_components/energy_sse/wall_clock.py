@@ -1,7 +1,4 @@
-"""Checks Home Assistant's wall clock, which can be wrong after a start, or set at any time.
-
-Imports nothing of Home Assistant. Times are aware.
-"""
+"""Checks of Home Assistant's wall clock, which can be wrong after a start, or set at any time."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -42,9 +39,6 @@ class WallClock:
         self.reader_error: float | None = None
         """Seconds by which the reader's clock is ahead; None while it is unknown."""
 
-        self.began: datetime | None = None
-        """First reading of all."""
-
         self.slept = 0.0
         """Seconds for which the event loop's clock stood still, as in a computer that sleeps."""
 
@@ -52,11 +46,14 @@ class WallClock:
         """Last reading by a right clock, or just before the first one by the present clock."""
 
         self._last: datetime | None = None
+        """Wall clock time of the last reading."""
+
+        self._last_received: float | None = None
+        """Event loop time of the last reading; None after a restart."""
+
         self._last_error: float | None = None
         self._delayed_for: float | None = None
         """Seconds since the first reading that was delayed; None if the last reading was not."""
-
-        self._is_restored = False
 
     @property
     def is_delayed(self) -> bool:
@@ -67,22 +64,22 @@ class WallClock:
         return self._delayed_for is not None and self._delayed_for < _MAX_DELAYED
 
     def update(
-        self, time: datetime, elapsed: float | None, reader_error: float | None, age: float = 0.0
+        self, time: datetime, now: float, reader_error: float | None, age: float = 0.0
     ) -> Period | None:
         """Check the time when a reading arrives. Return the period that was noted by a wrong clock, if any.
 
-        `elapsed` are the seconds of the event loop since the last reading; None for the first one. `age` are
-        the seconds since the meter has sent the reading, which is noted for that time.
+        `now` is the time of the event loop. `age` are the seconds since the meter has sent the reading, which
+        is noted for that time.
         """
         if reader_error is not None:
             self.reader_error = reader_error
         last, since, last_error = self._last, self._since, self._last_error
-        is_restored, self._is_restored = self._is_restored, False
+        last_received, self._last_received = self._last_received, now
         begin = time - timedelta(seconds=age) - timedelta.resolution
         distrusted = None
         if last is None or since is None:
-            self.began, self._since = time, begin
-        elif is_restored or elapsed is None:
+            self._since = begin
+        elif last_received is None:
             distrusted = self._distrusted_after_a_restart(since, last, time)
             if distrusted is not None:
                 self._since = begin
@@ -90,7 +87,7 @@ class WallClock:
                 # Readings that the reader repeats are noted from the last one before the restart on.
                 self._since = min(time, last)
         else:
-            passed = (time - last).total_seconds()
+            passed, elapsed = (time - last).total_seconds(), now - last_received
             self._note_sleep(passed, elapsed, reader_error)
             self._note_delay(elapsed, reader_error)
             if abs(passed - elapsed) > _TOLERANCE and not _is_same(last_error, reader_error):
@@ -135,11 +132,9 @@ class WallClock:
             return Period(time, _END_OF_TIME)
         return None
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """Data to store, as JSON can hold it."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
         return {
-            "began": self.began and self.began.timestamp(),
             "since": self._since and self._since.timestamp(),
             "last": self._last and self._last.timestamp(),
             "reader_error": self._last_error,
@@ -149,10 +144,10 @@ class WallClock:
         """Restore stored data. An error leaves everything as it was."""
         if data["last"] is None:
             return
-        began, since, last = (datetime.fromtimestamp(data[key], UTC) for key in ("began", "since", "last"))
+        since, last = (datetime.fromtimestamp(data[key], UTC) for key in ("since", "last"))
         error = data["reader_error"]
         self._last_error = None if error is None else float(error)
-        self.began, self._since, self._last, self._is_restored = began, since, last, True
+        self._since, self._last = since, last
 
 
 def _is_right(error: float | None) -> bool:

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from playwright.async_api import Locator, expect
 
-from demo.power_tariff import import_past
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home
 
 _SENSORS: Final = (
@@ -31,7 +30,6 @@ _PEAKS: Final = """\
 async def switched_on(home: Home) -> None:
     """The power tariff is switched on; what could not be counted is refused, and nothing is lost."""
     user, say = home.user, home.user.say
-    await _remember_months(home)
     dialog = await _open_options(home)
     await dialog.get_by_role("button", name=say("Power tariff")).click()
     await _switch(home, dialog)
@@ -57,7 +55,7 @@ async def looked_at(home: Home) -> None:
     sensors = {key: await home.entity(home.currentlyone, f"_{key}") for key in _SENSORS}
     expected = await home.entity(home.currentlyone, "_peak_expected")
     await home.has_state(sensors["expected_demand"], r"[1-9].*")
-    await home.has_state(sensors["previous_peak_demand"], r"[1-9].*")
+    await home.has_state(sensors["peak_demand"], r"[1-9].*")
     await home.api.command(
         "lovelace/dashboards/create",
         url_path="power-tariff",
@@ -100,18 +98,6 @@ async def _switch(home: Home, dialog: Locator) -> None:
     label = home.user.translations.pattern("Track what a power tariff bills")
     # With the keyboard: what is drawn of it lies over what would be clicked.
     await dialog.get_by_role("switch", name=re.compile(label)).press("Space")
-
-
-async def _remember_months(home: Home) -> None:
-    """Import the hours before those that the meters remember."""
-    register = home.currentlyone.registers[0]["_active_energy_import"]
-    await import_past(
-        home.api,
-        await home.entity(home.currentlyone, "_active_energy_import"),
-        await home.entity(home.currentlyone, "_active_power_net"),
-        register,
-        home.first_hour,
-    )
 
 
 def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, Any]:

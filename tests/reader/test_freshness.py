@@ -78,4 +78,4 @@ def test_outage_of_a_slow_meter_is_not_its_interval() -> None:
     for gap in (0, 360, 360, 5000, 370, 9000, 365):
         now += gap
         freshness.note(now)
-    assert (freshness.interval, freshness.limit) == (365, 540)
+    assert (freshness.interval, freshness.limit) == (365, 1.5 * 365)

@@ -108,7 +108,7 @@ def test_replacement_is_accepted_after_enough_readings_and_time(
     with caplog.at_level(logging.WARNING):
         accepted = through(guard, old, *values, interval=interval)
     assert accepted == [old, *values[readings - 1 :]]
-    assert caplog.text.count("Another meter is believed to be there now") == 1
+    assert caplog.text.count("A meter was replaced") == 1
 
 
 def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
@@ -152,7 +152,7 @@ def test_large_step_of_a_repeated_register_is_energy(
     """Accept a step that a meter can have counted since the register changed: it is not another meter."""
     guard = RegisterValidator(limits_of_meter(UNITS))
     if restarts:
-        guard.remember(IMPORT, 5_000_001, -math.inf)
+        guard.restore(IMPORT, 5_000_001, -math.inf)
     values = [*[5_000_001] * 360 * hours, *[5_000_001 + rise] * (40 if is_replaced else 7)]
     replaced = False
     for n, value in enumerate(values):
@@ -160,7 +160,7 @@ def test_large_step_of_a_repeated_register_is_energy(
         replaced |= bool(guard.replaced)
     assert guard.registers == {IMPORT: values[-1]}
     assert replaced is is_replaced
-    assert ("Another meter" in caplog.text) is is_replaced
+    assert ("A meter was replaced" in caplog.text) is is_replaced
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_large_step_of_a_repeated_register_is_energy(
 )
 def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *, is_replaced: bool) -> None:
     guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
-    guard.remember(IMPORT, 5000, 0.0)
+    guard.restore(IMPORT, 5000, 0.0)
     new = 5000 + rise
     readings = 19 if rise < 0 else 7
     assert through(guard, *[new] * readings) == [new]
@@ -305,7 +305,7 @@ def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 1000.0)
+    guard.restore(IMPORT, 5000, 1000.0)
     repeated = (guard.validate({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
     assert not any(repeated)
     assert not guard.dropped
@@ -317,7 +317,7 @@ def test_what_is_repeated_from_before_a_restart_is_no_other_meter_however_often(
 def test_old_meter_that_is_repeated_is_not_a_replacement(old: float) -> None:
     """Drop the registers of the old meter that a reader repeats after a restart."""
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 1000.0)
+    guard.restore(IMPORT, 5000, 1000.0)
     repeated = [guard.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
     assert not any(repeated)
     assert not guard.dropped
@@ -330,7 +330,7 @@ def test_what_was_known_before_a_restart_is_known_after_it() -> None:
     before.validate({IMPORT: 5000, POWER: 100}, 0)
     after = RegisterValidator(limits_of_meter(UNITS))
     for measurement, value in {**before.registers, POWER: 100}.items():
-        after.remember(measurement, value, 1000.0)
+        after.restore(measurement, value, 1000.0)
     assert after.registers == {IMPORT: 5000}
     assert through(after, 0, 1_000_000_000, 5100, start=2000.0) == [5100]
 
@@ -339,31 +339,31 @@ def test_register_that_rose_too_far_for_a_clock_that_may_be_wrong_is_believed_af
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 0.0)
-    assert not guard.heard_at
+    guard.restore(IMPORT, 5000, 0.0)
+    assert not guard.last_received
     with caplog.at_level(logging.WARNING):
         assert through(guard, *[50_000] * 6, 50_001, 50_002) == [50_001, 50_002]
     assert not caplog.messages
-    assert guard.heard_at == {IMPORT: 7 * INTERVAL}
+    assert guard.last_received == {IMPORT: 7 * INTERVAL}
     # From now on the clock is the own one.
     assert not through(guard, *[100_000] * 30, start=8 * INTERVAL)
 
 
 def test_register_after_a_restart_needs_five_readings_and_a_minute() -> None:
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 0.0)
+    guard.restore(IMPORT, 5000, 0.0)
     assert through(guard, *[50_000] * 60, interval=1) == []
     assert through(guard, 50_000, start=60) == [50_000]
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 0.0)
+    guard.restore(IMPORT, 5000, 0.0)
     assert through(guard, *[50_000] * 5, interval=60) == [50_000]
 
 
 def test_register_that_did_not_rise_during_a_restart_is_heard(caplog: pytest.LogCaptureFixture) -> None:
     guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.remember(IMPORT, 5000, 0.0)
+    guard.restore(IMPORT, 5000, 0.0)
     assert through(guard, 5000) == [5000]
-    assert guard.heard_at == {IMPORT: 0.0}
+    assert guard.last_received == {IMPORT: 0.0}
     assert not through(guard, *[100_000] * 30, start=INTERVAL)
 
 
@@ -387,7 +387,7 @@ HOUR = 3600.0
 def gas_meter() -> RegisterValidator[str]:
     """Return the guard of a gas meter that is asked once an hour."""
     return RegisterValidator(
-        {"1": RegisterLimits(rise_per_hour=25, max_repeat_age=HOUR)}, called="a sub-meter"
+        {"1": RegisterLimits(rise_per_hour=25, max_repeat_age=HOUR)}, label="a sub-meter"
     )
 
 
@@ -419,11 +419,11 @@ def test_new_meter_is_believed_when_it_has_been_asked_again(caplog: pytest.LogCa
     assert heard(guard, 0.2, HOUR, 2 * HOUR) == []
     with caplog.at_level(logging.WARNING):
         assert heard(guard, 0.5, 2 * HOUR, 3 * HOUR)
-    assert caplog.messages == ["Another meter is believed to be there now: a sub-meter starts anew"]
+    assert caplog.messages == ["A meter was replaced: the register of a sub-meter has a new start value"]
 
 
 def test_register_without_a_time_may_have_risen_by_anything_and_not_fallen() -> None:
     guard = gas_meter()
-    guard.remember("1", 1234.5, -math.inf)
+    guard.restore("1", 1234.5, -math.inf)
     assert heard(guard, 0.0, 0, HOUR) == []
     assert heard(guard, 99_999.0, HOUR, HOUR + 20)

@@ -5,11 +5,11 @@ Imports nothing of Home Assistant. Energies are Wh, powers are W.
 
 from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 import math
 from typing import Any, Final
 
-from ..registers import HOUR, Point, start_of
+from ..registers import HOUR, Point, from_timestamp, start_of
 
 # The expected demand follows from the mean power of the last minutes: a fifth of those that are left, so that
 # a kettle is not a peak.
@@ -23,8 +23,8 @@ _MIN_STEP: Final = timedelta(seconds=5)
 # The energy of a telegram is most of what is left, so that the result is useless.
 _NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
 
-# Longer between two readings is always a gap.
-_MAX_PAUSE: Final = timedelta(minutes=5)
+# The powers of two readings that are further apart do not show what was used between them.
+_MAX_STEP: Final = timedelta(minutes=5)
 
 
 class CurrentInterval:
@@ -56,7 +56,7 @@ class CurrentInterval:
         """
         start, last = start_of(point.time, self._length), self._last
         is_new = start != self.start
-        if last is not None and point.energy < last.energy:
+        if last is not None and (point.time < last.time or point.energy < last.energy):
             # The clock was corrected, and what was noted before is removed.
             self._points.clear()
             self._first = last = None
@@ -64,9 +64,9 @@ class CurrentInterval:
             self.start, self._first = start, point
             self._lowest, self._highest = math.inf, -math.inf
         powers = [point.power]
-        if last is not None and _is_gap(last, point):
+        if last is not None and (point.gaps != last.gaps or point.time - last.time > _MAX_STEP):
             self._points.clear()
-            if start <= last.time < point.time and point.total > last.total:
+            if start <= last.time and point.total > last.total:
                 # The power during a gap follows from the register.
                 powers.append((point.total - last.total) / ((point.time - last.time) / HOUR))
         self._lowest, self._highest = min(self._lowest, *powers), max(self._highest, *powers)
@@ -125,32 +125,22 @@ class CurrentInterval:
 
     # ----------------------------------------------------------------------------------------- storage
 
-    @property
-    def data(self) -> dict[str, Any] | None:
-        """Data to store, as JSON can hold it."""
+    def as_dict(self) -> dict[str, Any] | None:
+        """Return the data to store, as JSON can hold it. None before the first reading."""
         if self._first is None or self.start is None:
             return None
         return {
             "start": self.start.timestamp(),
-            "first": [self._first.time.timestamp(), *self._first[1:]],
+            "first": self._first.as_list(),
             "lowest": self._lowest,
             "highest": self._highest,
         }
 
     def restore(self, data: Mapping[str, Any], last: Point | None) -> None:
         """Restore stored data, with the last reading before a restart."""
-        start = datetime.fromtimestamp(data["start"], UTC)
+        start = from_timestamp(data["start"])
         if last is None or start != start_of(last.time, self._length):
             return
-        time, *values = data["first"]
-        first = Point(datetime.fromtimestamp(time, UTC), *map(float, values))
+        first = Point.from_list(data["first"])
         self._lowest, self._highest = float(data["lowest"]), float(data["highest"])
         self.start, self._first, self._last = start, first, last
-
-
-def _is_gap(last: Point, point: Point) -> bool:
-    """Return whether the energy between two readings was not received."""
-    lasted = point.time - last.time
-    if not timedelta() <= lasted <= _MAX_PAUSE:
-        return True
-    return bool(lasted) and point.energy == last.energy and max(point.power, last.power) > 0

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import Any, Final
 
+from homeassistant.const import CONF_ENABLED
 from homeassistant.data_entry_flow import SectionConfig, section
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -20,7 +21,6 @@ import voluptuous as vol
 from ..reader import MAX_ENERGY_PER_HOUR
 from .demand import MIDNIGHT, Tariff
 
-CONF_ENABLED: Final = "enabled"
 CONF_INTERVAL: Final = "interval"
 CONF_PEAKS: Final = "peaks"
 CONF_ONE_PER_DAY: Final = "one_per_day"

@@ -1,21 +1,26 @@
-"""The power tariff of one reader: boundaries, intervals, bill, and the running interval."""
+"""The power tariff of one reader: monthly peaks, and the current interval."""
 
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.util import dt as dt_util
+import voluptuous as vol
 
-from ..const import DOMAIN, LOGGER, TariffKey
-from ..coordinator import EnergySseConfigEntry, EnergySseCoordinator
+from ..const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, DOMAIN, LOGGER, TariffKey
+from ..coordinator import EnergySseCoordinator
+from ..histories import RegisterUpdate
 from ..reader import clock
-from ..readings import RegisterUpdate
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
 from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
+from .settings import supply_of, tariff_of
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -30,11 +35,41 @@ _WRITE_WITHIN: Final = 59.5
 # Seconds. *Peak expected* stays on for them, so that a load that is switched each minute does not switch it.
 _PEAK_STAYS: Final = 120
 
-
 LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
 # Values that stay valid while no readings arrive.
 MONTHLY_KEYS: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
+
+
+async def async_setup_tariff(
+    hass: HomeAssistant, entry: ConfigEntry, coordinator: EnergySseCoordinator
+) -> DemandTracker | None:
+    """Return a tracker of the chosen tariff; None while the option is off.
+
+    The coordinator is restored, and not connected yet.
+    """
+    settings = entry.options.get(CONF_POWER_TARIFF)
+    try:
+        tariff = tariff_of(settings)
+    except vol.Invalid as error:
+        # The entities are kept for an option that is valid again.
+        LOGGER.warning("Ignoring the invalid option of a power tariff: %s", error)
+        return None
+    if tariff is None:
+        _remove_entities(hass, coordinator)
+        return None
+    write_interval = entry.options.get(CONF_WRITE_INTERVAL, 0)
+    tracker = DemandTracker(hass, coordinator, tariff, supply_of(settings), write_interval)
+    await tracker.async_start(entry)
+    return tracker
+
+
+@callback
+def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
+    for key in TariffKey:
+        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
+        if (entity_id := coordinator.devices.entity_id(platform, key)) is not None:
+            er.async_get(hass).async_remove(entity_id)
 
 
 class DemandTracker:
@@ -50,43 +85,38 @@ class DemandTracker:
     ) -> None:
         """Prepare. The supply carries a power in W. Values are written every so many seconds at most."""
         self.tariff = tariff
-        self.expects_peak = False
         self.limit: float | None = None
-        """W, up to which the running interval does not raise the bill. None where there is no such limit."""
+        """W, up to which the current interval does not raise the bill. None if there is no limit."""
 
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
-        """Bills of the months; None while no register is known."""
+        """None while no register is known."""
 
         self._hass = hass
         self._coordinator = coordinator
         self._supply = supply
-        self._running = CurrentInterval(tariff.interval, supply)
+        self._current = CurrentInterval(tariff.interval, supply)
         self._followed: RegisterHistory | None = None
-        """History that the running interval follows; None before the first reading."""
+        """History of the current interval; None before the first reading."""
 
         self._debouncer = Debouncer(
-            hass,
-            LOGGER,
-            cooldown=max(_CHECK_INTERVAL, write_interval),
-            immediate=True,
-            function=self._check,
+            hass, LOGGER, cooldown=max(_CHECK_INTERVAL, write_interval), immediate=True, function=self._check
         )
-        self._changes = _Changes()
-        self._peak_stays_until = 0.0
+        self._written = _WrittenValues()
+        self._forecast = _PeakForecast()
         self._is_outdated = asyncio.Event()
+        """Set if the monthly peaks have to be calculated again."""
 
-    async def async_start(self, entry: EnergySseConfigEntry) -> None:
+    async def async_start(self, entry: ConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
-        self._coordinator.store.async_add_section("power_tariff", self._data, self._restore)
+        self._coordinator.store.async_add_section("power_tariff", self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
         entry.async_on_unload(self._debouncer.async_shutdown)
         try:
             # Before the entities are added, so that they are available at once.
-            await self._async_count()
+            await self._async_update_monthly_peaks()
         except Exception:
-            LOGGER.exception("Unexpected error while calculating the bills")
+            LOGGER.exception("Unexpected error while calculating the monthly peaks")
         entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
-        self._is_outdated.set()
 
     @callback
     def async_flush(self) -> None:
@@ -96,22 +126,27 @@ class DemandTracker:
 
     # ------------------------------------------------------------------------------- for the entities
 
+    @property
+    def expects_peak(self) -> bool:
+        """Return whether the current interval will raise the bill if the present power stays."""
+        return self._forecast.expects_peak
+
     def value(self, key: TariffKey) -> float | None:
-        """Return a value in W; None where there is none."""
+        """Return a value in W; None if it is unknown."""
         match key:
             case TariffKey.DEMAND_LIMIT:
                 return self.limit
             case TariffKey.DEMAND:
-                return self._running.demand
+                return self._current.demand
             case TariffKey.EXPECTED_DEMAND:
-                return self._running.expected
+                return self._current.expected
             case TariffKey.AVAILABLE_POWER:
-                return None if self.limit is None else self._running.available(self.limit)
-        bill = self.bill(key)
-        return None if bill is None else bill.demand
+                return None if self.limit is None else self._current.available(self.limit)
+        peak = self.monthly_peak(key)
+        return None if peak is None else peak.demand
 
-    def bill(self, key: TariffKey) -> MonthlyPeak | None:
-        """Return the bill of this month, or of the one before; None as long as nothing is billed."""
+    def monthly_peak(self, key: TariffKey) -> MonthlyPeak | None:
+        """Return the peaks of this month, or of the previous one; None while there are no peaks."""
         month = Month.of(dt_util.now())
         return (self.monthly_peaks or {}).get(
             month.before if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
@@ -119,49 +154,46 @@ class DemandTracker:
 
     @property
     def interval_end(self) -> datetime | None:
-        """End of the running interval; None before the first reading."""
-        start = self._running.start
+        """End of the current interval; None before the first reading."""
+        start = self._current.start
         return None if start is None else start + self.tariff.interval
 
     @property
     def report(self) -> dict[str, Any]:
         """Diagnostics, as JSON can hold them."""
+        history = self._coordinator.histories.billed
         return {
             "limit": self.limit,
             "expects_peak": self.expects_peak,
             "months": {
                 f"{month.year}-{month.month:02}": {
-                    "demand": bill.demand,
-                    "peaks": [(peak.start.isoformat(), peak.demand) for peak in bill.peaks],
-                    "missed": bill.missed,
+                    "demand": each.demand,
+                    "peaks": [(peak.start.isoformat(), peak.demand) for peak in each.peaks],
+                    "missed": each.missed,
                 }
-                for month, bill in (self.monthly_peaks or {}).items()
+                for month, each in (self.monthly_peaks or {}).items()
             },
-            "boundaries": len(self._history.boundaries),
-            "meter_replacements": len(self._history.replacements),
+            "boundaries": len(history.boundaries),
+            "meter_replacements": len(history.replacements),
         }
 
     # --------------------------------------------------------------------------------------- readings
-
-    @property
-    def _history(self) -> RegisterHistory:
-        return self._coordinator.import_history
 
     @callback
     def _handle_reading(self, update: RegisterUpdate) -> None:
         if update.boundaries_changed:
             self._is_outdated.set()
-        history = self._history
+        history = update.histories.billed
         point = history.last
         if update.reading.is_repeated or point is None:
             return
         if self._followed not in (None, history):
-            self._running = CurrentInterval(self.tariff.interval, self._supply)
+            self._current = CurrentInterval(self.tariff.interval, self._supply)
         self._followed = history
-        if self._running.update(point, history.total(start_of(point.time, self.tariff.interval))):
-            # At once, with the present bill, because the new interval can have another weight, or be of
+        if self._current.update(point, history.total(start_of(point.time, self.tariff.interval))):
+            # At once, with the present peaks, because the new interval can have another weight, or be of
             # another day.
-            self._set_limit()
+            self._update_limit()
             self._coordinator.async_notify((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
             self._debouncer.async_cancel()
         self._debouncer.async_schedule_call()
@@ -170,70 +202,85 @@ class DemandTracker:
     def _check(self) -> None:
         """Notify of the values that have changed with the readings."""
         try:
-            self._check_peak()
-            self._coordinator.async_notify(self._changes.update({key: self.value(key) for key in LIVE_KEYS}))
+            self._update_forecast()
+            values = {key: self.value(key) for key in LIVE_KEYS}
+            self._coordinator.async_notify(self._written.update(values))
         except Exception:
-            LOGGER.exception("Unexpected error while checking the running interval")
+            LOGGER.exception("Unexpected error while checking the current interval")
 
     @callback
-    def _check_peak(self) -> None:
-        """Find out whether a peak is expected, and notify when that has changed."""
-        expected = self._running.expected
-        expects = expected is not None and is_peak_expected(expected, self.limit, was=self.expects_peak)
-        if expects:
-            self._peak_stays_until = clock.now() + _PEAK_STAYS
-        elif self.expects_peak and self.limit is not None:
-            expects = clock.now() < self._peak_stays_until
-        if expects != self.expects_peak:
-            self.expects_peak = expects
+    def _update_forecast(self) -> None:
+        if self._forecast.update(self._current.expected, self.limit):
             self._coordinator.async_notify([TariffKey.PEAK_EXPECTED])
 
     @callback
-    def _set_limit(self) -> None:
-        bill = self.bill(TariffKey.PEAK_DEMAND)
-        self.limit = None if bill is None else bill.limit(start_of(dt_util.utcnow(), self.tariff.interval))
-        self._check_peak()
+    def _update_limit(self) -> None:
+        peak = self.monthly_peak(TariffKey.PEAK_DEMAND)
+        start = start_of(dt_util.utcnow(), self.tariff.interval)
+        self.limit = None if peak is None else peak.limit(start)
+        self._update_forecast()
 
-    # -------------------------------------------------------------------------------------------
-    # bills
+    # ---------------------------------------------------------------------------------- monthly peaks
 
     async def _run(self) -> None:
         while True:
             await self._is_outdated.wait()
             self._is_outdated.clear()
             try:
-                await self._async_count()
+                await self._async_update_monthly_peaks()
             except Exception:
-                LOGGER.exception("Unexpected error while calculating the bills")
+                LOGGER.exception("Unexpected error while calculating the monthly peaks")
 
-    async def _async_count(self) -> None:
-        """Calculate the bills outside of the event loop, because two months have 6,000 quarters."""
-        if self._history.has_register:
+    async def _async_update_monthly_peaks(self) -> None:
+        """Calculate the peaks outside of the event loop, because two months have 6,000 quarters."""
+        history = self._coordinator.histories.billed
+        if history.has_register:
             self.monthly_peaks = await self._hass.async_add_executor_job(
                 _count,
-                dict(self._history.boundaries),
+                dict(history.boundaries),
                 self.tariff,
                 dt_util.utcnow(),
                 dt_util.get_default_time_zone(),
             )
         else:
             self.monthly_peaks = None
-        self._set_limit()
+        self._update_limit()
         self._coordinator.async_notify(MONTHLY_KEYS)
         # The available power follows from the limit.
         self._debouncer.async_schedule_call()
 
-    @callback
-    def _restore(self, stored: Mapping[str, Any]) -> None:
-        if stored.get("running") is not None:
-            self._running.restore(stored["running"], self._history.last)
+    # ---------------------------------------------------------------------------------------- storage
 
     @callback
-    def _data(self) -> Mapping[str, Any]:
-        return {"running": self._running.data}
+    def _restore(self, data: Mapping[str, Any]) -> None:
+        if (current := data.get("running")) is not None:
+            self._current.restore(current, self._coordinator.histories.billed.last)
+
+    @callback
+    def _as_dict(self) -> Mapping[str, Any]:
+        return {"running": self._current.as_dict()}
 
 
-class _Changes:
+class _PeakForecast:
+    """Decides whether a peak is expected."""
+
+    def __init__(self) -> None:
+        self.expects_peak = False
+        self._stays_until = 0.0
+
+    def update(self, expected: float | None, limit: float | None) -> bool:
+        """Update the forecast from the expected demand in W. Return whether it has changed."""
+        before = self.expects_peak
+        expects = expected is not None and is_peak_expected(expected, limit, was=before)
+        if expects:
+            self._stays_until = clock.now() + _PEAK_STAYS
+        elif before and limit is not None:
+            expects = clock.now() < self._stays_until
+        self.expects_peak = expects
+        return expects != before
+
+
+class _WrittenValues:
     """Decides which of the changing values are written."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from .exceptions import (
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .freshness import Freshness
+from .freshness import Freshness, max_gap
 from .identify import READERS, Identity, default_name, full_name, identify, make_reader, name_of
 from .models import (
     ApplianceProfile,
@@ -37,7 +37,14 @@ from .models import (
 from .payload import get_number, get_text, is_number, parse_object
 from .redaction import REDACTOR
 from .traffic import ConnectionStats
-from .validation import MAX_ENERGY_PER_HOUR, RegisterLimits, RegisterValidator, is_possible, limits_of_meter
+from .validation import (
+    MAX_ENERGY_PER_HOUR,
+    RegisterLimits,
+    RegisterValidator,
+    ReplacedRegister,
+    is_possible,
+    limits_of_meter,
+)
 
 __all__ = [
     "MAX_ENERGY_PER_HOUR",
@@ -72,6 +79,7 @@ __all__ = [
     "Reading",
     "RegisterLimits",
     "RegisterValidator",
+    "ReplacedRegister",
     "Restartable",
     "SubMeterReading",
     "Transition",
@@ -88,6 +96,7 @@ __all__ = [
     "limits_of_meter",
     "log_unexpected_error",
     "make_reader",
+    "max_gap",
     "name_of",
     "parse_host",
     "parse_object",

@@ -1,7 +1,7 @@
 """Validation of values: each has bounds, and registers only grow."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 import logging
 import math
@@ -12,8 +12,8 @@ from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
-# In one hour, in the register's unit. Three phases of 290 A: no house has a supply like that, and a broken
-# telegram is mostly off by far more.
+# In one hour, in the register's unit: three phases of 290 A. No household supply carries more, and the
+# values of a broken telegram are mostly far beyond it.
 MAX_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 200_000.0,
     Unit.KILOWATT_HOUR: 200.0,
@@ -21,11 +21,12 @@ MAX_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
     Unit.KILOVAR_HOUR: 200.0,
 }
 
-# Wh in one hour, the same for the register histories, which know Wh only.
+# Wh in one hour, the same for the register histories, which are in Wh.
 MAX_ENERGY_PER_HOUR: Final = MAX_RISE_PER_HOUR[Unit.WATT_HOUR]
 
-# Of each unit. The power is that of three phases of 290 A, as for the registers. A phase has 230 V, or 400 V
-# between two phases. Energy: that power for thirty years, the longest that a meter is approved for.
+# Lowest and highest value of each unit. The power is that of three phases of 290 A, as for the registers. A
+# phase has 230 V, or 400 V between two phases. Energy: that power for thirty years, the longest that a
+# meter is approved for.
 BOUNDS: Final[Mapping[Unit, tuple[float, float]]] = {
     Unit.WATT: (-200_000.0, 200_000.0),
     Unit.KILOWATT: (-200.0, 200.0),
@@ -50,14 +51,14 @@ _ONE: Final[Mapping[Unit, float]] = {
 # Resolutions that a register can change to, as factors of one Wh.
 _COARSER: Final = (10.0, 100.0, 1000.0)
 
-# Seconds that are allowed in addition, because a telegram can be late, and the next one in time.
+# Seconds that are allowed in addition, because one telegram can be late and the next one in time.
 _GRACE: Final = 60.0
 
 
 class _Proof(NamedTuple):
-    """Readings in a row, and seconds, that prove a register that contradicts the last one.
+    """Number of readings in a row, and their duration, that confirm a rejected register.
 
-    Both are needed, because some meters send every second. Each wrong telegram is wrong in its own way, but a
+    Both are needed, because some meters send every second. Each wrong telegram has another value, but a
     reader can repeat one for a while.
     """
 
@@ -74,30 +75,43 @@ _HIGHER: Final = _Proof(20, 300.0)
 # register, and then send the energy of an hour or a day in one step.
 _LARGE_STEP: Final = _Proof(5, 60.0)
 
-# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock says: an outage of
+# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock shows: an outage of
 # ten days with 4 kW.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
-# Times, of one register. A meter is exchanged every ten years.
+# Of one register. A meter is replaced every ten years.
 _MAX_LOGGED_REPLACEMENTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterLimits:
-    """What a register can do."""
+    """Limits of a register."""
 
     rise_per_hour: float = math.inf
-    """At most, in the register's unit."""
+    """In the register's unit."""
 
     max_repeat_age: float = 0.0
-    """Seconds for which an old value may be told again as if it were new, right or wrong."""
+    """Seconds for which the device can repeat an old value, right or wrong, as if it were new."""
 
     resolution: float | None = None
     """One Wh in the register's unit, for the registers of electricity meters.
 
-    Their first zero has to be proved, because old firmware fills with zeros. A lower register can be the same
-    one in a coarser resolution.
+    Their first zero has to be confirmed, because old firmware fills with zeros. A lower register can be the
+    same one in a coarser resolution.
     """
+
+
+class ReplacedRegister(NamedTuple):
+    """Meter replacement that a reading confirms."""
+
+    last: float
+    """Last register of the old meter."""
+
+    first: float
+    """First register of the new meter."""
+
+    seconds: float
+    """Time since the first reading of the new meter."""
 
 
 @dataclass(slots=True)
@@ -105,15 +119,15 @@ class _Register:
     value: float
     time: float
     changed: float
-    """When the value changed, or was first received."""
+    """Time when the value changed, or was first received."""
 
-    is_remembered: bool = False
-    """Whether it was last heard before a restart."""
+    is_restored: bool = False
+    """True if the register was not received since a restart."""
 
 
 @dataclass(slots=True)
 class _Candidate:
-    """A value that is doubted, but keeps coming."""
+    """Rejected value that can be confirmed by the next readings."""
 
     value: float
     time: float
@@ -124,124 +138,115 @@ class _Candidate:
 
 
 class RegisterValidator[K: Hashable]:
-    """Lets the values of registers through that a meter can have counted.
+    """Validates registers, each for itself.
 
-    Takes every register for itself. A zero after a real value, a value below the last one, and a rise beyond
-    the register's limit are dropped and counted. What repeats for several readings is believed: the meter was
-    exchanged, or counts in another unit than the wire says. A zero is believed only together with another
-    register of the same reading, for old firmware fills with zeros what it does not know.
-
-    All times are seconds of one clock.
+    A zero after another value, a value below the last one, and a rise beyond the limit are rejected and
+    counted. Several such readings in a row are accepted, because the meter was replaced, or counts in
+    another unit than the protocol names. A zero is accepted only together with another register of the same
+    reading, because old firmware sends zeros for unknown registers. All times are seconds of one clock.
     """
 
     def __init__(self, limits: Mapping[K, RegisterLimits], *, label: str | None = None) -> None:
-        """Start without knowing any value. What has no limits is no register, and is let through.
+        """Start without registers. Values without limits are not registers, and are always accepted.
 
-        `label` is what a register is called in the log, where its own key would tell whose it is.
+        `label` replaces the keys in the log, where they would identify a device or a person.
         """
         self.dropped: Counter[str] = Counter()
-        """Values, by the reason."""
+        """Number of rejected values by reason."""
 
-        self.replaced: dict[K, tuple[float, float, float]] = {}
-        """Meter replacements that the last reading has confirmed.
-
-        The last register of the old meter, the first one of the new meter, and the seconds since then.
-        """
+        self.replaced: dict[K, ReplacedRegister] = {}
+        """Meter replacements that the last reading has confirmed."""
 
         self._limits = dict(limits)
         self._label = label
         self._registers: dict[K, _Register] = {}
         self._candidates: dict[K, _Candidate] = {}
-        self._begun: Counter[K] = Counter()
+        self._logged: Counter[K] = Counter()
+        """Number of meter replacements."""
 
     def add_register(self, register: K, limits: RegisterLimits) -> None:
-        """Doubt one more register from now on."""
+        """Validate one more register from now on."""
         self._limits.setdefault(register, limits)
 
     @property
     def registers(self) -> Mapping[K, float]:
-        """The last values that were believed."""
+        """The last accepted values."""
         return {key: register.value for key, register in self._registers.items()}
 
     @property
     def last_received(self) -> Mapping[K, float]:
-        """When each register was last believed. Leaves out what is only remembered."""
-        return {key: register.time for key, register in self._registers.items() if not register.is_remembered}
+        """The time of the last accepted value of each register that was received since the restart."""
+        return {key: register.time for key, register in self._registers.items() if not register.is_restored}
 
     def restore(self, register: K, value: object, time: float | None) -> None:
-        """Take a value for known that was believed before a restart; None where nobody knows when."""
-        if register in self._limits and is_number(value):
+        """Restore the last value from before a restart. Its time is None if it is unknown."""
+        if register in self._limits and is_number(value) and value >= 0:
             # After an unknown time any rise is possible.
             time = -math.inf if time is None else time
-            self._registers[register] = _Register(value, time, time, is_remembered=True)
+            self._registers[register] = _Register(value, time, time, is_restored=True)
 
     def validate(
         self, values: Mapping[K, float], time: float, *, is_repeated: bool = False
     ) -> dict[K, float]:
-        """Return the values of one reading without those that cannot be.
+        """Return the values of one reading without the rejected ones.
 
-        `is_repeated` tells that the device says again what it has said before.
+        `is_repeated` is True for a reading that the device has sent before.
         """
-        believed = dict(values)
-        doubted = []
+        accepted = dict(values)
+        rejected = []
         self.replaced.clear()
         for register in values.keys() & self._limits.keys():
-            value = values[register]
-            last = self._registers.get(register)
-            if not self._candidates and last and last.value == value and not last.is_remembered:
-                # Most registers rise once in many readings: no doubt, and half of the work of a reading less.
+            value, last = values[register], self._registers.get(register)
+            if not self._candidates and last and last.value == value and not last.is_restored:
+                # Most registers rise once in many readings. This halves the work for a reading.
                 last.time = time
-                continue
-            if last is not None and self._is_rounded(register, value, last.value):
-                believed[register] = last.value
+            elif last is not None and self._is_rounded(register, value, last.value):
+                accepted[register] = last.value
                 self._accept(register, last.value, time)
-            elif reason := self._doubt(register, value, time):
-                del believed[register]
+            elif (reason := self._rejection_reason(register, value, time)) is None:
+                self._accept(register, value, time)
+            else:
+                del accepted[register]
                 if is_repeated and last is not None:
                     # From before a restart. It does not prove which meter is there now.
                     continue
                 if last is not None or reason != "zero":
-                    # A first zero is only held back.
+                    # A first zero has to be confirmed, and is not wrong.
                     self.dropped[reason] += 1
                 if value >= 0 and not self._is_slightly_lower(register, value):
-                    doubted.append(register)
-            else:
-                self._accept(register, value, time)
-        for register in self._repeated(doubted, values, time):
-            self._note_replacement(register, time)
-            believed[register] = values[register]
-            self._accept(register, values[register], time)
-        return believed
+                    rejected.append(register)
+        confirmed = [each for each in rejected if self._is_confirmed(each, values[each], time)]
+        if any(values[register] or register not in self._registers for register in confirmed):
+            for register in confirmed:
+                self._note_replacement(register, time)
+                accepted[register] = values[register]
+                self._accept(register, values[register], time)
+        return accepted
 
     def _note_replacement(self, register: K, time: float) -> None:
-        last = self._registers.get(register)
+        last, candidate = self._registers.get(register), self._candidates[register]
         if last is None:
             return
-        candidate = self._candidates[register]
+        name = self._label or register
         if self._is_large_step(register, last, candidate):
-            _LOGGER.debug("%s rose in one step", self._label or register)
+            _LOGGER.debug("The register of %s rose in one step", name)
             return
-        self._say_that_it_begins_anew(register)
-        self.replaced[register] = last.value, candidate.first, time - candidate.since
+        self.replaced[register] = ReplacedRegister(last.value, candidate.first, time - candidate.since)
+        self._logged[register] += 1
+        if self._logged[register] <= _MAX_LOGGED_REPLACEMENTS:
+            _LOGGER.warning("A meter was replaced: the register of %s has a new start value", name)
 
     def _is_large_step(self, register: K, last: _Register, candidate: _Candidate) -> bool:
         """Return whether the same meter can have counted the rise during a restart, or in one step."""
         limits = self._limits[register]
-        if last.is_remembered:
-            largest = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
+        if last.is_restored:
+            max_rise = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
         else:
-            largest = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
-        return 0 <= candidate.value - last.value <= largest
+            max_rise = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
+        return 0 <= candidate.value - last.value <= max_rise
 
-    def _say_that_it_begins_anew(self, register: K) -> None:
-        """Log it, a few times: what changes again and again must not fill the log."""
-        self._begun[register] += 1
-        if self._begun[register] <= _MAX_LOGGED_REPLACEMENTS:
-            name = self._label or register
-            _LOGGER.warning("Another meter is believed to be there now: %s starts anew", name)
-
-    def _doubt(self, register: K, value: float, time: float) -> str | None:
-        """Return why a value cannot be, or None."""
+    def _rejection_reason(self, register: K, value: float, time: float) -> str | None:
+        """Return why a value is impossible; None if it is possible."""
         last = self._registers.get(register)
         if value < 0:
             return "negative"
@@ -251,9 +256,7 @@ class RegisterValidator[K: Hashable]:
             return "zero"
         if value < last.value:
             return "lower"
-        if self._rises_too_fast(register, last, value, time):
-            return "higher than possible"
-        return None
+        return "higher than possible" if self._rises_too_fast(register, last, value, time) else None
 
     def _is_rounded(self, register: K, value: float, last: float) -> bool:
         """Return whether a value is the last one in a coarser resolution."""
@@ -279,41 +282,35 @@ class RegisterValidator[K: Hashable]:
     def _accept(self, register: K, value: float, time: float) -> None:
         candidate = self._candidates.pop(register, None)
         if candidate is not None and candidate.value == value and candidate.rises_too_fast:
-            # It keeps rising in steps that no household supply can make: a wrong unit. Limiting its rise
-            # would only drop everything.
+            # The register is in another unit than expected, because no household supply allows such steps.
+            # A limit would reject all its values.
             self._limits[register] = replace(self._limits[register], rise_per_hour=math.inf)
         last, changed = self._registers.get(register), time
-        if last is not None and last.value == value and not last.is_remembered:
+        if last is not None and last.value == value and not last.is_restored:
             changed = last.changed
         self._registers[register] = _Register(value, time, changed)
 
-    def _repeated(self, doubted: Iterable[K], values: Mapping[K, float], time: float) -> list[K]:
-        """Return the doubted registers whose values have kept coming for long enough."""
-        repeated = []
-        for register in doubted:
-            value, last = values[register], self._registers.get(register)
-            candidate = self._candidates.get(register)
-            # Since when it has kept coming, a clock that has jumped back does not tell.
-            if candidate is None or value < candidate.value or time < candidate.since:
-                candidate = self._candidates[register] = _Candidate(value, time, since=time, first=value)
-            candidate.rises_too_fast = self._rises_too_fast(register, candidate, value, time)
-            if candidate.rises_too_fast:
-                candidate.first = value
-            candidate.value, candidate.time = value, time
-            candidate.readings += 1
-            proof = self._proof(register, last, candidate)
-            seconds = (
-                proof.seconds if last is None else max(proof.seconds, self._limits[register].max_repeat_age)
-            )
-            if candidate.readings >= proof.readings and time - candidate.since >= seconds:
-                repeated.append(register)
-        is_proved = any(values[register] or register not in self._registers for register in repeated)
-        return repeated if is_proved else []
+    def _is_confirmed(self, register: K, value: float, time: float) -> bool:
+        """Return whether a rejected register was received in enough readings, for long enough."""
+        last, candidate = self._registers.get(register), self._candidates.get(register)
+        # A clock that was set back does not show since when the value was received.
+        if candidate is None or value < candidate.value or time < candidate.since:
+            candidate = self._candidates[register] = _Candidate(value, time, since=time, first=value)
+        candidate.rises_too_fast = self._rises_too_fast(register, candidate, value, time)
+        if candidate.rises_too_fast:
+            candidate.first = value
+        candidate.value, candidate.time = value, time
+        candidate.readings += 1
+        proof = self._proof(register, last, candidate)
+        seconds = proof.seconds
+        if last is not None:
+            seconds = max(seconds, self._limits[register].max_repeat_age)
+        return candidate.readings >= proof.readings and time - candidate.since >= seconds
 
     def _proof(self, register: K, last: _Register | None, candidate: _Candidate) -> _Proof:
         if last is None or candidate.value < last.value:
             return _LOWER
-        if last.is_remembered or self._is_large_step(register, last, candidate):
+        if last.is_restored or self._is_large_step(register, last, candidate):
             return _LARGE_STEP
         return _HIGHER
 
@@ -325,7 +322,7 @@ def is_possible(value: float, unit: Unit) -> bool:
 
 
 def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
-    """Return the limits of an electricity meter. Which measurements are registers, their units tell."""
+    """Return the limits of an electricity meter, whose registers are the measurements in units of energy."""
     return {
         measurement: RegisterLimits(rise_per_hour=MAX_RISE_PER_HOUR[unit], resolution=_ONE[unit])
         for measurement, unit in units.items()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from custom_components.energy_sse.registers import HOUR
-from custom_components.energy_sse.sum_restart import Row, find_restarts
+from custom_components.energy_sse.sum_reset import Row, find_sum_resets
 
 LEFT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -21,34 +21,34 @@ BEFORE = row(0, 1400, 400)
 @pytest.mark.parametrize("zero_point", [1399.9995, 1400, 1425, 1450, 1451, 1451.0005])
 def test_sum_is_raised_to_continue_the_one_before_the_absence(zero_point: float) -> None:
     rows = [row(-1, 1399, 399), BEFORE, row(300, 1451, 1451 - zero_point), row(301, 1452, 1452 - zero_point)]
-    (restart,) = find_restarts(rows)
-    assert (restart.before, restart.after) == (rows[1], rows[2])
-    assert rows[2].sum + restart.raise_by == pytest.approx(400 + 51)
+    (reset,) = find_sum_resets(rows)
+    assert (reset.before, reset.after) == (rows[1], rows[2])
+    assert rows[2].sum + reset.raise_by == pytest.approx(400 + 51)
 
 
 @pytest.mark.parametrize("zero_point", [0, 1399.9985, 1451.0015, 2000])
 def test_sum_whose_zero_the_meter_did_not_go_through_meanwhile_is_somebodys_own(zero_point: float) -> None:
-    assert not list(find_restarts([BEFORE, row(300, 1451, 1451 - zero_point)]))
+    assert not list(find_sum_resets([BEFORE, row(300, 1451, 1451 - zero_point)]))
 
 
 @pytest.mark.parametrize("hours", [1, 24, 300])
 def test_reset_is_found_after_an_absence_or_a_purge(hours: int) -> None:
-    (restart,) = find_restarts([BEFORE, row(hours, 1451, 1)])
-    assert restart.raise_by == 450
+    (reset,) = find_sum_resets([BEFORE, row(hours, 1451, 1)])
+    assert reset.raise_by == 450
 
 
 @pytest.mark.parametrize("energy", [0, 10])
 def test_replaced_meter_with_a_higher_register_is_not_a_reset(energy: float) -> None:
     # The sums are right: what the new meter has counted before is not in them.
-    assert not list(find_restarts([BEFORE, row(300, 6000, 400 + energy)]))
+    assert not list(find_sum_resets([BEFORE, row(300, 6000, 400 + energy)]))
 
 
 @pytest.mark.parametrize(("counted", "is_found"), [(0, False), (0.0005, False), (0.0015, True)])
 def test_sum_from_which_nothing_is_missing_is_left_alone(counted: float, *, is_found: bool) -> None:
     before = row(0, 1400, counted)
-    assert bool(list(find_restarts([before, row(300, 1400, 0)]))) is is_found
+    assert bool(list(find_sum_resets([before, row(300, 1400, 0)]))) is is_found
 
 
 def test_every_restart_is_found() -> None:
     rows = [BEFORE, row(300, 1450, 0), row(301, 1460, 10), row(600, 1500, 0)]
-    assert [restart.raise_by for restart in find_restarts(rows)] == pytest.approx([450, 50])
+    assert [reset.raise_by for reset in find_sum_resets(rows)] == pytest.approx([450, 50])

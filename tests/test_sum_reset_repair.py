@@ -12,7 +12,7 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse import sum_restart
+from custom_components.energy_sse import sum_reset
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 
 from .conftest import MakeTimeLapse
@@ -24,7 +24,7 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("sum_restart.py", "repairs.py", "statistics.py", "tests/time_lapse.py"),
+    pytest.mark.slow("sum_reset.py", "repairs.py", "statistics.py", "tests/time_lapse.py"),
 ]
 
 IMPORT, EXPORT = REGISTERS
@@ -159,7 +159,7 @@ async def test_repair_without_a_recorder_changes_nothing(
         data={**data, "start": 1e9},
         is_fixable=True,
         severity=ir.IssueSeverity.WARNING,
-        translation_key=sum_restart.ISSUE,
+        translation_key=sum_reset.ISSUE,
         translation_placeholders={},
     )
     form = await hass.data[REPAIRS]["flow_manager"].async_init(DOMAIN, data={"issue_id": "sum_restart"})

@@ -7,7 +7,7 @@ Assistant). The register shows the right sum.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -20,8 +20,7 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
-from .coordinator import EnergySseConfigEntry
-from .database import async_is_idle, async_read
+from .data import EnergySseConfigEntry
 from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
@@ -47,7 +46,7 @@ class Row(NamedTuple):
     sum: float
 
 
-class Restart(NamedTuple):
+class SumReset(NamedTuple):
     """Sum that was reset to zero between two rows."""
 
     before: Row
@@ -59,15 +58,15 @@ class Restart(NamedTuple):
         return (self.before.sum - self.before.state) - (self.after.sum - self.after.state)
 
 
-def find_restarts(rows: Sequence[Row]) -> Iterator[Restart]:
+def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
         # A sum that started at zero is the register minus its first value, which the meter passed since the
         # row before. Any other difference was made by the user, or by a meter replacement.
-        zero_point, restart = after.state - after.sum, Restart(before, after)
+        zero_point, reset = after.state - after.sum, SumReset(before, after)
         is_reset = before.state - _ROUNDING <= zero_point <= after.state + _ROUNDING
-        if is_reset and after.sum < before.sum and restart.raise_by > _ROUNDING:
-            yield restart
+        if is_reset and after.sum < before.sum and reset.raise_by > _ROUNDING:
+            yield reset
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
@@ -81,26 +80,26 @@ async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datet
     rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
-        restarts = [each for each in found if each[2].after.start == start]
-        if not restarts:
+        resets = [each for each in found if each[2].after.start == start]
+        if not resets:
             return True
         if check == 0:
-            _, unit, restart = restarts[0]
+            _, unit, reset = resets[0]
             if not await async_is_idle(hass, statistic_id, unit, _CHECKS):
                 return False
-            get_instance(hass).async_adjust_statistics(statistic_id, start, restart.raise_by, unit)
+            get_instance(hass).async_adjust_statistics(statistic_id, start, reset.raise_by, unit)
         await asyncio.sleep(1)
     return False
 
 
-async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
+async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     """Create an issue for each reset among the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     # The user can rename a sensor, and its statistics with it.
     ids = {entity.entity_id: entity.id for entity in entities if entity.domain == "sensor"}
     found = await async_read(hass, _read, set(ids), _ROWS)
-    for statistic_id, unit, restart in found:
-        before, after = restart
+    for statistic_id, unit, reset in found:
+        before, after = reset
         ir.async_create_issue(
             hass,
             DOMAIN,
@@ -117,23 +116,52 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
                 "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
                 "shown": f"{after.sum - before.sum:.3f} {unit}",
                 "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{restart.raise_by:.3f} {unit}",
+                "raise_by": f"{reset.raise_by:.3f} {unit}",
             },
         )
 
 
-def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, Restart]]:
+async def async_read[*Ts, T](hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts) -> T:
+    """Return what a function reads in a thread of the recorder.
+
+    Home Assistant waits for this task before it stops, so that no thread reads from a closed database. Raises
+    SQLAlchemyError, or RuntimeError when the recorder has stopped.
+    """
+
+    async def run() -> T:
+        return await get_instance(hass).async_add_executor_job(read, hass, *args)
+
+    return await hass.async_create_task(run(), "energy_sse database")
+
+
+async def async_is_idle(hass: HomeAssistant, statistic_id: str, unit: str, seconds: float) -> bool:
+    """Return whether the recorder has done, within some seconds, all that it was given.
+
+    A recorder that is locked does it later. Sums must not be adjusted again meanwhile.
+    """
+    instance = get_instance(hass)
+    # It changes nothing: the recorder is only waited for while its queue is not empty.
+    instance.async_adjust_statistics(statistic_id, dt_util.utcnow(), 0.0, unit)
+    try:
+        async with asyncio.timeout(seconds):
+            await instance.async_block_till_done()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, SumReset]]:
     """Return the resets of statistics with their units, in a thread of the recorder."""
     types: set[Any] = {"state", "sum"}
-    found: list[tuple[str, str, Restart]] = []
+    found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
-        restarts = find_restarts(
+        resets = find_sum_resets(
             [
                 Row(dt_util.utc_from_timestamp(row["start"]), state, total)
                 for row in reversed(rows.get(statistic_id, []))
                 if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
             ]
         )
-        found += [(statistic_id, metadata["unit_of_measurement"] or "", restart) for restart in restarts]
+        found += [(statistic_id, metadata["unit_of_measurement"] or "", reset) for reset in resets]
     return found

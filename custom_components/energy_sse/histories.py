@@ -1,0 +1,178 @@
+"""Register histories of one reader: import, export, and the sum of the import tariffs."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from .reader import HourlyRegister, Measurement, ReplacedRegister, Unit
+from .readings import ValidatedReading
+from .registers import RegisterHistory
+
+_IMPORT: Final = Measurement.ACTIVE_ENERGY_IMPORT
+_TARIFFS: Final = (Measurement.ACTIVE_ENERGY_IMPORT_T1, Measurement.ACTIVE_ENERGY_IMPORT_T2)
+
+# Registers with a history, and the power that each counts.
+_POWERS: Final = {
+    Measurement.ACTIVE_ENERGY_IMPORT: Measurement.ACTIVE_POWER_IMPORT,
+    Measurement.ACTIVE_ENERGY_EXPORT: Measurement.ACTIVE_POWER_EXPORT,
+}
+
+# Measurements in W and Wh that the histories are made of.
+_INPUTS: Final = frozenset({*_POWERS, *_POWERS.values(), *_TARIFFS})
+
+# The statistics need the last days. A power tariff bills the import of this month and the one before.
+_KEEP: Final = timedelta(days=4)
+_KEEP_BILLED: Final = timedelta(days=66)
+
+# A register that was not received for longer is no longer sent.
+_OUTDATED: Final = timedelta(days=1)
+
+# W or Wh in each unit.
+_FACTORS: Final[Mapping[Unit, float]] = {
+    Unit.WATT: 1.0,
+    Unit.KILOWATT: 1000.0,
+    Unit.WATT_HOUR: 1.0,
+    Unit.KILOWATT_HOUR: 1000.0,
+}
+
+
+class RegisterHistories:
+    """Register histories of one reader."""
+
+    def __init__(self, units: Mapping[Measurement, Unit]) -> None:
+        """Start empty."""
+        self.by_register = {register: RegisterHistory() for register in _POWERS}
+        self._tariff_sum = _TariffSum()
+        self._units = units
+        self._last_hourly: HourlyRegister | None = None
+
+    @property
+    def billed(self) -> RegisterHistory:
+        """Return the history of the import, or of the sum of the tariffs if the meter has only these."""
+        history = self._tariff_sum.history
+        return history if history.has_register else self.by_register[_IMPORT]
+
+    def update(self, reading: ValidatedReading) -> RegisterUpdate:
+        """Update the histories from a reading."""
+        values = {key: self._convert(key, value) for key, value in reading.values.items() if key in _INPUTS}
+        replaced = {
+            key: ReplacedRegister(self._convert(key, each.last), self._convert(key, each.first), each.seconds)
+            for key, each in reading.replaced.items()
+            if key in _INPUTS
+        }
+        is_changed = False
+        for register, power in _POWERS.items():
+            is_changed |= self.by_register[register].update(
+                reading, values.get(register), values.get(power), replaced.get(register)
+            )
+        is_changed |= self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
+        return RegisterUpdate(reading, self, is_changed)
+
+    def add_hourly(self, hourly: HourlyRegister) -> None:
+        """Add registers that the reader has stored on the hour."""
+        last, self._last_hourly = self._last_hourly, hourly
+        if last is not None and last.hour < hourly.hour and last.values == hourly.values:
+            # The reader has repeated a record: every household imports or exports within an hour.
+            return
+        for register, history in self.by_register.items():
+            if (value := hourly.values.get(register)) is not None:
+                history.add_hourly(hourly.hour, self._convert(register, value))
+
+    def _convert(self, measurement: Measurement, value: float) -> float:
+        """Return a value in W or Wh."""
+        return value * _FACTORS[self._units[measurement]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it. The oldest boundaries are removed."""
+        for register, history in self.by_register.items():
+            history.remove_oldest(_KEEP_BILLED if register is _IMPORT else _KEEP)
+        data: dict[str, Any] = {
+            "registers": {str(register): each.as_dict() for register, each in self.by_register.items()}
+        }
+        if (tariffs := self._tariff_sum.history).has_register:
+            tariffs.remove_oldest(_KEEP_BILLED)
+            data["tariffs"] = tariffs.as_dict()
+        return data
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Restore stored data. After an error, the histories are not usable."""
+        for register, history in self.by_register.items():
+            history.restore(data["registers"][register])
+        if "tariffs" in data:
+            self._tariff_sum.history.restore(data["tariffs"])
+
+
+class RegisterUpdate(NamedTuple):
+    """A validated reading, and the histories that contain it."""
+
+    reading: ValidatedReading
+    histories: RegisterHistories
+    boundaries_changed: bool
+
+
+class _TariffSum:
+    """Import register of a meter that sends only the registers of its two tariffs: their sum.
+
+    Only the power tariff reads this history. The statistics of the import register must not follow the sum,
+    because the two can differ.
+    """
+
+    def __init__(self) -> None:
+        self.history = RegisterHistory()
+        """Without a register while the meter sends an import register of its own."""
+
+        self._is_complete = True
+        self._replaced: dict[Measurement, ReplacedRegister] = {}
+        """Meter replacements, until both registers of the new meter have been received."""
+
+    def update(
+        self,
+        reading: ValidatedReading,
+        values: Mapping[Measurement, float],
+        replaced: Mapping[Measurement, ReplacedRegister],
+        own: RegisterHistory,
+    ) -> bool:
+        """Update the history from a reading, in W and Wh. Return whether its boundaries have changed.
+
+        `own` is the history of the meter's own import register.
+        """
+        if reading.values.get(Measurement.ACTIVE_TARIFF, 0) > len(_TARIFFS):
+            # The reader does not send the registers of other tariffs.
+            self._is_complete = False
+        # Firmware that fills with zeros sends a register that the meter does not have.
+        has_own = bool(values.get(_IMPORT))
+        if self.history.has_register:
+            if self._is_obsolete(own, reading.time, has_own=has_own):
+                self.history = RegisterHistory()
+                return True
+        elif has_own or not self._is_complete or not _is_outdated(own, reading.time):
+            return False
+        self._replaced |= {key: each for key, each in replaced.items() if key in _TARIFFS}
+        total, total_replaced = None, None
+        if all(tariff in values for tariff in _TARIFFS):
+            # The digits of the protocol, without the noise of adding binary fractions.
+            total = round(sum(values[tariff] for tariff in _TARIFFS), 3)
+            if self._replaced:
+                total_replaced = self._sum_of_replaced(values)
+                self._replaced = {}
+        if not (self.history.has_register or total):
+            return False
+        return self.history.update(reading, total, values.get(_POWERS[_IMPORT]), total_replaced)
+
+    def _is_obsolete(self, own: RegisterHistory, time: datetime, *, has_own: bool) -> bool:
+        """Return whether the sum is incomplete, or the meter's own register can replace it."""
+        can_replace = len(own.boundaries) >= len(self.history.boundaries) or _is_outdated(self.history, time)
+        return not self._is_complete or (has_own and can_replace)
+
+    def _sum_of_replaced(self, values: Mapping[Measurement, float]) -> ReplacedRegister:
+        """Return the replacement of the sum. A register that was not replaced is the same on both sides."""
+        each = [
+            self._replaced.get(tariff, ReplacedRegister(values[tariff], values[tariff], 0.0))
+            for tariff in _TARIFFS
+        ]
+        lasts, firsts, seconds = zip(*each, strict=True)
+        return ReplacedRegister(sum(lasts), sum(firsts), max(seconds))
+
+
+def _is_outdated(history: RegisterHistory, time: datetime) -> bool:
+    return history.received_at is None or time - history.received_at > _OUTDATED
