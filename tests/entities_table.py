@@ -37,8 +37,8 @@ def wire_keys(reader: str) -> dict[str, str]:
         keys |= {cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()}
         keys[P.LAST_RESTART] = "`device.time_since_boot`"
     else:
-        keys |= {name: f"`{key}` of `config`" for key, name in currentlyone.TEXTS.items()}
-        keys[P.SIGNAL_STRENGTH] = "`rssi` of `config`"
+        paths = {**currentlyone.TEXTS, **currentlyone.NUMBERS}
+        keys |= {name: f"`{key}` of `config`" for (key,), name in paths.items()}
     return keys
 
 

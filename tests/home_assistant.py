@@ -12,7 +12,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
-from custom_components.energy_sse.reader import Measurement, Message, ReaderKind, Reading
+from custom_components.energy_sse.reader import Measurement, Message, Reading
 
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .simulators.announce import service_info
@@ -47,7 +47,7 @@ def entry_for(
         entry_id=entry_id,
         source=source,
         unique_id=reader.device_id,
-        data={CONF_HOST: reader.host, CONF_KIND: ReaderKind(reader.kind), **data},
+        data={CONF_HOST: reader.host, CONF_KIND: reader.kind, **data},
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from enum import StrEnum
 import json
 from typing import ClassVar, Final, cast, override
 
@@ -15,21 +14,20 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
 import pytest
 
-from custom_components.energy_sse import coordinator
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import (
+    Announcement,
     Measurement as M,
     Message,
     Reader,
     ReaderConnectionError,
     ReaderInfo,
-    ReaderKind,
     ReaderProtocolError,
     Reading,
     Unit,
     parse_object,
 )
-from custom_components.energy_sse.reader.base import Fields, measurement_names, parse_measurements, units_of
+from custom_components.energy_sse.reader.base import Fields, measurement_names, parse_measurements
 from custom_components.energy_sse.reader.identify import READERS
 from custom_components.energy_sse.reader.payload import get_text
 
@@ -51,21 +49,20 @@ FIELDS: Final[Fields] = {
 }
 
 
-class Kind(StrEnum):
-    """What `ReaderKind` would have one line more of."""
-
-    WHATWATT = "whatwatt"
-    CURRENTLYONE = "currentlyone"
-    GRIDLET = "gridlet"
-
-
 class GridletReader(Reader):
     """Talks to a Gridlet, which says who it is at `/me` and sends `meter` events at `/meter`."""
 
-    kind: ClassVar = cast("ReaderKind", Kind.GRIDLET)
+    kind: ClassVar = "gridlet"
     manufacturer: ClassVar = "Gridlet Ltd"
     model: ClassVar = "Gridlet"
-    units: ClassVar = units_of(FIELDS)
+    fields: ClassVar = FIELDS
+    stream_path: ClassVar = "/meter"
+    identity_path: ClassVar = "/me"
+
+    @override
+    @classmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        return announcement.name if announcement.type == "_gridlet._tcp.local." else None
 
     @override
     async def identify(self) -> ReaderInfo:
@@ -126,9 +123,7 @@ class GridletSimulator(Simulator):
 
 @pytest.fixture(autouse=True)
 def _gridlets_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(Kind) == {*ReaderKind, "gridlet"}
-    monkeypatch.setattr(coordinator, "ReaderKind", Kind)
-    monkeypatch.setitem(cast("dict[ReaderKind, type[Reader]]", READERS), GridletReader.kind, GridletReader)
+    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, GridletReader)
 
 
 # -------------------------------------------------------------------------- what comes of it by itself
@@ -149,7 +144,7 @@ async def test_third_reader_is_set_up_streams_and_comes_back(
     result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_HOST: gridlet.host})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     entry = result["result"]
-    assert entry.title == "Gridlet GL-000"
+    assert entry.title == "Gridlet 000042"
     await wait_until(lambda: gridlet.streams)
 
     await gridlet.tick()

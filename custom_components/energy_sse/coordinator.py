@@ -47,14 +47,12 @@ from .reader import (
     ReaderConnectionError,
     ReaderError,
     ReaderInfo,
-    ReaderKind,
     ReaderMismatchError,
     ReaderStatus,
     Reading,
     SubMeterReading,
     Transition,
     clock,
-    full_name,
     make_reader,
 )
 from .readings import Readings, Validated
@@ -72,9 +70,6 @@ _FIRST_CONTACT_TIMEOUT: Final = 60
 
 # Seconds. What the registers were is remembered no more exactly, so that a memory card lives.
 _REMEMBER_WITHIN: Final = 300
-
-# What the meter status is when the reader cannot read what the meter sends.
-_KEY_IS_MISSING: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
 # Seconds. A new boundary is saved soon. The rest is saved later, and when Home Assistant stops.
 _SAVE_BOUNDARIES_WITHIN: Final = 60
@@ -112,7 +107,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         """Prepare, with what is remembered from before a restart. Connects to nothing yet."""
         assert entry.unique_id is not None
         self.reader = make_reader(
-            ReaderKind(entry.data[CONF_KIND]),
+            entry.data[CONF_KIND],
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
@@ -346,7 +341,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             self._issues.raise_issue(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
                 host=self._entry.data[CONF_HOST],
-                reader=escape(full_name(self.reader.kind, self._entry.title)),
+                reader=escape(self.reader.full_name(self._entry.title)),
                 found=escape(error.found or ""),
             )
         _LOGGER.debug("The stream ended: %s", error)
@@ -375,7 +370,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         properties = {*self.status, *status.values}
         changed = [p for p in properties if self.status.get(p) != status.values.get(p)]
         self.status = status.values
-        if status.values.get(Property.METER_STATUS) in _KEY_IS_MISSING:
+        if status.values.get(Property.METER_STATUS) in self.reader.key_missing_statuses:
             self._issues.raise_issue(Issue.METER_KEY_REQUIRED)
         else:
             self._issues.close(Issue.METER_KEY_REQUIRED)

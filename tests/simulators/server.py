@@ -39,7 +39,7 @@ class Server(ABC):
     """A reader on a port of this machine."""
 
     kind: ClassVar[str]
-    """Which reader it is, as `ReaderKind` writes it."""
+    """Which reader it is, as `Reader.kind` has it."""
 
     device_id: str
 

@@ -112,18 +112,13 @@ class Unit(StrEnum):
     SECOND = "s"
 
 
-class ReaderKind(StrEnum):
-    """The devices that are supported."""
-
-    WHATWATT = "whatwatt"
-    CURRENTLYONE = "currentlyone"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderInfo:
     """Who a reader is. The first message of every connection."""
 
-    kind: ReaderKind
+    kind: str
+    """`Reader.kind` of its class."""
+
     id: str
     """The device's own, unique and for life."""
 

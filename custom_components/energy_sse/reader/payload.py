@@ -1,6 +1,6 @@
 """JSON as the devices write it: sometimes broken, never trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 import json
 import re
@@ -123,6 +123,25 @@ def get_object(payload: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return a nested object, empty when there is none."""
     value = payload.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def get_nested(payload: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
+    """Return the object at the end of a path of keys, empty if there is none."""
+    for key in path:
+        payload = get_object(payload, key)
+    return payload
+
+
+def parse_time(text: str | None, *, is_local: bool = False) -> datetime | None:
+    """Return a time in ISO 8601, such as 2025-04-11T09:48:05+0200; None if the text is not one.
+
+    A time without a zone is accepted only if it is known to be a local one.
+    """
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if is_local or time.tzinfo is not None else None
 
 
 def get_time(payload: Mapping[str, Any], key: str) -> datetime | None:

@@ -4,27 +4,44 @@ Source: the vendor's documentation (documentation.whatwatt.ch, pages "Real-time 
 payloads of firmware 1.x and 2.x.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Poll, Reader, measurement_names, parse_measurements, units_of
+from .base import (
+    Announcement,
+    Fields,
+    Path,
+    Poll,
+    Reader,
+    measurement_names,
+    parse_measurements,
+    parse_properties,
+)
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     Measurement as M,
     Message,
     Property as P,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     SubMeterReading,
     Unit,
 )
-from .payload import get_id, get_number, get_object, get_text, is_number, parse_object
+from .payload import (
+    get_id,
+    get_nested,
+    get_number,
+    get_object,
+    get_text,
+    is_number,
+    parse_object,
+    parse_time,
+)
 
 # Seconds. A device that lives on the meter's power shuts down when it is asked much.
 _STATUS_INTERVAL: Final = 300
@@ -76,7 +93,7 @@ FIELDS: Final[Fields] = {
 _NAMES: Final = measurement_names(FIELDS)
 
 # Where in `/report` each value is → the key that `live` has for it.
-_REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
+_REPORT_KEYS: Final[Mapping[Path, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
     **{
@@ -99,7 +116,7 @@ _REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
 }
 
 # Where in `/system` each property is: numbers, words, and services with their own way of saying yes.
-NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
+NUMBERS: Final[Mapping[Path, P]] = {
     ("meter", "report_interval"): P.REPORT_INTERVAL,
     ("wifi", "rssi"): P.SIGNAL_STRENGTH,
     ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
@@ -107,7 +124,7 @@ NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
     ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
     ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
 }
-TEXTS: Final[Mapping[tuple[str, ...], P]] = {
+TEXTS: Final[Mapping[Path, P]] = {
     ("meter", "status"): P.METER_STATUS,
     ("meter", "interface"): P.METER_INTERFACE,
     ("device", "license", "type"): P.LICENCE,
@@ -131,24 +148,63 @@ _DEVICE_ID: Final = re.compile(r"[0-9A-Fa-f]{12}")
 
 _MAC_ADDRESS: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}")
 
+# The Ethernet address of a device follows its Wi-Fi address at this distance.
+_ETHERNET_OFFSET: Final = 3
+
 
 class WhatwattReader(Reader):
-    """Talks to a whatwatt Go."""
+    """Connection to a whatwatt Go."""
 
-    kind: ClassVar = ReaderKind.WHATWATT
+    kind: ClassVar = "whatwatt"
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
-    units: ClassVar = units_of(FIELDS)
+    fields: ClassVar = FIELDS
+    stream_path: ClassVar = "/api/v1/live"
+    identity_path: ClassVar = "/api/v1/system"
+    key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED", "ENCRYPTION KEY"})
     can_have_password: ClassVar = True
     serves_one_stream: ClassVar = True
+    dhcp_hostnames: ClassVar = ("whatwatt",)
+    safe_keys: ClassVar = frozenset(
+        (
+            *("build", "firmware", "ht", "interface", "manufacturer", "mode", "model", "prefix", "protocol"),
+            *("protocol_version", "state", "status", "type", "vendor"),
+        )
+    )
+    protocol_words: ClassVar = frozenset(
+        """
+        Uptime active activation_date auth_en auth_mode berry boot_id bssid build channel clouds connected
+        conv_factor country current date_time date_time_local date_time_utc enabled enc_en energy ethernet
+        execution_status firmware gateway group_cipher pairwise_cipher installed instantaneous_power interface
+        interval report_interval last_reboot license logical_name manufacturer meter meter_id model mystrom
+        negative owner positive power_factor prefix protocol protocol_version reactive registered report
+        sd_card services signal solar_manager status stromkonto system tariff time_since_boot total
+        upgrade_capable v_mbus v_scap vendor voltage volume whatwatt
+        """.split()  # noqa: SIM905 (quotes around each word make it hard to read)
+    )
 
     _report_id: float | None = None
-    """Of the last report. It changes with every reading."""
+    """Number of the last report. It changes with every reading."""
+
+    @override
+    @classmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        if not announcement.name.lower().startswith("whatwatt go"):
+            return None
+        device_id = str(announcement.properties.get("id"))
+        return device_id.upper() if _DEVICE_ID.fullmatch(device_id) else ""
+
+    @override
+    @classmethod
+    def ids_in_lease(cls, mac_address: str, hostname: str) -> Sequence[str]:
+        # Which of the two interfaces it is, the id in the host name shows.
+        ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
+        return sorted(ids, key=lambda each: not hostname.endswith(cls.short_id(each).lower()))
 
     @override
     async def identify(self) -> ReaderInfo:
         self._http.start_over()
-        return parse_identity(await self._http.get_json("/api/v1/system"))
+        return parse_identity(await self._http.get_json(self.identity_path))
 
     async def restart(self) -> None:
         """Restart the device, which is away for up to a minute then. Raises a ReaderError."""
@@ -158,17 +214,17 @@ class WhatwattReader(Reader):
     async def stream(self) -> AsyncGenerator[Message]:
         self._http.start_over()
         # The stream itself says neither whose it is nor how the meter is.
-        system = await self._http.get_json("/api/v1/system")
+        system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
         yield self._read_status(system)
         ask_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(
-            self._http.events("/api/v1/live", patience=lambda: self.freshness.patience)
+            self._http.events(self.stream_path, patience=lambda: self.freshness.patience)
         ) as events:
             async for event in events:
                 if event is None:
                     # Silence may be the meter's or the connection's.
-                    status = self._read_status(await self._http.get_json("/api/v1/system"))
+                    status = self._read_status(await self._http.get_json(self.identity_path))
                     yield status
                     if status.values.get(P.METER_STATUS) == _METER_IS_HEARD:
                         raise ReaderConnectionError("the stream is silent though the meter is not")
@@ -201,7 +257,7 @@ class WhatwattReader(Reader):
     async def _ask_status(self) -> ReaderStatus | None:
         """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
         try:
-            return self._read_status(await self._http.get_json("/api/v1/system"))
+            return self._read_status(await self._http.get_json(self.identity_path))
         except ReaderAuthenticationError:
             # A password was set meanwhile.
             raise
@@ -225,7 +281,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     if device_id is None or not _DEVICE_ID.fullmatch(device_id):
         raise ReaderProtocolError("the device does not say its id")
     return ReaderInfo(
-        kind=ReaderKind.WHATWATT,
+        kind=WhatwattReader.kind,
         id=device_id.upper(),
         name=get_text(device, "name") or "",
         mac_addresses=tuple(
@@ -241,13 +297,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
 
 def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
     """Read how a whatwatt is from its `/system`, in which every key may be missing."""
-    values: dict[P, str | float | bool | datetime] = {}
-    for (*path, key), number_property in NUMBERS.items():
-        if (number := get_number(_inner(payload, path), key)) is not None:
-            values[number_property] = number
-    for (*path, key), text_property in TEXTS.items():
-        if (text := get_text(_inner(payload, path), key)) is not None:
-            values[text_property] = text
+    values = parse_properties(payload, NUMBERS, TEXTS)
     clouds = get_object(payload, "clouds")
     for name, cloud_property in CLOUDS.items():
         cloud = get_object(clouds, name)
@@ -266,7 +316,8 @@ def parse_live(data: str) -> Iterator[Message]:
         return
     values = _measurements_in(payload)
     if values:
-        yield Reading(values=values, reader_time=_local_time(payload))
+        local_time = parse_time(f"{payload.get('Date')}T{payload.get('Time')}", is_local=True)
+        yield Reading(values=values, reader_time=local_time)
     volumes = payload.get("Vol")
     for entry in volumes if isinstance(volumes, list) else ():
         if isinstance(entry, dict) and (meter_id := get_id(entry, "M_ID")):
@@ -276,7 +327,7 @@ def parse_live(data: str) -> Iterator[Message]:
 def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
     """Return the measurements in the `report` object of a `/report`, in which every key may be missing."""
     return _measurements_in(
-        {key: _inner(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
+        {key: get_nested(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
     )
 
 
@@ -289,16 +340,3 @@ def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
         if tariff and tariff.is_integer():
             values[M.ACTIVE_TARIFF] = int(tariff)
     return values
-
-
-def _inner(payload: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
-    for key in path:
-        payload = get_object(payload, key)
-    return payload
-
-
-def _local_time(payload: Mapping[str, Any]) -> datetime | None:
-    try:
-        return datetime.fromisoformat(f"{payload.get('Date')}T{payload.get('Time')}")
-    except ValueError:
-        return None
