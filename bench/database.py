@@ -18,7 +18,7 @@ from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import READERS, ReaderConnection, make_reader
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import SIMULATORS, House
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -60,7 +60,7 @@ async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
         machine = TimeMachine(hass.loop)
         house = House(clock=datetime.now(UTC).replace(hour=11))
-        simulator = (WhatwattSimulator if kind == "whatwatt" else CurrentlyOneSimulator)(house)
+        simulator = SIMULATORS[kind](house)
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)

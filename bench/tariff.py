@@ -17,7 +17,7 @@ from custom_components.energy_sse.power_tariff.demand import Tariff
 from custom_components.energy_sse.power_tariff.tracker import _count
 from custom_components.energy_sse.reader import READERS, Measurement
 from custom_components.energy_sse.registers import HOUR, QUARTER
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import SIMULATORS, House
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -30,8 +30,6 @@ from .reading import KINDS, Home, bench_readings
 TARIFF: Final[Mapping[str, Any]] = {CONF_POWER_TARIFF: {"enabled": True, "interval": "60"}}
 
 WAYS: Final[Mapping[str, Mapping[str, Any]]] = {"without": {}, "with": TARIFF}
-
-SIMULATORS: Final = {"whatwatt": WhatwattSimulator, "currentlyone": CurrentlyOneSimulator}
 
 INTERVALS: Final = {"an hour": HOUR, "a quarter-hour": QUARTER}
 

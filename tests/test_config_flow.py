@@ -31,8 +31,7 @@ from custom_components.energy_sse.const import (
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.server import Simulator
+from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -66,12 +65,10 @@ async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> 
 
 
 def is_created(flow: ConfigFlowResult, reader: Simulator, **data: str) -> bool:
-    assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
-    kind = "whatwatt" if isinstance(reader, WhatwattSimulator) else "currentlyone"
     login = "digest" if data else "none"
     return (
         flow["type"] is FlowResultType.CREATE_ENTRY
-        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, CONF_LOGIN: login, **data}
+        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: reader.kind, CONF_LOGIN: login, **data}
         and flow["options"] == {CONF_WRITE_INTERVAL: 5}
         and flow["result"].unique_id == reader.device_id
     )

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 import json
 import random
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,7 +34,7 @@ from custom_components.energy_sse.reader.connection import Backoff
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import SIMULATORS, CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.simulators.digest import DigestLogin
 from tests.simulators.network import FaultyNetwork
 from tests.simulators.server import Simulator
@@ -390,7 +391,7 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
 
 
 @pytest.mark.errors
-@pytest.mark.parametrize("kind", ["whatwatt", "currentlyone"])
+@pytest.mark.parametrize("kind", SIMULATORS)
 async def test_connection_survives_any_error_anywhere(
     session: aiohttp.ClientSession,
     house: House,
@@ -400,11 +401,9 @@ async def test_connection_survives_any_error_anywhere(
     caplog: pytest.LogCaptureFixture,
     kind: str,
 ) -> None:
-    reader: WhatwattSimulator | CurrentlyOneSimulator = (
-        WhatwattSimulator(house, password="secret", licence="PLUS")
-        if kind == "whatwatt"
-        else CurrentlyOneSimulator(house)
-    )
+    # With a license, the values are polled while another client has the stream.
+    options: dict[str, Any] = {"whatwatt": {"password": "secret", "licence": "PLUS"}}.get(kind, {})
+    reader = SIMULATORS[kind](house, **options)
     await start(reader)
     thrower = ErrorInjector(
         *functions_of(ReaderConnection, but=("__init__", "run")),

@@ -225,7 +225,7 @@ def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> di
         # subtracting binary fractions. Zero has no sign.
         values[M.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
     elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
-        values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(net, 0), max(-net, 0)
+        values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
     return values
 
 
