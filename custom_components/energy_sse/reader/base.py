@@ -166,9 +166,10 @@ class Reader(ABC):
         """Return the same reader at another address that its owner trusts."""
         return type(self)(self._http.at(host))
 
-    def probe(self, kind: type[Reader]) -> Reader:
+    def probe(self, reader_class: type[Reader]) -> Reader:
         """Return a reader of any kind at the same address, without the password."""
-        return kind(self._http.without_credentials(can_have_password=kind.can_have_password))
+        can_have_password = reader_class.can_have_password
+        return reader_class(self._http.without_credentials(can_have_password=can_have_password))
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:

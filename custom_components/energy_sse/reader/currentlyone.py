@@ -1,4 +1,4 @@
-"""The CurrentlyOne: `/events` streams who it is, the meter's readings and the transitions of appliances.
+"""The CurrentlyOne: `/events` streams its identity, the readings, and the transitions of appliances.
 
 Source: the vendor's "EventSource API" page, its open firmware and its own clients; payloads of firmware
 2.0.25 and 2.8.9.
@@ -69,7 +69,7 @@ _CLOCK_RESOLUTION: Final = 2.0
 # Seconds. More than a device stores readings for: another clock has stamped what is further ahead.
 _CLOCK_JUMP: Final = 600.0
 
-# Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
+# Key → measurement. Active power W and L are import, P export; reactive power R is import, Q export; an h
 # makes it energy; U is voltage, I current; b is the optical sensor.
 FIELDS: Final[Fields] = {
     "W": (M.ACTIVE_POWER_IMPORT, Unit.WATT),
@@ -108,7 +108,7 @@ _NAMES: Final = measurement_names(FIELDS)
 # Keys that only the optical sensor has.
 _BLINK_NAMES: Final = {key: _NAMES[key] for key in ("bW", "bWh")}
 
-# Seconds. Longer than anybody remembers; the years that a broken clock may say are more than a date can hold.
+# Seconds. With a broken clock, an age can exceed the range of dates.
 _MAX_AGE: Final = 366.0 * 86400
 
 # Keys of `hourly`.
@@ -132,7 +132,8 @@ _ANNOUNCED_ID: Final = re.compile(r"([0-9a-f]{12})(?![0-9a-f])")
 
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
-# Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
+# The device does not escape names in `config`, so that a quote in a name breaks the JSON. These values can still
+# be read.
 _IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
 
@@ -196,8 +197,8 @@ class CurrentlyOneReader(Reader):
                     if isinstance(message, ReaderInfo):
                         return message
         except TimeoutError as error:
-            raise ReaderConnectionError("the device does not say who it is") from error
-        raise ReaderProtocolError("the stream ended before the device said who it is")
+            raise ReaderConnectionError("the device does not identify itself") from error
+        raise ReaderProtocolError("the stream ended before the device identified itself")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
@@ -209,7 +210,7 @@ class CurrentlyOneReader(Reader):
                     raise ReaderConnectionError("no sign of life")
                 for message in interpreter.parse(event):
                     # First, so that a new appliance is known when its report is passed on.
-                    if self._is_inventory_due(message) and (inventory := await self._ask_inventory()):
+                    if self._is_inventory_due(message) and (inventory := await self._request_inventory()):
                         yield inventory
                     if isinstance(message, ReaderInfo):
                         self.stats.identity_event = self.stats.recent_events[-1]
@@ -225,8 +226,8 @@ class CurrentlyOneReader(Reader):
                 self._wants_inventory = True
         return self._wants_inventory and clock.now() >= self._next_inventory_at
 
-    async def _ask_inventory(self) -> Inventory | None:
-        """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""
+    async def _request_inventory(self) -> Inventory | None:
+        """Request the list of appliances. Return None if the firmware does not have it."""
         self._wants_inventory = False
         self._next_inventory_at = clock.now() + _INVENTORY_INTERVAL
         try:
@@ -240,7 +241,7 @@ class CurrentlyOneReader(Reader):
 
 
 class EventInterpreter:
-    """Understands the events of one connection, some of which depend on earlier ones."""
+    """Interpreter of the events of one connection, some of which depend on earlier ones."""
 
     def __init__(self) -> None:
         """Start at the beginning of a connection."""
@@ -253,10 +254,10 @@ class EventInterpreter:
         self._mode: str | None = None
 
     def parse(self, event: ServerSentEvent) -> Iterator[Message]:
-        """Yield what one event says.
+        """Yield the messages of one event.
 
-        All that is no news of meter or appliances only says that the device is alive: `ping`, which is made
-        for it, `status`, `progress`, `log`, which is free text, and whatever new firmware adds.
+        All events without data of the meter or of appliances are heartbeats: `ping`, `status`, `progress`,
+        `log`, which is free text, and types that new firmware adds.
         """
         if event.type == "config":
             yield from self._read_config(event.data)

@@ -43,7 +43,7 @@ def make_reader(
 ) -> Reader:
     """Return the reader of a kind at `host` or `host:port`.
 
-    `login` is how it has let us in before, if that is known: it is not believed with a weaker one.
+    `login` is the scheme that it required before, if it is known. A weaker one is rejected.
     """
     reader = READERS[kind]
     can_have_password = reader.can_have_password
@@ -68,14 +68,14 @@ async def identify(
         reader = make_reader(kind, session, host, password, minimum)
         with suppress(ReaderProtocolError):
             return Identity(await reader.identify(), reader.login or AuthScheme.NONE)
-    raise ReaderProtocolError("no known reader answers at this address")
+    raise ReaderProtocolError("the device at this address is not a known reader")
 
 
 async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
     """Return the error that results if another device responds in place of a reader, or the error itself."""
-    for kind in READERS.values():
+    for reader_class in READERS.values():
         try:
-            info = await reader.probe(kind).identify()
+            info = await reader.probe(reader_class).identify()
         except ReaderAuthenticationError:
             if not reader.can_have_password:
                 return ReaderMismatchError(None)
@@ -84,8 +84,8 @@ async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str
         else:
             return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
     if isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.NONE:
-        # A page for everybody, from something else.
-        return ReaderProtocolError("what answers is no reader")
+        # Another kind of device, which does not require authentication.
+        return ReaderProtocolError("the device is not a known reader")
     return error
 
 

@@ -1,4 +1,4 @@
-"""The whatwatt Go: `/api/v1/system` says who and how it is, `/api/v1/live` streams the meter's readings.
+"""The whatwatt Go: `/api/v1/system` has its identity and status, `/api/v1/live` streams the readings.
 
 Source: the vendor's documentation (documentation.whatwatt.ch, pages "Real-time Streaming" and "System"), and
 payloads of firmware 1.x and 2.x.
@@ -43,10 +43,10 @@ from .payload import (
     parse_time,
 )
 
-# Seconds. A device that lives on the meter's power shuts down when it is asked much.
+# Seconds. A device that is powered by the meter shuts down after many requests.
 _STATUS_INTERVAL: Final = 300
 
-# Wire key → what it is. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
+# Key → measurement. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
 # maximum demand, V voltage, I current; In is import, Out export.
 FIELDS: Final[Fields] = {
     "P_In": (M.ACTIVE_POWER_IMPORT, Unit.KILOWATT),
@@ -92,7 +92,7 @@ FIELDS: Final[Fields] = {
 }
 _NAMES: Final = measurement_names(FIELDS)
 
-# Where in `/report` each value is → the key that `live` has for it.
+# Path in `/report` → key of the same value in `live`.
 _REPORT_KEYS: Final[Mapping[Path, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
@@ -115,7 +115,7 @@ _REPORT_KEYS: Final[Mapping[Path, str]] = {
     },
 }
 
-# Where in `/system` each property is: numbers, words, and services with their own way of saying yes.
+# Path in `/system` → property, for numbers and texts. Clouds have an object each.
 NUMBERS: Final[Mapping[Path, P]] = {
     ("meter", "report_interval"): P.REPORT_INTERVAL,
     ("wifi", "rssi"): P.SIGNAL_STRENGTH,
@@ -137,13 +137,13 @@ CLOUDS: Final[Mapping[str, P]] = {
     "stromkonto": P.CLOUD_STROMKONTO,
 }
 
-# Seconds; more is a fault, and some is beyond what a date can hold.
-_LONGEST_UPTIME: Final = 50 * 365 * 86400
+# Seconds. A longer time is an error, and can exceed the range of dates.
+_MAX_UPTIME: Final = 50 * 365 * 86400
 
-# The meter's values are what the meter says only while this is its status.
-_METER_IS_HEARD: Final = "OK"
+# Status of a meter whose readings the device receives. Values are outdated with any other status.
+_METER_OK: Final = "OK"
 
-# The Wi-Fi MAC address; in upper case by the documentation.
+# The Wi-Fi MAC address, in upper case by the documentation.
 _DEVICE_ID: Final = re.compile(r"[0-9A-Fa-f]{12}")
 
 _MAC_ADDRESS: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}")
@@ -207,13 +207,13 @@ class WhatwattReader(Reader):
         return parse_identity(await self._http.get_json(self.identity_path))
 
     async def restart(self) -> None:
-        """Restart the device, which is away for up to a minute then. Raises a ReaderError."""
+        """Restart the device, which takes up to a minute. Raises a ReaderError."""
         await self._http.post("/api/v1/reboot")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         self._http.start_over()
-        # The stream itself says neither whose it is nor how the meter is.
+        # The stream contains neither the identity nor the status.
         system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
         yield self._read_status(system)
@@ -223,10 +223,10 @@ class WhatwattReader(Reader):
         ) as events:
             async for event in events:
                 if event is None:
-                    # Silence may be the meter's or the connection's.
+                    # Either the meter has stopped, or the connection is dead.
                     status = self._read_status(await self._http.get_json(self.identity_path))
                     yield status
-                    if status.values.get(P.METER_STATUS) == _METER_IS_HEARD:
+                    if status.values.get(P.METER_STATUS) == _METER_OK:
                         raise ReaderConnectionError("the stream is silent though the meter is not")
                     continue
                 if event.type == "live":
@@ -234,12 +234,12 @@ class WhatwattReader(Reader):
                         yield message
                 if clock.now() >= ask_at:
                     ask_at = clock.now() + _STATUS_INTERVAL
-                    if status_now := await self._ask_status():
+                    if status_now := await self._request_status():
                         yield status_now
 
     @override
     async def poll(self) -> Poll | None:
-        """Ask for `/report`, which a device with a licence answers, to any number of clients."""
+        """Request `/report`, which a device with a license serves to any number of clients."""
         try:
             payload = await self._http.get_json("/api/v1/report")
         except ReaderProtocolError:
@@ -248,14 +248,14 @@ class WhatwattReader(Reader):
         report = get_object(payload, "report")
         report_id, self._report_id = self._report_id, get_number(report, "id")
         messages = []
-        # The last report is served on when the meter has gone silent.
-        is_heard = get_text(get_object(payload, "meter"), "status") == _METER_IS_HEARD
-        if is_heard and self._report_id != report_id and (values := parse_report(report)):
+        # After the meter has stopped, the device still serves the last report.
+        is_current = get_text(get_object(payload, "meter"), "status") == _METER_OK
+        if is_current and self._report_id != report_id and (values := parse_report(report)):
             messages.append(Reading(values=values))
         return Poll(messages=tuple(messages), interval=get_number(report, "interval") or 0.0)
 
-    async def _ask_status(self) -> ReaderStatus | None:
-        """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
+    async def _request_status(self) -> ReaderStatus | None:
+        """Request the status. Return None after an error, because the stream is more important."""
         try:
             return self._read_status(await self._http.get_json(self.identity_path))
         except ReaderAuthenticationError:
@@ -272,14 +272,14 @@ class WhatwattReader(Reader):
 
 
 def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
-    """Read who a whatwatt is from its `/system`, in which every key but the id may be missing.
+    """Return the identity in `/system`, in which every key but the id may be missing.
 
-    Raises ReaderProtocolError when it is no whatwatt's.
+    Raises ReaderProtocolError if it is not that of a whatwatt.
     """
     device = get_object(payload, "device")
     device_id = get_text(device, "id")
     if device_id is None or not _DEVICE_ID.fullmatch(device_id):
-        raise ReaderProtocolError("the device does not say its id")
+        raise ReaderProtocolError("the response does not contain the id of a whatwatt")
     return ReaderInfo(
         kind=WhatwattReader.kind,
         id=device_id.upper(),
@@ -296,7 +296,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
 
 
 def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
-    """Read how a whatwatt is from its `/system`, in which every key may be missing."""
+    """Return the properties in `/system`, in which every key may be missing."""
     values = parse_properties(payload, NUMBERS, TEXTS)
     clouds = get_object(payload, "clouds")
     for name, cloud_property in CLOUDS.items():
@@ -304,7 +304,7 @@ def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
         if cloud.get("enabled") is True:
             values[cloud_property] = cloud.get("connected") is True or cloud.get("status") == "CONNECTED"
     uptime = get_number(get_object(payload, "device"), "time_since_boot")
-    if uptime is not None and 0 <= uptime < _LONGEST_UPTIME:
+    if uptime is not None and 0 <= uptime < _MAX_UPTIME:
         values[P.LAST_RESTART] = datetime.now(UTC) - timedelta(seconds=uptime)
     return ReaderStatus(values=values)
 
@@ -314,7 +314,7 @@ def parse_live(data: str) -> Iterator[Message]:
     payload = parse_object(data)
     if payload is None:
         return
-    values = _measurements_in(payload)
+    values = _parse_values(payload)
     if values:
         local_time = parse_time(f"{payload.get('Date')}T{payload.get('Time')}", is_local=True)
         yield Reading(values=values, reader_time=local_time)
@@ -326,16 +326,16 @@ def parse_live(data: str) -> Iterator[Message]:
 
 def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
     """Return the measurements in the `report` object of a `/report`, in which every key may be missing."""
-    return _measurements_in(
+    return _parse_values(
         {key: get_nested(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
     )
 
 
-def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
+def _parse_values(payload: Mapping[str, Any]) -> dict[M, float]:
     values = parse_measurements(payload, _NAMES)
     tariff = values.get(M.ACTIVE_TARIFF)
     if tariff == 0 or type(tariff) is float:
-        # Zero is "unknown", by the documentation.
+        # Zero means "unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]
         if tariff and tariff.is_integer():
             values[M.ACTIVE_TARIFF] = int(tariff)
