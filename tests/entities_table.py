@@ -23,12 +23,11 @@ TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").
 
 BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
 
-# Kind of reader → where its protocol has the measurements that are computed, and the properties.
+# Kind of reader → where its protocol has what is neither a field nor a number or text of its status.
 OTHER_KEYS: dict[str, dict[str, str]] = {
     "whatwatt": {
         M.ACTIVE_POWER_NET: "`P_In` - `P_Out`",
         M.READER_CLOCK_OFFSET: "`Date`, `Time`",
-        **{each: f"`{'.'.join(path)}`" for path, each in {**whatwatt.NUMBERS, **whatwatt.TEXTS}.items()},
         **{cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()},
         P.LAST_RESTART: "`device.time_since_boot`",
     },
@@ -46,8 +45,12 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
 
 def protocol_keys(kind: str) -> dict[str, str]:
     """Return where the protocol of a reader has each measurement and property."""
-    fields = READERS[kind].fields
-    return {measurement: f"`{key}`" for key, (measurement, _) in fields.items()} | OTHER_KEYS[kind]
+    reader = READERS[kind]
+    return {
+        **{measurement: f"`{key}`" for key, (measurement, _) in reader.fields.items()},
+        **{each: f"`{'.'.join(path)}`" for path, each in {**reader.numbers, **reader.texts}.items()},
+        **OTHER_KEYS.get(kind, {}),
+    }
 
 
 def line(cells: Iterable[str]) -> str:

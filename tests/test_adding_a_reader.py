@@ -38,7 +38,6 @@ from custom_components.energy_sse.reader.base import (
     Path,
     measurement_names,
     parse_measurements,
-    parse_properties,
 )
 from custom_components.energy_sse.reader.payload import get_text, parse_time
 
@@ -75,6 +74,8 @@ class GridletReader(Reader):
     manufacturer: ClassVar = "Gridlet Ltd"
     model: ClassVar = "Gridlet"
     fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
     stream_path: ClassVar = "/meter"
     identity_path: ClassVar = "/me"
     key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED"})
@@ -97,7 +98,7 @@ class GridletReader(Reader):
     async def stream(self) -> AsyncGenerator[Message]:
         me = await self._http.get_json(self.identity_path)
         yield parse_identity(me)
-        yield ReaderStatus(values=parse_properties(me, NUMBERS, TEXTS))
+        yield ReaderStatus(values=self.parse_properties(me))
         async with aclosing(self._http.events(self.stream_path, patience=lambda: 60)) as events:
             async for event in events:
                 if event is None:

@@ -5,13 +5,7 @@ from typing import Any
 import pytest
 
 from custom_components.energy_sse.reader import Measurement as M, Property as P, Unit
-from custom_components.energy_sse.reader.base import (
-    Path,
-    Reader,
-    measurement_names,
-    parse_measurements,
-    parse_properties,
-)
+from custom_components.energy_sse.reader.base import Reader, measurement_names, parse_measurements
 
 SIGNED = {"power": (M.ACTIVE_POWER_NET, Unit.WATT)}
 
@@ -40,17 +34,17 @@ def test_power_with_a_sign_is_import_or_export(
 def test_units_of_a_kind_follow_from_its_fields(
     fields: dict[str, tuple[M, Unit]], computed: dict[M, Unit]
 ) -> None:
-    kind = type("Kind", (Reader,), {"fields": fields})
+    kind: type[Reader] = type("Kind", (Reader,), {"fields": fields})
     clocks = {M.READER_CLOCK_OFFSET: Unit.SECOND, M.METER_CLOCK_OFFSET: Unit.SECOND}
-    assert kind.units == dict(fields.values()) | computed | clocks  # type: ignore[attr-defined] # made here
+    assert kind.units == dict(fields.values()) | computed | clocks
 
 
 @pytest.mark.parametrize(
     "payload", [{}, {"wifi": 5, "meter": None}, {"wifi": {"rssi": "weak"}, "meter": " "}]
 )
 def test_properties_that_are_missing_are_left_out(payload: dict[str, Any]) -> None:
-    numbers: dict[Path, P] = {("wifi", "rssi"): P.SIGNAL_STRENGTH}
-    texts: dict[Path, P] = {("meter",): P.METER_STATUS}
-    assert parse_properties(payload, numbers, texts) == {}
+    paths = {"numbers": {("wifi", "rssi"): P.SIGNAL_STRENGTH}, "texts": {("meter",): P.METER_STATUS}}
+    kind: type[Reader] = type("Kind", (Reader,), {"fields": SIGNED, **paths})
+    assert kind.parse_properties(payload) == {}
     whole = {"wifi": {"rssi": -60}, "meter": "OK"}
-    assert parse_properties(whole, numbers, texts) == {P.SIGNAL_STRENGTH: -60, P.METER_STATUS: "OK"}
+    assert kind.parse_properties(whole) == {P.SIGNAL_STRENGTH: -60, P.METER_STATUS: "OK"}

@@ -71,6 +71,12 @@ class Reader(ABC):
     units: ClassVar[Mapping[M, Unit]]
     """Units of the measurements that its readings can have. They follow from `fields`."""
 
+    numbers: ClassVar[Mapping[Path, Property]] = {}
+    """Places of the numbers in its status."""
+
+    texts: ClassVar[Mapping[Path, Property]] = {}
+    """Places of the texts in its status."""
+
     stream_path: ClassVar[str]
     identity_path: ClassVar[str | None] = None
     """Path of the response with the id of the device; None if the stream contains it."""
@@ -145,6 +151,18 @@ class Reader(ABC):
     def full_name(cls, name: str) -> str:
         """Return the name of a device with its model, because its owner may know either."""
         return name if cls.model.lower() in name.lower() else f"{name} ({cls.model})"
+
+    @classmethod
+    def parse_properties(cls, payload: Mapping[str, Any]) -> dict[Property, str | float | bool | datetime]:
+        """Return the numbers and texts of a status, where every key may be missing."""
+        values: dict[Property, str | float | bool | datetime] = {}
+        for (*path, key), name in cls.numbers.items():
+            if (number := get_number(get_nested(payload, path), key)) is not None:
+                values[name] = number
+        for (*path, key), name in cls.texts.items():
+            if (text := get_text(get_nested(payload, path), key)) is not None:
+                values[name] = text
+        return values
 
     # ------------------------------------------------------------------------------------ connection
 
@@ -227,18 +245,4 @@ def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> di
         values[M.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
     elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
         values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
-    return values
-
-
-def parse_properties(
-    payload: Mapping[str, Any], numbers: Mapping[Path, Property], texts: Mapping[Path, Property]
-) -> dict[Property, str | float | bool | datetime]:
-    """Return the properties in a payload, where every key may be missing."""
-    values: dict[Property, str | float | bool | datetime] = {}
-    for (*path, key), name in numbers.items():
-        if (number := get_number(get_nested(payload, path), key)) is not None:
-            values[name] = number
-    for (*path, key), name in texts.items():
-        if (text := get_text(get_nested(payload, path), key)) is not None:
-            values[name] = text
     return values

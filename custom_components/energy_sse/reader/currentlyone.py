@@ -21,7 +21,6 @@ from .base import (
     Reader,
     measurement_names,
     parse_measurements,
-    parse_properties,
 )
 from .client import DeviceClient
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
@@ -132,8 +131,8 @@ _ANNOUNCED_ID: Final = re.compile(r"([0-9a-f]{12})(?![0-9a-f])")
 
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
-# The device does not escape names in `config`, so that a quote in a name breaks the JSON. These values can still
-# be read.
+# The device does not escape names in `config`, so that a quote in a name breaks the JSON. These values can be
+# read then.
 _IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
 
@@ -144,6 +143,8 @@ class CurrentlyOneReader(Reader):
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "CurrentlyOne"
     fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
     stream_path: ClassVar = "/events"
     stores_hours: ClassVar = True
     dhcp_hostnames: ClassVar = (_ANNOUNCED_NAME,)
@@ -294,7 +295,7 @@ class EventInterpreter:
             firmware=get_text(payload, "v"),
             clock=device_clock,
         )
-        yield ReaderStatus(values=parse_properties(payload, NUMBERS, TEXTS))
+        yield ReaderStatus(values=CurrentlyOneReader.parse_properties(payload))
 
     def _read_state(self, payload: Mapping[str, Any]) -> Reading | None:
         source = get_text(payload, "m")

@@ -19,7 +19,6 @@ from .base import (
     Reader,
     measurement_names,
     parse_measurements,
-    parse_properties,
 )
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
@@ -159,6 +158,8 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
     stream_path: ClassVar = "/api/v1/live"
     identity_path: ClassVar = "/api/v1/system"
     key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED", "ENCRYPTION KEY"})
@@ -297,7 +298,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
 
 def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
     """Return the properties in `/system`, in which every key may be missing."""
-    values = parse_properties(payload, NUMBERS, TEXTS)
+    values = WhatwattReader.parse_properties(payload)
     clouds = get_object(payload, "clouds")
     for name, cloud_property in CLOUDS.items():
         cloud = get_object(clouds, name)
