@@ -145,8 +145,8 @@ class CurrentlyOneSimulator(Simulator):
             secrets += [state.name for state in appliance.states if state.name != "off"]
         return secrets
 
+    @override
     async def switch(self, appliance_id: str, state: str) -> None:
-        """Put an appliance into a state and say so."""
         await self.send_transition(self.house.switch(appliance_id, state))
 
     async def send_transition(self, change: Change) -> None:

@@ -210,6 +210,10 @@ class Simulator(Server):
         """Send every measurement that the device can send, in as many readings as it takes."""
         await self.tick()
 
+    async def switch(self, appliance_id: str, state: str) -> None:
+        """Switch an appliance of the house. A device that detects appliances reports it."""
+        self.house.switch(appliance_id, state)
+
     @abstractmethod
     def set_register(self, watt_hours: float) -> None:
         """Set the import register that readings contain, whatever the house has counted."""
