@@ -17,8 +17,8 @@ from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
-from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from custom_components.energy_sse.reader import READERS, ReaderConnection, make_reader
+from tests.simulators import SIMULATORS, House
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -51,7 +51,7 @@ class Written:
     """Rows of statistics, which the recorder adds whatever is written."""
 
 
-async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Written:
+async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
     """Let a reader stream for an hour.
 
     The way is a write interval of ours in seconds, or the usual pattern.
@@ -60,7 +60,7 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
         machine = TimeMachine(hass.loop)
         house = House(clock=datetime.now(UTC).replace(hour=11))
-        simulator = (WhatwattSimulator if kind is ReaderKind.WHATWATT else CurrentlyOneSimulator)(house)
+        simulator = SIMULATORS[kind](house)
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
@@ -85,9 +85,7 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
 
 
-async def replace_by_usual(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, kind: ReaderKind, host: str
-) -> None:
+async def replace_by_usual(hass: HomeAssistant, entry: EnergySseConfigEntry, kind: str, host: str) -> None:
     """Put the usual pattern into the place of the sensors that are enabled by default."""
     measurements = list(entry.runtime_data.coordinator.data.measurements)
     assert entry.unique_id is not None
@@ -113,7 +111,7 @@ async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:
     return await hass.async_add_executor_job(look)
 
 
-def measure(kind: ReaderKind, interval: int, way: str) -> Written:
+def measure(kind: str, interval: int, way: str) -> Written:
     """Run it in this process."""
     with TemporaryDirectory() as folder:
         return run(hour(kind, interval, way, Path(folder)))
@@ -124,7 +122,7 @@ def report(effort: Effort) -> str:
     head = ("reader", "a reading every", "written", "rows", "of the usual", "MB", "of the usual", "MB a day")
     rows = []
     statistics = {}
-    for kind in effort.choose(tuple(ReaderKind), (ReaderKind.WHATWATT,)):
+    for kind in effort.choose(tuple(READERS), ("whatwatt",)):
         for interval in effort.choose(INTERVALS, (10,)):
             usual = alone(measure, kind, interval, USUAL)
             results = {"the usual pattern": usual}

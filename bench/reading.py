@@ -24,7 +24,7 @@ import orjson
 from yarl import URL
 
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
-from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
+from custom_components.energy_sse.reader import Reader, ReaderConnection, make_reader, whatwatt
 from custom_components.energy_sse.reader.models import Measurement, Reading
 from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
 from custom_components.energy_sse.sensor import MeasurementSensor
@@ -169,9 +169,7 @@ class Home:
         measurements = list(self.entry.runtime_data.coordinator.data.measurements)
         assert self.entry.unique_id is not None
         await self.hass.config_entries.async_unload(self.entry.entry_id)
-        reader = make_reader(
-            ReaderKind.WHATWATT, async_get_clientsession(self.hass), self.simulator.host, None
-        )
+        reader = make_reader("whatwatt", async_get_clientsession(self.hass), self.simulator.host, None)
         tap = Tap(reader)
         usual = await add_usual_sensors(self.hass, self.entry, reader, measurements)
         connection = ReaderConnection(reader, self.entry.unique_id, usual)

@@ -15,9 +15,9 @@ from homeassistant.util import dt as dt_util
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.power_tariff.demand import Tariff
 from custom_components.energy_sse.power_tariff.tracker import _count
-from custom_components.energy_sse.reader import Measurement, ReaderKind
+from custom_components.energy_sse.reader import READERS, Measurement
 from custom_components.energy_sse.registers import HOUR, QUARTER
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import SIMULATORS, House
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -30,8 +30,6 @@ from .reading import KINDS, Home, bench_readings
 TARIFF: Final[Mapping[str, Any]] = {CONF_POWER_TARIFF: {"enabled": True, "interval": "60"}}
 
 WAYS: Final[Mapping[str, Mapping[str, Any]]] = {"without": {}, "with": TARIFF}
-
-SIMULATORS: Final = {ReaderKind.WHATWATT: WhatwattSimulator, ReaderKind.CURRENTLYONE: CurrentlyOneSimulator}
 
 INTERVALS: Final = {"an hour": HOUR, "a quarter-hour": QUARTER}
 
@@ -75,7 +73,7 @@ def calculate_bills(interval: timedelta) -> Result:
     return Result(seconds[1:])
 
 
-async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> database.Written:
+async def hour(kind: str, options: Mapping[str, Any], folder: Path) -> database.Written:
     """Let a reader stream for an hour of an evening, in a month that has a peak."""
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
@@ -112,7 +110,7 @@ async def hour(kind: ReaderKind, options: Mapping[str, Any], folder: Path) -> da
         return database.Written(after - before, 0, len(sensors) * database.STATISTICS_ROWS)
 
 
-def rows_of_an_hour(kind: ReaderKind, options: Mapping[str, Any]) -> database.Written:
+def rows_of_an_hour(kind: str, options: Mapping[str, Any]) -> database.Written:
     """Return the rows of an hour, written in this process."""
     with TemporaryDirectory() as folder:
         return run(hour(kind, options, Path(folder)))
@@ -136,7 +134,7 @@ def report(effort: Effort) -> str:
         for kind, title in KINDS.items()
     ]
     written = []
-    for kind in effort.choose(tuple(ReaderKind), (ReaderKind.CURRENTLYONE,)):
+    for kind in effort.choose(tuple(READERS), ("currentlyone",)):
         found = {way: alone(rows_of_an_hour, kind, options) for way, options in WAYS.items()}
         rows, statistics = (
             [getattr(found[way], name) for way in ("with", "without")] for name in ("rows", "statistics")

@@ -26,6 +26,7 @@ from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
+from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 from .scenarios import (
     changing,
     energy,
@@ -38,7 +39,6 @@ from .scenarios import (
     steps_of,
     unplugging,
 )
-from .simulators import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 from .user import Screen, User, browser
 
 FOLDER = ROOT / ".e2e"

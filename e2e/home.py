@@ -13,7 +13,7 @@ from demo.home_assistant import HomeAssistantApi
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .network import Host
-from .simulators import Reader
+from .readers import Reader
 from .user import PATIENCE, User
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"

@@ -19,7 +19,7 @@ import pytest
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
 from . import databases, dialogs, measured_tables, selection
 from .logs import OURS
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import SIMULATORS, CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.server import Server
 from .time_lapse import TimeLapse
 from .time_machine import TimeMachine
@@ -123,12 +123,10 @@ async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
     return reader
 
 
-@pytest.fixture(params=["whatwatt", "currentlyone"])
-async def either(
-    request: pytest.FixtureRequest, house: House, start: Start
-) -> WhatwattSimulator | CurrentlyOneSimulator:
+@pytest.fixture(params=SIMULATORS)
+async def any_reader(request: pytest.FixtureRequest, house: House, start: Start) -> Simulator:
     """Return a reader of each kind in turn."""
-    reader = (WhatwattSimulator if request.param == "whatwatt" else CurrentlyOneSimulator)(house)
+    reader = SIMULATORS[request.param](house)
     await start(reader)
     return reader
 

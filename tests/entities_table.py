@@ -6,9 +6,16 @@ from pathlib import Path
 
 from homeassistant.components.sensor import SensorEntityDescription
 
+from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.const import TariffKey
 from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, TARIFF
-from custom_components.energy_sse.reader import Measurement as M, Property as P, currentlyone, whatwatt
+from custom_components.energy_sse.reader import (
+    READERS,
+    Measurement as M,
+    Property as P,
+    currentlyone,
+    whatwatt,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs/entities.md"
@@ -16,30 +23,34 @@ TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").
 
 BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
 
-COMPUTED = {
-    "whatwatt": {M.ACTIVE_POWER_NET: "`P_In` - `P_Out`", M.READER_CLOCK_OFFSET: "`Date`, `Time`"},
+# Kind of reader → where its protocol has what is neither a field nor a number or text of its status.
+OTHER_KEYS: dict[str, dict[str, str]] = {
+    "whatwatt": {
+        M.ACTIVE_POWER_NET: "`P_In` - `P_Out`",
+        M.READER_CLOCK_OFFSET: "`Date`, `Time`",
+        **{cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()},
+        P.LAST_RESTART: "`device.time_since_boot`",
+    },
     "currentlyone": {
         M.ACTIVE_POWER_NET: "`W` - `P`",
         M.READER_CLOCK_OFFSET: "`sec`",
         M.METER_CLOCK_OFFSET: "`t`",
+        **{
+            each: f"`{'.'.join(path)}` of `config`"
+            for path, each in {**currentlyone.TEXTS, **currentlyone.NUMBERS}.items()
+        },
     },
 }
 
 
-def wire_keys(reader: str) -> dict[str, str]:
-    """Return where on a reader's wire each measurement and property is."""
-    fields = (whatwatt if reader == "whatwatt" else currentlyone).FIELDS
-    keys: dict[str, str] = {measurement: f"`{key}`" for key, (measurement, _) in fields.items()}
-    keys.update({str(measurement): where for measurement, where in COMPUTED[reader].items()})
-    if reader == "whatwatt":
-        for path, number_or_text in {**whatwatt.NUMBERS, **whatwatt.TEXTS}.items():
-            keys[number_or_text] = f"`{'.'.join(path)}`"
-        keys |= {cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()}
-        keys[P.LAST_RESTART] = "`device.time_since_boot`"
-    else:
-        keys |= {name: f"`{key}` of `config`" for key, name in currentlyone.TEXTS.items()}
-        keys[P.SIGNAL_STRENGTH] = "`rssi` of `config`"
-    return keys
+def protocol_keys(kind: str) -> dict[str, str]:
+    """Return where the protocol of a reader has each measurement and property."""
+    reader = READERS[kind]
+    return {
+        **{measurement: f"`{key}`" for key, (measurement, _) in reader.fields.items()},
+        **{each: f"`{'.'.join(path)}`" for path, each in {**reader.numbers, **reader.texts}.items()},
+        **OTHER_KEYS.get(kind, {}),
+    }
 
 
 def line(cells: Iterable[str]) -> str:
@@ -61,24 +72,26 @@ def row(description: SensorEntityDescription, keys: list[dict[str, str]]) -> str
             ),
             ", ".join(each.replace("_", " ") for each in classes if each) or "text",
             "yes" if description.entity_registry_enabled_default else "",
-            *(wire.get(description.key, "") for wire in keys),
+            *(each.get(description.key, "") for each in keys),
         )
     )
 
 
 def unit(description: SensorEntityDescription) -> str:
-    """Return the unit that both wires have, where Home Assistant is not asked to convert it."""
+    """Return the unit of the protocols, where Home Assistant is not asked to convert it."""
     if description.key in PROPERTIES:
         return ""
     units = [
         unit
-        for measurement, unit in [*whatwatt.FIELDS.values(), *currentlyone.FIELDS.values()]
+        for reader in READERS.values()
+        for measurement, unit in reader.fields.values()
         if measurement == description.key
     ]
     return units[0] if units else ""
 
 
-HEAD = line(("name", "unit", "class", "enabled", "whatwatt Go", "CurrentlyOne")) + line(["---"] * 6)
+MODELS = [reader.model for reader in READERS.values()]
+HEAD = line(("name", "unit", "class", "enabled", *MODELS)) + line(["---"] * (4 + len(MODELS)))
 
 
 TARIFF_HEAD = line(("name", "unit", "class")) + line(["---"] * 3)
@@ -94,10 +107,18 @@ def tariff_table() -> str:
 
 def tables() -> dict[str, str]:
     """Return the tables by name."""
-    keys = [wire_keys("whatwatt"), wire_keys("currentlyone")]
+    keys = [protocol_keys(kind) for kind in READERS]
     clouds = "".join(
-        line((TEXTS["binary_sensor"][cloud]["name"], "", "connectivity", "", keys[0][cloud], ""))
-        for cloud in whatwatt.CLOUDS.values()
+        line(
+            (
+                TEXTS["binary_sensor"][cloud]["name"],
+                "",
+                "connectivity",
+                "",
+                *(each.get(cloud, "") for each in keys),
+            )
+        )
+        for cloud in CLOUDS
     )
     return {
         "measurements": HEAD + "".join(row(each, keys) for each in MEASUREMENTS.values()),

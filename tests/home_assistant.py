@@ -1,6 +1,6 @@
 """A Home Assistant with a reader in it."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -13,11 +13,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
 from custom_components.energy_sse.histories import RegisterUpdate
-from custom_components.energy_sse.reader import Measurement, ReaderKind
+from custom_components.energy_sse.reader import READERS, Measurement
 
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import Simulator
 from .simulators.announce import service_info
-from .simulators.server import Server, Simulator
+from .simulators.server import Server
 from .wait import wait_until
 
 
@@ -40,8 +40,8 @@ def entry_for(
     reader: Server, *, entry_id: str | None = None, source: str = SOURCE_USER, **data: Any
 ) -> MockConfigEntry:
     """Return the entry that the config flow would have made, or made before a restart."""
-    if isinstance(reader, WhatwattSimulator) and reader.login is not None:
-        data = {CONF_PASSWORD: reader.login.password, **data}
+    if isinstance(reader, Simulator) and reader.password is not None:
+        data = {CONF_PASSWORD: reader.password, **data}
     return MockConfigEntry(
         domain=DOMAIN,
         title="Meter",
@@ -49,7 +49,7 @@ def entry_for(
         source=source,
         version=2,
         unique_id=reader.device_id,
-        data={CONF_HOST: reader.host, CONF_KIND: ReaderKind(reader.kind), **data},
+        data={CONF_HOST: reader.host, CONF_KIND: reader.kind, **data},
     )
 
 
@@ -65,39 +65,50 @@ async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfig
 
 async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = None) -> None:
     """Let the meter speak, and wait until every entity has written what it said."""
-    assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
     entry = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, reader.device_id)
     assert entry is not None
-    digits = 1 if isinstance(reader, WhatwattSimulator) else 3
-    await receive(entry, reader.tick(seconds), lambda: round(reader.house.voltage[0], digits))
+    await receive(entry, reader, reader.tick(seconds))
     await hass.async_block_till_done()
 
 
-async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
-    """Wait until everything sent so far has been dealt with: until the next reading has arrived."""
-    before = reader.house.voltage[0]
-    while reader.house.voltage[0] == before:
-        await receive(entry, reader.tick(1), lambda: round(reader.house.voltage[0], 3))
+async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: Simulator) -> None:
+    """Wait until everything sent so far has been processed: until the next reading has arrived."""
+    before = reader.payload()[reader.marker_key]
+    while reader.payload()[reader.marker_key] == before:
+        await receive(entry, reader, reader.tick(1))
     await hass.async_block_till_done()
 
 
-async def receive(
-    entry: MockConfigEntry, sending: Coroutine[Any, Any, None], voltage: Callable[[], float]
-) -> None:
+async def receive(entry: MockConfigEntry, reader: Simulator, sending: Coroutine[Any, Any, None]) -> None:
     """Send a reading, and wait until it has been processed.
 
-    Its voltage alone does not show that: two readings can have the same one.
+    Its marker alone does not show that: two readings can have the same one.
     """
     coordinator = entry.runtime_data.coordinator
     processed: list[RegisterUpdate] = []
     stop_listening = coordinator.async_add_reading_listener(processed.append)
     try:
         await sending
-        await wait_until(
-            lambda: processed and coordinator.data.values.get(Measurement.VOLTAGE_L1) == voltage()
-        )
+        marker = sent_value(reader, marker_of(reader))
+        await wait_until(lambda: processed and coordinator.data.values.get(marker_of(reader)) == marker)
     finally:
         stop_listening()
+
+
+def marker_of(reader: Simulator) -> Measurement:
+    """Return the measurement that differs from one reading to the next."""
+    return READERS[reader.kind].fields[reader.marker_key][0]
+
+
+def sent_value(reader: Simulator, measurement: Measurement) -> float:
+    """Return a measurement of the house as the reader sends it now, in the unit of the reader."""
+    return float(reader.payload()[key_of(reader, measurement)])
+
+
+def key_of(reader: Simulator, measurement: Measurement) -> str:
+    """Return the key of a measurement in the readings of a reader."""
+    fields = READERS[reader.kind].fields
+    return next(key for key, (each, _) in fields.items() if each is measurement)
 
 
 def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:

@@ -1,119 +1,178 @@
-"""A third reader, made up: all that docs/adding-a-reader.md asks for, and what comes of it by itself."""
+"""A third kind of reader, made up: everything that docs/adding-a-reader.md asks for, and what works then."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from enum import StrEnum
 import json
-from typing import ClassVar, Final, cast, override
+import re
+from typing import Any, ClassVar, Final, cast, override
 
 from aiohttp import web
-from homeassistant.config_entries import SOURCE_USER, ConfigEntryState
+from homeassistant.config_entries import SOURCE_DHCP, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryState
 from homeassistant.const import CONF_HOST
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 import pytest
 
-from custom_components.energy_sse import coordinator
-from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse import config_flow
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN
 from custom_components.energy_sse.reader import (
+    READERS,
+    Announcement,
     Measurement as M,
     Message,
+    Property as P,
     Reader,
     ReaderConnectionError,
     ReaderInfo,
-    ReaderKind,
     ReaderProtocolError,
+    ReaderStatus,
     Reading,
     Unit,
     parse_object,
 )
-from custom_components.energy_sse.reader.base import Fields, measurement_names, parse_measurements, units_of
-from custom_components.energy_sse.reader.identify import READERS
-from custom_components.energy_sse.reader.payload import get_text
+from custom_components.energy_sse.reader.base import (
+    Fields,
+    Path,
+    measurement_names,
+    parse_measurements,
+)
+from custom_components.energy_sse.reader.payload import get_text, parse_time
 
 from .conftest import Start
-from .home_assistant import entity_id, state_of
+from .home_assistant import announcement, entity_id, entry_for, set_up, state_of, tick
+from .simulators import SIMULATORS
 from .simulators.house import House
 from .simulators.network import FaultyNetwork
-from .simulators.server import Simulator
+from .simulators.server import Service, Simulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
-# ---------------------------------------------------------------------------------------- 1. its wire
+# ------------------------------------------------------------------------------------- 1. its class
 
+# Key of a `meter` event → measurement. Power has a sign.
 FIELDS: Final[Fields] = {
-    "in": (M.ACTIVE_POWER_IMPORT, Unit.WATT),
-    "out": (M.ACTIVE_POWER_EXPORT, Unit.WATT),
+    "power": (M.ACTIVE_POWER_NET, Unit.WATT),
     "total": (M.ACTIVE_ENERGY_IMPORT, Unit.KILOWATT_HOUR),
     "fed": (M.ACTIVE_ENERGY_EXPORT, Unit.KILOWATT_HOUR),
 }
+NAMES: Final = measurement_names(FIELDS)
 
+# Keys of `/me` → property.
+NUMBERS: Final[Mapping[Path, P]] = {("wifi", "rssi"): P.SIGNAL_STRENGTH}
+TEXTS: Final[Mapping[Path, P]] = {("meter",): P.METER_STATUS}
 
-class Kind(StrEnum):
-    """What `ReaderKind` would have one line more of."""
-
-    WHATWATT = "whatwatt"
-    CURRENTLYONE = "currentlyone"
-    GRIDLET = "gridlet"
+DEVICE_ID: Final = re.compile(r"GL-\d{6}")
 
 
 class GridletReader(Reader):
-    """Talks to a Gridlet, which says who it is at `/me` and sends `meter` events at `/meter`."""
+    """Connection to a Gridlet, which sends its identity at `/me`, and `meter` events at `/meter`."""
 
-    kind: ClassVar = cast("ReaderKind", Kind.GRIDLET)
+    kind: ClassVar = "gridlet"
     manufacturer: ClassVar = "Gridlet Ltd"
     model: ClassVar = "Gridlet"
-    units: ClassVar = units_of(FIELDS)
+    fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
+    stream_path: ClassVar = "/meter"
+    identity_path: ClassVar = "/me"
+    key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED"})
+    dhcp_hostnames: ClassVar = ("gridlet-",)
+    safe_keys: ClassVar = frozenset({"firmware", "meter"})
+    protocol_words: ClassVar = frozenset({"firmware", "gridlet", "meter"})
+
+    @override
+    @classmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        if announcement.type != "_gridlet._tcp.local.":
+            return None
+        return announcement.name if DEVICE_ID.fullmatch(announcement.name) else ""
 
     @override
     async def identify(self) -> ReaderInfo:
-        payload = await self._http.get_json("/me")
-        device_id = get_text(payload, "gridlet")
-        if device_id is None:
-            raise ReaderProtocolError("the device does not say its id")
-        return ReaderInfo(kind=self.kind, id=device_id, firmware=get_text(payload, "firmware"))
+        return parse_identity(await self._http.get_json(self.identity_path))
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
-        yield await self.identify()
-        async with aclosing(self._http.events("/meter", patience=lambda: 60)) as events:
+        me = await self._http.get_json(self.identity_path)
+        yield parse_identity(me)
+        yield ReaderStatus(values=self.parse_properties(me))
+        async with aclosing(self._http.events(self.stream_path, patience=lambda: 60)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("the stream is silent")
-                if values := parse_measurements(parse_object(event.data) or {}, measurement_names(FIELDS)):
-                    yield Reading(values=values)
+                payload = parse_object(event.data) or {}
+                if values := parse_measurements(payload, NAMES):
+                    yield Reading(values=values, reader_time=parse_time(get_text(payload, "time")))
 
 
-# ------------------------------------------------------------------------------------ 2. its simulator
+def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
+    """Return the identity in `/me`. Raises ReaderProtocolError if it is not that of a Gridlet."""
+    device_id = get_text(payload, "gridlet")
+    if device_id is None or not DEVICE_ID.fullmatch(device_id):
+        raise ReaderProtocolError("the response does not contain the id of a Gridlet")
+    return ReaderInfo(kind=GridletReader.kind, id=device_id, firmware=get_text(payload, "firmware"))
+
+
+# --------------------------------------------------------------------------------- 2. its simulator
 
 
 class GridletSimulator(Simulator):
     """A simulated Gridlet."""
 
+    kind = "gridlet"
     stream_path = "/meter"
+    ids = ("GL-000042", "GL-000043")
+    marker_key = "power"
+    meter_status = "OK"
+
+    @override
+    @classmethod
+    def service(cls, device_id: str, port: int) -> Service:
+        return Service("_gridlet._tcp.local.", device_id, f"gridlet-{device_id}", port)
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
-        return web.get("/me", self._get_me), web.get("/meter", self._get_meter)
+        return web.get("/me", self._get_me), web.get(self.stream_path, self._get_meter)
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        house = self.house
+        payload = {
+            "power": round(house.net_power),
+            "total": round(sum(house.active_import.values()) / 1000, 3),
+            "fed": round(sum(house.active_export.values()) / 1000, 3),
+            "time": house.clock.isoformat(),
+        } | self.lies
+        return {key: value for key, value in payload.items() if key not in self.lacks}
+
+    @override
+    def encode(self, payload: str) -> bytes:
+        return f"event: meter\ndata: {payload}\n\n".encode()
 
     @override
     async def send_reading(self) -> None:
-        await self.broadcast(f"event: meter\ndata: {json.dumps(self.reading())}\n\n".encode())
+        if self.meter_status == "OK":
+            await self.broadcast(self.encode(json.dumps(self.payload())))
 
-    def reading(self) -> dict[str, float]:
-        """Return the payload of a `meter` event."""
-        house = self.house
-        return {
-            "in": round(max(house.net_power, 0)),
-            "out": round(max(-house.net_power, 0)),
-            "total": round(sum(house.active_import.values()) / 1000, 3),
-            "fed": round(sum(house.active_export.values()) / 1000, 3),
-        }
+    @override
+    def set_register(self, watt_hours: float) -> None:
+        self.lies["total"] = round(watt_hours / 1000, 3)
+
+    @override
+    def stop_meter(self) -> None:
+        self.meter_status = "KEY REQUIRED"
+
+    @override
+    def resume_meter(self) -> None:
+        self.meter_status = "OK"
 
     async def _get_me(self, _request: web.Request) -> web.Response:
-        return web.json_response({"gridlet": "GL-000042", "firmware": "7"})
+        return web.json_response(
+            {"gridlet": self.device_id, "firmware": "7", "meter": self.meter_status, "wifi": {"rssi": -60}}
+        )
 
     async def _get_meter(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -121,62 +180,116 @@ class GridletSimulator(Simulator):
         return response
 
 
-# ------------------------------------------------------------------------- 3. where it has to be known
+# ---------------------------------------------------------------------------------- 3. the registries
 
 
 @pytest.fixture(autouse=True)
-def _gridlets_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(Kind) == {*ReaderKind, "gridlet"}
-    monkeypatch.setattr(coordinator, "ReaderKind", Kind)
-    monkeypatch.setitem(cast("dict[ReaderKind, type[Reader]]", READERS), GridletReader.kind, GridletReader)
+def _gridlets_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, GridletReader)
+    simulators = cast("dict[str, type[Simulator]]", SIMULATORS)
+    monkeypatch.setitem(simulators, GridletSimulator.kind, GridletSimulator)
 
 
-# -------------------------------------------------------------------------- what comes of it by itself
+# ------------------------------------------------------------------------------------ what follows
 
 
 @pytest.fixture
 async def gridlet(house: House, start: Start) -> GridletSimulator:
     """Return a simulated Gridlet."""
-    reader = GridletSimulator(house, interval=10)
+    reader = GridletSimulator(house)
     await start(reader)
     return reader
 
 
-async def test_third_reader_is_set_up_streams_and_comes_back(
+def shown(hass: HomeAssistant, key: str) -> float:
+    """Return the state of a sensor as a number."""
+    return float(state_of(hass, "sensor", f"GL-000042_{key}").state)
+
+
+async def test_third_reader_is_added_by_its_address(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, gridlet: GridletSimulator
 ) -> None:
-    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_USER})
-    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_HOST: gridlet.host})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    entry = result["result"]
-    assert entry.title == "Gridlet GL-000"
+    flow = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: gridlet.host}
+    )
+    assert flow["type"] is FlowResultType.CREATE_ENTRY
+    entry = flow["result"]
+    assert entry.title == "Gridlet 000042"
     await wait_until(lambda: gridlet.streams)
-
-    await gridlet.tick()
-    await wait_until(lambda: entity_id(hass, "sensor", "GL-000042_active_energy_export"))
-    await hass.async_block_till_done()
-    reading = gridlet.reading()
-    power = state_of(hass, "sensor", "GL-000042_active_power_net")
-    assert float(power.state) == reading["in"] - reading["out"]
+    await tick(hass, gridlet)
+    reading = gridlet.payload()
+    assert shown(hass, "active_power_net") == reading["power"] < 0
+    assert (shown(hass, "active_power_import"), shown(hass, "active_power_export")) == (0, -reading["power"])
     energy = state_of(hass, "sensor", "GL-000042_active_energy_import")
     assert (float(energy.state), energy.attributes["unit_of_measurement"]) == (reading["total"], "kWh")
-    assert entity_id(hass, "sensor", "GL-000042_voltage_l1") is None, "its wire has none"
+    assert entity_id(hass, "sensor", "GL-000042_voltage_l1") is None, "its protocol has none"
 
     device = device_registry.async_get_device_by_identifier((DOMAIN, "GL-000042"), entry.entry_id)
     assert device is not None
     assert (device.manufacturer, device.model, device.sw_version) == ("Gridlet Ltd", "Gridlet", "7")
-
-    # A connection that is lost is made again.
-    gridlet.end_streams()
-    await wait_until(lambda: gridlet.streams)
-    await gridlet.tick()
-    expected = gridlet.reading()["total"]
-    await wait_until(
-        lambda: float(state_of(hass, "sensor", "GL-000042_active_energy_import").state) == expected
-    )
-
     assert await hass.config_entries.async_unload(entry.entry_id)
     assert entry.state is ConfigEntryState.NOT_LOADED
+
+
+async def test_third_reader_is_found_by_mdns(hass: HomeAssistant, gridlet: GridletSimulator) -> None:
+    flows = hass.config_entries.flow
+    flow = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(gridlet))
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    flow = await flows.async_configure(flow["flow_id"], {})
+    assert (flow["title"], flow["result"].unique_id) == ("Gridlet 000042", gridlet.device_id)
+    assert await hass.config_entries.async_unload(flow["result"].entry_id)
+
+
+async def test_third_reader_is_found_by_its_lease(
+    hass: HomeAssistant, gridlet: GridletSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_flow, "_HTTP_PORT", gridlet.port)
+    lease = DhcpServiceInfo(ip="127.0.0.1", hostname="gridlet-gl-000042", macaddress="00005e005301")
+    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_DHCP}, data=lease)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+
+
+async def test_third_reader_comes_back_after_a_drop(hass: HomeAssistant, gridlet: GridletSimulator) -> None:
+    entry = await set_up(hass, gridlet)
+    gridlet.end_streams()
+    await wait_until(lambda: gridlet.streams)
+    await tick(hass, gridlet)
+    assert shown(hass, "active_energy_import") == gridlet.payload()["total"]
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_third_reader_shows_its_status(
+    hass: HomeAssistant, gridlet: GridletSimulator, issue_registry: ir.IssueRegistry
+) -> None:
+    gridlet.stop_meter()
+    entry = await set_up(hass, gridlet)
+    await hass.async_block_till_done()
+    assert [each.translation_key for each in issue_registry.issues.values() if each.domain == DOMAIN] == [
+        "meter_key_required"
+    ]
+    assert state_of(hass, "sensor", "GL-000042_meter_status").state == "key_required"
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.mark.parametrize("key", ["power", "total", "fed"])
+async def test_third_reader_lacks_a_measurement_with_a_power_tariff(
+    hass: HomeAssistant, gridlet: GridletSimulator, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    class Lacking(GridletReader):
+        fields: ClassVar = {name: field for name, field in FIELDS.items() if name != key}
+
+    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, Lacking)
+    gridlet.lacks = {key}
+    entry = entry_for(gridlet)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: gridlet.streams)
+    await gridlet.tick()
+    found = {"power": "active_energy_import", "total": "active_power_net", "fed": "active_power_net"}[key]
+    await wait_until(lambda: entity_id(hass, "sensor", f"GL-000042_{found}"))
+    await hass.async_block_till_done()
+    assert await hass.config_entries.async_unload(entry.entry_id)
 
 
 async def ask_for_a_password(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -186,7 +299,7 @@ async def ask_for_a_password(_client: asyncio.StreamReader, writer: asyncio.Stre
     await writer.drain()
 
 
-async def test_third_reader_is_back_after_something_asked_for_a_password(
+async def test_third_reader_is_back_after_a_401(
     hass: HomeAssistant, gridlet: GridletSimulator, time_machine: TimeMachine
 ) -> None:
     network = await FaultyNetwork(gridlet).start()

@@ -22,7 +22,7 @@ from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up, state_of
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.digest import DigestLogin
 from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
@@ -36,7 +36,7 @@ DEAD_ADDRESSES = ["169.254.142.92", "0.0.0.0", "224.0.0.251", "fe80::1", "::", "
 
 async def announce(
     hass: HomeAssistant,
-    reader: WhatwattSimulator | CurrentlyOneSimulator,
+    reader: Simulator,
     port: int | None = None,
     *,
     addresses: Iterable[str] = ("127.0.0.1",),
@@ -185,21 +185,14 @@ async def test_announcement_ends_a_wait(
 # ------------------------------------------------------------------------- addresses that lead nowhere
 
 
-@pytest.fixture(params=["whatwatt", "currentlyone"])
-def reader(request: pytest.FixtureRequest) -> WhatwattSimulator | CurrentlyOneSimulator:
-    """Return each kind of reader."""
-    found: WhatwattSimulator | CurrentlyOneSimulator = request.getfixturevalue(request.param)
-    return found
-
-
 @pytest.mark.parametrize("dead", [*([each] for each in DEAD_ADDRESSES), DEAD_ADDRESSES], ids=str)
 async def test_new_reader_is_found_behind_addresses_that_lead_nowhere(
-    hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, dead: list[str]
+    hass: HomeAssistant, any_reader: Simulator, dead: list[str]
 ) -> None:
-    flow = await announce(hass, reader, addresses=[*dead, "127.0.0.1"])
+    flow = await announce(hass, any_reader, addresses=[*dead, "127.0.0.1"])
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
     flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
-    assert flow["data"][CONF_HOST] == reader.host
+    assert flow["data"][CONF_HOST] == any_reader.host
 
 
 async def test_protected_reader_is_found_behind_a_dead_address(

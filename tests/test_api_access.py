@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.reader import Measurement as M
 
 from .home_assistant import entity_id, set_up, tick
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import Simulator
 
 # What evcc's meter of the kind "Home Assistant" wants, with the unit in which it takes it.
 EVCC = {
@@ -55,28 +55,28 @@ async def client(hass: HomeAssistant, hass_client_no_auth: ClientSessionGenerato
 
 
 async def test_rest_api_gives_what_a_charger_control_wants_with_its_unit_and_sign(
-    hass: HomeAssistant, client: Client, token: str, either: WhatwattSimulator | CurrentlyOneSimulator
+    hass: HomeAssistant, client: Client, token: str, any_reader: Simulator
 ) -> None:
-    await set_up(hass, either)
-    await tick(hass, either)
-    assert either.house.net_power < 0, "the sun shines"
+    await set_up(hass, any_reader)
+    await tick(hass, any_reader)
+    assert any_reader.house.net_power < 0, "the sun shines"
     login = {"Authorization": f"Bearer {token}"}
     values = {}
     for measurement, unit in EVCC.items():
-        sensor = entity_id(hass, "sensor", f"{either.device_id}_{measurement}")
+        sensor = entity_id(hass, "sensor", f"{any_reader.device_id}_{measurement}")
         state = await (await client.get(f"/api/states/{sensor}", headers=login)).json()
         assert state["attributes"]["unit_of_measurement"] == unit
         values[measurement] = float(state["state"])
-    assert values[M.ACTIVE_POWER_NET] == pytest.approx(either.house.net_power, abs=1)
+    assert values[M.ACTIVE_POWER_NET] == pytest.approx(any_reader.house.net_power, abs=1)
     assert (await client.get("/api/states")).status == 401
 
 
 async def test_websocket_api_pushes_every_new_value(
-    hass: HomeAssistant, client: Client, token: str, either: WhatwattSimulator | CurrentlyOneSimulator
+    hass: HomeAssistant, client: Client, token: str, any_reader: Simulator
 ) -> None:
-    await set_up(hass, either)
-    await tick(hass, either)
-    sensor = entity_id(hass, "sensor", f"{either.device_id}_{M.VOLTAGE_L1}")
+    await set_up(hass, any_reader)
+    await tick(hass, any_reader)
+    sensor = entity_id(hass, "sensor", f"{any_reader.device_id}_{M.VOLTAGE_L1}")
     async with client.ws_connect("/api/websocket") as socket:
         assert (await socket.receive_json())["type"] == "auth_required"
         await socket.send_json({"type": "auth", "access_token": token})
@@ -84,7 +84,7 @@ async def test_websocket_api_pushes_every_new_value(
         await socket.send_json({"id": 1, "type": "subscribe_entities", "entity_ids": [sensor]})
         assert (await socket.receive_json())["success"]
         first = float((await socket.receive_json())["event"]["a"][sensor]["s"])
-        await tick(hass, either)
+        await tick(hass, any_reader)
         change = (await socket.receive_json())["event"]["c"][sensor]["+"]
-        assert float(change["s"]) == pytest.approx(either.house.voltage[0], abs=0.1)
+        assert float(change["s"]) == pytest.approx(any_reader.house.voltage[0], abs=0.1)
         assert float(change["s"]) != first

@@ -31,8 +31,7 @@ from custom_components.energy_sse.const import (
 
 from .conftest import Start
 from .home_assistant import announcement, entry_for, set_up
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.server import Simulator
+from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -66,12 +65,10 @@ async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> 
 
 
 def is_created(flow: ConfigFlowResult, reader: Simulator, **data: str) -> bool:
-    assert isinstance(reader, WhatwattSimulator | CurrentlyOneSimulator)
-    kind = "whatwatt" if isinstance(reader, WhatwattSimulator) else "currentlyone"
     login = "digest" if data else "none"
     return (
         flow["type"] is FlowResultType.CREATE_ENTRY
-        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, CONF_AUTH_SCHEME: login, **data}
+        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: reader.kind, CONF_AUTH_SCHEME: login, **data}
         and flow["options"] == {CONF_WRITE_INTERVAL: 5}
         and flow["result"].unique_id == reader.device_id
     )
@@ -110,6 +107,17 @@ async def test_password_is_asked_for_when_the_reader_wants_one_until_it_is_right
     await protected_whatwatt.start(protected_whatwatt.port)
     flow = await submit(hass, flow, password="secret")
     assert is_created(flow, protected_whatwatt, password="secret")
+
+
+async def test_password_is_asked_for_when_other_readers_stream(
+    hass: HomeAssistant, house: House, whatwatt: WhatwattSimulator, start: Start
+) -> None:
+    entry_for(WhatwattSimulator(house, device_id="ECC9FF000000"), host=NOBODY).add_to_hass(hass)
+    await set_up(hass, whatwatt)
+    other = WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="secret")
+    await start(other)
+    flow = await submit(hass, await begin(hass, SOURCE_USER), host=other.host)
+    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "password")
 
 
 @pytest.mark.errors
@@ -310,6 +318,16 @@ async def test_announced_device_that_says_another_id_is_not_offered(
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
 
 
+async def test_announcement_of_another_device_is_ignored(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    info = announcement(whatwatt)
+    info.name = f"Printer.{info.type}"
+    flow = await begin(hass, SOURCE_ZEROCONF, info)
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
+    assert whatwatt.requests == []
+
+
 # ---------------------------------------------------------------------------- known, at another address
 
 
@@ -429,6 +447,12 @@ async def test_known_reader_is_followed_by_its_lease_whatever_its_name(
     flow = await begin(hass, SOURCE_DHCP, lease("meter", mac_address))
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "already_configured")
     assert entry.data[CONF_HOST] == reader.host
+
+
+@pytest.mark.parametrize("mac_address", ["ecc9ff5c7f14", "58cf7918b4b8"])
+async def test_lease_of_another_device_is_ignored(hass: HomeAssistant, mac_address: str) -> None:
+    flow = await begin(hass, SOURCE_DHCP, lease("printer", mac_address))
+    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
 
 
 # --------------------------------------------------------------------------- a password that changed

@@ -43,7 +43,7 @@ EXPANDED = EXPANDED.replace(
 SHOWN = {
     "live": {*whatwatt.FIELDS, "Vol", "Date", "Time"},
     "state": {*currentlyone.FIELDS, "sec", "t", "detected"},
-    "config": {*currentlyone.TEXTS, "rssi"},
+    "config": {key for path in (*currentlyone.TEXTS, *currentlyone.NUMBERS) for key in path},
     "transition": {"id", "bs", "W", "Wh", "sec", "t", "dName", "sName", "from", "cat"},
 }
 

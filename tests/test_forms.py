@@ -6,7 +6,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from .home_assistant import set_up, state_of, tick
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import Simulator, WhatwattSimulator
 from .wait import wait_until
 
 READER = "ECC9FF5C7F14"
@@ -64,11 +64,11 @@ async def test_key_in_another_case_changes_no_value(
 
 async def test_same_states_are_shown_when_numbers_are_written_as_texts(
     hass: HomeAssistant,
-    either: WhatwattSimulator | CurrentlyOneSimulator,
+    any_reader: Simulator,
     every_entity_enabled: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broadcast = either.broadcast
+    broadcast = any_reader.broadcast
 
     async def broadcast_texts(data: bytes) -> None:
         texts = re.sub(rb'":(-?[0-9.]+)(?=[,}])', rb'":"\1"', data)
@@ -79,19 +79,17 @@ async def test_same_states_are_shown_when_numbers_are_written_as_texts(
         states = {state.entity_id: state.state for state in hass.states.async_all("sensor")}
         return {key: state for key, state in states.items() if "clock" not in key}
 
-    if isinstance(either, WhatwattSimulator):
-        either.sub_meters = {"20000741": 5.5}
-    entry = await set_up(hass, either)
+    entry = await set_up(hass, any_reader)
     with monkeypatch.context() as patch:
-        patch.setattr(either, "broadcast", broadcast_texts)
-        await tick(hass, either)
+        patch.setattr(any_reader, "broadcast", broadcast_texts)
+        await tick(hass, any_reader)
     texts = shown()
     assert len(texts) > 20
     # The same reading in numbers.
-    monkeypatch.setattr(either.house, "advance", lambda _seconds: ())
+    monkeypatch.setattr(any_reader.house, "advance", lambda _seconds: ())
     events = entry.runtime_data.coordinator.reader.stats.events
     before = events.total()
-    await either.tick()
+    await any_reader.tick()
     await wait_until(lambda: events.total() > before)
     await hass.async_block_till_done()
     assert shown() == texts

@@ -26,7 +26,7 @@ from custom_components.energy_sse.reader.traffic import ConnectionStats
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
 from .home_assistant import entry_for, set_up, tick
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, Simulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -67,14 +67,14 @@ def _no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(garbage=GARBAGE)
 async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     hass: HomeAssistant,
-    either: WhatwattSimulator | CurrentlyOneSimulator,
+    any_reader: Simulator,
     caplog: pytest.LogCaptureFixture,
     garbage: bytes,
 ) -> None:
-    if not either.streams:
-        await set_up(hass, either)
-    await either.broadcast(garbage + b"\n\n\r\n\r\n")
-    await tick(hass, either)
+    if not any_reader.streams:
+        await set_up(hass, any_reader)
+    await any_reader.broadcast(garbage + b"\n\n\r\n\r\n")
+    await tick(hass, any_reader)
     entry = hass.config_entries.async_entries("energy_sse")[0]
     coordinator = entry.runtime_data.coordinator
     assert coordinator.data.is_streaming

@@ -12,12 +12,11 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Measurement as M, connection
+from custom_components.energy_sse.reader import READERS, Measurement as M, connection
 
 from .home_assistant import entry_for, set_up, state_of, tick
 from .logs import logged_messages
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.server import Simulator
+from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -86,12 +85,12 @@ async def test_device_that_never_says_who_it_is_does_not_block_the_start(
 
 
 @pytest.mark.usefixtures("time_machine")
-async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, either: Simulator) -> None:
-    entry = await set_up(hass, either)
-    await tick(hass, either)
+async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, any_reader: Simulator) -> None:
+    entry = await set_up(hass, any_reader)
+    await tick(hass, any_reader)
     async with asyncio.timeout(2):
         assert await hass.config_entries.async_unload(entry.entry_id)
-        await wait_until(lambda: not either.streams)
+        await wait_until(lambda: not any_reader.streams)
     assert entry.state is ConfigEntryState.NOT_LOADED
 
 
@@ -191,34 +190,31 @@ async def test_drop_that_ends_in_time_is_not_seen(
 
 async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back(
     hass: HomeAssistant,
-    either: WhatwattSimulator | CurrentlyOneSimulator,
+    any_reader: Simulator,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "custom_components.energy_sse")
-    power = f"{either.device_id}_active_power_import"
-    await set_up(hass, either)
-    await tick(hass, either)
-    if isinstance(either, WhatwattSimulator):
-        either.meter_status = "NO DATA"
-    else:
-        # What it repeats after a reconnect is old by its own clock.
-        await either.advance(600)
+    power = f"{any_reader.device_id}_active_power_import"
+    await set_up(hass, any_reader)
+    await tick(hass, any_reader)
+    any_reader.stop_meter()
+    # A reader that repeats its readings after a reconnect repeats old ones.
+    await any_reader.advance(600)
     await time_machine.advance(59)
     assert state_of(hass, "sensor", power).state != "unavailable"
     await time_machine.advance(2)
     assert state_of(hass, "sensor", power).state == "unavailable"
     await time_machine.advance(600)
-    while not either.streams:
+    while not any_reader.streams:
         await time_machine.advance(10)
-    if isinstance(either, WhatwattSimulator):
-        either.meter_status = "OK"
+    any_reader.resume_meter()
     for _ in range(8):
-        await tick(hass, either)
+        await tick(hass, any_reader)
         await time_machine.advance(10)
     assert state_of(hass, "sensor", power).state != "unavailable"
     lost, back = logged_messages(caplog)
-    model = "whatwatt Go" if isinstance(either, WhatwattSimulator) else "CurrentlyOne"
+    model = READERS[any_reader.kind].model
     assert lost == f"The {model} sends no readings: the meter sends nothing"
     assert back == f"The {model} sends readings again"
 

@@ -26,7 +26,7 @@ from custom_components.energy_sse.reader import ConnectionState, Property, Reade
 
 from .home_assistant import entry_for
 from .leftovers import living_objects
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.server import Handler
 from .test_issues import Rival
 from .time_machine import TimeMachine
@@ -50,9 +50,7 @@ OPTIONS = {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True}
 class World:
     """A reader that sends by itself, and an entry of it."""
 
-    def __init__(
-        self, hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, time: TimeMachine
-    ) -> None:
+    def __init__(self, hass: HomeAssistant, reader: Simulator, time: TimeMachine) -> None:
         self.hass, self.reader, self.time = hass, reader, time
         self.entry = entry_for(reader)
         self.asked: list[str] = []
@@ -124,11 +122,9 @@ async def world(
     caplog.set_level(logging.ERROR)
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
         caplog.set_level(logging.ERROR, logger)
-    reader = (
-        WhatwattSimulator(house, licence="PLUS", interval=5)
-        if request.param == "whatwatt"
-        else CurrentlyOneSimulator(house, interval=5)
-    )
+    # With a license, the values are polled while another client has the stream.
+    options: dict[str, Any] = {"whatwatt": {"licence": "PLUS"}}.get(request.param, {})
+    reader = SIMULATORS[request.param](house, interval=5, **options)
     await reader.start(live=True)
     world = World(hass, reader, time_machine)
     yield world
@@ -190,8 +186,7 @@ async def polling(world: World) -> None:
 
 async def asking_for_the_status(world: World) -> None:
     await world.set_up()
-    assert isinstance(world.reader, WhatwattSimulator)
-    world.reader.meter_status = "NO DATA"
+    world.reader.stop_meter()
     await world.hang("/system")
 
 

@@ -14,7 +14,7 @@ from custom_components.energy_sse import coordinator
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_SUB_METERS, CONF_WRITE_INTERVAL
 
 from .home_assistant import entry_for, set_up, settle, state_of, tick
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -117,9 +117,7 @@ async def test_silence_and_its_end_are_written_at_once(
     assert state_of(hass, "sensor", power).state != "unavailable"
 
 
-async def set_up_with(
-    hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, interval: int
-) -> None:
+async def set_up_with(hass: HomeAssistant, reader: Simulator, interval: int) -> None:
     entry = entry_for(reader)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(
@@ -194,9 +192,9 @@ async def test_dialog_shows_what_holds_before_and_since_there_is_a_default(
 
 
 async def test_correction_of_hours_is_on_until_the_user_turns_it_off(
-    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
+    hass: HomeAssistant, any_reader: Simulator
 ) -> None:
-    entry = await set_up(hass, either)
+    entry = await set_up(hass, any_reader)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is True
@@ -205,7 +203,7 @@ async def test_correction_of_hours_is_on_until_the_user_turns_it_off(
     )
     assert entry.options[CONF_FILL_MISSED_HOURS] is False
     # The stream of before may still be there.
-    await wait_until(lambda: either.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
+    await wait_until(lambda: any_reader.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     assert flow["data_schema"] is not None
     assert flow["data_schema"]({CONF_WRITE_INTERVAL: "0"})[CONF_FILL_MISSED_HOURS] is False

@@ -22,11 +22,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.histories import RegisterUpdate
-from custom_components.energy_sse.reader import Measurement, clock, connection
+from custom_components.energy_sse.reader import READERS, Measurement, clock, connection
 
-from .home_assistant import announcement, entity_id, set_up
+from .home_assistant import announcement, entity_id, sent_value, set_up
 from .logs import logged_messages
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.digest import BasicLogin
 from .simulators.network import FaultyNetwork
 from .simulators.whatwatt import Firmware
@@ -49,7 +49,9 @@ BEFORE = 180
 FAULT_LASTS = 900
 RECOVERS_WITHIN = 45 + 300 + 30 + 60
 
-WHATWATT, CURRENTLYONE = "whatwatt", "currentlyone"
+# Faults of one kind of reader, and of all kinds that can have a password.
+WHATWATT = ("whatwatt",)
+WITH_PASSWORD = tuple(kind for kind, reader in READERS.items() if reader.can_have_password)
 
 
 @dataclass
@@ -57,7 +59,7 @@ class World:
     """A Home Assistant, a reader that speaks by itself, and the network between them."""
 
     hass: HomeAssistant
-    reader: WhatwattSimulator | CurrentlyOneSimulator
+    reader: Simulator
     network: FaultyNetwork
     time_machine: TimeMachine
     entry: MockConfigEntry | None = None
@@ -83,7 +85,7 @@ class World:
         info.port = network.port
         await self.hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
 
-    async def another_network(self, reader: WhatwattSimulator | CurrentlyOneSimulator) -> FaultyNetwork:
+    async def another_network(self, reader: Simulator) -> FaultyNetwork:
         network = await FaultyNetwork(reader).start()
         self.networks.append(network)
         return network
@@ -106,7 +108,7 @@ class Fault:
     name: str
     begin: Step
     end: Step
-    readers: tuple[str, ...] = (WHATWATT, CURRENTLYONE)
+    readers: tuple[str, ...] = tuple(SIMULATORS)
     seen: bool | None = True
     """Whether the user sees values become unavailable; None where that is a matter of luck."""
 
@@ -289,16 +291,11 @@ async def thaw(world: World) -> None:
 
 async def restart(world: World, *, announced: bool) -> None:
     reader = world.reader
-    if announced and isinstance(reader, CurrentlyOneSimulator):
+    if announced:
         await reader.announce_restart()
-    elif announced:
-        reader.end_streams()
     await world.network.stop()
     await asyncio.sleep(40)
-    if isinstance(reader, WhatwattSimulator):
-        reader.uptime = 0
-        if reader.login is not None and not isinstance(reader.login, BasicLogin):
-            reader.login.forget_nonces()
+    reader.reboot()
     await world.network.start(world.network.port)
 
 
@@ -318,12 +315,7 @@ async def announce_two_addresses(world: World) -> None:
 
 
 async def swap(world: World) -> None:
-    mine = world.reader
-    other = type(mine)(House(clock=mine.house.clock, seed=7), device_id=mine.device_id[:6] + "8a2b30")
-    if isinstance(other, WhatwattSimulator):
-        other.device_id = other.device_id.upper()
-        assert isinstance(mine, WhatwattSimulator)
-        other.login = mine.login
+    other = world.reader.neighbor(House(clock=world.reader.house.clock, seed=7))
     await other.start(live=True)
     world.network.reader = other
     await world.network.cut()
@@ -365,17 +357,11 @@ async def give_way(world: World) -> None:
 
 
 async def silence_the_meter(world: World) -> None:
-    if isinstance(world.reader, WhatwattSimulator):
-        world.reader.meter_status = "NO DATA"
-    else:
-        world.reader.meter_is_connected = False
+    world.reader.stop_meter()
 
 
 async def let_the_meter_speak(world: World) -> None:
-    if isinstance(world.reader, WhatwattSimulator):
-        world.reader.meter_status = "OK"
-    else:
-        world.reader.meter_is_connected = True
+    world.reader.resume_meter()
 
 
 async def lose_the_clock(world: World) -> None:
@@ -455,7 +441,7 @@ FAULTS = [
             f"401 {word}",
             partial(ask_for_a_password, challenge=challenge),
             answer_properly,
-            asks_the_user=(WHATWATT,),
+            asks_the_user=WITH_PASSWORD,
         )
         for word, challenge in (
             ("without a challenge", None),
@@ -469,16 +455,16 @@ FAULTS = [
         partial(ask_for_a_password, challenge=DIGEST + ', domain="http://[::1"'),
         answer_properly,
     ),
-    Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, (WHATWATT,)),
-    Fault("nonces wear out with every use", wear_nonces_out, nothing, (WHATWATT,), seen=False),
+    Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, WHATWATT),
+    Fault("nonces wear out with every use", wear_nonces_out, nothing, WHATWATT, seen=False),
     Fault(
         "password removed on the device",
         remove_the_password,
         nothing,
-        (WHATWATT,),
-        asks_the_user=(WHATWATT,),
+        WHATWATT,
+        asks_the_user=WITH_PASSWORD,
     ),
-    Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=(WHATWATT,)),
+    Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=WITH_PASSWORD),
     Fault("404", answering(status("404 Not Found")), answer_properly),
     Fault("429, Retry-After 120", answering(status("429 Slow Down", "Retry-After: 120")), answer_properly),
     Fault("500", answering(status("500 Oops")), answer_properly),
@@ -488,12 +474,12 @@ FAULTS = [
     Fault("new address", move, nothing, seen=False),
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
-    Fault("another client takes the stream", contend, give_way, (WHATWATT,), options={"password": None}),
+    Fault("another client takes the stream", contend, give_way, WHATWATT, options={"password": None}),
     Fault(
         "another client, with a licence",
         contend,
         give_way,
-        (WHATWATT,),
+        WHATWATT,
         seen=False,
         options={"password": None, "licence": "PLUS"},
     ),
@@ -508,7 +494,7 @@ FAULTS = [
         )
         for seconds in (30, 40, 55, 65)
     ),
-    Fault("firmware that changes its keys", change_firmware, nothing, (WHATWATT,), seen=False),
+    Fault("firmware that changes its keys", change_firmware, nothing, WHATWATT, seen=False),
     Fault(
         "firmware that writes numbers as texts",
         mangling(with_texts_for_numbers),
@@ -533,11 +519,8 @@ async def world(
 ) -> AsyncGenerator[World]:
     """Return a world at peace."""
     fault, kind = case
-    reader: WhatwattSimulator | CurrentlyOneSimulator
-    if kind == WHATWATT:
-        reader = WhatwattSimulator(house, **{"password": "secret", "interval": 5, **fault.options})
-    else:
-        reader = CurrentlyOneSimulator(house, interval=10)
+    options = {"password": "secret"} if kind in WITH_PASSWORD else {}
+    reader = SIMULATORS[kind](house, **(options | fault.options))
     await reader.start(live=True)
     network = await FaultyNetwork(reader).start()
     world = World(hass, reader, network, time_machine, networks=[network])
@@ -606,7 +589,8 @@ async def test_fault_is_overcome(
         assert world.states[-1][1] != "unavailable"
         # On a busy machine the last telegram may still be on its way.
         registers = world.coordinator.readings.values
-        await wait_until(lambda: registers[Measurement.ACTIVE_ENERGY_IMPORT] == sent_register(world.reader))
+        register = Measurement.ACTIVE_ENERGY_IMPORT
+        await wait_until(lambda: registers[register] == sent_value(world.reader, register))
         back = next((at for at, state in world.states if at >= ended and state != "unavailable"), ended)
         recovered = f"{back - ended:.0f} s" if fault.seen else "-"
 
@@ -641,9 +625,3 @@ async def test_fault_is_overcome(
 def distinct(times: list[datetime]) -> int:
     """Count readings, each repeated one once."""
     return len(set(times))
-
-
-def sent_register(reader: WhatwattSimulator | CurrentlyOneSimulator) -> float:
-    """Return the imported energy as the reader says it, in its own unit."""
-    energy = sum(reader.house.active_import.values())
-    return round(energy / 1000, 3) if isinstance(reader, WhatwattSimulator) else int(energy)

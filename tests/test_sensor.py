@@ -4,21 +4,25 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 import pytest
 
-from custom_components.energy_sse.reader import Measurement as M, currentlyone
+from custom_components.energy_sse.reader import READERS, Measurement as M, currentlyone
 
 from .conftest import Start
 from .home_assistant import entity_id, set_up, state_of, tick
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
 from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
-NOT_OF_THE_CURRENTLYONE = {
-    m for m in M if m.endswith(("_t1", "_t2", "_inductive", "_capacitive")) or m.startswith("maximum_demand")
-} | {M.ACTIVE_TARIFF, M.POWER_FACTOR}
-NOT_OF_THE_WHATWATT = {M.BLINK_ENERGY, M.BLINK_POWER, M.METER_CLOCK_OFFSET}
+# Measurements that are not sent: the time of the meter, and quadrants that the house is never in.
+NOT_SENT = {
+    "whatwatt": {
+        M.METER_CLOCK_OFFSET,
+        M.REACTIVE_ENERGY_IMPORTED_INDUCTIVE,
+        M.REACTIVE_ENERGY_EXPORTED_INDUCTIVE,
+    }
+}
 
 
 def sensors(hass: HomeAssistant, reader_id: str) -> set[M]:
@@ -30,15 +34,13 @@ def value(hass: HomeAssistant, reader_id: str, measurement: M) -> str:
     return state_of(hass, "sensor", f"{reader_id}_{measurement}").state
 
 
-async def send(hass: HomeAssistant, reader: WhatwattSimulator | CurrentlyOneSimulator, data: bytes) -> None:
-    """Let the reader send bytes and one more event, after which they have been dealt with."""
+async def send(hass: HomeAssistant, reader: WhatwattSimulator, data: bytes) -> None:
+    """Send bytes and one more event, and wait until they have been processed."""
     (entry,) = hass.config_entries.async_entries("energy_sse")
-    is_whatwatt = isinstance(reader, WhatwattSimulator)
-    marker = b'event: live\ndata: {"T":%d}\n\n' if is_whatwatt else b'event: state\r\ndata: {"U3":%d}\r\n\r\n'
-    measurement = M.ACTIVE_TARIFF if is_whatwatt else M.VOLTAGE_L3
-    number = int(entry.runtime_data.coordinator.data.values.get(measurement, 0)) + 1000
-    await reader.broadcast(data + marker % number)
-    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get(measurement) == number)
+    number = int(entry.runtime_data.coordinator.data.values.get(M.ACTIVE_TARIFF, 0)) + 1000
+    await reader.broadcast(data)
+    await reader.send_values({"T": number})
+    await wait_until(lambda: entry.runtime_data.coordinator.data.values.get(M.ACTIVE_TARIFF) == number)
     await hass.async_block_till_done()
 
 
@@ -48,39 +50,27 @@ def live(payload: str) -> bytes:
 
 async def test_every_measurement_of_a_house_with_sun_and_tariffs_has_its_sensor(
     hass: HomeAssistant,
-    either: WhatwattSimulator | CurrentlyOneSimulator,
+    any_reader: Simulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The house's clock jumps from noon to night.
     monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
-    expected = set(M)
-    if isinstance(either, CurrentlyOneSimulator):
-        either.mode = "H+B"
-        expected -= NOT_OF_THE_CURRENTLYONE
-    else:
-        either.firmware = Firmware.FILLING
-        expected -= NOT_OF_THE_WHATWATT
-    await set_up(hass, either)
+    await set_up(hass, any_reader)
     # By day power is exported, by night it is imported on all phases; so is reactive power in this house.
-    either.house.switch("heat_pump", "off")
-    await tick(hass, either)
-    either.house.clock = either.house.clock.replace(hour=23)
-    if isinstance(either, WhatwattSimulator):
-        # The demand of the tariffs is told by old firmware, the rest by new firmware only.
-        await tick(hass, either)
-        either.firmware = Firmware.SPARSE
-    await tick(hass, either)
-    either.house.reactive_import = 1.0
-    reactive = either.house.reactive_power
-    either.house.reactive_power = [-value for value in reactive]
-    either.house.voltage[0] += 0.5
-    await either.send_reading()
-    await wait_until(lambda: M.REACTIVE_POWER_IMPORT_L3 in sensors(hass, either.device_id))
+    any_reader.house.switch("heat_pump", "off")
+    await any_reader.send_everything()
+    any_reader.house.clock = any_reader.house.clock.replace(hour=23)
+    await any_reader.send_everything()
+    await tick(hass, any_reader)
+    any_reader.house.reactive_import = 1.0
+    reactive = any_reader.house.reactive_power
+    any_reader.house.reactive_power = [-value for value in reactive]
+    any_reader.house.voltage[0] += 0.5
+    await any_reader.send_reading()
+    await wait_until(lambda: M.REACTIVE_POWER_IMPORT_L3 in sensors(hass, any_reader.device_id))
     await hass.async_block_till_done()
-    if isinstance(either, WhatwattSimulator):
-        # Quadrants that this house is never in.
-        expected -= {M.REACTIVE_ENERGY_IMPORTED_INDUCTIVE, M.REACTIVE_ENERGY_EXPORTED_INDUCTIVE}
-    assert sensors(hass, either.device_id) == expected
+    expected = set(READERS[any_reader.kind].units) - NOT_SENT.get(any_reader.kind, set())
+    assert sensors(hass, any_reader.device_id) == expected
 
 
 async def test_values_are_the_meters_in_the_units_of_a_household(

@@ -6,8 +6,8 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
-from .simulators import CurrentlyOneSimulator
-from .test_update_interval import Home, Reader
+from .simulators import CurrentlyOneSimulator, Simulator
+from .test_update_interval import Home
 from .wait import wait_until
 
 INTERVALS = [310, 900, 3600]
@@ -17,9 +17,11 @@ PING = 30
 
 
 @pytest.fixture
-async def home(hass: HomeAssistant, freezer: FrozenDateTimeFactory, either: Reader) -> AsyncGenerator[Home]:
+async def home(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, any_reader: Simulator
+) -> AsyncGenerator[Home]:
     """Return a reader in simulated time."""
-    home = Home(hass, freezer, either)
+    home = Home(hass, freezer, any_reader)
     home.entry.add_to_hass(hass)
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)

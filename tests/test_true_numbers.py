@@ -160,10 +160,8 @@ class Home:
         reader.lacks -= REGISTER_KEYS[reader.kind]
         if register is None:
             reader.lacks |= REGISTER_KEYS[reader.kind]
-        elif isinstance(reader, WhatwattSimulator):
-            reader.lies["E_In"] = round(register / 1000, 3)
         else:
-            reader.lies["Wh"] = int(register)
+            reader.set_register(register)
         self.sent.append((self.now, self.house.load / 1000))
         await reader.send_reading()
 

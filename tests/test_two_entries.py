@@ -12,7 +12,7 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, Tariff
 
 from .conftest import MakeTimeLapse
 from .home_assistant import announcement, entity_id, entry_for, state_of, tick
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, Simulator
 from .test_backfill import at, live_past_full_hours
 from .time_lapse import REGISTERS
 from .wait import wait_until
@@ -81,14 +81,12 @@ async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: M
         assert hours[at("08:00:00")].change == pytest.approx(old + new, abs=1)
 
 
-async def test_flows_that_end_at_once_make_one_entry(
-    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
-) -> None:
+async def test_flows_that_end_at_once_make_one_entry(hass: HomeAssistant, any_reader: Simulator) -> None:
     flows = hass.config_entries.flow
     forms = [await flows.async_init(DOMAIN, context={"source": SOURCE_USER}) for _ in range(3)]
-    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(either))
+    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(any_reader))
     results = await asyncio.gather(
-        *(flows.async_configure(form["flow_id"], {"host": either.host}) for form in forms),
+        *(flows.async_configure(form["flow_id"], {"host": any_reader.host}) for form in forms),
         flows.async_configure(found["flow_id"], {}),
     )
     ends = [result["type"] for result in results]
@@ -97,15 +95,13 @@ async def test_flows_that_end_at_once_make_one_entry(
     assert flows.async_progress() == []
 
 
-async def test_reader_that_was_ignored_can_be_added(
-    hass: HomeAssistant, either: WhatwattSimulator | CurrentlyOneSimulator
-) -> None:
-    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE, unique_id=either.device_id).add_to_hass(hass)
+async def test_reader_that_was_ignored_can_be_added(hass: HomeAssistant, any_reader: Simulator) -> None:
+    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE, unique_id=any_reader.device_id).add_to_hass(hass)
     flows = hass.config_entries.flow
-    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(either))
+    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(any_reader))
     assert found["reason"] == "already_configured"
     form = await flows.async_init(DOMAIN, context={"source": SOURCE_USER})
-    result = await flows.async_configure(form["flow_id"], {"host": either.host})
+    result = await flows.async_configure(form["flow_id"], {"host": any_reader.host})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     (entry,) = hass.config_entries.async_entries(DOMAIN)
     assert entry.source == SOURCE_USER

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import closing
 from itertools import cycle, groupby
-import json
 import sqlite3
 from typing import Any, NamedTuple
 
@@ -23,13 +22,11 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M, clock
 
-from .home_assistant import entry_for, state_of
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from .home_assistant import entry_for, key_of, state_of
+from .simulators import House, Simulator
 from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
 from .wait import wait_until
-
-type Reader = WhatwattSimulator | CurrentlyOneSimulator
 
 INTERVALS = [5, 10, 30, 60]
 
@@ -50,7 +47,7 @@ class Home:
     """A reader in Home Assistant, in simulated time."""
 
     def __init__(
-        self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Reader, begin: str = "11:29:05"
+        self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Simulator, begin: str = "11:29:05"
     ) -> None:
         self.hass = hass
         self.freezer = freezer
@@ -124,8 +121,10 @@ class Home:
 
 
 @pytest.fixture
-async def home(hass: HomeAssistant, freezer: FrozenDateTimeFactory, either: Reader) -> AsyncGenerator[Home]:
-    home = Home(hass, freezer, either)
+async def home(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, any_reader: Simulator
+) -> AsyncGenerator[Home]:
+    home = Home(hass, freezer, any_reader)
     yield home
     if home.entry in hass.config_entries.async_entries():
         await hass.config_entries.async_unload(home.entry.entry_id)
@@ -216,10 +215,8 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
 @pytest.mark.parametrize("interval", [0, 5, 10])
 async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Home, interval: int) -> None:
     await home.set_up(interval)
-    if isinstance(home.reader, WhatwattSimulator):
-        keys, power = set(home.reader.live()), {"P_In", "P_Out"}
-    else:
-        keys, power = set(json.loads(home.reader.state())), {"W", "P"}
+    keys = set(home.reader.payload())
+    power = {key_of(home.reader, each) for each in (M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_EXPORT)}
     energies, powers = home.writes(M.ACTIVE_ENERGY_EXPORT), home.writes(M.ACTIVE_POWER_NET)
     for number in range(1, 7):
         home.reader.lacks = keys - power
@@ -286,9 +283,9 @@ async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     recorder_mock: None,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
-    either: Reader,
+    any_reader: Simulator,
 ) -> None:
-    home = Home(hass, freezer, either)
+    home = Home(hass, freezer, any_reader)
     await home.set_up(5)
     await home.send_burst()
     await home.advance(1)
@@ -326,10 +323,10 @@ LOADS = {"low": 2000, "off": 0, "high": 150_000}
 
 @pytest.fixture
 async def tariff(
-    hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, either: Reader
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, any_reader: Simulator
 ) -> AsyncGenerator[Home]:
     """Return a home with a power tariff, after an hour with more power than now."""
-    home = Home(hass, freezer, either, begin="10:40:00")
+    home = Home(hass, freezer, any_reader, begin="10:40:00")
     states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (10_000,) * len(states))]
     house.solar_peak = 0.0

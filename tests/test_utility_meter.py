@@ -7,7 +7,7 @@ import pytest
 
 from custom_components.energy_sse.reader import Measurement as M
 
-from .simulators import CurrentlyOneSimulator, WhatwattSimulator
+from .simulators import Simulator
 from .test_update_interval import Home
 from .wait import wait_until
 
@@ -16,28 +16,28 @@ from .wait import wait_until
 async def test_utility_meter_counts_an_absence_if_it_is_set_so(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
-    either: WhatwattSimulator | CurrentlyOneSimulator,
+    any_reader: Simulator,
     *,
     is_resetting: bool,
     counted: float,
 ) -> None:
-    home = Home(hass, freezer, either)
+    home = Home(hass, freezer, any_reader)
     await home.set_up(5)
     meter = {"source": home.sensor(M.ACTIVE_ENERGY_IMPORT), "periodically_resetting": is_resetting}
     assert await async_setup_component(hass, "utility_meter", {"utility_meter": {"used": meter}})
     await hass.async_block_till_done()
-    registers = either.house.active_import
+    registers = any_reader.house.active_import
     await home.send()
     for _ in range(3):
         registers[1] += 1000
         await home.advance(10)
         await home.send()
-    await either.stop()
+    await any_reader.stop()
     registers[1] += 3000
     await home.advance(200)
     assert home.shown(M.ACTIVE_ENERGY_IMPORT) == "unavailable"
-    await either.start(either.port)
-    while not either.streams:
+    await any_reader.start(any_reader.port)
+    while not any_reader.streams:
         await home.advance(10)
     await home.send()
     await wait_until(lambda: home.shown(M.ACTIVE_ENERGY_IMPORT) != "unavailable")

@@ -241,9 +241,7 @@ class TimeLapse:
             await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED)
         is_received = is_heard and self.reader.meter_is_connected
         if is_received:
-            await receive(
-                self.entry, self.reader.send_reading(), lambda: round(self.reader.house.voltage[0], 3)
-            )
+            await receive(self.entry, self.reader, self.reader.send_reading())
         else:
             await self.reader.send_reading()
         self.sent[self.now], _ = self.meter_registers

@@ -47,14 +47,12 @@ from .reader import (
     ReaderConnectionError,
     ReaderError,
     ReaderInfo,
-    ReaderKind,
     ReaderMismatchError,
     ReaderStatus,
     Reading,
     SubMeterReading,
     Transition,
     clock,
-    full_name,
     make_reader,
 )
 from .readings import Readings, ValidatedReading
@@ -72,9 +70,6 @@ _SAVE_WITHIN: Final = 900
 # Minutes. The values at the end of each quarter-hour and hour are written before it ends, because the
 # recorder and power tariffs count these intervals.
 _QUARTER_ENDS: Final = [14, 29, 44, 59]
-
-# Values of the meter status if the reader cannot decrypt what the meter sends.
-_KEY_REQUIRED: Final = ("KEY REQUIRED", "ENCRYPTION KEY")
 
 _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
@@ -118,7 +113,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
         self.reader = make_reader(
-            ReaderKind(entry.data[CONF_KIND]),
+            entry.data[CONF_KIND],
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
@@ -345,7 +340,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
                 host=self.config_entry.data[CONF_HOST],
-                reader=escape(full_name(self.reader.kind, self.config_entry.title)),
+                reader=escape(self.reader.full_name(self.config_entry.title)),
                 found=escape(error.found or ""),
             )
         LOGGER.debug("The stream ended: %s", error)
@@ -393,16 +388,15 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def _handle_status(self, status: ReaderStatus) -> None:
-        before, self.data.status = self.data.status, status.values
-        if status.values.get(Property.METER_STATUS) in _KEY_REQUIRED:
+        before, after = self.data.status, status.values
+        self.data.status = after
+        if after.get(Property.METER_STATUS) in self.reader.key_missing_statuses:
             self._issues.async_create(Issue.METER_KEY_REQUIRED)
         else:
             self._issues.async_delete(Issue.METER_KEY_REQUIRED)
-        self.async_notify(
-            {key for key in {*before, *status.values} if before.get(key) != status.values.get(key)}
-        )
-        if not status.values.keys() <= self.data.properties:
-            self.data.properties.update(status.values)
+        self.async_notify({key for key in {*before, *after} if before.get(key) != after.get(key)})
+        if not after.keys() <= self.data.properties:
+            self.data.properties.update(after)
             self._async_notify_new_entities()
 
     @callback

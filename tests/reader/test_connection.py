@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 import json
 import random
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,7 +21,6 @@ from custom_components.energy_sse.reader import (
     ReaderConnectionError,
     ReaderError,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     clock,
@@ -34,7 +34,7 @@ from custom_components.energy_sse.reader.connection import Backoff
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import SIMULATORS, CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.simulators.digest import DigestLogin
 from tests.simulators.network import FaultyNetwork
 from tests.simulators.server import Simulator
@@ -132,7 +132,7 @@ class Follower:
         session: aiohttp.ClientSession,
         reader: Simulator | FaultyNetwork,
         *,
-        kind: ReaderKind,
+        kind: str,
         expected_id: str,
     ) -> None:
         self.messages: list[Message] = []
@@ -171,7 +171,7 @@ async def following(
     session: aiohttp.ClientSession,
     reader: Simulator | FaultyNetwork,
     *,
-    kind: ReaderKind,
+    kind: str,
     expected_id: str,
 ) -> AsyncGenerator[Follower]:
     follower = Follower(session, reader, kind=kind, expected_id=expected_id)
@@ -195,7 +195,7 @@ async def test_stream_that_ends_is_taken_up_again(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         for n in range(1, 4):
             await wait_until(lambda: protected_whatwatt.streams)
@@ -213,7 +213,7 @@ async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         protected_whatwatt.end_streams()
@@ -231,9 +231,7 @@ async def test_another_device_at_the_address_is_refused(
     reader = CurrentlyOneSimulator(house)
     await start(reader)
     await reader.tick()
-    async with following(
-        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id="3c690779cf58"
-    ) as follower:
+    async with following(session, reader, kind="currentlyone", expected_id="3c690779cf58") as follower:
         await wait_until(lambda: follower.losses)
         assert follower.messages == []
         assert str(follower.losses[0]) == "another device answers at this address"
@@ -252,9 +250,7 @@ async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
         lambda: f'{{}}\r\n\r\nevent: state\r\ndata: {{"W":1}}\r\n\r\nevent: config\r\ndata: {config}',
     )
     await start(reader)
-    async with following(
-        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
-    ) as follower:
+    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
         await wait_until(lambda: reader.streams)
         await reader.tick()
         await follower.has(readings=1)
@@ -267,7 +263,7 @@ async def test_refused_password_ends_it_without_another_attempt(
 ) -> None:
     reader = WhatwattSimulator(house, password="another")
     await start(reader)
-    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    follower = Follower(session, reader, kind="whatwatt", expected_id=reader.device_id)
     with pytest.raises(ReaderAuthenticationError):
         await follower.connection.run()
     assert follower.losses == []
@@ -282,9 +278,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    faulty = Follower(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
-    )
+    faulty = Follower(session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id)
     monkeypatch.setattr(faulty, "handle_message", lambda _message: 1 / 0)
     task = asyncio.create_task(faulty.connection.run())
     await faulty.has(losses=2)
@@ -301,7 +295,7 @@ async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         take = follower.handle_message
@@ -330,9 +324,7 @@ async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client
 
     network = await FaultyNetwork(whatwatt).start()
     network.answer, network.only_the_stream = hang_up, True
-    async with following(
-        session, network, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
-    ) as follower:
+    async with following(session, network, kind="whatwatt", expected_id=whatwatt.device_id) as follower:
         while len(follower.losses) < 5:
             await time_machine.advance(5)
     await network.stop()
@@ -351,7 +343,7 @@ async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nob
     reader = WhatwattSimulator(house, password="secret", licence="PLUS")
     await start(reader)
     thrower = ErrorInjector(WhatwattReader.poll, chance=1)
-    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
         with thrower.throws():
             while follower.connection.state is not ConnectionState.CONTENDED:
                 reader.end_streams()
@@ -370,9 +362,7 @@ async def test_stream_that_many_can_have_is_never_taken_by_another_client(
 ) -> None:
     reader = CurrentlyOneSimulator(house)
     await start(reader)
-    async with following(
-        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
-    ) as follower:
+    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
         while len(follower.losses) < 6:
             reader.end_streams()
             await time_machine.advance(1)
@@ -391,7 +381,7 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
 ) -> None:
     reader = WhatwattSimulator(house, licence="PLUS", interval=interval)
     await start(reader)
-    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
         while follower.connection.state is not ConnectionState.CONTENDED:
             reader.end_streams()
             await time_machine.advance(1)
@@ -401,7 +391,7 @@ async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
 
 
 @pytest.mark.errors
-@pytest.mark.parametrize("kind", [ReaderKind.WHATWATT, ReaderKind.CURRENTLYONE])
+@pytest.mark.parametrize("kind", SIMULATORS)
 async def test_connection_survives_any_error_anywhere(
     session: aiohttp.ClientSession,
     house: House,
@@ -409,13 +399,11 @@ async def test_connection_survives_any_error_anywhere(
     *,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
-    kind: ReaderKind,
+    kind: str,
 ) -> None:
-    reader: WhatwattSimulator | CurrentlyOneSimulator = (
-        WhatwattSimulator(house, password="secret", licence="PLUS")
-        if kind is ReaderKind.WHATWATT
-        else CurrentlyOneSimulator(house)
-    )
+    # With a license, the values are polled while another client has the stream.
+    options: dict[str, Any] = {"whatwatt": {"password": "secret", "licence": "PLUS"}}.get(kind, {})
+    reader = SIMULATORS[kind](house, **options)
     await start(reader)
     thrower = ErrorInjector(
         *functions_of(ReaderConnection, but=("__init__", "run")),
@@ -450,7 +438,7 @@ async def test_backoff_is_forgotten_when_a_stream_brings_readings_for_20_seconds
     time_machine: TimeMachine,
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         succeeded: list[int] = []
         monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(len(follower.readings)))
@@ -466,7 +454,7 @@ async def test_unknown_event_of_a_whatwatt_is_skipped(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.broadcast(
@@ -481,7 +469,7 @@ async def test_reading_has_the_meters_values(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.tick()
@@ -510,7 +498,7 @@ async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
 ) -> None:
     protected_whatwatt.meter_status = "KEY REQUIRED"
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: len(statuses(follower)) >= 3)
         assert set(statuses(follower)) == {"KEY REQUIRED"}
@@ -526,7 +514,7 @@ async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
-        session, protected_whatwatt, kind=ReaderKind.WHATWATT, expected_id=protected_whatwatt.device_id
+        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         await wait_until(lambda: protected_whatwatt.stream_count >= 2)
         assert str(follower.losses[0]) == "the stream is silent though the meter is not"
@@ -537,7 +525,7 @@ async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:
     async with following(
-        session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
+        session, currentlyone, kind="currentlyone", expected_id=currentlyone.device_id
     ) as follower:
         await wait_until(lambda: currentlyone.stream_count >= 2)
         assert str(follower.losses[0]) == "no sign of life"
@@ -552,9 +540,7 @@ async def test_stream_that_never_identifies_itself_is_closed_after_15_seconds(
     reader = CurrentlyOneSimulator(house, interval=10)
     config = reader.config
     await reader.start(live=True)
-    async with following(
-        session, reader, kind=ReaderKind.CURRENTLYONE, expected_id=reader.device_id
-    ) as follower:
+    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
         await time_machine.advance(60)
         assert follower.readings
         monkeypatch.setattr(reader, "config", lambda: "{}")
@@ -576,7 +562,7 @@ async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
 ) -> None:
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
     reader = protected_whatwatt
-    async with following(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id) as follower:
+    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
         await wait_until(lambda: reader.streams)
         for n in range(1, 4):
             await reader.tick()
@@ -598,7 +584,7 @@ async def test_password_that_is_set_while_the_stream_runs_is_noticed(
 ) -> None:
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
     reader = whatwatt
-    follower = Follower(session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id)
+    follower = Follower(session, reader, kind="whatwatt", expected_id=reader.device_id)
     task = asyncio.create_task(follower.connection.run())
     await wait_until(lambda: reader.streams)
     reader.login = DigestLogin("another")

@@ -20,7 +20,6 @@ from custom_components.energy_sse.reader import (
     Message,
     Property as P,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     Transition,
@@ -82,7 +81,7 @@ def test_stream_of_current_firmware_says_who_it_is_then_what_it_remembers() -> N
         for hour, register in ((21, 30095650), (22, 30097430))
     ]
     assert info == ReaderInfo(
-        kind=ReaderKind.CURRENTLYONE,
+        kind="currentlyone",
         id="abcd1879cf58",
         name="Casa Mia",
         mac_addresses=("58cf7918cdab",),
@@ -424,7 +423,7 @@ def test_no_event_raises(events: list[tuple[str, str]]) -> None:
 async def test_values_come_by_the_stream_only(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:
-    assert await make_reader(ReaderKind.CURRENTLYONE, session, currentlyone.host).poll() is None
+    assert await make_reader("currentlyone", session, currentlyone.host).poll() is None
     assert currentlyone.requests == []
 
 

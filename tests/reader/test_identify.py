@@ -5,12 +5,11 @@ from aiohttp import web
 import pytest
 
 from custom_components.energy_sse.reader import (
+    READERS,
     ReaderAuthenticationError,
     ReaderConnectionError,
-    ReaderKind,
     ReaderProtocolError,
     currentlyone,
-    default_name,
     identify,
 )
 from tests.conftest import Start
@@ -29,7 +28,7 @@ async def test_whatwatt_is_found_by_its_system(
     with pytest.raises(ReaderAuthenticationError):
         await identify(session, reader.host)
     info, _ = await identify(session, reader.host, "secret")
-    assert (info.kind, info.id, info.name) == (ReaderKind.WHATWATT, "ECC9FF5C7F14", "Keller")
+    assert (info.kind, info.id, info.name) == ("whatwatt", "ECC9FF5C7F14", "Keller")
     assert reader.stream_count == 0, "another client may be reading"
 
 
@@ -39,7 +38,7 @@ async def test_currentlyone_is_found_by_its_stream_which_is_closed_again(
     reader = CurrentlyOneSimulator(house)
     await start(reader)
     info, _ = await identify(session, reader.host)
-    assert (info.kind, info.id) == (ReaderKind.CURRENTLYONE, "b8b41879cf58")
+    assert (info.kind, info.id) == ("currentlyone", "b8b41879cf58")
     await wait_until(lambda: not reader.streams)
 
 
@@ -92,12 +91,12 @@ async def test_nobody_at_the_address_is_an_error(session: aiohttp.ClientSession)
 @pytest.mark.parametrize(
     ("kind", "device_id", "name"),
     [
-        (ReaderKind.WHATWATT, "ECC9FF5C7F14", "whatwatt Go 5C7F14"),
-        (ReaderKind.CURRENTLYONE, "b8b41879cf58", "CurrentlyOne b8b418"),
-        (ReaderKind.WHATWATT, "", "whatwatt Go"),
+        ("whatwatt", "ECC9FF5C7F14", "whatwatt Go 5C7F14"),
+        ("currentlyone", "b8b41879cf58", "CurrentlyOne b8b418"),
+        ("whatwatt", "", "whatwatt Go"),
     ],
 )
 def test_default_name_has_the_part_of_the_id_that_differs_between_devices(
-    kind: ReaderKind, device_id: str, name: str
+    kind: str, device_id: str, name: str
 ) -> None:
-    assert default_name(kind, device_id) == name
+    assert READERS[kind].default_name(device_id) == name

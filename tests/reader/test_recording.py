@@ -10,7 +10,7 @@ import re
 import aiohttp
 import pytest
 
-from custom_components.energy_sse.reader import ReaderKind, ReaderProtocolError, make_reader
+from custom_components.energy_sse.reader import READERS, ReaderProtocolError, make_reader
 from custom_components.energy_sse.reader.models import Heartbeat, Message
 from custom_components.energy_sse.reader.recording import LOGGER
 from custom_components.energy_sse.reader.redaction import MAX_LENGTH, REDACTOR
@@ -38,7 +38,7 @@ def record(caplog: pytest.LogCaptureFixture, *, on: bool = True) -> None:
 
 
 def connect(session: aiohttp.ClientSession, reader: CurrentlyOneSimulator) -> AsyncGenerator[Message]:
-    return make_reader(ReaderKind.CURRENTLYONE, session, reader.host).stream()
+    return make_reader("currentlyone", session, reader.host).stream()
 
 
 async def hear_pings(messages: AsyncGenerator[Message], count: int) -> None:
@@ -161,10 +161,10 @@ async def test_what_a_device_does_not_have_is_recorded_too(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     record(caplog)
-    reader = make_reader(ReaderKind.WHATWATT, session, whatwatt.host)
+    reader = make_reader("whatwatt", session, whatwatt.host)
     assert await reader.poll() is None
     with pytest.raises(ReaderProtocolError):
-        await make_reader(ReaderKind.WHATWATT, session, currentlyone.host).identify()
+        await make_reader("whatwatt", session, currentlyone.host).identify()
     assert lines_in(caplog) == ["answer /api/v1/report 404", "answer /api/v1/system 404"]
     assert reader.stats.responses["/api/v1/report"].status == 404
 
@@ -179,7 +179,7 @@ async def test_reader_that_was_asked_as_every_kind_is_replayed_as_its_own(
     record(caplog)
     for reader in (whatwatt, currentlyone):
         caplog.clear()
-        for kind in ReaderKind:
+        for kind in READERS:
             with suppress(ReaderProtocolError):
                 await make_reader(kind, session, reader.host).identify()
         log = tmp_path / f"{reader.kind}.log"

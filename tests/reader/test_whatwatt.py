@@ -11,7 +11,6 @@ from custom_components.energy_sse.reader import (
     Measurement as M,
     Property as P,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     SubMeterReading,
@@ -150,7 +149,7 @@ def test_no_payload_raises(data: str) -> None:
 def test_system_says_who_it_is() -> None:
     info = parse_identity(json.loads(sample("whatwatt_system_fw1.10.json")))
     assert info == ReaderInfo(
-        kind=ReaderKind.WHATWATT,
+        kind="whatwatt",
         id="ECC9FF5C7F14",
         mac_addresses=("ECC9FF5C7F14", "ECC9FF5C7F17"),
         firmware="1.10.0",

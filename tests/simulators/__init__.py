@@ -1,7 +1,16 @@
 """Simulated meter readers: real HTTP servers, true to the devices, with a house behind them."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from .currentlyone import CurrentlyOneSimulator
 from .house import House
+from .server import Simulator
 from .whatwatt import WhatwattSimulator
 
-__all__ = ["CurrentlyOneSimulator", "House", "WhatwattSimulator"]
+__all__ = ["SIMULATORS", "CurrentlyOneSimulator", "House", "Simulator", "WhatwattSimulator"]
+
+SIMULATORS: Final[Mapping[str, type[Simulator]]] = {
+    simulator.kind: simulator for simulator in (WhatwattSimulator, CurrentlyOneSimulator)
+}
+"""Simulator of each kind of reader. Fixtures get their parameters from here."""

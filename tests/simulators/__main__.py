@@ -12,13 +12,12 @@ import math
 from pathlib import Path
 import sys
 
+from . import SIMULATORS
 from .announce import Announcer, own_address
-from .currentlyone import CurrentlyOneSimulator
 from .house import House
 from .recordings import Recording, RecordingError, read_all
 from .replay import ReplayedReader
-from .server import Server
-from .whatwatt import Firmware, WhatwattSimulator
+from .server import Server, Simulator
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (whoever hears the announcement must reach it)
 
@@ -34,8 +33,8 @@ def parse_arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     readers = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("whatwatt", "currentlyone"):
-        add_simulator(readers.add_parser(kind, help=f"a simulated {kind}"), kind)
+    for kind, simulator in SIMULATORS.items():
+        add_simulator(readers.add_parser(kind, help=f"a simulated {kind}"), simulator)
     replay = readers.add_parser("replay", help="the readers of debug logs or of downloaded diagnostics")
     replay.add_argument("files", type=Path, nargs="+", metavar="file")
     add_replay_options(replay)
@@ -46,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def add_simulator(parser: argparse.ArgumentParser, kind: str) -> None:
+def add_simulator(parser: argparse.ArgumentParser, simulator: type[Simulator]) -> None:
     """Add the options of a simulated reader."""
     parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: this machine only)")
     parser.add_argument("--port", type=port, default=8080, help="default: 8080")
@@ -58,16 +57,7 @@ def add_simulator(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.add_argument(
         "--announce", action="store_true", help="announce it by mDNS; listens on all addresses"
     )
-    if kind == "whatwatt":
-        parser.add_argument("--password", help="ask for it")
-        parser.add_argument(
-            "--firmware",
-            type=Firmware,
-            choices=Firmware,
-            default=Firmware.SPARSE,
-            help="default: %(default)s",
-        )
-        parser.add_argument("--licence", help="PLUS or PRO")
+    simulator.add_arguments(parser)
 
 
 def add_replay_options(parser: argparse.ArgumentParser) -> None:
@@ -96,19 +86,14 @@ def port(text: str) -> int:
 
 def make(arguments: argparse.Namespace) -> Server:
     """Return the simulated reader that the command line asks for."""
-    house = House(clock=datetime.now(UTC), day=arguments.day)
-    options = {"interval": arguments.interval}
-    if arguments.id:
-        options["device_id"] = arguments.id
-    if arguments.kind == "currentlyone":
-        return CurrentlyOneSimulator(house, **options)
-    return WhatwattSimulator(
-        house,
-        password=arguments.password,
-        firmware=arguments.firmware,
-        licence=arguments.licence,
-        **options,
-    )
+    options = vars(arguments).copy()
+    simulator = SIMULATORS[options.pop("kind")]
+    house = House(clock=datetime.now(UTC), day=options.pop("day"))
+    for option in ("address", "port", "announce"):
+        del options[option]
+    if (device_id := options.pop("id")) is not None:
+        options["device_id"] = device_id
+    return simulator(house, **options)
 
 
 async def run(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import socket
 from zeroconf import InterfaceChoice, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
+from . import SIMULATORS
 from .server import Server
 
 
@@ -21,25 +22,15 @@ def own_address() -> IPv4Address | None:
 
 
 def service_info(reader: Server, address: IPv4Address) -> AsyncServiceInfo:
-    """Return what a reader says of itself."""
-    if reader.kind == "whatwatt":
-        short = reader.device_id[-6:]
-        return AsyncServiceInfo(
-            "_http._tcp.local.",
-            f"whatwatt Go {short} WebUI._http._tcp.local.",
-            port=reader.port,
-            addresses=[address.packed],
-            server=f"whatwatt-{short}.local.",
-            properties={"id": reader.device_id, "type": "100"},
-        )
-    name = f"CurrentlyOne_{reader.device_id}"
+    """Return the mDNS announcement of a reader."""
+    service = SIMULATORS[reader.kind].service(reader.device_id, reader.port)
     return AsyncServiceInfo(
-        "_currently._tcp.local.",
-        f"{name}._currently._tcp.local.",
-        # The device most likely announces its telnet server here. Away from port 80 that would hide it.
-        port=23 if reader.port == 80 else reader.port,
+        service.type,
+        f"{service.name}.{service.type}",
+        port=service.port,
         addresses=[address.packed],
-        server=f"{name}.local.",
+        server=f"{service.hostname}.local.",
+        properties=dict(service.properties),
     )
 
 

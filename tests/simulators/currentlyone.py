@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from .house import PHASES, Change, House
-from .server import Simulator
+from .server import Service, Simulator
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 
@@ -31,23 +31,23 @@ class CurrentlyOneSimulator(Simulator):
 
     kind = "currentlyone"
     stream_path = "/events"
+    ids = ("b8b41879cf58", "c8b41879cf58")
+    marker_key = "U1"
 
     def __init__(
         self,
         house: House,
         *,
-        device_id: str = "b8b41879cf58",
+        device_id: str | None = None,
         firmware: str = "2.8.9",
         mode: str = "HAN",
         interval: float = 10.0,
         name: str = "",
         has_inventory: bool = True,
     ) -> None:
-        super().__init__(house, interval=interval)
-        self.device_id = device_id
+        super().__init__(house, device_id=device_id, interval=interval, name=name)
         self.firmware = firmware
         self.mode = mode
-        self.name = name
         self.has_inventory = has_inventory
         self.meter_is_connected = True
         self.clock_error = timedelta()
@@ -55,12 +55,6 @@ class CurrentlyOneSimulator(Simulator):
 
         self.sends_registers_hourly = False
         """Whether the meter tells the registers of a full hour in the next telegram, and in no other one."""
-
-        self.lies: dict[str, int] = {}
-        """What telegrams say in place of what is so, by key."""
-
-        self.lacks: set[str] = set()
-        """Keys that telegrams do not have."""
 
         self.stores_readings = True
         """Whether it repeats readings and hours after a connect, and sends the register of each hour."""
@@ -71,6 +65,13 @@ class CurrentlyOneSimulator(Simulator):
         self._silent_for = 0.0
         self._registers_sent_in = -1
         self._at_full_hour = self._registers
+
+    @override
+    @classmethod
+    def service(cls, device_id: str, port: int) -> Service:
+        name = f"CurrentlyOne_{device_id}"
+        # The device most likely announces its telnet server. Away from port 80, that would hide it.
+        return Service("_currently._tcp.local.", name, name, 23 if port == 80 else port)
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
@@ -104,11 +105,48 @@ class CurrentlyOneSimulator(Simulator):
         hour = self._now // 3600
         has_registers = not self.sends_registers_hourly or hour != self._registers_sent_in
         self._registers_sent_in = hour
-        self._states.append(_event("state", self.state(has_registers=has_registers)))
+        self._states.append(self.encode(self.state(has_registers=has_registers)))
         await self._send(self._states[-1])
 
+    @override
+    def payload(self) -> dict[str, Any]:
+        payload: dict[str, Any] = json.loads(self.state())
+        return payload
+
+    @override
+    def encode(self, payload: str) -> bytes:
+        return _event("state", payload)
+
+    @override
+    async def send_everything(self) -> None:
+        self.mode = "H+B"
+        await self.tick()
+
+    @override
+    def set_register(self, watt_hours: float) -> None:
+        self.lies["Wh"] = int(watt_hours)
+
+    @override
+    def stop_meter(self) -> None:
+        self.meter_is_connected = False
+
+    @override
+    def resume_meter(self) -> None:
+        self.meter_is_connected = True
+
+    @override
+    def secrets(self) -> list[str]:
+        mac_address = bytes.fromhex(self.device_id)[::-1]
+        secrets = [*super().secrets(), "dLink2.4", "192.168.1.122", "casamia", "SE2"]
+        for address in (mac_address, mac_address[::-1]):
+            secrets += [address.hex(), address.hex(":"), address.hex("-")]
+        for appliance in self.house.appliances:
+            secrets += [appliance.id, *appliance.name.split()]
+            secrets += [state.name for state in appliance.states if state.name != "off"]
+        return secrets
+
+    @override
     async def switch(self, appliance_id: str, state: str) -> None:
-        """Put an appliance into a state and say so."""
         await self.send_transition(self.house.switch(appliance_id, state))
 
     async def send_transition(self, change: Change) -> None:
@@ -145,8 +183,8 @@ class CurrentlyOneSimulator(Simulator):
         for memory in (self._states, self._hourly, self._detected):
             memory.clear()
 
+    @override
     async def announce_restart(self, reason: str = "") -> None:
-        """Say that it restarts, and end the streams."""
         await self._send(_event("status", f"restart {reason}".rstrip()))
         self.end_streams()
 
@@ -163,7 +201,7 @@ class CurrentlyOneSimulator(Simulator):
     def state(self, *, has_registers: bool = True) -> str:
         """Return the payload of a `state` event, with the keys in the order of the device."""
         house = self.house
-        fields: dict[str, str | int] = {
+        fields: dict[str, str | float] = {
             "m": '"HAN"',
             "W": round(max(house.net_power, 0)),
             "Wh": int(sum(house.active_import.values())),

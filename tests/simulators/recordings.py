@@ -42,7 +42,7 @@ _LONGEST_INTERVAL = 3600.0
 
 
 class Kind(StrEnum):
-    """Which reader was recorded; the values are those of `ReaderKind`."""
+    """Which reader was recorded; the values are those of `Reader.kind`."""
 
     WHATWATT = "whatwatt"
     CURRENTLYONE = "currentlyone"

@@ -1,10 +1,12 @@
-"""What both simulated readers have in common: an HTTP server, its open streams, and a meter that speaks."""
+"""Base classes of the simulated readers: an HTTP server, its open streams, and a meter."""
 
 from abc import ABC, abstractmethod
+import argparse
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import ClassVar, Self, override
+import json
+from typing import Any, ClassVar, NamedTuple, Self, override
 
 from aiohttp import web
 
@@ -12,6 +14,20 @@ from .house import House
 from .port import ReservedPort, is_reserved
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Service(NamedTuple):
+    """Service that a device announces by mDNS."""
+
+    type: str
+    name: str
+    """Name of the instance, without the type."""
+
+    hostname: str
+    """Host name, without the domain."""
+
+    port: int
+    properties: Mapping[str, str] = {}
 
 
 class Stream:
@@ -39,7 +55,7 @@ class Server(ABC):
     """A reader on a port of this machine."""
 
     kind: ClassVar[str]
-    """Which reader it is, as `ReaderKind` writes it."""
+    """Which reader it is, as `Reader.kind` has it."""
 
     device_id: str
 
@@ -132,21 +148,98 @@ class Server(ABC):
 class Simulator(Server):
     """A reader with a meter, and a house behind it."""
 
-    def __init__(self, house: House, *, interval: float) -> None:
+    ids: ClassVar[tuple[str, str]]
+    """Id of a device, if no other id is given, and of a second one."""
+
+    marker_key: ClassVar[str]
+    """Key of a measurement that differs from one reading to the next."""
+
+    def __init__(
+        self, house: House, *, device_id: str | None = None, interval: float = 10.0, name: str = ""
+    ) -> None:
         super().__init__()
         self.house = house
+        self.device_id = device_id or self.ids[0]
         self.interval = interval
         """Seconds between two telegrams of the meter."""
 
+        self.name = name
         self.recording: bytes | None = None
-        """What to say on connect, word for word, instead of its own words."""
+        """Bytes to send on connect instead of the usual ones."""
 
         self.telegrams = 0
-        """How often the meter has spoken."""
+        """Number of telegrams that the meter has sent."""
+
+        self.lies: dict[str, float] = {}
+        """Values in readings that differ from the house's, by key."""
+
+        self.lacks: set[str] = set()
+        """Keys that readings do not have."""
+
+    @classmethod
+    @abstractmethod
+    def service(cls, device_id: str, port: int) -> Service:
+        """Return the mDNS service that a device announces."""
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the options of this kind to a command line. They are arguments of the class."""
+
+    @property
+    def password(self) -> str | None:
+        """Password of the device; None if it does not require one."""
+        return None
+
+    @abstractmethod
+    def payload(self) -> dict[str, Any]:
+        """Return a reading of the house as it is now."""
+
+    @abstractmethod
+    def encode(self, payload: str) -> bytes:
+        """Return the event of a reading."""
 
     @abstractmethod
     async def send_reading(self) -> None:
-        """Send what the meter says now."""
+        """Send a reading of the house as it is now, unless the meter is stopped."""
+
+    async def send_values(self, values: Mapping[str, float]) -> None:
+        """Send a reading with these values only."""
+        await self.broadcast(self.encode(json.dumps(values)))
+
+    async def send_everything(self) -> None:
+        """Send every measurement that the device can send, in as many readings as it takes."""
+        await self.tick()
+
+    async def switch(self, appliance_id: str, state: str) -> None:
+        """Switch an appliance of the house. A device that detects appliances reports it."""
+        self.house.switch(appliance_id, state)
+
+    @abstractmethod
+    def set_register(self, watt_hours: float) -> None:
+        """Set the import register that readings contain, whatever the house has counted."""
+
+    @abstractmethod
+    def stop_meter(self) -> None:
+        """Let the meter send nothing."""
+
+    @abstractmethod
+    def resume_meter(self) -> None:
+        """Let the meter send readings again."""
+
+    async def announce_restart(self) -> None:
+        """Announce a restart, as far as the device does, and end the streams."""
+        self.end_streams()
+
+    def reboot(self) -> None:
+        """Lose everything that the device does not store."""
+
+    def neighbor(self, house: House) -> Self:
+        """Return a second device of this kind, which has the same password."""
+        return type(self)(house, device_id=self.ids[1])
+
+    def secrets(self) -> list[str]:
+        """Return texts that identify the device, its owner or their network."""
+        return [self.device_id, self.host, "127.0.0.1", *self.name.replace('"', " ").split()]
 
     async def tick(self, seconds: float | None = None) -> None:
         """Let the house live on for an interval, and send what follows."""

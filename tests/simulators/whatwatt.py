@@ -1,17 +1,18 @@
 """A simulated whatwatt Go, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
 
+import argparse
 import asyncio
 from collections.abc import Iterable
 from enum import StrEnum
 import json
-from typing import Any, override
+from typing import Any, Self, override
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from .digest import BasicLogin, DigestLogin
 from .house import PHASES, House
-from .server import Handler, Simulator
+from .server import Handler, Service, Simulator
 
 ZURICH = ZoneInfo("Europe/Zurich")
 
@@ -34,32 +35,26 @@ class WhatwattSimulator(Simulator):
 
     kind = "whatwatt"
     stream_path = "/api/v1/live"
+    ids = ("ECC9FF5C7F14", "ECC9FF8A2B30")
+    marker_key = "V_P1"
 
     def __init__(
         self,
         house: House,
         *,
-        device_id: str = "ECC9FF5C7F14",
+        device_id: str | None = None,
         password: str | None = None,
         firmware: Firmware = Firmware.SPARSE,
         licence: str | None = None,
         interval: float = 5.0,
         name: str = "",
     ) -> None:
-        super().__init__(house, interval=interval)
-        self.device_id = device_id
+        super().__init__(house, device_id=device_id, interval=interval, name=name)
         self.firmware = firmware
         self.licence = licence
-        self.name = name
         self.meter_status = "OK"
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
         """The services that are switched on."""
-
-        self.lacks: set[str] = set()
-        """Keys that the meter has nothing to say about."""
-
-        self.lies: dict[str, float] = {}
-        """Values that telegrams have instead of the true ones, by key."""
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
@@ -69,6 +64,30 @@ class WhatwattSimulator(Simulator):
         self.login: DigestLogin | BasicLogin | None = None
         if password is not None:
             self.login = (BasicLogin if firmware is Firmware.BASIC else DigestLogin)(password)
+
+    @override
+    @classmethod
+    def service(cls, device_id: str, port: int) -> Service:
+        name, hostname = f"whatwatt Go {device_id[-6:]} WebUI", f"whatwatt-{device_id[-6:]}"
+        return Service("_http._tcp.local.", name, hostname, port, {"id": device_id, "type": "100"})
+
+    @override
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--password", help="ask for it")
+        parser.add_argument(
+            "--firmware",
+            type=Firmware,
+            choices=Firmware,
+            default=Firmware.SPARSE,
+            help="default: %(default)s",
+        )
+        parser.add_argument("--licence", help="PLUS or PRO")
+
+    @property
+    @override
+    def password(self) -> str | None:
+        return None if self.login is None else self.login.password
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
@@ -99,7 +118,63 @@ class WhatwattSimulator(Simulator):
     @override
     async def send_reading(self) -> None:
         if self.meter_status == "OK":
-            await self.broadcast(f"event: live\ndata: {_dump(self.live())}\n\n".encode())
+            await self.broadcast(self.encode(_dump(self.live())))
+
+    @override
+    def payload(self) -> dict[str, Any]:
+        return self.live()
+
+    @override
+    def encode(self, payload: str) -> bytes:
+        return f"event: live\ndata: {payload}\n\n".encode()
+
+    @override
+    async def send_everything(self) -> None:
+        # Old firmware sends the demand of the tariffs, and only new firmware sends the rest.
+        for firmware in (Firmware.FILLING, Firmware.SPARSE):
+            self.firmware = firmware
+            await self.tick()
+
+    @override
+    def set_register(self, watt_hours: float) -> None:
+        self.lies["E_In"] = _kilo(watt_hours)
+
+    @override
+    def stop_meter(self) -> None:
+        self.meter_status = "NO DATA"
+
+    @override
+    def resume_meter(self) -> None:
+        self.meter_status = "OK"
+
+    @override
+    def reboot(self) -> None:
+        self.uptime = 0
+        if isinstance(self.login, DigestLogin):
+            self.login.forget_nonces()
+
+    @override
+    def neighbor(self, house: House) -> Self:
+        neighbor = super().neighbor(house)
+        neighbor.login = self.login
+        return neighbor
+
+    @override
+    def secrets(self) -> list[str]:
+        mac_address = bytes.fromhex(self.device_id)
+        system = self.system()
+        return [
+            *super().secrets(),
+            *(mac_address.hex(separator) for separator in (":", "-")),
+            self.device_id.lower(),
+            *([self.password] if self.password else []),
+            *self.sub_meters,
+            self.report()["system"]["boot_id"],
+            *(system["wifi"][key] for key in ("bssid", "mac", "ip", "gateway", "mask")),
+            f'"{system["wifi"]["ssid"]}"',
+            system["ethernet"]["mac"],
+            *(system["meter"][key] for key in ("id", "type")),
+        ]
 
     async def _get_live(self, request: web.Request) -> web.StreamResponse:
         self.end_streams()
@@ -113,9 +188,7 @@ class WhatwattSimulator(Simulator):
         return web.json_response(self.system())
 
     async def _post_reboot(self, _request: web.Request) -> web.Response:
-        self.uptime = 0
-        if isinstance(self.login, DigestLogin):
-            self.login.forget_nonces()
+        self.reboot()
         asyncio.get_running_loop().call_soon(self.end_streams)
         return web.Response(status=204)
 

@@ -2,7 +2,7 @@
 
 from . import clock
 from .auth import AuthScheme
-from .base import Reader, Restartable
+from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
 from .errors import ErrorGuard, format_trace, log_unexpected_error
@@ -15,7 +15,7 @@ from .exceptions import (
     ReaderProtocolError,
 )
 from .freshness import Freshness, max_gap
-from .identify import READERS, Identity, default_name, full_name, identify, make_reader, name_of
+from .identify import READERS, Identity, get_full_name, identify, make_reader
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -27,7 +27,6 @@ from .models import (
     Message,
     Property,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     SubMeterReading,
@@ -50,6 +49,7 @@ __all__ = [
     "MAX_ENERGY_PER_HOUR",
     "READERS",
     "REDACTOR",
+    "Announcement",
     "ApplianceProfile",
     "ApplianceState",
     "AuthScheme",
@@ -72,7 +72,6 @@ __all__ = [
     "ReaderConnectionError",
     "ReaderError",
     "ReaderInfo",
-    "ReaderKind",
     "ReaderMismatchError",
     "ReaderProtocolError",
     "ReaderStatus",
@@ -85,9 +84,8 @@ __all__ = [
     "Transition",
     "Unit",
     "clock",
-    "default_name",
     "format_trace",
-    "full_name",
+    "get_full_name",
     "get_number",
     "get_text",
     "identify",
@@ -97,7 +95,6 @@ __all__ = [
     "log_unexpected_error",
     "make_reader",
     "max_gap",
-    "name_of",
     "parse_host",
     "parse_object",
 ]

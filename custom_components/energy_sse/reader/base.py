@@ -1,52 +1,91 @@
-"""What every reader can do, and what their wires have in common."""
+"""Base class of the readers: what differs between their kinds, and what their protocols have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from .auth import AuthScheme
 from .client import DeviceClient
 from .freshness import Freshness
 from .models import (
-    Measurement,
+    Measurement as M,
     Message,
+    Property,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     SubMeterReading,
     Unit,
 )
-from .payload import parse_numbers
+from .payload import get_nested, get_number, get_text, parse_numbers
+from .redaction import add_vocabulary
 
-type Fields = Mapping[str, tuple[Measurement, Unit]]
-"""Wire key → what it measures, and in which unit."""
+type Fields = Mapping[str, tuple[M, Unit]]
+"""Key of the protocol → measurement and unit."""
+
+type Path = tuple[str, ...]
+"""Keys that lead to a value in nested objects."""
+
+
+class Announcement(NamedTuple):
+    """Service that a device announces by mDNS."""
+
+    type: str
+    """Type of the service, for example `_http._tcp.local.`."""
+
+    name: str
+    """Name of the instance, without its type."""
+
+    properties: Mapping[str, object]
+    """TXT record. A value can be anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """What a reader answered when it was asked for its values."""
+    """Response of a reader to a request for its values."""
 
     messages: tuple[Reading | SubMeterReading | ReaderStatus, ...]
-    """Without a reading when there is no new one."""
+    """Messages in the response. There is no reading if the last one is repeated."""
 
     interval: float
-    """Seconds until there will be another one."""
+    """Seconds until the next reading."""
 
 
 class Reader(ABC):
-    """One device that reads one meter."""
+    """Connection to one device that reads one meter.
 
-    kind: ClassVar[ReaderKind]
+    All that is special about a kind of reader is an attribute or a method of its class.
+    """
+
+    kind: ClassVar[str]
+    """Name of this kind in config entries, where it is stored for good."""
+
     manufacturer: ClassVar[str]
     model: ClassVar[str]
 
-    units: ClassVar[Mapping[Measurement, Unit]]
-    """The measurements that this kind of reader can have, with the units of its wire."""
+    fields: ClassVar[Fields]
+    """Keys of its readings."""
+
+    units: ClassVar[Mapping[M, Unit]]
+    """Units of the measurements that its readings can have. They follow from `fields`."""
+
+    numbers: ClassVar[Mapping[Path, Property]] = {}
+    """Places of the numbers in its status."""
+
+    texts: ClassVar[Mapping[Path, Property]] = {}
+    """Places of the texts in its status."""
+
+    stream_path: ClassVar[str]
+    identity_path: ClassVar[str | None] = None
+    """Path of the response with the id of the device; None if the stream contains it."""
+
+    key_missing_statuses: ClassVar[frozenset[str]] = frozenset()
+    """Values of `Property.METER_STATUS` if the reader needs a key to decrypt what the meter sends."""
 
     stores_hours: ClassVar[bool] = False
-    """Whether its stream repeats the registers of the last full hours (`HourlyRegister`)."""
+    """Whether its stream repeats the registers of the last hours (`HourlyRegister`)."""
 
     can_have_password: ClassVar[bool] = False
     """Whether its owner can protect it by a password."""
@@ -54,12 +93,78 @@ class Reader(ABC):
     serves_one_stream: ClassVar[bool] = False
     """Whether a second client takes the stream from the first one."""
 
+    dhcp_hostnames: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of its host name in DHCP leases, in lower case."""
+
+    safe_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose texts are words of the firmware. Logs and diagnostics show them as they are."""
+
+    protocol_words: ClassVar[frozenset[str]] = frozenset()
+    """Keys, besides those of `fields`, and types of events.
+
+    Logs and diagnostics show them even if the owner gives something the same name.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """Derive the units of a kind, and keep its protocol readable in logs and diagnostics."""
+        cls.units = _units_of(cls.fields)
+        add_vocabulary(cls.safe_keys, cls.protocol_words | cls.fields.keys())
+
     def __init__(self, http: DeviceClient) -> None:
-        """Prepare to talk to the device. Connects to nothing yet."""
+        """Initialize without connecting."""
         self._http = http
         self.stats = http.stats
         self.freshness = Freshness()
-        """Of its meter's readings. Whoever takes them notes when each was true; the stream goes by it."""
+        """Age of the meter's readings. The consumer of the readings updates it, and the stream reads it."""
+
+    # ------------------------------------------------------------------------------- how it is found
+
+    @classmethod
+    @abstractmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        """Return the id of the device that an announcement is about.
+
+        It is empty if the announcement does not contain it, and None for another kind of device.
+        """
+
+    @classmethod
+    def ids_in_lease(cls, mac_address: str, hostname: str) -> Sequence[str]:  # noqa: ARG003 (for other kinds)
+        """Return the ids that a device with a MAC address can have, the most probable one first.
+
+        The MAC address is 12 hexadecimal digits. It and the host name are in lower case.
+        """
+        return ()
+
+    # ---------------------------------------------------------------------------------------- names
+
+    @classmethod
+    def short_id(cls, device_id: str) -> str:
+        """Return the part of an id that differs between devices."""
+        return device_id[-6:]
+
+    @classmethod
+    def default_name(cls, device_id: str) -> str:
+        """Return the name of a device that has none of its own. The id can be empty."""
+        return f"{cls.model} {cls.short_id(device_id)}".strip()
+
+    @classmethod
+    def full_name(cls, name: str) -> str:
+        """Return the name of a device with its model, because its owner may know either."""
+        return name if cls.model.lower() in name.lower() else f"{name} ({cls.model})"
+
+    @classmethod
+    def parse_properties(cls, payload: Mapping[str, Any]) -> dict[Property, str | float | bool | datetime]:
+        """Return the numbers and texts of a status, where every key may be missing."""
+        values: dict[Property, str | float | bool | datetime] = {}
+        for (*path, key), name in cls.numbers.items():
+            if (number := get_number(get_nested(payload, path), key)) is not None:
+                values[name] = number
+        for (*path, key), name in cls.texts.items():
+            if (text := get_text(get_nested(payload, path), key)) is not None:
+                values[name] = text
+        return values
+
+    # ------------------------------------------------------------------------------------ connection
 
     @property
     def login(self) -> AuthScheme | None:
@@ -79,16 +184,17 @@ class Reader(ABC):
         """Return the same reader at another address that its owner trusts."""
         return type(self)(self._http.at(host))
 
-    def another(self, kind: type[Reader]) -> Reader:
-        """Return a reader of another kind at the same address, which gets no password."""
-        return kind(self._http.without_credentials(can_have_password=kind.can_have_password))
+    def probe(self, reader_class: type[Reader]) -> Reader:
+        """Return a reader of any kind at the same address, without the password."""
+        can_have_password = reader_class.can_have_password
+        return reader_class(self._http.without_credentials(can_have_password=can_have_password))
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
-        """Ask the device who it is. Raises a ReaderError."""
+        """Request the identity of the device. Raises a ReaderError."""
 
     async def poll(self) -> Poll | None:
-        """Ask for the values beside the stream. Returns None where the device does not offer that.
+        """Request the values without the stream. Returns None if the device does not support it.
 
         Raises a ReaderError.
         """
@@ -96,46 +202,47 @@ class Reader(ABC):
 
     @abstractmethod
     def stream(self) -> AsyncGenerator[Message]:
-        """Connect once and yield what the device says until the stream ends.
+        """Connect once and yield messages until the stream ends.
 
-        The device says who it is before its first reading. What makes no sense is skipped. Raises a
-        ReaderError.
+        A `ReaderInfo` comes before the first reading. Invalid events are skipped. Raises a ReaderError.
         """
 
 
 @runtime_checkable
 class Restartable(Protocol):
-    """A reader that can be told to restart."""
+    """Reader that can be restarted."""
 
     async def restart(self) -> None:
         """Restart the device. Raises a ReaderError."""
 
 
-def units_of(fields: Fields) -> Mapping[Measurement, Unit]:
-    """Return the units of the measurements that a wire has, and of those that are computed."""
+def _units_of(fields: Fields) -> Mapping[M, Unit]:
+    """Return the units of the measurements that a protocol has, and of those that are computed."""
     units = dict(fields.values())
-    computed = {
-        Measurement.ACTIVE_POWER_NET: units[Measurement.ACTIVE_POWER_IMPORT],
-        Measurement.READER_CLOCK_OFFSET: Unit.SECOND,
-        Measurement.METER_CLOCK_OFFSET: Unit.SECOND,
-    }
-    return {**units, **computed}
+    if (net := units.get(M.ACTIVE_POWER_NET)) is not None:
+        units |= {M.ACTIVE_POWER_IMPORT: net, M.ACTIVE_POWER_EXPORT: net}
+    elif (power_import := units.get(M.ACTIVE_POWER_IMPORT)) is not None:
+        units[M.ACTIVE_POWER_NET] = power_import
+    return units | dict.fromkeys((M.READER_CLOCK_OFFSET, M.METER_CLOCK_OFFSET), Unit.SECOND)
 
 
-def measurement_names(fields: Fields) -> Mapping[str, Measurement]:
-    """Return what each wire key measures."""
+def measurement_names(fields: Fields) -> Mapping[str, M]:
+    """Return the measurement of each key."""
     return {key: measurement for key, (measurement, _) in fields.items()}
 
 
-def parse_measurements(
-    payload: Mapping[str, Any], names: Mapping[str, Measurement]
-) -> dict[Measurement, float]:
-    """Return the measurements that a payload holds, and the net power where import and export are there."""
+def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> dict[M, float]:
+    """Return the measurements in a payload, and those that follow from them.
+
+    Net power follows from import and export. A meter that sends net power, with a sign, has no other two:
+    they follow from it.
+    """
     values = parse_numbers(payload, names)
-    power_import = values.get(Measurement.ACTIVE_POWER_IMPORT)
-    power_export = values.get(Measurement.ACTIVE_POWER_EXPORT)
+    power_import, power_export = values.get(M.ACTIVE_POWER_IMPORT), values.get(M.ACTIVE_POWER_EXPORT)
     if power_import is not None and power_export is not None:
         # Rounded to the mW or finer, far below any meter's resolution: this only removes the noise of
         # subtracting binary fractions. Zero has no sign.
-        values[Measurement.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
+        values[M.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
+    elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
+        values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
     return values

@@ -24,7 +24,7 @@ from .exceptions import (
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .identify import explain, name_of
+from .identify import diagnose_mismatch, get_full_name
 from .models import Message, ReaderInfo, Reading
 from .pace import Pace
 
@@ -308,7 +308,7 @@ class ReaderConnection:
 
     def _verify_identity(self, info: ReaderInfo) -> None:
         if info.id != self._expected_id:
-            raise ReaderMismatchError(name_of(info))
+            raise ReaderMismatchError(get_full_name(info))
         self.state = ConnectionState.STREAMING
         self._stats.connects += 1
         self._current_error = self._basic_host = None
@@ -400,7 +400,7 @@ class ReaderConnection:
         self._backoff.attempt()
         self._stats.attempts += 1
         with self._errors.guard("asking who answers"):
-            return await explain(error, self._reader, self._expected_id)
+            return await diagnose_mismatch(error, self._reader, self._expected_id)
         return error
 
     # ----------------------------------------------------------------------------- waiting, contention

@@ -1,4 +1,4 @@
-"""The CurrentlyOne: `/events` streams who it is, the meter's readings and the transitions of appliances.
+"""The CurrentlyOne: `/events` streams its identity, the readings, and the transitions of appliances.
 
 Source: the vendor's "EventSource API" page, its open firmware and its own clients; payloads of firmware
 2.0.25 and 2.8.9.
@@ -6,7 +6,7 @@ Source: the vendor's "EventSource API" page, its open firmware and its own clien
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 import math
@@ -14,7 +14,14 @@ import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Reader, measurement_names, parse_measurements, units_of
+from .base import (
+    Announcement,
+    Fields,
+    Path,
+    Reader,
+    measurement_names,
+    parse_measurements,
+)
 from .client import DeviceClient
 from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
@@ -28,13 +35,12 @@ from .models import (
     Message,
     Property as P,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     Transition,
     Unit,
 )
-from .payload import get_id, get_integer, get_number, get_text, get_time, parse_object
+from .payload import get_id, get_integer, get_number, get_text, get_time, parse_object, parse_time
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; two may be lost.
@@ -62,7 +68,7 @@ _CLOCK_RESOLUTION: Final = 2.0
 # Seconds. More than a device stores readings for: another clock has stamped what is further ahead.
 _CLOCK_JUMP: Final = 600.0
 
-# Wire key → what it is. Active power W and L are import, P export; reactive power R is import, Q export; an h
+# Key → measurement. Active power W and L are import, P export; reactive power R is import, Q export; an h
 # makes it energy; U is voltage, I current; b is the optical sensor.
 FIELDS: Final[Fields] = {
     "W": (M.ACTIVE_POWER_IMPORT, Unit.WATT),
@@ -101,7 +107,7 @@ _NAMES: Final = measurement_names(FIELDS)
 # Keys that only the optical sensor has.
 _BLINK_NAMES: Final = {key: _NAMES[key] for key in ("bW", "bWh")}
 
-# Seconds. Longer than anybody remembers; the years that a broken clock may say are more than a date can hold.
+# Seconds. With a broken clock, an age can exceed the range of dates.
 _MAX_AGE: Final = 366.0 * 86400
 
 # Keys of `hourly`.
@@ -111,26 +117,67 @@ _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 # then, and holds another moment's registers.
 _HOURLY_WITHIN: Final = timedelta(minutes=1)
 
-# Key of `config` → property. So is `rssi`, the signal strength.
-TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.RESTART_REASON}
+# Key of `config` → property.
+NUMBERS: Final[Mapping[Path, P]] = {("rssi",): P.SIGNAL_STRENGTH}
+TEXTS: Final[Mapping[Path, P]] = {("m",): P.MODE, ("area",): P.PRICE_AREA, ("rr",): P.RESTART_REASON}
 
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 
+# The name that it announces ends with its id. After a conflict of names, mDNS adds a suffix such as "-2",
+# " (2)" or " #2".
+_ANNOUNCED_NAME: Final = "currentlyone_"
+_ANNOUNCED_ID: Final = re.compile(r"([0-9a-f]{12})(?![0-9a-f])")
+
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
-# Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
+# The device does not escape names in `config`, so that a quote in a name breaks the JSON. These values can be
+# read then.
 _IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
 
 class CurrentlyOneReader(Reader):
-    """Talks to a CurrentlyOne."""
+    """Connection to a CurrentlyOne."""
 
-    kind: ClassVar = ReaderKind.CURRENTLYONE
+    kind: ClassVar = "currentlyone"
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "CurrentlyOne"
-    units: ClassVar = units_of(FIELDS)
+    fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
+    stream_path: ClassVar = "/events"
     stores_hours: ClassVar = True
+    dhcp_hostnames: ClassVar = (_ANNOUNCED_NAME,)
+    safe_keys: ClassVar = frozenset(
+        ("autoFota", "bs", "cat", "crc", "m", "profileId", "pullup", "rr", "rssi", "source", "sources", "v")
+    )
+    protocol_words: ClassVar = frozenset(
+        """
+        config hourly progress state status transition offline online restart autoFota actual dName detected
+        device devices delta localIP minPower power profileId pullup remoteUrl sName source sources speed
+        states timeout transitions trigger txPwr
+        """.split()  # noqa: SIM905 (quotes around each word make it hard to read)
+    )
+
+    @override
+    @classmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        name = announcement.name.lower()
+        if not name.startswith(_ANNOUNCED_NAME):
+            return "" if announcement.type == "_currently._tcp.local." else None
+        match = _ANNOUNCED_ID.match(name, len(_ANNOUNCED_NAME))
+        return match[1] if match else ""
+
+    @override
+    @classmethod
+    def ids_in_lease(cls, mac_address: str, hostname: str) -> Sequence[str]:
+        return (bytes.fromhex(mac_address)[::-1].hex(),)
+
+    @override
+    @classmethod
+    def short_id(cls, device_id: str) -> str:
+        # The id is written backwards: the manufacturer's half is the last one.
+        return device_id[:6]
 
     @override
     def __init__(self, http: DeviceClient) -> None:
@@ -151,20 +198,20 @@ class CurrentlyOneReader(Reader):
                     if isinstance(message, ReaderInfo):
                         return message
         except TimeoutError as error:
-            raise ReaderConnectionError("the device does not say who it is") from error
-        raise ReaderProtocolError("the stream ended before the device said who it is")
+            raise ReaderConnectionError("the device does not identify itself") from error
+        raise ReaderProtocolError("the stream ended before the device identified itself")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
         self._wants_inventory, self._listed = False, None
-        async with aclosing(self._http.events("/events", patience=lambda: _IDLE_TIMEOUT)) as events:
+        async with aclosing(self._http.events(self.stream_path, patience=lambda: _IDLE_TIMEOUT)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("no sign of life")
                 for message in interpreter.parse(event):
                     # First, so that a new appliance is known when its report is passed on.
-                    if self._is_inventory_due(message) and (inventory := await self._ask_inventory()):
+                    if self._is_inventory_due(message) and (inventory := await self._request_inventory()):
                         yield inventory
                     if isinstance(message, ReaderInfo):
                         self.stats.identity_event = self.stats.recent_events[-1]
@@ -180,8 +227,8 @@ class CurrentlyOneReader(Reader):
                 self._wants_inventory = True
         return self._wants_inventory and clock.now() >= self._next_inventory_at
 
-    async def _ask_inventory(self) -> Inventory | None:
-        """Ask which appliances there are. Not all firmware can tell, and nothing depends on it."""
+    async def _request_inventory(self) -> Inventory | None:
+        """Request the list of appliances. Return None if the firmware does not have it."""
         self._wants_inventory = False
         self._next_inventory_at = clock.now() + _INVENTORY_INTERVAL
         try:
@@ -195,7 +242,7 @@ class CurrentlyOneReader(Reader):
 
 
 class EventInterpreter:
-    """Understands the events of one connection, some of which depend on earlier ones."""
+    """Interpreter of the events of one connection, some of which depend on earlier ones."""
 
     def __init__(self) -> None:
         """Start at the beginning of a connection."""
@@ -208,10 +255,10 @@ class EventInterpreter:
         self._mode: str | None = None
 
     def parse(self, event: ServerSentEvent) -> Iterator[Message]:
-        """Yield what one event says.
+        """Yield the messages of one event.
 
-        All that is no news of meter or appliances only says that the device is alive: `ping`, which is made
-        for it, `status`, `progress`, `log`, which is free text, and whatever new firmware adds.
+        All events without data of the meter or of appliances are heartbeats: `ping`, `status`, `progress`,
+        `log`, which is free text, and types that new firmware adds.
         """
         if event.type == "config":
             yield from self._read_config(event.data)
@@ -235,25 +282,20 @@ class EventInterpreter:
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return
-        device_clock = _parse_clock(get_text(payload, "t"))
+        device_clock = parse_time(get_text(payload, "t"))
         if self._replay_ends_at == math.inf:
             self._clock, self._configured_at = device_clock, clock.now()
             self._replay_ends_at = self._configured_at + _REPLAY_DURATION
         self._mode = get_text(payload, "m")
         yield ReaderInfo(
-            kind=ReaderKind.CURRENTLYONE,
+            kind=CurrentlyOneReader.kind,
             id=device_id.lower(),
             name=get_text(payload, "name") or "",
             mac_addresses=(bytes.fromhex(device_id)[::-1].hex(),),
             firmware=get_text(payload, "v"),
             clock=device_clock,
         )
-        values: dict[P, str | float | bool | datetime] = {
-            name: text for key, name in TEXTS.items() if (text := get_text(payload, key))
-        }
-        if (signal_strength := get_number(payload, "rssi")) is not None:
-            values[P.SIGNAL_STRENGTH] = signal_strength
-        yield ReaderStatus(values=values)
+        yield ReaderStatus(values=CurrentlyOneReader.parse_properties(payload))
 
     def _read_state(self, payload: Mapping[str, Any]) -> Reading | None:
         source = get_text(payload, "m")
@@ -271,7 +313,7 @@ class EventInterpreter:
             values=values,
             age=self._age(time),
             reader_time=time,
-            meter_time=None if is_second_opinion else _parse_clock(get_text(payload, "t")),
+            meter_time=None if is_second_opinion else parse_time(get_text(payload, "t")),
         )
 
     def _read_transition(self, payload: Mapping[str, Any]) -> Transition | None:
@@ -410,12 +452,3 @@ def _parse_states(states: object) -> Iterator[ApplianceState]:
             is_on=status if isinstance(status, bool) else None,
             power=get_number(state, "power"),
         )
-
-
-def _parse_clock(text: str | None) -> datetime | None:
-    """Read ISO 8601 with a numeric offset, such as 2025-04-11T09:48:05+0200."""
-    try:
-        clock = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return clock if clock.tzinfo is not None else None

@@ -1,4 +1,4 @@
-"""Finding out which reader, if any, answers at an address."""
+"""Registry of the kinds of readers, and identification of the device at an address."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,25 +17,25 @@ from .exceptions import (
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .models import ReaderInfo, ReaderKind
+from .models import ReaderInfo
 from .whatwatt import WhatwattReader
 
-# In the order of asking. The whatwatt goes first: it is the one that may want a password, and its request is
-# a small one.
-READERS: Final[Mapping[ReaderKind, type[Reader]]] = {
+# In the order of the requests. The whatwatt comes first because it can require a password, and because its
+# request is small.
+READERS: Final[Mapping[str, type[Reader]]] = {
     reader.kind: reader for reader in (WhatwattReader, CurrentlyOneReader)
 }
 
 
 class Identity(NamedTuple):
-    """Which reader answers, and how it has let us in."""
+    """Identity of a device, and the authentication scheme that it has required."""
 
     info: ReaderInfo
-    login: AuthScheme
+    scheme: AuthScheme
 
 
 def make_reader(
-    kind: ReaderKind,
+    kind: str,
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
@@ -43,7 +43,7 @@ def make_reader(
 ) -> Reader:
     """Return the reader of a kind at `host` or `host:port`.
 
-    `login` is how it has let us in before, if that is known: it is not believed with a weaker one.
+    `login` is the scheme that it required before, if it is known. A weaker one is rejected.
     """
     reader = READERS[kind]
     can_have_password = reader.can_have_password
@@ -54,55 +54,42 @@ async def identify(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: AuthScheme | None = None,
+    minimum: AuthScheme | None = None,
     *,
-    kinds: Iterable[ReaderKind] = READERS,
+    kinds: Iterable[str] = READERS,
 ) -> Identity:
-    """Ask `host` or `host:port` which reader of some kinds it is.
+    """Return the identity of the device at `host` or `host:port`, which can be a reader of one of `kinds`.
 
-    `login` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
-    ReaderAuthenticationError when it wants a password or another one, ReaderAuthDowngradeError when it is
-    content with a weaker login, and ReaderConnectionError when it does not answer.
+    `minimum` is the weakest scheme that is accepted. Raises ReaderProtocolError if the device is not a
+    reader, ReaderAuthenticationError if it requires a password or another one, ReaderAuthDowngradeError if it
+    requires a weaker scheme, and ReaderConnectionError if it does not respond.
     """
     for kind in kinds:
-        reader = make_reader(kind, session, host, password, login)
+        reader = make_reader(kind, session, host, password, minimum)
         with suppress(ReaderProtocolError):
             return Identity(await reader.identify(), reader.login or AuthScheme.NONE)
-    raise ReaderProtocolError("no known reader answers at this address")
+    raise ReaderProtocolError("the device at this address is not a known reader")
 
 
-async def explain(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
-    """Find out whether another device answers in place of a reader. Returns what that makes of an error."""
-    for kind in READERS.values():
+async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
+    """Return the error that results if another device responds in place of a reader, or the error itself."""
+    for reader_class in READERS.values():
         try:
-            info = await reader.another(kind).identify()
+            info = await reader.probe(reader_class).identify()
         except ReaderAuthenticationError:
             if not reader.can_have_password:
                 return ReaderMismatchError(None)
         except ReaderError:
             continue
         else:
-            return error if info.id == expected_id else ReaderMismatchError(name_of(info))
+            return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
     if isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.NONE:
-        # A page for everybody, from something else.
-        return ReaderProtocolError("what answers is no reader")
+        # Another kind of device, which does not require authentication.
+        return ReaderProtocolError("the device is not a known reader")
     return error
 
 
-def name_of(info: ReaderInfo) -> str:
-    """Return what to call a reader that has said who it is."""
-    return full_name(info.kind, info.name or default_name(info.kind, info.id))
-
-
-def full_name(kind: ReaderKind, name: str) -> str:
-    """Return the name of a reader with its product, as its owner may know it by either."""
-    model = READERS[kind].model
-    return name if model.lower() in name.lower() else f"{name} ({model})"
-
-
-def default_name(kind: ReaderKind, device_id: str) -> str:
-    """Return a name for a device whose owner gave it none, with the telling part of its id."""
-    # Half of a MAC address is its manufacturer's: the first one of the whatwatt's id, and the last one of the
-    # CurrentlyOne's, which is written backwards.
-    part = device_id[-6:] if kind is ReaderKind.WHATWATT else device_id[:6]
-    return f"{READERS[kind].model} {part}".strip()
+def get_full_name(info: ReaderInfo) -> str:
+    """Return the name of an identified reader, with its model."""
+    reader = READERS[info.kind]
+    return reader.full_name(info.name or reader.default_name(info.id))

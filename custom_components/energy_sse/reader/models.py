@@ -1,4 +1,4 @@
-"""What a reader can say, in the terms of metering, whatever its wire calls them."""
+"""Messages of the readers, in terms of metering that do not depend on a protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +7,15 @@ from enum import StrEnum
 
 
 class Measurement(StrEnum):
-    """A quantity that a meter measures. `import` is taken from the grid, `export` fed into it."""
+    """Quantity that a meter measures, by its OBIS name. The values are parts of unique ids.
+
+    `import` is taken from the grid, `export` is fed into it. The unit of each is in `Reader.units`.
+    """
 
     ACTIVE_POWER_IMPORT = "active_power_import"
     ACTIVE_POWER_EXPORT = "active_power_export"
     ACTIVE_POWER_NET = "active_power_net"
-    """Import minus export; the one value that is computed."""
+    """Import minus export. It is computed, unless the protocol has it instead of the other two."""
 
     ACTIVE_POWER_IMPORT_L1 = "active_power_import_l1"
     ACTIVE_POWER_IMPORT_L2 = "active_power_import_l2"
@@ -39,7 +42,7 @@ class Measurement(StrEnum):
     POWER_FACTOR = "power_factor"
 
     MAXIMUM_DEMAND_IMPORT = "maximum_demand_import"
-    """The highest power of the billing period; it falls back when a new one begins."""
+    """Highest power of the billing period (OBIS 1.6.0). It is reset when a new period begins."""
 
     MAXIMUM_DEMAND_IMPORT_T1 = "maximum_demand_import_t1"
     MAXIMUM_DEMAND_IMPORT_T2 = "maximum_demand_import_t2"
@@ -61,34 +64,53 @@ class Measurement(StrEnum):
     REACTIVE_ENERGY_EXPORTED_CAPACITIVE = "reactive_energy_exported_capacitive"
 
     BLINK_POWER = "blink_power"
-    """Of the optical sensor on the meter's blinking light, beside its port."""
+    """Power by the optical sensor on the meter's pulse light, in addition to the meter's port."""
 
     BLINK_ENERGY = "blink_energy"
+    """Energy by the optical sensor. It is not the meter's register."""
 
     METER_CLOCK_OFFSET = "meter_clock_drift"
-    """Seconds by which the meter's clock is ahead of this machine's."""
+    """Seconds by which the meter's clock is ahead of the local clock."""
 
     READER_CLOCK_OFFSET = "reader_clock_drift"
-    """Seconds by which the reader's clock is ahead of this machine's."""
+    """Seconds by which the reader's clock is ahead of the local clock."""
 
 
 class Property(StrEnum):
-    """Something that a reader says of itself."""
+    """Quantity or state of the reader itself. The values are parts of unique ids."""
 
     METER_STATUS = "meter_status"
+    """Text; whether the reader receives the meter."""
+
     METER_INTERFACE = "meter_interface"
+    """Text; the port of the meter that the reader uses."""
+
     REPORT_INTERVAL = "report_interval"
+    """Seconds between two telegrams of the meter."""
+
     SIGNAL_STRENGTH = "signal_strength"
+    """dBm (Wi-Fi)."""
+
     SUPPLY_VOLTAGE_USB = "supply_voltage_usb"
+    """V, as the other supply voltages."""
+
     SUPPLY_VOLTAGE_MBUS = "supply_voltage_mbus"
     SUPPLY_VOLTAGE_P1 = "supply_voltage_p1"
     SUPPLY_VOLTAGE_BUFFER = "supply_voltage_buffer"
     LICENCE = "licence"
+    """Text; the license that the owner has bought."""
+
     LAST_RESTART = "last_restart"
+    """Time, aware."""
+
     RESTART_REASON = "restart_reason"
     MODE = "mode"
+    """Text; the sources of the readings."""
+
     PRICE_AREA = "price_area"
     CLOUD_WHATWATT = "cloud_whatwatt"
+    """Whether the reader is connected to a service, as the other clouds. Unknown if it is not enabled."""
+
     CLOUD_MYSTROM = "cloud_mystrom"
     CLOUD_SOLAR_MANAGER = "cloud_solar_manager"
     CLOUD_MQTT = "cloud_mqtt"
@@ -96,7 +118,7 @@ class Property(StrEnum):
 
 
 class Unit(StrEnum):
-    """A unit of the wire. The values are the symbols that Home Assistant uses too."""
+    """Unit of a protocol. The values are the symbols of Home Assistant."""
 
     NONE = ""
     WATT = "W"
@@ -112,63 +134,58 @@ class Unit(StrEnum):
     SECOND = "s"
 
 
-class ReaderKind(StrEnum):
-    """The devices that are supported."""
-
-    WHATWATT = "whatwatt"
-    CURRENTLYONE = "currentlyone"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderInfo:
-    """Who a reader is. The first message of every connection."""
+    """Identity of a reader. It is the first message of every connection."""
 
-    kind: ReaderKind
+    kind: str
+    """`Reader.kind` of its class."""
+
     id: str
-    """The device's own, unique and for life."""
+    """Unique id, which never changes."""
 
     name: str = ""
-    """What its owner calls it; empty when never set."""
+    """Name that the owner gave it; empty if there is none."""
 
     mac_addresses: tuple[str, ...] = ()
     firmware: str | None = None
     hardware: str | None = None
     clock: datetime | None = None
-    """The device's clock when it said this."""
+    """Clock of the device when it sent this message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderStatus:
-    """How a reader is: all that it says of itself now. What it does not say is not known."""
+    """All properties of a reader. Those that are missing are unknown."""
 
     values: Mapping[Property, str | float | bool | datetime]
-    """Volts, dBm and seconds; texts as the device writes them."""
+    """Numbers in the units of `Property`; texts as the device sends them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One telegram of the meter: what it holds and nothing else. An absent measurement is not zero."""
+    """Measurements of one telegram of the meter. A measurement that is missing is not zero."""
 
     values: Mapping[Measurement, float]
     """In the units of the reader's `units`."""
 
     age: float = 0.0
-    """Seconds since the meter sent it, by the device's own clock: more than 0 when the device repeats, after
-    a connect, what it sent before."""
+    """Seconds since the meter sent it, by the device's own clock. It is above 0 if the device repeats the
+    telegram after a connect."""
 
     reader_time: datetime | None = None
-    """The reader's clock at that moment; without a zone it is the local time of the place."""
+    """Clock of the reader at that moment; local time if it has no zone."""
 
     meter_time: datetime | None = None
-    """The meter's clock at that moment."""
+    """Clock of the meter at that moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourlyRegister:
-    """The registers at a full hour. The reader remembers some, and repeats them after every connect."""
+    """Registers on the hour. The reader stores some of them, and repeats them after every connect."""
 
     hour: datetime
-    """By the reader's clock."""
+    """Time of the registers, by the reader's clock."""
 
     values: Mapping[Measurement, float]
     """In the units of the reader's `units`."""
@@ -176,29 +193,29 @@ class HourlyRegister:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubMeterReading:
-    """The register of a sub-meter, for gas, water or heat, that the electricity meter relays.
+    """Register of a sub-meter, for gas, water or heat, that the electricity meter relays.
 
-    The wire says neither what it counts nor in which unit.
+    The protocol contains neither the quantity nor the unit.
     """
 
     meter_id: str
     value: float | None = None
-    """None when the meter is known and has said nothing yet."""
+    """None if the sub-meter is connected and has not sent a register yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplianceState:
-    """One of the states that an appliance can be in."""
+    """State that an appliance can have."""
 
     name: str
     is_on: bool | None = None
     power: float | None = None
-    """W, as its owner or the device's learning has set it."""
+    """W, as the owner entered it, or as the device learned it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplianceProfile:
-    """An appliance in the device's inventory."""
+    """Appliance in the inventory of a device."""
 
     id: str
     name: str | None = None
@@ -208,21 +225,21 @@ class ApplianceProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """All appliances that the device knows."""
+    """Complete list of the appliances that the device knows."""
 
     appliances: tuple[ApplianceProfile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """A report that an appliance is in a state; it may have been in that state before."""
+    """Report of the state of an appliance, which can be the state that it had before."""
 
     appliance_id: str
     state: str
-    """The name of the state, as its owner wrote it."""
+    """Name of the state, as the owner entered it."""
 
     name: str | None = None
-    """The appliance's name."""
+    """Name of the appliance."""
 
     is_on: bool | None = None
     previous_state: str | None = None
@@ -234,49 +251,49 @@ class Transition:
 
     category: str | None = None
     time: datetime | None = None
-    """By the device's clock."""
+    """Time of the report, by the device's clock."""
 
     age: float | None = 0.0
-    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
-    None where nobody can tell."""
+    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
+    connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
+    """Whether it arrived soon after the connect, so that it may be a replay, whatever the clock shows."""
 
     @property
     def is_change(self) -> bool:
-        """Whether the device itself calls this a new state."""
+        """Whether the device reports this as a new state."""
         return self.state != self.previous_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """The last state that the device detected of an appliance, and the energy it has used."""
+    """Last state of an appliance that the device has detected, and the energy that it has used."""
 
     appliance_id: str
     state_index: int | None = None
-    """Position in the appliance's own list of states; neither on nor off by itself."""
+    """Position in the list of states of the appliance's profile."""
 
     energy: float | None = None
     """Wh, cumulative."""
 
     time: datetime | None = None
-    """By the device's clock."""
+    """Time of the report, by the device's clock."""
 
     age: float | None = 0.0
-    """Seconds since it happened, by the device's own clock; more than 0 when it was before the connection.
-    None where nobody can tell."""
+    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
+    connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """Whether it came with the connection, so that the device may be repeating it whatever its clock says."""
+    """Whether it arrived soon after the connect, so that it may be a replay, whatever the clock shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life of the device that says nothing about the meter."""
+    """Message that shows only that the device is alive."""
 
     time: datetime | None = None
-    """The device's clock at that moment."""
+    """Clock of the device at that moment."""
 
 
 type Message = (

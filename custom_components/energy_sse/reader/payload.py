@@ -1,6 +1,6 @@
-"""JSON as the devices write it: sometimes broken, never trusted."""
+"""Parsing of JSON that devices send, which can be broken or malicious."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 import json
 import re
@@ -8,29 +8,29 @@ from typing import Any, Final, TypeGuard
 
 import orjson
 
-# A value that C's printf wrote for a float that is none; JSON has no word for it.
+# NaN and infinity as the C function printf writes them. JSON does not have them.
 _NOT_A_NUMBER = re.compile(r"(?<=[:,\[])\s*-?(?:nan|inf(?:inity)?)\s*(?=[,}\]])", re.IGNORECASE)
 
 # Bytes or characters. Repairing 64 KiB of brackets takes 30 ms.
 _MAX_REPAIRED_SIZE: Final = 16 * 1024
 
-# Characters. What Home Assistant holds as a state; no device has been seen to need half of it.
+# Characters. Home Assistant's limit of a state. Known texts have less than half of it.
 _MAX_TEXT_LENGTH: Final = 255
 
-# What no line of text shows: control characters, all line ends and the NUL that PostgreSQL refuses included,
-# and what turns the direction of the text around it.
+# Characters that a line of text must not have: control characters, which include line ends and the NUL that
+# PostgreSQL rejects, and those that change the direction of the text around them.
 _NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-# Nothing that a meter counts has more digits, and a float holds every integer below it exactly.
+# No measurement has more digits. A float represents every integer below it exactly.
 _MAX_NUMBER: Final = 1e15
 
 
 def parse_object(text: str | bytes) -> dict[str, Any] | None:
-    """Return the JSON object that the text holds, or None when it holds none.
+    """Return the JSON object in a text, or None if the text is not a JSON object.
 
-    Forgives what small devices get wrong without changing what they say: control characters inside strings,
-    and `nan` or `inf` as a value, which becomes null. Half a character becomes a question mark, in keys and
-    values: no UTF-8 holds it, so that who keeps it can store nothing any more.
+    Errors of small devices are accepted if the meaning is clear: control characters inside strings, and
+    `nan` or `inf` as a value, which becomes null. Half a surrogate pair becomes a question mark, in keys and
+    values, because it cannot be stored as UTF-8.
     """
     try:
         value = orjson.loads(text)
@@ -47,13 +47,13 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-# A number that is written as a text, as the C function printf writes it. All else leaves doubt: a comma can
-# separate decimals or thousands, and a number that ends with its point may have been cut.
+# Number in a text, as the C function printf writes it. Other forms are ambiguous: a comma can separate
+# decimals or thousands, and a number that ends with its point may have been cut.
 _WRITTEN_NUMBER = re.compile(r" *[+-]?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})? *", re.IGNORECASE)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell a number that can be a measurement from everything else, NaN and infinity among it."""
+    """Return whether a value is a number that can be a measurement. NaN and infinity are not."""
     # Not bool, which is an int to isinstance.
     return (type(value) is int or type(value) is float) and abs(value) < _MAX_NUMBER
 
@@ -107,9 +107,9 @@ def get_id(payload: Mapping[str, Any], key: str) -> str | None:
 
 
 def get_text(payload: Mapping[str, Any], key: str) -> str | None:
-    """Return a text that says something, or None for anything else.
+    """Return a text that is not blank, or None for anything else.
 
-    Whatever the device wrote, it is one line of at most 255 characters that leaves the text around it alone.
+    It is one line of at most 255 characters, and does not change the direction of the text around it.
     """
     value = payload.get(key)
     if not isinstance(value, str):
@@ -120,13 +120,32 @@ def get_text(payload: Mapping[str, Any], key: str) -> str | None:
 
 
 def get_object(payload: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return a nested object, empty when there is none."""
+    """Return a nested object, empty if there is none."""
     value = payload.get(key)
     return value if isinstance(value, dict) else {}
 
 
+def get_nested(payload: Mapping[str, Any], path: Iterable[str]) -> Mapping[str, Any]:
+    """Return the object at the end of a path of keys, empty if there is none."""
+    for key in path:
+        payload = get_object(payload, key)
+    return payload
+
+
+def parse_time(text: str | None, *, is_local: bool = False) -> datetime | None:
+    """Return a time in ISO 8601, such as 2025-04-11T09:48:05+0200; None if the text is not one.
+
+    A time without a zone is accepted only if it is known to be a local one.
+    """
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if is_local or time.tzinfo is not None else None
+
+
 def get_time(payload: Mapping[str, Any], key: str) -> datetime | None:
-    """Return the time of a number of seconds since 1970, or None where there is no such time."""
+    """Return the time of a number of seconds since 1970, or None if it is not a valid time."""
     seconds = get_number(payload, key)
     if seconds is None:
         return None

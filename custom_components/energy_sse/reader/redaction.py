@@ -6,6 +6,7 @@ tell who or where. Every other text becomes a pseudonym: the same text always th
 Assistant runs.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 import json
 import re
@@ -17,38 +18,13 @@ REDACTED: Final = "**REDACTED**"
 # Characters; the largest known payload has 2,500. What is longer is cut.
 MAX_LENGTH: Final = 16_384
 
-# Keys of the wires whose texts are words of the firmware, versions, places in the meter, and times.
-_SAFE_KEYS: Final = frozenset(
-    {
-        # CurrentlyOne
-        *("autoFota", "bs", "cat", "crc", "m", "profileId", "pullup", "rr", "rssi", "source", "sources", "v"),
-        # whatwatt Go
-        *("build", "firmware", "ht", "interface", "manufacturer", "mode", "model", "prefix", "protocol"),
-        *("protocol_version", "state", "status", "type", "vendor"),
-    }
-)
+# Keys whose texts are words of the firmware, versions, places in the meter, and times; then keys and types of
+# events that stay readable even if an owner gives an appliance the same name. Each kind of reader adds some.
+_safe_keys: Final[set[str]] = set()
+_protocol_words: Final[set[str]] = set()
 
 # Of these an owner may call an appliance the same, and tells nothing by it.
 _KINDS_OF_APPLIANCES: Final = frozenset({"cat", "profileId"})
-
-# Types of events, and keys (the short ones are no identities anyway). Whoever calls an appliance like one of
-# them must not make the recording unreadable.
-_WIRE_WORDS: Final = re.compile(
-    r"""
-    config | hourly | progress | state | status | transition | offline | online | restart | autoFota
-    | actual | dName | detected | devices? | delta | localIP | minPower | power | profileId | pullup
-    | remoteUrl | sName | sources? | speed | states | timeout | transitions | trigger | txPwr
-    | r?[EP]_(?:P\d?_)?(?:In|Out)(?:_T\d)? | Uptime | active | activation_date | auth_(?:en|mode) | berry
-    | boot_id | bssid | build | channel | clouds | connected | conv_factor | country | current
-    | date_time(?:_local|_utc)? | enabled | enc_en | energy | ethernet | execution_status | firmware | gateway
-    | group_cipher | pairwise_cipher | installed | instantaneous_power | interface | (?:report_)?interval
-    | last_reboot | license | logical_name | manufacturer | meter(?:_id)? | model | mystrom | negative | owner
-    | positive | power_factor | prefix | protocol(?:_version)? | reactive | registered | report | sd_card
-    | services | signal | solar_manager | stromkonto | system | tariff | time_since_boot | total
-    | upgrade_capable | v_mbus | v_scap | vendor | voltage | volume | whatwatt
-    """,
-    re.VERBOSE,
-)
 
 # Keys below which everything tells who or where, numbers too.
 _SENSITIVE_KEYS: Final = re.compile(
@@ -103,6 +79,12 @@ _MAX_IDENTITIES: Final = 1000
 _MIN_IDENTITY_LENGTH: Final = 5
 
 
+def add_vocabulary(safe_keys: Iterable[str], protocol_words: Iterable[str]) -> None:
+    """Add the safe keys and the protocol words of a kind of reader."""
+    _safe_keys.update(safe_keys)
+    _protocol_words.update(protocol_words)
+
+
 class Redactor:
     """Gives every identity its pseudonym."""
 
@@ -134,7 +116,7 @@ class Redactor:
         """Return a text that stands under a key, or its pseudonym."""
         if not text or _TIME.fullmatch(text):
             return text
-        if key in _SAFE_KEYS and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text):
+        if key in _safe_keys and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text):
             return (
                 text if key in _KINDS_OF_APPLIANCES or not self._is_identity(text) else self.pseudonym(text)
             )
@@ -166,7 +148,7 @@ class Redactor:
         return bool(_KEY.fullmatch(key)) and not _IDENTIFIER.search(key) and not self._is_identity(key)
 
     def _is_identity(self, word: str) -> bool:
-        return not _WIRE_WORDS.fullmatch(word) and _plain(word) in self._identities
+        return word not in _protocol_words and _plain(word) in self._identities
 
     def _digest(self, text: str) -> str:
         return blake2b(text.encode(errors="replace"), digest_size=4, key=self._key).hexdigest()

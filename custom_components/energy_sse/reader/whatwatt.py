@@ -1,35 +1,51 @@
-"""The whatwatt Go: `/api/v1/system` says who and how it is, `/api/v1/live` streams the meter's readings.
+"""The whatwatt Go: `/api/v1/system` has its identity and status, `/api/v1/live` streams the readings.
 
 Source: the vendor's documentation (documentation.whatwatt.ch, pages "Real-time Streaming" and "System"), and
 payloads of firmware 1.x and 2.x.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 import re
 from typing import Any, ClassVar, Final, override
 
 from . import clock
-from .base import Fields, Poll, Reader, measurement_names, parse_measurements, units_of
+from .base import (
+    Announcement,
+    Fields,
+    Path,
+    Poll,
+    Reader,
+    measurement_names,
+    parse_measurements,
+)
 from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     Measurement as M,
     Message,
     Property as P,
     ReaderInfo,
-    ReaderKind,
     ReaderStatus,
     Reading,
     SubMeterReading,
     Unit,
 )
-from .payload import get_id, get_number, get_object, get_text, is_number, parse_object
+from .payload import (
+    get_id,
+    get_nested,
+    get_number,
+    get_object,
+    get_text,
+    is_number,
+    parse_object,
+    parse_time,
+)
 
-# Seconds. A device that lives on the meter's power shuts down when it is asked much.
+# Seconds. A device that is powered by the meter shuts down after many requests.
 _STATUS_INTERVAL: Final = 300
 
-# Wire key → what it is. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
+# Key → measurement. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
 # maximum demand, V voltage, I current; In is import, Out export.
 FIELDS: Final[Fields] = {
     "P_In": (M.ACTIVE_POWER_IMPORT, Unit.KILOWATT),
@@ -75,8 +91,8 @@ FIELDS: Final[Fields] = {
 }
 _NAMES: Final = measurement_names(FIELDS)
 
-# Where in `/report` each value is → the key that `live` has for it.
-_REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
+# Path in `/report` → key of the same value in `live`.
+_REPORT_KEYS: Final[Mapping[Path, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
     **{
@@ -98,8 +114,8 @@ _REPORT_KEYS: Final[Mapping[tuple[str, ...], str]] = {
     },
 }
 
-# Where in `/system` each property is: numbers, words, and services with their own way of saying yes.
-NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
+# Path in `/system` → property, for numbers and texts. Clouds have an object each.
+NUMBERS: Final[Mapping[Path, P]] = {
     ("meter", "report_interval"): P.REPORT_INTERVAL,
     ("wifi", "rssi"): P.SIGNAL_STRENGTH,
     ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
@@ -107,7 +123,7 @@ NUMBERS: Final[Mapping[tuple[str, ...], P]] = {
     ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
     ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
 }
-TEXTS: Final[Mapping[tuple[str, ...], P]] = {
+TEXTS: Final[Mapping[Path, P]] = {
     ("meter", "status"): P.METER_STATUS,
     ("meter", "interface"): P.METER_INTERFACE,
     ("device", "license", "type"): P.LICENCE,
@@ -120,57 +136,98 @@ CLOUDS: Final[Mapping[str, P]] = {
     "stromkonto": P.CLOUD_STROMKONTO,
 }
 
-# Seconds; more is a fault, and some is beyond what a date can hold.
-_LONGEST_UPTIME: Final = 50 * 365 * 86400
+# Seconds. A longer time is an error, and can exceed the range of dates.
+_MAX_UPTIME: Final = 50 * 365 * 86400
 
-# The meter's values are what the meter says only while this is its status.
-_METER_IS_HEARD: Final = "OK"
+# Status of a meter whose readings the device receives. Values are outdated with any other status.
+_METER_OK: Final = "OK"
 
-# The Wi-Fi MAC address; in upper case by the documentation.
+# The Wi-Fi MAC address, in upper case by the documentation.
 _DEVICE_ID: Final = re.compile(r"[0-9A-Fa-f]{12}")
 
 _MAC_ADDRESS: Final = re.compile(r"([0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}")
 
+# The Ethernet address of a device follows its Wi-Fi address at this distance.
+_ETHERNET_OFFSET: Final = 3
+
 
 class WhatwattReader(Reader):
-    """Talks to a whatwatt Go."""
+    """Connection to a whatwatt Go."""
 
-    kind: ClassVar = ReaderKind.WHATWATT
+    kind: ClassVar = "whatwatt"
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
-    units: ClassVar = units_of(FIELDS)
+    fields: ClassVar = FIELDS
+    numbers: ClassVar = NUMBERS
+    texts: ClassVar = TEXTS
+    stream_path: ClassVar = "/api/v1/live"
+    identity_path: ClassVar = "/api/v1/system"
+    key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED", "ENCRYPTION KEY"})
     can_have_password: ClassVar = True
     serves_one_stream: ClassVar = True
+    dhcp_hostnames: ClassVar = ("whatwatt",)
+    safe_keys: ClassVar = frozenset(
+        (
+            *("build", "firmware", "ht", "interface", "manufacturer", "mode", "model", "prefix", "protocol"),
+            *("protocol_version", "state", "status", "type", "vendor"),
+        )
+    )
+    protocol_words: ClassVar = frozenset(
+        """
+        Uptime active activation_date auth_en auth_mode berry boot_id bssid build channel clouds connected
+        conv_factor country current date_time date_time_local date_time_utc enabled enc_en energy ethernet
+        execution_status firmware gateway group_cipher pairwise_cipher installed instantaneous_power interface
+        interval report_interval last_reboot license logical_name manufacturer meter meter_id model mystrom
+        negative owner positive power_factor prefix protocol protocol_version reactive registered report
+        sd_card services signal solar_manager status stromkonto system tariff time_since_boot total
+        upgrade_capable v_mbus v_scap vendor voltage volume whatwatt
+        """.split()  # noqa: SIM905 (quotes around each word make it hard to read)
+    )
 
     _report_id: float | None = None
-    """Of the last report. It changes with every reading."""
+    """Number of the last report. It changes with every reading."""
+
+    @override
+    @classmethod
+    def id_in_announcement(cls, announcement: Announcement) -> str | None:
+        if not announcement.name.lower().startswith("whatwatt go"):
+            return None
+        device_id = str(announcement.properties.get("id"))
+        return device_id.upper() if _DEVICE_ID.fullmatch(device_id) else ""
+
+    @override
+    @classmethod
+    def ids_in_lease(cls, mac_address: str, hostname: str) -> Sequence[str]:
+        # Which of the two interfaces it is, the id in the host name shows.
+        ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
+        return sorted(ids, key=lambda each: not hostname.endswith(cls.short_id(each).lower()))
 
     @override
     async def identify(self) -> ReaderInfo:
         self._http.start_over()
-        return parse_identity(await self._http.get_json("/api/v1/system"))
+        return parse_identity(await self._http.get_json(self.identity_path))
 
     async def restart(self) -> None:
-        """Restart the device, which is away for up to a minute then. Raises a ReaderError."""
+        """Restart the device, which takes up to a minute. Raises a ReaderError."""
         await self._http.post("/api/v1/reboot")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         self._http.start_over()
-        # The stream itself says neither whose it is nor how the meter is.
-        system = await self._http.get_json("/api/v1/system")
+        # The stream contains neither the identity nor the status.
+        system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
         yield self._read_status(system)
         ask_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(
-            self._http.events("/api/v1/live", patience=lambda: self.freshness.patience)
+            self._http.events(self.stream_path, patience=lambda: self.freshness.patience)
         ) as events:
             async for event in events:
                 if event is None:
-                    # Silence may be the meter's or the connection's.
-                    status = self._read_status(await self._http.get_json("/api/v1/system"))
+                    # Either the meter has stopped, or the connection is dead.
+                    status = self._read_status(await self._http.get_json(self.identity_path))
                     yield status
-                    if status.values.get(P.METER_STATUS) == _METER_IS_HEARD:
+                    if status.values.get(P.METER_STATUS) == _METER_OK:
                         raise ReaderConnectionError("the stream is silent though the meter is not")
                     continue
                 if event.type == "live":
@@ -178,12 +235,12 @@ class WhatwattReader(Reader):
                         yield message
                 if clock.now() >= ask_at:
                     ask_at = clock.now() + _STATUS_INTERVAL
-                    if status_now := await self._ask_status():
+                    if status_now := await self._request_status():
                         yield status_now
 
     @override
     async def poll(self) -> Poll | None:
-        """Ask for `/report`, which a device with a licence answers, to any number of clients."""
+        """Request `/report`, which a device with a license serves to any number of clients."""
         try:
             payload = await self._http.get_json("/api/v1/report")
         except ReaderProtocolError:
@@ -192,16 +249,16 @@ class WhatwattReader(Reader):
         report = get_object(payload, "report")
         report_id, self._report_id = self._report_id, get_number(report, "id")
         messages = []
-        # The last report is served on when the meter has gone silent.
-        is_heard = get_text(get_object(payload, "meter"), "status") == _METER_IS_HEARD
-        if is_heard and self._report_id != report_id and (values := parse_report(report)):
+        # After the meter has stopped, the device still serves the last report.
+        is_current = get_text(get_object(payload, "meter"), "status") == _METER_OK
+        if is_current and self._report_id != report_id and (values := parse_report(report)):
             messages.append(Reading(values=values))
         return Poll(messages=tuple(messages), interval=get_number(report, "interval") or 0.0)
 
-    async def _ask_status(self) -> ReaderStatus | None:
-        """Ask how the reader is, by the way: when it does not answer, the stream matters more."""
+    async def _request_status(self) -> ReaderStatus | None:
+        """Request the status. Return None after an error, because the stream is more important."""
         try:
-            return self._read_status(await self._http.get_json("/api/v1/system"))
+            return self._read_status(await self._http.get_json(self.identity_path))
         except ReaderAuthenticationError:
             # A password was set meanwhile.
             raise
@@ -216,16 +273,16 @@ class WhatwattReader(Reader):
 
 
 def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
-    """Read who a whatwatt is from its `/system`, in which every key but the id may be missing.
+    """Return the identity in `/system`, in which every key but the id may be missing.
 
-    Raises ReaderProtocolError when it is no whatwatt's.
+    Raises ReaderProtocolError if it is not that of a whatwatt.
     """
     device = get_object(payload, "device")
     device_id = get_text(device, "id")
     if device_id is None or not _DEVICE_ID.fullmatch(device_id):
-        raise ReaderProtocolError("the device does not say its id")
+        raise ReaderProtocolError("the response does not contain the id of a whatwatt")
     return ReaderInfo(
-        kind=ReaderKind.WHATWATT,
+        kind=WhatwattReader.kind,
         id=device_id.upper(),
         name=get_text(device, "name") or "",
         mac_addresses=tuple(
@@ -240,21 +297,15 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
 
 
 def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
-    """Read how a whatwatt is from its `/system`, in which every key may be missing."""
-    values: dict[P, str | float | bool | datetime] = {}
-    for (*path, key), number_property in NUMBERS.items():
-        if (number := get_number(_inner(payload, path), key)) is not None:
-            values[number_property] = number
-    for (*path, key), text_property in TEXTS.items():
-        if (text := get_text(_inner(payload, path), key)) is not None:
-            values[text_property] = text
+    """Return the properties in `/system`, in which every key may be missing."""
+    values = WhatwattReader.parse_properties(payload)
     clouds = get_object(payload, "clouds")
     for name, cloud_property in CLOUDS.items():
         cloud = get_object(clouds, name)
         if cloud.get("enabled") is True:
             values[cloud_property] = cloud.get("connected") is True or cloud.get("status") == "CONNECTED"
     uptime = get_number(get_object(payload, "device"), "time_since_boot")
-    if uptime is not None and 0 <= uptime < _LONGEST_UPTIME:
+    if uptime is not None and 0 <= uptime < _MAX_UPTIME:
         values[P.LAST_RESTART] = datetime.now(UTC) - timedelta(seconds=uptime)
     return ReaderStatus(values=values)
 
@@ -264,9 +315,10 @@ def parse_live(data: str) -> Iterator[Message]:
     payload = parse_object(data)
     if payload is None:
         return
-    values = _measurements_in(payload)
+    values = _parse_values(payload)
     if values:
-        yield Reading(values=values, reader_time=_local_time(payload))
+        local_time = parse_time(f"{payload.get('Date')}T{payload.get('Time')}", is_local=True)
+        yield Reading(values=values, reader_time=local_time)
     volumes = payload.get("Vol")
     for entry in volumes if isinstance(volumes, list) else ():
         if isinstance(entry, dict) and (meter_id := get_id(entry, "M_ID")):
@@ -275,30 +327,17 @@ def parse_live(data: str) -> Iterator[Message]:
 
 def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
     """Return the measurements in the `report` object of a `/report`, in which every key may be missing."""
-    return _measurements_in(
-        {key: _inner(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
+    return _parse_values(
+        {key: get_nested(report, path).get(name) for (*path, name), key in _REPORT_KEYS.items()}
     )
 
 
-def _measurements_in(payload: Mapping[str, Any]) -> dict[M, float]:
+def _parse_values(payload: Mapping[str, Any]) -> dict[M, float]:
     values = parse_measurements(payload, _NAMES)
     tariff = values.get(M.ACTIVE_TARIFF)
     if tariff == 0 or type(tariff) is float:
-        # Zero is "unknown", by the documentation.
+        # Zero means "unknown", by the documentation.
         del values[M.ACTIVE_TARIFF]
         if tariff and tariff.is_integer():
             values[M.ACTIVE_TARIFF] = int(tariff)
     return values
-
-
-def _inner(payload: Mapping[str, Any], path: list[str]) -> Mapping[str, Any]:
-    for key in path:
-        payload = get_object(payload, key)
-    return payload
-
-
-def _local_time(payload: Mapping[str, Any]) -> datetime | None:
-    try:
-        return datetime.fromisoformat(f"{payload.get('Date')}T{payload.get('Time')}")
-    except ValueError:
-        return None
