@@ -78,7 +78,7 @@ class GridletReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         yield await self.identify()
-        async with aclosing(self._http.events("/meter", patience=lambda: 60)) as events:
+        async with aclosing(self._http.events("/meter", idle_timeout=lambda: 60)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("the stream is silent")

@@ -13,7 +13,7 @@ from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.energy_sse.const import CONF_LOGIN, DOMAIN
+from custom_components.energy_sse.const import CONF_AUTH_SCHEME, DOMAIN
 from custom_components.energy_sse.reader import AuthScheme, ConnectionState
 
 from .conftest import Start
@@ -96,8 +96,8 @@ async def test_entry_of_an_older_version_goes_on_and_learns_how_its_reader_logs_
 ) -> None:
     whatwatt.login = login
     entry = await set_up(hass, whatwatt)
-    assert entry.data[CONF_LOGIN] == expected
-    older = {key: value for key, value in entry.data.items() if key != CONF_LOGIN}
+    assert entry.data[CONF_AUTH_SCHEME] == expected
+    older = {key: value for key, value in entry.data.items() if key != CONF_AUTH_SCHEME}
     assert older == entry_for(whatwatt).data, "an older version finds all that it knows as it was"
 
 
@@ -109,7 +109,7 @@ async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
     live.login = DigestLogin(PASSWORD)
     live.end_streams()
     await time_machine.advance(60)
-    assert entry.data[CONF_LOGIN] == AuthScheme.DIGEST
+    assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.DIGEST
 
 
 # ------------------------------------------------------------------------------- a rogue at another address
@@ -127,7 +127,7 @@ async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
     is_known: bool,
 ) -> None:
     rogue.login = login
-    entry = await set_up(hass, live, **({CONF_LOGIN: "digest"} if is_known else {}))
+    entry = await set_up(hass, live, **({CONF_AUTH_SCHEME: "digest"} if is_known else {}))
     host = live.host
     await live.stop()
     await time_machine.advance(30)
@@ -149,7 +149,7 @@ async def test_rogue_that_announces_itself_when_home_assistant_starts_without_th
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, login: BasicLogin | None, *, is_known: bool
 ) -> None:
     rogue.login = login
-    entry = entry_for(live, **({CONF_LOGIN: "digest"} if is_known else {}))
+    entry = entry_for(live, **({CONF_AUTH_SCHEME: "digest"} if is_known else {}))
     entry.add_to_hass(hass)
     await live.stop()
     await hass.config_entries.async_setup(entry.entry_id)
@@ -166,7 +166,7 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
 ) -> None:
     live.login = BasicLogin(PASSWORD)
     entry = await set_up(hass, live)
-    assert entry.data[CONF_LOGIN] == AuthScheme.BASIC
+    assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.BASIC
     host = live.host
     await live.stop()
     await time_machine.advance(30)
@@ -209,7 +209,7 @@ async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, AuthScheme.BASIC)
+    assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (live.host, AuthScheme.BASIC)
 
 
 async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
@@ -223,7 +223,7 @@ async def test_reader_of_old_firmware_is_followed_once_it_uses_digest(
     await live.start(live=True)
     await announce(hass, live)
     await time_machine.advance(120)
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (live.host, AuthScheme.DIGEST)
+    assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (live.host, AuthScheme.DIGEST)
     assert entry.runtime_data.is_streaming
 
 
@@ -248,7 +248,7 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
     hass: HomeAssistant, entry_with_a_rogue: MockConfigEntry, rogue: Rogue
 ) -> None:
     entry = entry_with_a_rogue
-    assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+    assert entry.runtime_data.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
     result = await submit(hass, flow, password=PASSWORD)
@@ -261,7 +261,7 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert rogue.was_told_the_password
-    assert entry.data[CONF_LOGIN] == AuthScheme.BASIC
+    assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.BASIC
     await hass.async_block_till_done()
     await wait_until(lambda: rogue.streams)
 
@@ -280,7 +280,7 @@ async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
     await rogue.start(rogue.port)
     flow = await submit(hass, flow)
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, AuthScheme.BASIC)
+    assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (rogue.host, AuthScheme.BASIC)
 
 
 @pytest.mark.smoke
@@ -297,7 +297,7 @@ async def test_new_reader_of_old_firmware_gets_its_password_when_its_owner_says_
     rogue.login = DigestLogin(PASSWORD)
     flow = await submit(hass, flow)
     assert flow["type"] is FlowResultType.CREATE_ENTRY
-    assert flow["data"][CONF_LOGIN] == AuthScheme.DIGEST
+    assert flow["data"][CONF_AUTH_SCHEME] == AuthScheme.DIGEST
 
 
 async def test_device_that_wants_no_password_any_more_when_it_should_go_unencrypted_is_asked_about(
@@ -312,7 +312,7 @@ async def test_device_that_wants_no_password_any_more_when_it_should_go_unencryp
     assert flow["step_id"] == "unprotected"
     flow = await submit(hass, flow)
     assert flow["type"] is FlowResultType.CREATE_ENTRY
-    assert (flow["data"][CONF_LOGIN], CONF_PASSWORD in flow["data"]) == (AuthScheme.NONE, False)
+    assert (flow["data"][CONF_AUTH_SCHEME], CONF_PASSWORD in flow["data"]) == (AuthScheme.NONE, False)
 
 
 async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader(
@@ -338,7 +338,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     live.login = None
     live.end_streams()
     await time_machine.advance(60)
-    assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+    assert entry.runtime_data.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     # Nothing was typed: its owner knows that there is none.
     result = await submit(hass, flow)
@@ -350,7 +350,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert CONF_PASSWORD not in entry.data
-    assert entry.data[CONF_LOGIN] == AuthScheme.NONE
+    assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.NONE
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 
@@ -358,24 +358,24 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
 async def test_other_reader_without_a_password_does_not_take_the_place_of_one_that_had_one(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
-    entry = entry_for(live, password=PASSWORD, **{CONF_LOGIN: "digest"})
+    entry = entry_for(live, password=PASSWORD, **{CONF_AUTH_SCHEME: "digest"})
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: rogue.host})
     rogue.login, rogue.device_id = None, "ECC9FF000000"
     result = await submit(hass, await entry.start_reauth_flow(hass), password=PASSWORD)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "wrong_device")
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, AuthScheme.DIGEST)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_AUTH_SCHEME]) == (PASSWORD, AuthScheme.DIGEST)
 
 
 async def test_reader_of_old_firmware_gets_its_new_password_without_another_question(
     hass: HomeAssistant, live: WhatwattSimulator
 ) -> None:
     live.login = BasicLogin("new")
-    entry = entry_for(live, password="old", **{CONF_LOGIN: "basic"})
+    entry = entry_for(live, password="old", **{CONF_AUTH_SCHEME: "basic"})
     entry.add_to_hass(hass)
     result = await submit(hass, await entry.start_reauth_flow(hass), password="new")
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == ("new", AuthScheme.BASIC)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_AUTH_SCHEME]) == ("new", AuthScheme.BASIC)
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 
@@ -391,7 +391,7 @@ async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     result = await submit(hass, flow, password=PASSWORD)
     assert result["reason"] == "reauth_successful"
-    assert (entry.data[CONF_PASSWORD], entry.data[CONF_LOGIN]) == (PASSWORD, AuthScheme.DIGEST)
+    assert (entry.data[CONF_PASSWORD], entry.data[CONF_AUTH_SCHEME]) == (PASSWORD, AuthScheme.DIGEST)
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
 
@@ -464,7 +464,7 @@ async def test_address_of_another_reader_is_refused_by_what_it_is(
     reader, other = make(house, mine, "ECC9FF5C7F14"), make(house, theirs, "ECC9FF8A2B30")
     await start(other)
     login = {"CurrentlyOne": "none", "whatwatt": "none", "protected whatwatt": "digest"}[mine]
-    entry = entry_for(reader, **{CONF_LOGIN: login})
+    entry = entry_for(reader, **{CONF_AUTH_SCHEME: login})
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=other.host)
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "reconfigure")
@@ -575,7 +575,7 @@ async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_f
     await move(live, squatter)
     if is_running:
         await time_machine.advance(120)
-        assert entry.runtime_data.connection_state is ConnectionState.REFUSED
+        assert entry.runtime_data.connection_state is ConnectionState.AUTH_FAILED
     else:
         await hass.config_entries.async_setup(entry.entry_id)
         assert entry.state is ConfigEntryState.SETUP_ERROR

@@ -22,9 +22,9 @@ import pytest
 
 from custom_components.energy_sse import config_flow
 from custom_components.energy_sse.const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_LOGIN,
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
@@ -71,7 +71,7 @@ def is_created(flow: ConfigFlowResult, reader: Simulator, **data: str) -> bool:
     login = "digest" if data else "none"
     return (
         flow["type"] is FlowResultType.CREATE_ENTRY
-        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, CONF_LOGIN: login, **data}
+        and flow["data"] == {CONF_HOST: reader.host, CONF_KIND: kind, CONF_AUTH_SCHEME: login, **data}
         and flow["options"] == {CONF_WRITE_INTERVAL: 5}
         and flow["result"].unique_id == reader.device_id
     )
@@ -522,7 +522,7 @@ async def test_reader_without_a_password_gets_none(
         CONF_HOST: currentlyone.host,
         CONF_ENTERED_HOST: currentlyone.host,
         CONF_KIND: "currentlyone",
-        CONF_LOGIN: "none",
+        CONF_AUTH_SCHEME: "none",
     }
 
 

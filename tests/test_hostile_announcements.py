@@ -16,7 +16,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
 
 from custom_components.energy_sse.config_flow import hosts_of
-from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_LOGIN, DOMAIN
+from custom_components.energy_sse.const import CONF_AUTH_SCHEME, CONF_ENTERED_HOST, DOMAIN
 from custom_components.energy_sse.reader import AuthScheme
 
 from . import pseudonyms
@@ -301,7 +301,7 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     rogue.login = BasicLogin("secret")
     await start(rogue)
     live.login = DigestLogin("secret")
-    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: AuthScheme.DIGEST})
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
     live.login = BasicLogin("secret")
     live.end_streams()
     await time_machine.advance(60)
@@ -374,7 +374,7 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     await announce(hass, announcement(rogue))
     await time_machine.advance(120)
     # Digest proves nothing about the reader.
-    assert (entry.data[CONF_HOST], entry.data[CONF_LOGIN]) == (rogue.host, AuthScheme.DIGEST)
+    assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (rogue.host, AuthScheme.DIGEST)
     rogue.login = BasicLogin("secret")
     rogue.end_streams()
     await time_machine.advance(120)
@@ -392,7 +392,7 @@ async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
     rogue.login = BasicLogin("secret")
     await start(rogue)
     live.login = DigestLogin("secret")
-    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_LOGIN: AuthScheme.DIGEST})
+    entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
     await time_machine.advance(310)
     rogue.login = None
     await time_machine.advance(310)

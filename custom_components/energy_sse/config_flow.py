@@ -32,9 +32,9 @@ import voluptuous as vol
 from yarl import URL
 
 from .const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_LOGIN,
     CONF_WRITE_INTERVAL,
     DOMAIN,
 )
@@ -234,7 +234,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_step_known(self, entry: EnergySseConfigEntry, hosts: list[str]) -> ConfigFlowResult:
         """Follow a device that is set up to an announced address, after it has identified itself there."""
         is_loaded = entry.state is ConfigEntryState.LOADED
-        if is_loaded and entry.runtime_data.connection_state is not ConnectionState.REFUSED:
+        if is_loaded and entry.runtime_data.connection_state is not ConnectionState.AUTH_FAILED:
             # A running stream goes on. Without one, the connection tries these addresses.
             entry.runtime_data.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
@@ -244,7 +244,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         password = entry.data.get(CONF_PASSWORD)
         least = AuthScheme.DIGEST if password else AuthScheme.NONE
         error = await self._async_identify_at(others, str(entry.unique_id), password, least)
-        if error == "unencrypted" and entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
+        if error == "unencrypted" and entry.data.get(CONF_AUTH_SCHEME) == AuthScheme.BASIC:
             # Its owner agreed to send the password unencrypted to another address.
             entry.async_start_reauth(self.hass, data={CONF_HOST: self._host})
         if error in _WEAKER_LOGINS:
@@ -453,7 +453,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             session = async_get_clientsession(self.hass)
             self._identity = await identify(session, self._host, password, least, kinds=self._kinds)
         except ReaderAuthDowngradeError as error:
-            if error.login is AuthScheme.BASIC:
+            if error.scheme is AuthScheme.BASIC:
                 return "unencrypted"
             # It says who it is to everybody.
             return await self._async_identify() or "unprotected"
@@ -467,7 +467,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_proved(self) -> ConfigFlowResult:
         """Create the entry of the device that has been identified, or change it."""
         info, login = self._identity
-        proved: dict[str, str] = {CONF_HOST: self._host, CONF_LOGIN: login}
+        proved: dict[str, str] = {CONF_HOST: self._host, CONF_AUTH_SCHEME: login}
         if self._password is not None:
             proved[CONF_PASSWORD] = self._password
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
@@ -489,7 +489,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # The device has changed its id since it was found. It has to prove itself as in any announcement.
             return await self._async_step_known(entry, [self._host])
         if entry is not None:
-            is_weaker = AuthScheme(proved[CONF_LOGIN]).is_weaker_than(_least_login(entry))
+            is_weaker = AuthScheme(proved[CONF_AUTH_SCHEME]).is_weaker_than(_least_login(entry))
             entered = {CONF_ENTERED_HOST: self._host}
             self._abort_if_configured(entry, updates=None if is_weaker else proved | entered)
         return self.async_create_entry(
@@ -514,7 +514,7 @@ def _least_login(entry: ConfigEntry, password: str | None = None) -> AuthScheme:
 
     `password` is a new one. Unless the reader is known to want it unencrypted, a password needs Digest.
     """
-    if entry.data.get(CONF_LOGIN) == AuthScheme.BASIC:
+    if entry.data.get(CONF_AUTH_SCHEME) == AuthScheme.BASIC:
         return AuthScheme.BASIC
     return AuthScheme.DIGEST if password or entry.data.get(CONF_PASSWORD) else AuthScheme.NONE
 

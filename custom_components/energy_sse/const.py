@@ -8,7 +8,7 @@ DOMAIN: Final = "energy_sse"
 # Keys of a config entry's data, beside the host and the password.
 CONF_ENTERED_HOST: Final = "entered_host"
 CONF_KIND: Final = "kind"
-CONF_LOGIN: Final = "login"
+CONF_AUTH_SCHEME: Final = "login"
 
 # Keys of a config entry's options. What is stored still says *counters* for sub-meters.
 CONF_SUB_METERS: Final = "counters"

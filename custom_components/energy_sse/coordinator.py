@@ -19,9 +19,9 @@ from homeassistant.util import dt as dt_util
 from .appliances import Appliance, Appliances
 from .availability import Availability
 from .const import (
+    CONF_AUTH_SCHEME,
     CONF_ENTERED_HOST,
     CONF_KIND,
-    CONF_LOGIN,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
     DOMAIN,
@@ -116,7 +116,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
             async_get_clientsession(hass),
             entry.data[CONF_HOST],
             entry.data.get(CONF_PASSWORD),
-            AuthScheme(entry.data[CONF_LOGIN]) if CONF_LOGIN in entry.data else None,
+            AuthScheme(entry.data[CONF_AUTH_SCHEME]) if CONF_AUTH_SCHEME in entry.data else None,
         )
         self.registry = Registry(hass, entry)
         self.errors = ErrorGuard(_LOGGER)
@@ -298,7 +298,7 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self._issues.close(*_WRONG_DEVICE)
         self.firmware = info.firmware
         self.readings.update_reader_clock(info.clock)
-        self._update_entry(**{CONF_LOGIN: self.reader.login} if self.reader.login else {})
+        self._update_entry(**{CONF_AUTH_SCHEME: self.reader.auth_scheme} if self.reader.auth_scheme else {})
         self.registry.register_reader(self.reader, info)
         for meter_id in self.sub_meters.found:
             self.registry.register_sub_meter(meter_id, self.sub_meters.kind(meter_id))

@@ -203,7 +203,7 @@ async def test_status_says_what_to_do(
     with pytest.raises(error):
         await http.get_json("/")
     with pytest.raises(error):
-        await anext(http.events("/", patience=lambda: 5.0))
+        await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", '"text"', "", "{" * 70_000, '{"a":"' + "x" * 70_000 + '"}'])
@@ -224,7 +224,7 @@ async def test_page_instead_of_a_stream_is_not_a_readers(
         return web.Response(text="data: x\n\n", content_type="text/html")
 
     with pytest.raises(ReaderProtocolError):
-        await anext(DeviceClient(session, await serve(handler)).events("/", patience=lambda: 5.0))
+        await anext(DeviceClient(session, await serve(handler)).events("/", idle_timeout=lambda: 5.0))
 
 
 async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
@@ -238,7 +238,7 @@ async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, 
         await response.write(b"z\n\n")
         return response
 
-    events = DeviceClient(session, await serve(handler)).events("/", patience=lambda: 0.02)
+    events = DeviceClient(session, await serve(handler)).events("/", idle_timeout=lambda: 0.02)
     first = await anext(events)
     assert first is not None
     assert first.data == "x"
@@ -260,7 +260,7 @@ async def test_events_are_counted_by_type_and_the_last_ones_kept(
         return web.Response(body=body, content_type="text/event-stream")
 
     http = DeviceClient(session, await serve(handler))
-    async for _ in http.events("/", patience=lambda: 5.0):
+    async for _ in http.events("/", idle_timeout=lambda: 5.0):
         pass
     assert http.stats.events == {"a": 50, "b": 1}
     assert http.stats.oversized_events == 1
@@ -314,7 +314,7 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
     with pytest.raises(ReaderConnectionError, match="no answer in time"):
         await http.get_json("/")
     with pytest.raises(ReaderConnectionError, match="no answer in time"):
-        await anext(http.events("/", patience=lambda: 5.0))
+        await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 
 @pytest.mark.parametrize(

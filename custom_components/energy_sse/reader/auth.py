@@ -34,8 +34,8 @@ class AuthScheme(StrEnum):
 
     def is_weaker_than(self, other: AuthScheme) -> bool:
         """Tell whether another device could more easily pretend to be one with this login."""
-        logins = list(AuthScheme)
-        return logins.index(self) < logins.index(other)
+        order = list(AuthScheme)
+        return order.index(self) < order.index(other)
 
 
 def parse_schemes(challenges: Iterable[str]) -> set[str]:
@@ -47,29 +47,29 @@ def parse_schemes(challenges: Iterable[str]) -> set[str]:
 class DeviceAuth:
     """Logs in to one device: by HTTP Digest with an empty user name, or Basic where nothing is stronger."""
 
-    def __init__(self, password: str | None, known: AuthScheme | None) -> None:
+    def __init__(self, password: str | None, scheme: AuthScheme | None) -> None:
         """Prepare for a device at its known address.
 
-        `known` is how it has let us in before. If that is not known, any scheme is accepted at this address.
+        `scheme` is how it has let us in before. If that is not known, any scheme is accepted at this address.
         """
-        self.known = known
+        self.scheme = scheme
         """How the device lets us in; None while that is not known."""
 
         self._password = password
-        self.start_at(is_trusted=True)
+        self.move(is_trusted=True)
 
-    def start_at(self, *, is_trusted: bool) -> None:
+    def move(self, *, is_trusted: bool) -> None:
         """Begin at an address.
 
         The owner agreed to send the password to a trusted address. At any other address the password is only
         used with Digest, because another device can announce the public id of the reader and read it.
         """
-        self._least = self.known or AuthScheme.NONE
-        if self._password and not is_trusted and self.known in (None, AuthScheme.BASIC):
-            self._least = AuthScheme.DIGEST
-        self.start_over()
+        self._minimum = self.scheme or AuthScheme.NONE
+        if self._password and not is_trusted and self.scheme in (None, AuthScheme.BASIC):
+            self._minimum = AuthScheme.DIGEST
+        self.reset()
 
-    def start_over(self) -> None:
+    def reset(self) -> None:
         """Forget the device's challenge, so that it has to ask anew.
 
         Remembered, a challenge saves a request. But who is asked with the answer at hand has not shown that
@@ -107,23 +107,23 @@ class DeviceAuth:
             self._sends_basic = self._digest_was_accepted = False
             return is_worth_it
         if AuthScheme.BASIC in schemes and not self._sends_basic:
-            self._expect(AuthScheme.BASIC)
+            self._verify(AuthScheme.BASIC)
             self._sends_basic = True
             return True
         return False
 
-    def accepted(self, response: aiohttp.ClientResponse) -> None:
+    def on_success(self, response: aiohttp.ClientResponse) -> None:
         """Note how the device has let us in.
 
         Raises ReaderAuthDowngradeError where that is no proof any more that it is the one that it was.
         """
-        scheme = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
-        login = AuthScheme(scheme or AuthScheme.NONE)
-        self._expect(login)
-        self._digest_was_accepted = login is AuthScheme.DIGEST
-        if self.known is not None or login is not AuthScheme.NONE or not self._password:
-            self.known = self._least = login
+        name = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
+        scheme = AuthScheme(name or AuthScheme.NONE)
+        self._verify(scheme)
+        self._digest_was_accepted = scheme is AuthScheme.DIGEST
+        if self.scheme is not None or scheme is not AuthScheme.NONE or not self._password:
+            self.scheme = self._minimum = scheme
 
-    def _expect(self, login: AuthScheme) -> None:
-        if login.is_weaker_than(self._least):
-            raise ReaderAuthDowngradeError(login)
+    def _verify(self, scheme: AuthScheme) -> None:
+        if scheme.is_weaker_than(self._minimum):
+            raise ReaderAuthDowngradeError(scheme)

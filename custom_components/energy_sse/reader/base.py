@@ -62,9 +62,9 @@ class Reader(ABC):
         """Of its meter's readings. Whoever takes them notes when each was true; the stream goes by it."""
 
     @property
-    def login(self) -> AuthScheme | None:
+    def auth_scheme(self) -> AuthScheme | None:
         """How the device lets us in; None while that is not known."""
-        return self._http.login
+        return self._http.auth_scheme
 
     @property
     def host(self) -> str:
@@ -75,11 +75,11 @@ class Reader(ABC):
         """Ask at another address from now on. The password goes unencrypted to a trusted address only."""
         self._http.move_to(host, is_trusted=is_trusted)
 
-    def at(self, host: str) -> Reader:
+    def with_host(self, host: str) -> Reader:
         """Return the same reader at another address that its owner trusts."""
-        return type(self)(self._http.at(host))
+        return type(self)(self._http.with_host(host))
 
-    def another(self, kind: type[Reader]) -> Reader:
+    def as_kind(self, kind: type[Reader]) -> Reader:
         """Return a reader of another kind at the same address, which gets no password."""
         return kind(self._http.without_credentials(can_have_password=kind.can_have_password))
 

@@ -79,23 +79,23 @@ class DeviceClient:
         session: aiohttp.ClientSession,
         host: str,
         password: str | None = None,
-        login: AuthScheme | None = None,
+        auth_scheme: AuthScheme | None = None,
         *,
         can_have_password: bool = True,
     ) -> None:
         """Prepare for a device at `host` or `host:port`. Connects to nothing yet.
 
-        `login` is how the device has let us in before, if that is known. A device that cannot have a password
-        and asks for one is another device.
+        `auth_scheme` is the scheme that the device has used before, None if it is not known. A device that
+        cannot have a password and asks for one is another device.
         """
         self.stats = ConnectionStats()
         self._traffic_log = TrafficLog(self.stats)
         self._session = session
         # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
-        self._one_at_a_time = asyncio.Lock()
+        self._request_lock = asyncio.Lock()
         self._password = password if can_have_password else None
         self._can_have_password = can_have_password
-        self._login = DeviceAuth(self._password, login if can_have_password else None)
+        self._auth = DeviceAuth(self._password, auth_scheme if can_have_password else None)
         self._start_at(host)
 
     def move_to(self, host: str, *, is_trusted: bool) -> None:
@@ -105,22 +105,22 @@ class DeviceClient:
         """
         if host != self.host:
             self._start_at(host)
-            self._login.start_at(is_trusted=is_trusted)
+            self._auth.move(is_trusted=is_trusted)
 
-    def start_over(self) -> None:
+    def reset_auth(self) -> None:
         """Let the device ask for its login anew, which shows that it still wants one."""
-        self._login.start_over()
+        self._auth.reset()
 
     @property
-    def login(self) -> AuthScheme | None:
+    def auth_scheme(self) -> AuthScheme | None:
         """How the device lets us in; None while that is not known."""
-        return self._login.known
+        return self._auth.scheme
 
-    def at(self, host: str) -> DeviceClient:
+    def with_host(self, host: str) -> DeviceClient:
         """Return a client of the same device at another address, with its password."""
         can_have_password = self._can_have_password
         return DeviceClient(
-            self._session, host, self._password, self.login, can_have_password=can_have_password
+            self._session, host, self._password, self.auth_scheme, can_have_password=can_have_password
         )
 
     def without_credentials(self, *, can_have_password: bool) -> DeviceClient:
@@ -136,7 +136,7 @@ class DeviceClient:
         with _translate_errors():
             async with (
                 asyncio.timeout(_RESPONSE_TIMEOUT),
-                self._one_at_a_time,
+                self._request_lock,
                 self._open("GET", path, "application/json") as response,
             ):
                 body = bytearray()
@@ -155,45 +155,45 @@ class DeviceClient:
         with _translate_errors():
             async with (
                 asyncio.timeout(_RESPONSE_TIMEOUT),
-                self._one_at_a_time,
+                self._request_lock,
                 self._open("POST", path, "*/*"),
             ):
                 pass
 
     async def events(
-        self, path: str, *, patience: Callable[[], float]
+        self, path: str, *, idle_timeout: Callable[[], float]
     ) -> AsyncGenerator[ServerSentEvent | None]:
         """Yield the events of one stream until the device ends it. Raises a ReaderError.
 
-        Yields None whenever there was no event for `patience()` seconds, for the reader to judge.
+        Yields None whenever there was no event for `idle_timeout()` seconds, for the reader to judge.
         """
         decoder = EventStreamDecoder()
         pace = Pace(per_second=_EVENTS_PER_SECOND, burst=_MAX_EVENTS_AT_ONCE)
         with _translate_errors():
             async with self._open_stream(path) as (response, stream):
-                heard_at = clock.now()
+                received_at = clock.now()
                 while True:
                     chunk = None
                     with suppress(TimeoutError):
-                        async with asyncio.timeout_at(heard_at + patience()):
+                        async with asyncio.timeout_at(received_at + idle_timeout()):
                             chunk = await response.content.read(_PIECE_SIZE)
                     if chunk == b"":
                         return
                     events = decoder.feed(chunk or b"")
-                    if events or chunk is None or clock.now() > heard_at + patience():
+                    if events or chunk is None or clock.now() > received_at + idle_timeout():
                         # Bytes that make no event are silence too.
-                        heard_at = clock.now()
+                        received_at = clock.now()
                         if not events:
                             yield None
                     for event in events:
                         await pace.wait()
-                        self.stats.add_event(event, heard_at)
+                        self.stats.add_event(event, received_at)
                         if LOGGER.isEnabledFor(logging.DEBUG):
                             self._traffic_log.record_event(stream)
                         yield event
                     if events:
                         # The wait for them is not silence.
-                        heard_at = clock.now()
+                        received_at = clock.now()
                     if decoder.dropped_events:
                         self.stats.oversized_events += decoder.dropped_events
                         decoder.dropped_events = 0
@@ -215,7 +215,7 @@ class DeviceClient:
             response = await self._send(method, path, accept)
             if response.status == HTTPStatus.UNAUTHORIZED:
                 response.release()
-                if self._login.should_retry(response):
+                if self._auth.should_retry(response):
                     response = await self._send(method, path, accept)
         async with response:
             expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
@@ -232,7 +232,7 @@ class DeviceClient:
                 )
             if response.status != expected:
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
-            self._login.accepted(response)
+            self._auth.on_success(response)
             yield response
 
     def _record_response(self, path: str, status: int, body: str) -> None:
@@ -248,14 +248,14 @@ class DeviceClient:
             hdrs.ACCEPT_ENCODING: "identity",
             # The whatwatt's documentation asks for it, though it is HTTP/1.1's default.
             hdrs.CONNECTION: "keep-alive",
-            **self._login.header,
+            **self._auth.header,
         }
         try:
             return await self._session.request(
                 method,
                 self._origin.with_path(path),
                 headers=headers,
-                middlewares=self._login.middlewares,
+                middlewares=self._auth.middlewares,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
             )
@@ -267,14 +267,16 @@ class DeviceClient:
 
 
 @contextmanager
-def _translate_errors(hung_up: type[ReaderDisconnectedError] = ReaderDisconnectedError) -> Iterator[None]:
-    """Turn whatever the network does into a ReaderError, a device that hangs up into `hung_up`."""
+def _translate_errors(
+    disconnected: type[ReaderDisconnectedError] = ReaderDisconnectedError,
+) -> Iterator[None]:
+    """Turn whatever the network does into a ReaderError, a device that hangs up into `disconnected`."""
     try:
         yield
     except ReaderError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-        raise hung_up("the device hung up") from error
+        raise disconnected("the device hung up") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
 

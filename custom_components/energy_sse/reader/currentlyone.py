@@ -158,7 +158,7 @@ class CurrentlyOneReader(Reader):
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
         self._wants_inventory, self._listed = False, None
-        async with aclosing(self._http.events("/events", patience=lambda: _IDLE_TIMEOUT)) as events:
+        async with aclosing(self._http.events("/events", idle_timeout=lambda: _IDLE_TIMEOUT)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("no sign of life")

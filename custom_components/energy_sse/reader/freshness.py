@@ -56,7 +56,7 @@ class Freshness:
         return max(_MAX_LIMIT, _SLOW_INTERVALS * interval)
 
     @property
-    def patience(self) -> float:
+    def idle_timeout(self) -> float:
         """How long to listen in silence before asking what is wrong: early enough to be back in time."""
         return _PATIENT_PART * self.limit
 

@@ -31,7 +31,7 @@ class Identity(NamedTuple):
     """Which reader answers, and how it has let us in."""
 
     info: ReaderInfo
-    login: AuthScheme
+    auth_scheme: AuthScheme
 
 
 def make_reader(
@@ -39,35 +39,35 @@ def make_reader(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: AuthScheme | None = None,
+    auth_scheme: AuthScheme | None = None,
 ) -> Reader:
     """Return the reader of a kind at `host` or `host:port`.
 
-    `login` is how it has let us in before, if that is known: it is not believed with a weaker one.
+    `auth_scheme` is how it has let us in before, if that is known: it is not believed with a weaker one.
     """
     reader = READERS[kind]
     can_have_password = reader.can_have_password
-    return reader(DeviceClient(session, host, password, login, can_have_password=can_have_password))
+    return reader(DeviceClient(session, host, password, auth_scheme, can_have_password=can_have_password))
 
 
 async def identify(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: AuthScheme | None = None,
+    auth_scheme: AuthScheme | None = None,
     *,
     kinds: Iterable[ReaderKind] = READERS,
 ) -> Identity:
     """Ask `host` or `host:port` which reader of some kinds it is.
 
-    `login` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
+    `auth_scheme` is the weakest that is right. Raises ReaderProtocolError when it is no reader,
     ReaderAuthenticationError when it wants a password or another one, ReaderAuthDowngradeError when it is
     content with a weaker login, and ReaderConnectionError when it does not answer.
     """
     for kind in kinds:
-        reader = make_reader(kind, session, host, password, login)
+        reader = make_reader(kind, session, host, password, auth_scheme)
         with suppress(ReaderProtocolError):
-            return Identity(await reader.identify(), reader.login or AuthScheme.NONE)
+            return Identity(await reader.identify(), reader.auth_scheme or AuthScheme.NONE)
     raise ReaderProtocolError("no known reader answers at this address")
 
 
@@ -75,7 +75,7 @@ async def explain(error: ReaderError, reader: Reader, expected_id: str) -> Reade
     """Find out whether another device answers in place of a reader. Returns what that makes of an error."""
     for kind in READERS.values():
         try:
-            info = await reader.another(kind).identify()
+            info = await reader.as_kind(kind).identify()
         except ReaderAuthenticationError:
             if not reader.can_have_password:
                 return ReaderMismatchError(None)
@@ -83,7 +83,7 @@ async def explain(error: ReaderError, reader: Reader, expected_id: str) -> Reade
             continue
         else:
             return error if info.id == expected_id else ReaderMismatchError(name_of(info))
-    if isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.NONE:
+    if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
         # A page for everybody, from something else.
         return ReaderProtocolError("what answers is no reader")
     return error

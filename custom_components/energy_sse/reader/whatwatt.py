@@ -147,7 +147,7 @@ class WhatwattReader(Reader):
 
     @override
     async def identify(self) -> ReaderInfo:
-        self._http.start_over()
+        self._http.reset_auth()
         return parse_identity(await self._http.get_json("/api/v1/system"))
 
     async def restart(self) -> None:
@@ -156,14 +156,14 @@ class WhatwattReader(Reader):
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
-        self._http.start_over()
+        self._http.reset_auth()
         # The stream itself says neither whose it is nor how the meter is.
         system = await self._http.get_json("/api/v1/system")
         yield parse_identity(system)
         yield self._read_status(system)
         ask_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(
-            self._http.events("/api/v1/live", patience=lambda: self.freshness.patience)
+            self._http.events("/api/v1/live", idle_timeout=lambda: self.freshness.idle_timeout)
         ) as events:
             async for event in events:
                 if event is None:
