@@ -227,6 +227,31 @@ async def test_page_instead_of_a_stream_is_not_a_readers(
         await anext(DeviceClient(session, await serve(handler)).events("/", idle_timeout=lambda: 5.0))
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip", "unknown"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+async def test_content_encoding_is_rejected_before_the_body_is_read(
+    session: aiohttp.ClientSession, serve: Serve, encoding: str, content_type: str
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Encoding": encoding})
+        await response.prepare(request)
+        await asyncio.Event().wait()
+        return response
+
+    http = DeviceClient(session, await serve(handler))
+    is_stream = content_type == "text/event-stream"
+    request = anext(http.events("/", idle_timeout=lambda: 5.0)) if is_stream else http.get_json("/")
+    with pytest.raises(ReaderProtocolError, match="content encoding"):
+        await request
+
+
+async def test_content_encoding_identity_is_accepted(session: aiohttp.ClientSession, serve: Serve) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"a": 1}, headers={"Content-Encoding": "Identity"})
+
+    assert await DeviceClient(session, await serve(handler)).get_json("/") == {"a": 1}
+
+
 async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
     go_on = asyncio.Event()
 

@@ -232,6 +232,9 @@ class DeviceClient:
                 )
             if response.status != expected:
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
+            if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+                # Decompressing a response can take seconds of processor time (RFC 9110, section 8.4).
+                raise ReaderProtocolError("the device sends a content encoding that was not requested")
             self._auth.on_success(response)
             yield response
 
@@ -244,7 +247,7 @@ class DeviceClient:
     async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
         headers = {
             hdrs.ACCEPT: accept,
-            # Compressing would make a device wait for more before it sends.
+            # A device that compresses collects data before it sends. Content encodings are rejected, too.
             hdrs.ACCEPT_ENCODING: "identity",
             # The whatwatt's documentation asks for it, though it is HTTP/1.1's default.
             hdrs.CONNECTION: "keep-alive",
@@ -257,6 +260,7 @@ class DeviceClient:
                 headers=headers,
                 middlewares=self._auth.middlewares,
                 allow_redirects=False,
+                auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
             )
         except (aiohttp.ClientError, ValueError) as error:
