@@ -138,7 +138,7 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
     session: aiohttp.ClientSession, device: Device, parameters: str
 ) -> None:
     device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
-    with pytest.raises(ReaderProtocolError, match="a login that makes no sense"):
+    with pytest.raises(ReaderProtocolError, match="the authentication challenge is invalid"):
         await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 

@@ -336,9 +336,9 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
 
     monkeypatch.setattr(client, "_RESPONSE_TIMEOUT", 0.05)
     http = DeviceClient(session, await serve(handler))
-    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+    with pytest.raises(ReaderConnectionError, match="no response in time"):
         await http.get_json("/")
-    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+    with pytest.raises(ReaderConnectionError, match="no response in time"):
         await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 

@@ -14,6 +14,7 @@ from . import clock
 from .addresses import Addresses
 from .auth import AuthScheme
 from .base import Reader
+from .client import RateLimiter
 from .errors import ErrorGuard
 from .exceptions import (
     ReaderAuthDowngradeError,
@@ -26,7 +27,6 @@ from .exceptions import (
 )
 from .identify import explain, name_of
 from .models import Message, ReaderInfo, Reading
-from .pace import Pace
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -274,10 +274,14 @@ class ReaderConnection:
         raise ReaderStreamEndedError("the device ended the stream")
 
     async def _read_stream(self, deadline: asyncio.Timeout) -> None:
-        pace = Pace(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE, turn=_MESSAGES_PER_TURN)
+        limiter = RateLimiter(
+            per_second=_MESSAGES_PER_SECOND,
+            burst=_MAX_MESSAGES_AT_ONCE,
+            items_per_turn=_MESSAGES_PER_TURN,
+        )
         async with self._watching_entered_address(deadline), aclosing(self._reader.stream()) as messages:
             async for message in messages:
-                await pace.wait()
+                await limiter.wait()
                 if isinstance(message, ReaderInfo):
                     self._verify_identity(message)
                     if self._identified_at == math.inf:

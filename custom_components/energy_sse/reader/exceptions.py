@@ -45,7 +45,7 @@ class ReaderAuthDowngradeError(ReaderAuthenticationError):
 
     def __init__(self, scheme: AuthScheme) -> None:
         """`scheme` is what the device is content with."""
-        super().__init__("the device asks for a weaker login than it should")
+        super().__init__("the device asks for a weaker authentication scheme than before")
         self.scheme = scheme
 
 
