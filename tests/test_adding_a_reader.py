@@ -99,7 +99,7 @@ class GridletReader(Reader):
         me = await self._http.get_json(self.identity_path)
         yield parse_identity(me)
         yield ReaderStatus(values=self.parse_properties(me))
-        async with aclosing(self._http.events(self.stream_path, patience=lambda: 60)) as events:
+        async with aclosing(self._http.events(self.stream_path, idle_timeout=lambda: 60)) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("the stream is silent")

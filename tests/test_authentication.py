@@ -248,7 +248,7 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
     hass: HomeAssistant, entry_with_a_rogue: MockConfigEntry, rogue: Rogue
 ) -> None:
     entry = entry_with_a_rogue
-    assert entry.runtime_data.coordinator.connection_state is ConnectionState.REFUSED
+    assert entry.runtime_data.coordinator.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
     result = await submit(hass, flow, password=PASSWORD)
@@ -338,7 +338,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     live.login = None
     live.end_streams()
     await time_machine.advance(60)
-    assert entry.runtime_data.coordinator.connection_state is ConnectionState.REFUSED
+    assert entry.runtime_data.coordinator.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     # Nothing was typed: its owner knows that there is none.
     result = await submit(hass, flow)
@@ -575,7 +575,7 @@ async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_f
     await move(live, squatter)
     if is_running:
         await time_machine.advance(120)
-        assert entry.runtime_data.coordinator.connection_state is ConnectionState.REFUSED
+        assert entry.runtime_data.coordinator.connection_state is ConnectionState.AUTH_FAILED
     else:
         await hass.config_entries.async_setup(entry.entry_id)
         assert entry.state is ConfigEntryState.SETUP_ERROR

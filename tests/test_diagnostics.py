@@ -172,7 +172,7 @@ async def test_reader_that_refuses_the_login_is_reported_on(
     await hass.config_entries.async_setup(entry.entry_id)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["entry"]["state"] == "setup_error"
-    assert diagnostics["stream"]["losses"] == {"the device refuses the login": 1}
+    assert diagnostics["stream"]["losses"] == {"the device rejects the credentials": 1}
     assert_absent(diagnostics, "wrong")
 
 

@@ -164,7 +164,7 @@ async def refused_at_the_start(world: World) -> None:
 async def refused(world: World) -> None:
     await world.set_up()
     world.refuse()
-    await world.pass_until(lambda: world.coordinator.connection_state is ConnectionState.REFUSED)
+    await world.pass_until(lambda: world.coordinator.connection_state is ConnectionState.AUTH_FAILED)
 
 
 async def waiting(world: World) -> None:

@@ -182,7 +182,10 @@ async def test_restart_that_fails_says_why(hass: HomeAssistant, whatwatt: Whatwa
         await press(hass)
     assert raised.value.translation_key == "restart_failed"
     assert raised.value.translation_placeholders is not None
-    assert raised.value.translation_placeholders["reason"] in ("connection refused", "the device hung up")
+    assert raised.value.translation_placeholders["reason"] in (
+        "connection refused",
+        "the device closed the connection",
+    )
 
 
 # --------------------------------------------------------------------------------------------- the clocks

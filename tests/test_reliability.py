@@ -527,13 +527,13 @@ async def world(
     world.entry = await set_up(hass, reader, host=network.host)
     await time_machine.advance(BEFORE)
     assert world.coordinator.availability.has_fresh_readings
-    attempt = connection.Backoff.attempt
+    attempt = connection.Backoff.record_attempt
 
     def note_attempt(backoff: connection.Backoff) -> None:
         world.attempts.append(clock.now())
         attempt(backoff)
 
-    monkeypatch.setattr(connection.Backoff, "attempt", note_attempt)
+    monkeypatch.setattr(connection.Backoff, "record_attempt", note_attempt)
     yield world
     await hass.config_entries.async_unload(world.entry.entry_id)
     for other in world.others:

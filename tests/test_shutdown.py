@@ -71,7 +71,7 @@ async def nothing(_network: FaultyNetwork) -> None:
         (FaultyNetwork.swallow, ConnectionState.CONNECTING),
         (answering(saying(b"", then_wait=True)), ConnectionState.CONNECTING),
         (answering(drip), ConnectionState.CONNECTING),
-        (answering(status("401 Unauthorized")), ConnectionState.REFUSED),
+        (answering(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
     ],
     ids=["streaming", "waiting", "connecting", "logging in", "slow headers", "refused"],
 )

@@ -44,7 +44,7 @@ class RestartButton(ReaderEntity, ButtonEntity):
         reader, host = self.coordinator.reader, self.coordinator.config_entry.data[CONF_HOST]
         if reader.host != host:
             # The connection tries an announced address, where another device may answer.
-            reader = reader.at(host)
+            reader = reader.with_host(host)
         assert isinstance(reader, Restartable)
         try:
             await reader.restart()

@@ -217,7 +217,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_handle_known(self, entry: EnergySseConfigEntry, hosts: list[str]) -> ConfigFlowResult:
         """Update the address of a configured device, after it has identified itself there."""
         is_loaded = entry.state is ConfigEntryState.LOADED
-        if is_loaded and entry.runtime_data.coordinator.connection_state is not ConnectionState.REFUSED:
+        if is_loaded and entry.runtime_data.coordinator.connection_state is not ConnectionState.AUTH_FAILED:
             # A running stream goes on. Without one, the connection tries these addresses.
             entry.runtime_data.coordinator.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
@@ -428,7 +428,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             session = async_get_clientsession(self.hass)
             self._identity = await identify(session, self._host, password, minimum, kinds=self._kinds)
         except ReaderAuthDowngradeError as error:
-            if error.login is AuthScheme.BASIC:
+            if error.scheme is AuthScheme.BASIC:
                 return "unencrypted"
             # It sends its identity without authentication.
             return await self._async_identify() or "unprotected"

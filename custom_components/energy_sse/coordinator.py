@@ -320,8 +320,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._issues.async_delete(*_WRONG_DEVICE)
         self.data.firmware = info.firmware
         self.readings.update_reader_clock(info.clock)
-        if self.reader.login is not None:
-            self._update_entry({CONF_AUTH_SCHEME: self.reader.login})
+        if self.reader.auth_scheme is not None:
+            self._update_entry({CONF_AUTH_SCHEME: self.reader.auth_scheme})
         self.devices.async_update_reader(self.reader, info)
         for meter_id in self.data.sub_meters.known:
             self.devices.async_update_sub_meter(meter_id, self.data.sub_meters.kind(meter_id))

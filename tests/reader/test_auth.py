@@ -138,7 +138,7 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
     session: aiohttp.ClientSession, device: Device, parameters: str
 ) -> None:
     device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
-    with pytest.raises(ReaderProtocolError, match="a login that makes no sense"):
+    with pytest.raises(ReaderProtocolError, match="the authentication challenge is invalid"):
         await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 
@@ -147,18 +147,18 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
 
 async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
     http = DeviceClient(session, device.host)
-    assert http.login is None
+    assert http.auth_scheme is None
     await http.get_json(PATH)
-    assert http.login is AuthScheme.NONE
+    assert http.auth_scheme is AuthScheme.NONE
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
-    assert http.login is None, "the password may be wanted tomorrow"
+    assert http.auth_scheme is None, "the password may be wanted tomorrow"
     device.login = BasicLogin("secret")
     await http.get_json(PATH)
-    assert http.login is AuthScheme.BASIC
+    assert http.auth_scheme is AuthScheme.BASIC
     device.login = DigestLogin("secret")
     await http.get_json(PATH)
-    assert http.login is AuthScheme.DIGEST
+    assert http.auth_scheme is AuthScheme.DIGEST
 
 
 async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
@@ -167,8 +167,8 @@ async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
     http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
     with pytest.raises(ReaderAuthDowngradeError) as raised:
         await http.get_json(PATH)
-    assert raised.value.login is AuthScheme.NONE
-    assert http.login is AuthScheme.DIGEST
+    assert raised.value.scheme is AuthScheme.NONE
+    assert http.auth_scheme is AuthScheme.DIGEST
 
 
 async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_clear(
@@ -179,7 +179,7 @@ async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_
     for _ in range(3):
         with pytest.raises(ReaderAuthDowngradeError) as raised:
             await http.get_json(PATH)
-        assert raised.value.login is AuthScheme.BASIC
+        assert raised.value.scheme is AuthScheme.BASIC
     assert not device.was_told_the_password
 
 
@@ -190,7 +190,7 @@ async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
     http = DeviceClient(session, device.host, "secret", AuthScheme.BASIC)
     await http.get_json(PATH)
     device.login = None
-    http.start_over()
+    http.reset_auth()
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
 
@@ -228,7 +228,7 @@ async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_lo
     assert elsewhere.told == [None, None]
     http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
-    assert http.login is AuthScheme.BASIC
+    assert http.auth_scheme is AuthScheme.BASIC
 
 
 async def test_device_without_a_password_may_be_anywhere(
@@ -237,7 +237,7 @@ async def test_device_without_a_password_may_be_anywhere(
     http = DeviceClient(session, device.host)
     http.move_to(elsewhere.host, is_trusted=False)
     await http.get_json(PATH)
-    assert http.login is AuthScheme.NONE
+    assert http.auth_scheme is AuthScheme.NONE
 
 
 async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
@@ -248,7 +248,7 @@ async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
     await http.get_json(PATH)
     await http.get_json(PATH)
     assert [each is None for each in device.told] == [True, False, False], "a login costs one request"
-    http.start_over()
+    http.reset_auth()
     device.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)

@@ -203,7 +203,7 @@ async def test_status_says_what_to_do(
     with pytest.raises(error):
         await http.get_json("/")
     with pytest.raises(error):
-        await anext(http.events("/", patience=lambda: 5.0))
+        await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", '"text"', "", "{" * 70_000, '{"a":"' + "x" * 70_000 + '"}'])
@@ -224,7 +224,32 @@ async def test_page_instead_of_a_stream_is_not_a_readers(
         return web.Response(text="data: x\n\n", content_type="text/html")
 
     with pytest.raises(ReaderProtocolError):
-        await anext(DeviceClient(session, await serve(handler)).events("/", patience=lambda: 5.0))
+        await anext(DeviceClient(session, await serve(handler)).events("/", idle_timeout=lambda: 5.0))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip", "unknown"])
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+async def test_content_encoding_is_rejected_before_the_body_is_read(
+    session: aiohttp.ClientSession, serve: Serve, encoding: str, content_type: str
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Encoding": encoding})
+        await response.prepare(request)
+        await asyncio.Event().wait()
+        return response
+
+    http = DeviceClient(session, await serve(handler))
+    is_stream = content_type == "text/event-stream"
+    request = anext(http.events("/", idle_timeout=lambda: 5.0)) if is_stream else http.get_json("/")
+    with pytest.raises(ReaderProtocolError, match="content encoding"):
+        await request
+
+
+async def test_content_encoding_identity_is_accepted(session: aiohttp.ClientSession, serve: Serve) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"a": 1}, headers={"Content-Encoding": "Identity"})
+
+    assert await DeviceClient(session, await serve(handler)).get_json("/") == {"a": 1}
 
 
 async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
@@ -238,7 +263,7 @@ async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, 
         await response.write(b"z\n\n")
         return response
 
-    events = DeviceClient(session, await serve(handler)).events("/", patience=lambda: 0.02)
+    events = DeviceClient(session, await serve(handler)).events("/", idle_timeout=lambda: 0.02)
     first = await anext(events)
     assert first is not None
     assert first.data == "x"
@@ -260,7 +285,7 @@ async def test_events_are_counted_by_type_and_the_last_ones_kept(
         return web.Response(body=body, content_type="text/event-stream")
 
     http = DeviceClient(session, await serve(handler))
-    async for _ in http.events("/", patience=lambda: 5.0):
+    async for _ in http.events("/", idle_timeout=lambda: 5.0):
         pass
     assert http.stats.events == {"a": 50, "b": 1}
     assert http.stats.oversized_events == 1
@@ -311,10 +336,10 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
 
     monkeypatch.setattr(client, "_RESPONSE_TIMEOUT", 0.05)
     http = DeviceClient(session, await serve(handler))
-    with pytest.raises(ReaderConnectionError, match="no answer in time"):
+    with pytest.raises(ReaderConnectionError, match="no response in time"):
         await http.get_json("/")
-    with pytest.raises(ReaderConnectionError, match="no answer in time"):
-        await anext(http.events("/", patience=lambda: 5.0))
+    with pytest.raises(ReaderConnectionError, match="no response in time"):
+        await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 
 @pytest.mark.parametrize(

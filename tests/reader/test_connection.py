@@ -65,7 +65,7 @@ def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes:
     times = []
     for _ in range(count):
         times.append(still_clock.time)
-        backoff.attempt()
+        backoff.record_attempt()
         still_clock.time += takes
         still_clock.time += backoff.next_wait()
     return times
@@ -105,22 +105,22 @@ def test_one_attempt_in_a_minute_is_kept_for_a_device_that_announces_itself(
     backoff = Backoff()
     for _ in range(5):
         assert backoff.next_wait() == 0
-        backoff.attempt()
+        backoff.record_attempt()
     assert backoff.next_wait() == 60
-    assert backoff.shortest_wait() == 0
-    backoff.attempt()
-    assert backoff.shortest_wait() == 60
+    assert backoff.min_wait() == 0
+    backoff.record_attempt()
+    assert backoff.min_wait() == 60
 
 
 def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: StillClock) -> None:
     backoff = Backoff()
     attempts_of(backoff, still_clock, 20)
-    backoff.succeeded()
+    backoff.reset()
     still_clock.time += 600
     assert backoff.next_wait() <= 2
     for _ in range(6):
-        backoff.attempt()
-        backoff.succeeded()
+        backoff.record_attempt()
+        backoff.reset()
     assert backoff.next_wait() == pytest.approx(60)
 
 
@@ -441,7 +441,7 @@ async def test_backoff_is_forgotten_when_a_stream_brings_readings_for_20_seconds
         session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
     ) as follower:
         succeeded: list[int] = []
-        monkeypatch.setattr(Backoff, "succeeded", lambda _self: succeeded.append(len(follower.readings)))
+        monkeypatch.setattr(Backoff, "reset", lambda _self: succeeded.append(len(follower.readings)))
         await wait_until(lambda: protected_whatwatt.streams)
         for n in range(1, 9):
             await protected_whatwatt.tick()

@@ -41,7 +41,7 @@ def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None
     freshness = Freshness()
     freshness.announced_interval = 60
     freshness.note(1000)
-    assert (freshness.limit, freshness.patience) == (240, 180)
+    assert (freshness.limit, freshness.idle_timeout) == (240, 180)
     freshness.note(1005)
     assert freshness.limit == 60
 
@@ -52,7 +52,7 @@ def test_long_interval_that_the_device_announces_counts_at_once() -> None:
     freshness.announced_interval = 600
     for now in (0, 1200):
         freshness.note(now)
-        assert (freshness.interval, freshness.limit, freshness.patience) == (600, 900, 675)
+        assert (freshness.interval, freshness.limit, freshness.idle_timeout) == (600, 900, 675)
 
 
 def test_outage_says_nothing_about_the_interval() -> None:

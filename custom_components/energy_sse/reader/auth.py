@@ -1,11 +1,12 @@
-"""The login of one device: what it asks for, and what it gets.
+"""HTTP authentication with one device (RFC 9110, section 11).
 
-A password never goes out more openly than the device has asked for it before, and a device that has asked for
-a login is not believed without one: another device could pretend to be it.
+The password is never sent with a weaker authentication scheme than the device has used before. A device that
+no longer asks for credentials is rejected. Both would allow a downgrade attack by another device.
 """
 
 from collections.abc import Iterable
 from enum import StrEnum
+from http import HTTPStatus
 import re
 from typing import Final
 from urllib.request import parse_http_list
@@ -13,9 +14,9 @@ from urllib.request import parse_http_list
 import aiohttp
 from aiohttp import hdrs
 
-from .exceptions import ReaderAuthDowngradeError
+from .exceptions import ReaderAuthDowngradeError, ReaderProtocolError
 
-# The scheme that a challenge begins with (RFC 9110, section 11.3): a token that no value is given to.
+# The scheme at the beginning of a challenge (RFC 9110, section 11.3): a token without a value.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
 
 # Headers. A device sends one, or one for each scheme. Parsing a hundred takes a tenth of a second.
@@ -23,19 +24,19 @@ _MAX_CHALLENGES: Final = 4
 
 
 class AuthScheme(StrEnum):
-    """How a device lets clients in. The weakest comes first."""
+    """Authentication scheme of a device. The weakest comes first."""
 
     NONE = "none"
     BASIC = "basic"
-    """The password goes over the network as it is. What whatwatt firmware before 1.10 asks for."""
+    """The password is sent unencrypted (RFC 7617). whatwatt firmware before 1.10 requires it."""
 
     DIGEST = "digest"
-    """Only an answer goes over the network, which nobody can give who does not know the password."""
+    """A hash is sent from which the password can only be guessed (RFC 7616)."""
 
     def is_weaker_than(self, other: AuthScheme) -> bool:
-        """Tell whether another device could more easily pretend to be one with this login."""
-        logins = list(AuthScheme)
-        return logins.index(self) < logins.index(other)
+        """Return whether another device can imitate a device with this scheme more easily."""
+        order = list(AuthScheme)
+        return order.index(self) < order.index(other)
 
 
 def parse_schemes(challenges: Iterable[str]) -> set[str]:
@@ -45,85 +46,108 @@ def parse_schemes(challenges: Iterable[str]) -> set[str]:
 
 
 class DeviceAuth:
-    """Logs in to one device: by HTTP Digest with an empty user name, or Basic where nothing is stronger."""
+    """Authentication with one device: Digest with an empty user name, or Basic if Digest is not offered.
 
-    def __init__(self, password: str | None, known: AuthScheme | None) -> None:
-        """Prepare for a device at its known address.
+    It is a middleware for the requests of aiohttp.
+    """
 
-        `known` is how it has let us in before. If that is not known, any scheme is accepted at this address.
+    def __init__(self, password: str | None, scheme: AuthScheme | None) -> None:
+        """Prepare for a device at a trusted address."""
+        self.password = password
+        self.scheme = scheme
+        """Scheme that the device has used before. With None, any scheme is accepted at a trusted address."""
+
+        self._is_trusted = True
+        self.reset()
+
+    def move(self, *, is_trusted: bool) -> None:
+        """Continue at another address."""
+        self._is_trusted = is_trusted
+        self.reset()
+
+    def reset(self) -> None:
+        """Send no credentials until the device sends a challenge.
+
+        Reusing a challenge saves a request. But only a device that sends a challenge proves that it still
+        requires credentials.
         """
-        self.known = known
-        """How the device lets us in; None while that is not known."""
+        self._digest = aiohttp.DigestAuthMiddleware("", self.password) if self.password else None
+        """None if the credentials are sent with Basic."""
 
-        self._password = password
-        self.start_at(is_trusted=True)
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request, and send it again with other credentials if a challenge asks for them.
 
-    def start_at(self, *, is_trusted: bool) -> None:
-        """Begin at an address.
-
-        The owner agreed to send the password to a trusted address. At any other address the password is only
-        used with Digest, because another device can announce the public id of the reader and read it.
+        Raises ReaderAuthDowngradeError if these credentials would be too weak, and ReaderProtocolError if the
+        challenge is invalid.
         """
-        self._least = self.known or AuthScheme.NONE
-        if self._password and not is_trusted and self.known in (None, AuthScheme.BASIC):
-            self._least = AuthScheme.DIGEST
-        self.start_over()
+        response = await self._send(request, handler)
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            response.release()
+            if self._use_challenge(response):
+                request.headers.pop(hdrs.AUTHORIZATION, None)
+                response = await self._send(request, handler)
+        return response
 
-    def start_over(self) -> None:
-        """Forget the device's challenge, so that it has to ask anew.
+    def on_success(self, response: aiohttp.ClientResponse) -> None:
+        """Store the scheme with which the device accepted a request.
 
-        Remembered, a challenge saves a request. But who is asked with the answer at hand has not shown that
-        they want one.
+        Raises ReaderAuthDowngradeError if the scheme does not prove any more that this is the same device.
         """
-        self._digest = aiohttp.DigestAuthMiddleware("", self._password) if self._password else None
-        self._digest_was_accepted = False
-        self._sends_basic = False
+        name = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
+        scheme = AuthScheme(name or AuthScheme.NONE)
+        self._verify(scheme)
+        # A device with a password may not require it for every path, or not yet.
+        if self.scheme is not None or scheme is not AuthScheme.NONE or not self.password:
+            self.scheme = scheme
 
-    @property
-    def header(self) -> dict[str, str]:
-        """What a request has to say by itself."""
-        if self._sends_basic and self._password:
-            return {hdrs.AUTHORIZATION: aiohttp.encode_basic_auth("", self._password)}
-        return {}
+    async def _send(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._digest is None:
+            if self.password:
+                request.headers[hdrs.AUTHORIZATION] = aiohttp.encode_basic_auth("", self.password)
+            return await handler(request)
+        try:
+            return await self._digest(request, handler)
+        except (aiohttp.ClientError, ValueError) as error:
+            # aiohttp has no class for the errors of a challenge. Subclasses are errors of the connection.
+            if type(error) not in (aiohttp.ClientError, ValueError):
+                raise
+            raise ReaderProtocolError("the authentication challenge is invalid") from error
 
-    @property
-    def middlewares(self) -> tuple[aiohttp.DigestAuthMiddleware, ...]:
-        """What logs a request in as soon as the device asks for it."""
-        return () if self._sends_basic or self._digest is None else (self._digest,)
+    def _use_challenge(self, response: aiohttp.ClientResponse) -> bool:
+        """Choose the scheme for the next request from the challenges in a response with status 401.
 
-    def should_retry(self, response: aiohttp.ClientResponse) -> bool:
-        """Tell whether a refused login is worth one more request.
-
-        Raises ReaderAuthDowngradeError where that would tell the password too openly.
+        Returns whether that request may succeed. Raises ReaderAuthDowngradeError.
         """
         challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
-        if not self._password or len(challenges) > _MAX_CHALLENGES:
+        if not self.password or len(challenges) > _MAX_CHALLENGES:
             return False
         schemes = parse_schemes(challenges)
         if AuthScheme.DIGEST in schemes:
-            # A nonce can go stale between challenge and answer. When an earlier challenge was at hand, the
-            # middleware has answered twice already.
-            is_worth_it = self._sends_basic or not self._digest_was_accepted
-            self._sends_basic = self._digest_was_accepted = False
-            return is_worth_it
-        if AuthScheme.BASIC in schemes and not self._sends_basic:
-            self._expect(AuthScheme.BASIC)
-            self._sends_basic = True
+            # With Digest, the first response was to a nonce that can have expired (RFC 7616, section 3.3).
+            if self._digest is None:
+                self.reset()
+            return True
+        if AuthScheme.BASIC in schemes and self._digest is not None:
+            self._verify(AuthScheme.BASIC)
+            self._digest = None
             return True
         return False
 
-    def accepted(self, response: aiohttp.ClientResponse) -> None:
-        """Note how the device has let us in.
+    def _verify(self, scheme: AuthScheme) -> None:
+        if scheme.is_weaker_than(self._minimum):
+            raise ReaderAuthDowngradeError(scheme)
 
-        Raises ReaderAuthDowngradeError where that is no proof any more that it is the one that it was.
+    @property
+    def _minimum(self) -> AuthScheme:
+        """Weakest accepted scheme.
+
+        The owner agreed to send the password to a trusted address. At any other address it is only used with
+        Digest, because another device can announce the public id of the reader and receive the password.
         """
-        scheme = response.request_info.headers.get(hdrs.AUTHORIZATION, "").partition(" ")[0].lower()
-        login = AuthScheme(scheme or AuthScheme.NONE)
-        self._expect(login)
-        self._digest_was_accepted = login is AuthScheme.DIGEST
-        if self.known is not None or login is not AuthScheme.NONE or not self._password:
-            self.known = self._least = login
-
-    def _expect(self, login: AuthScheme) -> None:
-        if login.is_weaker_than(self._least):
-            raise ReaderAuthDowngradeError(login)
+        if self.password and not self._is_trusted and self.scheme in (None, AuthScheme.BASIC):
+            return AuthScheme.DIGEST
+        return self.scheme or AuthScheme.NONE

@@ -167,9 +167,9 @@ class Reader(ABC):
     # ------------------------------------------------------------------------------------ connection
 
     @property
-    def login(self) -> AuthScheme | None:
+    def auth_scheme(self) -> AuthScheme | None:
         """How the device lets us in; None while that is not known."""
-        return self._http.login
+        return self._http.auth_scheme
 
     @property
     def host(self) -> str:
@@ -180,9 +180,9 @@ class Reader(ABC):
         """Ask at another address from now on. The password goes unencrypted to a trusted address only."""
         self._http.move_to(host, is_trusted=is_trusted)
 
-    def at(self, host: str) -> Reader:
+    def with_host(self, host: str) -> Reader:
         """Return the same reader at another address that its owner trusts."""
-        return type(self)(self._http.at(host))
+        return type(self)(self._http.with_host(host))
 
     def probe(self, reader_class: type[Reader]) -> Reader:
         """Return a reader of any kind at the same address, without the password."""

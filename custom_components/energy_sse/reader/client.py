@@ -1,10 +1,11 @@
-"""HTTP to one device: the login, the limits, and what a failure means."""
+"""HTTP client of one device: requests, event streams, limits, and the translation of errors."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 import logging
+import math
 import os
 import re
 from typing import Any, Final
@@ -24,39 +25,38 @@ from .exceptions import (
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .pace import Pace
 from .payload import parse_object
 from .recording import LOGGER, RecordedStream, TrafficLog
 from .sse import EventStreamDecoder, ServerSentEvent
 from .traffic import ConnectionStats, ReceivedResponse
 
-# Seconds. A device on weak Wi-Fi needs a few for a connection; one that needs longer is as good as away.
+# Seconds. A device on weak Wi-Fi takes a few. A device that takes longer is treated as offline.
 _CONNECT_TIMEOUT: Final = 10
 _RESPONSE_TIMEOUT: Final = 15
 
-# Bytes. The largest known answer, the whatwatt's `/system`, has 2 KiB.
+# Bytes. The largest known response, the whatwatt's `/system`, has 2 KiB.
 _MAX_RESPONSE_SIZE: Final = 64 * 1024
 
-# Bytes that are decoded at a time, so that other tasks run in between.
+# Bytes of a stream that are decoded in one step of the event loop.
 _PIECE_SIZE: Final = 4096
 
-# Events. The fastest meters send one a second. A CurrentlyOne repeats up to 200 after every connect.
+# Events. The fastest meters send one a second. A CurrentlyOne replays up to 200 after every connect.
 _EVENTS_PER_SECOND: Final = 20.0
 _MAX_EVENTS_AT_ONCE: Final = 500
 
-# Statuses that say "not now". Every other failure says "not here".
+# Statuses of a device that may accept the same request later. With any other status, it is not a reader.
 _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
 
-# Characters. A host name has 253 at most. A path may have been pasted with it.
+# Characters. A host name has at most 253. The text may also contain a path.
 _MAX_HOST_LENGTH: Final = 1000
 
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}")
 
 
 def parse_host(text: str) -> str:
-    """Return `host` or `host:port` from what a person typed or pasted.
+    """Return `host` or `host:port` from a typed or pasted address.
 
-    Raises ValueError when it names no host that speaks plain HTTP.
+    Raises ValueError if it is not the address of an HTTP server without encryption.
     """
     text = text.strip()
     if len(text) > _MAX_HOST_LENGTH:
@@ -68,226 +68,249 @@ def parse_host(text: str) -> str:
     return host
 
 
-class DeviceClient:
-    """Asks one device for JSON and for event streams.
+class RateLimiter:
+    """Rate limit for a stream that sends far more than a meter.
 
-    Never follows a redirect.
+    One reading can write dozens of states. Thousands of readings a second would block Home Assistant and fill
+    its database. A burst is not delayed, because a reader replays its stored messages.
     """
+
+    def __init__(self, *, per_second: float, burst: int, items_per_turn: int = 1) -> None:
+        """Start a stream. Other tasks run after every `items_per_turn` items."""
+        self._interval = 1 / per_second
+        self._burst = burst * self._interval
+        self._items_per_turn = items_per_turn
+        self._items = 0
+        self._due_at = -math.inf
+        """Time at which the next item would be due without a burst."""
+
+    async def wait(self) -> None:
+        """Wait until the next item is due."""
+        now = clock.now()
+        seconds = self._due_at - self._burst - now
+        self._items += 1
+        if seconds > 0 or self._items % self._items_per_turn == 0:
+            await asyncio.sleep(seconds)
+        self._due_at = max(self._due_at, now) + self._interval
+
+
+class DeviceClient:
+    """HTTP client of one device. It does not follow redirects."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         host: str,
         password: str | None = None,
-        login: AuthScheme | None = None,
+        auth_scheme: AuthScheme | None = None,
         *,
         can_have_password: bool = True,
     ) -> None:
-        """Prepare for a device at `host` or `host:port`. Connects to nothing yet.
+        """Prepare for a device at `host` or `host:port`. Does not connect.
 
-        `login` is how the device has let us in before, if that is known. A device that cannot have a password
-        and asks for one is another device.
+        `auth_scheme` is the scheme that the device has used before, None if it is not known. A device that
+        cannot have a password and asks for one is another device.
         """
+        self.host = host
         self.stats = ConnectionStats()
         self._traffic_log = TrafficLog(self.stats)
+        self._traffic_log.host = host
         self._session = session
-        # Beside the stream a device is asked for one thing at a time: a small one has been seen to fall over.
-        self._one_at_a_time = asyncio.Lock()
-        self._password = password if can_have_password else None
+        # A whatwatt has failed when it received several requests at once. The stream is an exception.
+        self._request_lock = asyncio.Lock()
         self._can_have_password = can_have_password
-        self._login = DeviceAuth(self._password, login if can_have_password else None)
-        self._start_at(host)
+        self._auth = (
+            DeviceAuth(password, auth_scheme) if can_have_password else DeviceAuth(None, AuthScheme.NONE)
+        )
 
     def move_to(self, host: str, *, is_trusted: bool) -> None:
-        """Ask at another `host` or `host:port` from now on.
+        """Send the next requests to another `host` or `host:port`.
 
-        The password goes unencrypted to a trusted address only.
+        The password is sent unencrypted to a trusted address only.
         """
         if host != self.host:
-            self._start_at(host)
-            self._login.start_at(is_trusted=is_trusted)
+            self.host = self._traffic_log.host = host
+            self._auth.move(is_trusted=is_trusted)
 
-    def start_over(self) -> None:
-        """Let the device ask for its login anew, which shows that it still wants one."""
-        self._login.start_over()
+    def reset_auth(self) -> None:
+        """Send no credentials until the device sends a challenge."""
+        self._auth.reset()
 
     @property
-    def login(self) -> AuthScheme | None:
-        """How the device lets us in; None while that is not known."""
-        return self._login.known
+    def auth_scheme(self) -> AuthScheme | None:
+        """Authentication scheme of the device; None while it is not known."""
+        return self._auth.scheme
 
-    def at(self, host: str) -> DeviceClient:
-        """Return a client of the same device at another address, with its password."""
-        can_have_password = self._can_have_password
+    def with_host(self, host: str) -> DeviceClient:
+        """Return a client of the same device at another trusted address."""
         return DeviceClient(
-            self._session, host, self._password, self.login, can_have_password=can_have_password
+            self._session,
+            host,
+            self._auth.password,
+            self._auth.scheme,
+            can_have_password=self._can_have_password,
         )
 
     def without_credentials(self, *, can_have_password: bool) -> DeviceClient:
         """Return a client of any device at this address, without the password."""
         return DeviceClient(self._session, self.host, can_have_password=can_have_password)
 
-    def _start_at(self, host: str) -> None:
-        self.host = self._traffic_log.host = host
-        self._origin = URL(f"http://{host}")
-
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
         with _translate_errors():
             async with (
                 asyncio.timeout(_RESPONSE_TIMEOUT),
-                self._one_at_a_time,
+                self._request_lock,
                 self._open("GET", path, "application/json") as response,
             ):
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > _MAX_RESPONSE_SIZE:
-                        raise ReaderProtocolError("the answer is too large")
+                        raise ReaderProtocolError("the response is too large")
             self._record_response(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
-            raise ReaderProtocolError("the answer is no JSON object")
+            raise ReaderProtocolError("the response is not a JSON object")
         return payload
 
     async def post(self, path: str) -> None:
-        """Ask for something to be done. Raises a ReaderError."""
+        """Send a request without a body. Raises a ReaderError."""
         with _translate_errors():
             async with (
                 asyncio.timeout(_RESPONSE_TIMEOUT),
-                self._one_at_a_time,
+                self._request_lock,
                 self._open("POST", path, "*/*"),
             ):
                 pass
 
     async def events(
-        self, path: str, *, patience: Callable[[], float]
+        self, path: str, *, idle_timeout: Callable[[], float]
     ) -> AsyncGenerator[ServerSentEvent | None]:
         """Yield the events of one stream until the device ends it. Raises a ReaderError.
 
-        Yields None whenever there was no event for `patience()` seconds, for the reader to judge.
+        Yields None after every `idle_timeout()` seconds without an event.
         """
         decoder = EventStreamDecoder()
-        pace = Pace(per_second=_EVENTS_PER_SECOND, burst=_MAX_EVENTS_AT_ONCE)
+        limiter = RateLimiter(per_second=_EVENTS_PER_SECOND, burst=_MAX_EVENTS_AT_ONCE)
         with _translate_errors():
             async with self._open_stream(path) as (response, stream):
-                heard_at = clock.now()
-                while True:
-                    chunk = None
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout_at(heard_at + patience()):
-                            chunk = await response.content.read(_PIECE_SIZE)
-                    if chunk == b"":
-                        return
-                    events = decoder.feed(chunk or b"")
-                    if events or chunk is None or clock.now() > heard_at + patience():
-                        # Bytes that make no event are silence too.
-                        heard_at = clock.now()
-                        if not events:
-                            yield None
+                received_at = clock.now()
+                while (piece := await _read_piece(response, received_at + idle_timeout())) != b"":
+                    now = clock.now()
+                    events = decoder.feed(piece or b"")
+                    if not events and (piece is None or now > received_at + idle_timeout()):
+                        # Bytes that complete no event do not extend the timeout.
+                        received_at = now
+                        yield None
                     for event in events:
-                        await pace.wait()
-                        self.stats.add_event(event, heard_at)
-                        if LOGGER.isEnabledFor(logging.DEBUG):
-                            self._traffic_log.record_event(stream)
+                        await limiter.wait()
+                        self._record_event(event, now, stream)
                         yield event
                     if events:
-                        # The wait for them is not silence.
-                        heard_at = clock.now()
-                    if decoder.dropped_events:
-                        self.stats.oversized_events += decoder.dropped_events
-                        decoder.dropped_events = 0
-                    # A piece that was in the buffer already has not let other tasks run.
+                        # The delay by the rate limit does not count as idle time.
+                        received_at = clock.now()
+                    self.stats.oversized_events += decoder.dropped_events
+                    decoder.dropped_events = 0
+                    # Reading buffered bytes does not suspend this task.
                     await asyncio.sleep(0)
 
     @asynccontextmanager
     async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, RecordedStream]]:
         async with self._open("GET", path, "text/event-stream") as response:
             if response.content_type != "text/event-stream":
-                raise ReaderProtocolError("the answer is no event stream")
+                raise ReaderProtocolError("the response is not an event stream")
             with self._traffic_log.stream(path) as stream, _translate_errors(ReaderStreamEndedError):
                 yield response, stream
 
     @asynccontextmanager
     async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Open an answer that says that all is well, logging in as it takes."""
+        """Send a request, with credentials if the device asks for them, and yield a successful response."""
         async with asyncio.timeout(_RESPONSE_TIMEOUT):
-            response = await self._send(method, path, accept)
-            if response.status == HTTPStatus.UNAUTHORIZED:
-                response.release()
-                if self._login.should_retry(response):
-                    response = await self._send(method, path, accept)
+            response = await self._session.request(
+                method,
+                URL(f"http://{self.host}").with_path(path),
+                headers={
+                    hdrs.ACCEPT: accept,
+                    # A device that compresses collects data before it sends. Content encodings are rejected.
+                    hdrs.ACCEPT_ENCODING: "identity",
+                    # Required by the whatwatt's documentation, although it is HTTP/1.1's default.
+                    hdrs.CONNECTION: "keep-alive",
+                },
+                middlewares=(self._auth,),
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+            )
         async with response:
             expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
             if response.status != expected:
                 self._record_response(path, response.status, "")
-            if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-                if not self._can_have_password:
-                    raise ReaderProtocolError("the device asks for a password that it cannot have")
-                raise ReaderAuthenticationError("the device refuses the login")
-            if response.status in _TEMPORARY_STATUSES:
-                raise ReaderConnectionError(
-                    f"the device answers with HTTP status {response.status}",
-                    retry_after=_seconds_in(response.headers.get(hdrs.RETRY_AFTER, "")),
-                )
-            if response.status != expected:
-                raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
-            self._login.accepted(response)
+                raise self._status_error(response)
+            if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+                # Decompressing a response can take seconds of processor time (RFC 9110, section 8.4).
+                raise ReaderProtocolError("the device sends a content encoding that was not requested")
+            self._auth.on_success(response)
             yield response
 
-    def _record_response(self, path: str, status: int, body: str) -> None:
-        """Note an answer."""
-        self.stats.responses[path] = answer = ReceivedResponse(clock.now(), status, body)
-        if LOGGER.isEnabledFor(logging.DEBUG):
-            self._traffic_log.record_response(path, answer)
-
-    async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
-        headers = {
-            hdrs.ACCEPT: accept,
-            # Compressing would make a device wait for more before it sends.
-            hdrs.ACCEPT_ENCODING: "identity",
-            # The whatwatt's documentation asks for it, though it is HTTP/1.1's default.
-            hdrs.CONNECTION: "keep-alive",
-            **self._login.header,
-        }
-        try:
-            return await self._session.request(
-                method,
-                self._origin.with_path(path),
-                headers=headers,
-                middlewares=self._login.middlewares,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+    def _status_error(self, response: aiohttp.ClientResponse) -> ReaderError:
+        """Return the error for a response with an unexpected status (RFC 9110, section 15)."""
+        status = response.status
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            if not self._can_have_password:
+                return ReaderProtocolError("the device asks for a password that it cannot have")
+            return ReaderAuthenticationError("the device rejects the credentials")
+        if status in _TEMPORARY_STATUSES:
+            return ReaderConnectionError(
+                f"the device responds with HTTP status {status}",
+                retry_after=_parse_retry_after(response.headers.get(hdrs.RETRY_AFTER, "")),
             )
-        except (aiohttp.ClientError, ValueError) as error:
-            # What a challenge says that cannot be answered has no type of its own.
-            if type(error) not in (aiohttp.ClientError, ValueError):
-                raise
-            raise ReaderProtocolError("the device asks for a login that makes no sense") from error
+        return ReaderProtocolError(f"the device responds with HTTP status {status}")
+
+    def _record_response(self, path: str, status: int, body: str) -> None:
+        self.stats.responses[path] = response = ReceivedResponse(clock.now(), status, body)
+        if LOGGER.isEnabledFor(logging.DEBUG):
+            self._traffic_log.record_response(path, response)
+
+    def _record_event(self, event: ServerSentEvent, received_at: float, stream: RecordedStream) -> None:
+        self.stats.add_event(event, received_at)
+        if LOGGER.isEnabledFor(logging.DEBUG):
+            self._traffic_log.record_event(stream)
+
+
+async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> bytes | None:
+    """Return the next bytes of a stream, empty at its end, None if there are none until the deadline."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await response.content.read(_PIECE_SIZE)
+    except TimeoutError:
+        return None
 
 
 @contextmanager
-def _translate_errors(hung_up: type[ReaderDisconnectedError] = ReaderDisconnectedError) -> Iterator[None]:
-    """Turn whatever the network does into a ReaderError, a device that hangs up into `hung_up`."""
+def _translate_errors(
+    disconnected: type[ReaderDisconnectedError] = ReaderDisconnectedError,
+) -> Iterator[None]:
+    """Raise network errors as a ReaderError, and a connection that the device closes as `disconnected`."""
     try:
         yield
     except ReaderError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-        raise hung_up("the device hung up") from error
+        raise disconnected("the device closed the connection") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
 
 
-def _seconds_in(retry_after: str) -> float:
-    """Return the seconds that a device asks to be left alone; 0 for a date, which no known device sends."""
-    return float(retry_after) if _RETRY_AFTER.fullmatch(retry_after) else 0.0
+def _parse_retry_after(value: str) -> float:
+    """Return the seconds of a `Retry-After` (RFC 9110, section 10.2.3). A date counts as 0."""
+    return float(value) if _RETRY_AFTER.fullmatch(value) else 0.0
 
 
 def _reason(error: Exception) -> str:
-    """Say what happened, without the addresses that the errors' own texts contain."""
+    """Describe an error without its own text, which can contain addresses."""
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
     if isinstance(error, OSError) and error.errno:

@@ -14,6 +14,7 @@ from . import clock
 from .addresses import Addresses
 from .auth import AuthScheme
 from .base import Reader
+from .client import RateLimiter
 from .errors import ErrorGuard
 from .exceptions import (
     ReaderAuthDowngradeError,
@@ -26,7 +27,6 @@ from .exceptions import (
 )
 from .identify import diagnose_mismatch, get_full_name
 from .models import Message, ReaderInfo, Reading
-from .pace import Pace
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class ConnectionState(StrEnum):
     CONTENDED = "contended"
     """Waiting too, because another client takes the stream; values are polled where the device lets us."""
 
-    REFUSED = "refused"
+    AUTH_FAILED = "auth_failed"
     """The device refuses the login. The end, until the user has acted."""
 
 
@@ -122,11 +122,11 @@ class Backoff:
         self._failures = 0
         self._attempts: deque[float] = deque(maxlen=_MAX_ATTEMPTS_PER_MINUTE)
 
-    def attempt(self) -> None:
+    def record_attempt(self) -> None:
         """Note that an attempt begins."""
         self._attempts.append(clock.now())
 
-    def succeeded(self) -> None:
+    def reset(self) -> None:
         """Note that a connection has proved itself."""
         self._failures = 0
 
@@ -136,9 +136,9 @@ class Backoff:
         ceiling = min(_MIN_WAIT * 2.0 ** min(self._failures, 16), _MAX_WAIT)
         self._failures += 1
         jittered = random.uniform(0, ceiling)  # noqa: S311 (spreads clients, protects nothing)
-        return max(jittered, self.shortest_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE))
+        return max(jittered, self.min_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE))
 
-    def shortest_wait(self, attempts_per_minute: int = _MAX_ATTEMPTS_PER_MINUTE) -> float:
+    def min_wait(self, attempts_per_minute: int = _MAX_ATTEMPTS_PER_MINUTE) -> float:
         """Return the seconds that the limit of attempts a minute asks for, whatever the hurry."""
         if len(self._attempts) < attempts_per_minute:
             return 0.0
@@ -177,7 +177,7 @@ class ReaderConnection:
         self._rounds = 0
         """Number of times that all addresses have failed since the last connection."""
 
-        self._introduced_at = math.inf
+        self._identified_at = math.inf
         """Time at which the device of this stream has identified itself."""
 
         self._has_readings = False
@@ -203,7 +203,7 @@ class ReaderConnection:
                 self.state = ConnectionState.WAITING
                 await asyncio.sleep(_ERROR_WAIT)
         except ReaderAuthenticationError as error:
-            self.state = ConnectionState.REFUSED
+            self.state = ConnectionState.AUTH_FAILED
             self._stats.failures[str(error)] += 1
             raise
 
@@ -221,7 +221,7 @@ class ReaderConnection:
     async def _attempt_and_wait(self) -> None:
         wait = await self._attempt()
         if self._is_contended:
-            await self._leave_the_stream_to_others()
+            await self._poll_while_contended()
         else:
             self.state = ConnectionState.WAITING
             await self._wait(wait)
@@ -229,12 +229,12 @@ class ReaderConnection:
     async def _attempt(self) -> float:
         """Connect, and pass messages on until the stream ends. Return the seconds to wait then."""
         self.state = ConnectionState.CONNECTING
-        self._introduced_at = math.inf
+        self._identified_at = math.inf
         self._has_readings = self._is_proven = False
         self._retry_now.clear()
         host = self._addresses.next()
         self._reader.move_to(host, is_trusted=self._addresses.is_trusted(host))
-        self._backoff.attempt()
+        self._backoff.record_attempt()
         self._stats.attempts += 1
         error = ReaderError("unexpected error")
         try:
@@ -242,7 +242,7 @@ class ReaderConnection:
                 await self._connect_once()
         except ReaderError as reader_error:
             error = await self._diagnose(reader_error)
-        self._note_how_it_ended(error)
+        self._update_contention(error)
         is_lost = self.state is ConnectionState.STREAMING
         if not is_lost or isinstance(error, ReaderAuthenticationError):
             error = self._handle_failed_address(host, error)
@@ -254,7 +254,7 @@ class ReaderConnection:
             if is_lost:
                 self._listener.handle_disconnect(error)
                 return self._backoff.next_wait()
-            return self._backoff.shortest_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE)
+            return self._backoff.min_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE)
         self._listener.handle_disconnect(error)
         wait = self._backoff.next_wait()
         if isinstance(error, ReaderConnectionError):
@@ -274,32 +274,36 @@ class ReaderConnection:
         raise ReaderStreamEndedError("the device ended the stream")
 
     async def _read_stream(self, deadline: asyncio.Timeout) -> None:
-        pace = Pace(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE, turn=_MESSAGES_PER_TURN)
+        limiter = RateLimiter(
+            per_second=_MESSAGES_PER_SECOND,
+            burst=_MAX_MESSAGES_AT_ONCE,
+            items_per_turn=_MESSAGES_PER_TURN,
+        )
         async with self._watching_entered_address(deadline), aclosing(self._reader.stream()) as messages:
             async for message in messages:
-                await pace.wait()
+                await limiter.wait()
                 if isinstance(message, ReaderInfo):
                     self._verify_identity(message)
-                    if self._introduced_at == math.inf:
-                        self._introduced_at = clock.now()
+                    if self._identified_at == math.inf:
+                        self._identified_at = clock.now()
                         deadline.reschedule(None)
-                elif self._introduced_at == math.inf:
+                elif self._identified_at == math.inf:
                     if deadline.when() is None:
                         deadline.reschedule(clock.now() + _IDENTIFY_TIMEOUT)
                     continue
                 elif isinstance(message, Reading):
                     self._has_readings = True
-                    if clock.now() >= self._introduced_at + _PROVEN_AFTER:
+                    if clock.now() >= self._identified_at + _PROVEN_AFTER:
                         self._prove()
-                self._tell(message)
+                self._dispatch(message)
 
     def _prove(self) -> None:
         """Note that readings have arrived for long enough."""
         self._is_proven = True
-        self._backoff.succeeded()
+        self._backoff.reset()
         self._set_contended(is_contended=False)
 
-    def _tell(self, message: Message) -> None:
+    def _dispatch(self, message: Message) -> None:
         """Pass a message on. One that its listener cannot cope with is lost, and the stream goes on."""
         # Who the device is has to be understood, or nothing of what follows can be.
         expected = (Exception,) if isinstance(message, ReaderInfo) else ()
@@ -341,8 +345,8 @@ class ReaderConnection:
 
         A device that rejects the credentials there is not proven to be the reader, so the user is not asked.
         """
-        is_basic = isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.BASIC
-        if is_basic and self._reader.login is AuthScheme.BASIC:
+        is_basic = isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.BASIC
+        if is_basic and self._reader.auth_scheme is AuthScheme.BASIC:
             self._basic_host = host
             return ReaderConnectionError("the announced address asks for HTTP Basic")
         if not isinstance(error, ReaderAuthenticationError | ReaderMismatchError):
@@ -372,15 +376,15 @@ class ReaderConnection:
         while not is_back:
             await asyncio.sleep(_MAX_WAIT)
             with self._errors.guard("checking the entered address"):
-                is_back = await self._is_at(host)
+                is_back = await self._is_reader_at(host)
         self._addresses.prefer_entered()
         deadline.reschedule(clock.now())
 
-    async def _is_at(self, host: str) -> bool:
-        self._backoff.attempt()
+    async def _is_reader_at(self, host: str) -> bool:
+        self._backoff.record_attempt()
         self._stats.attempts += 1
         with suppress(ReaderError):
-            info = await self._reader.at(host).identify()
+            info = await self._reader.with_host(host).identify()
             return info.id == self._expected_id
         return False
 
@@ -393,11 +397,11 @@ class ReaderConnection:
         is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
         if is_known or not is_odd:
             return error
-        if self._backoff.shortest_wait() > 0:
+        if self._backoff.min_wait() > 0:
             # Before the user is asked about a login it has to be known whose it is.
             is_login = isinstance(error, ReaderAuthDowngradeError)
             return ReaderConnectionError("the device answers without its login") if is_login else error
-        self._backoff.attempt()
+        self._backoff.record_attempt()
         self._stats.attempts += 1
         with self._errors.guard("asking who answers"):
             return await diagnose_mismatch(error, self._reader, self._expected_id)
@@ -412,12 +416,12 @@ class ReaderConnection:
                 await self._retry_now.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(self._backoff.shortest_wait())
+        await asyncio.sleep(self._backoff.min_wait())
 
-    def _note_how_it_ended(self, error: ReaderError) -> None:
+    def _update_contention(self, error: ReaderError) -> None:
         """Tell another client from a device that fails."""
         is_ended = isinstance(error, ReaderStreamEndedError)
-        if is_ended and self._has_readings and clock.now() >= self._introduced_at + _PROVEN_AFTER:
+        if is_ended and self._has_readings and clock.now() >= self._identified_at + _PROVEN_AFTER:
             # A meter that sends rarely: the stream lasted, whenever the last reading arrived.
             self._prove()
         if not self._reader.serves_one_stream:
@@ -435,7 +439,7 @@ class ReaderConnection:
             self._is_contended = is_contended
             self._listener.handle_contention(is_contended=is_contended)
 
-    async def _leave_the_stream_to_others(self) -> None:
+    async def _poll_while_contended(self) -> None:
         """Keep away for as long as a wait may last, and ask for the values where that is allowed."""
         self.state = ConnectionState.CONTENDED
         until = clock.now() + _MAX_WAIT
@@ -451,7 +455,7 @@ class ReaderConnection:
                 if poll is None:
                     return _MAX_WAIT
                 for message in poll.messages:
-                    self._tell(message)
+                    self._dispatch(message)
                 return min(max(poll.interval, _MIN_POLL_INTERVAL), _MAX_POLL_INTERVAL)
         except ReaderAuthenticationError:
             raise

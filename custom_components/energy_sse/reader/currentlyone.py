@@ -205,7 +205,9 @@ class CurrentlyOneReader(Reader):
     async def stream(self) -> AsyncGenerator[Message]:
         interpreter = EventInterpreter()
         self._wants_inventory, self._listed = False, None
-        async with aclosing(self._http.events(self.stream_path, patience=lambda: _IDLE_TIMEOUT)) as events:
+        async with aclosing(
+            self._http.events(self.stream_path, idle_timeout=lambda: _IDLE_TIMEOUT)
+        ) as events:
             async for event in events:
                 if event is None:
                     raise ReaderConnectionError("no sign of life")

@@ -43,10 +43,10 @@ class ReaderAuthDowngradeError(ReaderAuthenticationError):
     Another device could do so in its place.
     """
 
-    def __init__(self, login: AuthScheme) -> None:
-        """`login` is what the device is content with."""
-        super().__init__("the device asks for a weaker login than it should")
-        self.login = login
+    def __init__(self, scheme: AuthScheme) -> None:
+        """`scheme` is what the device is content with."""
+        super().__init__("the device asks for a weaker authentication scheme than before")
+        self.scheme = scheme
 
 
 class ReaderProtocolError(ReaderError):

@@ -57,7 +57,7 @@ class Freshness:
         return max_gap(self.interval or 0.0)
 
     @property
-    def patience(self) -> float:
+    def idle_timeout(self) -> float:
         """Seconds without an event until the connection is checked, before the last reading expires."""
         return _PATIENT_PART * self.limit
 

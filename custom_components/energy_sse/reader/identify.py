@@ -39,15 +39,15 @@ def make_reader(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    login: AuthScheme | None = None,
+    auth_scheme: AuthScheme | None = None,
 ) -> Reader:
     """Return the reader of a kind at `host` or `host:port`.
 
-    `login` is the scheme that it required before, if it is known. A weaker one is rejected.
+    `auth_scheme` is the scheme that it required before, if it is known. A weaker one is rejected.
     """
     reader = READERS[kind]
     can_have_password = reader.can_have_password
-    return reader(DeviceClient(session, host, password, login, can_have_password=can_have_password))
+    return reader(DeviceClient(session, host, password, auth_scheme, can_have_password=can_have_password))
 
 
 async def identify(
@@ -67,7 +67,7 @@ async def identify(
     for kind in kinds:
         reader = make_reader(kind, session, host, password, minimum)
         with suppress(ReaderProtocolError):
-            return Identity(await reader.identify(), reader.login or AuthScheme.NONE)
+            return Identity(await reader.identify(), reader.auth_scheme or AuthScheme.NONE)
     raise ReaderProtocolError("the device at this address is not a known reader")
 
 
@@ -83,7 +83,7 @@ async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str
             continue
         else:
             return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
-    if isinstance(error, ReaderAuthDowngradeError) and error.login is AuthScheme.NONE:
+    if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
         # Another kind of device, which does not require authentication.
         return ReaderProtocolError("the device is not a known reader")
     return error

@@ -204,7 +204,7 @@ class WhatwattReader(Reader):
 
     @override
     async def identify(self) -> ReaderInfo:
-        self._http.start_over()
+        self._http.reset_auth()
         return parse_identity(await self._http.get_json(self.identity_path))
 
     async def restart(self) -> None:
@@ -213,14 +213,14 @@ class WhatwattReader(Reader):
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
-        self._http.start_over()
+        self._http.reset_auth()
         # The stream contains neither the identity nor the status.
         system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
         yield self._read_status(system)
         ask_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(
-            self._http.events(self.stream_path, patience=lambda: self.freshness.patience)
+            self._http.events(self.stream_path, idle_timeout=lambda: self.freshness.idle_timeout)
         ) as events:
             async for event in events:
                 if event is None:

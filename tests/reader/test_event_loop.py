@@ -1,0 +1,191 @@
+"""Time for which one step of the reader layer holds the event loop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+import gc
+import json
+from selectors import SelectorKey
+from time import thread_time
+from typing import Final
+
+import aiohttp
+import pytest
+
+from custom_components.energy_sse.reader import (
+    ConnectionStats,
+    Message,
+    ReaderConnection,
+    ReaderError,
+    make_reader,
+    str,
+)
+from tests.simulators import House, WhatwattSimulator
+from tests.time_machine import TimeMachine
+
+# Seconds of processor time.
+_MAX_STEP: Final = 0.05
+
+# Bytes. The size of the largest accepted response or event.
+_MAX_SIZE: Final = 64 * 1024
+
+_HEAD: Final = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{}\r\n\r\n"
+
+
+class LongestStep:
+    """The longest processor time between two looks of the event loop at its sockets, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measure the steps of the running event loop, without collections of other tests' garbage."""
+        # An event loop has no public way to notice the begin and the end of a step.
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined] # noqa: SLF001
+        select = selector.select
+        began: float | None = None
+
+        def measuring_select(timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+            nonlocal began
+            if began is not None:
+                self.seconds = max(self.seconds, thread_time() - began)
+            events: list[tuple[SelectorKey, int]] = select(timeout)
+            began = thread_time()
+            return events
+
+        gc.collect()
+        gc.disable()
+        selector.select = measuring_select
+        try:
+            yield
+        finally:
+            selector.select = select
+            gc.enable()
+
+
+class Listener:
+    """Listener to a connection that does nothing."""
+
+    def handle_message(self, message: Message) -> None:
+        pass
+
+    def handle_disconnect(self, error: ReaderError) -> None:
+        pass
+
+    def handle_contention(self, *, is_contended: bool) -> None:
+        pass
+
+    def handle_move(self, host: str) -> None:
+        raise NotImplementedError
+
+    def handle_basic_request(self, host: str) -> None:
+        raise NotImplementedError
+
+
+@asynccontextmanager
+async def device(system: bytes, stream: bytes) -> AsyncGenerator[str]:
+    """Serve raw responses: one for `/api/v1/system`, and one for the stream, which stays open."""
+    writers = []
+
+    async def serve(client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError):
+            while head := await client.readline():
+                await client.readuntil(b"\r\n\r\n")
+                writer.write(system if b"/system" in head else stream)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for writer in writers:
+        writer.transport.abort()
+    server.close()
+
+
+def response(body: bytes) -> bytes:
+    """Return a response with a JSON body."""
+    return _HEAD.format("application/json", f"Content-Length: {len(body)}").encode() + body
+
+
+def stream(body: bytes, head: str = "X-Test: 1") -> bytes:
+    """Return the beginning of a stream."""
+    return _HEAD.format("text/event-stream", head).encode() + body
+
+
+def live(data: str) -> bytes:
+    """Return a `live` event."""
+    return f"event: live\ndata: {data}\n\n".encode()
+
+
+def readings(house: House) -> bytes:
+    """Return 5,000 readings of all measurements, each with another power."""
+    payload = WhatwattSimulator(house).live()
+    return b"".join(live(json.dumps(payload | {"P_In": number / 1000})) for number in range(5000))
+
+
+def fill(part: str) -> str:
+    """Return a list that is as large as an event can be."""
+    return f"[{','.join([part] * ((_MAX_SIZE - 200) // (len(part) + 1)))}]"
+
+
+def chunks(body: bytes) -> bytes:
+    """Return a body in chunks of one byte."""
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+
+
+STREAMS: Final = {
+    "numbers": live(f'{{"a":{fill("1")}}}'),
+    "keys": live(f"{{{','.join(f'"{number}":1' for number in range(7000))}}}"),
+    "sub-meters": live(f'{{"Vol":{fill('{"M_ID":"1","Cum":1}')}}}'),
+    "brackets": live(f'{{"a":{"[" * (_MAX_SIZE - 100)}'),
+    "broken JSON": live(f'{{"a":nan,"b":{"[" * 16_000}'),
+    "many data fields": b"data:\n" * (_MAX_SIZE // 6 - 1) + b"\n",
+    "100,000 events": b"data:\n\n" * 100_000,
+    "100,000 line ends": b"\n" * 100_000,
+}
+
+
+async def longest_step(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, system: bytes, stream_response: bytes
+) -> tuple[float, ConnectionStats]:
+    """Follow a device for 10 seconds of simulated time. Return the longest step, and what was received."""
+    longest = LongestStep()
+    async with device(system, stream_response) as host:
+        reader = make_reader("whatwatt", session, host)
+        connection = ReaderConnection(reader, "ECC9FF5C7F14", Listener())
+        with longest.measured():
+            task = asyncio.create_task(connection.run())
+            await time_machine.advance(10)
+        task.cancel()
+        await asyncio.wait([task])
+    return longest.seconds, reader.stats
+
+
+@pytest.mark.parametrize("name", [*STREAMS, "readings", "one byte per chunk"])
+async def test_stream_holds_event_loop_for_at_most_50_ms(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, house: House, name: str
+) -> None:
+    if name == "readings":
+        stream_response = stream(readings(house))
+    elif name == "one byte per chunk":
+        stream_response = stream(chunks(readings(house)[:100_000]), "Transfer-Encoding: chunked")
+    else:
+        stream_response = stream(STREAMS[name])
+    system = response(json.dumps(WhatwattSimulator(house).system()).encode())
+    seconds, stats = await longest_step(session, time_machine, system, stream_response)
+    assert seconds < _MAX_STEP
+    assert stats.connects == 1
+    assert bool(stats.events) == ("line" not in name)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * _MAX_SIZE, b'{"device":' * 6000, b'{"a":nan,"b":' + b"[" * 16_000],
+    ids=["brackets", "nested objects", "broken JSON"],
+)
+async def test_response_holds_event_loop_for_at_most_50_ms(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, body: bytes
+) -> None:
+    seconds, stats = await longest_step(session, time_machine, response(body), stream(b""))
+    assert seconds < _MAX_STEP
+    assert len(stats.responses["/api/v1/system"].body) == len(body)
