@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
-import logging
 import os
 import re
 from typing import Any, Final
@@ -26,9 +25,8 @@ from .exceptions import (
 )
 from .pace import Pace
 from .payload import parse_object
-from .recording import LOGGER, RecordedStream, TrafficLog
 from .sse import EventStreamDecoder, ServerSentEvent
-from .traffic import ConnectionStats, ReceivedResponse
+from .traffic import ConnectionStats, Stream, TrafficLog
 
 # Seconds. A device on weak Wi-Fi needs a few for a connection; one that needs longer is as good as away.
 _CONNECT_TIMEOUT: Final = 10
@@ -144,7 +142,7 @@ class DeviceClient:
                     body += chunk
                     if len(body) > _MAX_RESPONSE_SIZE:
                         raise ReaderProtocolError("the answer is too large")
-            self._record_response(path, response.status, body.decode(errors="replace"))
+            await self._traffic_log.add_response(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
             raise ReaderProtocolError("the answer is no JSON object")
@@ -187,9 +185,7 @@ class DeviceClient:
                             yield None
                     for event in events:
                         await pace.wait()
-                        self.stats.add_event(event, heard_at)
-                        if LOGGER.isEnabledFor(logging.DEBUG):
-                            self._traffic_log.record_event(stream)
+                        await self._traffic_log.add_event(stream, event, heard_at)
                         yield event
                     if events:
                         # The wait for them is not silence.
@@ -201,7 +197,7 @@ class DeviceClient:
                     await asyncio.sleep(0)
 
     @asynccontextmanager
-    async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, RecordedStream]]:
+    async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Stream]]:
         async with self._open("GET", path, "text/event-stream") as response:
             if response.content_type != "text/event-stream":
                 raise ReaderProtocolError("the answer is no event stream")
@@ -220,7 +216,7 @@ class DeviceClient:
         async with response:
             expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
             if response.status != expected:
-                self._record_response(path, response.status, "")
+                await self._traffic_log.add_response(path, response.status, "")
             if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 if not self._can_have_password:
                     raise ReaderProtocolError("the device asks for a password that it cannot have")
@@ -234,12 +230,6 @@ class DeviceClient:
                 raise ReaderProtocolError(f"the device answers with HTTP status {response.status}")
             self._login.accepted(response)
             yield response
-
-    def _record_response(self, path: str, status: int, body: str) -> None:
-        """Note an answer."""
-        self.stats.responses[path] = answer = ReceivedResponse(clock.now(), status, body)
-        if LOGGER.isEnabledFor(logging.DEBUG):
-            self._traffic_log.record_response(path, answer)
 
     async def _send(self, method: str, path: str, accept: str) -> aiohttp.ClientResponse:
         headers = {

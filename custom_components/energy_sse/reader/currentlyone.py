@@ -34,7 +34,8 @@ from .models import (
     Transition,
     Unit,
 )
-from .payload import get_id, get_integer, get_number, get_text, get_time, parse_object
+from .payload import get_id, get_integer, get_number, get_text, get_time, parse_fields, parse_object
+from .redaction import BROKEN_CONFIG_KEYS
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; two may be lost.
@@ -118,9 +119,6 @@ TEXTS: Final[Mapping[str, P]] = {"m": P.MODE, "area": P.PRICE_AREA, "rr": P.REST
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
-
-# Names go into `config` unescaped, so a quote in one breaks the JSON; these keys still tell themselves.
-_IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
 
 
 class CurrentlyOneReader(Reader):
@@ -231,7 +229,7 @@ class EventInterpreter:
             yield message
 
     def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
-        payload: Mapping[str, Any] = parse_object(data) or dict(_IDENTITY_FIELDS.findall(data))
+        payload: Mapping[str, Any] = parse_object(data) or parse_fields(data, BROKEN_CONFIG_KEYS)
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return

@@ -1,6 +1,6 @@
 """JSON as the devices write it: sometimes broken, never trusted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 import json
 import re
@@ -45,6 +45,11 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
         except ValueError, RecursionError:
             return None
     return value if isinstance(value, dict) else None
+
+
+def parse_fields(text: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the texts of keys in an object that is not valid JSON, because a text in it contains a quote."""
+    return dict(re.findall(rf'"({"|".join(keys)})"\s*:\s*"([^"\\]*)"', text))
 
 
 # A number that is written as a text, as the C function printf writes it. All else leaves doubt: a comma can
