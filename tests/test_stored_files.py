@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
+import stat
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
@@ -52,6 +53,13 @@ async def entry(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> Moc
     await live_once(hass, entry, currentlyone)
     assert names(hass, entry) == [f"{DOMAIN}.{entry.entry_id}{file}" for file in sorted(FILES)]
     return entry
+
+
+async def test_key_of_the_pseudonyms_is_readable_by_its_owner_only(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    file = hass.config.path(".storage", f"{DOMAIN}.pseudonyms")
+    assert stat.S_IMODE((await hass.async_add_executor_job(os.stat, file)).st_mode) == 0o600
 
 
 def path_of(hass: HomeAssistant, entry: MockConfigEntry, file: str) -> Path:

@@ -23,6 +23,7 @@ from .coordinator import EnergySseConfigEntry, EnergySseCoordinator, registers_k
 from .issues import Issue, Issues
 from .memory import async_forget
 from .power_tariff import set_up as power_tariff
+from .pseudonyms import async_remove_key, async_restore_key
 from .registry import Registry
 from .statistics import StatisticsCorrector
 
@@ -48,6 +49,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Connect to a reader and add its entities."""
     options.async_mend(hass, entry)
+    await async_restore_key(hass)
     # Known from now on, for who wants to see why it cannot connect.
     coordinator = entry.runtime_data = EnergySseCoordinator(hass, entry)
     await coordinator.async_restore()
@@ -72,6 +74,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
     await async_forget(hass, entry.entry_id)
     await async_forget(hass, registers_key(entry.entry_id))
     await power_tariff.async_forget(hass, entry)
+    await async_remove_key(hass, entry)
 
 
 async def async_remove_config_entry_device(

@@ -19,7 +19,7 @@ REDACTED: Final = "**REDACTED**"
 # Characters of an event or a response. The largest known one has 2,500. Only the length of longer ones stays.
 MAX_LENGTH: Final = 16_384
 
-KEY_LENGTH: Final = 32
+_KEY_LENGTH: Final = 32
 
 # Keys whose texts are words of the firmware, versions, and places in the meter.
 _SAFE_KEYS: Final = frozenset(
@@ -139,12 +139,18 @@ class Redactor:
 
     def __init__(self) -> None:
         """Start with a random key."""
-        self.key = secrets.token_bytes(KEY_LENGTH)
+        self.key = secrets.token_bytes(_KEY_LENGTH)
         """Key of the pseudonyms. Without it, a pseudonym cannot be compared with possible identities."""
 
         self._identities: dict[str, None] = {}
         self._learned = 0
         self._lock = Lock()
+
+    def set_key(self, key: bytes) -> None:
+        """Use a stored key. Raises ValueError for another length."""
+        if len(key) != _KEY_LENGTH:
+            raise ValueError("not a key")
+        self.key = key
 
     def event(self, event_type: str, data: str) -> dict[str, Any] | str:
         """Return the data of an event: the redacted object, or the shape of other data."""
