@@ -29,29 +29,14 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: EnergySseConfigEntry
 ) -> dict[str, Any]:
     """Return the diagnostics of an entry. Those of the connection cover the time since the last setup."""
+    # First, because the traffic shows which words are identities.
+    reader_data = await _async_reader_data(hass, entry.runtime_data) if hasattr(entry, "runtime_data") else {}
     tracker = tracker_of(hass, entry)
-    diagnostics = {
+    return {
         "entry": _entry_data(entry),
         "power_tariff": None if tracker is None else tracker.report,
         "entities": _entities(hass, entry),
-    }
-    if not hasattr(entry, "runtime_data"):
-        return diagnostics
-    coordinator = entry.runtime_data
-    stats = coordinator.reader.stats
-    events = list(stats.recent_events)
-    if stats.identity_event is not None and stats.identity_event not in events:
-        events.insert(0, stats.identity_event)
-    return {
-        **diagnostics,
-        "reader": _reader_data(coordinator),
-        "stream": _connection(coordinator),
-        "readings": _readings(coordinator),
-        "appliances": _appliances(coordinator),
-        # Redacting all of it can take longer than the event loop may be blocked.
-        **await hass.async_add_executor_job(
-            _traffic, dict(stats.responses), events, dt_util.utcnow() - timedelta(seconds=clock.now())
-        ),
+        **reader_data,
     }
 
 
@@ -68,7 +53,24 @@ def _entry_data(entry: EnergySseConfigEntry) -> dict[str, Any]:
     }
 
 
-def _reader_data(coordinator: EnergySseCoordinator) -> dict[str, Any]:
+async def _async_reader_data(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> dict[str, Any]:
+    stats = coordinator.reader.stats
+    events = list(stats.recent_events)
+    if stats.identity_event is not None and stats.identity_event not in events:
+        events.insert(0, stats.identity_event)
+    zero = dt_util.utcnow() - timedelta(seconds=clock.now())
+    # Redacting all of it can take longer than the event loop may be blocked.
+    traffic = await hass.async_add_executor_job(_traffic, dict(stats.responses), events, zero)
+    return {
+        "reader": _reader(coordinator),
+        "stream": _connection(coordinator),
+        "readings": _readings(coordinator),
+        "appliances": _appliances(coordinator),
+        **traffic,
+    }
+
+
+def _reader(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     return {
         "model": coordinator.reader.model,
         "firmware": _word(coordinator.firmware),
@@ -123,6 +125,9 @@ def _traffic(
 
     `zero` is the time at which `clock.now()` was zero.
     """
+    for _at, event in events:
+        # An earlier event can contain an identity that only a later one shows to be one.
+        REDACTOR.event(event.type, event.data)
     return {
         "answers": [
             {
