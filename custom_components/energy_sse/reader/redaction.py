@@ -105,7 +105,7 @@ _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,31}")
 # Part of a word that is a serial number, an IP address, a MAC address, or the name of a host.
 _IDENTIFIER: Final = re.compile(
     r"""
-    \d{6} | (?: \d{1,3} \. ){3} \d
+    \d{5} | (?: \d{1,3} \. ){3} \d
     | [0-9A-F]{12} | (?: [0-9A-F]{2} [-._ ] ){5} [0-9A-F]{2} | (?: [0-9A-F]{4} [-._ ] ){2} [0-9A-F]{4}
     | [A-Z] \. [A-Z]{2}
     """,
