@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader.payload import parse_fields, parse_object
+from custom_components.energy_sse.reader.payload import parse_object
 from custom_components.energy_sse.reader.redaction import Redactor
 
 from .conftest import Start
@@ -81,6 +81,6 @@ def test_recording_contains_no_identity(name: str) -> None:
     for recording in read(FOLDER / name):
         answers = [("", answer.body) for answers in recording.answers.values() for answer in answers]
         for event_type, data in [*answers, *((event.type, event.data) for event in recording.events)]:
-            redacted = Redactor().event(event_type, data)
-            if isinstance(redacted, dict):
-                assert redacted == parse_object(data) or redacted == parse_fields(data, redacted)
+            # Text of which only the length is known is replayed as a row of x.
+            if set(data) != {"x"}:
+                assert Redactor().event(event_type, data) in (parse_object(data), data)
