@@ -2,11 +2,13 @@
 
 import json
 import re
+from time import thread_time
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.json import ExtendedJSONEncoder
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -14,6 +16,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import get_dia
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_KIND, CONF_SUB_METERS, DOMAIN
+from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import connection
 
 from . import pseudonyms
@@ -142,6 +145,55 @@ async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
     (answer,) = diagnostics["answers"]
     assert (answer["path"], answer["status"]) == ("/api/v1/device", 200)
     assert appliance["id"] in [device["id"] for device in answer["data"]["devices"]]
+
+
+async def test_diagnostics_redact_identities_by_their_value(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    for event_type, data in (
+        ("status", "connected to dLink2.4"),
+        ("Kunterbunt here", "{}"),
+        ("villa_kunterbunt", "{}"),
+        ("new", '{"meter":123456789,"dLink2_4":1,"status":"left dLink2.4","fe80::5acf":"58-cf-79-18-b4-b8"}'),
+        ("transition", '{"id":123456789,"dName":"Villa Kunterbunt","sName":"on","bs":"ON"}'),
+        ("state", '{"m":"ALL","detected":[{"id":123456789,"to":1,"Wh":5}]}'),
+        ("new", '{"villa_kunterbunt":{"at 192.168.1.5":"nas.example.org"}}'),
+    ):
+        await currentlyone.broadcast(f"event: {event_type}\r\ndata: {data}\r\n\r\n".encode())
+    await settle(hass, entry, currentlyone)
+    diagnostics = await download(hass, hass_client, entry)
+    assert_absent(
+        diagnostics,
+        *("123456789", "Kunterbunt", "dLink", "fe80", "58-cf", "192.168.1.5", "example.org"),
+    )
+    objects = [event["data"] for event in diagnostics["recent_events"]]
+    (transition,) = (each for each in objects if "dName" in each)
+    (detected,) = (each["detected"] for each in objects if "detected" in each)
+    assert [each["id"] for each in detected] == [transition["id"]]
+
+
+async def test_diagnostics_of_large_events_do_not_block_the_event_loop(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    """40 events of 64 KB, of 8,000 values, and of nested lists that took 7 seconds."""
+    entry = await set_up(hass, whatwatt)
+    contents = (
+        f'{{"a":[{",".join(["1"] * 32_000)}]}}',
+        f'{{"a":[{",".join(["1"] * 8_000)}]}}',
+        f'{{"a":{"[" * 4_000}{"1," * 4_000}1',
+        f'{{"a":{"[" * 900}{"1," * 7_000}1{"]" * 900}}}',
+    )
+    for content in contents:
+        for _ in range(40):
+            await whatwatt.broadcast(f"event: new\ndata: {content}\n\n".encode())
+        await tick(hass, whatwatt)
+        assert len(entry.runtime_data.coordinator.reader.stats.recent_events) == 40
+        began = thread_time()
+        diagnostics = await async_get_config_entry_diagnostics(hass, entry)
+        # As Home Assistant writes the file.
+        json.dumps(diagnostics, indent=2, cls=ExtendedJSONEncoder)
+        assert thread_time() - began < 0.05
 
 
 # --------------------------------------------------------------------- whatever has become of the entry

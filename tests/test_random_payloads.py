@@ -191,7 +191,7 @@ def watch(
 ) -> Watch:
     """Watch a Home Assistant in which everything is enabled that there is."""
     # What is said here as the name of somebody is a word of the wire to other tests of this process.
-    monkeypatch.setattr(REDACTOR, "_identities", set())
+    monkeypatch.setattr(REDACTOR, "_identities", {})
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     return Watch(hass, caplog)
 

@@ -552,7 +552,8 @@ def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:
         (
             LIVE
             + log_of(
-                '2026-11-24T01:00:06.000Z anon-00000001 event 1 live (the first 5 characters) {"P_I',
+                "2026-11-24T01:00:06.000Z anon-00000001 event 1 live **REDACTED** (20000 characters)",
+                "2026-11-24T01:00:06.000Z anon-00000001 event 1 log **REDACTED** (12 characters)",
                 '2026-11-24T01:00:07.000Z anon-00000001 event 1 live "{',
             ),
             ["1 events or answers were too long", "1 of its lines cannot be read"],

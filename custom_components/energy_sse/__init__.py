@@ -25,6 +25,7 @@ from .issues import Issue, Issues
 from .migration import async_migrate_entry
 from .options_flow import async_remove_invalid_options
 from .power_tariff.tracker import async_setup_tariff
+from .pseudonyms import async_remove_key, async_restore_key
 from .statistics import StatisticsCorrector
 from .store import async_remove_file, storage_key
 
@@ -52,6 +53,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
     """Set up a reader."""
     async_remove_invalid_options(hass, entry)
+    await async_restore_key(hass)
     coordinator = EnergySseCoordinator(hass, entry)
     # Set before the first refresh, so that diagnostics show why a reader cannot be set up.
     entry.runtime_data = EnergySseData(coordinator)
@@ -77,6 +79,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -
     """Remove the issues and the stored data of an entry."""
     Issues(hass, entry).async_delete_all()
     await async_remove_file(hass, storage_key(entry.entry_id))
+    await async_remove_key(hass, entry)
 
 
 async def async_remove_config_entry_device(

@@ -18,7 +18,6 @@ from custom_components.energy_sse.reader import (
     ReaderConnection,
     ReaderError,
     make_reader,
-    str,
 )
 from tests.simulators import House, WhatwattSimulator
 from tests.time_machine import TimeMachine

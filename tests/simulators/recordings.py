@@ -1,6 +1,6 @@
 """Recordings of readers: what a debug log or a downloaded diagnostics file holds of them.
 
-How a line of a log is written says `custom_components/energy_sse/reader/recording.py`. Whatever a file holds,
+`custom_components/energy_sse/reader/traffic.py` writes the lines of a log. Whatever a file holds,
 it is read without harm: what makes no sense is left out, and said.
 """
 
@@ -27,14 +27,17 @@ _ANY_LINE = "energy_sse.reader.recording]"
 _STREAM = re.compile(r"(\d+) (?:opened (/\S*)|ended)")
 _EVENT = re.compile(r"(\d+) (\S+) (.*)")
 _ANSWER = re.compile(r"(/\S*) (\d{3})(?: (.*))?")
-_CUT = re.compile(r"\(the first \d+ characters\) ")
 
 # Home Assistant's console log is colored.
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
-_FREE_TEXT = re.compile(r"\*\*REDACTED\*\* \((\d{1,5}) characters\)")
+# Data of which only the length is known.
+_SHAPE = re.compile(r"\*\*REDACTED\*\* \((\d{1,5}) characters\)")
 
 _DEVICE_ID = re.compile(r'"id"\s*:\s*"([0-9A-Fa-f]{12})"')
+
+# Characters. The log and the diagnostics do not contain longer events and answers.
+_MAX_LENGTH = 16_384
 
 # Seconds between two events whose times are not known.
 _USUAL_INTERVAL = 5.0
@@ -199,8 +202,6 @@ class _Device:
     introduced: set[tuple[str, str]] = field(default_factory=set)
     """Streams, and what they have said of who the device is."""
 
-    cut: int = 0
-
     def take(self, time: float, what: str, rest: str) -> bool:
         """Take a line. Returns whether it makes sense."""
         match what:
@@ -250,11 +251,12 @@ class _Device:
     def _stream(self, number: str, time: float) -> RecordedStream:
         return self.streams.setdefault(number, RecordedStream(opened_at=time))
 
-    def _text(self, written: str) -> str | None:
-        """Return the data of a line, or None where they are cut in the middle."""
-        if cut := _CUT.match(written):
-            self.cut += 1
-            written = written[cut.end() :]
+    @staticmethod
+    def _text(written: str) -> str | None:
+        """Return the data of a line, or None where they are cut in the middle.
+
+        Lines of version 0.1 can have them in quotes.
+        """
         if not written.startswith('"'):
             return written
         try:
@@ -273,10 +275,7 @@ class _Device:
         # Whoever only asked who the device is has left then.
         streams = [stream for stream in streams if stream.rest] or streams[:1]
         answers = {path: sorted(answers, key=lambda each: each.at) for path, answers in self.answers.items()}
-        missing = []
-        if self.cut:
-            missing.append(f"{self.cut} events or answers were too long, and are cut.")
-        return Recording(kind, streams, answers, missing)
+        return Recording(kind, streams, answers)
 
 
 def _kind_of(paths: set[str]) -> Kind | None:
@@ -423,6 +422,14 @@ def _text_of(data: object) -> str:
 
 def _complete(recording: Recording) -> None:
     """Make up what nothing works without, and say so."""
+    bodies = [answer.body for answers in recording.answers.values() for answer in answers]
+    lengths = [
+        int(match[1])
+        for text in (*bodies, *(event.data for event in recording.events))
+        if (match := _SHAPE.fullmatch(text))
+    ]
+    if too_long := sum(length > _MAX_LENGTH for length in lengths):
+        recording.missing.append(f"{too_long} events or answers were too long, and are not known.")
     for stream in recording.streams:
         stream.events = [_speakable(event) for event in stream.events]
     if not recording.events:
@@ -451,6 +458,6 @@ def _complete(recording: Recording) -> None:
 
 def _speakable(event: RecordedEvent) -> RecordedEvent:
     """Return an event that can be sent, with free text of the length that is known of it."""
-    if match := _FREE_TEXT.fullmatch(event.data):
+    if match := _SHAPE.fullmatch(event.data):
         return RecordedEvent(event.at, event.type, "x" * int(match[1]))
     return RecordedEvent(event.at, re.sub(r"[\r\n\0]", " ", event.type), event.data)

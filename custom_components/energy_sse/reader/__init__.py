@@ -35,7 +35,7 @@ from .models import (
 )
 from .payload import get_number, get_text, is_number, parse_object
 from .redaction import REDACTOR
-from .traffic import ConnectionStats
+from .traffic import ConnectionStats, ReceivedEvent, ReceivedResponse
 from .validation import (
     MAX_ENERGY_PER_HOUR,
     RegisterLimits,
@@ -76,6 +76,8 @@ __all__ = [
     "ReaderProtocolError",
     "ReaderStatus",
     "Reading",
+    "ReceivedEvent",
+    "ReceivedResponse",
     "RegisterLimits",
     "RegisterValidator",
     "ReplacedRegister",

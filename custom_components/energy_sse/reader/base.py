@@ -100,15 +100,18 @@ class Reader(ABC):
     """Keys whose texts are words of the firmware. Logs and diagnostics show them as they are."""
 
     protocol_words: ClassVar[frozenset[str]] = frozenset()
-    """Keys, besides those of `fields`, and types of events.
+    """Types of events, keys besides those of `fields`, and words of texts that are not JSON.
 
     Logs and diagnostics show them even if the owner gives something the same name.
     """
 
+    recoverable_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys whose texts are read from an object that is not valid JSON."""
+
     def __init_subclass__(cls) -> None:
         """Derive the units of a kind, and keep its protocol readable in logs and diagnostics."""
         cls.units = _units_of(cls.fields)
-        add_vocabulary(cls.safe_keys, cls.protocol_words | cls.fields.keys())
+        add_vocabulary(cls.safe_keys, cls.protocol_words | cls.fields.keys(), cls.recoverable_keys)
 
     def __init__(self, http: DeviceClient) -> None:
         """Initialize without connecting."""

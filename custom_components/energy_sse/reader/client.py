@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
-import logging
 import math
 import os
 import re
@@ -26,9 +25,8 @@ from .exceptions import (
     ReaderStreamEndedError,
 )
 from .payload import parse_object
-from .recording import LOGGER, RecordedStream, TrafficLog
 from .sse import EventStreamDecoder, ServerSentEvent
-from .traffic import ConnectionStats, ReceivedResponse
+from .traffic import ConnectionStats, Stream, TrafficLog
 
 # Seconds. A device on weak Wi-Fi takes a few. A device that takes longer is treated as offline.
 _CONNECT_TIMEOUT: Final = 10
@@ -168,7 +166,7 @@ class DeviceClient:
                     body += chunk
                     if len(body) > _MAX_RESPONSE_SIZE:
                         raise ReaderProtocolError("the response is too large")
-            self._record_response(path, response.status, body.decode(errors="replace"))
+            await self._traffic_log.add_response(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
             raise ReaderProtocolError("the response is not a JSON object")
@@ -205,7 +203,7 @@ class DeviceClient:
                         yield None
                     for event in events:
                         await limiter.wait()
-                        self._record_event(event, now, stream)
+                        await self._traffic_log.add_event(stream, event, now)
                         yield event
                     if events:
                         # The delay by the rate limit does not count as idle time.
@@ -216,7 +214,7 @@ class DeviceClient:
                     await asyncio.sleep(0)
 
     @asynccontextmanager
-    async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, RecordedStream]]:
+    async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Stream]]:
         async with self._open("GET", path, "text/event-stream") as response:
             if response.content_type != "text/event-stream":
                 raise ReaderProtocolError("the response is not an event stream")
@@ -245,7 +243,7 @@ class DeviceClient:
         async with response:
             expected = HTTPStatus.OK if method == "GET" else HTTPStatus.NO_CONTENT
             if response.status != expected:
-                self._record_response(path, response.status, "")
+                await self._traffic_log.add_response(path, response.status, "")
                 raise self._status_error(response)
             if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
                 # Decompressing a response can take seconds of processor time (RFC 9110, section 8.4).
@@ -266,16 +264,6 @@ class DeviceClient:
                 retry_after=_parse_retry_after(response.headers.get(hdrs.RETRY_AFTER, "")),
             )
         return ReaderProtocolError(f"the device responds with HTTP status {status}")
-
-    def _record_response(self, path: str, status: int, body: str) -> None:
-        self.stats.responses[path] = response = ReceivedResponse(clock.now(), status, body)
-        if LOGGER.isEnabledFor(logging.DEBUG):
-            self._traffic_log.record_response(path, response)
-
-    def _record_event(self, event: ServerSentEvent, received_at: float, stream: RecordedStream) -> None:
-        self.stats.add_event(event, received_at)
-        if LOGGER.isEnabledFor(logging.DEBUG):
-            self._traffic_log.record_event(stream)
 
 
 async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> bytes | None:

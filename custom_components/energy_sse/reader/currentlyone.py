@@ -40,7 +40,16 @@ from .models import (
     Transition,
     Unit,
 )
-from .payload import get_id, get_integer, get_number, get_text, get_time, parse_object, parse_time
+from .payload import (
+    get_id,
+    get_integer,
+    get_number,
+    get_text,
+    get_time,
+    parse_fields,
+    parse_object,
+    parse_time,
+)
 from .sse import ServerSentEvent
 
 # Seconds. A `ping` comes after 15 s of silence; two may be lost.
@@ -131,10 +140,6 @@ _ANNOUNCED_ID: Final = re.compile(r"([0-9a-f]{12})(?![0-9a-f])")
 
 _EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
 
-# The device does not escape names in `config`, so that a quote in a name breaks the JSON. These values can be
-# read then.
-_IDENTITY_FIELDS: Final = re.compile(r'"(id|v|m|t)"\s*:\s*"([^"\\]*)"')
-
 
 class CurrentlyOneReader(Reader):
     """Connection to a CurrentlyOne."""
@@ -153,11 +158,16 @@ class CurrentlyOneReader(Reader):
     )
     protocol_words: ClassVar = frozenset(
         """
-        config hourly progress state status transition offline online restart autoFota actual dName detected
-        device devices delta localIP minPower power profileId pullup remoteUrl sName source sources speed
-        states timeout transitions trigger txPwr
+        config hourly progress ping state status transition area imps localIP mqtt remoteUrl txPwr actual algo
+        dName delta detected from sName trigger device devices minPower power push states timeout toState
+        transitions BLINK csBLINK csL1 csL2 csL3 csR1 csR2 csR3 dBLINK offline online fota restart autTX cloud
+        crc disFota mode mqHost mqPass mqPort mqUser name pass pullup rts ssid telnet BROWN_OUT DEEPSLEEP
+        EXT_CPU INTRUSION N/A OWDT POWERON RTCWDT_CPU RTCWDT_RTC RTCWDT_SYS SDIO SW SW_CPU TG0WDT_SYS
+        TG1WDT_SYS TGWDT_CPU
         """.split()  # noqa: SIM905 (quotes around each word make it hard to read)
     )
+    # The device does not escape names in `config`, so that a quote in a name breaks the JSON.
+    recoverable_keys: ClassVar = ("id", "v", "m", "t")
 
     @override
     @classmethod
@@ -280,7 +290,9 @@ class EventInterpreter:
             yield message
 
     def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
-        payload: Mapping[str, Any] = parse_object(data) or dict(_IDENTITY_FIELDS.findall(data))
+        payload: Mapping[str, Any] = parse_object(data) or parse_fields(
+            data, CurrentlyOneReader.recoverable_keys
+        )
         device_id = get_text(payload, "id")
         if device_id is None or not _DEVICE_ID.fullmatch(device_id):
             return

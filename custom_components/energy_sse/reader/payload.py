@@ -47,6 +47,11 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def parse_fields(text: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the texts of keys in an object that is not valid JSON, because a text in it contains a quote."""
+    return dict(re.findall(rf'"({"|".join(keys)})"\s*:\s*"([^"\\]*)"', text))
+
+
 # Number in a text, as the C function printf writes it. Other forms are ambiguous: a comma can separate
 # decimals or thousands, and a number that ends with its point may have been cut.
 _WRITTEN_NUMBER = re.compile(r" *[+-]?[0-9]{1,20}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})? *", re.IGNORECASE)

@@ -1,49 +1,55 @@
-"""Taking out who and where, and leaving what a fault report needs.
+"""Removal of identities from the data of readers, for the traffic log and the diagnostics.
 
-Works on the text of the wire, token by token, so that all else stays as it was sent, broken JSON too. A text
-is kept only under a key whose texts are the firmware's own words, and a number only under a key that does not
-tell who or where. Every other text becomes a pseudonym: the same text always the same one, as long as Home
-Assistant runs.
+A text is kept only under a key whose texts are words of the firmware. Numbers are kept, except those that are
+identities. Every identity becomes a pseudonym, and the same identity always has the same pseudonym.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-import json
+from itertools import combinations
 import re
 import secrets
-from typing import Final
+from threading import Lock
+from typing import Any, Final
+
+from .payload import parse_fields, parse_object
 
 REDACTED: Final = "**REDACTED**"
 
-# Characters; the largest known payload has 2,500. What is longer is cut.
+# Characters of an event or a response. The largest known one has 2,500. Only the length of longer ones stays.
 MAX_LENGTH: Final = 16_384
 
-# Keys whose texts are words of the firmware, versions, places in the meter, and times; then keys and types of
-# events that stay readable even if an owner gives an appliance the same name. Each kind of reader adds some.
+_KEY_LENGTH: Final = 32
+
+# The kinds of readers add these, see `add_vocabulary`.
 _safe_keys: Final[set[str]] = set()
 _protocol_words: Final[set[str]] = set()
+_plain_protocol_words: Final[set[str]] = set()
+_recoverable_keys: Final[dict[str, None]] = {}
 
-# Of these an owner may call an appliance the same, and tells nothing by it.
-_KINDS_OF_APPLIANCES: Final = frozenset({"cat", "profileId"})
+# Keys of a category. It identifies nothing, even if the owner calls an appliance the same.
+_CATEGORY_KEYS: Final = frozenset({"cat", "profileId"})
 
-# Keys below which everything tells who or where, numbers too.
-_SENSITIVE_KEYS: Final = re.compile(
+# Keys of identities, and of the location. Numbers below them are redacted, too.
+_SENSITIVE_KEY: Final = re.compile(
     r"m_id|sn|lat|latitude|lon|lng|longitude|pin|zip|postcode|imei|iccid|ip|mac"
     r"|.*(?:meter_?id|name|addr|address|host|owner|gateway|url)"
     r"|.*(?:serial|ssid|phone|mail|pass|token|secret|user).*",
     re.IGNORECASE,
 )
 
-# Digits. A number that is also somebody's text is no chance from here on.
-_IDENTITY_NUMBER: Final = re.compile(r"\d{8,}")
+# Below these keys, a number of six digits or more is an identity. A shorter one is a position or a counter.
+_ID_KEY: Final = re.compile(r"(?i:(?:.*_)?ids?)|.*[a-z]I[dD]s?")
+_MIN_IDENTITY_NUMBER: Final = 100_000
 
-# A word of the firmware, unless it holds a serial number, an address, or the name of a host.
 _WORDS: Final = re.compile(r"[A-Za-z0-9_ .+/-]{1,40}")
 _KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,31}")
+
+# Part of a word that is a serial number, an IP address, a MAC address, or the name of a host.
 _IDENTIFIER: Final = re.compile(
     r"""
-    \d{6} | (?: \d{1,3} \. ){3} \d
-    | [0-9A-F]{12} | (?: [0-9A-F]{2} [-. ] ){5} [0-9A-F]{2} | (?: [0-9A-F]{4} [-. ] ){2} [0-9A-F]{4}
+    \d{5} | (?: \d{1,3} \. ){3} \d
+    | [0-9A-F]{12} | (?: [0-9A-F]{2} [-._ ] ){5} [0-9A-F]{2} | (?: [0-9A-F]{4} [-._ ] ){2} [0-9A-F]{4}
     | [A-Z] \. [A-Z]{2}
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -51,184 +57,166 @@ _IDENTIFIER: Final = re.compile(
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)?|\d\d:\d\d:\d\d", re.ASCII
 )
+_MAC_ADDRESS: Final = re.compile(r"[0-9A-F]{2}(?:[-._: ]?[0-9A-F]{2}){5}", re.IGNORECASE)
+_PSEUDONYM: Final = re.compile(r"anon-[0-9a-f]{8}|(?i:[0-9a-f]{4}5e5e[0-9a-f]{4})")
+_SHAPE: Final = re.compile(r"\*\*REDACTED\*\* \(\d+ characters\)")
 
-# What the CurrentlyOne says of itself in an event that is no JSON: `online`, `restart SW`.
-_STATUS: Final = re.compile(r"[a-z]{1,16}( [A-Za-z_]{1,12})?")
-
-_MAC_ADDRESS: Final = re.compile(r"[0-9A-F]{12}|(?:[0-9A-F]{2}[:-]){5}[0-9A-F]{2}", re.IGNORECASE)
-
-_PSEUDONYM: Final = re.compile(r'anon-"?[0-9a-f]{8}|(?i:[0-9a-f]{4}5e5e[0-9a-f]{4})')
-
-_TOKEN: Final = re.compile(
-    r"""
-      (?P<key>    "(?:[^"\\]|\\.)*+" ) (?= \s*+ : )
-    | (?P<text>   "(?:[^"\\]|\\.)*+" ) (?= \s*+ (?: [,}\]] | \Z ) )
-    # A name goes out unescaped: with a quote in it, its end is a quote before something that may follow.
-    | (?P<broken> " .*? (?: " (?= \s*+ (?: ,\s*+["{\[\d-] | [}\]] | \Z ) ) | \Z ) )
-    | (?P<mark>   [{}\[\],:] )
-    | (?P<bare>   [^\s"{}\[\],:]++ )
-    """,
-    re.DOTALL | re.VERBOSE,
-)
-_LITERAL: Final = re.compile(
-    r"true|false|null|-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE
-)
-
-# Identities that are remembered, in case one comes back as a key or as a word. A short one may be either.
+# Identities that are known by value, in case one is used as a key or in a word of the firmware.
 _MAX_IDENTITIES: Final = 1000
-_MIN_IDENTITY_LENGTH: Final = 5
+_MIN_IDENTITY_LENGTH: Final = 4
+
+# No reader nests deeper than this. Python cannot write JSON of a thousand levels.
+_MAX_DEPTH: Final = 20
 
 
-def add_vocabulary(safe_keys: Iterable[str], protocol_words: Iterable[str]) -> None:
-    """Add the safe keys and the protocol words of a kind of reader."""
+def add_vocabulary(
+    safe_keys: Iterable[str], protocol_words: Iterable[str], recoverable_keys: Iterable[str]
+) -> None:
+    """Add the vocabulary of a kind of reader: see the attributes of `Reader` with these names."""
     _safe_keys.update(safe_keys)
     _protocol_words.update(protocol_words)
+    _plain_protocol_words.update(map(_plain, (*safe_keys, *protocol_words)))
+    _recoverable_keys.update(dict.fromkeys(recoverable_keys))
+
+
+def shape(text: str) -> str:
+    """Return a description of a text without its content."""
+    return f"{REDACTED} ({len(text)} characters)"
 
 
 class Redactor:
-    """Gives every identity its pseudonym."""
+    """Replaces identities by pseudonyms.
+
+    Can be used by several threads.
+    """
 
     def __init__(self) -> None:
-        """Begin with a key that nobody knows: pseudonyms cannot be tried out."""
-        self._key = secrets.token_bytes(16)
-        self._identities: set[str] = set()
+        """Start with a random key."""
+        self.key = secrets.token_bytes(_KEY_LENGTH)
+        """Key of the pseudonyms. Without it, a pseudonym cannot be compared with possible identities."""
 
-    def event(self, event_type: str, data: str) -> str:
-        """Return what an event says; of free text only how long it is."""
+        self._identities: dict[str, None] = {}
+        self._learned = 0
+        self._lock = Lock()
+
+    def set_key(self, key: bytes) -> None:
+        """Use a stored key. Raises ValueError for another length."""
+        if len(key) != _KEY_LENGTH:
+            raise ValueError("not a key")
+        self.key = key
+
+    def event(self, event_type: str, data: str) -> dict[str, Any] | str:
+        """Return the data of an event: the redacted object, or the shape of other data."""
         if event_type == "log":
-            return f"{REDACTED} ({len(data)} characters)"
-        if event_type == "status" and _STATUS.fullmatch(data):
-            return data if not any(map(self._is_identity, data.split())) else self.json(data)
-        return self.json(data)
+            # Free text, which can contain JSON.
+            return data if _SHAPE.fullmatch(data) else shape(data)
+        redacted = self.data(data)
+        if isinstance(redacted, str) and data.startswith("{"):
+            fields = parse_fields(data[:MAX_LENGTH], _recoverable_keys)
+            return self.values(fields) if fields else redacted
+        return redacted
+
+    def data(self, text: str) -> dict[str, Any] | str:
+        """Return the redacted object of a JSON text, or the shape of any other text."""
+        payload = parse_object(text) if len(text) <= MAX_LENGTH else None
+        if payload is not None:
+            return self.values(payload)
+        is_kept = _SHAPE.fullmatch(text) or _protocol_words.issuperset(text.split(" "))
+        return text if is_kept or not text else shape(text)
+
+    def values(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a redacted object."""
+        learned = self._learned
+        redacted = self._object(payload, 0, is_sensitive=False)
+        # An identity can follow a key or a word that contains it.
+        return redacted if self._learned == learned else self._object(payload, 0, is_sensitive=False)
 
     def event_type(self, event_type: str) -> str:
-        """Return the type of an event, or a pseudonym where it is no word."""
-        return event_type if self._is_key(event_type) else self.pseudonym(event_type)
-
-    def json(self, text: str) -> str:
-        """Return a text that should be JSON, at most `MAX_LENGTH` of it, with all else as it was."""
-        text = text[:MAX_LENGTH]
-        # Twice, for an identity may have been a key or a word before it is told.
-        _TOKEN.sub(_Rewriter(self).rewrite, text)
-        return _TOKEN.sub(_Rewriter(self).rewrite, text)
+        """Return the type of an event, or its pseudonym if it is not a word."""
+        return self._key(event_type)
 
     def text(self, key: str, text: str) -> str:
-        """Return a text that stands under a key, or its pseudonym."""
+        """Return the text below a key, or its pseudonym."""
         if not text or _TIME.fullmatch(text):
             return text
-        if key in _safe_keys and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text):
-            return (
-                text if key in _KINDS_OF_APPLIANCES or not self._is_identity(text) else self.pseudonym(text)
-            )
+        is_word = key in _safe_keys and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text)
+        if is_word and (key in _CATEGORY_KEYS or not self._contains_identity(text)):
+            return text
         return self.pseudonym(text)
 
-    def key(self, key: str) -> str:
-        """Return a key, or its pseudonym where it is no word or tells who."""
-        return key if self._is_key(key) else self.pseudonym(key)
-
     def pseudonym(self, identity: str) -> str:
-        """Return what an identity is called. That of a MAC address looks like one."""
+        """Return the pseudonym of an identity. That of a MAC address looks like a MAC address."""
         if not identity or _PSEUDONYM.fullmatch(identity):
             return identity
         plain = _plain(identity)
-        if len(self._identities) < _MAX_IDENTITIES and len(plain) >= _MIN_IDENTITY_LENGTH:
-            self._identities.add(plain)
-        if _MAC_ADDRESS.fullmatch(identity):
-            digits = re.sub("[:-]", "", identity)
-            digest = self._digest(digits.lower())
-            pseudonym = f"{digest[:4]}5e5e{digest[4:]}"
-            return pseudonym if digits == digits.lower() else pseudonym.upper()
-        return f"anon-{self._digest(identity)}"
+        is_mac_address = _MAC_ADDRESS.fullmatch(identity) is not None
+        self._learn(plain)
+        if not is_mac_address:
+            return f"anon-{self._digest(identity)}"
+        # Host names end with the second half.
+        self._learn(plain[-6:])
+        digest = self._digest(plain)
+        pseudonym = f"{digest[:4]}5e5e{digest[4:]}"
+        return pseudonym if identity == identity.lower() else pseudonym.upper()
 
-    def is_identity_number(self, number: str) -> bool:
-        """Tell whether a number has been somebody's text."""
-        return bool(_IDENTITY_NUMBER.fullmatch(number)) and number in self._identities
+    def _object(self, payload: Mapping[str, Any], depth: int, *, is_sensitive: bool) -> dict[str, Any]:
+        return {
+            self._key(key): self._value(
+                key, value, depth, is_sensitive=is_sensitive or bool(_SENSITIVE_KEY.fullmatch(key))
+            )
+            for key, value in payload.items()
+        }
 
-    def _is_key(self, key: str) -> bool:
-        return bool(_KEY.fullmatch(key)) and not _IDENTIFIER.search(key) and not self._is_identity(key)
+    def _value(self, key: str, value: object, depth: int, *, is_sensitive: bool) -> object:
+        if isinstance(value, str):
+            return self.text("" if is_sensitive else key, value)
+        if isinstance(value, dict | list):
+            if depth == _MAX_DEPTH:
+                return REDACTED
+            if isinstance(value, dict):
+                return self._object(value, depth + 1, is_sensitive=is_sensitive)
+            # Each value of a list belongs to the key of the list.
+            return [self._value(key, each, depth + 1, is_sensitive=is_sensitive) for each in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._number(key, value, is_sensitive=is_sensitive)
+        return value
 
-    def _is_identity(self, word: str) -> bool:
-        return word not in _protocol_words and _plain(word) in self._identities
+    def _number(self, key: str, number: float, *, is_sensitive: bool) -> float | str:
+        size = abs(number)
+        digits = str(int(size) if size.is_integer() else size)
+        is_long = size >= _MIN_IDENTITY_NUMBER
+        if is_sensitive or (is_long and (digits in self._identities or _ID_KEY.fullmatch(key))):
+            return self.pseudonym(digits)
+        return number
+
+    def _key(self, key: str) -> str:
+        is_word = _KEY.fullmatch(key) and not _IDENTIFIER.search(key) and not self._contains_identity(key)
+        return key if is_word else self.pseudonym(key)
+
+    def _contains_identity(self, text: str) -> bool:
+        words = re.findall(r"[^\W_]+", text.casefold())
+        ends = range(len(words) + 1)
+        return any("".join(words[start:end]) in self._identities for start, end in combinations(ends, 2))
+
+    def _learn(self, plain: str) -> None:
+        if len(plain) < _MIN_IDENTITY_LENGTH or plain in _plain_protocol_words:
+            return
+        with self._lock:
+            self._learned += plain not in self._identities
+            # The identity that was used least recently is forgotten first.
+            self._identities.pop(plain, None)
+            self._identities[plain] = None
+            if len(self._identities) > _MAX_IDENTITIES:
+                del self._identities[next(iter(self._identities))]
 
     def _digest(self, text: str) -> str:
-        return blake2b(text.encode(errors="replace"), digest_size=4, key=self._key).hexdigest()
-
-
-class _Rewriter:
-    """Rewrites the tokens of one text."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self._redactor = redactor
-        self._key = ""
-        """Under which a value stands; empty where there is none."""
-
-        self._around: list[tuple[str, str]] = []
-        """What is open: the mark that opened it, and the key that it stands under."""
-
-        self._mark = ""
-        """The last one."""
-
-    def rewrite(self, token: re.Match[str]) -> str:
-        text = token.group()
-        kind = token.lastgroup
-        if kind == "mark":
-            self._note_mark(text)
-            return text
-        mark, self._mark = self._mark, ""
-        if kind == "key" and mark in ("{", ","):
-            self._key = _content(text)
-            return json.dumps(self._redactor.key(self._key), ensure_ascii=False)
-        if kind in ("key", "text"):
-            key = "" if self._is_sensitive else self._key
-            return json.dumps(self._redactor.text(key, _content(text)), ensure_ascii=False)
-        return self._rewrite_broken(text) if kind == "broken" else self._rewrite_bare(text)
-
-    def _note_mark(self, mark: str) -> None:
-        self._mark = mark
-        if mark in "{[":
-            self._around.append((mark, self._key))
-        elif mark in "}]" and self._around:
-            self._around.pop()
-        if mark not in "[:":
-            # In a list, every value stands under the key of the list.
-            opened, key = self._around[-1] if self._around else ("", "")
-            self._key = key if opened == "[" else ""
-
-    @property
-    def _is_sensitive(self) -> bool:
-        return any(_SENSITIVE_KEYS.fullmatch(key) for key in (self._key, *(key for _, key in self._around)))
-
-    def _rewrite_broken(self, text: str) -> str:
-        """Return something that is broken in the same way."""
-        end = '"' if len(text) > 1 and text.endswith('"') else ""
-        content = text[1 : len(text) - len(end)]
-        pseudonym = self._redactor.pseudonym(content)
-        if '"' in content and '"' not in pseudonym:
-            pseudonym = pseudonym.replace("-", '-"')
-        return f'"{pseudonym}{end}'
-
-    def _rewrite_bare(self, text: str) -> str:
-        if self._key and _LITERAL.fullmatch(text):
-            if text.strip("-0123456789.eE+"):
-                return text
-            return "0" if self._is_sensitive or self._redactor.is_identity_number(text) else text
-        # Of all that is no number and no word of JSON, only the shape.
-        return re.sub(r"[^\W\d]|[^\x00-\x7f]", "x", re.sub(r"\d", "0", text))
+        return blake2b(text.encode(errors="replace"), digest_size=4, key=self.key).hexdigest()
 
 
 def _plain(identity: str) -> str:
-    """Return what an identity has in common with a word that was made of it."""
+    """Return an identity without case and separators, as keys and ids are made of it."""
     return re.sub(r"[\W_]", "", identity).casefold()
 
 
-def _content(token: str) -> str:
-    """Return what a text in quotes says."""
-    try:
-        content: str = json.loads(token, strict=False)
-    except ValueError:
-        return token[1:-1]
-    return content
-
-
 REDACTOR: Final = Redactor()
-"""The one of this process, so that logs and diagnostics of all readers use the same names."""
+"""Redactor of this process, so that the log and the diagnostics of all readers use the same pseudonyms."""

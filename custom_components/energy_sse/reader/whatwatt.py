@@ -174,15 +174,23 @@ class WhatwattReader(Reader):
     )
     protocol_words: ClassVar = frozenset(
         """
-        Uptime active activation_date auth_en auth_mode berry boot_id bssid build channel clouds connected
-        conv_factor country current date_time date_time_local date_time_utc enabled enc_en energy ethernet
-        execution_status firmware gateway group_cipher pairwise_cipher installed instantaneous_power interface
-        interval report_interval last_reboot license logical_name manufacturer meter meter_id model mystrom
-        negative owner positive power_factor prefix protocol protocol_version reactive registered report
-        sd_card services signal solar_manager status stromkonto system tariff time_since_boot total
-        upgrade_capable v_mbus v_scap vendor voltage volume whatwatt
+        live Date Time Uptime activation_date active auth_en auth_mode berry boot_id bssid channel clouds
+        connected conv_factor country current date_time date_time_local date_time_utc device enabled enc_en
+        energy ethernet execution_status gateway group_cipher installed instantaneous_power interval
+        last_reboot license logical_name mask meter meter_id mqtc mystrom negative owner pairwise_cipher plug
+        positive power_factor reactive registered report report_interval sd_card services signal size
+        solar_manager speed stromkonto system tariff time_since_boot total upgrade_capable v_mbus v_scap v_usb
+        voltage volume whatwatt wifi
         """.split()  # noqa: SIM905 (quotes around each word make it hard to read)
-    )
+    ) | {
+        "NO DATA",
+        "NOT CONNECTED",
+        "RECOGNITION",
+        "KEY REQUIRED",
+        "ENCRYPTION KEY",
+        "NOT RECOGNIZED",
+        "NO INIT",
+    }
 
     _report_id: float | None = None
     """Number of the last report. It changes with every reading."""
