@@ -5,7 +5,7 @@ from .auth import AuthScheme
 from .base import Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .errors import ErrorGuard, format_trace, log_unexpected_error
+from .errors import EXCEPTION_FILTER, ErrorGuard, format_trace, log_unexpected_error
 from .exceptions import (
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
@@ -40,6 +40,7 @@ from .traffic import ConnectionStats
 from .validation import MAX_ENERGY_PER_HOUR, RegisterLimits, RegisterValidator, is_possible, limits_of_meter
 
 __all__ = [
+    "EXCEPTION_FILTER",
     "MAX_ENERGY_PER_HOUR",
     "READERS",
     "REDACTOR",
