@@ -16,6 +16,8 @@ from homeassistant.helpers.entity import Entity
 from hypothesis import HealthCheck, settings
 import pytest
 
+from custom_components.energy_sse.reader import EXCEPTION_FILTER
+
 # Imported here because the test package brings a `custom_components` of its own, which must not come first.
 from . import databases, dialogs, measured_tables, selection
 from .logs import OURS
@@ -66,6 +68,12 @@ def _nothing_unexpected(request: pytest.FixtureRequest) -> Iterator[None]:
 def _ended_a_set_up(record: logging.LogRecord) -> bool:
     """Whether Home Assistant says that it has stopped while an entry was set up, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
+@pytest.fixture(autouse=True)
+def _errors_of_other_tests_are_forgotten() -> None:
+    """Log an error again that an earlier test has logged."""
+    EXCEPTION_FILTER.logged.clear()
 
 
 @pytest.fixture(autouse=True)

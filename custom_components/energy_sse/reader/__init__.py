@@ -5,7 +5,7 @@ from .auth import AuthScheme
 from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .errors import ErrorGuard, format_trace, log_unexpected_error
+from .errors import EXCEPTION_FILTER, ErrorGuard, format_trace, log_unexpected_error
 from .exceptions import (
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
@@ -46,6 +46,7 @@ from .validation import (
 )
 
 __all__ = [
+    "EXCEPTION_FILTER",
     "MAX_ENERGY_PER_HOUR",
     "READERS",
     "REDACTOR",

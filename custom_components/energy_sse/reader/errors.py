@@ -1,52 +1,79 @@
-"""Errors that nobody expected, in tasks that have to go on.
+"""Log records of unexpected errors.
 
-The text of an error may be what a device has said, or where it is: a KeyError names the key, and a network's
-the host. So in the log an error is its type, and the lines of ours that it came by.
+The text of an exception can contain received data or an address: a KeyError contains the key, and an OSError
+the host. So an exception is logged as its type and its lines of code.
 """
 
-from collections.abc import Iterator
 import logging
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, override
 
-_OURS: Final = f"{Path(__file__).parents[1]}/"
+_PACKAGE: Final = f"{Path(__file__).parents[1]}/"
 
-# Errors that led to one another; a chain may be a ring.
+# Exceptions in a chain of causes, which can be a ring.
 _MAX_CAUSES: Final = 5
+
+
+class ExceptionFilter(logging.Filter):
+    """Filter that replaces exceptions in log records by their types and lines of code.
+
+    An exception of a type that was raised at a line is logged once, because tasks repeat every few seconds.
+    """
+
+    def __init__(self) -> None:
+        """Start without logged exceptions."""
+        super().__init__()
+        self.logged: set[tuple[str, ...]] = set()
+        """Types and lines of the logged exceptions."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record, after removing the texts of its exceptions."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, Exception):
+            return True
+        kind = (type(error).__name__, *_lines(error)[-1:])
+        if kind in self.logged:
+            return False
+        self.logged.add(kind)
+        record.msg, record.args = f"{record.getMessage()}: {format_trace(error)}", None
+        record.exc_info = record.exc_text = None
+        return True
+
+
+# One for all loggers of this process.
+EXCEPTION_FILTER: Final = ExceptionFilter()
+
+LOGGER: Final = logging.getLogger(__package__)
+LOGGER.addFilter(EXCEPTION_FILTER)
+
+
+def format_trace(error: BaseException) -> str:
+    """Return the types and the lines of code of an exception and of its causes."""
+    traces: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(traces) < _MAX_CAUSES:
+        lines = " > ".join(_lines(cause))
+        traces.append(f"{type(cause).__name__} at {lines}" if lines else type(cause).__name__)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return ", because of ".join(traces)
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Return the lines of this package that an exception passed, and the line that raised it."""
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    return [
+        f"{file.removeprefix(_PACKAGE) if file.startswith(_PACKAGE) else Path(file).name}:{line}"
+        for file, line in places
+        if file.startswith(_PACKAGE) or (file, line) == places[-1]
+    ]
 
 
 def log_unexpected_error(logger: logging.Logger, doing: str, fault: BaseException) -> None:
     """Log an unexpected error, in one line. `doing` completes it."""
     logger.error("Unexpected error while %s: %s", doing, format_trace(fault))
-
-
-def format_trace(fault: BaseException) -> str:
-    """Return of which type an error is and by which lines it came, and the same of what led to it."""
-    return ", because of ".join(" at ".join([type(error).__name__, *_way(error)]) for error in _chain(fault))
-
-
-def _chain(fault: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
-    error: BaseException | None = fault
-    for _ in range(_MAX_CAUSES):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-
-
-def _way(error: BaseException) -> list[str]:
-    """Return the lines that an error came by, in one text; none where it was never raised."""
-    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    told = [
-        f"{file.removeprefix(_OURS) if file.startswith(_OURS) else Path(file).name}:{line}"
-        for number, (file, line) in enumerate(places, 1)
-        # Of others' lines only where it was raised.
-        if file.startswith(_OURS) or number == len(places)
-    ]
-    return [" > ".join(told)] if told else []
 
 
 class ErrorGuard:
