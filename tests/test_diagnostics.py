@@ -255,8 +255,7 @@ async def bring_to(
         case _:
             await hass.config_entries.async_unload(entry.entry_id)
             if state is ConfigEntryState.MIGRATION_ERROR:
-                # A version from the future has been there.
-                hass.config_entries.async_update_entry(entry, version=2)
+                hass.config_entries.async_update_entry(entry, version=3)
             else:
                 hass.config_entries.async_update_entry(entry, data=entry.data | {CONF_KIND: "of the future"})
             await hass.config_entries.async_setup(entry.entry_id)

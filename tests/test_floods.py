@@ -121,18 +121,20 @@ async def test_bytes_are_decoded_in_small_pieces(
 
 
 async def test_other_tasks_run_after_8_messages_of_an_event(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up(hass, whatwatt)
     taken: list[int] = []
     event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
     with turns() as turns_since_last_call:
-        entry.runtime_data.coordinator.async_add_reading_listener(
-            lambda _update: taken.append(turns_since_last_call())
+        monkeypatch.setattr(
+            entry.runtime_data.coordinator,
+            "handle_message",
+            lambda _message: taken.append(turns_since_last_call()),
         )
         await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
-        await tick(hass, whatwatt)
-    assert len(taken) > 200
+        await wait_until(lambda: len(taken) >= 200)
+    assert len(taken) >= 200
     assert sum(turns > 0 for turns in taken) >= 25
 
 

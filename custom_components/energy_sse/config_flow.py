@@ -1,7 +1,6 @@
 """Config flow: discovered and entered readers, their addresses and passwords."""
 
 from collections.abc import Iterable, Mapping
-import logging
 import re
 from typing import Any, Final, override
 
@@ -37,6 +36,7 @@ from .const import (
     CONF_KIND,
     CONF_WRITE_INTERVAL,
     DOMAIN,
+    LOGGER,
 )
 from .coordinator import entered_host_of, moved_to
 from .data import EnergySseConfigEntry
@@ -55,11 +55,8 @@ from .reader import (
     ReaderProtocolError,
     get_full_name,
     identify,
-    log_unexpected_error,
     parse_host,
 )
-
-_LOGGER = logging.getLogger(__name__)
 
 _HOST_FIELD: Final = TextSelector()
 _PASSWORD_FIELD: Final = TextSelector(
@@ -434,8 +431,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
             return next(key for error_type, key in _ERRORS.items() if isinstance(error, error_type))
-        except Exception as error:  # noqa: BLE001 (it is logged)
-            log_unexpected_error(_LOGGER, "asking a device who it is", error)
+        except Exception:
+            LOGGER.exception("Unexpected error while identifying a device")
             return "unknown"
         return None
 
