@@ -18,6 +18,7 @@ from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
+from .wait import wait_until
 
 
 def reading(number: int) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 import gc
+from http import HTTPStatus
 import json
 from selectors import SelectorKey
 from time import thread_time
@@ -187,4 +188,4 @@ async def test_response_holds_event_loop_for_at_most_50_ms(
 ) -> None:
     seconds, stats = await longest_step(session, time_machine, response(body), stream(b""))
     assert seconds < _MAX_STEP
-    assert f"({len(body)} characters)" in stats.responses["/api/v1/system"].body
+    assert stats.responses["/api/v1/system"].status == HTTPStatus.OK
