@@ -102,13 +102,8 @@ def marker_of(reader: Simulator) -> Measurement:
 
 def sent_value(reader: Simulator, measurement: Measurement) -> float:
     """Return a measurement of the house as the reader sends it now, in the unit of the reader."""
-    return float(reader.payload()[key_of(reader, measurement)])
-
-
-def key_of(reader: Simulator, measurement: Measurement) -> str:
-    """Return the key of a measurement in the readings of a reader."""
     fields = READERS[reader.kind].fields
-    return next(key for key, (each, _) in fields.items() if each is measurement)
+    return float(reader.payload()[next(key for key, (each, _) in fields.items() if each is measurement)])
 
 
 def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:

@@ -92,23 +92,7 @@ def download_log(caplog: pytest.LogCaptureFixture, path: Path) -> Path:
 
 def secrets_of(reader: Reader) -> list[str]:
     """Return every secret and identity that a simulated reader knows."""
-    mac = bytes.fromhex(reader.device_id)
-    secrets = [reader.host, "127.0.0.1", "Segre", *reader.name.replace('"', " ").split()]
-    for address in (mac, mac[::-1]):
-        secrets += [address.hex(), address.hex(":"), address.hex("-")]
-    if isinstance(reader, WhatwattSimulator):
-        system = reader.system()
-        assert reader.login is not None
-        secrets += [reader.login.password, *reader.sub_meters, reader.report()["system"]["boot_id"]]
-        secrets += [system["wifi"][key] for key in ("bssid", "mac", "ip", "gateway", "mask")]
-        secrets += [f'"{system["wifi"]["ssid"]}"', system["ethernet"]["mac"]]
-        secrets += [system["meter"][key] for key in ("id", "type")]
-    else:
-        secrets += ["dLink2.4", "192.168.1.122", "casamia", "SE2"]
-        for appliance in reader.house.appliances:
-            secrets += [appliance.id, *appliance.name.split()]
-            secrets += [state.name for state in appliance.states if state.name != "off"]
-    return secrets
+    return ["Segre", *reader.secrets()]
 
 
 async def be_strange(reader: Reader) -> None:
@@ -164,11 +148,11 @@ def appliances_with_names() -> list[Appliance]:
 @pytest.fixture(params=["whatwatt", "currentlyone"])
 async def secretive(request: pytest.FixtureRequest, house: House, start: Start) -> Reader:
     """Return a reader of each kind whose owner has a lot to hide."""
+    house.appliances = appliances_with_names()
     reader: Reader
     if request.param == "whatwatt":
         reader = WhatwattSimulator(house, password="sesame", name="Villa Kunterbunt")
     else:
-        house.appliances = appliances_with_names()
         reader = CurrentlyOneSimulator(house, name='Casa "Mia" Segreta')
     await start(reader)
     return reader
@@ -314,8 +298,7 @@ async def test_diagnostics_are_enough_to_see_the_same_entities(
 ) -> None:
     observer = Observer(hass, secretive)
     entry = await set_up(hass, secretive)
-    if isinstance(secretive, CurrentlyOneSimulator):
-        await secretive.switch("annas_disk", "värmer")
+    await secretive.switch("annas_disk", "värmer")
     for _ in range(50):
         await secretive.tick()
     await be_strange(secretive)
@@ -353,8 +336,7 @@ async def test_recording_that_begins_in_the_middle_shows_the_same_values(
     assert logged_messages(caplog) == []
     await press_enable_debug_logging(hass)
     observer = Observer(hass, secretive)
-    if isinstance(secretive, CurrentlyOneSimulator):
-        await secretive.switch("omas_brygg", "bryggar")
+    await secretive.switch("omas_brygg", "bryggar")
     await tick(hass, secretive)
     lived = observer.seen(entry).anonymous()
     assert await hass.config_entries.async_unload(entry.entry_id)

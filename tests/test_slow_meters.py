@@ -34,7 +34,7 @@ async def wait_for_reading(home: Home, interval: int, *, shows_value: bool) -> N
         if isinstance(home.reader, CurrentlyOneSimulator):
             await home.reader.broadcast(b'event: ping\r\ndata: {"sec":1}\r\n\r\n')
         if shows_value:
-            assert home.shown() == home.voltage
+            assert home.shown() == home.value
     await home.advance(interval % PING)
     await wait_until(lambda: home.reader.streams)
     await home.send()

@@ -20,9 +20,9 @@ import pytest
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
-from custom_components.energy_sse.reader import Measurement as M, clock
+from custom_components.energy_sse.reader import READERS, Measurement as M, clock
 
-from .home_assistant import entry_for, key_of, state_of
+from .home_assistant import entry_for, marker_of, state_of
 from .simulators import House, Simulator
 from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
@@ -55,9 +55,11 @@ class Home:
         self.entry = entry_for(reader)
         freezer.move_to(f"2026-11-10 {begin}")
         self._machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
-        self._voltages = cycle(range(2301, 2310))
-        self.voltage = ""
-        """Voltage in the last reading."""
+        self.marker = marker_of(reader)
+        self._values = cycle(range(231, 240))
+        self.changes_marker = True
+        self.value = ""
+        """Marker in the last reading."""
 
         self.energy = 0.0
         """Energy export in the last reading, in kWh."""
@@ -80,11 +82,11 @@ class Home:
         await self._machine.advance(seconds)
 
     async def send(self) -> None:
-        """Send a reading, whose voltage is another one."""
-        house = self.reader.house
-        house.voltage[0] = next(self._voltages) / 10
-        self.voltage = str(house.voltage[0])
-        self.energy = int(sum(house.active_export.values())) / 1000
+        """Send a reading, with another marker unless the test needs the house's own."""
+        if self.changes_marker:
+            value = self.reader.lies[self.reader.marker_key] = next(self._values)
+            self.value = str(value)
+        self.energy = int(sum(self.reader.house.active_export.values())) / 1000
         await self.reader.send_reading()
         await self._machine.idle()
 
@@ -99,13 +101,13 @@ class Home:
         """Return the entity of a measurement or of the power tariff."""
         return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").entity_id
 
-    def shown(self, key: M | K = M.VOLTAGE_L1) -> str:
-        """Return its state."""
-        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").state
+    def shown(self, key: M | K | None = None) -> str:
+        """Return the state of a sensor, by default that of the marker."""
+        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key or self.marker}").state
 
-    def writes(self, key: M | K = M.VOLTAGE_L1) -> list[Write]:
+    def writes(self, key: M | K | None = None) -> list[Write]:
         """Return a list that fills with what is written from now on."""
-        sensor, writes = self.sensor(key), list[Write]()
+        sensor, writes = self.sensor(key or self.marker), list[Write]()
 
         @callback
         def note(_event: Event[Any]) -> None:
@@ -141,10 +143,10 @@ async def test_last_of_a_burst_is_written_after_the_interval(home: Home, interva
     first = writes[0].time
     assert len(writes) == 1
     await home.advance(interval - 1)
-    assert [write.state for write in writes][1:] == [home.voltage]
+    assert [write.state for write in writes][1:] == [home.value]
     assert interval - 0.5 <= writes[1].time - first <= interval + 0.6
     await home.advance(20)
-    assert sum(write.state == home.voltage for write in writes) == 1, "no timer writes it again"
+    assert sum(write.state == home.value for write in writes) == 1, "no timer writes it again"
 
 
 async def test_every_value_of_a_burst_is_written_without_interval(home: Home) -> None:
@@ -161,7 +163,7 @@ async def test_last_of_a_burst_is_written_before_an_outage(home: Home, interval:
     await home.set_up(interval)
     writes = home.writes()
     await home.send_burst()
-    last = home.voltage
+    last = home.value
     await home.reader.stop()
     await home.advance(130)
     # States are written again when the reader is offline, before its last reading is too old.
@@ -175,7 +177,7 @@ async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, i
     for _ in range(3):
         await home.advance(0.2)
         await home.send()
-    last = home.voltage
+    last = home.value
     await home.reader.stop()
     await home.advance(130)
     assert [write.state for write in writes][-2:] == [last, "unavailable"]
@@ -184,9 +186,9 @@ async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, i
 async def test_entity_can_be_removed_while_a_value_is_held_back(home: Home) -> None:
     await home.set_up(5)
     await home.send_burst()
-    er.async_get(home.hass).async_remove(home.sensor(M.VOLTAGE_L1))
+    er.async_get(home.hass).async_remove(home.sensor(home.marker))
     await home.advance(6)
-    assert home.shown(M.ACTIVE_POWER_NET) not in ("unavailable", "unknown")
+    assert home.shown(M.ACTIVE_ENERGY_EXPORT) not in ("unavailable", "unknown")
 
 
 # ----------------------------------------------------------------------------------- regular telegrams
@@ -207,7 +209,7 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
         await home.send()
         await home.advance(0.1)
         if between >= interval:
-            assert writes[-1].state == home.voltage, "each is written when it is received"
+            assert writes[-1].state == home.value, "each is written when it is received"
         await home.advance(between - lateness - 0.1)
     assert len(writes) in (120 // every, 120 // every + 1)
 
@@ -216,7 +218,8 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
 async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Home, interval: int) -> None:
     await home.set_up(interval)
     keys = set(home.reader.payload())
-    power = {key_of(home.reader, each) for each in (M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_EXPORT)}
+    fields = READERS[home.reader.kind].fields
+    power = {key for key, (each, _) in fields.items() if each.startswith("active_power")}
     energies, powers = home.writes(M.ACTIVE_ENERGY_EXPORT), home.writes(M.ACTIVE_POWER_NET)
     for number in range(1, 7):
         home.reader.lacks = keys - power
@@ -238,7 +241,7 @@ async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: in
     await home.set_up(interval)
     await home.send_burst()
     await home.advance(1)
-    assert home.shown() != home.voltage
+    assert home.shown() != home.value
     states: dict[str, str] = {}
 
     @callback
@@ -248,7 +251,7 @@ async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: in
     for event_type in (EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE):
         home.hass.bus.async_listen_once(event_type, note)
     await home.hass.async_stop(force=True)
-    assert states == dict.fromkeys((EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE), home.voltage)
+    assert states == dict.fromkeys((EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE), home.value)
 
 
 @pytest.mark.parametrize("interval", [0, 5, 60])
@@ -257,9 +260,9 @@ async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval:
     await home.send_burst()
     await home.advance(1)
     writes = home.writes()
-    assert (home.shown() == home.voltage) is (interval == 0)
+    assert (home.shown() == home.value) is (interval == 0)
     await home.hass.config_entries.async_unload(home.entry.entry_id)
-    assert [write.state for write in writes] == [home.voltage] * bool(interval) + ["unavailable"]
+    assert [write.state for write in writes] == [home.value] * bool(interval) + ["unavailable"]
 
 
 @pytest.mark.parametrize("is_offline", [False, True])
@@ -267,7 +270,7 @@ async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval:
 async def test_timer_ends_with_the_entry(home: Home, how: str, *, is_offline: bool) -> None:
     await home.set_up(60)
     await home.send_burst()
-    last, writes = home.voltage, home.writes()
+    last, writes = home.value, home.writes()
     if is_offline:
         await home.reader.stop()
         await home.advance(5)
@@ -289,7 +292,7 @@ async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     await home.set_up(5)
     await home.send_burst()
     await home.advance(1)
-    sensor = home.sensor(M.VOLTAGE_L1)
+    sensor = home.sensor(home.marker)
     await hass.async_stop(force=True)
     with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
         rows = database.execute(
@@ -297,7 +300,7 @@ async def test_recorder_has_the_last_of_a_burst_after_a_stop(
             "ORDER BY state_id DESC LIMIT 1",
             (sensor,),
         )
-        assert rows.fetchall() == [(home.voltage,)]
+        assert rows.fetchall() == [(home.value,)]
 
 
 async def test_reading_during_the_last_jobs_is_written_at_once(home: Home) -> None:
@@ -306,12 +309,12 @@ async def test_reading_during_the_last_jobs_is_written_at_once(home: Home) -> No
     async def send() -> None:
         await home.send()
         await home.send()
-        assert home.shown() == home.voltage
+        assert home.shown() == home.value
 
     await home.send_burst()
     home.hass.async_add_shutdown_job(HassJob(send))
     await home.hass.async_stop(force=True)
-    assert home.shown() == home.voltage
+    assert home.shown() == home.value
 
 
 # -------------------------------------------------------------------------------------- power tariff
@@ -327,6 +330,7 @@ async def tariff(
 ) -> AsyncGenerator[Home]:
     """Return a home with a power tariff, after an hour with more power than now."""
     home = Home(hass, freezer, any_reader, begin="10:40:00")
+    home.changes_marker = False
     states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (10_000,) * len(states))]
     house.solar_peak = 0.0

@@ -5,7 +5,7 @@ from .auth import AuthScheme
 from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .errors import EXCEPTION_FILTER, ErrorGuard, format_trace, log_unexpected_error
+from .errors import EXCEPTION_FILTER
 from .exceptions import (
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
@@ -57,7 +57,6 @@ __all__ = [
     "ConnectionState",
     "ConnectionStats",
     "Detection",
-    "ErrorGuard",
     "Freshness",
     "Heartbeat",
     "HourlyRegister",
@@ -87,7 +86,6 @@ __all__ = [
     "Transition",
     "Unit",
     "clock",
-    "format_trace",
     "get_full_name",
     "get_number",
     "get_text",
@@ -95,7 +93,6 @@ __all__ = [
     "is_number",
     "is_possible",
     "limits_of_meter",
-    "log_unexpected_error",
     "make_reader",
     "max_gap",
     "parse_host",

@@ -7,8 +7,7 @@ the host. So an exception is logged as its type and its lines of code.
 import logging
 from pathlib import Path
 from traceback import walk_tb
-from types import TracebackType
-from typing import Final, NamedTuple, override
+from typing import Final, override
 
 _PACKAGE: Final = f"{Path(__file__).parents[1]}/"
 
@@ -69,57 +68,3 @@ def _lines(error: BaseException) -> list[str]:
         for file, line in places
         if file.startswith(_PACKAGE) or (file, line) == places[-1]
     ]
-
-
-def log_unexpected_error(logger: logging.Logger, doing: str, fault: BaseException) -> None:
-    """Log an unexpected error, in one line. `doing` completes it."""
-    logger.error("Unexpected error while %s: %s", doing, format_trace(fault))
-
-
-class ErrorGuard:
-    """Contains what must not happen, and says each kind of it once.
-
-    An error that a task lets out ends the task for good, and nobody notices. Contained, it costs the round
-    that it happens in, and the next one comes. A round may come every few seconds, so each kind of error is
-    logged once: the same exception, raised at the same place.
-    """
-
-    def __init__(self, logger: logging.Logger) -> None:
-        """Start without any."""
-        self._logger = logger
-        self._known: set[tuple[type[Exception], str, int]] = set()
-
-    def guard(self, doing: str, *, reraise: tuple[type[Exception], ...] = ()) -> Contained:
-        """Give up the rest of a block at an unexpected error.
-
-        `doing` completes the log line. What is in `but` is expected, and comes through.
-        """
-        return Contained(self, doing, reraise)
-
-    def log_once(self, doing: str, fault: Exception) -> None:
-        """Log a fault, unless it is known."""
-        *_, (frame, line) = walk_tb(fault.__traceback__)
-        kind = (type(fault), frame.f_code.co_filename, line)
-        if kind not in self._known:
-            self._known.add(kind)
-            log_unexpected_error(self._logger, doing, fault)
-
-
-class Contained(NamedTuple):
-    """A block in which errors are contained. One is around every message, so it is no slow generator."""
-
-    errors: ErrorGuard
-    doing: str
-    reraise: tuple[type[Exception], ...]
-
-    def __enter__(self) -> None:
-        """Begin the block."""
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _way: TracebackType | None
-    ) -> bool:
-        """End it. Returns whether an error ends here, too."""
-        if not isinstance(error, Exception) or isinstance(error, self.reraise):
-            return False
-        self.errors.log_once(self.doing, error)
-        return True
