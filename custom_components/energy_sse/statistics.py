@@ -236,7 +236,9 @@ class StatisticsCorrector:
         self._entry = entry
         self._coordinator = entry.runtime_data
         self._corrects_hours = corrects_hours
-        self._checks_sums = True
+        self._rows_to_check = sum_restart.ROWS_AT_SETUP
+        """Rows in which to look for sums that were reset."""
+
         self._job = HassJob(self._start, cancel_on_shutdown=True)
         self._cancel: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
@@ -257,7 +259,7 @@ class StatisticsCorrector:
 
     @callback
     def _check_sums(self, _event: Event) -> None:
-        self._checks_sums = True
+        self._rows_to_check = max(self._rows_to_check, sum_restart.ROWS)
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
@@ -293,9 +295,9 @@ class StatisticsCorrector:
             try:
                 for register, history in self._coordinator.registers.items() if self._corrects_hours else ():
                     await self._async_correct(register, history)
-                if self._checks_sums:
-                    await sum_restart.async_look(self._hass, self._entry)
-                    self._checks_sums = False
+                if self._rows_to_check:
+                    await sum_restart.async_look(self._hass, self._entry, self._rows_to_check)
+                    self._rows_to_check = 0
             except SQLAlchemyError as error:
                 _LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
             except RuntimeError:
