@@ -41,7 +41,7 @@ def assert_absent(diagnostics: dict[str, Any], *secrets: str) -> None:
     assert re.sub(r"[^0-9a-f]", "", text).count("ecc9ff5c7f1") == 0
 
 
-async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
+async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     protected_whatwatt: WhatwattSimulator,
@@ -105,7 +105,7 @@ async def test_diagnostics_do_not_contain_the_entered_host(
     assert_absent(await download(hass, hass_client, entry), "meter.example.org")
 
 
-async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
+async def test_diagnostics_of_a_currentlyone_contain_no_identity(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     house: House,
@@ -173,7 +173,7 @@ async def test_diagnostics_redact_identities_by_their_value(
     assert [each["id"] for each in detected] == [transition["id"]]
 
 
-async def test_diagnostics_of_large_events_do_not_block_the_event_loop(
+async def test_diagnostics_of_large_events_do_not_block(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     """40 events of 64 KB, of 8,000 values, and of nested lists that took 7 seconds."""
@@ -199,7 +199,7 @@ async def test_diagnostics_of_large_events_do_not_block_the_event_loop(
 # --------------------------------------------------------------------- whatever has become of the entry
 
 
-async def test_reader_that_cannot_be_reached_is_reported_on_with_the_reason(
+async def test_diagnostics_have_the_reason_of_a_failed_connection(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.sub_meters = {"20000741": 123.45}
@@ -216,7 +216,7 @@ async def test_reader_that_cannot_be_reached_is_reported_on_with_the_reason(
     assert_absent(diagnostics, "20000741", "127.0.0.1")
 
 
-async def test_reader_that_refuses_the_login_is_reported_on(
+async def test_diagnostics_have_the_reason_of_a_failed_login(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt, password="wrong")
@@ -228,7 +228,7 @@ async def test_reader_that_refuses_the_login_is_reported_on(
     assert_absent(diagnostics, "wrong")
 
 
-async def test_reader_that_nobody_listens_to_is_reported_on(
+async def test_diagnostics_of_a_disabled_entry_have_its_entities(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     entry = await set_up(hass, whatwatt)
@@ -274,7 +274,7 @@ async def bring_to(
         ConfigEntryState.FAILED_UNLOAD,
     ],
 )
-async def test_reader_that_is_not_heard_is_reported_on_and_what_is_below_it_can_be_deleted(
+async def test_entry_has_diagnostics_and_devices_in_every_state(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     hass_ws_client: WebSocketGenerator,
@@ -302,7 +302,7 @@ async def test_reader_that_is_not_heard_is_reported_on_and_what_is_below_it_can_
 
 
 @pytest.mark.parametrize("depth", [1, 30, 480, 1000, 5000])
-async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
+async def test_diagnostics_are_written_when_an_event_is_deep(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator, depth: int
 ) -> None:
     entry = await set_up(hass, whatwatt)
@@ -313,7 +313,7 @@ async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
     assert diagnostics["recent_events"][0]["type"] == "live"
 
 
-async def test_word_that_is_none_is_told_as_little_as_a_name_and_a_number_as_it_is(
+async def test_unknown_status_is_redacted_and_a_number_is_kept(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.sub_meters = {"20000741": 12_345_678.9}
