@@ -7,7 +7,7 @@ from typing import Any
 
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.json import ExtendedJSONEncoder
 from homeassistant.setup import async_setup_component
 import pytest
@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 
 from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_KIND, CONF_SUB_METERS, DOMAIN
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
+from custom_components.energy_sse.issues import Issue, Issues
 from custom_components.energy_sse.reader import connection
 
 from . import pseudonyms
@@ -173,6 +174,21 @@ async def test_diagnostics_redact_identities_by_their_value(
     assert [each["id"] for each in detected] == [transition["id"]]
 
 
+async def test_issues_in_diagnostics_contain_no_name(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    hass.config_entries.async_update_entry(entry, title="Villa Kunterbunt")
+    for issue in Issue:
+        Issues(hass, entry).raise_issue(issue, found="Casa Segreta", difference="1 h")
+    await download(hass, hass_client, entry)
+    client = await hass_client()
+    response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")
+    text = await response.text()
+    assert len(json.loads(text)["issues"]) == len(Issue)
+    pseudonyms.assert_absent(text, "Kunterbunt", "Segreta")
+
+
 async def test_diagnostics_of_large_events_do_not_block(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
@@ -233,10 +249,12 @@ async def test_diagnostics_of_a_disabled_entry_have_its_entities(
 ) -> None:
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
+    er.async_get(hass).async_get_or_create("sensor", DOMAIN, "ECC9FF5C7F99_power", config_entry=entry)
     await hass.config_entries.async_set_disabled_by(entry.entry_id, ConfigEntryDisabler.USER)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["entry"]["state"] == "not_loaded"
     assert len(diagnostics["entities"]) > 20
+    assert_absent(diagnostics, "ecc9ff5c7f99")
     assert "stream" not in diagnostics
 
 
