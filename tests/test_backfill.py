@@ -740,8 +740,6 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
         if issue.translation_placeholders
     }
     assert set(issues) == {time_lapse.sensor(register) for register in REGISTERS}
-    # It is found for three days only, and stays until its owner has decided.
-    assert all(issue.is_persistent for issue in issues.values())
     counted = (back.state - hours[at("12:00:00")].state) / 1000
     assert issues[time_lapse.sensor(EXPORT)].translation_placeholders == {
         "name": "Meter",

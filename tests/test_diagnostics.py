@@ -7,7 +7,7 @@ from typing import Any
 
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.json import ExtendedJSONEncoder
 from homeassistant.setup import async_setup_component
 import pytest
@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 
 from custom_components.energy_sse.const import CONF_ENTERED_HOST, CONF_KIND, CONF_SUB_METERS, DOMAIN
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
+from custom_components.energy_sse.issues import Issue, Issues
 from custom_components.energy_sse.reader import connection
 
 from . import pseudonyms
@@ -41,7 +42,7 @@ def assert_absent(diagnostics: dict[str, Any], *secrets: str) -> None:
     assert re.sub(r"[^0-9a-f]", "", text).count("ecc9ff5c7f1") == 0
 
 
-async def test_report_on_a_whatwatt_tells_how_it_is_and_not_whose(
+async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     protected_whatwatt: WhatwattSimulator,
@@ -105,7 +106,7 @@ async def test_diagnostics_do_not_contain_the_entered_host(
     assert_absent(await download(hass, hass_client, entry), "meter.example.org")
 
 
-async def test_report_on_a_currentlyone_tells_how_it_is_and_not_whose(
+async def test_diagnostics_of_a_currentlyone_contain_no_identity(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     house: House,
@@ -173,7 +174,22 @@ async def test_diagnostics_redact_identities_by_their_value(
     assert [each["id"] for each in detected] == [transition["id"]]
 
 
-async def test_diagnostics_of_large_events_do_not_block_the_event_loop(
+async def test_issues_in_diagnostics_contain_no_name(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    hass.config_entries.async_update_entry(entry, title="Villa Kunterbunt")
+    for issue in Issue:
+        Issues(hass, entry).async_create(issue, found="Casa Segreta", difference="1 h")
+    await download(hass, hass_client, entry)
+    client = await hass_client()
+    response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")
+    text = await response.text()
+    assert len(json.loads(text)["issues"]) == len(Issue)
+    pseudonyms.assert_absent(text, "Kunterbunt", "Segreta")
+
+
+async def test_diagnostics_of_large_events_do_not_block(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     """40 events of 64 KB, of 8,000 values, and of nested lists that took 7 seconds."""
@@ -199,7 +215,7 @@ async def test_diagnostics_of_large_events_do_not_block_the_event_loop(
 # --------------------------------------------------------------------- whatever has become of the entry
 
 
-async def test_reader_that_cannot_be_reached_is_reported_on_with_the_reason(
+async def test_diagnostics_have_the_reason_of_a_failed_connection(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.sub_meters = {"20000741": 123.45}
@@ -216,7 +232,7 @@ async def test_reader_that_cannot_be_reached_is_reported_on_with_the_reason(
     assert_absent(diagnostics, "20000741", "127.0.0.1")
 
 
-async def test_reader_that_refuses_the_login_is_reported_on(
+async def test_diagnostics_have_the_reason_of_a_failed_login(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt, password="wrong")
@@ -228,15 +244,17 @@ async def test_reader_that_refuses_the_login_is_reported_on(
     assert_absent(diagnostics, "wrong")
 
 
-async def test_reader_that_nobody_listens_to_is_reported_on(
+async def test_diagnostics_of_a_disabled_entry_have_its_entities(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
+    er.async_get(hass).async_get_or_create("sensor", DOMAIN, "ECC9FF5C7F99_power", config_entry=entry)
     await hass.config_entries.async_set_disabled_by(entry.entry_id, ConfigEntryDisabler.USER)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["entry"]["state"] == "not_loaded"
     assert len(diagnostics["entities"]) > 20
+    assert_absent(diagnostics, "ecc9ff5c7f99")
     assert "stream" not in diagnostics
 
 
@@ -273,7 +291,7 @@ async def bring_to(
         ConfigEntryState.FAILED_UNLOAD,
     ],
 )
-async def test_reader_that_is_not_heard_is_reported_on_and_what_is_below_it_can_be_deleted(
+async def test_entry_has_diagnostics_and_devices_in_every_state(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     hass_ws_client: WebSocketGenerator,
@@ -301,7 +319,7 @@ async def test_reader_that_is_not_heard_is_reported_on_and_what_is_below_it_can_
 
 
 @pytest.mark.parametrize("depth", [1, 30, 480, 1000, 5000])
-async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
+async def test_diagnostics_are_written_when_an_event_is_deep(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator, depth: int
 ) -> None:
     entry = await set_up(hass, whatwatt)
@@ -312,7 +330,7 @@ async def test_event_that_is_nested_deeply_keeps_no_report_from_being_written(
     assert diagnostics["recent_events"][0]["type"] == "live"
 
 
-async def test_word_that_is_none_is_told_as_little_as_a_name_and_a_number_as_it_is(
+async def test_unknown_status_is_redacted_and_a_number_is_kept(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.sub_meters = {"20000741": 12_345_678.9}

@@ -56,7 +56,7 @@ def rows(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_recording_becomes_these_entities_and_tells_nobodys_name(
+async def test_recording_has_these_entities(
     *,
     hass: HomeAssistant,
     start: Start,

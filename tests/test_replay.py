@@ -199,7 +199,7 @@ def functions_of_ours() -> list[FunctionType]:
 
 
 @pytest.mark.errors
-async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
+async def test_no_error_puts_an_identity_into_log_or_diagnostics(
     *,
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
@@ -236,7 +236,7 @@ async def test_no_fault_tells_an_identity_in_the_log_or_in_diagnostics(
     assert_absent(json.dumps(report, ensure_ascii=False), *secrets_of(secretive))
 
 
-async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
+async def test_replayed_log_gives_the_same_entities_and_events(
     *,
     hass: HomeAssistant,
     second_hass: HomeAssistant,
@@ -286,7 +286,7 @@ async def test_reader_and_its_recording_are_the_same_in_two_home_assistants(
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 
 
-async def test_diagnostics_are_enough_to_see_the_same_entities(
+async def test_replayed_diagnostics_give_the_same_entities(
     *,
     hass: HomeAssistant,
     second_hass: HomeAssistant,
@@ -320,7 +320,7 @@ async def test_diagnostics_are_enough_to_see_the_same_entities(
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 
 
-async def test_recording_that_begins_in_the_middle_shows_the_same_values(
+async def test_replay_is_the_same_when_logging_starts_later(
     *,
     hass: HomeAssistant,
     second_hass: HomeAssistant,
@@ -352,7 +352,7 @@ async def test_recording_that_begins_in_the_middle_shows_the_same_values(
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 
 
-async def test_two_readers_of_one_log_play_side_by_side(
+async def test_two_readers_of_one_log_are_replayed(
     *,
     hass: HomeAssistant,
     second_hass: HomeAssistant,
@@ -425,7 +425,7 @@ LIVE = log_of(
         pytest.param("\0\xff" * 1000, "neither a log", id="binary"),
     ],
 )
-def test_file_that_holds_no_recording_is_refused_in_one_line(
+def test_file_without_a_recording_is_rejected_in_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -456,9 +456,7 @@ DIAGNOSTICS = '{"integration_manifest": {"domain": "%s"}, "data": {"entry": {"da
         *(("demo --replay", name) for name in ("truncated", "huge JSON")),
     ],
 )
-def test_command_refuses_a_hostile_file_in_one_line_and_little_memory(
-    tmp_path: Path, command: str, name: str
-) -> None:
+def test_hostile_file_is_rejected_with_little_memory(tmp_path: Path, command: str, name: str) -> None:
     path = tmp_path / name
     if name == "directory":
         path.mkdir()
@@ -487,7 +485,7 @@ def test_command_refuses_a_hostile_file_in_one_line_and_little_memory(
     assert f"{path} cannot be played: " in line
 
 
-def test_port_that_is_in_use_is_told_in_one_line(
+def test_port_that_is_in_use_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text(LIVE)
@@ -502,7 +500,7 @@ def test_port_that_is_in_use_is_told_in_one_line(
     assert "address already in use" in line
 
 
-def test_files_of_one_reader_play_once_and_those_of_two_side_by_side(tmp_path: Path) -> None:
+def test_files_of_one_reader_are_replayed_once(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(LIVE)
     (tmp_path / "b").write_text(LIVE.replace("/api/v1/live", "/events").replace(" live ", " state "))
     (tmp_path / "c").write_text(LIVE)
@@ -511,7 +509,7 @@ def test_files_of_one_reader_play_once_and_those_of_two_side_by_side(tmp_path: P
     assert f"What {tmp_path / 'c'} holds of the same reader is left out." in whatwatt.description
 
 
-def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:
+def test_huge_or_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no such file"):
         read(tmp_path / "nothing")
     with pytest.raises(RecordingError, match="directory"):
@@ -558,7 +556,7 @@ def test_file_that_is_huge_or_not_there_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-async def test_what_is_missing_is_said_and_the_rest_can_be_played(
+async def test_missing_data_is_reported_and_the_rest_is_replayed(
     tmp_path: Path, content: str, missing: list[str]
 ) -> None:
     (tmp_path / "file").write_text(content)

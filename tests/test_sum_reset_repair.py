@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+import json
 from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
@@ -17,6 +18,7 @@ from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up
+from .pseudonyms import assert_absent
 from .simulators import WhatwattSimulator
 from .test_backfill import at, live_past_full_hours, outage
 from .time_lapse import HOUR, REGISTERS, TimeLapse
@@ -132,6 +134,25 @@ async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> Non
     assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
     await time_lapse.settle()
     assert await has_right_sums(time_lapse, EXPORT)
+
+
+async def test_issue_is_created_again_after_a_restart(
+    time_lapse: TimeLapse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [each.translation_placeholders for each in issues(time_lapse)]
+    # The regular checks do not find a reset that is older.
+    monkeypatch.setattr("custom_components.energy_sse.statistics.ROWS", 1)
+    await time_lapse.stop()
+    await time_lapse.start()
+    await live_past_full_hours(time_lapse, 1)
+    after = [each.translation_placeholders for each in issues(time_lapse)]
+    assert sorted(map(str, after)) == sorted(map(str, before))
+
+
+async def test_issue_in_diagnostics_contains_no_name(time_lapse: TimeLapse) -> None:
+    """Home Assistant adds the issues of an integration to its diagnostics."""
+    in_diagnostics = json.dumps([each.to_json() for each in issues(time_lapse)])
+    assert_absent(in_diagnostics, time_lapse.entry.title, *map(sensor_of, issues(time_lapse)))
 
 
 async def test_issue_of_a_removed_sensor_ends_with_its_dialog(time_lapse: TimeLapse) -> None:

@@ -40,7 +40,7 @@ from .data import EnergySseConfigEntry
 from .histories import RegisterUpdate
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
-from .sum_reset import async_find_sum_resets, async_is_idle, async_read
+from .sum_reset import ROWS, ROWS_AT_SETUP, async_find_sum_resets, async_is_idle, async_read
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
 
@@ -233,7 +233,9 @@ class StatisticsCorrector:
         self._entry = entry
         self._coordinator = entry.runtime_data.coordinator
         self._corrects_hours = corrects_hours
-        self._checks_sums = True
+        self._rows_to_check = ROWS_AT_SETUP
+        """Rows in which to look for sums that were reset."""
+
         self._job = HassJob(self._start, cancel_on_shutdown=True)
         self._cancel: CALLBACK_TYPE | None = None
         self._task: asyncio.Task[None] | None = None
@@ -254,7 +256,7 @@ class StatisticsCorrector:
 
     @callback
     def _check_sums(self, _event: Event) -> None:
-        self._checks_sums = True
+        self._rows_to_check = max(self._rows_to_check, ROWS)
 
     @callback
     def _handle_compiled(self, _event: Event) -> None:
@@ -299,9 +301,9 @@ class StatisticsCorrector:
                     self._coordinator.histories.by_register.items() if self._corrects_hours else ()
                 ):
                     await self._async_correct(register, history)
-                if self._checks_sums:
-                    await async_find_sum_resets(self._hass, self._entry)
-                    self._checks_sums = False
+                if self._rows_to_check:
+                    await async_find_sum_resets(self._hass, self._entry, self._rows_to_check)
+                    self._rows_to_check = 0
             except SQLAlchemyError as error:
                 LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
             except RuntimeError:

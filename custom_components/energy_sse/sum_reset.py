@@ -29,7 +29,11 @@ ISSUE: Final = "sum_restart"
 _LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_{ISSUE}")
 
 # Hours. The hour of the return shows the reset. Home Assistant may have been off since.
-_ROWS: Final = 72
+ROWS: Final = 72
+
+# Hours. After a setup, the issues of earlier resets are created again. They are not stored, because Home
+# Assistant adds stored issues to the diagnostics, with the names of the reader and of the sensor.
+ROWS_AT_SETUP: Final = 90 * 24
 
 # Once a second, after the recorder was asked to raise the sums.
 _CHECKS: Final = 5
@@ -77,7 +81,7 @@ async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: dateti
 
 
 async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    rows = _ROWS + int((dt_util.utcnow() - start) / HOUR)
+    rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
     for check in range(_CHECKS):
         found = await async_read(hass, _read, {statistic_id}, rows)
         resets = [each for each in found if each[2].after.start == start]
@@ -92,12 +96,12 @@ async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datet
     return False
 
 
-async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Create an issue for each reset among the statistics of the sensors of an entry."""
+async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry, rows: int) -> None:
+    """Create an issue for each reset in the last rows of the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     # The user can rename a sensor, and its statistics with it.
     ids = {entity.entity_id: entity.id for entity in entities if entity.domain == "sensor"}
-    found = await async_read(hass, _read, set(ids), _ROWS)
+    found = await async_read(hass, _read, set(ids), rows)
     for statistic_id, unit, reset in found:
         before, after = reset
         ir.async_create_issue(
@@ -106,7 +110,6 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry
             f"{ISSUE}_{entry.entry_id}_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
             is_fixable=True,
-            is_persistent=True,
             severity=ir.IssueSeverity.WARNING,
             translation_key=ISSUE,
             translation_placeholders={

@@ -251,7 +251,7 @@ def test_identity_is_known_after_many_others(redactor: Redactor) -> None:
     assert len(redactor._identities) == 1000  # noqa: SLF001 (shows nowhere else)
 
 
-def test_protocol_stays_readable_when_an_owner_uses_its_words(redactor: Redactor) -> None:
+def test_protocol_is_kept_when_an_owner_uses_its_words(redactor: Redactor) -> None:
     house = House(clock=datetime(2026, 11, 24, tzinfo=UTC))
     whatwatts, one = WhatwattSimulator(house, licence="PRO"), CurrentlyOneSimulator(house)
     whatwatts.sub_meters = {"20000741": 5.0}

@@ -67,7 +67,7 @@ async def test_events_and_responses_are_logged_in_order(
     ]
 
 
-async def test_earlier_traffic_is_logged_when_debug_logging_is_enabled(
+async def test_earlier_traffic_is_logged_when_logging_is_enabled(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     enable_log(caplog, on=False)
@@ -159,7 +159,7 @@ async def test_lines_stay_in_order_when_some_events_are_large(
     assert numbers == [str(n) for n in range(len(sizes))]
 
 
-async def test_large_and_deep_events_do_not_block_the_event_loop(
+async def test_large_and_deep_events_do_not_block(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     """100,000 values, and 16 KB of brackets that took 7 seconds."""
@@ -207,7 +207,7 @@ async def test_failed_requests_are_logged(
     assert reader.stats.responses["/api/v1/report"].status == 404
 
 
-async def test_log_has_the_right_kind_when_all_kinds_were_requested(
+async def test_log_has_its_kind_when_all_kinds_were_requested(
     session: aiohttp.ClientSession,
     whatwatt: WhatwattSimulator,
     currentlyone: CurrentlyOneSimulator,

@@ -96,7 +96,11 @@ class Redactor:
         """Key of the pseudonyms. Without it, a pseudonym cannot be compared with possible identities."""
 
         self._identities: dict[str, None] = {}
+        """Known identities without case and separators, the oldest first."""
+
         self._learned = 0
+        """Number of identities that have been learned."""
+
         self._lock = Lock()
 
     def set_key(self, key: bytes) -> None:
@@ -128,7 +132,7 @@ class Redactor:
         """Return a redacted object."""
         learned = self._learned
         redacted = self._object(payload, 0, is_sensitive=False)
-        # An identity can follow a key or a word that contains it.
+        # Again after a new identity, because a key or a word before it can contain it.
         return redacted if self._learned == learned else self._object(payload, 0, is_sensitive=False)
 
     def event_type(self, event_type: str) -> str:
@@ -199,14 +203,13 @@ class Redactor:
         return any("".join(words[start:end]) in self._identities for start, end in combinations(ends, 2))
 
     def _learn(self, plain: str) -> None:
-        if len(plain) < _MIN_IDENTITY_LENGTH or plain in _plain_protocol_words:
+        if len(plain) < _MIN_IDENTITY_LENGTH or plain in _plain_protocol_words or plain in self._identities:
             return
         with self._lock:
-            self._learned += plain not in self._identities
-            # The identity that was used least recently is forgotten first.
-            self._identities.pop(plain, None)
+            self._learned += 1
             self._identities[plain] = None
             if len(self._identities) > _MAX_IDENTITIES:
+                # The oldest one. It is learned again when it occurs again.
                 del self._identities[next(iter(self._identities))]
 
     def _digest(self, text: str) -> str:
