@@ -20,7 +20,9 @@ import voluptuous as vol
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.power_tariff.settings import supply_of
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
-from custom_components.energy_sse.reader import Measurement as M, clock
+from custom_components.energy_sse.reader import Measurement as M, clock, currentlyone as currentlyone_reader
+from custom_components.energy_sse.reader.base import measurement_names
+from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
@@ -322,3 +324,26 @@ async def test_nothing_stays_behind_when_the_reader_is_removed(
     assert f"energy_sse.{entry.entry_id}.power_tariff" in hass_storage
     await hass.config_entries.async_remove(entry.entry_id)
     assert not [key for key in hass_storage if entry.entry_id in key]
+
+
+async def test_tariff_is_followed_without_a_power(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bill the register of a reader that does not measure the imported power."""
+    powers = {M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET}
+    fields = {key: field for key, field in currentlyone_reader.FIELDS.items() if field[0] not in powers}
+    monkeypatch.setattr(currentlyone_reader, "FIELDS", fields)
+    monkeypatch.setattr(currentlyone_reader, "_NAMES", measurement_names(fields))
+    units = {key: unit for key, unit in CurrentlyOneReader.units.items() if key not in powers}
+    monkeypatch.setattr(CurrentlyOneReader, "units", units)
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert entry.state is ConfigEntryState.LOADED
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_{K.DEMAND}").state == "0.0"
