@@ -100,9 +100,6 @@ class DemandTracker:
     ) -> None:
         """Prepare. The supply carries a power in W. Values are written every so many seconds at most."""
         self.tariff = tariff
-        self.limit: float | None = None
-        """W, up to which the current interval does not raise the bill. None if there is no limit."""
-
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """None while no register is known."""
 
@@ -116,8 +113,10 @@ class DemandTracker:
         self._throttle = Throttle(hass, max(_CHECK_INTERVAL, write_interval), self._check)
         self._written = _WrittenValues()
         self._forecast = _PeakForecast()
-        self._is_outdated = asyncio.Event()
-        """Set if the monthly peaks have to be calculated again."""
+        self._is_outdated = True
+        """True if the monthly peaks have to be calculated again."""
+
+        self._calculation: asyncio.Task[None] | None = None
 
     async def async_start(self, entry: EnergySseConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
@@ -131,12 +130,15 @@ class DemandTracker:
             self._throttle.reset,
         ):
             entry.async_on_unload(unsubscribe)
-        with self._coordinator.errors.guard("calculating the monthly peaks"):
-            # Before the entities are added, so that they are available at once.
-            await self._async_update_monthly_peaks()
-        entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
+        # Before the entities are added, so that they are available at once.
+        await self._async_calculate()
 
     # ------------------------------------------------------------------------------- for the entities
+
+    @property
+    def limit(self) -> float | None:
+        """W, up to which the current interval does not raise the bill. None if there is no limit."""
+        return self._forecast.limit
 
     @property
     def expects_peak(self) -> bool:
@@ -194,7 +196,11 @@ class DemandTracker:
     @callback
     def _handle_reading(self, update: RegisterUpdate) -> None:
         if update.boundaries_changed:
-            self._is_outdated.set()
+            self._is_outdated = True
+            if self._calculation is None or self._calculation.done():
+                self._calculation = self._hass.async_create_task(
+                    self._async_calculate(), f"{DOMAIN} power tariff"
+                )
         history = update.histories.billed
         point = history.last
         if update.reading.is_repeated or point is None:
@@ -220,22 +226,21 @@ class DemandTracker:
 
     @callback
     def _update_forecast(self) -> None:
-        if self._forecast.update(self._current.expected, self.limit):
+        if self._forecast.update(self._current.expected):
             self._coordinator.async_notify([TariffKey.PEAK_EXPECTED])
 
     @callback
     def _update_limit(self) -> None:
         peak = self.monthly_peak(TariffKey.PEAK_DEMAND)
         start = start_of(dt_util.utcnow(), self.tariff.interval)
-        self.limit = None if peak is None else peak.limit(start)
+        self._forecast.limit = None if peak is None else peak.limit(start)
         self._update_forecast()
 
     # ---------------------------------------------------------------------------------- monthly peaks
 
-    async def _run(self) -> None:
-        while True:
-            await self._is_outdated.wait()
-            self._is_outdated.clear()
+    async def _async_calculate(self) -> None:
+        while self._is_outdated:
+            self._is_outdated = False
             with self._coordinator.errors.guard("calculating the monthly peaks"):
                 await self._async_update_monthly_peaks()
 
@@ -273,16 +278,17 @@ class _PeakForecast:
     """Decides whether a peak is expected."""
 
     def __init__(self) -> None:
+        self.limit: float | None = None
         self.expects_peak = False
         self._stays_until = 0.0
 
-    def update(self, expected: float | None, limit: float | None) -> bool:
+    def update(self, expected: float | None) -> bool:
         """Update the forecast from the expected demand in W. Return whether it has changed."""
         before = self.expects_peak
-        expects = expected is not None and is_peak_expected(expected, limit, was=before)
+        expects = expected is not None and is_peak_expected(expected, self.limit, was=before)
         if expects:
             self._stays_until = clock.now() + _PEAK_STAYS
-        elif before and limit is not None:
+        elif before and self.limit is not None:
             expects = clock.now() < self._stays_until
         self.expects_peak = expects
         return expects != before

@@ -58,7 +58,7 @@ class Freshness:
 
     @property
     def patience(self) -> float:
-        """The time without an event after which the connection is checked, before the last reading expires."""
+        """The time without an event after which the connection is checked, before a reading expires."""
         return _PATIENT_PART * self.limit
 
     def note(self, at: float) -> None:
