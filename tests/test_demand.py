@@ -9,10 +9,10 @@ import pytest
 
 from custom_components.energy_sse.power_tariff.demand import (
     MONTHS,
+    Boundary,
     Interval,
     Month,
     MonthlyPeak,
-    Point,
     Tariff,
     intervals_between,
     is_peak_expected,
@@ -174,9 +174,9 @@ def test_peaks_are_the_mean_and_no_two_are_of_the_same_day_where_one_counts(
 def test_energy_between_points_is_neither_lost_nor_made(
     length: timedelta, steps: list[tuple[int, int]]
 ) -> None:
-    points = [Point(NEW_YEAR, 1000.0)]
+    points = [Boundary(NEW_YEAR, 1000.0)]
     for number, energy in steps:
-        points.append(Point(points[-1].time + number * length, points[-1].energy + energy))
+        points.append(Boundary(points[-1].time + number * length, points[-1].energy + energy))
     intervals = list(intervals_between(points, length))
     starts = [NEW_YEAR + index * length for index in range(sum(number for number, _ in steps))]
     assert [interval.start for interval in intervals] == starts

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.energy_sse.histories import RegisterHistories
-from custom_components.energy_sse.power_tariff.demand import Interval, Point, intervals_between
+from custom_components.energy_sse.power_tariff.demand import Boundary, Interval, intervals_between
 from custom_components.energy_sse.reader import Freshness, Measurement as M, Reading, ReplacedRegister, Unit
 from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.registers import (
@@ -189,11 +189,11 @@ class Installation:
         """Return the intervals between the known boundaries."""
         return list(intervals_between(self.points(length), length))
 
-    def points(self, length: timedelta) -> list[Point]:
+    def points(self, length: timedelta) -> list[Boundary]:
         """Return the known boundaries."""
         boundaries = self.history.boundaries
         return [
-            Point(time, boundaries[time]) for time in sorted(boundaries) if start_of(time, length) == time
+            Boundary(time, boundaries[time]) for time in sorted(boundaries) if start_of(time, length) == time
         ]
 
     def demands(self, length: timedelta, first: str, last: str) -> list[tuple[str, float, bool]]:

@@ -20,7 +20,7 @@ from ..memory import Memory, async_forget
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
-from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
+from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
 from .settings import supply_of, tariff_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -321,9 +321,9 @@ def _has_changed(before: float | None, after: float | None) -> bool:
 def _count(
     boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
 ) -> Mapping[Month, MonthlyPeak]:
-    points = [
-        Point(time, boundaries[time])
+    ends = [
+        Boundary(time, boundaries[time])
         for time in sorted(boundaries)
         if time <= now and time == start_of(time, tariff.interval)
     ]
-    return monthly_peaks(tariff, intervals_between(points, tariff.interval), zone)
+    return monthly_peaks(tariff, intervals_between(ends, tariff.interval), zone)
