@@ -54,7 +54,7 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
         ({"main_fuse": 25, "phases": "1"}, None),
     ],
 )
-async def test_tariff_that_could_not_be_counted_is_refused(
+async def test_impossible_tariff_is_rejected(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -81,7 +81,7 @@ async def test_tariff_that_could_not_be_counted_is_refused(
 @pytest.mark.parametrize(
     ("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)]
 )
-async def test_numbers_of_a_tariff_are_whole_and_have_limits(
+async def test_numbers_of_a_tariff_have_limits(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -101,7 +101,7 @@ async def test_numbers_of_a_tariff_are_whole_and_have_limits(
             flow["data_schema"]({CONF_POWER_TARIFF: {**HOURLY, field: value}})
 
 
-async def test_tariff_of_many_grid_companies_is_offered_and_off(
+async def test_default_tariff_is_off(
     recorder_mock: Recorder, hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     entry = await set_up(hass, currentlyone)
@@ -188,7 +188,7 @@ def test_supply_follows_from_main_fuse_and_phases(settings: dict[str, Any] | Non
     assert supply_of(settings) == watts
 
 
-async def test_tariff_that_was_chosen_stays_when_other_options_change(
+async def test_tariff_is_kept_when_other_options_change(
     recorder_mock: Recorder, hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     entry = await set_up(hass, currentlyone)
@@ -254,7 +254,7 @@ async def test_available_power_is_bounded_by_the_main_fuse(make_time_lapse: Make
         assert float(shown(time_lapse, K.AVAILABLE_POWER).state) <= 4.6
 
 
-async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute_in_any_case(
+async def test_values_are_written_every_ten_seconds_to_a_minute(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -291,7 +291,7 @@ async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute
     assert all(passed // 60 <= written.count(each) <= passed // 9.5 + 1 for each in ids)
 
 
-async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power(
+async def test_tariff_sum_is_followed_by_power(
     recorder_mock: Recorder, hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.house.solar_peak = 0.0
@@ -309,7 +309,7 @@ async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power
     assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)
 
 
-async def test_nothing_stays_behind_when_the_reader_is_removed(
+async def test_stored_data_is_removed_with_the_reader(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
