@@ -168,7 +168,7 @@ async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_without_filling_all_is_in_the_hour_of_the_return(time_lapse: TimeLapse, kind: str) -> None:
+async def test_first_hour_has_all_energy_without_corrections(time_lapse: TimeLapse, kind: str) -> None:
     at_zero, returned, missed = await live_without_filling(time_lapse, kind, at("07:57:20"), at("11:11:20"))
     assert at_zero == 3
     assert returned == pytest.approx(missed, rel=0.02)
@@ -239,7 +239,7 @@ OUTAGES = [
     ],
     indirect=["database"],
 )
-async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
+async def test_hours_of_an_outage_show_their_energy(
     time_lapse: TimeLapse,
     caplog: pytest.LogCaptureFixture,
     case: Outage,
@@ -277,7 +277,7 @@ async def test_every_hour_of_an_outage_shows_what_the_meter_counted_in_it(
         statistics_table.append(tuple(map(str, (*row, changed, again, at_zero, without))))
 
 
-async def test_hour_that_ended_before_the_next_telegram_was_due_is_heard_though_silence_follows(
+async def test_hour_is_received_when_a_gap_follows(
     time_lapse: TimeLapse,
 ) -> None:
     time_lapse.before_the_end = timedelta(seconds=90)
@@ -289,7 +289,7 @@ async def test_hour_that_ended_before_the_next_telegram_was_due_is_heard_though_
 
 
 @pytest.mark.parametrize("fills", [True, False], ids=["with", "without"])
-async def test_day_with_an_outage_of_eight_hours(
+async def test_day_is_right_with_an_outage_of_eight_hours(
     make_time_lapse: MakeTimeLapse,
     tmp_path: Path,
     pytestconfig: pytest.Config,
@@ -316,7 +316,7 @@ async def test_day_with_an_outage_of_eight_hours(
 
 
 @pytest.mark.smoke
-async def test_hours_are_there_within_a_minute_of_the_return(
+async def test_hours_are_corrected_within_a_minute(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -327,7 +327,7 @@ async def test_hours_are_there_within_a_minute_of_the_return(
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
-async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
+async def test_option_corrects_hours_of_several_outages(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
@@ -348,7 +348,7 @@ async def test_hours_of_several_outages_are_filled_at_once_when_that_is_chosen(
 @pytest.mark.parametrize(
     "begin", [datetime(2026, 10, 24, 13, 57, 20, tzinfo=UTC), datetime(2027, 3, 27, 13, 57, 20, tzinfo=UTC)]
 )
-async def test_summer_time_begins_or_ends_during_an_outage(time_lapse: TimeLapse, begin: datetime) -> None:
+async def test_hours_are_right_when_summer_time_changes(time_lapse: TimeLapse, begin: datetime) -> None:
     time_lapse.reader.house.clock = begin - 2 * HOUR
     await time_lapse.live(minutes=1)
     await time_lapse.start()
@@ -361,9 +361,7 @@ async def test_summer_time_begins_or_ends_during_an_outage(time_lapse: TimeLapse
     ("unit", "time_zone"), [("Wh", "Europe/Stockholm"), ("MWh", "Asia/Kolkata"), ("GJ", "America/St_Johns")]
 )
 @databases.on_each_weekly
-async def test_hours_are_in_the_unit_that_the_user_has_chosen(
-    time_lapse: TimeLapse, unit: str, time_zone: str
-) -> None:
+async def test_hours_have_the_chosen_unit(time_lapse: TimeLapse, unit: str, time_zone: str) -> None:
     time_lapse.unit, time_lapse.time_zone = unit, time_zone
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
@@ -372,7 +370,7 @@ async def test_hours_are_in_the_unit_that_the_user_has_chosen(
 
 
 @databases.on_each_weekly
-async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time_lapse: TimeLapse) -> None:
+async def test_statistics_keep_their_unit_when_the_sensor_has_another(time_lapse: TimeLapse) -> None:
     time_lapse.unit = "kWh"
     await time_lapse.start()
     await time_lapse.run_until(at("07:20:00"))
@@ -384,7 +382,7 @@ async def test_statistics_keep_their_unit_when_the_user_chooses_another_one(time
     await check_hours(time_lapse, at("06:00:00"))
 
 
-async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None:
+async def test_hours_are_right_after_a_restart_in_an_outage(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:20:00"))
     await time_lapse.stop()
@@ -401,7 +399,7 @@ async def test_restart_in_the_middle_of_an_outage(time_lapse: TimeLapse) -> None
 
 
 @databases.on_each_weekly
-async def test_first_day_shows_the_hours_that_the_reader_remembers(
+async def test_first_day_shows_the_stored_hours(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.run_until(at("14:35:00", day=13))
@@ -428,7 +426,7 @@ async def test_first_day_shows_the_hours_that_the_reader_remembers(
 
 
 @pytest.mark.parametrize("kind", ["off", "deaf"])
-async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None:
+async def test_hours_are_right_after_an_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.run_until(at("14:35:00"))
     await time_lapse.start()
     await outage(time_lapse, kind, at("14:50:00"), at("18:10:00"))
@@ -436,7 +434,7 @@ async def test_outage_on_the_first_day(time_lapse: TimeLapse, kind: str) -> None
     await check_hours(time_lapse, at("06:00:00"))
 
 
-async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_lapse: TimeLapse) -> None:
+async def test_hours_are_right_when_a_reader_was_just_added(time_lapse: TimeLapse) -> None:
     await time_lapse.run_until(at("14:35:00"))
     await time_lapse.start()
     await outage(time_lapse, "off", at("14:37:00"), at("15:03:00"))
@@ -447,7 +445,7 @@ async def test_device_is_added_minutes_before_an_outage_of_home_assistant(time_l
 # --------------------------------------------------------------------------------- what must not be filled
 
 
-async def test_meter_is_exchanged_during_an_outage(
+async def test_hours_are_right_when_the_meter_is_replaced(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -468,9 +466,7 @@ async def test_meter_is_exchanged_during_an_outage(
         assert 0 <= hours[at("11:00:00")].change <= counted + 50
 
 
-async def test_sums_were_edited_by_the_user_during_an_outage(
-    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_sums_of_the_user_are_kept(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
     await time_lapse.start()
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
@@ -488,7 +484,7 @@ async def test_sums_were_edited_by_the_user_during_an_outage(
     assert await time_lapse.hours(EXPORT) == before
 
 
-async def test_reader_whose_clock_is_wrong_fills_nothing(time_lapse: TimeLapse) -> None:
+async def test_reader_with_a_wrong_clock_corrects_nothing(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
     time_lapse.reader.clock_error = timedelta(minutes=10)
@@ -507,7 +503,7 @@ async def test_reader_whose_clock_is_wrong_fills_nothing(time_lapse: TimeLapse) 
     await check_hours(time_lapse, at("06:00:00"))
 
 
-async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_right(
+async def test_hours_of_a_wrong_clock_are_removed(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -529,7 +525,7 @@ async def test_full_hours_that_a_wrong_clock_has_told_are_forgotten_once_it_is_r
 @pytest.mark.parametrize(
     ("key", "silent", "hour"), [("Wh", IMPORT, at("09:00:00")), ("Ph", EXPORT, at("18:00:00"))]
 )
-async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
+async def test_zeros_are_a_gap_of_their_register_only(
     time_lapse: TimeLapse, key: str, silent: M, hour: datetime
 ) -> None:
     time_lapse.before_the_end = timedelta(seconds=90)
@@ -544,7 +540,7 @@ async def test_wrong_zeros_are_as_good_as_not_heard_of_this_register_alone(
     await check_hours(time_lapse, at("06:00:00"))
 
 
-async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLapse) -> None:
+async def test_unknown_hours_are_not_corrected(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
     await time_lapse.stop()
@@ -568,7 +564,7 @@ async def test_reader_was_off_too_so_nobody_knows_some_hours(time_lapse: TimeLap
 # ------------------------------------------------------------------------------------------- the recorder
 
 
-async def test_recorder_is_locked_for_a_backup(time_lapse: TimeLapse) -> None:
+async def test_hours_are_corrected_after_a_backup(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
     instance = get_instance(time_lapse.hass)
@@ -583,7 +579,7 @@ async def test_recorder_is_locked_for_a_backup(time_lapse: TimeLapse) -> None:
 
 
 @databases.on_each_weekly
-async def test_states_are_purged_before_the_hours_could_be_filled(
+async def test_hours_are_corrected_after_a_purge(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -598,7 +594,9 @@ async def test_states_are_purged_before_the_hours_could_be_filled(
     await check_hours(time_lapse, at("15:00:00") + HOUR * 8)
 
 
-async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
+async def test_database_error_is_not_logged_as_an_error(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     instance = get_instance(time_lapse.hass)
@@ -617,7 +615,7 @@ async def test_database_has_a_problem(time_lapse: TimeLapse, caplog: pytest.LogC
 
 
 @databases.on_each
-async def test_database_takes_whatever_an_appliance_is_called(
+async def test_database_stores_any_name_of_an_appliance(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -646,7 +644,7 @@ async def test_database_takes_whatever_an_appliance_is_called(
     assert set(stored) >= {"a b", "n" * 255, "\N{ELECTRIC LIGHT BULB}"}
 
 
-async def test_home_assistant_stops_again_and_again_before_while_and_after_hours_are_filled(
+async def test_hours_are_right_after_many_restarts(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -662,14 +660,16 @@ async def test_home_assistant_stops_again_and_again_before_while_and_after_hours
     assert errors.missed < 1e-3
 
 
-async def test_there_is_no_recorder(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+async def test_reader_works_without_a_recorder(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
     await currentlyone.advance(3 * 3600)
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-async def test_sensor_is_left_out_of_the_recorder(
+async def test_excluded_sensor_gets_no_statistics(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     time_lapse.recorder_options = {"exclude": {"entity_globs": "sensor.*export"}}
@@ -680,7 +680,7 @@ async def test_sensor_is_left_out_of_the_recorder(
     assert set(await time_lapse.hours(IMPORT))
 
 
-async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hours_and_gets_no_more(
+async def test_sensor_keeps_its_hours_when_it_is_excluded(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -697,7 +697,7 @@ async def test_sensor_that_is_left_out_of_the_recorder_from_now_on_keeps_its_hou
 # ------------------------------------------------------------------------------------------- the live side
 
 
-async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ended(
+async def test_hourly_register_counts_in_the_hour_that_ended(
     time_lapse: TimeLapse,
 ) -> None:
     time_lapse.reader.sends_registers_hourly = True
@@ -706,7 +706,7 @@ async def test_register_that_comes_once_an_hour_is_counted_in_the_hour_that_ende
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
-async def test_without_filling_such_a_register_is_counted_an_hour_late(time_lapse: TimeLapse) -> None:
+async def test_hourly_register_is_late_without_corrections(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     time_lapse.reader.sends_registers_hourly = True
     await time_lapse.start()
@@ -720,7 +720,7 @@ async def test_without_filling_such_a_register_is_counted_an_hour_late(time_laps
 
 
 @databases.on_each_weekly
-async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
+async def test_reset_sum_is_raised_when_the_user_confirms(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A day stands for the ten that are usual.
@@ -772,7 +772,7 @@ async def test_sum_that_started_again_at_zero_is_raised_when_the_user_confirms(
 
 
 @pytest.mark.smoke
-async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_lapse: TimeLapse) -> None:
+async def test_repair_does_nothing_when_the_reset_is_gone(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
@@ -794,7 +794,7 @@ async def test_restart_of_a_sum_that_is_no_more_when_the_user_confirms(time_laps
     assert await snapshot(time_lapse) == before
 
 
-async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLapse) -> None:
+async def test_issue_of_a_reset_is_removed_with_the_reader(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
@@ -804,7 +804,7 @@ async def test_restart_of_a_sum_is_forgotten_with_the_reader(time_lapse: TimeLap
     assert not ir.async_get(time_lapse.hass).issues
 
 
-async def test_sum_that_its_owner_has_lowered_is_left_as_it_is(time_lapse: TimeLapse) -> None:
+async def test_sum_of_the_user_is_not_raised(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("07:57:20"), at("09:20:00", day=11))
     get_instance(time_lapse.hass).async_adjust_statistics(
@@ -825,7 +825,7 @@ async def live_with_wrong_clock(time_lapse: TimeLapse, error: timedelta) -> None
     await time_lapse.run_until(at("14:02:00"))
 
 
-async def test_hours_are_filled_once_a_clock_without_a_battery_is_right(time_lapse: TimeLapse) -> None:
+async def test_hours_are_corrected_after_the_clock_is_right(time_lapse: TimeLapse) -> None:
     await live_with_wrong_clock(time_lapse, timedelta(days=-20_000))
     await check_hours(time_lapse, at("06:00:00"))
 
@@ -838,9 +838,7 @@ async def test_hours_are_filled_once_a_clock_without_a_battery_is_right(time_lap
         pytest.param(timedelta(hours=2), id="hours ahead"),
     ],
 )
-async def test_what_the_recorder_has_put_into_wrong_hours_by_a_wrong_clock_stays_there(
-    time_lapse: TimeLapse, error: timedelta
-) -> None:
+async def test_hours_of_a_wrong_clock_are_not_corrected(time_lapse: TimeLapse, error: timedelta) -> None:
     await live_with_wrong_clock(time_lapse, error)
     for register in REGISTERS:
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]

@@ -71,7 +71,7 @@ def full_database(time_lapse: TimeLapse, *beginnings: str) -> Iterator[list[str]
     time_lapse.recorder_is_locked = False
 
 
-async def test_hours_that_a_full_database_did_not_take_are_filled_when_it_does(
+async def test_hours_are_corrected_after_the_database_is_full(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -86,7 +86,7 @@ async def test_hours_that_a_full_database_did_not_take_are_filled_when_it_does(
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
-async def test_hours_that_were_heard_while_the_database_was_full_are_filled(time_lapse: TimeLapse) -> None:
+async def test_received_hours_of_a_full_database_are_corrected(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:21:00"))
     with full_database(time_lapse, *ANYTHING):
@@ -98,7 +98,7 @@ async def test_hours_that_were_heard_while_the_database_was_full_are_filled(time
     assert errors.missed < 1e-3
 
 
-async def test_hours_fit_though_the_database_did_not_take_the_sums_that_they_continue(
+async def test_hours_fit_when_the_database_rejects_sums(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.run_until(at("14:35:00", day=13))
@@ -111,7 +111,7 @@ async def test_hours_fit_though_the_database_did_not_take_the_sums_that_they_con
     assert (await check_hours(time_lapse, oldest)).missed < 1e-3
 
 
-async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_lapse: TimeLapse) -> None:
+async def test_issue_of_a_reset_returns_when_it_was_not_stored(time_lapse: TimeLapse) -> None:
     time_lapse.recorder_options |= {"purge_keep_days": 1}
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
@@ -139,9 +139,7 @@ async def test_sum_that_the_database_did_not_take_is_asked_about_again(time_laps
 
 
 @pytest.mark.parametrize("seconds", [49, 50, 51])
-async def test_hours_are_filled_after_a_power_cut_before_they_are_written(
-    time_lapse: TimeLapse, seconds: int
-) -> None:
+async def test_hours_are_corrected_after_a_power_failure(time_lapse: TimeLapse, seconds: int) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     with full_database(time_lapse, *HOURS):
@@ -153,7 +151,7 @@ async def test_hours_are_filled_after_a_power_cut_before_they_are_written(
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
-async def test_hours_are_filled_though_a_purge_comes_between(
+async def test_hours_are_corrected_when_a_purge_comes_between(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
@@ -170,7 +168,7 @@ async def test_hours_are_filled_though_a_purge_comes_between(
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
-async def test_hours_are_filled_though_home_assistant_is_killed_in_a_backup(time_lapse: TimeLapse) -> None:
+async def test_hours_are_corrected_when_killed_in_a_backup(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     await time_lapse.live(seconds=49)

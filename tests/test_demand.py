@@ -9,10 +9,10 @@ import pytest
 
 from custom_components.energy_sse.power_tariff.demand import (
     MONTHS,
+    Boundary,
     Interval,
     Month,
     MonthlyPeak,
-    Point,
     Tariff,
     intervals_between,
     is_peak_expected,
@@ -104,7 +104,7 @@ def billed(tariff: Tariff, intervals: Sequence[Interval], zone: ZoneInfo, month:
 
 
 @given(months_of_intervals())
-def test_month_bills_what_a_slow_calculation_says(case: tuple[Tariff, list[Interval], ZoneInfo]) -> None:
+def test_month_has_the_peaks_of_a_slow_calculation(case: tuple[Tariff, list[Interval], ZoneInfo]) -> None:
     tariff, intervals, zone = case
     counted = monthly_peaks(tariff, intervals, zone)
     locals_ = [interval.start.astimezone(zone) for interval in intervals]
@@ -153,7 +153,7 @@ def test_limit_is_where_the_bill_begins_to_rise(
 
 
 @given(months_of_intervals())
-def test_peaks_are_the_mean_and_no_two_are_of_the_same_day_where_one_counts(
+def test_peaks_are_of_different_days_when_one_counts(
     case: tuple[Tariff, list[Interval], ZoneInfo],
 ) -> None:
     tariff, intervals, zone = case
@@ -171,12 +171,10 @@ def test_peaks_are_the_mean_and_no_two_are_of_the_same_day_where_one_counts(
     lengths,
     st.lists(st.tuples(st.integers(1, 6), st.integers(-500, 9000)), min_size=1, max_size=30),
 )
-def test_energy_between_points_is_neither_lost_nor_made(
-    length: timedelta, steps: list[tuple[int, int]]
-) -> None:
-    points = [Point(NEW_YEAR, 1000.0)]
+def test_energy_between_boundaries_is_conserved(length: timedelta, steps: list[tuple[int, int]]) -> None:
+    points = [Boundary(NEW_YEAR, 1000.0)]
     for number, energy in steps:
-        points.append(Point(points[-1].time + number * length, points[-1].energy + energy))
+        points.append(Boundary(points[-1].time + number * length, points[-1].energy + energy))
     intervals = list(intervals_between(points, length))
     starts = [NEW_YEAR + index * length for index in range(sum(number for number, _ in steps))]
     assert [interval.start for interval in intervals] == starts
@@ -208,7 +206,7 @@ def test_three_highest_hours_are_averaged() -> None:
     assert bill.limit(NEW_YEAR + 5 * HOUR) == 4000
 
 
-def test_second_peak_of_a_day_does_not_count_where_one_per_day_does() -> None:
+def test_second_peak_of_a_day_does_not_count() -> None:
     tariff = Tariff(peaks=2, one_per_day=True)
     bill = bill_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
     assert bill.demand == 3500
@@ -216,7 +214,7 @@ def test_second_peak_of_a_day_does_not_count_where_one_per_day_does() -> None:
     assert bill.limit(NEW_YEAR + 50 * HOUR) == 1000
 
 
-def test_night_that_counts_half_may_draw_twice_as_much() -> None:
+def test_limit_is_twice_as_high_at_half_weight() -> None:
     tariff = Tariff(begin=time(6), end=time(22), other_weight=0.5)
     bill = bill_of(tariff, hours(9000, *[0] * 5, 4000))
     assert bill.demand == 4500
@@ -224,7 +222,7 @@ def test_night_that_counts_half_may_draw_twice_as_much() -> None:
     assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
 
 
-def test_quarter_of_an_hour_is_told_as_power() -> None:
+def test_demand_of_a_quarter_is_a_power() -> None:
     assert bill_of(Tariff(interval=QUARTER), hours(8000, 2000, every=QUARTER)).demand == 8000
 
 
@@ -234,14 +232,14 @@ def test_month_begins_at_local_midnight() -> None:
     assert {month: bill.demand for month, bill in counted.items()} == {(2026, 1): 7000, (2026, 2): 3000}
 
 
-def test_hour_that_comes_twice_is_two_hours_of_one_day() -> None:
+def test_repeated_hour_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
     (bill,) = monthly_peaks(Tariff(peaks=2), intervals, STOCKHOLM).values()
     assert bill.demand == 1500
 
 
-def test_nothing_is_billed_in_months_that_do_not_count() -> None:
+def test_month_that_does_not_count_has_no_peaks() -> None:
     tariff = Tariff(months=MONTHS - {7})
     assert monthly_peaks(tariff, hours(5000, start=datetime(2026, 7, 3, tzinfo=UTC)), UTC) == {}
 

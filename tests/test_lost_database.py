@@ -41,7 +41,7 @@ def remove_all(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("lose", [overwrite, truncate, Path.unlink], ids=["overwrite", "truncate", "delete"])
-async def test_lost_database_costs_only_the_past(
+async def test_sensors_work_after_the_database_is_lost(
     time_lapse: TimeLapse, tmp_path: Path, lose: Callable[[Path], None]
 ) -> None:
     await time_lapse.start()

@@ -107,7 +107,7 @@ async def test_month_bills_its_highest_hours(time_lapse: TimeLapse) -> None:
     assert shown(time_lapse, K.PREVIOUS_PEAK_DEMAND).state == "unknown"
 
 
-async def test_running_hour_is_looked_ahead(time_lapse: TimeLapse) -> None:
+async def test_current_hour_has_a_forecast(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 3000, at("07:00:30"))
     await draw(time_lapse, 0, at("07:30:00"))
@@ -136,20 +136,6 @@ async def test_expected_demand_follows_a_stove_within_minutes(time_lapse: TimeLa
     assert 4.5 < float(shown(time_lapse, K.EXPECTED_DEMAND).state) < 6.6
 
 
-async def test_kettle_at_the_start_of_an_hour_is_not_a_peak(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("08:00:00"))
-    await draw(time_lapse, 0, at("08:40:00"))
-    time_lapse.interval = timedelta(seconds=10)
-    await draw(time_lapse, 0, at("09:00:00"))
-    limit = float(shown(time_lapse, K.DEMAND_LIMIT).state)
-    expected = writes_of(time_lapse, K.PEAK_EXPECTED)
-    await draw(time_lapse, 2200, at("09:03:00"))
-    await draw(time_lapse, 0, at("09:20:00"))
-    assert 1.4 < limit < 1.6
-    assert {event.data["new_state"].state for event in expected} <= {"off"}
-
-
 def writes_of(time_lapse: TimeLapse, key: K) -> list[Event[Any]]:
     """Return a list that gets every write of a sensor from now on, of the same value too."""
     entity_id = shown(time_lapse, key).entity_id
@@ -168,7 +154,7 @@ def writes_of(time_lapse: TimeLapse, key: K) -> list[Event[Any]]:
     return written
 
 
-async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
+async def test_steady_demand_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 1000, at("07:30:00"))
     written = writes_of(time_lapse, K.DEMAND)
@@ -177,7 +163,7 @@ async def test_demand_that_stands_still_is_written_once_a_minute(time_lapse: Tim
     assert 9 <= len(written) <= 11
 
 
-async def test_demand_that_moves_by_little_of_it_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
+async def test_small_changes_are_written_once_a_minute(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 20_000, at("07:10:00"))
     time_lapse.interval = timedelta(seconds=10)
@@ -189,7 +175,7 @@ async def test_demand_that_moves_by_little_of_it_is_written_once_a_minute(time_l
     assert 9 <= len(written) <= 11
 
 
-async def test_demand_that_jumps_with_every_reading_is_written_every_ten_seconds(
+async def test_large_changes_are_written_every_ten_seconds(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -203,7 +189,7 @@ async def test_demand_that_jumps_with_every_reading_is_written_every_ten_seconds
     assert 15 <= len(written) <= 25
 
 
-async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_lapse: TimeLapse) -> None:
+async def test_ended_interval_has_its_last_readings(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
     await time_lapse.start()
     await draw(time_lapse, 1000, at("05:59:34"))
@@ -219,7 +205,7 @@ async def test_interval_that_has_just_ended_has_all_that_was_heard_in_it(time_la
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_restart_in_the_middle_of_an_hour_loses_nothing(time_lapse: TimeLapse, kind: str) -> None:
+async def test_hour_is_complete_after_a_restart(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.start()
     await draw(time_lapse, 2000, at("07:20:00"))
     await begin_outage(time_lapse, kind)
@@ -236,9 +222,7 @@ async def test_restart_in_the_middle_of_an_hour_loses_nothing(time_lapse: TimeLa
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_hours_that_the_reader_remembers_count_as_if_they_had_been_heard(
-    time_lapse: TimeLapse, kind: str
-) -> None:
+async def test_stored_hours_count_as_received_hours(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.start()
     await draw(time_lapse, 1000, at("07:50:00"))
     await begin_outage(time_lapse, kind)
@@ -262,9 +246,7 @@ async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_hours_that_nobody_knows_are_told_and_count_as_their_mean(
-    time_lapse: TimeLapse, kind: str
-) -> None:
+async def test_missed_hours_are_shown_and_count_as_their_mean(time_lapse: TimeLapse, kind: str) -> None:
     time_lapse.reader.stores_readings = False
     await time_lapse.start()
     await draw(time_lapse, 1000, at("07:50:00"))
@@ -283,9 +265,7 @@ async def test_hours_that_nobody_knows_are_told_and_count_as_their_mean(
 
 
 @pytest.mark.parametrize("kind", ["off", "deaf"])
-async def test_hour_that_began_unheard_is_not_charged_with_what_was_used_before_it(
-    time_lapse: TimeLapse, kind: str
-) -> None:
+async def test_hour_after_a_gap_has_only_its_own_energy(time_lapse: TimeLapse, kind: str) -> None:
     time_lapse.reader.stores_readings = False
     await time_lapse.start()
     await draw(time_lapse, 6000, at("06:40:00"))
@@ -298,7 +278,7 @@ async def test_hour_that_began_unheard_is_not_charged_with_what_was_used_before_
     assert 6 < demand < 8
 
 
-async def test_boundary_that_came_after_the_last_reading_but_before_the_next_one_is_known(
+async def test_boundary_in_an_interval_of_readings_is_known(
     time_lapse: TimeLapse,
 ) -> None:
     time_lapse.reader.stores_readings = False
@@ -323,9 +303,7 @@ async def switch_on(time_lapse: TimeLapse) -> None:
 
 
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not stored"])
-async def test_history_from_before_the_option_counts_with_its_outages(
-    time_lapse: TimeLapse, *, stores: bool
-) -> None:
+async def test_history_from_before_the_option_counts(time_lapse: TimeLapse, *, stores: bool) -> None:
     time_lapse.options = {}
     time_lapse.reader.stores_readings = stores
     await time_lapse.start()
@@ -346,7 +324,7 @@ async def test_history_from_before_the_option_counts_with_its_outages(
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == (0 if stores else 4)
 
 
-async def test_energy_that_its_owner_renames_counts_on(time_lapse: TimeLapse) -> None:
+async def test_renamed_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 3000, at("07:20:00"))
     er.async_get(time_lapse.hass).async_update_entity(
@@ -360,7 +338,7 @@ async def test_energy_that_its_owner_renames_counts_on(time_lapse: TimeLapse) ->
     ]
 
 
-async def test_energy_that_its_owner_disables_for_a_while_makes_no_peak(time_lapse: TimeLapse) -> None:
+async def test_disabled_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 3000, at("07:20:00"))
     registry, sensor = er.async_get(time_lapse.hass), time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)
@@ -375,7 +353,7 @@ async def test_energy_that_its_owner_disables_for_a_while_makes_no_peak(time_lap
     )
 
 
-async def test_another_time_zone_has_other_days_and_hours(time_lapse: TimeLapse) -> None:
+async def test_days_follow_the_time_zone(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 3000, at("07:20:00"))
     await time_lapse.hass.config.async_update(time_zone="Asia/Kolkata")
@@ -384,7 +362,7 @@ async def test_another_time_zone_has_other_days_and_hours(time_lapse: TimeLapse)
 
 
 @pytest.mark.parametrize("register", [0, 12_345, 10_300_000, 90_000_000])
-async def test_exchanged_meter_bills_no_peak(time_lapse: TimeLapse, register: int) -> None:
+async def test_meter_replacement_is_not_a_peak(time_lapse: TimeLapse, register: int) -> None:
     await time_lapse.start()
     await draw(time_lapse, 2000, at("07:30:00"))
     old, _ = time_lapse.meter_registers
@@ -403,7 +381,7 @@ async def test_exchanged_meter_bills_no_peak(time_lapse: TimeLapse, register: in
     assert max(power for _, power in intervals(time_lapse)) < 2.6
 
 
-async def test_meter_that_sends_its_registers_hourly_is_followed_by_its_power(time_lapse: TimeLapse) -> None:
+async def test_hourly_registers_are_followed_by_power(time_lapse: TimeLapse) -> None:
     time_lapse.reader.sends_registers_hourly = True
     time_lapse.interval = timedelta(seconds=30)
     await time_lapse.start()
@@ -420,18 +398,6 @@ async def test_meter_that_sends_its_registers_hourly_is_followed_by_its_power(ti
     assert ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.0035)) in intervals(
         time_lapse
     )
-
-
-async def test_month_begins_at_midnight_of_its_people(time_lapse: TimeLapse) -> None:
-    time_lapse.reader.house.clock = at("20:30:00", day=30)
-    await time_lapse.live(minutes=1)
-    await time_lapse.start()
-    await draw(time_lapse, 3000, at("22:00:00", day=30))
-    await draw(time_lapse, 2000, at("23:05:00", day=30))
-    assert shown(time_lapse, K.PEAK_DEMAND).state == "unknown"
-    assert [time for time, _ in intervals(time_lapse, K.PREVIOUS_PEAK_DEMAND)] == ["30T22:00", "30T23:00"]
-    await draw(time_lapse, 2000, datetime(2026, 12, 1, 0, 5, tzinfo=UTC))
-    assert [time for time, _ in intervals(time_lapse)] == ["01T00:00"]
 
 
 async def test_quarters_count_by_the_registers(time_lapse: TimeLapse) -> None:
@@ -455,7 +421,7 @@ async def test_quarters_count_by_the_registers(time_lapse: TimeLapse) -> None:
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
 
 
-async def test_hours_in_which_nothing_is_imported_are_not_missed_before_a_restart(
+async def test_hours_without_import_are_not_missed(
     time_lapse: TimeLapse,
 ) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
@@ -470,7 +436,7 @@ async def test_hours_in_which_nothing_is_imported_are_not_missed_before_a_restar
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
 
 
-async def test_another_option_counts_the_month_anew_at_once(time_lapse: TimeLapse) -> None:
+async def test_changed_option_counts_the_month_again(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 5000, at("07:00:00"))
     await draw(time_lapse, 1000, at("09:20:00"))
@@ -480,7 +446,7 @@ async def test_another_option_counts_the_month_anew_at_once(time_lapse: TimeLaps
     assert len(intervals(time_lapse)) == 1
 
 
-async def test_option_that_is_changed_in_the_middle_of_an_interval_loses_none_of_it(
+async def test_changed_option_keeps_the_current_interval(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -513,7 +479,7 @@ async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
     return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
 
 
-async def test_quarters_are_not_forgotten_while_hours_are_chosen(time_lapse: TimeLapse) -> None:
+async def test_quarters_are_kept_while_hours_are_chosen(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
     await time_lapse.start()
     await draw(time_lapse, 7000, at("06:45:00"))
@@ -527,7 +493,7 @@ async def test_quarters_are_not_forgotten_while_hours_are_chosen(time_lapse: Tim
 
 
 @pytest.mark.parametrize("hours", [3, -3, 0.2, -0.2])
-async def test_clock_that_jumps_makes_no_peak(time_lapse: TimeLapse, hours: float) -> None:
+async def test_clock_change_is_not_a_peak(time_lapse: TimeLapse, hours: float) -> None:
     await time_lapse.start()
     await draw(time_lapse, 2000, at("07:05:00"))
     time_lapse.set_clock(timedelta(hours=hours))
@@ -544,9 +510,7 @@ async def test_clock_that_jumps_makes_no_peak(time_lapse: TimeLapse, hours: floa
 
 
 @pytest.mark.parametrize("register", [0, 5_000_000])
-async def test_register_that_falls_for_a_moment_is_no_other_meter(
-    time_lapse: TimeLapse, register: int
-) -> None:
+async def test_lower_register_for_a_moment_is_not_a_replacement(time_lapse: TimeLapse, register: int) -> None:
     await time_lapse.start()
     await draw(time_lapse, 2000, at("07:30:00"))
     house = time_lapse.reader.house
@@ -558,7 +522,7 @@ async def test_register_that_falls_for_a_moment_is_no_other_meter(
     assert dict(intervals(time_lapse))["10T08:00"] == pytest.approx(expected, abs=0.0035)
 
 
-async def test_entities_are_gone_when_the_option_is_off(time_lapse: TimeLapse) -> None:
+async def test_entities_are_removed_when_the_option_is_off(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 5000, at("07:00:00"))
     await choose(time_lapse, enabled=False)
@@ -572,7 +536,7 @@ async def test_entities_are_gone_when_the_option_is_off(time_lapse: TimeLapse) -
     assert intervals(time_lapse)
 
 
-async def test_report_tells_settings_and_peaks(time_lapse: TimeLapse) -> None:
+async def test_diagnostics_have_settings_and_peaks(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await draw(time_lapse, 3000, at("07:00:00"))
     await draw(time_lapse, 5000, at("08:05:00"))

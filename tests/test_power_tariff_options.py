@@ -20,7 +20,9 @@ import voluptuous as vol
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.power_tariff.settings import supply_of
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
-from custom_components.energy_sse.reader import Measurement as M, clock
+from custom_components.energy_sse.reader import Measurement as M, clock, currentlyone as currentlyone_reader
+from custom_components.energy_sse.reader.base import measurement_names
+from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
@@ -52,7 +54,7 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
         ({"main_fuse": 25, "phases": "1"}, None),
     ],
 )
-async def test_tariff_that_could_not_be_counted_is_refused(
+async def test_impossible_tariff_is_rejected(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -79,7 +81,7 @@ async def test_tariff_that_could_not_be_counted_is_refused(
 @pytest.mark.parametrize(
     ("field", "least", "most"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)]
 )
-async def test_numbers_of_a_tariff_are_whole_and_have_limits(
+async def test_numbers_of_a_tariff_have_limits(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -99,7 +101,7 @@ async def test_numbers_of_a_tariff_are_whole_and_have_limits(
             flow["data_schema"]({CONF_POWER_TARIFF: {**HOURLY, field: value}})
 
 
-async def test_tariff_of_many_grid_companies_is_offered_and_off(
+async def test_default_tariff_is_off(
     recorder_mock: Recorder, hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     entry = await set_up(hass, currentlyone)
@@ -186,7 +188,7 @@ def test_supply_follows_from_main_fuse_and_phases(settings: dict[str, Any] | Non
     assert supply_of(settings) == watts
 
 
-async def test_tariff_that_was_chosen_stays_when_other_options_change(
+async def test_tariff_is_kept_when_other_options_change(
     recorder_mock: Recorder, hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     entry = await set_up(hass, currentlyone)
@@ -252,7 +254,7 @@ async def test_available_power_is_bounded_by_the_main_fuse(make_time_lapse: Make
         assert float(shown(time_lapse, K.AVAILABLE_POWER).state) <= 4.6
 
 
-async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute_in_any_case(
+async def test_values_are_written_every_ten_seconds_to_a_minute(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -289,7 +291,7 @@ async def test_what_moves_is_written_at_most_every_ten_seconds_and_once_a_minute
     assert all(passed // 60 <= written.count(each) <= passed // 9.5 + 1 for each in ids)
 
 
-async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power(
+async def test_tariff_sum_is_followed_by_power(
     recorder_mock: Recorder, hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     whatwatt.house.solar_peak = 0.0
@@ -307,7 +309,7 @@ async def test_meter_without_a_register_for_all_tariffs_is_followed_by_its_power
     assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)
 
 
-async def test_nothing_stays_behind_when_the_reader_is_removed(
+async def test_stored_data_is_removed_with_the_reader(
     recorder_mock: Recorder,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -322,3 +324,26 @@ async def test_nothing_stays_behind_when_the_reader_is_removed(
     assert f"energy_sse.{entry.entry_id}.power_tariff" in hass_storage
     await hass.config_entries.async_remove(entry.entry_id)
     assert not [key for key in hass_storage if entry.entry_id in key]
+
+
+async def test_tariff_is_followed_without_a_power(
+    recorder_mock: Recorder,
+    hass: HomeAssistant,
+    currentlyone: CurrentlyOneSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Bill the register of a reader that does not measure the imported power."""
+    powers = {M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET}
+    fields = {key: field for key, field in currentlyone_reader.FIELDS.items() if field[0] not in powers}
+    monkeypatch.setattr(currentlyone_reader, "FIELDS", fields)
+    monkeypatch.setattr(currentlyone_reader, "_NAMES", measurement_names(fields))
+    units = {key: unit for key, unit in CurrentlyOneReader.units.items() if key not in powers}
+    monkeypatch.setattr(CurrentlyOneReader, "units", units)
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: HOURLY})
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert entry.state is ConfigEntryState.LOADED
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_{K.DEMAND}").state == "0.0"

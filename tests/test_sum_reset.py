@@ -19,7 +19,7 @@ BEFORE = row(0, 1400, 400)
 
 
 @pytest.mark.parametrize("zero_point", [1399.9995, 1400, 1425, 1450, 1451, 1451.0005])
-def test_sum_is_raised_to_continue_the_one_before_the_absence(zero_point: float) -> None:
+def test_reset_sum_continues_the_previous_sum(zero_point: float) -> None:
     rows = [row(-1, 1399, 399), BEFORE, row(300, 1451, 1451 - zero_point), row(301, 1452, 1452 - zero_point)]
     (reset,) = find_sum_resets(rows)
     assert (reset.before, reset.after) == (rows[1], rows[2])
@@ -27,7 +27,7 @@ def test_sum_is_raised_to_continue_the_one_before_the_absence(zero_point: float)
 
 
 @pytest.mark.parametrize("zero_point", [0, 1399.9985, 1451.0015, 2000])
-def test_sum_whose_zero_the_meter_did_not_go_through_meanwhile_is_somebodys_own(zero_point: float) -> None:
+def test_other_sum_is_not_a_reset(zero_point: float) -> None:
     assert not list(find_sum_resets([BEFORE, row(300, 1451, 1451 - zero_point)]))
 
 
@@ -44,11 +44,11 @@ def test_replaced_meter_with_a_higher_register_is_not_a_reset(energy: float) -> 
 
 
 @pytest.mark.parametrize(("counted", "is_found"), [(0, False), (0.0005, False), (0.0015, True)])
-def test_sum_from_which_nothing_is_missing_is_left_alone(counted: float, *, is_found: bool) -> None:
+def test_sum_without_missing_energy_is_not_a_reset(counted: float, *, is_found: bool) -> None:
     before = row(0, 1400, counted)
     assert bool(list(find_sum_resets([before, row(300, 1400, 0)]))) is is_found
 
 
-def test_every_restart_is_found() -> None:
+def test_each_reset_is_found() -> None:
     rows = [BEFORE, row(300, 1450, 0), row(301, 1460, 10), row(600, 1500, 0)]
     assert [reset.raise_by for reset in find_sum_resets(rows)] == pytest.approx([450, 50])

@@ -175,7 +175,7 @@ async def test_replaced_meter_makes_no_peak(home: TariffHome, registers: dict[in
     )
 
 
-async def test_bill_is_the_same_after_a_restart(home: TariffHome) -> None:
+async def test_peak_is_the_same_after_a_restart(home: TariffHome) -> None:
     await home.start()
     await home.draw("low", 16)
     await home.draw("high", 15)
@@ -308,7 +308,7 @@ async def test_tariff_is_accepted_once_the_second_tariff_appears(home: TariffHom
 
 
 @pytest.mark.parametrize("is_sparse", [True, False])
-async def test_tariff_is_refused_without_a_register_that_counts(home: TariffHome, *, is_sparse: bool) -> None:
+async def test_tariff_is_rejected_without_a_register(home: TariffHome, *, is_sparse: bool) -> None:
     if is_sparse:
         home.reader.lacks = {"E_In", T1, T2}
     else:
@@ -319,7 +319,7 @@ async def test_tariff_is_refused_without_a_register_that_counts(home: TariffHome
     assert home.has_own_register
 
 
-async def test_tariff_is_refused_when_the_meter_has_more_tariffs(home: TariffHome) -> None:
+async def test_tariff_is_rejected_when_the_meter_has_more(home: TariffHome) -> None:
     await home.start()
     await home.draw("low", 16)
     await home.draw("high", 16)

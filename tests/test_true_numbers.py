@@ -331,30 +331,6 @@ async def test_demand_is_between_the_powers_of_its_interval(home: Home) -> None:
 # --------------------------------------------------------------------------------------- Available power
 
 
-@pytest.mark.parametrize(
-    ("fuse", "most"), [({"main_fuse": 25, "phases": "3"}, 17.25), ({}, 200.0)], ids=["25 A", "no main fuse"]
-)
-async def test_available_power_is_bounded_by_the_supply(
-    home: Home, fuse: dict[str, Any], most: float
-) -> None:
-    await home.start({**QUARTERS, "peaks": 1, **fuse})
-    await home.draw(12_000, "07:15:05")
-    available = home.watch(K.AVAILABLE_POWER)
-    await home.draw(300, "07:29:28")
-    assert float(home.shown(K.DEMAND_LIMIT).state) == pytest.approx(12, abs=0.02)
-    assert float(home.shown(K.AVAILABLE_POWER).state) == most
-    await home.draw(300, "07:29:50")
-    assert home.shown(K.AVAILABLE_POWER).state == "unknown"
-    await home.draw(300, "07:30:30")
-    assert 12 < float(home.shown(K.AVAILABLE_POWER).state) < 13
-    await home.draw(25_000, "07:42:00")
-    assert home.shown(K.AVAILABLE_POWER).state == "0.0"
-    values = [(time, state) for time, state in available if state != "unknown"]
-    assert all(0 <= float(state) <= most for _, state in values)
-    left = [900 - time.timestamp() % 900 for time, _ in values]
-    assert min(left) >= 30
-
-
 # ----------------------------------------------------------------------- Expected demand, Peak expected
 
 
@@ -608,29 +584,6 @@ async def test_readings_are_received_when_the_reader_clock_is_set_back(home: Hom
     home.reader.clock_error = timedelta()
     await home.draw(6500, "07:04:00")
     assert home.shown(K.DEMAND).state != "unavailable"
-
-
-@pytest.mark.parametrize("kind", ["currentlyone"])
-@pytest.mark.parametrize("wrong", [0, -7, 99_999_999_999])
-@pytest.mark.parametrize("hour", [8, 14, 17])
-async def test_one_wrong_record_of_ten_is_dropped(home: Home, hour: int, wrong: int) -> None:
-    assert isinstance(home.reader, StoringCurrentlyOne)
-    home.interval = 20
-    await home.start(HOURS)
-    await home.draw(2500, "07:30:00")
-    await home.reader.stop()
-    home.reader.wrong_records[hour] = wrong
-    for watts, end in ((2500, "11:00:00"), (6500, "12:00:00"), (2500, "17:30:00")):
-        home.house.draw(watts)
-        await home.skip(end)
-    await home.reader.start(home.reader.port)
-    home.entry.runtime_data.coordinator.async_handle_announcement(home.reader.host)
-    await home.reconnect()
-    await home.draw(2500, "18:00:20")
-    powers = sorted(home.intervals.values())
-    assert powers == pytest.approx([2.5] * 9 + [6.5], abs=0.006)
-    assert home.intervals["10T12:00"] == powers[-1]
-    assert home.missed == 2
 
 
 @pytest.mark.parametrize("kind", ["currentlyone"])

@@ -13,7 +13,7 @@ from .wait import wait_until
 
 
 @pytest.mark.parametrize(("is_resetting", "counted"), [(True, 3.0), (False, 6.0)])
-async def test_utility_meter_counts_an_absence_if_it_is_set_so(
+async def test_utility_meter_counts_an_outage(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     any_reader: Simulator,

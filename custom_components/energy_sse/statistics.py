@@ -210,7 +210,7 @@ def _right_totals(
 def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorded: Recorded) -> Iterator[Row]:
     """Yield the rows of hours in a row, unless the sums around them do not continue each other.
 
-    The user has corrected such sums, or they have started again at zero.
+    The user has corrected such sums, or they were reset to zero.
     """
     if not run:
         return
@@ -225,10 +225,10 @@ def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorde
 
 
 class StatisticsCorrector:
-    """Looks after the statistics of one reader."""
+    """Corrects the statistics of one reader."""
 
     def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry, *, corrects_hours: bool) -> None:
-        """Prepare. There has to be a recorder. Sums that were reset are always looked for."""
+        """Prepare. The recorder is set up. Sums that were reset are always searched for."""
         self._hass = hass
         self._entry = entry
         self._coordinator = entry.runtime_data.coordinator
@@ -290,10 +290,10 @@ class StatisticsCorrector:
             self._schedule()
             return
         self._task = self._entry.async_create_background_task(
-            self._hass, self._async_look(), f"{DOMAIN} statistics"
+            self._hass, self._async_correct_all(), f"{DOMAIN} statistics"
         )
 
-    async def _async_look(self) -> None:
+    async def _async_correct_all(self) -> None:
         try:
             await get_instance(self._hass).async_recorder_ready.wait()
             try:
@@ -307,11 +307,11 @@ class StatisticsCorrector:
             except SQLAlchemyError as error:
                 LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
             except RuntimeError:
-                # The recorder has no threads any more.
+                # The recorder has stopped.
                 if not self._hass.is_stopping:
                     raise
         except Exception:
-            LOGGER.exception("Unexpected error while looking after the statistics")
+            LOGGER.exception("Unexpected error while correcting the statistics")
 
     async def _async_correct(self, register: Measurement, history: RegisterHistory) -> None:
         entity_id = self._coordinator.devices.entity_id(Platform.SENSOR, register)
@@ -368,7 +368,7 @@ class StatisticsCorrector:
 
 
 def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Recorded | None:
-    """Read the statistics of a sensor, in a thread of the recorder. None before there are any."""
+    """Read the statistics of a sensor, in a thread of the recorder. Return None before the first ones."""
     found = get_metadata(hass, statistic_ids={entity_id}).get(entity_id)
     if found is None or found[1]["unit_of_measurement"] not in EnergyConverter.VALID_UNITS:
         return None

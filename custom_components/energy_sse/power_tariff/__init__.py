@@ -1,1 +1,1 @@
-"""What a power tariff bills: demand and peaks, outages included."""
+"""Power tariff: demand and monthly peaks."""

@@ -1,6 +1,6 @@
-"""The running interval: its demand so far, and the demand and the available power that follow from it.
+"""The current interval: its demand so far, and the expected demand and the available power that follow.
 
-Imports nothing of Home Assistant. Energies are Wh, powers are W.
+Energies are Wh, powers are W.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ _MAX_STEP: Final = timedelta(minutes=5)
 
 
 class CurrentInterval:
-    """Running interval of a power tariff."""
+    """Current interval of a power tariff."""
 
     def __init__(self, length: timedelta, supply: float) -> None:
         """Start without a reading. The supply carries a power in W."""

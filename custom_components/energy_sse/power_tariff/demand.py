@@ -1,7 +1,7 @@
-"""The arithmetic of a power tariff: from the energy of intervals to what a month bills.
+"""The arithmetic of a power tariff: from the energy of intervals to the peaks of a month.
 
-Knows neither Home Assistant nor a meter. Energies are Wh, powers are W. Times are aware; an interval belongs
-to the day and the month in which it begins, by the wall clock of the time zone.
+Energies are Wh, powers are W. Times are aware. An interval belongs to the day and the month in which it
+begins, by the wall clock of the time zone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,37 +18,37 @@ MIDNIGHT: Final = time(0)
 
 _SATURDAY: Final = 5
 
-# Part of the limit, and W: how far the expected demand has to fall below the limit again.
+# Part of the limit, and W. A peak stays expected until the expected demand is below the limit by more.
 _BAND: Final = 0.05
-_LEAST_BAND: Final = 100.0
+_MIN_BAND: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tariff:
-    """How a grid company counts."""
+    """Rules of a grid company."""
 
     interval: timedelta = HOUR
     """An hour or a quarter of an hour."""
 
     peaks: int = 1
-    """How many of the month's highest demands are averaged."""
+    """Number of the month's highest demands that are averaged."""
 
     one_per_day: bool = False
-    """Whether at most one of them is of the same day."""
+    """True if no two of them are of the same day."""
 
     months: frozenset[int] = MONTHS
     weekdays_only: bool = False
     begin: time = MIDNIGHT
-    """From when in a day intervals count: those that begin then or later."""
+    """Time of the first interval of a day that counts."""
 
     end: time = MIDNIGHT
-    """Until when they count. The same as `begin`: all day. Before `begin`: past midnight."""
+    """Time from which intervals do not count. All count if it is `begin`. It can be after midnight."""
 
     other_weight: float = 0.0
-    """What all other intervals count, from 0 to 1."""
+    """Weight of all other intervals, from 0 to 1."""
 
     def weight(self, start: datetime) -> float:
-        """Return what an interval counts that begins at a local time."""
+        """Return the weight of an interval that begins at a local time."""
         is_counted = (
             start.month in self.months
             and not (self.weekdays_only and start.weekday() >= _SATURDAY)
@@ -62,8 +62,8 @@ class Tariff:
         return self.begin == self.end or start >= self.begin or start < self.end
 
 
-class Point(NamedTuple):
-    """What had been imported in all at a boundary between intervals."""
+class Boundary(NamedTuple):
+    """Energy imported until a boundary between intervals."""
 
     time: datetime
     energy: float
@@ -71,22 +71,22 @@ class Point(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What was imported in an interval that has ended."""
+    """Energy imported in an interval that has ended."""
 
     start: datetime
     energy: float
-    """Wh. Of an interval that was missed, the mean over the gap: the least that its highest can have been."""
+    """Wh. Missed intervals have the mean over the gap, which is a lower bound of the highest of them."""
 
     is_missed: bool
-    """Whether one of its ends is not known."""
+    """True if the energy at one of its ends is unknown."""
 
 
-def intervals_between(points: Iterable[Point], length: timedelta) -> Iterator[Interval]:
-    """Yield the intervals between points in the order of time, all of them at boundaries.
+def intervals_between(boundaries: Iterable[Boundary], length: timedelta) -> Iterator[Interval]:
+    """Yield the intervals between boundaries in the order of time.
 
-    Where a total falls nothing can be said, and nothing counts.
+    Intervals in which the total falls have no energy.
     """
-    for one, other in pairwise(points):
+    for one, other in pairwise(boundaries):
         number = (other.time - one.time) // length
         energy = max(other.energy - one.energy, 0.0) / number
         for index in range(number):
@@ -106,70 +106,70 @@ class Month(NamedTuple):
 
     @property
     def before(self) -> Month:
-        """The month before it."""
+        """The previous month."""
         return Month(self.year - 1, 12) if self.month == 1 else Month(self.year, self.month - 1)
 
     def begin(self, zone: tzinfo) -> datetime:
-        """Return its first moment in a time zone."""
+        """Return the start of the month in a time zone."""
         return datetime(self.year, self.month, 1, tzinfo=zone)
 
 
 class Peak(NamedTuple):
-    """One of the intervals that a month bills."""
+    """One of the highest intervals of a month."""
 
     demand: float
-    """W, as it counts."""
+    """W, with the weight of the interval."""
 
     start: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonthlyPeak:
-    """What a month bills, as far as it has come."""
+    """Peaks of a month so far."""
 
     tariff: Tariff
     zone: tzinfo
     highest: Sequence[Peak]
-    """The highest of every day, or of all intervals, in falling order."""
+    """Highest interval of each day, or all intervals, in falling order."""
 
     missed: int
-    """The number of intervals that nobody heard, of those that count."""
+    """Number of missed intervals among those that count."""
 
     @property
     def peaks(self) -> Sequence[Peak]:
-        """The intervals that it is made of, the highest first."""
+        """The intervals that are averaged, the highest first."""
         return self.highest[: self.tariff.peaks]
 
     @property
     def demand(self) -> float | None:
-        """W, the mean of the peaks; None as long as there is none."""
+        """W, the mean of the peaks; None before the first peak."""
         return _mean([peak.demand for peak in self.peaks])
 
     def limit(self, start: datetime) -> float | None:
-        """Return the demand up to which another interval of the month does not raise the bill, in W.
+        """Return the demand in W up to which another interval does not raise the mean of the peaks.
 
-        None where there is no such limit: when nothing is billed yet, or when the interval does not count.
+        None before the first peak, and if the interval does not count.
         """
         local = start.astimezone(self.zone)
         weight = self.tariff.weight(local)
         if not weight or not self.highest:
             return None
-        return self._limit_of_one_that_counts(local.date()) / weight
+        return self._weighted_limit(local.date()) / weight
 
-    def _limit_of_one_that_counts(self, day: date) -> float:
+    def _weighted_limit(self, day: date) -> float:
         days = self.highest if self.tariff.one_per_day else ()
         today = next((p.demand for p in days if p.start.astimezone(self.zone).date() == day), None)
         if len(self.highest) >= self.tariff.peaks:
-            # What replaces the peak of its own day has to be higher than that, too.
+            # An interval replaces the peak of its own day only if it is higher than that peak, too.
             return max(self.peaks[-1].demand, today or 0.0)
         if today is not None:
             return today
-        # One peak more, and the mean is over one more.
+        # The interval is one more peak of the mean.
         return _mean([peak.demand for peak in self.highest]) or 0.0
 
 
 def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, MonthlyPeak]:
-    """Return what each month bills, of those that have intervals that count."""
+    """Return the peaks of each month that has intervals that count."""
     highest: dict[Month, dict[object, Peak]] = {}
     missed: dict[Month, int] = {}
     hours = tariff.interval / HOUR
@@ -189,7 +189,7 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
         month: MonthlyPeak(
             tariff=tariff,
             zone=zone,
-            # Of two that are equally high, the first.
+            # The first one of two equal peaks.
             highest=sorted(peaks.values(), key=lambda peak: (-peak.demand, peak.start)),
             missed=missed[month],
         )
@@ -198,10 +198,10 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
 
 
 def is_peak_expected(expected: float, limit: float | None, *, was: bool) -> bool:
-    """Tell whether a demand will pass the limit; once it will, until it falls below a band."""
+    """Return whether a demand will pass the limit. `was` is True until the demand falls below a band."""
     if limit is None:
         return False
-    return expected > (limit - max(_BAND * limit, _LEAST_BAND) if was else limit)
+    return expected > (limit - max(_BAND * limit, _MIN_BAND) if was else limit)
 
 
 def _mean(values: Sequence[float]) -> float | None:

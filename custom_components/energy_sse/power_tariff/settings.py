@@ -1,4 +1,4 @@
-"""The power tariff in the options of a reader: its form, what is refused, and what it means."""
+"""The power tariff in the options of a reader: its form, its errors, and the tariff that follows."""
 
 from collections.abc import Mapping
 from datetime import time, timedelta
@@ -94,7 +94,7 @@ _CHOSEN: Final = vol.Schema(
 
 
 def form_section(chosen: Mapping[str, Any]) -> section:
-    """Return the fields, with what was chosen before. Open once the tariff is on."""
+    """Return the fields with the present values. The section is open while the tariff is on."""
     values = {**_DEFAULTS, **chosen}
     fields: dict[vol.Marker, Any] = {
         vol.Required(key, default=values[key]): field for key, field in _FIELDS.items()
@@ -107,7 +107,7 @@ def form_section(chosen: Mapping[str, Any]) -> section:
 
 
 def error_in(settings: Mapping[str, Any]) -> str | None:
-    """Return the key of what is wrong with a tariff that is on, or None."""
+    """Return the key of the error of a tariff that is on; None without an error."""
     settings = {**_DEFAULTS, **settings}
     if not settings[CONF_ENABLED]:
         return None
@@ -126,9 +126,9 @@ def _is_boundary(moment: time, interval: str) -> bool:
 
 
 def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
-    """Return the tariff that was chosen; None when there is none.
+    """Return the chosen tariff; None if the tariff is off.
 
-    Raises vol.Invalid where no form has let it through.
+    Raises vol.Invalid for options that no form has accepted.
     """
     values = _CHOSEN({**_DEFAULTS, **(settings or {})})
     if not values[CONF_ENABLED]:
@@ -146,7 +146,7 @@ def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
 
 
 def supply_of(settings: Mapping[str, Any] | None) -> float:
-    """Return the power that the supply carries, in W: by the main fuse, or the bound of the validation."""
+    """Return the power that the supply carries, in W: of the main fuse, or the bound of the validation."""
     values = {**_DEFAULTS, **(settings or {})}
     if values.get(CONF_MAIN_FUSE) is None:
         return MAX_ENERGY_PER_HOUR

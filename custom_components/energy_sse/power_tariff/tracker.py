@@ -19,7 +19,7 @@ from ..histories import RegisterUpdate
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
-from .demand import Month, MonthlyPeak, Point, Tariff, intervals_between, is_peak_expected, monthly_peaks
+from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
 from .settings import supply_of, tariff_of
 
 # Seconds. Values that change with every reading are not checked more often.
@@ -85,9 +85,6 @@ class DemandTracker:
     ) -> None:
         """Prepare. The supply carries a power in W. Values are written every so many seconds at most."""
         self.tariff = tariff
-        self.limit: float | None = None
-        """W, up to which the current interval does not raise the bill. None if there is no limit."""
-
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """None while no register is known."""
 
@@ -103,20 +100,18 @@ class DemandTracker:
         )
         self._written = _WrittenValues()
         self._forecast = _PeakForecast()
-        self._is_outdated = asyncio.Event()
-        """Set if the monthly peaks have to be calculated again."""
+        self._is_outdated = True
+        """True if the monthly peaks have to be calculated again."""
+
+        self._calculation: asyncio.Task[None] | None = None
 
     async def async_start(self, entry: ConfigEntry) -> None:
         """Follow the reader until the entry is unloaded. The register histories have been restored."""
         self._coordinator.store.async_add_section("power_tariff", self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
         entry.async_on_unload(self._debouncer.async_shutdown)
-        try:
-            # Before the entities are added, so that they are available at once.
-            await self._async_update_monthly_peaks()
-        except Exception:
-            LOGGER.exception("Unexpected error while calculating the monthly peaks")
-        entry.async_create_background_task(self._hass, self._run(), f"{DOMAIN} power tariff")
+        # Before the entities are added, so that they are available at once.
+        await self._async_calculate()
 
     @callback
     def async_flush(self) -> None:
@@ -125,6 +120,11 @@ class DemandTracker:
         self._check()
 
     # ------------------------------------------------------------------------------- for the entities
+
+    @property
+    def limit(self) -> float | None:
+        """W, up to which the current interval does not raise the bill. None if there is no limit."""
+        return self._forecast.limit
 
     @property
     def expects_peak(self) -> bool:
@@ -182,7 +182,11 @@ class DemandTracker:
     @callback
     def _handle_reading(self, update: RegisterUpdate) -> None:
         if update.boundaries_changed:
-            self._is_outdated.set()
+            self._is_outdated = True
+            if self._calculation is None or self._calculation.done():
+                self._calculation = self._hass.async_create_task(
+                    self._async_calculate(), f"{DOMAIN} power tariff"
+                )
         history = update.histories.billed
         point = history.last
         if update.reading.is_repeated or point is None:
@@ -210,22 +214,21 @@ class DemandTracker:
 
     @callback
     def _update_forecast(self) -> None:
-        if self._forecast.update(self._current.expected, self.limit):
+        if self._forecast.update(self._current.expected):
             self._coordinator.async_notify([TariffKey.PEAK_EXPECTED])
 
     @callback
     def _update_limit(self) -> None:
         peak = self.monthly_peak(TariffKey.PEAK_DEMAND)
         start = start_of(dt_util.utcnow(), self.tariff.interval)
-        self.limit = None if peak is None else peak.limit(start)
+        self._forecast.limit = None if peak is None else peak.limit(start)
         self._update_forecast()
 
     # ---------------------------------------------------------------------------------- monthly peaks
 
-    async def _run(self) -> None:
-        while True:
-            await self._is_outdated.wait()
-            self._is_outdated.clear()
+    async def _async_calculate(self) -> None:
+        while self._is_outdated:
+            self._is_outdated = False
             try:
                 await self._async_update_monthly_peaks()
             except Exception:
@@ -265,16 +268,17 @@ class _PeakForecast:
     """Decides whether a peak is expected."""
 
     def __init__(self) -> None:
+        self.limit: float | None = None
         self.expects_peak = False
         self._stays_until = 0.0
 
-    def update(self, expected: float | None, limit: float | None) -> bool:
+    def update(self, expected: float | None) -> bool:
         """Update the forecast from the expected demand in W. Return whether it has changed."""
         before = self.expects_peak
-        expects = expected is not None and is_peak_expected(expected, limit, was=before)
+        expects = expected is not None and is_peak_expected(expected, self.limit, was=before)
         if expects:
             self._stays_until = clock.now() + _PEAK_STAYS
-        elif before and limit is not None:
+        elif before and self.limit is not None:
             expects = clock.now() < self._stays_until
         self.expects_peak = expects
         return expects != before
@@ -307,9 +311,9 @@ def _has_changed(before: float | None, after: float | None) -> bool:
 def _count(
     boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
 ) -> Mapping[Month, MonthlyPeak]:
-    points = [
-        Point(time, boundaries[time])
+    ends = [
+        Boundary(time, boundaries[time])
         for time in sorted(boundaries)
         if time <= now and time == start_of(time, tariff.interval)
     ]
-    return monthly_peaks(tariff, intervals_between(points, tariff.interval), zone)
+    return monthly_peaks(tariff, intervals_between(ends, tariff.interval), zone)
