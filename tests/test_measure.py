@@ -8,6 +8,8 @@ from measure.__main__ import parse_arguments
 from measure.package import Package, circles, longest_chain
 from measure.structure import DOCUMENT, ROOT, largest, percentile_90, table
 
+from . import measured_tables
+
 FILES = {
     "__init__.py": '"""A package."""\n\nfrom .entity import Entity\n',
     "entity.py": '''"""Entities.
@@ -120,3 +122,24 @@ def test_command_line_passes_other_arguments_to_pytest() -> None:
 def test_structure_was_measured() -> None:
     assert DOCUMENT.is_relative_to(ROOT / "docs/results")
     assert "scripts/measure structure" in DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize("name", measured_tables.HEADS)
+def test_measured_table_has_a_document(name: str) -> None:
+    documents = [path.read_text() for path in DOCUMENT.parent.glob("*.md")]
+    assert sum(measured_tables.HEADS[name] in document for document in documents) == 1
+
+
+def test_measured_table_replaces_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "document.md"
+    path.write_text("# Title\n\nText.\n\n| old | head |\n|---|---|\n| a | b |\n")
+    measured_tables.write("soak", [("minutes", "10")], path)
+    assert path.read_text() == "# Title\n\nText.\n\n| | |\n|---|---|\n| minutes | 10 |\n"
+
+
+def test_measured_row_replaces_the_row_with_its_labels(tmp_path: Path) -> None:
+    path = tmp_path / "document.md"
+    path.write_text("Text.\n")
+    for label, value in (("a", "1"), ("b", "2"), ("a", "3")):
+        measured_tables.renew("tariff", (label, "yes", "hours", value), path)
+    assert path.read_text().splitlines()[-2:] == ["| a | yes | hours | 3 |", "| b | yes | hours | 2 |"]
