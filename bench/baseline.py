@@ -1,7 +1,6 @@
-"""The usual pattern, to compare with: a `DataUpdateCoordinator` whose entities all write on every push.
+"""Baseline of the benchmarks: a `DataUpdateCoordinator` whose entities all write on every push.
 
-Everything before it and after it is the same: the reader, its connection, the descriptions, the registry
-entries.
+The reader, its connection, the descriptions and the registry entries are those of the integration.
 """
 
 from collections.abc import Iterable
@@ -24,42 +23,42 @@ from custom_components.energy_sse.registry import Registry
 _LOGGER = logging.getLogger(__name__)
 
 
-class UsualCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
-    """Keeps the last reading; listens to a reader's connection."""
+class BaselineCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
+    """Coordinator that keeps the last reading."""
 
     def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-        """Prepare with nothing heard."""
-        super().__init__(hass, _LOGGER, config_entry=entry, name="usual")
+        """Prepare without a reading."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name="baseline")
         self.data = {}
 
     @callback
     def handle_message(self, message: Message) -> None:
-        """Take in what the reader says."""
+        """Update the data from a reading."""
         if isinstance(message, Reading):
             self.async_set_updated_data({**self.data, **message.values})
 
     def handle_disconnect(self, error: ReaderError) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_contention(self, *, is_contended: bool) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_move(self, host: str) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_basic_request(self, host: str) -> None:
         """Ignore it."""
 
 
-class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
-    """Shows one measurement."""
+class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
+    """Sensor of a measurement."""
 
     _attr_has_entity_name = True
     entity_description: MeasurementDescription
 
     def __init__(
         self,
-        coordinator: UsualCoordinator,
+        coordinator: BaselineCoordinator,
         registry: Registry,
         reader: Reader,
         description: MeasurementDescription,
@@ -87,11 +86,11 @@ class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
         return value
 
 
-async def add_usual_sensors(
+async def add_baseline_sensors(
     hass: HomeAssistant, entry: EnergySseConfigEntry, reader: Reader, measurements: Iterable[Measurement]
-) -> UsualCoordinator:
-    """Put the usual pattern in the place of an entry's own sensors; the entry has to be unloaded."""
-    coordinator = UsualCoordinator(hass, entry)
+) -> BaselineCoordinator:
+    """Replace the sensors of an unloaded entry by those of the baseline."""
+    coordinator = BaselineCoordinator(hass, entry)
     platform = EntityPlatform(
         hass=hass,
         logger=_LOGGER,
@@ -105,6 +104,6 @@ async def add_usual_sensors(
     await platform.platform_data.async_load_translations()
     registry = Registry(hass, entry)
     await platform.async_add_entities(
-        [UsualSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
+        [BaselineSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
     )
     return coordinator

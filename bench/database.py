@@ -22,7 +22,7 @@ from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
-from .baseline import add_usual_sensors
+from .baseline import add_baseline_sensors
 from .home import add_reader, home_assistant, run
 from .measure import Effort, alone, table, times
 
@@ -31,7 +31,7 @@ HOUR: Final = 3600
 # Seconds between two readings.
 INTERVALS: Final = (1, 10)
 
-USUAL: Final = "usual"
+BASELINE: Final = "baseline"
 
 # Rows of statistics for one sensor: one every five minutes, and one for the hour.
 STATISTICS_ROWS: Final = 13
@@ -54,7 +54,7 @@ class Written:
 async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Written:
     """Let a reader stream for an hour.
 
-    The way is a write interval of ours in seconds, or the usual pattern.
+    The way is an update interval in seconds, or the baseline.
     """
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
@@ -69,8 +69,8 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         for _ in range(60):
             await simulator.tick(10)
             await machine.advance(10)
-        if way == USUAL:
-            await replace_by_usual(hass, entry, kind, simulator.host)
+        if way == BASELINE:
+            await replace_by_baseline(hass, entry, kind, simulator.host)
         else:
             hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
             await hass.config_entries.async_reload(entry.entry_id)
@@ -85,17 +85,17 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
 
 
-async def replace_by_usual(
+async def replace_by_baseline(
     hass: HomeAssistant, entry: EnergySseConfigEntry, kind: ReaderKind, host: str
 ) -> None:
-    """Put the usual pattern into the place of the sensors that are enabled by default."""
+    """Replace the sensors that are enabled by default by those of the baseline."""
     measurements = list(entry.runtime_data.found_measurements)
     assert entry.unique_id is not None
     await hass.config_entries.async_unload(entry.entry_id)
     reader = make_reader(kind, async_get_clientsession(hass), host, None)
-    usual = await add_usual_sensors(hass, entry, reader, measurements)
-    connection = ReaderConnection(reader, entry.unique_id, usual)
-    entry.async_create_background_task(hass, connection.run(), "usual")
+    baseline = await add_baseline_sensors(hass, entry, reader, measurements)
+    connection = ReaderConnection(reader, entry.unique_id, baseline)
+    entry.async_create_background_task(hass, connection.run(), BASELINE)
 
 
 async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:
@@ -120,31 +120,40 @@ def measure(kind: ReaderKind, interval: int, way: str) -> Written:
 
 
 def report(effort: Effort) -> str:
-    """Measure and tell."""
-    head = ("reader", "a reading every", "written", "rows", "of the usual", "MB", "of the usual", "MB a day")
+    """Measure, and return the section of the document."""
+    head = (
+        "reader",
+        "a reading every",
+        "written",
+        "rows",
+        "of the baseline",
+        "MB",
+        "of the baseline",
+        "MB a day",
+    )
     rows = []
     statistics = {}
     for kind in effort.choose(tuple(ReaderKind), (ReaderKind.WHATWATT,)):
         for interval in effort.choose(INTERVALS, (10,)):
-            usual = alone(measure, kind, interval, USUAL)
-            results = {"the usual pattern": usual}
+            baseline = alone(measure, kind, interval, BASELINE)
+            results = {"baseline": baseline}
             for way in WRITE_INTERVALS:
                 title = f"every {way} s" if int(way) else "every reading"
                 if int(way) == _DEFAULT_WRITE_INTERVAL:
                     title += " (default)"
                 results[title] = alone(measure, kind, interval, way)
-            statistics[kind] = usual.statistics
+            statistics[kind] = baseline.statistics
             for title, found in results.items():
-                is_first = found is usual
+                is_first = found is baseline
                 rows.append(
                     (
                         kind if is_first else "",
                         f"{interval} s" if is_first else "",
                         title,
                         f"{found.rows:,}",
-                        times(found.rows / usual.rows),
+                        times(found.rows / baseline.rows),
                         f"{found.size / 1e6:.2f}",
-                        times(found.size / usual.size),
+                        times(found.size / baseline.size),
                         f"{found.size * 24 / 1e6:.0f}",
                     )
                 )

@@ -1,16 +1,10 @@
-"""A Home Assistant in this process, with readers in it, and the simulated readers in a process of their own.
-
-It is the core as it starts anywhere, with its registries and real sockets, but without a frontend and all
-that has nothing to do with a reader.
-"""
+"""A Home Assistant in this process, with registries and real sockets, but without a frontend."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
-import json
 import logging
 from pathlib import Path
-import sys
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,8 +22,6 @@ from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from tests.wait import wait_until
 
-ROOT = Path(__file__).parents[1]
-
 
 def run[T](main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on an event loop as Home Assistant makes it."""
@@ -43,10 +35,7 @@ def run[T](main: Coroutine[Any, Any, T]) -> T:
 async def home_assistant(
     folder: Path | None = None, *, recorder: bool = False
 ) -> AsyncGenerator[HomeAssistant]:
-    """Start Home Assistant on a folder, or on an empty one, and stop it afterwards.
-
-    The entries that it has are set up by whoever asks for them, with `set_up_entries`.
-    """
+    """Start Home Assistant on a folder, or on an empty one, and stop it afterward."""
     with TemporaryDirectory() as empty:
         hass = HomeAssistant(str(folder or empty))
         loader.async_setup(hass)
@@ -68,11 +57,6 @@ async def home_assistant(
             await hass.async_stop(force=True)
 
 
-async def set_up_entries(hass: HomeAssistant) -> None:
-    """Set up the readers that this Home Assistant has had before."""
-    await async_setup_component(hass, DOMAIN, {})
-
-
 async def add_reader(hass: HomeAssistant, host: str) -> EnergySseConfigEntry:
     """Add a reader as a person would, by its address."""
     result = await hass.config_entries.flow.async_init(
@@ -89,40 +73,3 @@ def enable_everything(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
     for each in er.async_entries_for_config_entry(registry, entry.entry_id):
         if each.disabled_by is not None:
             registry.async_update_entity(each.entity_id, disabled_by=None)
-
-
-@asynccontextmanager
-async def readers(count: int, *, interval: float = 1.0, first: int = 0) -> AsyncGenerator[Readers]:
-    """Start simulated readers, whatwatt and CurrentlyOne in turn, in a process of their own.
-
-    `first` numbers them, where more than one process does it.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"{__package__}.readers", f"{count}", f"{first}", f"{interval}"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-    )
-    assert process.stdout is not None
-    started = Readers(process, json.loads(await process.stdout.readline()))
-    try:
-        yield started
-    finally:
-        await started.stop()
-
-
-class Readers:
-    """Simulated readers in a process of their own, as seen from here."""
-
-    def __init__(self, process: asyncio.subprocess.Process, hosts: list[str]) -> None:
-        """Take them over."""
-        self.hosts = hosts
-        self._process = process
-
-    async def stop(self) -> dict[float, float]:
-        """Stop them. Returns what the first one has sent: voltage → seconds of the clock of this machine."""
-        if self._process.returncode is not None:
-            return {}
-        answer, _ = await self._process.communicate()
-        return {float(voltage): sent for voltage, sent in json.loads(answer).items()}

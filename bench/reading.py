@@ -1,4 +1,4 @@
-"""One reading into Home Assistant: bytes to written states, against the floor and the usual pattern."""
+"""CPU time of a reading, from bytes to written states, against the baseline."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -12,38 +12,28 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import aiohttp
-from aiohttp.base_protocol import BaseProtocol
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY, ConfigEntryState
 from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
 from homeassistant.core import Event, callback
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
-from homeassistant.helpers.entity_platform import async_get_platforms
 from homeassistant.runner import create_event_loop
 from homeassistant.util import dt as dt_util
-import orjson
 from yarl import URL
 
-from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.reader import Reader, ReaderConnection, ReaderKind, make_reader, whatwatt
-from custom_components.energy_sse.reader.models import Measurement, Reading
-from custom_components.energy_sse.reader.whatwatt import FIELDS, parse_live
-from custom_components.energy_sse.sensor import MeasurementSensor
+from custom_components.energy_sse.reader.whatwatt import FIELDS
 from tests.simulators import House, WhatwattSimulator
 from tests.wait import wait_until
 
-from .baseline import add_usual_sensors
+from .baseline import add_baseline_sensors
 from .harness import measure, runner
 from .home import add_reader, enable_everything, home_assistant
 from .measure import Effort, alone, table, times
 
 KINDS: Final = {"typical": "typical: six values changed", "worst": "worst: all values changed"}
 
-WAYS: Final = {
-    "ours": "ours",
-    "usual": "the usual pattern",
-    "stream": "floor, with the body read and its JSON parsed",
-    "floor": "floor: `async_write_ha_state` on what has changed",
-}
+WAYS: Final = {"ours": "energy_sse", "baseline": "baseline"}
 
 # What a quiet second changes: one phase, and with it the total and the net power.
 TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
@@ -52,16 +42,12 @@ TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
 STEPS: Final = {"V": 0.1, "I": 0.01, "PF": 0.01, "T": 1}
 
 
-type Work = tuple[Mapping[Measurement, float], list[MeasurementSensor]]
-"""What has changed with a reading, and the sensors that show it."""
-
-
 class Meter:
     """A three-phase meter behind a whatwatt that sends all the keys that there are."""
 
     def __init__(self) -> None:
         """Start with a value for everything."""
-        now = datetime.now()  # noqa: DTZ005 (the reader tells the time of the place)
+        now = datetime.now()  # noqa: DTZ005 (the reader sends local time)
         self._payload: dict[str, Any] = {
             **{key: 100 + number for number, key in enumerate(FIELDS)},
             "T": 1,
@@ -164,8 +150,8 @@ class Home:
         assert tap.content is not None
         self.content = tap.content
 
-    async def tap_usual(self) -> None:
-        """Replace ours by the usual pattern, and take the place of the network."""
+    async def tap_baseline(self) -> None:
+        """Replace the sensors by those of the baseline, and replace the network."""
         measurements = list(self.entry.runtime_data.found_measurements)
         assert self.entry.unique_id is not None
         await self.hass.config_entries.async_unload(self.entry.entry_id)
@@ -173,8 +159,8 @@ class Home:
             ReaderKind.WHATWATT, async_get_clientsession(self.hass), self.simulator.host, None
         )
         tap = Tap(reader)
-        usual = await add_usual_sensors(self.hass, self.entry, reader, measurements)
-        connection = ReaderConnection(reader, self.entry.unique_id, usual)
+        baseline = await add_baseline_sensors(self.hass, self.entry, reader, measurements)
+        connection = ReaderConnection(reader, self.entry.unique_id, baseline)
         self._connection = self.loop.create_task(connection.run())
         await wait_until(lambda: tap.content)
         assert tap.content is not None
@@ -187,78 +173,17 @@ class Home:
         for event in events:
             self._skipped += 1
             self.content.feed_data(event)
-            await asyncio.sleep(0)
+            # The reader lets other tasks run before it waits for more.
+            while self.content._waiter is None and not self.content.is_eof():  # noqa: ASYNC110 (as below)
+                await asyncio.sleep(0)
             # Minutes that pass in a moment bring files to write. Their thread hardly gets a turn while this
             # one is never idle, and slows it down: not so where a second passes between two readings.
-            while (  # noqa: ASYNC110 (Home Assistant tells nobody that it has written a file)
+            while (  # noqa: ASYNC110 (Home Assistant does not notify of a written file)
                 self.hass._tasks or len(self.hass._background_tasks) > tasks_at_rest
             ):
                 await asyncio.sleep(0.001)
         took = thread_time() - began
         assert not self.content.is_eof()
-        assert self.content._waiter is not None, "all has been dealt with"
-        return took
-
-    async def work_in(self, events: list[bytes]) -> list[Work]:
-        """Return what each event gives to write, and to whom; the sensors are available then."""
-        sensors = {
-            entity.entity_description.key: entity
-            for platform in async_get_platforms(self.hass, DOMAIN)
-            for entity in platform.entities.values()
-            if isinstance(entity, MeasurementSensor)
-        }
-        # One that arrives as usual makes the sensors available.
-        await self.feed(events[-1:])
-        before = dict(self.entry.runtime_data.readings.values)
-        work: list[Work] = []
-        for event in events:
-            (reading,) = [
-                m for m in parse_live(event.partition(b"data: ")[2].decode()) if isinstance(m, Reading)
-            ]
-            changed = {key: value for key, value in reading.values.items() if before.get(key) != value}
-            before |= changed
-            work.append((changed, [sensors[key] for key in changed]))
-        return work
-
-    async def write(self, events: list[bytes]) -> float:
-        """Only write what has changed, which nobody can do without. Returns the seconds of CPU."""
-        values = self.entry.runtime_data.readings.values
-        work = await self.work_in(events)
-        began = thread_time()
-        for changed, entities in work:
-            values.update(changed)
-            for entity in entities:
-                entity.async_write_ha_state()
-        return thread_time() - began
-
-    async def write_from_stream(self, events: list[bytes]) -> float:
-        """Write what has changed whenever an event has been read from a body, and its JSON parsed.
-
-        Nobody who reads a stream can do with less. Returns the seconds of CPU.
-        """
-        values = self.entry.runtime_data.readings.values
-        work = await self.work_in(events)
-        protocol = BaseProtocol(self.loop)
-        protocol.connection_made(asyncio.Transport())
-        content = aiohttp.StreamReader(protocol, 2**16, loop=self.loop)
-
-        async def read() -> None:
-            for changed, entities in work:
-                event = await content.readany()
-                orjson.loads(event.partition(b"data: ")[2])
-                values.update(changed)
-                for entity in entities:
-                    entity.async_write_ha_state()
-
-        reading = self.loop.create_task(read())
-        await asyncio.sleep(0)
-        began = thread_time()
-        for event in events:
-            content.feed_data(event)
-            await asyncio.sleep(0)
-        took = thread_time() - began
-        assert reading.done(), "all has been dealt with"
-        await reading
         return took
 
     def count_writes(self, events: list[bytes]) -> float:
@@ -274,7 +199,7 @@ class Home:
         def everything(_data: Mapping[str, Any]) -> bool:
             return True
 
-        # With a filter, as the recorder has one, it is told of a state that is only reported again.
+        # With a filter, as the recorder has one, the listener gets reported states as well.
         self.hass.bus.async_listen(EVENT_STATE_CHANGED, count, everything)
         self.hass.bus.async_listen(EVENT_STATE_REPORTED, count, everything)
         self.run(self.feed(events))
@@ -286,7 +211,7 @@ def started(way: str) -> Home:
     # As the others do it, and as a reader was measured before there was a default.
     home = Home(options={CONF_WRITE_INTERVAL: 0})
     home.run(home.start())
-    home.run(home.tap_usual() if way == "usual" else home.tap())
+    home.run(home.tap_baseline() if way == "baseline" else home.tap())
     return home
 
 
@@ -300,7 +225,6 @@ def bench_readings(
     module: str,
     ways: Iterable[str],
     started: Callable[[str], Home],
-    work: Callable[[Home, str, list[bytes]], Coroutine[Any, Any, float]],
 ) -> None:
     """Measure ways of getting readings of each kind into a home, as pyperf asks for it: CPU seconds each."""
     pyperf = runner(module)
@@ -312,7 +236,7 @@ def bench_readings(
         def run(loops: int) -> float:
             nonlocal home
             home = home or started(way)
-            return home.run(work(home, way, home.meter.readings(kind, loops)))
+            return home.run(home.feed(home.meter.readings(kind, loops)))
 
         pyperf.bench_time_func(f"{kind} {way}", run)
         # Only one of the processes that pyperf starts measures this one.
@@ -324,42 +248,30 @@ def bench_readings(
             bench(kind, way)
 
 
-async def do_work(home: Home, way: str, events: list[bytes]) -> float:
-    """Do what a way does with events. Returns the seconds of CPU."""
-    match way:
-        case "floor":
-            return await home.write(events)
-        case "stream":
-            return await home.write_from_stream(events)
-        case _:
-            return await home.feed(events)
-
-
 def main() -> None:
     """Measure all ways."""
-    bench_readings(f"{__package__}.reading", WAYS, started, do_work)
+    bench_readings(f"{__package__}.reading", WAYS, started)
 
 
 def report(effort: Effort) -> str:
-    """Measure and tell."""
-    # Many rounds: what the caches hold depends on what else the machine does, and that changes by the minute.
+    """Measure, and return the section of the document."""
+    # Many rounds, because other work of the machine changes what the caches hold.
     seconds = measure(f"{__package__}.reading", effort, loops=500, rounds=15)
     rows = []
     for kind, title in KINDS.items():
-        floor, usual = seconds[f"{kind} floor"].median, seconds[f"{kind} usual"].median
+        baseline = seconds[f"{kind} baseline"].median
         for way, name in WAYS.items():
             result = seconds[f"{kind} {way}"]
             rows.append(
                 (
                     title if way == "ours" else "",
                     name,
-                    times(result.median / floor),
-                    times(result.median / usual),
+                    times(result.median / baseline),
                     result.text(1e6, 1),
-                    "" if way in ("floor", "stream") else f"{alone(count_writes, kind, way):.1f}",
+                    f"{alone(count_writes, kind, way):.1f}",
                 )
             )
-    return table(("reading", "", "of the floor", "of the usual", "µs of CPU", "states written"), rows)
+    return table(("reading", "", "of the baseline", "µs of CPU", "states written"), rows)
 
 
 if __name__ == "__main__":

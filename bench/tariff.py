@@ -55,7 +55,7 @@ def started(way: str) -> Home:
 
 def main() -> None:
     """Measure a reading with the option and without it."""
-    bench_readings(f"{__package__}.tariff", WAYS, started, lambda home, _way, events: home.feed(events))
+    bench_readings(f"{__package__}.tariff", WAYS, started)
 
 
 def calculate_bills(interval: timedelta) -> Result:
@@ -145,7 +145,7 @@ def report(effort: Effort) -> str:
         written.append((kind, percent(*rows), *numbers))
     monthly_peaks = {title: alone(calculate_bills, interval) for title, interval in INTERVALS.items()}
     return (
-        "A reading, as [above](#one-reading-into-home-assistant), but with a recorder:\n\n"
+        "A reading as above, but with a recorder:\n\n"
         + table(("reading", "added", "µs of CPU with it", "without it"), readings)
         + "\nRows in an hour with default entities and options, at one reading in ten seconds:\n\n"
         + table(
