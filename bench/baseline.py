@@ -3,7 +3,6 @@
 The reader, its connection, the descriptions and the registry entries are those of the integration.
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
 import logging
 from typing import override
@@ -17,7 +16,14 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity, DataUpda
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
-from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
+from custom_components.energy_sse.reader import (
+    Measurement,
+    Message,
+    Reader,
+    ReaderConnection,
+    ReaderError,
+    Reading,
+)
 from custom_components.energy_sse.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
@@ -86,10 +92,10 @@ class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
         return value
 
 
-async def add_baseline_sensors(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, reader: Reader, measurements: Iterable[Measurement]
-) -> BaselineCoordinator:
-    """Replace the sensors of an unloaded entry by those of the baseline."""
+async def replace_by_baseline(hass: HomeAssistant, entry: EnergySseConfigEntry) -> ReaderConnection:
+    """Replace the sensors of an entry by those of the baseline. Returns its connection, which has to run."""
+    reader, measurements = entry.runtime_data.reader, list(entry.runtime_data.found_measurements)
+    await hass.config_entries.async_unload(entry.entry_id)
     coordinator = BaselineCoordinator(hass, entry)
     platform = EntityPlatform(
         hass=hass,
@@ -106,4 +112,5 @@ async def add_baseline_sensors(
     await platform.async_add_entities(
         [BaselineSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
     )
-    return coordinator
+    assert entry.unique_id is not None
+    return ReaderConnection(reader, entry.unique_id, coordinator)

@@ -11,18 +11,16 @@ from typing import Final
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
-from custom_components.energy_sse.coordinator import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
-from custom_components.energy_sse.reader import ReaderConnection, ReaderKind, make_reader
+from custom_components.energy_sse.reader import ReaderKind
 from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
-from .baseline import add_baseline_sensors
+from .baseline import replace_by_baseline
 from .home import add_reader, home_assistant, run
 from .measure import Effort, alone, table, times
 
@@ -70,7 +68,8 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
             await simulator.tick(10)
             await machine.advance(10)
         if way == BASELINE:
-            await replace_by_baseline(hass, entry, kind, simulator.host)
+            connection = await replace_by_baseline(hass, entry)
+            entry.async_create_background_task(hass, connection.run(), BASELINE)
         else:
             hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
             await hass.config_entries.async_reload(entry.entry_id)
@@ -83,19 +82,6 @@ async def hour(kind: ReaderKind, interval: int, way: str, folder: Path) -> Writt
         after = await count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
-
-
-async def replace_by_baseline(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, kind: ReaderKind, host: str
-) -> None:
-    """Replace the sensors that are enabled by default by those of the baseline."""
-    measurements = list(entry.runtime_data.found_measurements)
-    assert entry.unique_id is not None
-    await hass.config_entries.async_unload(entry.entry_id)
-    reader = make_reader(kind, async_get_clientsession(hass), host, None)
-    baseline = await add_baseline_sensors(hass, entry, reader, measurements)
-    connection = ReaderConnection(reader, entry.unique_id, baseline)
-    entry.async_create_background_task(hass, connection.run(), BASELINE)
 
 
 async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:

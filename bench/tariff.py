@@ -23,9 +23,9 @@ from tests.wait import wait_until
 
 from . import database
 from .harness import measure
-from .home import add_reader, home_assistant, run
+from .home import Home, add_reader, home_assistant, run
 from .measure import Effort, Result, alone, table
-from .reading import KINDS, Home, bench_readings
+from .reading import KINDS, bench_readings
 
 TARIFF: Final[Mapping[str, Any]] = {CONF_POWER_TARIFF: {"enabled": True, "interval": "60"}}
 
@@ -49,7 +49,6 @@ def started(way: str) -> Home:
     """Return a Home Assistant with a recorder that is ready for readings."""
     home = Home(recorder=True, options=WAYS[way])
     home.run(home.start())
-    home.run(home.tap())
     return home
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.document import BEGIN, END, PATH, with_section
-from bench.measure import Result, table
+from bench.home import count_writes
+from bench.measure import Result, alone, table
 
 BENCHMARKS = sorted(
     path.stem for path in Path(PATH).parents[2].glob("bench/*.py") if "def report(" in path.read_text()
@@ -18,6 +19,12 @@ def test_every_benchmark_has_its_place_and_has_been_measured(name: str) -> None:
     assert f"`scripts/bench {name}`" in measured, "the command stands beside its numbers"
     assert "load average" in measured
     assert "| --- |" in measured
+
+
+@pytest.mark.slow("coordinator.py", "readings.py", "entity.py", "sensor.py", "reader/*", "bench/*")
+@pytest.mark.parametrize(("way", "states"), [("ours", 8), ("baseline", 41)])
+def test_benchmark_writes_the_states_of_a_reading(way: str, states: int) -> None:
+    assert states - 2 < alone(count_writes, "typical", way, readings=120) <= states
 
 
 def test_measuring_again_replaces_one_section_and_nothing_else() -> None:
