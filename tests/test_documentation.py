@@ -76,6 +76,11 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / link).exists(), link
 
 
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)
+def test_script_is_listed(script: Path) -> None:
+    assert f"`scripts/{script.name}" in (ROOT / "docs/testing.md").read_text()
+
+
 def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:
     """Yield the values of every recorded reading, in the wire's units."""
     interpreter = currentlyone.EventInterpreter()
