@@ -19,12 +19,10 @@ from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementD
 from custom_components.energy_sse.reader import (
     Measurement,
     Message,
-    Reader,
     ReaderConnection,
     ReaderError,
     Reading,
 )
-from custom_components.energy_sse.registry import Registry
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,16 +63,16 @@ class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
     def __init__(
         self,
         coordinator: BaselineCoordinator,
-        registry: Registry,
-        reader: Reader,
+        reader_id: str,
+        unit: str | None,
         description: MeasurementDescription,
     ) -> None:
         """Prepare the sensor of a measurement."""
         super().__init__(coordinator)
         self.entity_description = description
-        self._attr_unique_id = registry.unique_id(description.key)
-        self._attr_device_info = DeviceInfo(identifiers={registry.reader_identifier})
-        self._attr_native_unit_of_measurement = reader.units[description.key] or None
+        self._attr_unique_id = f"{reader_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, reader_id)})
+        self._attr_native_unit_of_measurement = unit
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
 
@@ -95,6 +93,8 @@ class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
 async def replace_by_baseline(hass: HomeAssistant, entry: EnergySseConfigEntry) -> ReaderConnection:
     """Replace the sensors of an entry by those of the baseline. Returns its connection, which has to run."""
     reader, measurements = entry.runtime_data.reader, list(entry.runtime_data.found_measurements)
+    reader_id = entry.unique_id
+    assert reader_id is not None
     await hass.config_entries.async_unload(entry.entry_id)
     coordinator = BaselineCoordinator(hass, entry)
     platform = EntityPlatform(
@@ -108,9 +108,10 @@ async def replace_by_baseline(hass: HomeAssistant, entry: EnergySseConfigEntry) 
     )
     platform.config_entry = entry
     await platform.platform_data.async_load_translations()
-    registry = Registry(hass, entry)
     await platform.async_add_entities(
-        [BaselineSensor(coordinator, registry, reader, MEASUREMENTS[each]) for each in measurements]
+        [
+            BaselineSensor(coordinator, reader_id, reader.units[each] or None, MEASUREMENTS[each])
+            for each in measurements
+        ]
     )
-    assert entry.unique_id is not None
-    return ReaderConnection(reader, entry.unique_id, coordinator)
+    return ReaderConnection(reader, reader_id, coordinator)
