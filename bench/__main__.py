@@ -1,4 +1,4 @@
-"""Measures what the integration costs and writes it into docs/performance.md."""
+"""Measure the costs of the integration, and write them into docs/results/performance.md."""
 
 import argparse
 from datetime import UTC, datetime
@@ -15,20 +15,15 @@ from . import document
 from .measure import Effort
 
 BENCHMARKS = {
-    "decoding": "bytes to events and readings",
-    "reading": "one reading into Home Assistant",
-    "latency": "from the device's writing to the state on the bus",
-    "scale": "many readers in one Home Assistant",
-    "database": "what the recorder writes",
-    "tariff": "what the power tariff adds",
-    "start": "imports, set-up, first state",
-    "disconnected": "while a reader is away",
+    "reading": "CPU time of a reading, against a DataUpdateCoordinator",
+    "database": "rows and bytes that the recorder writes, against a DataUpdateCoordinator",
+    "tariff": "CPU time and rows that the power tariff adds",
 }
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    names = "\n".join(f"  {name:13} {what}" for name, what in BENCHMARKS.items())
+    names = "\n".join(f"  {name:9} {what}" for name, what in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=f"{__doc__}\n\n{names}",

@@ -1,10 +1,8 @@
-"""The usual pattern, to compare with: a `DataUpdateCoordinator` whose entities all write on every push.
+"""Baseline of the benchmarks: a `DataUpdateCoordinator` whose entities all write on every push.
 
-Everything before it and after it is the same: the reader, its connection, the descriptions, the registry
-entries.
+The reader, its connection, the descriptions and the registry entries are those of the integration.
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
 import logging
 from typing import override
@@ -18,58 +16,63 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity, DataUpda
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.descriptions import MEASUREMENTS, MeasurementDescription
-from custom_components.energy_sse.devices import Devices
-from custom_components.energy_sse.reader import Measurement, Message, Reader, ReaderError, Reading
+from custom_components.energy_sse.reader import (
+    Measurement,
+    Message,
+    ReaderConnection,
+    ReaderError,
+    Reading,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
 
-class UsualCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
-    """Keeps the last reading; listens to a reader's connection."""
+class BaselineCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
+    """Coordinator that keeps the last reading."""
 
     def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-        """Prepare with nothing heard."""
-        super().__init__(hass, _LOGGER, config_entry=entry, name="usual")
+        """Prepare without a reading."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name="baseline")
         self.data = {}
 
     @callback
     def handle_message(self, message: Message) -> None:
-        """Take in what the reader says."""
+        """Update the data from a reading."""
         if isinstance(message, Reading):
             self.async_set_updated_data({**self.data, **message.values})
 
     def handle_disconnect(self, error: ReaderError) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_contention(self, *, is_contended: bool) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_move(self, host: str) -> None:
-        """Take no notice."""
+        """Ignore it."""
 
     def handle_basic_request(self, host: str) -> None:
         """Ignore it."""
 
 
-class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
-    """Shows one measurement."""
+class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
+    """Sensor of a measurement."""
 
     _attr_has_entity_name = True
     entity_description: MeasurementDescription
 
     def __init__(
         self,
-        coordinator: UsualCoordinator,
-        devices: Devices,
-        reader: Reader,
+        coordinator: BaselineCoordinator,
+        reader_id: str,
+        unit: str | None,
         description: MeasurementDescription,
     ) -> None:
         """Prepare the sensor of a measurement."""
         super().__init__(coordinator)
         self.entity_description = description
-        self._attr_unique_id = devices.unique_id(description.key)
-        self._attr_device_info = DeviceInfo(identifiers={devices.reader_identifier})
-        self._attr_native_unit_of_measurement = reader.units[description.key] or None
+        self._attr_unique_id = f"{reader_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(identifiers={(DOMAIN, reader_id)})
+        self._attr_native_unit_of_measurement = unit
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
 
@@ -87,11 +90,16 @@ class UsualSensor(CoordinatorEntity[UsualCoordinator], SensorEntity):
         return value
 
 
-async def add_usual_sensors(
-    hass: HomeAssistant, entry: EnergySseConfigEntry, reader: Reader, measurements: Iterable[Measurement]
-) -> UsualCoordinator:
-    """Put the usual pattern in the place of an entry's own sensors; the entry has to be unloaded."""
-    coordinator = UsualCoordinator(hass, entry)
+async def replace_by_baseline(hass: HomeAssistant, entry: EnergySseConfigEntry) -> ReaderConnection:
+    """Replace the sensors of an entry by those of the baseline. Returns its connection, which has to run."""
+    reader, measurements = (
+        entry.runtime_data.coordinator.reader,
+        list(entry.runtime_data.coordinator.data.measurements),
+    )
+    reader_id = entry.unique_id
+    assert reader_id is not None
+    await hass.config_entries.async_unload(entry.entry_id)
+    coordinator = BaselineCoordinator(hass, entry)
     platform = EntityPlatform(
         hass=hass,
         logger=_LOGGER,
@@ -103,8 +111,10 @@ async def add_usual_sensors(
     )
     platform.config_entry = entry
     await platform.platform_data.async_load_translations()
-    devices = Devices(hass, entry)
     await platform.async_add_entities(
-        [UsualSensor(coordinator, devices, reader, MEASUREMENTS[each]) for each in measurements]
+        [
+            BaselineSensor(coordinator, reader_id, reader.units[each] or None, MEASUREMENTS[each])
+            for each in measurements
+        ]
     )
-    return coordinator
+    return ReaderConnection(reader, reader_id, coordinator)

@@ -11,18 +11,16 @@ from typing import Final
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
-from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
-from custom_components.energy_sse.reader import READERS, ReaderConnection, make_reader
+from custom_components.energy_sse.reader import READERS
 from tests.simulators import SIMULATORS, House
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
-from .baseline import add_usual_sensors
+from .baseline import replace_by_baseline
 from .home import add_reader, home_assistant, run
 from .measure import Effort, alone, table, times
 
@@ -31,7 +29,7 @@ HOUR: Final = 3600
 # Seconds between two readings.
 INTERVALS: Final = (1, 10)
 
-USUAL: Final = "usual"
+BASELINE: Final = "baseline"
 
 # Rows of statistics for one sensor: one every five minutes, and one for the hour.
 STATISTICS_ROWS: Final = 13
@@ -54,7 +52,7 @@ class Written:
 async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
     """Let a reader stream for an hour.
 
-    The way is a write interval of ours in seconds, or the usual pattern.
+    The way is an update interval in seconds, or the baseline.
     """
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
@@ -69,8 +67,9 @@ async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
         for _ in range(60):
             await simulator.tick(10)
             await machine.advance(10)
-        if way == USUAL:
-            await replace_by_usual(hass, entry, kind, simulator.host)
+        if way == BASELINE:
+            connection = await replace_by_baseline(hass, entry)
+            entry.async_create_background_task(hass, connection.run(), BASELINE)
         else:
             hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
             await hass.config_entries.async_reload(entry.entry_id)
@@ -83,17 +82,6 @@ async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
         after = await count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
-
-
-async def replace_by_usual(hass: HomeAssistant, entry: EnergySseConfigEntry, kind: str, host: str) -> None:
-    """Put the usual pattern into the place of the sensors that are enabled by default."""
-    measurements = list(entry.runtime_data.coordinator.data.measurements)
-    assert entry.unique_id is not None
-    await hass.config_entries.async_unload(entry.entry_id)
-    reader = make_reader(kind, async_get_clientsession(hass), host, None)
-    usual = await add_usual_sensors(hass, entry, reader, measurements)
-    connection = ReaderConnection(reader, entry.unique_id, usual)
-    entry.async_create_background_task(hass, connection.run(), "usual")
 
 
 async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:
@@ -118,31 +106,40 @@ def measure(kind: str, interval: int, way: str) -> Written:
 
 
 def report(effort: Effort) -> str:
-    """Measure and tell."""
-    head = ("reader", "a reading every", "written", "rows", "of the usual", "MB", "of the usual", "MB a day")
+    """Measure, and return the section of the document."""
+    head = (
+        "reader",
+        "a reading every",
+        "written",
+        "rows",
+        "of the baseline",
+        "MB",
+        "of the baseline",
+        "MB a day",
+    )
     rows = []
     statistics = {}
     for kind in effort.choose(tuple(READERS), ("whatwatt",)):
         for interval in effort.choose(INTERVALS, (10,)):
-            usual = alone(measure, kind, interval, USUAL)
-            results = {"the usual pattern": usual}
+            baseline = alone(measure, kind, interval, BASELINE)
+            results = {"baseline": baseline}
             for way in WRITE_INTERVALS:
                 title = f"every {way} s" if int(way) else "every reading"
                 if int(way) == _DEFAULT_WRITE_INTERVAL:
                     title += " (default)"
                 results[title] = alone(measure, kind, interval, way)
-            statistics[kind] = usual.statistics
+            statistics[kind] = baseline.statistics
             for title, found in results.items():
-                is_first = found is usual
+                is_first = found is baseline
                 rows.append(
                     (
                         kind if is_first else "",
                         f"{interval} s" if is_first else "",
                         title,
                         f"{found.rows:,}",
-                        times(found.rows / usual.rows),
+                        times(found.rows / baseline.rows),
                         f"{found.size / 1e6:.2f}",
-                        times(found.size / usual.size),
+                        times(found.size / baseline.size),
                         f"{found.size * 24 / 1e6:.0f}",
                     )
                 )

@@ -1,34 +1,44 @@
-"""A Home Assistant in this process, with readers in it, and the simulated readers in a process of their own.
-
-It is the core as it starts anywhere, with its registries and real sockets, but without a frontend and all
-that has nothing to do with a reader.
-"""
+"""A Home Assistant in this process, with registries and real sockets, but without a frontend."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 import json
 import logging
+import math
 from pathlib import Path
-import sys
 from tempfile import TemporaryDirectory
-from typing import Any
+from time import monotonic, thread_time
+from typing import Any, Final
+from unittest.mock import patch
 
+import aiohttp
 from homeassistant import bootstrap, loader
 from homeassistant.components.recorder import CONF_COMMIT_INTERVAL, DOMAIN as RECORDER
-from homeassistant.config_entries import SOURCE_USER, ConfigEntries, ConfigEntry, ConfigEntryState
-from homeassistant.const import CONF_HOST
-from homeassistant.core import HomeAssistant
+from homeassistant.config_entries import (
+    RELOAD_AFTER_UPDATE_DELAY,
+    SOURCE_USER,
+    ConfigEntries,
+    ConfigEntry,
+    ConfigEntryState,
+)
+from homeassistant.const import CONF_HOST, EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
+from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import async_initialize_recorder
 from homeassistant.runner import create_event_loop
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 
-from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
 from custom_components.energy_sse.data import EnergySseConfigEntry
+from custom_components.energy_sse.reader import whatwatt
+from custom_components.energy_sse.reader.whatwatt import FIELDS
+from tests.simulators import House, WhatwattSimulator
 from tests.wait import wait_until
 
-ROOT = Path(__file__).parents[1]
+from .baseline import replace_by_baseline
 
 
 def run[T](main: Coroutine[Any, Any, T]) -> T:
@@ -43,10 +53,7 @@ def run[T](main: Coroutine[Any, Any, T]) -> T:
 async def home_assistant(
     folder: Path | None = None, *, recorder: bool = False
 ) -> AsyncGenerator[HomeAssistant]:
-    """Start Home Assistant on a folder, or on an empty one, and stop it afterwards.
-
-    The entries that it has are set up by whoever asks for them, with `set_up_entries`.
-    """
+    """Start Home Assistant on a folder, or on an empty one, and stop it afterward."""
     with TemporaryDirectory() as empty:
         hass = HomeAssistant(str(folder or empty))
         loader.async_setup(hass)
@@ -68,11 +75,6 @@ async def home_assistant(
             await hass.async_stop(force=True)
 
 
-async def set_up_entries(hass: HomeAssistant) -> None:
-    """Set up the readers that this Home Assistant has had before."""
-    await async_setup_component(hass, DOMAIN, {})
-
-
 async def add_reader(hass: HomeAssistant, host: str) -> EnergySseConfigEntry:
     """Add a reader as a person would, by its address."""
     result = await hass.config_entries.flow.async_init(
@@ -91,38 +93,169 @@ def enable_everything(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
             registry.async_update_entity(each.entity_id, disabled_by=None)
 
 
-@asynccontextmanager
-async def readers(count: int, *, interval: float = 1.0, first: int = 0) -> AsyncGenerator[Readers]:
-    """Start simulated readers, whatwatt and CurrentlyOne in turn, in a process of their own.
+# What a quiet second changes: one phase, and with it the total and the net power.
+TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
 
-    `first` numbers them, where more than one process does it.
-    """
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"{__package__}.readers", f"{count}", f"{first}", f"{interval}"),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**24,
-    )
-    assert process.stdout is not None
-    started = Readers(process, json.loads(await process.stdout.readline()))
-    try:
-        yield started
-    finally:
-        await started.stop()
+# The smallest step of the meter, by how its keys begin.
+STEPS: Final = {"V": 0.1, "I": 0.01, "PF": 0.01, "T": 1}
 
 
-class Readers:
-    """Simulated readers in a process of their own, as seen from here."""
+class Meter:
+    """A three-phase meter behind a whatwatt that sends all the keys that there are."""
 
-    def __init__(self, process: asyncio.subprocess.Process, hosts: list[str]) -> None:
-        """Take them over."""
-        self.hosts = hosts
-        self._process = process
+    def __init__(self) -> None:
+        """Start with a value for everything."""
+        now = datetime.now()  # noqa: DTZ005 (the reader sends local time)
+        self._payload: dict[str, Any] = {
+            **{key: 100 + number for number, key in enumerate(FIELDS)},
+            "T": 1,
+            "Date": f"{now:%Y-%m-%d}",
+            "Time": f"{now:%H:%M:%S}",
+        }
+        self._goes_up = False
 
-    async def stop(self) -> dict[float, float]:
-        """Stop them. Returns what the first one has sent: voltage → seconds of the clock of this machine."""
-        if self._process.returncode is not None:
-            return {}
-        answer, _ = await self._process.communicate()
-        return {float(voltage): sent for voltage, sent in json.loads(answer).items()}
+    def readings(self, kind: str, count: int) -> list[bytes]:
+        """Return events, in each of which a few values or all differ from the one before.
+
+        Registers grow; the rest goes up and down.
+        """
+        payload = self._payload
+        events = []
+        for _ in range(count):
+            self._goes_up = not self._goes_up
+            for key in TYPICAL if kind == "typical" else FIELDS:
+                step = next((step for begin, step in STEPS.items() if key.startswith(begin)), 0.001)
+                is_up = self._goes_up or key.startswith(("E", "rE"))
+                payload[key] = round(payload[key] + (step if is_up else -step), 3)
+            events.append(f"event: live\ndata: {json.dumps(payload, separators=(',', ':'))}\n\n".encode())
+        return events
+
+
+class Home:
+    """A Home Assistant with one whatwatt whose entities are all enabled. Readings are a second apart."""
+
+    def __init__(self, *, recorder: bool = False, options: Mapping[str, Any] | None = None) -> None:
+        """Prepare an event loop with a clock that can be advanced."""
+        self._recorder = recorder
+        self._options = options or {}
+        self.loop = create_event_loop()
+        self._skipped = 0.0
+        self.loop.time = lambda: monotonic() + self._skipped  # type: ignore[method-assign] # for this loop only
+        self._stack = AsyncExitStack()
+        self._content: aiohttp.StreamReader | None = None
+        """Body of the latest stream."""
+
+        self.meter = Meter()
+
+    def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run something in it."""
+        return self.loop.run_until_complete(coroutine)
+
+    async def start(self) -> None:
+        """Start it, and wait until every entity is there and the stream is open."""
+        request = aiohttp.ClientSession._request
+
+        async def note_stream(*args: Any, **options: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 (passed on)
+            response = await request(*args, **options)
+            if response.content_type == "text/event-stream":
+                self._content = response.content
+            return response
+
+        self._stack.enter_context(patch.object(aiohttp.ClientSession, "_request", note_stream))
+        # Asking every five minutes is no part of a reading, and would be answered by this very process.
+        whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
+        if self._recorder:
+            # A power tariff goes by the time of day, too. One that stands still looks like one that is set.
+            began, moved = self.loop.time(), dt_util.utcnow()
+            now = lambda: moved + timedelta(seconds=self.loop.time() - began)  # noqa: E731 (a clock)
+            self._stack.enter_context(patch.object(dt_util, "utcnow", now))
+        self.hass = await self._stack.enter_async_context(home_assistant(recorder=self._recorder))
+        self.simulator = WhatwattSimulator(House(clock=datetime.now(UTC)))
+        await self.simulator.start()
+        self._stack.push_async_callback(self.simulator.stop)
+        self.entry = await add_reader(self.hass, self.simulator.host)
+        await wait_until(lambda: self.simulator.streams)
+        await self.simulator.broadcast(self.meter.readings("worst", 1)[0])
+        await wait_until(lambda: len(self.entry.runtime_data.coordinator.data.values) >= len(FIELDS))
+        await self.hass.async_block_till_done()
+        self.hass.config_entries.async_update_entry(
+            self.entry, options={**self.entry.options, **self._options}
+        )
+        before = self.entry.runtime_data
+        self._content = None
+        enable_everything(self.hass, self.entry)
+        # Home Assistant reloads the entry after this delay.
+        self._skipped += RELOAD_AFTER_UPDATE_DELAY + 1
+        await wait_until(
+            lambda: self.entry.state is ConfigEntryState.LOADED and self.entry.runtime_data is not before
+        )
+        await wait_until(lambda: self._content)
+
+    async def stop(self) -> None:
+        """Stop it: the recorder's thread does not end by itself."""
+        await self._stack.aclose()
+
+    async def start_baseline(self) -> None:
+        """Replace the sensors by those of the baseline."""
+        self._content = None
+        connection = await replace_by_baseline(self.hass, self.entry)
+        self._connection = self.loop.create_task(connection.run())
+        await wait_until(lambda: self._content)
+
+    async def feed(self, events: list[bytes]) -> float:
+        """Let events arrive, a second apart. Returns the seconds of CPU until their states are written."""
+        content = self._content
+        assert content is not None
+        tasks_at_rest = len(self.hass._background_tasks)
+        began = thread_time()
+        for event in events:
+            self._skipped += 1
+            content.feed_data(event)
+            # The reader lets other tasks run before it waits for more.
+            while content._waiter is None and not content.is_eof():  # noqa: ASYNC110 (as below)
+                await asyncio.sleep(0)
+            # Minutes that pass in a moment bring files to write. Their thread hardly gets a turn while this
+            # one is never idle, and slows it down: not so where a second passes between two readings.
+            while (  # noqa: ASYNC110 (Home Assistant does not notify of a written file)
+                self.hass._tasks or len(self.hass._background_tasks) > tasks_at_rest
+            ):
+                await asyncio.sleep(0.001)
+        took = thread_time() - began
+        assert not content.is_eof()
+        return took
+
+    def count_writes(self, events: list[bytes]) -> float:
+        """Return how many states are written per event."""
+        writes = 0
+
+        @callback
+        def count(_event: Event[Any]) -> None:
+            nonlocal writes
+            writes += 1
+
+        @callback
+        def everything(_data: Mapping[str, Any]) -> bool:
+            return True
+
+        # With a filter, as the recorder has one, the listener gets reported states as well.
+        self.hass.bus.async_listen(EVENT_STATE_CHANGED, count, everything)
+        self.hass.bus.async_listen(EVENT_STATE_REPORTED, count, everything)
+        self.run(self.feed(events))
+        return writes / len(events)
+
+
+def started(way: str) -> Home:
+    """Return a Home Assistant that is ready for a way of getting a reading into it."""
+    # Without an update interval, as the baseline.
+    home = Home(options={CONF_WRITE_INTERVAL: 0})
+    home.run(home.start())
+    if way == "baseline":
+        home.run(home.start_baseline())
+    return home
+
+
+def count_writes(kind: str, way: str, readings: int = 600) -> float:
+    """Return how many states a way writes per reading."""
+    logging.disable(logging.WARNING)
+    home = started(way)
+    return home.count_writes(home.meter.readings(kind, readings))

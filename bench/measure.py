@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-import math
 import multiprocessing
 from statistics import median
 
@@ -44,12 +43,6 @@ class Result:
 def times(ratio: float, digits: int = 2) -> str:
     """Return a ratio as it is to be seen first."""
     return f"**{ratio:.{digits}f} ×**"  # noqa: RUF001 (no letter)
-
-
-def percentile(values: Iterable[float], percent: float) -> float:
-    """Return the smallest value that so many percent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -43,7 +43,7 @@ from .user import Screen, User, browser
 
 FOLDER = ROOT / ".e2e"
 PICTURES = ROOT / "docs/pictures"
-STEPS = ROOT / "docs/walk.md"
+STEPS = ROOT / "docs/results/end-to-end.md"
 PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}

@@ -1,7 +1,7 @@
 """Takes the pictures of docs/statistics.md: the Energy dashboard's day with an outage, in a real browser.
 
 Shows the databases of that day, with and without its hours filled, which a test has lived through:
-`scripts/pictures` does both.
+`scripts/measure pictures` does both.
 """
 
 import argparse
@@ -68,7 +68,7 @@ async def take_picture(user: User, path: Path) -> None:
 
 async def main() -> None:
     """Take a picture of each database in a folder."""
-    parser = argparse.ArgumentParser(prog="scripts/pictures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m e2e.pictures", description=__doc__)
     parser.add_argument("--browser", required=True)
     parser.add_argument("databases", type=Path, help="a folder")
     arguments = parser.parse_args()
@@ -79,7 +79,7 @@ async def main() -> None:
                 shutil.copy(database, folder / "home-assistant_v2.db")
                 async with home_assistant(folder) as (url, api):
                     user = await User.log_in(chromium, api, url, "en", folder)
-                    await take_picture(user, ROOT / "docs" / f"outage_{database.stem}.png")
+                    await take_picture(user, ROOT / "docs/pictures" / f"outage_{database.stem}.png")
                     await user.page.close()
 
 

@@ -1,12 +1,12 @@
-"""Changes the product at random, one place at a time, and tells which changes no test noticed.
+"""Mutation testing: change the code at random, and list the mutants that survive all tests.
 
-The changes are Cosmic Ray's. They are made in a copy of the project. Those that are known to change nothing
-that anybody could see stand in `mutation/equivalent.toml`, each with the reason.
+Cosmic Ray makes the mutants, in a copy of the project. `mutation/equivalent.toml` lists those that change no
+behavior, each with the reason.
 """
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable
 from enum import Enum
 from pathlib import Path
 import shlex
@@ -23,52 +23,60 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome
 
 from .changes import sample
 from .fork_server import TOOK_TOO_LONG
+from .stages import stages
 
 _PRODUCT: Final = Path("custom_components/energy_sse")
 
-# Group → its files, and the tests that have to notice a change, in stages.
-_GROUPS: Final = tomllib.loads((Path(__file__).parent / "tests.toml").read_text())
 _EQUIVALENT: Final = Path(__file__).parent / "equivalent.toml"
 
-# Seconds for the tests of one change, and times as long as without a change: what has not ended then hangs.
-_SHORTEST_PATIENCE: Final = 60
-_IDLE_TIMEOUT: Final = 3
+# Files of the integration that are changed by default.
+_FILES: Final = ("reader/*.py", "power_tariff/*.py", "*.py")
 
-# Seconds for tests that shall pass.
-_LONGEST_CHECK: Final = 900
+# Seconds for a stage of tests. A stage that takes three times as long as without a mutant hangs.
+_MIN_TIMEOUT: Final = 60
+_TIMEOUT_FACTOR: Final = 3
+_CHECK_TIMEOUT: Final = 900
+
+# Exit status of pytest if no tests were selected.
+_NO_TESTS: Final = 5
 
 
 class MutantStatus(Enum):
-    """What can become of a change, and how that is shown."""
+    """Result of a mutant, and its text in the output."""
 
     KILLED = "."
-    TOOK_TOO_LONG = "t"
-    """Noticed, too: the tests do not end."""
+    TIMED_OUT = "t"
+    """Killed as well, because the tests do not end."""
 
-    CHANGES_NOTHING = "="
-    NOT_NOTICED = "NOT KILLED"
+    EQUIVALENT = "="
+    SURVIVED = "SURVIVED"
 
 
 class Outcome(NamedTuple):
-    """What became of a change."""
+    """Result of a mutant, and its changed lines."""
 
-    fate: MutantStatus
-    what_changed: str
+    status: MutantStatus
+    diff: str
 
 
 class Sandbox:
-    """A copy of the project, and a process that runs tests in it."""
+    """Copy of the project, with a process that runs tests in it."""
 
     def __init__(self, folder: Path) -> None:
-        """Copy what git knows, and start."""
-        self._folder = folder
+        """Copy the files that git tracks, and start the process."""
+        self.folder = folder
         self._socket = folder / "tests.socket"
-        self._patience = _SHORTEST_PATIENCE
+        self._timeouts: dict[tuple[str, ...], int] = {}
+        """Seconds by the arguments of pytest; 0 if they select no tests."""
+
         files = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
         for name in files.split("\0"):
             if name and Path(name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(name, folder / name)
+        # Some tests ask git which files exist.
+        for command in (["git", "init", "--quiet"], ["git", "add", "--all"]):
+            subprocess.run(command, cwd=folder, check=True)
         self._fork_server = subprocess.Popen(
             [sys.executable, "-m", "mutation.fork_server", "serve", str(self._socket)],
             cwd=folder,
@@ -82,141 +90,138 @@ class Sandbox:
         self._fork_server.terminate()
         self._fork_server.wait()
 
-    def try_change(self, change: MutationSpec, tests: Sequence[str]) -> Outcome:
-        """Make a change, run tests, and take it back."""
-        result = mutate_and_test(
-            [change], shlex.join(self._command(tests, self._patience)), self._patience + 10
-        )
+    def has_tests(self, arguments: tuple[str, ...]) -> bool:
+        """Run tests without a mutant, once, and measure their time. Raises SystemExit if one fails."""
+        if arguments not in self._timeouts:
+            began_at = time.monotonic()
+            status = subprocess.run(self._command(arguments, _CHECK_TIMEOUT), check=False).returncode
+            if status not in (0, _NO_TESTS):
+                sys.exit(f"A test fails without a mutant: pytest {shlex.join(arguments)}")
+            seconds = round((time.monotonic() - began_at) * _TIMEOUT_FACTOR)
+            self._timeouts[arguments] = 0 if status == _NO_TESTS else max(_MIN_TIMEOUT, seconds)
+        return self._timeouts[arguments] > 0
+
+    def test_mutant(self, mutant: MutationSpec, arguments: tuple[str, ...]) -> Outcome:
+        """Make a change, run tests, and undo the change."""
+        timeout = self._timeouts[arguments]
+        result = mutate_and_test([mutant], shlex.join(self._command(arguments, timeout)), timeout + 10)
         if result.test_outcome is None or self._fork_server.poll() is not None:
-            raise RuntimeError(f"{change} could not be tried: {result.output}")
-        fate = MutantStatus.KILLED
+            raise RuntimeError(f"{mutant} could not be tested: {result.output}")
+        status = MutantStatus.KILLED
         if result.test_outcome is TestOutcome.SURVIVED:
-            fate = MutantStatus.NOT_NOTICED
+            status = MutantStatus.SURVIVED
         elif TOOK_TOO_LONG in (result.output or ""):
-            fate = MutantStatus.TOOK_TOO_LONG
-        return Outcome(fate, _what_changed(result.diff or ""))
+            status = MutantStatus.TIMED_OUT
+        return Outcome(status, _changed_lines(result.diff or ""))
 
-    def check(self, tests: Sequence[str]) -> None:
-        """Run tests without any change, and learn how long they take. Raises SystemExit when one fails."""
-        began_at = time.monotonic()
-        if subprocess.run(self._command(tests, _LONGEST_CHECK), check=False).returncode:
-            sys.exit(f"Without any change, a test fails in {' '.join(tests)}")
-        self._patience = max(self._patience, round((time.monotonic() - began_at) * _IDLE_TIMEOUT))
-
-    def _command(self, tests: Sequence[str], patience: int) -> list[str]:
+    def _command(self, arguments: tuple[str, ...], timeout: int) -> list[str]:
         return [
-            *(sys.executable, "-S", "-E", str(self._folder / "mutation/fork_server.py")),
-            *("ask", str(self._socket), str(patience)),
-            *("-x", "-q", "-p", "no:cacheprovider", "-m", "not server and not weekly", *tests),
+            *(sys.executable, "-S", "-E", str(self.folder / "mutation/fork_server.py")),
+            *("ask", str(self._socket), str(timeout)),
+            *("-x", "-q", "-p", "no:cacheprovider", *arguments),
         ]
 
 
-def _try(
-    workplace: Sandbox,
-    change: MutationSpec,
-    stages: Iterable[Sequence[str]],
+def _test_mutant(
+    sandbox: Sandbox,
+    mutant: MutationSpec,
+    stages: Iterable[tuple[str, ...]],
     equivalent: Container[str],
 ) -> Outcome:
-    """Return what became of a change. `equivalent` are those of its file that are known to change nothing."""
-    outcome = Outcome(MutantStatus.NOT_NOTICED, "")
+    """Return the result of a mutant. `equivalent` has those of its file that change no behavior."""
+    outcome = Outcome(MutantStatus.SURVIVED, "")
     for stage in stages:
-        outcome = workplace.try_change(change, stage)
-        if outcome.fate is not MutantStatus.NOT_NOTICED:
+        if not sandbox.has_tests(stage):
+            continue
+        outcome = sandbox.test_mutant(mutant, stage)
+        if outcome.status is not MutantStatus.SURVIVED:
             break
-        if outcome.what_changed in equivalent:
-            return Outcome(MutantStatus.CHANGES_NOTHING, outcome.what_changed)
+        if outcome.diff in equivalent:
+            return Outcome(MutantStatus.EQUIVALENT, outcome.diff)
     return outcome
 
 
-def _stages(group: str, name: str) -> Iterator[list[str]]:
-    """Yield the stages of a module's tests, without files that there are not."""
-    for stage in _GROUPS[group]["stages"]:
-        tests = [path for test in stage if Path(path := test.format(name=name)).exists()]
-        if tests:
-            yield tests
-
-
-def _what_changed(diff: str) -> str:
-    """Return the lines that a diff takes away and adds, which name a change also when code moves."""
+def _changed_lines(diff: str) -> str:
+    """Return the removed and added lines of a diff, which identify a mutant also when code moves."""
     lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[1:].strip())
 
 
-def _known_to_change_nothing() -> dict[str, set[str]]:
-    """Return the changes that no test can notice, by file."""
+def _equivalent_mutants() -> dict[str, set[str]]:
+    """Return the mutants that change no behavior, by file."""
     known: dict[str, set[str]] = defaultdict(set)
     for each in tomllib.loads(_EQUIVALENT.read_text())["known"]:
         known[each["file"]].add(each["change"].strip())
     return known
 
 
-def _try_changes(group: str, number: int, seed: int, minutes: float) -> Counter[MutantStatus]:
-    equivalent = _known_to_change_nothing()
+def _test_mutants(pattern: str, number: int, seed: int, minutes: float) -> Counter[MutantStatus]:
+    equivalent = _equivalent_mutants()
     end = time.monotonic() + minutes * 60
-    fates: Counter[MutantStatus] = Counter()
+    results: Counter[MutantStatus] = Counter()
     with tempfile.TemporaryDirectory() as name:
-        workplace = Sandbox(Path(name))
+        sandbox = Sandbox(Path(name))
         product = Path(name) / _PRODUCT
-        stages_of = {
-            module: list(_stages(group, module.stem))
-            for pattern in _GROUPS[group]["files"]
-            for module in sorted(product.glob(pattern))
-        }
+        modules = sorted(product.glob(pattern))
         try:
-            for stage in {tuple(stage) for stages in stages_of.values() for stage in stages[-2:]}:
-                workplace.check(stage)
-            changes = sample(list(stages_of), number, seed, Path(name))
-            print(f"{group}: {len(changes)} changes of {len(stages_of)} files")
-            for change in changes:
+            mutants = sample(modules, number, seed, Path(name))
+            print(f"{pattern}: {len(mutants)} mutants of {len(modules)} files")
+            for mutant in mutants:
                 if time.monotonic() > end:
                     print("\nThe time is over.")
                     break
-                module = Path(change.module_path)
-                name_of_module = str(module.relative_to(product))
-                outcome = _try(workplace, change, stages_of[module], equivalent.get(name_of_module, ()))
-                fates[outcome.fate] += 1
-                if outcome.fate is MutantStatus.NOT_NOTICED:
-                    print(f"\n{outcome.fate.value}: {name_of_module}, in {change.definition_name}")
-                    print(outcome.what_changed, flush=True)
+                module = Path(mutant.module_path).relative_to(product).as_posix()
+                tests = stages(module, sandbox.folder)
+                outcome = _test_mutant(sandbox, mutant, tests, equivalent.get(module, ()))
+                results[outcome.status] += 1
+                if outcome.status is MutantStatus.SURVIVED:
+                    print(f"\n{outcome.status.value}: {module}, in {mutant.definition_name}")
+                    print(outcome.diff, flush=True)
                 else:
-                    print(outcome.fate.value, end="", flush=True)
+                    print(outcome.status.value, end="", flush=True)
         finally:
-            workplace.close()
-    return fates
+            sandbox.close()
+    return results
 
 
-def _row(group: str, fates: Counter[MutantStatus]) -> str:
-    noticed = fates[MutantStatus.KILLED] + fates[MutantStatus.TOOK_TOO_LONG]
-    changing = fates.total() - fates[MutantStatus.CHANGES_NOTHING]
+def _row(pattern: str, results: Counter[MutantStatus]) -> str:
+    killed = results[MutantStatus.KILLED] + results[MutantStatus.TIMED_OUT]
+    changing = results.total() - results[MutantStatus.EQUIVALENT]
     return (
-        f"| {group} | {fates.total()} | {noticed} | {fates[MutantStatus.CHANGES_NOTHING]} "
-        f"| {fates[MutantStatus.NOT_NOTICED]} | {noticed / max(changing, 1):.0%} |"
+        f"| {pattern} | {results.total()} | {killed} | {results[MutantStatus.EQUIVALENT]} "
+        f"| {results[MutantStatus.SURVIVED]} | {killed / max(changing, 1):.0%} |"
     )
 
 
 def main() -> int:
-    """Try changes, and print a table. Returns 1 when some were not noticed."""
+    """Test mutants, and print a table. Returns 1 if some have survived."""
     parser = argparse.ArgumentParser(prog="scripts/mutate", description=__doc__)
-    parser.add_argument("groups", nargs="*", help=f"what to change: {', '.join(_GROUPS)} (default: all)")
-    parser.add_argument("--number", type=int, default=60, help="of changes to try in each (60)")
-    parser.add_argument("--seed", type=int, default=1, help="of the choice (1)")
-    parser.add_argument("--minutes", type=float, default=15, help="for each, after which it ends (15)")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.groups) - set(_GROUPS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}")
-    fates = {
-        group: _try_changes(group, arguments.number, arguments.seed, arguments.minutes)
-        for group in arguments.groups or _GROUPS
-    }
-    print(
-        "\n\n| group | tried | noticed | change nothing | not noticed | noticed of what changes something |"
-        "\n|---|---:|---:|---:|---:|---:|"
+    parser.add_argument(
+        "files", nargs="*", default=_FILES, help=f"patterns of files to change (default: {' '.join(_FILES)})"
     )
-    for group, each in fates.items():
-        print(_row(group, each))
-    all_fates = sum(fates.values(), Counter[MutantStatus]())
-    print(_row("all", all_fates))
-    return int(all_fates[MutantStatus.NOT_NOTICED] > 0)
+    parser.add_argument("--number", type=int, default=60, help="mutants to test for each pattern (60)")
+    parser.add_argument("--seed", type=int, default=1, help="of the random choice (1)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=15,
+        help="for each pattern; the current mutant is still tested (15)",
+    )
+    arguments = parser.parse_args()
+    for pattern in arguments.files:
+        if not any(_PRODUCT.glob(pattern)):
+            parser.error(f"no file of the integration matches {pattern}")
+    results = {
+        pattern: _test_mutants(pattern, arguments.number, arguments.seed, arguments.minutes)
+        for pattern in arguments.files
+    }
+    print("\n\n| files | tested | killed | equivalent | survived | killed, without equivalent |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for pattern, each in results.items():
+        print(_row(pattern, each))
+    total = sum(results.values(), Counter[MutantStatus]())
+    print(_row("all", total))
+    return int(total[MutantStatus.SURVIVED] > 0)
 
 
 if __name__ == "__main__":

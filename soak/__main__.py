@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 import math
 from pathlib import Path
 import random
-import re
 import sys
 import tempfile
 from time import monotonic
@@ -24,13 +23,13 @@ import aiohttp
 
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
 from demo.setting_up import submit
+from tests import measured_tables
 from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.simulators.house import Appliance
 from tests.simulators.network import FaultyNetwork
 from tests.wait import wait_until
 
-DOCUMENT: Final = ROOT / "docs" / "reliability.md"
-TABLE = re.compile(r"(<!-- made by scripts/soak -->\n).*(<!-- end of soak -->)", re.DOTALL)
+DOCUMENT: Final = ROOT / "docs/results/soak.md"
 
 PASSWORD: Final = "soak"  # noqa: S105 (of a simulated reader)
 
@@ -407,12 +406,12 @@ def report(
         ("sockets", f"{before['sockets']} → {after['sockets']}"),
         ("errors in the log", str(len(errors))),
     ]
-    table = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows)
-    print(table)
+    for name, value in rows:
+        print(f"{name}: {value}")
     for problem in (*missing, *doubled, *unknown, *errors[:5]):
         print(problem)
     if not calm:
-        DOCUMENT.write_text(TABLE.sub(lambda found: f"{found[1]}{table}{found[2]}", DOCUMENT.read_text()))
+        measured_tables.write("soak", rows, DOCUMENT)
     return (
         not (missing or doubled or unknown or errors)
         and len(registers) == len(meters)

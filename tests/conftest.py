@@ -225,7 +225,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addoption(f"--{name}-table", help="the document to write what was measured to")
     parser.addoption("--tariff-picture", help="the file to draw a day with a power tariff to")
     parser.addoption("--messages", type=int, default=200, help="how many each random device sends")
-    parser.addoption("--keep-days", help="a folder for the databases that scripts/pictures shows")
+    parser.addoption("--keep-days", help="a folder for the databases that `scripts/measure pictures` shows")
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""The tables in `docs/` that a run of the tests or of the walk has measured."""
+"""Tables in `docs/results/` that tests have measured. A table is the end of its document."""
 
+from collections.abc import Sequence
 from pathlib import Path
-import re
 from typing import Final
 
-# By the name of the document, and of the script that makes its table.
+# By the name of the measurement.
 HEADS: Final = {
     "e2e": "| step | in English, s | in German, s |\n|---|---:|---:|\n",
     "reliability": (
@@ -12,6 +12,7 @@ HEADS: Final = {
         "| values |\n"
         "|---|---|---:|---:|---:|---:|---:|---|\n"
     ),
+    "soak": "| | |\n|---|---|\n",
     "statistics": (
         "| Home Assistant was | from (UTC) | for | rows written | largest error | at its edges "
         "| received rows changed | rows written by a second run | without it: hours at 0 "
@@ -25,28 +26,21 @@ HEADS: Final = {
     ),
 }
 
-
-# How many of its cells say what a row is about, where a table gets its rows one by one.
+# Number of cells that identify a row, for tables that are written row by row.
 _LABELS: Final = {"tariff": 3}
 
 
-def write(name: str, rows: list[tuple[str, ...]], path: Path) -> None:
-    """Put rows into a document, in place of those that it has."""
-    table = HEADS[name] + "".join(_line(row) for row in rows)
-    path.write_text(_place_of(name).sub(lambda found: f"{found[1]}{table}{found[3]}", path.read_text()))
+def write(name: str, rows: Sequence[tuple[str, ...]], path: Path) -> None:
+    """Replace the table of a document."""
+    text, _, _ = path.read_text().partition("\n|")
+    path.write_text(f"{text}\n{HEADS[name]}{''.join(map(_line, rows))}")
 
 
 def renew(name: str, row: tuple[str, ...], path: Path) -> None:
-    """Put one row into a document, in place of the one about the same, or below all others."""
-    found = _place_of(name).search(path.read_text())
-    assert found is not None
-    lines = found[2].removeprefix(HEADS[name]).splitlines()
-    rows = {cells[: _LABELS[name]]: cells for cells in map(_cells, lines)}
+    """Replace the row with the same labels, or append a row."""
+    lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
+    rows = {cells[: _LABELS[name]]: cells for cells in map(_cells, lines[HEADS[name].count("\n") :])}
     write(name, list({**rows, row[: _LABELS[name]]: row}.values()), path)
-
-
-def _place_of(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(<!-- made by scripts/{name} -->\n)(.*)(<!-- end of it -->)", re.DOTALL)
 
 
 def _line(row: tuple[str, ...]) -> str:

@@ -1,14 +1,15 @@
-"""The page of what was measured."""
+"""Document of the benchmarks."""
 
 from pathlib import Path
 
 import pytest
 
 from bench.document import BEGIN, END, PATH, with_section
-from bench.measure import Result, percentile, table
+from bench.home import count_writes
+from bench.measure import Result, alone, table
 
 BENCHMARKS = sorted(
-    path.stem for path in Path(PATH).parents[1].glob("bench/*.py") if "def report(" in path.read_text()
+    path.stem for path in Path(PATH).parents[2].glob("bench/*.py") if "def report(" in path.read_text()
 )
 
 
@@ -18,6 +19,12 @@ def test_every_benchmark_has_its_place_and_has_been_measured(name: str) -> None:
     assert f"`scripts/bench {name}`" in measured, "the command stands beside its numbers"
     assert "load average" in measured
     assert "| --- |" in measured
+
+
+@pytest.mark.slow("coordinator.py", "readings.py", "entity.py", "sensor.py", "reader/*", "bench/*")
+@pytest.mark.parametrize(("way", "states"), [("ours", 8), ("baseline", 41)])
+def test_benchmark_writes_the_states_of_a_reading(way: str, states: int) -> None:
+    assert states - 2 < alone(count_writes, "typical", way, readings=120) <= states
 
 
 def test_measuring_again_replaces_one_section_and_nothing_else() -> None:
@@ -34,11 +41,6 @@ def test_median_and_spread_forgive_an_outlier() -> None:
     result = Result([1.0, 1.1, 0.9, 1.0, 50.0])
     assert (result.median, round(result.spread, 6)) == (1.0, 0.1)
     assert result.text(1e3, 1) == "1,000.0 ± 100.0"
-
-
-def test_percentile_is_a_value_that_was_measured() -> None:
-    assert percentile(range(1, 101), 99) == 99
-    assert percentile([3.0, 1.0, 2.0], 50) == 2.0
 
 
 def test_table_is_markdown() -> None:

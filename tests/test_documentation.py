@@ -69,11 +69,16 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name
 )
 def test_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(path.read_text()):
         assert (path.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)
+def test_script_is_listed(script: Path) -> None:
+    assert f"`scripts/{script.name}" in (ROOT / "docs/testing.md").read_text()
 
 
 def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:

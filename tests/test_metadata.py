@@ -5,7 +5,6 @@ from importlib import import_module
 from importlib.metadata import version
 import json
 from pathlib import Path
-import tomllib
 from typing import Any
 
 from awesomeversion import AwesomeVersion
@@ -184,12 +183,3 @@ def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
 
 def test_every_issue_has_its_text() -> None:
     assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}
-
-
-def test_every_file_can_be_changed_at_random_and_has_tests_that_should_notice() -> None:
-    groups = tomllib.loads((ROOT / "mutation/tests.toml").read_text()).values()
-    changed = [path for group in groups for pattern in group["files"] for path in INTEGRATION.glob(pattern)]
-    assert sorted(changed) == sorted(path for path in INTEGRATION.rglob("*.py") if path.read_text())
-    for group in groups:
-        for tests in (tests for stage in group["stages"] for tests in stage if "{name}" not in tests):
-            assert (ROOT / tests).exists(), tests

@@ -1,6 +1,6 @@
 """What each month of a house's year bills, against the meter's own registers.
 
-`scripts/tariff` lives through the year, and writes the table in `docs/power-tariff.md`. Otherwise it is five
+`scripts/measure tariff` simulates the year, and writes `docs/results/power-tariff.md`. Otherwise it is five
 days of it, with the beginning of summer time and the end of a month.
 """
 

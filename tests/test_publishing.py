@@ -415,8 +415,8 @@ def test_readme_leads_to_headings_that_there_are() -> None:
 
 def test_every_picture_of_the_walk_is_shown() -> None:
     """They are renewed by scripts/e2e --pictures."""
-    reporting = (ROOT / "docs/reporting.md").read_text()
-    shown = set(re.findall(r"\((?:docs/)?pictures/(\w+)\.png\)", README + reporting))
+    docs = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    shown = set(re.findall(r"\((?:docs/)?pictures/(\w+)\.png\)", README + docs))
     assert shown == {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}
 
 

@@ -1,6 +1,6 @@
 """The fault matrix: what goes wrong between a reader and Home Assistant, and what the user sees of it.
 
-`scripts/reliability` runs it and writes the table of docs/reliability.md.
+`scripts/measure reliability` runs it and writes `docs/results/reliability.md`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A day with a power tariff by the hour: *Demand* stays within the power, and the picture of the docs.
 
-`scripts/tariff --day` draws the picture.
+`scripts/measure tariff --day` draws the picture.
 """
 
 from datetime import datetime, timedelta

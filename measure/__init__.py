@@ -1,0 +1,1 @@
+"""Measurements that write tables and pictures into the documentation: scripts/measure."""
