@@ -191,8 +191,9 @@ async def test_large_changes_are_written_every_ten_seconds(
 
 async def test_ended_interval_has_its_last_readings(time_lapse: TimeLapse) -> None:
     time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
+    time_lapse.interval = timedelta(seconds=10)
     await time_lapse.start()
-    await draw(time_lapse, 1000, at("05:59:34"))
+    await draw(time_lapse, 1000, at("05:59:40"))
     time_lapse.interval = timedelta(seconds=2)
     await draw(time_lapse, 1000, at("05:59:55"))
     await draw(time_lapse, 20_000, at("06:00:00"))
