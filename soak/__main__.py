@@ -388,7 +388,7 @@ def report(
     differences = [min(abs(meter - value) for value in registers.values()) for meter in meters]
     errors = [line for line in log.splitlines() if "ERROR" in line and "energy_sse" in line]
     while_away = sum(each.while_away for each in soak.transitions)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("minutes", f"{minutes:g}"),
         ("faults", f"{soak.faults.total()} of {len(soak.faults)} kinds"),
         ("transitions", f"{len(soak.transitions)}, {while_away} of them while there was no stream"),
