@@ -1,7 +1,6 @@
 """The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
 
 from . import clock
-from .auth import AuthScheme
 from .base import Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
@@ -19,6 +18,7 @@ from .identify import READERS, Identity, default_name, full_name, identify, make
 from .models import (
     ApplianceProfile,
     ApplianceState,
+    AuthScheme,
     Detection,
     Heartbeat,
     HourlyRegister,

@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from .auth import AuthScheme
 from .client import DeviceClient
 from .freshness import Freshness
 from .models import (
+    AuthScheme,
     Measurement,
     Message,
     ReaderInfo,

@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from . import clock
-from .auth import AuthScheme, DeviceAuth
+from .auth import DeviceAuth
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
@@ -25,6 +25,7 @@ from .exceptions import (
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
+from .models import AuthScheme
 from .payload import parse_object
 from .recording import LOGGER, RecordedStream, TrafficLog
 from .sse import EventStreamDecoder, ServerSentEvent

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from .auth import AuthScheme
 from .base import Reader
 from .client import DeviceClient
 from .currentlyone import CurrentlyOneReader
@@ -17,7 +16,7 @@ from .exceptions import (
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .models import ReaderInfo, ReaderKind
+from .models import AuthScheme, ReaderInfo, ReaderKind
 from .whatwatt import WhatwattReader
 
 # In the order of asking. The whatwatt goes first: it is the one that may want a password, and its request is
