@@ -20,7 +20,6 @@ from .auth import DeviceAuth
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
-    ReaderDisconnectedError,
     ReaderError,
     ReaderProtocolError,
     ReaderStreamEndedError,
@@ -290,7 +289,7 @@ async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> byte
 
 @contextmanager
 def _translate_errors(
-    disconnected: type[ReaderDisconnectedError] = ReaderDisconnectedError,
+    disconnected: type[ReaderConnectionError] = ReaderConnectionError,
 ) -> Iterator[None]:
     """Raise network errors as a ReaderError, and a connection that the device closes as `disconnected`."""
     try:

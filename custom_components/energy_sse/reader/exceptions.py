@@ -19,11 +19,7 @@ class ReaderConnectionError(ReaderError):
         self.retry_after = retry_after
 
 
-class ReaderDisconnectedError(ReaderConnectionError):
-    """The device closed a connection: try again."""
-
-
-class ReaderStreamEndedError(ReaderDisconnectedError):
+class ReaderStreamEndedError(ReaderConnectionError):
     """The device ended an event stream: try again.
 
     It was restarted, or it serves one stream and another client has opened it.
