@@ -50,7 +50,7 @@ async def test_another_reader_at_the_address_is_refused_and_said(
     entry.add_to_hass(hass)
     protected_whatwatt.device_id = "ECC9FF000000"
     assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.reason == "The reader cannot be reached: another device answers at this address"
+    assert entry.reason == "The reader cannot be reached: another device responds at this address"
     assert protected_whatwatt.stream_count == 0
 
 

@@ -428,7 +428,7 @@ FAULTS = [
     Fault("endless line", answering(endless_line, only_the_stream=True), answer_properly),
     Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
     Fault("other line ends (CRLF, LF)", mangling(other_line_ends), mangle_no_more, seen=False),
-    Fault("gzip", compressed, compressed_no_more, seen=False),
+    Fault("gzip", compressed, compressed_no_more),
     Fault(
         "wrong content type",
         answering(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),

@@ -234,7 +234,7 @@ async def test_another_device_at_the_address_is_refused(
     async with following(session, reader, kind="currentlyone", expected_id="3c690779cf58") as follower:
         await wait_until(lambda: follower.losses)
         assert follower.messages == []
-        assert str(follower.losses[0]) == "another device answers at this address"
+        assert str(follower.losses[0]) == "another device responds at this address"
         reader.device_id = "3c690779cf58"
         await wait_until(lambda: follower.readings)
 

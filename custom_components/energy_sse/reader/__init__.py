@@ -1,7 +1,6 @@
 """The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
 
 from . import clock
-from .auth import AuthScheme
 from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
@@ -19,6 +18,7 @@ from .identify import READERS, Identity, get_full_name, identify, make_reader
 from .models import (
     ApplianceProfile,
     ApplianceState,
+    AuthScheme,
     Detection,
     Heartbeat,
     HourlyRegister,

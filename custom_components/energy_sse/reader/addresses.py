@@ -46,8 +46,9 @@ class Addresses:
 
     @property
     def _untried(self) -> list[str]:
-        known = [self.current, *([self.entered] if self.entered else [])]
-        return [each for each in dict.fromkeys([*known, *self._announced]) if each not in self._failed]
+        stored = [self.current, *([self.entered] if self.entered else [])]
+        hosts = dict.fromkeys([*stored, *self._announced])
+        return [host for host in hosts if host not in self._failed]
 
     def is_trusted(self, host: str) -> bool:
         """Return whether the owner agreed to send the password to an address, whatever the scheme."""

@@ -5,7 +5,6 @@ no longer asks for credentials is rejected. Both would allow a downgrade attack 
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from http import HTTPStatus
 import re
 from typing import Final
@@ -15,28 +14,13 @@ import aiohttp
 from aiohttp import hdrs
 
 from .exceptions import ReaderAuthDowngradeError, ReaderProtocolError
+from .models import AuthScheme
 
 # The scheme at the beginning of a challenge (RFC 9110, section 11.3): a token without a value.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
 
 # Headers. A device sends one, or one for each scheme. Parsing a hundred takes a tenth of a second.
 _MAX_CHALLENGES: Final = 4
-
-
-class AuthScheme(StrEnum):
-    """Authentication scheme of a device. The weakest comes first."""
-
-    NONE = "none"
-    BASIC = "basic"
-    """The password is sent unencrypted (RFC 7617). whatwatt firmware before 1.10 requires it."""
-
-    DIGEST = "digest"
-    """A hash is sent from which the password can only be guessed (RFC 7616)."""
-
-    def is_weaker_than(self, other: AuthScheme) -> bool:
-        """Return whether another device can imitate a device with this scheme more easily."""
-        order = list(AuthScheme)
-        return order.index(self) < order.index(other)
 
 
 def parse_schemes(challenges: Iterable[str]) -> set[str]:

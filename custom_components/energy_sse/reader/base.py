@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from .auth import AuthScheme
 from .client import DeviceClient
 from .freshness import Freshness
 from .models import (
+    AuthScheme,
     Measurement as M,
     Message,
     Property,

@@ -15,15 +15,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from . import clock
-from .auth import AuthScheme, DeviceAuth
+from .auth import DeviceAuth
 from .exceptions import (
     ReaderAuthenticationError,
     ReaderConnectionError,
-    ReaderDisconnectedError,
     ReaderError,
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
+from .models import AuthScheme
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
 from .traffic import ConnectionStats, Stream, TrafficLog
@@ -277,7 +277,7 @@ async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> byte
 
 @contextmanager
 def _translate_errors(
-    disconnected: type[ReaderDisconnectedError] = ReaderDisconnectedError,
+    disconnected: type[ReaderConnectionError] = ReaderConnectionError,
 ) -> Iterator[None]:
     """Raise network errors as a ReaderError, and a connection that the device closes as `disconnected`."""
     try:

@@ -12,7 +12,6 @@ from typing import Final, Protocol
 
 from . import clock
 from .addresses import Addresses
-from .auth import AuthScheme
 from .base import Reader
 from .client import RateLimiter
 from .errors import LOGGER
@@ -26,7 +25,7 @@ from .exceptions import (
     ReaderStreamEndedError,
 )
 from .identify import diagnose_mismatch, get_full_name
-from .models import Message, ReaderInfo, Reading
+from .models import AuthScheme, Message, ReaderInfo, Reading
 
 # Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
 # for a device that is switched off. They find it within five minutes of its return.

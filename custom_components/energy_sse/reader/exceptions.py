@@ -1,65 +1,58 @@
-"""What can go wrong with a reader, by what to do about it.
+"""Errors of a reader, classified by how to handle them.
 
-The texts go to the log: they name neither secrets nor identities.
+Their texts are logged, so they contain neither secrets nor identities.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .auth import AuthScheme
+from .models import AuthScheme
 
 
 class ReaderError(Exception):
-    """Any failure of a reader."""
+    """Error of a reader."""
 
 
 class ReaderConnectionError(ReaderError):
-    """The device cannot be reached, or failed for the moment: try again."""
+    """The device cannot be reached, or fails temporarily: try again."""
 
     def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
-        """`retry_after` is for how many seconds the device asks to be left alone."""
+        """Create the error. `retry_after` is the seconds until the device accepts requests again."""
         super().__init__(reason)
         self.retry_after = retry_after
 
 
-class ReaderDisconnectedError(ReaderConnectionError):
-    """The device ended a connection that it had taken, or that got no further: try again.
+class ReaderStreamEndedError(ReaderConnectionError):
+    """The device ended an event stream: try again.
 
-    What a device does when it restarts, and one with a single stream when another client takes it.
+    It was restarted, or it serves one stream and another client has opened it.
     """
-
-
-class ReaderStreamEndedError(ReaderDisconnectedError):
-    """The device ended a stream that it had begun."""
 
 
 class ReaderAuthenticationError(ReaderError):
-    """The device wants a password, or another one: ask the user."""
+    """The device rejects the credentials, or requires some: ask the user."""
 
 
 class ReaderAuthDowngradeError(ReaderAuthenticationError):
-    """The device wants the password more openly than before, or none any more: ask the user.
+    """The device asks for a weaker authentication scheme than before: ask the user.
 
-    Another device could do so in its place.
+    It can be another device that imitates the reader to get the password, or to send false values.
     """
 
     def __init__(self, scheme: AuthScheme) -> None:
-        """`scheme` is what the device is content with."""
+        """Create the error. `scheme` is the scheme that the device accepts."""
         super().__init__("the device asks for a weaker authentication scheme than before")
         self.scheme = scheme
 
 
 class ReaderProtocolError(ReaderError):
-    """Something answers that is no reader of this kind: ask the user, or try again when it may change."""
+    """The response is not one of this kind of reader: ask the user, or try again after a firmware update."""
 
 
 class ReaderMismatchError(ReaderProtocolError):
-    """A reader answers, but not the one that should: ask the user."""
+    """Another reader responds at the address: ask the user."""
 
     def __init__(self, found: str | None) -> None:
-        """`found` is what the one is called that answers; None for one that asks for a password first.
+        """Create the error. `found` is the name of the other reader, None if that requires credentials.
 
-        The text does not say so: it goes to the log.
+        The text does not contain the name, because it is logged.
         """
-        super().__init__("another device answers at this address")
+        super().__init__("another device responds at this address")
         self.found = found

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import aiohttp
 
-from .auth import AuthScheme
 from .base import Reader
 from .client import DeviceClient
 from .currentlyone import CurrentlyOneReader
@@ -17,7 +16,7 @@ from .exceptions import (
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .models import ReaderInfo
+from .models import AuthScheme, ReaderInfo
 from .whatwatt import WhatwattReader
 
 # In the order of the requests. The whatwatt comes first because it can require a password, and because its

@@ -134,6 +134,22 @@ class Unit(StrEnum):
     SECOND = "s"
 
 
+class AuthScheme(StrEnum):
+    """Authentication scheme of a device. The weakest comes first."""
+
+    NONE = "none"
+    BASIC = "basic"
+    """The password is sent unencrypted (RFC 7617). whatwatt firmware before 1.10 requires it."""
+
+    DIGEST = "digest"
+    """A hash is sent from which the password can only be guessed (RFC 7616)."""
+
+    def is_weaker_than(self, other: AuthScheme) -> bool:
+        """Return whether another device can imitate a device with this scheme more easily."""
+        order = list(AuthScheme)
+        return order.index(self) < order.index(other)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderInfo:
     """Identity of a reader. It is the first message of every connection."""
