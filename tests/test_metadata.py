@@ -1,6 +1,7 @@
 """What Home Assistant reads of the integration besides its code."""
 
 import ast
+from fnmatch import fnmatch
 from importlib import import_module
 from importlib.metadata import version
 import json
@@ -24,9 +25,10 @@ from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, 
 from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
-from custom_components.energy_sse.reader import Measurement, Property, Reader
+from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader
 from custom_components.energy_sse.reader.identify import READERS
 
+from .simulators import SIMULATORS
 from .test_translations import flatten
 
 pytestmark = pytest.mark.smoke
@@ -157,6 +159,27 @@ def test_manifest_has_its_keys_in_order_and_all_that_a_store_asks_for() -> None:
     assert manifest["requirements"] == []
     for matcher in manifest["zeroconf"]:
         assert matcher == json.loads(json.dumps(matcher).lower()), "names are matched in lower case"
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_announcement_of_each_kind_is_in_the_manifest(kind: str) -> None:
+    device_id = SIMULATORS[kind].ids[0]
+    service = SIMULATORS[kind].service(device_id, 80)
+    matchers = [
+        each if isinstance(each, dict) else {"type": each} for each in load("manifest.json")["zeroconf"]
+    ]
+    assert any(
+        service.type == each["type"] and fnmatch(service.name.lower(), each.get("name", "*"))
+        for each in matchers
+    )
+    announcement = Announcement(service.type, service.name, service.properties)
+    found = {name: reader.id_in_announcement(announcement) for name, reader in READERS.items()}
+    assert found == dict.fromkeys(READERS) | {kind: device_id}, "no other kind takes it"
+
+
+def test_leases_of_all_kinds_are_in_the_manifest() -> None:
+    hostnames = {each["hostname"] for each in load("manifest.json")["dhcp"] if "hostname" in each}
+    assert hostnames == {f"{each}*" for reader in READERS.values() for each in reader.dhcp_hostnames}
 
 
 def test_floor_of_home_assistant_is_the_oldest_that_is_tested() -> None:
