@@ -83,7 +83,7 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
         {
             "data": {
                 "registers": {},
-                "registers_at": 0,
+                "heard_at": {},
                 "appliances": {
                     "mocca_mast": {
                         "state": ["on"],

@@ -186,38 +186,6 @@ async def test_save_is_not_put_off_by_the_next_one(
     await memory.async_close()
 
 
-# ---------------------------------------------------------------------- what older and newer versions store
-
-
-async def test_what_an_older_version_stored_is_recalled(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
-    await time_lapse.stop()
-    stored = time_lapse.memory
-    assert stored is not None
-    del stored["data"]["heard_at"]
-    stored["data"]["registers_at"] = MORNING.timestamp()
-    time_lapse.remember(stored)
-    await time_lapse.live(hours=5)
-    await time_lapse.disconnect_reader()
-    await time_lapse.start()
-    data = time_lapse.entry.runtime_data._what_to_remember()  # noqa: SLF001 (nothing is saved without a reading)
-    assert data["registers"] == stored["data"]["registers"]
-    assert data["heard_at"] == dict.fromkeys(stored["data"]["registers"], MORNING.timestamp())
-
-
-async def test_what_is_stored_can_be_recalled_by_an_older_version(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
-    await time_lapse.stop()
-    assert time_lapse.memory is not None
-    assert (time_lapse.memory["version"], time_lapse.memory["minor_version"]) == (1, 1)
-    data = time_lapse.memory["data"]
-    assert set(data) >= {"registers", "registers_at", "appliances"}
-    assert all(isinstance(value, float | int) for value in data["registers"].values())
-    assert data["registers_at"] == max(data["heard_at"].values())
-
-
 # ------------------------------------------------------------------------- a clock that is not right at once
 
 

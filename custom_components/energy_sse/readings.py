@@ -164,22 +164,17 @@ class Readings:
 
     def as_dict(self, now: float) -> dict[str, Any]:
         """Return the registers and their timestamps, as JSON can hold them."""
-        heard_at = self._timestamps.heard_at(now + self.wall_clock.slept)
         return {
             "registers": self.validator.registers,
-            "heard_at": heard_at,
-            # Older versions have one time for all.
-            "registers_at": max(heard_at.values(), default=0.0),
+            "heard_at": self._timestamps.heard_at(now + self.wall_clock.slept),
         }
 
     def restore(self, data: Mapping[str, Any], now: float) -> None:
-        """Restore the registers of this version or an older one. Impossible values are ignored."""
-        heard_at = data.get("heard_at", {})
+        """Restore the registers. Impossible values are ignored."""
         for key in data["registers"].keys() & set(Measurement):
             register, value = Measurement(key), data["registers"][key]
             if register in self._units and is_number(value) and is_possible(value, self._units[register]):
-                at = heard_at.get(key, data.get("registers_at"))
-                self._timestamps.recall(register, value, at, now)
+                self._timestamps.recall(register, value, data["heard_at"].get(key), now)
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
