@@ -201,11 +201,6 @@ async def test_ended_interval_has_its_last_readings(time_lapse: TimeLapse) -> No
     telegrams = time_lapse.telegrams
     begin, end = (max(time for time in telegrams if time < at(each)) for each in ("05:45:00", "06:00:00"))
     power = (telegrams[end] - telegrams[begin]) / 250
-    rt = time_lapse.entry.runtime_data
-    rt = getattr(rt, "coordinator", rt)
-    h = rt.histories.billed
-    print("BOUND", {f"{t:%H:%M}": v for t, v in h.boundaries.items()}, begin, telegrams[begin], end, telegrams[end])
-    print("TEL", [(f"{t:%H:%M:%S}", v) for t, v in list(telegrams.items())[-14:]])
     assert intervals(time_lapse) == [("10T06:45", pytest.approx(power, abs=0.005))]
 
 
