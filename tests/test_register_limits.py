@@ -1,4 +1,4 @@
-"""What sub-meters and appliances can count in an hour, by an answer that may be an hour old."""
+"""Limits of the registers of sub-meters and appliances."""
 
 import pytest
 
@@ -19,21 +19,21 @@ from custom_components.energy_sse.reader import RegisterLimits, RegisterValidato
 def test_register_rises_by_what_can_flow_in_the_time(
     limits: RegisterLimits, possible: float, impossible: float
 ) -> None:
-    guard = RegisterValidator({"x": limits})
-    guard.validate({"x": 1000.0}, 0.0)
-    assert not guard.validate({"x": 1000.0 + impossible}, 3600.0)
-    assert guard.validate({"x": 1000.0 + possible}, 3600.0)
+    validator = RegisterValidator({"x": limits})
+    validator.validate({"x": 1000.0}, 0.0)
+    assert not validator.validate({"x": 1000.0 + impossible}, 3600.0)
+    assert validator.validate({"x": 1000.0 + possible}, 3600.0)
 
 
-def test_what_nobody_knows_the_unit_of_may_rise_by_anything() -> None:
-    guard = RegisterValidator({"x": SUB_METER_LIMITS[SubMeterKind.NONE]})
-    guard.validate({"x": 1.0}, 0.0)
-    assert guard.validate({"x": 1e12}, 1.0)
+def test_register_without_a_unit_can_rise_by_anything() -> None:
+    validator = RegisterValidator({"x": SUB_METER_LIMITS[SubMeterKind.NONE]})
+    validator.validate({"x": 1.0}, 0.0)
+    assert validator.validate({"x": 1e12}, 1.0)
 
 
 @pytest.mark.parametrize("limits", [*SUB_METER_LIMITS.values(), APPLIANCE_LIMITS])
-def test_new_register_is_believed_when_it_was_told_for_an_hour(limits: RegisterLimits) -> None:
-    guard = RegisterValidator({"x": limits})
-    guard.validate({"x": 1000.0}, 0.0)
-    believed = [time for time in range(60, 7200, 60) if guard.validate({"x": 5.0}, float(time))]
-    assert believed[0] == 3660
+def test_new_register_is_accepted_after_an_hour(limits: RegisterLimits) -> None:
+    validator = RegisterValidator({"x": limits})
+    validator.validate({"x": 1000.0}, 0.0)
+    accepted = [time for time in range(60, 7200, 60) if validator.validate({"x": 5.0}, float(time))]
+    assert accepted[0] == 3660

@@ -21,19 +21,19 @@ INTERVAL = 10.0
 
 
 def through(
-    guard: RegisterValidator[M],
+    validator: RegisterValidator[M],
     *values: float,
     register: M = IMPORT,
     start: float = 0.0,
     interval: float = INTERVAL,
 ) -> list[float]:
     """Return the accepted values of readings in a row."""
-    readings = (guard.validate({register: value}, start + n * interval) for n, value in enumerate(values))
+    readings = (validator.validate({register: value}, start + n * interval) for n, value in enumerate(values))
     return [reading[register] for reading in readings if reading]
 
 
 @pytest.mark.parametrize(
-    ("values", "believed", "reason"),
+    ("values", "accepted", "reason"),
     [
         ([5000, 0, 5001], [5000, 5001], "zero"),
         ([5000, -1, 5001], [5000, 5001], "negative"),
@@ -45,26 +45,26 @@ def through(
     ],
 )
 def test_impossible_value_is_rejected_and_counted(
-    values: list[float], believed: list[float], reason: str
+    values: list[float], accepted: list[float], reason: str
 ) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, *values) == believed
-    assert guard.dropped == {reason: len(values) - len(believed)}
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, *values) == accepted
+    assert validator.dropped == {reason: len(values) - len(accepted)}
 
 
 def test_first_zero_is_rejected_and_not_counted() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, 0, 5000) == [5000]
-    assert not guard.dropped
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, 0, 5000) == [5000]
+    assert not validator.dropped
 
 
 def test_possible_rise_is_accepted() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     # 80 kW for ten seconds at a time, and one rise for a whole hour.
     values = [5000, 5000, 5222, 5444, 5444]
-    assert through(guard, *values) == values
-    assert guard.validate({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
-    assert not guard.dropped
+    assert through(validator, *values) == values
+    assert validator.validate({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
+    assert not validator.dropped
 
 
 @pytest.mark.parametrize(
@@ -72,16 +72,16 @@ def test_possible_rise_is_accepted() -> None:
     [(Unit.WATT_HOUR, 1000), (Unit.KILOWATT_HOUR, 1), (Unit.VAR_HOUR, 1000), (Unit.KILOVAR_HOUR, 1)],
 )
 @pytest.mark.parametrize(
-    ("rise", "seconds", "is_believed"),
+    ("rise", "seconds", "is_accepted"),
     [(199, 3540, True), (201, 3540, False), (3.3, 0, True), (3.4, 0, False), (4799, 86340, True)],
 )
 def test_rise_is_limited_by_a_household_supply(
-    unit: Unit, kilo: int, rise: float, seconds: float, *, is_believed: bool
+    unit: Unit, kilo: int, rise: float, seconds: float, *, is_accepted: bool
 ) -> None:
-    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
-    guard.validate({IMPORT: 5 * kilo}, 0.0)
+    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator.validate({IMPORT: 5 * kilo}, 0.0)
     rise *= kilo
-    assert bool(guard.validate({IMPORT: 5 * kilo + rise}, seconds)) is is_believed
+    assert bool(validator.validate({IMPORT: 5 * kilo + rise}, seconds)) is is_accepted
 
 
 LOWER = (5_000_000, 12)
@@ -102,43 +102,45 @@ HIGHER = (5_000_000, 9_000_000)
 def test_replacement_is_accepted_after_enough_readings_and_time(
     registers: tuple[int, int], interval: float, readings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     old, first = registers
     values = [first + n // 3 for n in range(readings + 2)]
     with caplog.at_level(logging.WARNING):
-        accepted = through(guard, old, *values, interval=interval)
+        accepted = through(validator, old, *values, interval=interval)
     assert accepted == [old, *values[readings - 1 :]]
     assert caplog.text.count("A meter was replaced") == 1
 
 
 def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, 5000, *[12] * 18, 5001) == [5000, 5001]
-    assert through(guard, *[12] * 19, start=300.0) == [12]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, 5000, *[12] * 18, 5001) == [5000, 5001]
+    assert through(validator, *[12] * 19, start=300.0) == [12]
 
 
 @pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
 def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     replaced = []
     for n in range(40):
-        guard.validate({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
-        replaced += [(n, {key: each[:2] for key, each in guard.replaced.items()})] if guard.replaced else []
+        validator.validate({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
+        replaced += (
+            [(n, {key: each[:2] for key, each in validator.replaced.items()})] if validator.replaced else []
+        )
     assert replaced == [(19 if first < old else 31, {IMPORT: (old, first + 1)})]
 
 
 @pytest.mark.parametrize("second", [900_000, 90_000_000])
 def test_replacement_begins_with_the_second_meter(second: int) -> None:
     """Count nothing between a provisional meter and the meter that replaces it within the proof."""
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     values = [5_000_000, 12, 12, 13, *[second + n for n in range(60)]]
     replaced = []
     for n, value in enumerate(values):
-        guard.validate({IMPORT: value}, n * INTERVAL)
-        replaced += [guard.replaced[IMPORT][:2]] if guard.replaced else []
+        validator.validate({IMPORT: value}, n * INTERVAL)
+        replaced += [validator.replaced[IMPORT][:2]] if validator.replaced else []
     assert replaced == [(5_000_000, second)]
     # The limit of the rise still counts.
-    assert through(guard, second + 9_000_000, start=700.0) == []
+    assert through(validator, second + 9_000_000, start=700.0) == []
 
 
 @pytest.mark.parametrize(
@@ -150,15 +152,15 @@ def test_large_step_of_a_repeated_register_is_energy(
     hours: int, rise: int, *, is_replaced: bool, restarts: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Accept a step that a meter can have counted since the register changed: it is not another meter."""
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     if restarts:
-        guard.restore(IMPORT, 5_000_001, -math.inf)
+        validator.restore(IMPORT, 5_000_001, -math.inf)
     values = [*[5_000_001] * 360 * hours, *[5_000_001 + rise] * (40 if is_replaced else 7)]
     replaced = False
     for n, value in enumerate(values):
-        guard.validate({IMPORT: value}, n * INTERVAL)
-        replaced |= bool(guard.replaced)
-    assert guard.registers == {IMPORT: values[-1]}
+        validator.validate({IMPORT: value}, n * INTERVAL)
+        replaced |= bool(validator.replaced)
+    assert validator.registers == {IMPORT: values[-1]}
     assert replaced is is_replaced
     assert ("A meter was replaced" in caplog.text) is is_replaced
 
@@ -175,22 +177,22 @@ def test_large_step_of_a_repeated_register_is_energy(
     ],
 )
 def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *, is_replaced: bool) -> None:
-    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
-    guard.restore(IMPORT, 5000, 0.0)
+    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator.restore(IMPORT, 5000, 0.0)
     new = 5000 + rise
     readings = 19 if rise < 0 else 7
-    assert through(guard, *[new] * readings) == [new]
-    replaced = {key: each[:2] for key, each in guard.replaced.items()}
+    assert through(validator, *[new] * readings) == [new]
+    replaced = {key: each[:2] for key, each in validator.replaced.items()}
     assert replaced == ({IMPORT: (5000, new)} if is_replaced else {})
 
 
 def test_first_zero_is_accepted_after_enough_readings() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, *[0] * 19, register=EXPORT) == [0]
-    assert not guard.replaced
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, *[0] * 5, register=EXPORT, interval=60) == [0]
-    assert through(guard, 0, 1, register=EXPORT, start=300) == [0, 1]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, *[0] * 19, register=EXPORT) == [0]
+    assert not validator.replaced
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, *[0] * 5, register=EXPORT, interval=60) == [0]
+    assert through(validator, 0, 1, register=EXPORT, start=300) == [0, 1]
 
 
 def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
@@ -207,27 +209,27 @@ def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
     ],
 )
 def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values: list[float]) -> None:
-    guard = RegisterValidator(limits_of_meter({IMPORT: unit}))
-    guard.validate({IMPORT: last}, 0.0)
+    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator.validate({IMPORT: last}, 0.0)
     for number, value in enumerate(values):
         start = 10_000.0 * number + INTERVAL
-        assert through(guard, *[value] * 40, start=start) == [last] * 40
-    assert not guard.dropped
-    assert guard.registers == {IMPORT: last}
+        assert through(validator, *[value] * 40, start=start) == [last] * 40
+    assert not validator.dropped
+    assert validator.registers == {IMPORT: last}
 
 
 @pytest.mark.parametrize(
     ("last", "value"), [(12_345, 12_341), (12_345, 12_330), (12_345, 12_200), (12_345, 10_000), (345, 0)]
 )
 def test_lower_register_of_another_meter_is_not_rounding(last: float, value: float) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, last, value) == [last]
-    assert sum(guard.dropped.values()) == 1
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, last, value) == [last]
+    assert sum(validator.dropped.values()) == 1
 
 
 def test_finer_resolution_is_accepted_at_once() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    assert through(guard, 12_300, 12_345, 12_346) == [12_300, 12_345, 12_346]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    assert through(validator, 12_300, 12_345, 12_346) == [12_300, 12_345, 12_346]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_value_beyond_a_household_supply_is_impossible(unit: Unit, low: float | 
     assert is_possible(high, unit)
     assert not is_possible(high * 1.001, unit)
     if low is None:
-        # The guard rejects negative registers, and counts them.
+        # The validator rejects negative registers, and counts them.
         assert is_possible(-1.0, unit)
     else:
         assert is_possible(low, unit)
@@ -263,66 +265,66 @@ def test_value_in_a_unit_without_bounds_is_possible(unit: Unit) -> None:
 
 
 def test_different_wrong_values_are_not_a_replacement() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     # Each value differs from 5000 in a coarser resolution.
-    assert through(guard, 5000, *[4111, 3111, 2111, 1111] * 20, 5001) == [5000, 5001]
+    assert through(validator, 5000, *[4111, 3111, 2111, 1111] * 20, 5001) == [5000, 5001]
 
 
 def test_register_in_another_unit_is_accepted() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     # 7 kW of a meter whose Wh are taken for kWh: 19 kWh in ten seconds.
     values = [5_000_000 + n * 19_400 for n in range(60)]
-    assert through(guard, *values) == [values[0], *values[31:]]
+    assert through(validator, *values) == [values[0], *values[31:]]
 
 
 def test_zeros_come_with_a_new_meter_only() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.validate({IMPORT: 5000, EXPORT: 700}, 0)
-    believed = [guard.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
-    assert believed[:18] == [{}] * 18
-    assert believed[18:] == [{IMPORT: 30, EXPORT: 0}, {IMPORT: 31, EXPORT: 0}]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.validate({IMPORT: 5000, EXPORT: 700}, 0)
+    accepted = [validator.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
+    assert accepted[:18] == [{}] * 18
+    assert accepted[18:] == [{IMPORT: 30, EXPORT: 0}, {IMPORT: 31, EXPORT: 0}]
 
 
 def test_each_register_is_validated_for_itself() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.validate({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.validate({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
     values = {IMPORT: 0, EXPORT: 701, POWER: -5}
-    assert guard.validate(values, INTERVAL) == {EXPORT: 701, POWER: -5}
+    assert validator.validate(values, INTERVAL) == {EXPORT: 701, POWER: -5}
 
 
 @pytest.mark.parametrize("wrong", [IMPORT, EXPORT])
 def test_register_is_rejected_whatever_the_others_are(wrong: M) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     known = {IMPORT: 5000.0, EXPORT: 700.0}
-    assert guard.validate(known, 0) == known
+    assert validator.validate(known, 0) == known
     right = {register: value for register, value in known.items() if register != wrong}
-    assert guard.validate({**known, wrong: 9_000_000.0}, INTERVAL) == right
-    assert guard.validate({**known, wrong: 3.0}, 2 * INTERVAL, is_repeated=True) == right
-    assert guard.validate({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
+    assert validator.validate({**known, wrong: 9_000_000.0}, INTERVAL) == right
+    assert validator.validate({**known, wrong: 3.0}, 2 * INTERVAL, is_repeated=True) == right
+    assert validator.validate({IMPORT: 3.0, EXPORT: 3.0}, 3 * INTERVAL, is_repeated=True) == {}
 
 
 def test_repeated_readings_are_not_a_replacement(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 1000.0)
-    repeated = (guard.validate({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 1000.0)
+    repeated = (validator.validate({IMPORT: 4900 + n}, n * INTERVAL, is_repeated=True) for n in range(32))
     assert not any(repeated)
-    assert not guard.dropped
-    assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
+    assert not validator.dropped
+    assert through(validator, 5001, start=1000 + INTERVAL) == [5001]
     assert not caplog.messages
 
 
 @pytest.mark.parametrize("old", [4_900_000.0, 0.0])
 def test_old_meter_that_is_repeated_is_not_a_replacement(old: float) -> None:
     """Drop the registers of the old meter that a reader repeats after a restart."""
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 1000.0)
-    repeated = [guard.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 1000.0)
+    repeated = [validator.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
     assert not any(repeated)
-    assert not guard.dropped
-    assert not guard.replaced
-    assert through(guard, 5001, start=1000 + INTERVAL) == [5001]
+    assert not validator.dropped
+    assert not validator.replaced
+    assert through(validator, 5001, start=1000 + INTERVAL) == [5001]
 
 
 def test_registers_are_restored() -> None:
@@ -338,92 +340,92 @@ def test_registers_are_restored() -> None:
 def test_large_rise_during_a_restart_is_accepted_late(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 0.0)
-    assert not guard.last_received
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 0.0)
+    assert not validator.last_received
     with caplog.at_level(logging.WARNING):
-        assert through(guard, *[50_000] * 6, 50_001, 50_002) == [50_001, 50_002]
+        assert through(validator, *[50_000] * 6, 50_001, 50_002) == [50_001, 50_002]
     assert not caplog.messages
-    assert guard.last_received == {IMPORT: 7 * INTERVAL}
+    assert validator.last_received == {IMPORT: 7 * INTERVAL}
     # From now on the clock is the own one.
-    assert not through(guard, *[100_000] * 30, start=8 * INTERVAL)
+    assert not through(validator, *[100_000] * 30, start=8 * INTERVAL)
 
 
 def test_large_rise_needs_five_readings_and_a_minute() -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 0.0)
-    assert through(guard, *[50_000] * 60, interval=1) == []
-    assert through(guard, 50_000, start=60) == [50_000]
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 0.0)
-    assert through(guard, *[50_000] * 5, interval=60) == [50_000]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 0.0)
+    assert through(validator, *[50_000] * 60, interval=1) == []
+    assert through(validator, 50_000, start=60) == [50_000]
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 0.0)
+    assert through(validator, *[50_000] * 5, interval=60) == [50_000]
 
 
 def test_equal_register_after_a_restart_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
-    guard.restore(IMPORT, 5000, 0.0)
-    assert through(guard, 5000) == [5000]
-    assert guard.last_received == {IMPORT: 0.0}
-    assert not through(guard, *[100_000] * 30, start=INTERVAL)
+    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator.restore(IMPORT, 5000, 0.0)
+    assert through(validator, 5000) == [5000]
+    assert validator.last_received == {IMPORT: 0.0}
+    assert not through(validator, *[100_000] * 30, start=INTERVAL)
 
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))))
 def test_register_falls_only_to_repeated_values(readings: list[tuple[float, float]]) -> None:
-    guard = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(limits_of_meter(UNITS))
     time, last, lower = 0.0, 0.0, 0
     for value, wait in readings:
         time += wait
-        for believed in guard.validate({IMPORT: value}, time).values():
-            assert believed >= last or lower >= 4
-            last, lower = believed, 0
+        for accepted in validator.validate({IMPORT: value}, time).values():
+            assert accepted >= last or lower >= 4
+            last, lower = accepted, 0
         lower += value < last
 
 
-# ------------------------------------------------------------------- what is told again for an hour
+# ------------------------------------------------------------------- values repeated for an hour
 
 HOUR = 3600.0
 
 
 def gas_meter() -> RegisterValidator[str]:
-    """Return the guard of a gas meter that is asked once an hour."""
+    """Return the validator of a gas meter that is read once an hour."""
     return RegisterValidator(
         {"1": RegisterLimits(rise_per_hour=25, max_repeat_age=HOUR)}, label="a sub-meter"
     )
 
 
-def heard(guard: RegisterValidator[str], value: float, begin: float, end: float) -> list[float]:
-    """Return what is believed of a value that is told again and again."""
+def accepted_values(validator: RegisterValidator[str], value: float, begin: float, end: float) -> list[float]:
+    """Return the accepted ones of a value that is sent again and again."""
     times = (begin + n * INTERVAL for n in range(int((end - begin) / INTERVAL)))
-    return [value for time in times if guard.validate({"1": value}, time)]
+    return [value for time in times if validator.validate({"1": value}, time)]
 
 
 def test_hourly_meter_can_rise_by_an_hour_at_once() -> None:
-    guard = gas_meter()
+    validator = gas_meter()
     for hour in range(4):
-        assert heard(guard, 1234.5 + 24.0 * hour, hour * HOUR, (hour + 1) * HOUR)
-    assert heard(guard, 1234.5 + 24.0 * 5 + 26.0, 4 * HOUR, 4 * HOUR + 600) == []
-    assert set(guard.dropped) == {"higher than possible"}
+        assert accepted_values(validator, 1234.5 + 24.0 * hour, hour * HOUR, (hour + 1) * HOUR)
+    assert accepted_values(validator, 1234.5 + 24.0 * 5 + 26.0, 4 * HOUR, 4 * HOUR + 600) == []
+    assert set(validator.dropped) == {"higher than possible"}
 
 
 def test_wrong_value_that_is_repeated_is_rejected() -> None:
-    guard = gas_meter()
+    validator = gas_meter()
     for begin, wrong in ((HOUR, 0.0), (3 * HOUR, 12.0), (5 * HOUR, 99_999.0)):
-        assert heard(guard, 1234.5, begin - HOUR, begin)
-        assert heard(guard, wrong, begin, begin + HOUR) == []
-    assert guard.registers == {"1": 1234.5}
+        assert accepted_values(validator, 1234.5, begin - HOUR, begin)
+        assert accepted_values(validator, wrong, begin, begin + HOUR) == []
+    assert validator.registers == {"1": 1234.5}
 
 
 def test_new_meter_is_accepted_with_its_second_value(caplog: pytest.LogCaptureFixture) -> None:
-    guard = gas_meter()
-    assert heard(guard, 1234.5, 0, HOUR)
-    assert heard(guard, 0.2, HOUR, 2 * HOUR) == []
+    validator = gas_meter()
+    assert accepted_values(validator, 1234.5, 0, HOUR)
+    assert accepted_values(validator, 0.2, HOUR, 2 * HOUR) == []
     with caplog.at_level(logging.WARNING):
-        assert heard(guard, 0.5, 2 * HOUR, 3 * HOUR)
+        assert accepted_values(validator, 0.5, 2 * HOUR, 3 * HOUR)
     assert caplog.messages == ["A meter was replaced: the register of a sub-meter has a new start value"]
 
 
 def test_register_without_a_time_can_rise_by_any_energy() -> None:
-    guard = gas_meter()
-    guard.restore("1", 1234.5, -math.inf)
-    assert heard(guard, 0.0, 0, HOUR) == []
-    assert heard(guard, 99_999.0, HOUR, HOUR + 20)
+    validator = gas_meter()
+    validator.restore("1", 1234.5, -math.inf)
+    assert accepted_values(validator, 0.0, 0, HOUR) == []
+    assert accepted_values(validator, 99_999.0, HOUR, HOUR + 20)
