@@ -124,9 +124,10 @@ async def async_look(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
 
 def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, Restart]]:
     """Return the resets of statistics with their units, in a thread of the recorder."""
-    types: set[Any] = {"state", "sum"}
     found: list[tuple[str, str, Restart]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
+        # The recorder removes from this set what a statistic does not have.
+        types: set[Any] = {"state", "sum"}
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         restarts = find_restarts(
             [
