@@ -133,7 +133,9 @@ class EnergySseCoordinator(BaseDataUpdateCoordinatorProtocol):
         self.found_measurements = Findings(self.registry.measurements())
         self.found_properties = Findings(self.registry.properties())
         self.found_appliances = Findings(self.appliances)
-        self.found_multi_state_appliances = Findings[Appliance]()
+        self.found_multi_state_appliances = Findings(
+            appliance for appliance in self.appliances if self.registry.has_state_sensor(appliance.id)
+        )
 
         self.is_streaming = False
         """Whether there is a stream at this moment."""
