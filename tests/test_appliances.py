@@ -649,3 +649,17 @@ async def test_appliances_of_the_inventory_are_there_before_they_ever_speak(
     assert device is not None
     assert (device.name, device.model) == ("Heat pump", "Heat pump")
     assert shown(hass, "heat_pump", "running") == "unknown"
+
+
+async def test_state_is_restored_when_there_is_no_inventory(
+    hass: HomeAssistant, reader: CurrentlyOneSimulator
+) -> None:
+    reader.has_inventory = False
+    entry = await set_up(hass, reader)
+    for state in ("washing", "heating", "off", "heating"):
+        await reader.switch("dishwasher", state)
+        await settle(hass, entry, reader)
+    assert shown(hass, "dishwasher", "state") == "heating"
+    reader.forget()
+    await restart(hass, entry, reader)
+    assert shown(hass, "dishwasher", "state") == "heating"

@@ -15,6 +15,7 @@ import pytest
 
 from custom_components.energy_sse import sum_reset
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
+from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up
@@ -98,6 +99,17 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         assert changes == pytest.approx(expected, abs=3)
         # No issue is shown again, and hours without a reset do not show one.
         assert [each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT)] == []
+
+
+async def test_reset_sum_is_found_beside_sensors_without_sums(make_time_lapse: MakeTimeLapse) -> None:
+    async with make_time_lapse(None) as time_lapse:
+        # Many of them, because the recorder returns their statistics in a random order.
+        time_lapse.measurements = set(CurrentlyOneReader.units)
+        await time_lapse.start()
+        await time_lapse.run_until(at("09:27:20"))
+        await time_lapse.hass.services.async_call("recorder", "purge", {"keep_days": 0}, blocking=True)
+        await live_past_full_hours(time_lapse, 2)
+        assert time_lapse.sensor(EXPORT) in {sensor_of(each) for each in issues(time_lapse)}
 
 
 async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: TimeLapse) -> None:

@@ -147,6 +147,10 @@ class Devices:
             if not sub_id.startswith(SUB_METER_PREFIX):
                 yield Appliance(sub_id, device.name or sub_id, device.model_id)
 
+    def has_state_sensor(self, appliance_id: str) -> bool:
+        """Return whether an appliance has had a sensor of its state, because it has more than two states."""
+        return f"{self.appliance_identifier(appliance_id)[1]}:state" in self._unique_ids()
+
     def sub_meters(self) -> Iterator[str]:
         """Yield the ids of the sub-meters that have a device."""
         for sub_id, _ in self._sub_devices():

@@ -5,6 +5,7 @@ Assistant. Version 2 stores one file. A downgrade is not supported.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -19,6 +20,12 @@ from .store import STORAGE_VERSION, async_remove_file, storage_key
 _REGISTERS: Final = ".registers"
 _POWER_TARIFF: Final = ".power_tariff"
 
+# Platform and key of the entities that restored a value → key of the value now, and in the restored data.
+_RESTORED: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
+    (Platform.BINARY_SENSOR, "running"): ("is_on", "is_on"),
+    (Platform.SENSOR, "power"): ("power", "native_value"),
+}
+
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
     """Migrate an entry to version 2. Return False for an entry of a later version."""
@@ -32,59 +39,64 @@ async def async_migrate_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
 
 async def _async_migrate_files(hass: HomeAssistant, entry: ConfigEntry) -> None:
     key = storage_key(entry.entry_id)
-    readings = await _async_load(hass, key)
+    readings = await _async_load(hass, key, dict[str, Any]())
+    states = await _async_load(hass, restore_state.STORAGE_KEY, list[dict[str, Any]]())
     sections: dict[str, Any] = {}
-    if readings:
-        sections = {
-            "meter": {
-                "registers": readings["registers"],
-                "received_at": readings.get("heard_at", {}),
-            },
-            "sub_meters": {
-                "registers": readings.get("counters", {}),
-                "received_at": readings.get("counters_heard_at", {}),
-            },
-            "appliances": await _async_appliances(hass, entry, readings["appliances"]),
-        }
-    if registers := await _async_load(hass, key + _REGISTERS):
-        sections["registers"] = registers
-    if power_tariff := await _async_load(hass, key + _POWER_TARIFF):
-        sections["power_tariff"] = power_tariff
-    store = Store[dict[str, Any]](hass, STORAGE_VERSION, key, private=True)
+    for name, migrate in (
+        ("meter", partial(_meter, readings)),
+        ("sub_meters", partial(_sub_meters, readings)),
+        ("appliances", partial(_appliances, hass, entry, readings, states)),
+    ):
+        try:
+            sections[name] = migrate()
+        except Exception:
+            LOGGER.exception("Unexpected error while migrating stored data, which is ignored")
+    for name, suffix in (("registers", _REGISTERS), ("power_tariff", _POWER_TARIFF)):
+        sections[name] = await _async_load(hass, key + suffix, dict[str, Any]())
+    sections = {name: data for name, data in sections.items() if data}
     if sections:
-        await store.async_save(sections)
+        await Store[dict[str, Any]](hass, STORAGE_VERSION, key, private=True).async_save(sections)
     else:
         await async_remove_file(hass, key)
     for suffix in (_REGISTERS, _POWER_TARIFF):
         await async_remove_file(hass, key + suffix)
 
 
-async def _async_load(hass: HomeAssistant, key: str) -> Mapping[str, Any]:
-    """Load a file of version 1. A damaged file is ignored."""
-    try:
-        data = await Store[dict[str, Any]](hass, 1, key, private=True).async_load()
-    except Exception:
-        LOGGER.exception("Unexpected error while migrating stored data; a damaged file is ignored")
+def _meter(readings: Mapping[str, Any]) -> dict[str, Any]:
+    if not readings:
         return {}
-    return data if isinstance(data, Mapping) else {}
+    received_at = readings.get("heard_at", {})
+    return {"registers": dict(readings["registers"]), "received_at": dict(received_at)}
 
 
-async def _async_appliances(
-    hass: HomeAssistant, entry: ConfigEntry, stored: Mapping[str, Mapping[str, Any]]
+def _sub_meters(readings: Mapping[str, Any]) -> dict[str, Any]:
+    received_at = readings.get("counters_heard_at", {})
+    return {"registers": dict(readings.get("counters", {})), "received_at": dict(received_at)}
+
+
+def _appliances(
+    hass: HomeAssistant, entry: ConfigEntry, readings: Mapping[str, Any], states: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the stored appliances with the values that their entities restored."""
-    states = await Store[list[dict[str, Any]]](
-        hass, restore_state.STORAGE_VERSION, restore_state.STORAGE_KEY
-    ).async_load()
-    extra_data = {each["state"]["entity_id"]: each.get("extra_data") or {} for each in states or ()}
+    extra_data = {each["state"]["entity_id"]: each.get("extra_data") or {} for each in states}
+    stored: Mapping[str, Mapping[str, Any]] = readings.get("appliances", {})
     appliances = {appliance_id: dict(data) for appliance_id, data in stored.items()}
-    prefix = f"{entry.unique_id}:"
     for entity in er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id):
-        appliance_id, _, key = entity.unique_id.removeprefix(prefix).rpartition(":")
+        appliance_id, _, key = entity.unique_id.partition(":")[2].rpartition(":")
         restored = extra_data.get(entity.entity_id, {})
-        new: dict[str, Any] = {"changed_at": None, "changes": []}
-        if entity.domain == Platform.BINARY_SENSOR and key == "running":
-            appliances.setdefault(appliance_id, new)["is_on"] = restored.get("is_on")
-        elif entity.domain == Platform.SENSOR and key == "power" and appliance_id:
-            appliances.setdefault(appliance_id, new)["power"] = restored.get("native_value")
+        if (entity.domain, key) in _RESTORED:
+            name, value = _RESTORED[entity.domain, key]
+            appliance = appliances.setdefault(appliance_id, {"changed_at": None, "changes": []})
+            appliance[name] = restored.get(value)
     return appliances
+
+
+async def _async_load[T: (dict[str, Any], list[dict[str, Any]])](
+    hass: HomeAssistant, key: str, default: T
+) -> T:
+    """Return the data of a file of version 1; the default if it does not exist or is damaged."""
+    try:
+        return await Store[T](hass, 1, key, private=True).async_load() or default
+    except Exception:
+        LOGGER.exception("Unexpected error while migrating stored data, which is ignored")
+        return default

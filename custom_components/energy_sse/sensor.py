@@ -54,7 +54,11 @@ async def async_setup_entry(
     for description in APPLIANCES:
         add(lambda: data.appliances, partial(ApplianceSensor, coordinator, description))
     add(
-        lambda: [each for each in data.appliances if each.has_many_states],
+        lambda: [
+            each
+            for each in data.appliances
+            if each.has_many_states or coordinator.devices.has_state_sensor(each.id)
+        ],
         partial(ApplianceSensor, coordinator, APPLIANCE_STATE),
     )
 

@@ -155,9 +155,10 @@ async def async_is_idle(hass: HomeAssistant, statistic_id: str, unit: str, secon
 
 def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, SumReset]]:
     """Return the resets of statistics with their units, in a thread of the recorder."""
-    types: set[Any] = {"state", "sum"}
     found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
+        # The recorder removes from this set what a statistic does not have.
+        types: set[Any] = {"state", "sum"}
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         resets = find_sum_resets(
             [

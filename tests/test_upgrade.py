@@ -1,0 +1,344 @@
+"""Upgrade of an installation that version 0.1 has made: nothing is lost, and nothing is doubled.
+
+`tests/upgrade/make.py` has made it. These tests use Home Assistant and simulated readers only, so that they
+hold for every later version.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+import json
+import logging
+from pathlib import Path
+from typing import Any, Final, override
+
+from homeassistant.components.repairs.const import DOMAIN as REPAIRS
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowContext
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers.translation import async_get_translations
+from homeassistant.setup import async_setup_component
+import pytest
+
+from custom_components.energy_sse.const import DOMAIN
+
+from .simulators.digest import BasicLogin
+from .upgrade.home import Home, simulated_time
+from .upgrade.installation import observe, restore
+
+FOLDER: Final = Path(__file__).parent / "upgrade/0.1"
+EXPECTED: Final = json.loads((FOLDER / "expected.json").read_text())
+STATISTICS: Final = json.loads((FOLDER / "statistics.json").read_text())["statistics"]
+
+WHATWATT: Final = "ECC9FF5C7F14"
+CURRENTLYONE: Final = "b8b41879cf58"
+
+MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
+
+# By unit. A value may be that of the telegram before.
+TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
+
+# Values of the current interval, by the end of their ids. They are not written for a change of 100 W or 5 %.
+LIVE: Final = ("5c7f14_demand", "b8b418_demand", "_expected_demand", "_available_power")
+LIVE_TOLERANCE: Final = 0.15
+
+START: Final = datetime.fromisoformat(json.loads((FOLDER / "readers.json").read_text())["clock"])
+
+
+@pytest.fixture
+def hass_storage() -> dict[str, Any]:
+    """Replace the fixture that keeps files in memory."""
+    return {}
+
+
+@pytest.fixture
+def hass_config_dir(hass_tmp_config_dir: str) -> str:
+    """Keep the files of the Home Assistant of the test package apart."""
+    return hass_tmp_config_dir
+
+
+@pytest.fixture
+def expected_lingering_timers() -> bool:
+    """Allow timers that Home Assistant leaves when it stops."""
+    return True
+
+
+@pytest.fixture
+async def home(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncGenerator[Home]:
+    """Return a home with the installation, before its start."""
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
+    for talkative in ("homeassistant", "custom_components.energy_sse"):
+        caplog.set_level(logging.INFO, talkative)
+    with simulated_time(START) as time_machine:
+        async with await restore(FOLDER, tmp_path / "home", time_machine) as home:
+            yield home
+
+
+def stored(file: str) -> Any:
+    return json.loads((FOLDER / "storage" / file).read_text())["data"]
+
+
+# ----------------------------------------------------------------------------------------- comparisons
+
+
+def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Any]:
+    """Return the entities that are shown differently."""
+    different: list[Any] = [(entity_id,) for entity_id in seen.keys() ^ expected.keys()]
+    for entity_id, (state, attributes) in expected.items():
+        if entity_id in seen:
+            shown_state, shown_attributes = seen[entity_id]
+            tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
+            if entity_id.endswith(LIVE):
+                tolerance = LIVE_TOLERANCE * max(1.0, float(state))
+            if not is_same(shown_state, state, tolerance) or not is_same(shown_attributes, attributes, 0.005):
+                different.append((entity_id, seen[entity_id], expected[entity_id]))
+    return different
+
+
+def is_same(one: Any, other: Any, tolerance: float) -> bool:
+    """Return whether numbers, times and everything else are the same, also within JSON."""
+    if isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key], tolerance) for key in other)
+    if isinstance(other, list):
+        return len(one) == len(other) and all(
+            is_same(*each, tolerance) for each in zip(one, other, strict=True)
+        )
+    if one == other or type(one) is not type(other):
+        return bool(one == other)
+    try:
+        return abs(float(one) - float(other)) <= tolerance + 1e-9
+    except ValueError:
+        return is_same_time(one, other)
+
+
+def is_same_time(one: str, other: str) -> bool:
+    try:
+        return abs((datetime.fromisoformat(one) - datetime.fromisoformat(other)).total_seconds()) < 2
+    except ValueError:
+        return False
+
+
+def assert_registries_are_kept(home: Home) -> None:
+    kept = (
+        "entity_id",
+        "name",
+        "original_name",
+        "disabled_by",
+        "hidden_by",
+        "icon",
+        "has_entity_name",
+        "translation_key",
+        "device_id",
+        "id",
+    )
+    entities = {(each.domain, each.unique_id): each for each in home.entities}
+    before = {
+        (each["entity_id"].partition(".")[0], each["unique_id"]): each
+        for each in stored("core.entity_registry")["entities"]
+    }
+    assert entities.keys() == before.keys()
+    for key, entity in entities.items():
+        assert {name: getattr(entity, name) for name in kept} == {name: before[key][name] for name in kept}
+        assert entity.options == before[key]["options"] | dict(entity.options)
+    registry = dr.async_get(home.hass)
+    devices = {
+        device.id: device
+        for entry in home.entries.values()
+        for device in dr.async_entries_for_config_entry(registry, entry.entry_id)
+    }
+    known = {each["id"]: each for each in stored("core.device_registry")["devices"]}
+    assert devices.keys() == known.keys()
+    for device_id, device in devices.items():
+        for name in ("name", "name_by_user", "via_device_id", "serial_number"):
+            assert getattr(device, name) == known[device_id][name]
+
+
+def assert_entries_are_kept(home: Home) -> None:
+    entries = stored("core.config_entries")["entries"]
+    assert home.entries.keys() == {entry["unique_id"] for entry in entries}
+    for before in entries:
+        entry = home.entries[before["unique_id"]]
+        assert entry.state is ConfigEntryState.LOADED
+        assert (entry.entry_id, entry.title) == (before["entry_id"], before["title"])
+        assert (entry.source, entry.disabled_by) == (before["source"], before["disabled_by"])
+
+
+def assert_hours_are_kept(statistics: Mapping[str, list[tuple[float, float, float]]]) -> None:
+    """Check that each hour has one row, and that the rows from before the upgrade are unchanged."""
+    for entity_id, rows in statistics.items():
+        starts = [row[0] for row in rows]
+        assert {after - before for before, after in pairwise(starts)} == {3600}
+        before_upgrade = {row["start_ts"]: (row["state"], row["sum"]) for row in STATISTICS[entity_id]}
+        now = {start: (state, total) for start, state, total in rows if start in before_upgrade}
+        assert now.keys() == before_upgrade.keys()
+        for start, values in before_upgrade.items():
+            assert now[start] == pytest.approx(values, abs=0.001), (entity_id, start)
+
+
+async def reconfigure_host(home: Home, unique_id: str) -> str:
+    """Return the address that *Reconfigure* suggests."""
+    flows = home.hass.config_entries.flow
+    context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=home.entries[unique_id].entry_id)
+    form = await flows.async_init(DOMAIN, context=context)
+    flows.async_abort(form["flow_id"])
+    assert form["data_schema"] is not None
+    (host, *_) = form["data_schema"].schema
+    return str(host.description["suggested_value"])
+
+
+async def confirm_repair(home: Home) -> None:
+    """Confirm the only repair, as users do."""
+    hass = home.hass
+    assert await async_setup_component(hass, REPAIRS, {})
+    (issue,) = (each for each in ir.async_get(hass).issues.values() if each.domain == DOMAIN)
+    assert issue.active
+    texts = await async_get_translations(hass, "en", "issues", {DOMAIN})
+    assert f"component.{DOMAIN}.issues.{issue.translation_key}.title" in texts
+    flows = hass.data[REPAIRS]["flow_manager"]
+    form = await flows.async_init(DOMAIN, data={"issue_id": issue.issue_id})
+    assert form["type"] is FlowResultType.FORM
+    assert (await flows.async_configure(form["flow_id"], {}))["type"] is FlowResultType.CREATE_ENTRY
+    await home.settle()
+
+
+# ------------------------------------------------------------------------------------------------ tests
+
+
+async def test_upgraded_installation_continues(home: Home) -> None:
+    seen = await observe(home)
+    for moment in MOMENTS:
+        assert differences(seen[moment], EXPECTED[moment]) == [], moment
+    assert seen["events"] == EXPECTED["events"]
+    assert seen["options"] == EXPECTED["options"]
+    assert seen["statistics"].keys() == EXPECTED["statistics"].keys()
+    for entity_id, rows in EXPECTED["statistics"].items():
+        assert is_same(seen["statistics"][entity_id], rows, 0.002), entity_id
+    assert_registries_are_kept(home)
+    assert_entries_are_kept(home)
+    assert await reconfigure_host(home, WHATWATT) == home.whatwatt.host
+    assert await reconfigure_host(home, CURRENTLYONE) == f"127.0.0.1:{home.entered.number}"
+    statistics = await home.statistics(datetime.fromtimestamp(0, UTC))
+    assert_hours_are_kept(statistics)
+
+    await confirm_repair(home)
+    export = home.entity_id(f"{WHATWATT}_active_energy_export")
+    rows = (await home.statistics(datetime.fromtimestamp(0, UTC)))[export]
+    assert rows[-1][2] - rows[0][2] == pytest.approx(rows[-1][1] - rows[0][1], abs=0.002)
+
+    for entry in home.entries.values():
+        await home.hass.config_entries.async_remove(entry.entry_id)
+    assert [each for each in ir.async_get(home.hass).issues.values() if each.domain == DOMAIN] == []
+    assert home.entities == []
+    await home.stop()
+    assert [path.name for path in (home.folder / ".storage").iterdir() if DOMAIN in path.name] == []
+
+
+async def test_appliances_are_restored_without_a_report(home: Home) -> None:
+    # The reader sends who it is, and nothing else: neither its appliances nor what it has stored.
+    greeting = home.currentlyone.recording
+    assert greeting is not None
+    home.currentlyone.recording = greeting[: greeting.index(b"event: hourly")]
+    home.currentlyone.has_inventory = False
+    await home.start(has_recorder=False)
+    appliances = {each.entity_id for each in home.entities if each.unique_id.startswith(f"{CURRENTLYONE}:")}
+    shown, before = (
+        {entity_id: state for entity_id, state in states.items() if entity_id in appliances}
+        for states in (home.shown(), EXPECTED["stop"])
+    )
+    assert len(shown) >= 12
+    assert differences(shown, before) == []
+    assert home.fired == []
+
+
+async def test_missed_event_fires_once_in_two_starts(home: Home) -> None:
+    # The reader repeats the same reports to both.
+    await home.start(has_recorder=False)
+    assert home.fired == EXPECTED["events"][:1]
+    await home.stop()
+    await home.run_until(START + timedelta(seconds=2))
+    await home.start(has_recorder=False)
+    assert home.fired == []
+
+
+class ObservedLogin(BasicLogin):
+    """A login that keeps the credentials that were sent to it."""
+
+    def __init__(self, password: str) -> None:
+        super().__init__(password)
+        self.received: list[str] = []
+
+    @override
+    def check(self, authorization: str | None, _method: str, _target: str) -> str | None:
+        if authorization is not None:
+            self.received.append(authorization)
+        return super().check(authorization, _method, _target)
+
+
+async def test_password_is_not_sent_unencrypted(home: Home) -> None:
+    # The entry remembers that the reader has used Digest.
+    home.whatwatt.login = login = ObservedLogin("secret")
+    await home.start(has_recorder=False)
+    assert home.entries[WHATWATT].state is not ConfigEntryState.LOADED
+    assert home.entries[CURRENTLYONE].state is ConfigEntryState.LOADED
+    assert login.received == []
+
+
+async def test_entry_of_a_higher_major_version_is_refused(home: Home) -> None:
+    """Check that Home Assistant refuses entries of a later version, and keeps them.
+
+    A downgrade is not supported: the earlier version has to be restored from a backup.
+    """
+    path = home.folder / ".storage" / "core.config_entries"
+    later = path.read_text().replace('"version":1}', '"version":99}')
+    path.write_text(later)
+    files = {each.name: each.read_bytes() for each in path.parent.iterdir() if DOMAIN in each.name}
+    await home.start(has_recorder=False)
+    for entry in home.entries.values():
+        assert entry.state is ConfigEntryState.MIGRATION_ERROR
+        assert entry.version == 99
+    data = [dict(entry.data) for entry in home.entries.values()]
+    await home.stop()
+    assert data == [each["data"] for each in json.loads(later)["data"]["entries"]]
+    assert files == {each.name: each.read_bytes() for each in path.parent.iterdir() if DOMAIN in each.name}
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def replace_values(path: Path) -> None:
+    """Replace each value in the data of a file with one of another type."""
+    file = json.loads(path.read_text())
+    file["data"] = dict.fromkeys(file["data"], "text")
+    path.write_text(json.dumps(file))
+
+
+# Ends of the unique ids of the entities that show what was in each file of version 0.1.
+LOST: Final[Mapping[str, Sequence[str]]] = {
+    # An event that was missed before the start needs the time of the change before it.
+    "": [":transition"],
+    ".registers": ["demand", "_demand_limit", "_available_power", "_peak_expected"],
+    ".power_tariff": ["_demand", "_expected_demand", "_available_power", "_peak_expected"],
+}
+
+
+@pytest.mark.errors
+@pytest.mark.parametrize("damage", [truncate, replace_values, Path.unlink], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("file", ["", ".registers", ".power_tariff"])
+async def test_damaged_file_costs_only_its_content(
+    home: Home, file: str, damage: Callable[[Path], None]
+) -> None:
+    for entry in stored("core.config_entries")["entries"]:
+        damage(home.folder / ".storage" / f"{DOMAIN}.{entry['entry_id']}{file}")
+    await home.start()
+    await home.run_until(START + timedelta(minutes=11))
+    assert_entries_are_kept(home)
+    lost = tuple(LOST[file])
+    different = {entity_id for entity_id, *_ in differences(home.shown(), EXPECTED["interval"])}
+    assert {
+        each.unique_id
+        for each in home.entities
+        if each.entity_id in different and not each.unique_id.endswith(lost)
+    } == set()
+    assert_hours_are_kept(await home.statistics(datetime.fromtimestamp(0, UTC)))

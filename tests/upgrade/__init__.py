@@ -1,0 +1,1 @@
+"""Installations of released versions, and the home that made them."""
