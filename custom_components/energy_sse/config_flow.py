@@ -431,7 +431,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         except ReaderError as error:
             return next(key for error_type, key in _ERRORS.items() if isinstance(error, error_type))
         except Exception as error:  # noqa: BLE001 (it is logged)
-            log_unexpected_error(_LOGGER, "asking a device who it is", error)
+            log_unexpected_error(_LOGGER, "identifying a device", error)
             return "unknown"
         return None
 
