@@ -1,9 +1,11 @@
 """Errors that nobody expects, anywhere in a piece of code, as often as it takes."""
 
+import ast
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from inspect import isfunction
-from linecache import getline
+from pathlib import Path
 from random import Random
 import sys
 from types import CodeType, FunctionType
@@ -46,14 +48,25 @@ class ErrorInjector:
             sys.monitoring.free_tool_id(_TOOL)
 
     def _line(self, code: CodeType, line: int) -> None:
-        # The first line of a function is where it is called. That of a `with` is also where it ends: between
-        # its last line and its exit nothing can go wrong. Nor can it at a `try`, which is in no block.
-        text = getline(code.co_filename, line).lstrip()
-        if line == code.co_firstlineno or text.startswith(("with ", "async with ", "try:")):
+        # The first line of a function is where it is called.
+        if line == code.co_firstlineno or line in _lines_without_errors(code.co_filename):
             return
         if self._random.random() < self._chance:
             self.places.add((code.co_qualname, line))
             raise self._random.choice(ERRORS)(f"{self._text} in {code.co_qualname}, line {line}")
+
+
+@cache
+def _lines_without_errors(path: str) -> set[int]:
+    """Return the lines of `with`, `try` and `except` before their blocks, on which nothing can go wrong.
+
+    The block of a `with` also ends on these lines. An error before its end would skip the exit.
+    """
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(Path(path).read_text())):
+        if isinstance(node, (ast.With, ast.AsyncWith, ast.Try, ast.ExceptHandler)):
+            lines.update(range(node.lineno, node.body[0].lineno))
+    return lines
 
 
 def functions_of(where: Any, *, but: tuple[str, ...] = ()) -> list[FunctionType]:

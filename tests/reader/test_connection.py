@@ -31,6 +31,7 @@ from custom_components.energy_sse.reader import (
     whatwatt as whatwatt_module,
 )
 from custom_components.energy_sse.reader.connection import Backoff
+from custom_components.energy_sse.reader.identify import explain
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of
@@ -134,14 +135,14 @@ class Follower:
         *,
         kind: str,
         expected_id: str,
+        entered_host: str | None = None,
     ) -> None:
         self.messages: list[Message] = []
         self.losses: list[ReaderError] = []
         self.contentions: list[bool] = []
         self.moves: list[str] = []
-        self.connection = ReaderConnection(
-            make_reader(kind, session, reader.host, "secret"), expected_id, self
-        )
+        self.reader = make_reader(kind, session, reader.host, "secret")
+        self.connection = ReaderConnection(self.reader, expected_id, self, entered_host=entered_host)
 
     def handle_message(self, message: Message) -> None:
         self.messages.append(message)
@@ -429,6 +430,62 @@ async def test_connection_survives_any_error_anywhere(
     faults = [message.partition(": ")[2].partition(", because of")[0].split() for message in said]
     kinds = [(fault[0], fault[-1]) for fault in faults]
     assert len(kinds) == len(set(kinds)) > 0
+
+
+@pytest.mark.errors
+async def test_entered_address_is_checked_again_after_an_error(
+    session: aiohttp.ClientSession, house: House, time_machine: TimeMachine, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = await WhatwattSimulator(house).start(live=True)
+    network = await FaultyNetwork(reader).start()
+    follower = Follower(
+        session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id, entered_host=network.host
+    )
+    task = asyncio.create_task(follower.connection.run())
+    with ErrorInjector(WhatwattReader.identify, chance=1).throws():
+        await time_machine.advance(310)
+    assert caplog.text.count("Unexpected error while checking the entered address") == 1
+    assert follower.moves == []
+    await time_machine.advance(310)
+    assert follower.moves == [network.host]
+    task.cancel()
+    await asyncio.wait([task])
+    await network.stop()
+    await reader.stop()
+
+
+@pytest.mark.errors
+async def test_error_is_kept_when_its_diagnosis_fails(
+    session: aiohttp.ClientSession,
+    whatwatt: WhatwattSimulator,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(whatwatt, "system", list)
+    async with following(
+        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
+    ) as follower:
+        with ErrorInjector(explain, chance=1).throws():
+            await time_machine.advance(1)
+            await follower.has(losses=1)
+    assert str(follower.losses[0]) == "the response is not a JSON object"
+    assert "Unexpected error while identifying the device" in caplog.text
+
+
+async def test_device_that_identifies_itself_twice_connects_once(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
+) -> None:
+    async with following(
+        session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
+    ) as follower:
+        await wait_until(lambda: currentlyone.streams)
+        config = f"event: config\r\ndata: {currentlyone.config()}\r\n\r\n"
+        await currentlyone.broadcast(config.encode())
+        await currentlyone.tick()
+        await follower.has(readings=1)
+        infos = [message for message in follower.messages if isinstance(message, ReaderInfo)]
+        assert (len(infos), follower.reader.stats.connects) == (2, 1)
 
 
 async def test_backoff_is_reset_once_after_20_seconds_of_readings(

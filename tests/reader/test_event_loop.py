@@ -1,7 +1,7 @@
 """Time for which one step of the reader layer holds the event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 import gc
 from http import HTTPStatus
@@ -20,7 +20,7 @@ from custom_components.energy_sse.reader import (
     ReaderError,
     make_reader,
 )
-from tests.simulators import House, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from tests.time_machine import TimeMachine
 
 # Seconds of processor time.
@@ -84,16 +84,16 @@ class Listener:
 
 
 @asynccontextmanager
-async def device(system: bytes, stream: bytes) -> AsyncGenerator[str]:
-    """Serve raw responses: one for `/api/v1/system`, and one for the stream, which stays open."""
+async def device(responses: Mapping[str, bytes]) -> AsyncGenerator[str]:
+    """Serve a raw response for each path, and keep the connections open."""
     writers = []
 
     async def serve(client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
         with suppress(ConnectionError):
-            while head := await client.readline():
+            while request := await client.readline():
                 await client.readuntil(b"\r\n\r\n")
-                writer.write(system if b"/system" in head else stream)
+                writer.write(responses[request.split()[1].decode()])
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -112,15 +112,15 @@ def stream(body: bytes, head: str = "X-Test: 1") -> bytes:
     return _HEAD.format("text/event-stream", head).encode() + body
 
 
-def live(data: str) -> bytes:
-    """Return a `live` event."""
-    return f"event: live\ndata: {data}\n\n".encode()
+def event(name: str, data: str) -> bytes:
+    """Return an event."""
+    return f"event: {name}\ndata: {data}\n\n".encode()
 
 
 def readings(house: House) -> bytes:
     """Return 5,000 readings of all measurements, each with another power."""
     payload = WhatwattSimulator(house).live()
-    return b"".join(live(json.dumps(payload | {"P_In": number / 1000})) for number in range(5000))
+    return b"".join(event("live", json.dumps(payload | {"P_In": number / 1000})) for number in range(5000))
 
 
 def fill(part: str) -> str:
@@ -133,20 +133,28 @@ def chunks(body: bytes) -> bytes:
     return b"".join(b"1\r\n%c\r\n" % byte for byte in body)
 
 
-STREAMS: Final = {
-    "numbers": live(f'{{"a":{fill("1")}}}'),
-    "keys": live(f"{{{','.join(f'"{number}":1' for number in range(7000))}}}"),
-    "sub-meters": live(f'{{"Vol":{fill('{"M_ID":"1","Cum":1}')}}}'),
-    "brackets": live(f'{{"a":{"[" * (_MAX_SIZE - 100)}'),
-    "broken JSON": live(f'{{"a":nan,"b":{"[" * 16_000}'),
+WHATWATT_STREAMS: Final = {
+    "numbers": event("live", f'{{"a":{fill("1")}}}'),
+    "keys": event("live", f"{{{','.join(f'"{number}":1' for number in range(7000))}}}"),
+    "sub-meters": event("live", f'{{"Vol":{fill('{"M_ID":"1","Cum":1}')}}}'),
+    "brackets": event("live", f'{{"a":{"[" * (_MAX_SIZE - 100)}'),
+    "broken JSON": event("live", f'{{"a":nan,"b":{"[" * 16_000}'),
     "many data fields": b"data:\n" * (_MAX_SIZE // 6 - 1) + b"\n",
     "100,000 events": b"data:\n\n" * 100_000,
     "100,000 line ends": b"\n" * 100_000,
 }
+CURRENTLYONE_STREAMS: Final = {
+    "detections": event("state", f'{{"sec":1,"detected":{fill('{"id":1,"to":1,"Wh":1}')}}}'),
+    "transitions": event("transition", '{"id":1,"sName":"on"}') * 2000,
+    "broken config": event("config", f'{{"id":nan,{'"id":"1",' * 6000}'),
+}
 
 
 async def longest_step(
-    session: aiohttp.ClientSession, time_machine: TimeMachine, system: bytes, stream_response: bytes
+    session: aiohttp.ClientSession,
+    time_machine: TimeMachine,
+    simulator: WhatwattSimulator | CurrentlyOneSimulator,
+    responses: Mapping[str, bytes],
 ) -> tuple[float, ConnectionStats]:
     """Follow a device for 10 seconds of simulated time. Return the longest step, and what was received."""
     longest = LongestStep()
@@ -161,21 +169,38 @@ async def longest_step(
     return longest.seconds, reader.stats
 
 
-@pytest.mark.parametrize("name", [*STREAMS, "readings", "one byte per chunk"])
-async def test_stream_holds_event_loop_for_at_most_50_ms(
+@pytest.mark.parametrize("name", [*WHATWATT_STREAMS, "readings", "one byte per chunk"])
+async def test_whatwatt_stream_holds_loop_for_at_most_50_ms(
     session: aiohttp.ClientSession, time_machine: TimeMachine, house: House, name: str
 ) -> None:
     if name == "readings":
-        stream_response = stream(readings(house))
+        body = stream(readings(house))
     elif name == "one byte per chunk":
-        stream_response = stream(chunks(readings(house)[:100_000]), "Transfer-Encoding: chunked")
+        body = stream(chunks(readings(house)[:100_000]), "Transfer-Encoding: chunked")
     else:
-        stream_response = stream(STREAMS[name])
-    system = response(json.dumps(WhatwattSimulator(house).system()).encode())
-    seconds, stats = await longest_step(session, time_machine, system, stream_response)
+        body = stream(WHATWATT_STREAMS[name])
+    simulator = WhatwattSimulator(house)
+    system = response(json.dumps(simulator.system()).encode())
+    responses = {"/api/v1/system": system, "/api/v1/live": body}
+    seconds, stats = await longest_step(session, time_machine, simulator, responses)
     assert seconds < _MAX_STEP
     assert stats.connects == 1
     assert bool(stats.events) == ("line" not in name)
+
+
+@pytest.mark.parametrize("name", CURRENTLYONE_STREAMS)
+async def test_currentlyone_stream_holds_loop_for_at_most_50_ms(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, house: House, name: str
+) -> None:
+    simulator = CurrentlyOneSimulator(house)
+    body = stream(event("config", simulator.config()) + CURRENTLYONE_STREAMS[name])
+    inventory = response(f'{{"devices":[{{"id":1,"states":{fill('{"name":"a"}')}}}]}}'.encode())
+    responses = {"/events": body, "/api/v1/device": inventory}
+    seconds, stats = await longest_step(session, time_machine, simulator, responses)
+    assert seconds < _MAX_STEP
+    assert stats.connects == 1
+    assert stats.responses["/api/v1/device"].status == 200
+    assert stats.events.total() > 1
 
 
 @pytest.mark.parametrize(
@@ -183,9 +208,10 @@ async def test_stream_holds_event_loop_for_at_most_50_ms(
     [b"[" * _MAX_SIZE, b'{"device":' * 6000, b'{"a":nan,"b":' + b"[" * 16_000],
     ids=["brackets", "nested objects", "broken JSON"],
 )
-async def test_response_holds_event_loop_for_at_most_50_ms(
-    session: aiohttp.ClientSession, time_machine: TimeMachine, body: bytes
+async def test_response_holds_loop_for_at_most_50_ms(
+    session: aiohttp.ClientSession, time_machine: TimeMachine, house: House, body: bytes
 ) -> None:
-    seconds, stats = await longest_step(session, time_machine, response(body), stream(b""))
+    responses = {"/api/v1/system": response(body), "/events": b""}
+    seconds, stats = await longest_step(session, time_machine, WhatwattSimulator(house), responses)
     assert seconds < _MAX_STEP
     assert stats.responses["/api/v1/system"].status == HTTPStatus.OK
