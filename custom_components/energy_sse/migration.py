@@ -6,7 +6,7 @@ Assistant. Version 2 stores one file. A downgrade is not supported.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import Platform
@@ -38,28 +38,48 @@ async def async_migrate_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
 
 
 async def _async_migrate_files(hass: HomeAssistant, entry: ConfigEntry) -> None:
-    key = storage_key(entry.entry_id)
-    readings = await _async_load(hass, key, dict[str, Any]())
-    states = await _async_load(hass, restore_state.STORAGE_KEY, list[dict[str, Any]]())
-    sections: dict[str, Any] = {}
-    for name, migrate in (
-        ("meter", partial(_meter, readings)),
-        ("sub_meters", partial(_sub_meters, readings)),
-        ("appliances", partial(_appliances, hass, entry, readings, states)),
-    ):
-        try:
-            sections[name] = migrate()
-        except Exception:
-            LOGGER.exception("Unexpected error while migrating stored data, which is ignored")
-    for name, suffix in (("registers", _REGISTERS), ("power_tariff", _POWER_TARIFF)):
-        sections[name] = await _async_load(hass, key + suffix, dict[str, Any]())
-    sections = {name: data for name, data in sections.items() if data}
-    if sections:
-        await Store[dict[str, Any]](hass, STORAGE_VERSION, key, private=True).async_save(sections)
-    else:
-        await async_remove_file(hass, key)
+    store = _MigratingStore(hass, entry)
+    try:
+        is_migrated = await store.async_load() is not None
+    except Exception:
+        LOGGER.exception("Unexpected error while migrating stored data, which is ignored")
+        is_migrated = False
+    if not is_migrated and (sections := await store.async_sections({})):
+        await store.async_save(sections)
+    # After a power failure, this can be the second migration: the entry is saved later than the file.
     for suffix in (_REGISTERS, _POWER_TARIFF):
-        await async_remove_file(hass, key + suffix)
+        await async_remove_file(hass, store.key + suffix)
+
+
+class _MigratingStore(Store[dict[str, Any]]):
+    """Store that makes the file of version 2 from the files of version 1."""
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
+        super().__init__(hass, STORAGE_VERSION, storage_key(entry.entry_id), private=True)
+        self._entry = entry
+
+    @override
+    async def _async_migrate_func(
+        self, old_major_version: int, old_minor_version: int, old_data: dict[str, Any]
+    ) -> dict[str, Any]:
+        return await self.async_sections(old_data)
+
+    async def async_sections(self, readings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sections of version 2. `readings` is the data of the first file of version 1."""
+        states = await _async_load(self.hass, restore_state.STORAGE_KEY, list[dict[str, Any]]())
+        sections: dict[str, Any] = {}
+        for name, migrate in (
+            ("meter", partial(_meter, readings)),
+            ("sub_meters", partial(_sub_meters, readings)),
+            ("appliances", partial(_appliances, self.hass, self._entry, readings, states)),
+        ):
+            try:
+                sections[name] = migrate()
+            except Exception:
+                LOGGER.exception("Unexpected error while migrating stored data, which is ignored")
+        for name, suffix in (("registers", _REGISTERS), ("power_tariff", _POWER_TARIFF)):
+            sections[name] = await _async_load(self.hass, self.key + suffix, dict[str, Any]())
+        return {name: data for name, data in sections.items() if data}
 
 
 def _meter(readings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from custom_components.energy_sse.reader import (
     whatwatt as whatwatt_module,
 )
 from custom_components.energy_sse.reader.connection import Backoff
-from custom_components.energy_sse.reader.identify import explain
+from custom_components.energy_sse.reader.identify import diagnose_mismatch
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of
@@ -439,7 +439,7 @@ async def test_entered_address_is_checked_again_after_an_error(
     reader = await WhatwattSimulator(house).start(live=True)
     network = await FaultyNetwork(reader).start()
     follower = Follower(
-        session, reader, kind=ReaderKind.WHATWATT, expected_id=reader.device_id, entered_host=network.host
+        session, reader, kind="whatwatt", expected_id=reader.device_id, entered_host=network.host
     )
     task = asyncio.create_task(follower.connection.run())
     with ErrorInjector(WhatwattReader.identify, chance=1).throws():
@@ -463,10 +463,8 @@ async def test_error_is_kept_when_its_diagnosis_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(whatwatt, "system", list)
-    async with following(
-        session, whatwatt, kind=ReaderKind.WHATWATT, expected_id=whatwatt.device_id
-    ) as follower:
-        with ErrorInjector(explain, chance=1).throws():
+    async with following(session, whatwatt, kind="whatwatt", expected_id=whatwatt.device_id) as follower:
+        with ErrorInjector(diagnose_mismatch, chance=1).throws():
             await time_machine.advance(1)
             await follower.has(losses=1)
     assert str(follower.losses[0]) == "the response is not a JSON object"
@@ -477,7 +475,7 @@ async def test_device_that_identifies_itself_twice_connects_once(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:
     async with following(
-        session, currentlyone, kind=ReaderKind.CURRENTLYONE, expected_id=currentlyone.device_id
+        session, currentlyone, kind="currentlyone", expected_id=currentlyone.device_id
     ) as follower:
         await wait_until(lambda: currentlyone.streams)
         config = f"event: config\r\ndata: {currentlyone.config()}\r\n\r\n"

@@ -158,9 +158,11 @@ async def longest_step(
 ) -> tuple[float, ConnectionStats]:
     """Follow a device for 10 seconds of simulated time. Return the longest step, and what was received."""
     longest = LongestStep()
-    async with device(system, stream_response) as host:
-        reader = make_reader("whatwatt", session, host)
-        connection = ReaderConnection(reader, "ECC9FF5C7F14", Listener())
+    is_whatwatt = isinstance(simulator, WhatwattSimulator)
+    kind = "whatwatt" if is_whatwatt else "currentlyone"
+    async with device(responses) as host:
+        reader = make_reader(kind, session, host)
+        connection = ReaderConnection(reader, simulator.device_id, Listener())
         with longest.measured():
             task = asyncio.create_task(connection.run())
             await time_machine.advance(10)
