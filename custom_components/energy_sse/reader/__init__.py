@@ -1,4 +1,4 @@
-"""The wire: talks to meter readers over HTTP and knows nothing of Home Assistant."""
+"""Protocol layer: communication with the readers over HTTP. It does not import Home Assistant."""
 
 from . import clock
 from .base import Announcement, Reader, Restartable

@@ -85,13 +85,13 @@ class Reader(ABC):
     """Values of `Property.METER_STATUS` if the reader needs a key to decrypt what the meter sends."""
 
     stores_hours: ClassVar[bool] = False
-    """Whether its stream repeats the registers of the last hours (`HourlyRegister`)."""
+    """True if the stream repeats the registers of the last hours (`HourlyRegister`)."""
 
     can_have_password: ClassVar[bool] = False
-    """Whether its owner can protect it by a password."""
+    """True if the owner can set a password."""
 
     serves_one_stream: ClassVar[bool] = False
-    """Whether a second client takes the stream from the first one."""
+    """True if a second client takes the stream from the first one."""
 
     dhcp_hostnames: ClassVar[tuple[str, ...]] = ()
     """Beginnings of its host name in DHCP leases, in lower case."""
@@ -176,7 +176,7 @@ class Reader(ABC):
 
     @property
     def host(self) -> str:
-        """Where the device is asked: `host` or `host:port`."""
+        """Address of the device: `host` or `host:port`."""
         return self._http.host
 
     def move_to(self, host: str, *, is_trusted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The one clock that waits, timeouts and freshness go by."""
+"""Clock of all waits, timeouts and ages."""
 
 import asyncio
 
@@ -6,6 +6,6 @@ import asyncio
 def now() -> float:
     """Return the seconds of the event loop's clock, which only goes forward.
 
-    Whoever moves that clock, as the tests do, moves everything that waits.
+    The tests move that clock, and all waits with it.
     """
     return asyncio.get_running_loop().time()

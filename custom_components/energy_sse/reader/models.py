@@ -109,7 +109,7 @@ class Property(StrEnum):
 
     PRICE_AREA = "price_area"
     CLOUD_WHATWATT = "cloud_whatwatt"
-    """Whether the reader is connected to a service, as the other clouds. Unknown if it is not enabled."""
+    """True if the reader is connected to a service, as the other clouds. Unknown if it is not enabled."""
 
     CLOUD_MYSTROM = "cloud_mystrom"
     CLOUD_SOLAR_MANAGER = "cloud_solar_manager"
@@ -274,11 +274,11 @@ class Transition:
     connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """Whether it arrived soon after the connect, so that it may be a replay, whatever the clock shows."""
+    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
     @property
     def is_change(self) -> bool:
-        """Whether the device reports this as a new state."""
+        """True if the device reports this as a new state."""
         return self.state != self.previous_state
 
 
@@ -301,7 +301,7 @@ class Detection:
     connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """Whether it arrived soon after the connect, so that it may be a replay, whatever the clock shows."""
+    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class EventStreamDecoder:
 
     def _process_field(self, line: bytes) -> None:
         # A comment is a field without a name, and falls through like every unknown field. `retry` does, too:
-        # how long to wait, the connection says.
+        # the connection decides how long to wait.
         field, _, value = line.partition(b":")
         if len(line) > MAX_EVENT_SIZE:
             self._is_oversized |= field in _FIELDS_OF_AN_EVENT

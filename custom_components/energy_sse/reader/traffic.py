@@ -103,7 +103,7 @@ class Stream:
     path: str
     opened_at: float
     is_logged: bool = False
-    """Whether its last event is in the log, and so all that is needed to understand the next one."""
+    """True if the last event is in the log, and with it all that the next event depends on."""
 
 
 class TrafficLog:
