@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from custom_components.energy_sse.readings import ValidatedReading
+from custom_components.energy_sse.validated_reading import ValidatedReading
 
 
 def validated_reading(time: datetime, interval: float, **fields: Any) -> ValidatedReading:

@@ -65,7 +65,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if "recorder" in hass.config.components:
         corrects_hours = entry.options.get(CONF_FILL_MISSED_HOURS, True)
-        StatisticsCorrector(hass, entry, corrects_hours=corrects_hours).async_start()
+        StatisticsCorrector(hass, coordinator, corrects_hours=corrects_hours).async_start()
     return True
 
 

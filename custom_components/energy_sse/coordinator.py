@@ -55,9 +55,10 @@ from .reader import (
     clock,
     make_reader,
 )
-from .readings import Readings, ValidatedReading
+from .readings import Readings
 from .store import EnergySseStore
 from .sub_meters import SubMeters
+from .validated_reading import ValidatedReading
 
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
 _FIRST_CONTACT_TIMEOUT: Final = 60

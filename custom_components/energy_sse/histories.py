@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from .reader import HourlyRegister, Measurement, ReplacedRegister, Unit
-from .readings import ValidatedReading
 from .registers import RegisterHistory
+from .validated_reading import ValidatedReading
 
 _IMPORT: Final = Measurement.ACTIVE_ENERGY_IMPORT
 _TARIFFS: Final = (Measurement.ACTIVE_ENERGY_IMPORT_T1, Measurement.ACTIVE_ENERGY_IMPORT_T2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
@@ -12,14 +12,13 @@ from .reader import (
     Measurement,
     Reading,
     RegisterValidator,
-    ReplacedRegister,
     Unit,
     is_number,
     is_possible,
     limits_of_meter,
 )
-from .store import RegisterTimestamps
-from .wall_clock import Period, WallClock
+from .validated_reading import ValidatedReading
+from .wall_clock import WallClock
 
 # Seconds. An unchanged value is written again before its `last_reported` gets older than this, because
 # automations and helpers use it to distinguish a steady value from a sensor without data.
@@ -31,42 +30,6 @@ _CLOCK_TOLERANCE: Final = 10.0
 
 # Seconds. A clock can be wrong for a moment after a start, until a time server has corrected it.
 _CLOCK_IS_WRONG_AFTER: Final = 600.0
-
-
-class ValidatedReading(NamedTuple):
-    """A reading after the validation."""
-
-    values: Mapping[Measurement, float]
-    """All accepted values, in the units of the reader's `units`."""
-
-    changed: Mapping[Measurement, float]
-    """Values to write: those that have changed, or that were not written for a minute."""
-
-    replaced: Mapping[Measurement, ReplacedRegister]
-    """Meter replacements that the reading confirms."""
-
-    time: datetime
-    """Wall clock time, in UTC."""
-
-    received_at: float
-    """Time of the event loop's clock, in seconds."""
-
-    interval: float
-    """Usual seconds between readings; 0 while they are unknown."""
-
-    distrusted: Period | None
-    """Period whose times were noted by a wrong wall clock."""
-
-    is_repeated: bool
-    """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
-    time.
-    """
-
-    is_delayed: bool
-    """True if the reading has waited, so that it is older than its time."""
-
-    has_right_clock: bool
-    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
 
 
 class Readings:
@@ -173,6 +136,38 @@ class Readings:
             register, value = Measurement(key), data["registers"][key]
             if register in self._units and is_number(value) and is_possible(value, self._units[register]):
                 self._timestamps.restore(register, value, data["received_at"].get(key), now)
+
+
+class RegisterTimestamps[K: str]:
+    """Wall clock times at which the registers of a validator were last received.
+
+    A register that was not received since the last restart keeps its time.
+    """
+
+    def __init__(self, validator: RegisterValidator[K]) -> None:
+        """Start without restored times."""
+        self._validator = validator
+        self._restored: dict[K, float] = {}
+
+    def as_dict(self, now: float) -> dict[K, float]:
+        """Return the times in seconds since 1970. `now` is by the clock of the validator."""
+        started_at = _started_at(now)
+        return self._restored | {
+            key: started_at + time for key, time in self._validator.last_received.items()
+        }
+
+    def restore(self, register: K, value: object, received_at: object, now: float) -> None:
+        """Restore a register of the validator, and its time. The time can be unknown."""
+        time = None
+        if is_number(received_at):
+            self._restored[register] = received_at
+            time = received_at - _started_at(now)
+        self._validator.restore(register, value, time)
+
+
+def _started_at(now: float) -> float:
+    """Return the wall clock time at which a clock was zero that shows `now`."""
+    return dt_util.utcnow().timestamp() - now
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:

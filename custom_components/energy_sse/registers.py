@@ -10,13 +10,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from .reader import MAX_ENERGY_PER_HOUR, ReplacedRegister, max_gap
+from .validated_reading import ValidatedReading
 from .wall_clock import Period
-
-if TYPE_CHECKING:
-    from .readings import ValidatedReading
 
 QUARTER: Final = timedelta(minutes=15)
 HOUR: Final = timedelta(hours=1)

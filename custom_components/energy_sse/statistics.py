@@ -36,7 +36,7 @@ from homeassistant.util.unit_conversion import EnergyConverter
 from sqlalchemy.exc import SQLAlchemyError
 
 from .const import DOMAIN, LOGGER
-from .data import EnergySseConfigEntry
+from .coordinator import EnergySseCoordinator
 from .histories import RegisterUpdate
 from .reader import Measurement
 from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
@@ -227,11 +227,13 @@ def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorde
 class StatisticsCorrector:
     """Corrects the statistics of one reader."""
 
-    def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry, *, corrects_hours: bool) -> None:
+    def __init__(
+        self, hass: HomeAssistant, coordinator: EnergySseCoordinator, *, corrects_hours: bool
+    ) -> None:
         """Prepare. The recorder is set up. Sums that were reset are always searched for."""
         self._hass = hass
-        self._entry = entry
-        self._coordinator = entry.runtime_data.coordinator
+        self._entry = coordinator.config_entry
+        self._coordinator = coordinator
         self._corrects_hours = corrects_hours
         self._rows_to_check = ROWS_AT_SETUP
         """Rows in which to look for sums that were reset."""

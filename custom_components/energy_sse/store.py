@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
-from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN, LOGGER
-from .reader import RegisterValidator, clock, is_number
+from .reader import clock
 
 STORAGE_VERSION: Final = 2
 
@@ -96,35 +95,3 @@ class EnergySseStore:
                 # Home Assistant would log the text of the error, and not finish an unload.
                 LOGGER.exception("Unexpected error while collecting data to store; the last data is kept")
         return self._data
-
-
-class RegisterTimestamps[K: str]:
-    """Wall clock times at which the registers of a validator were last received.
-
-    A register that was not received since the last restart keeps its time.
-    """
-
-    def __init__(self, validator: RegisterValidator[K]) -> None:
-        """Start without restored times."""
-        self._validator = validator
-        self._restored: dict[K, float] = {}
-
-    def as_dict(self, now: float) -> dict[K, float]:
-        """Return the times in seconds since 1970. `now` is by the clock of the validator."""
-        started_at = _started_at(now)
-        return self._restored | {
-            key: started_at + time for key, time in self._validator.last_received.items()
-        }
-
-    def restore(self, register: K, value: object, received_at: object, now: float) -> None:
-        """Restore a register of the validator, and its time. The time can be unknown."""
-        time = None
-        if is_number(received_at):
-            self._restored[register] = received_at
-            time = received_at - _started_at(now)
-        self._validator.restore(register, value, time)
-
-
-def _started_at(now: float) -> float:
-    """Return the wall clock time at which a clock was zero that shows `now`."""
-    return dt_util.utcnow().timestamp() - now

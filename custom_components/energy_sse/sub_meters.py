@@ -6,7 +6,7 @@ from typing import Any, Final
 from .const import SubMeterKind
 from .limits import SUB_METER_LIMITS, DeviceLimit
 from .reader import RegisterValidator, SubMeterReading
-from .store import RegisterTimestamps
+from .readings import RegisterTimestamps
 
 # More than any meter passes on.
 _MAX_AT_FIRST_REPORT: Final = 16

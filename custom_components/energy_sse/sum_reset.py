@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.recorder import get_instance
@@ -20,7 +21,6 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
-from .data import EnergySseConfigEntry
 from .registers import HOUR
 
 # Translation key, and prefix of the issue ids.
@@ -96,7 +96,7 @@ async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datet
     return False
 
 
-async def async_find_sum_resets(hass: HomeAssistant, entry: EnergySseConfigEntry, rows: int) -> None:
+async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: int) -> None:
     """Create an issue for each reset in the last rows of the statistics of the sensors of an entry."""
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     # The user can rename a sensor, and its statistics with it.
