@@ -99,7 +99,7 @@ async def test_reader_that_moved_is_followed_without_a_reload(
     assert device.configuration_url == f"http://{whatwatt.host}"
 
 
-async def test_address_that_was_announced_while_all_was_well_is_tried_when_it_no_longer_is(
+async def test_address_announced_during_a_stream_is_tried_after_it(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
@@ -112,7 +112,7 @@ async def test_address_that_was_announced_while_all_was_well_is_tried_when_it_no
     assert entry.runtime_data.coordinator.data.is_streaming
 
 
-async def test_address_where_somebody_else_answers_is_forgotten(
+async def test_announced_address_of_another_device_is_removed(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -131,7 +131,7 @@ async def test_address_where_somebody_else_answers_is_forgotten(
     assert entry.runtime_data.coordinator.data.is_streaming
 
 
-async def test_address_that_refuses_the_login_proves_nothing(
+async def test_reauth_does_not_start_for_an_announced_address(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -150,7 +150,7 @@ async def test_address_that_refuses_the_login_proves_nothing(
     assert entry.data[CONF_HOST] == network.host
 
 
-async def test_two_addresses_in_turn_change_nothing_while_one_of_them_works(
+async def test_announcements_do_not_interrupt_a_stream(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
@@ -186,7 +186,7 @@ async def test_announcement_ends_a_wait(
 
 
 @pytest.mark.parametrize("dead", [*([each] for each in DEAD_ADDRESSES), DEAD_ADDRESSES], ids=str)
-async def test_new_reader_is_found_behind_addresses_that_lead_nowhere(
+async def test_new_reader_is_found_behind_dead_addresses(
     hass: HomeAssistant, any_reader: Simulator, dead: list[str]
 ) -> None:
     flow = await announce(hass, any_reader, addresses=[*dead, "127.0.0.1"])
@@ -213,7 +213,7 @@ async def test_announcement_without_a_usable_address_is_ignored(
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-async def test_moved_reader_is_found_behind_addresses_that_lead_nowhere(
+async def test_moved_reader_is_found_behind_dead_addresses(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -236,7 +236,7 @@ async def test_moved_reader_is_found_behind_addresses_that_lead_nowhere(
     assert entry.data[CONF_HOST] == whatwatt.host
 
 
-async def test_reader_returns_to_its_earlier_address_without_an_announcement(
+async def test_reader_is_found_at_its_earlier_address(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     """A reader with two interfaces, of which each fails once."""
@@ -330,7 +330,7 @@ async def moved(
     return entry
 
 
-async def test_entered_address_is_used_again_as_soon_as_it_answers(
+async def test_entered_address_is_used_again_when_it_responds(
     hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     await time_machine.advance(900)
@@ -351,7 +351,7 @@ async def test_entered_address_is_used_again_after_a_restart(
     assert moved.data[CONF_HOST] == network.host
 
 
-async def test_entered_address_is_used_at_a_start_without_the_other_one(
+async def test_entered_address_is_used_when_the_other_fails_at_start(
     hass: HomeAssistant, moved: ConfigEntry, whatwatt: WhatwattSimulator, network: FaultyNetwork
 ) -> None:
     await hass.config_entries.async_unload(moved.entry_id)
@@ -383,7 +383,7 @@ async def test_entered_address_of_another_device_is_not_used(
     network.reader = reader
 
 
-async def test_proxy_that_refuses_the_stream_costs_seconds(
+async def test_proxy_without_the_stream_is_left_within_seconds(
     hass: HomeAssistant,
     moved: ConfigEntry,
     whatwatt: WhatwattSimulator,
@@ -427,7 +427,7 @@ async def test_discovered_address_is_left_for_good(
     assert entry.data[CONF_HOST] == whatwatt.host
 
 
-async def test_other_reader_at_the_current_address_is_an_issue_when_other_addresses_fail(
+async def test_other_reader_is_an_issue_when_all_addresses_fail(
     hass: HomeAssistant,
     moved: ConfigEntry,
     whatwatt: WhatwattSimulator,

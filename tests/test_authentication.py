@@ -1,4 +1,4 @@
-"""Whom Home Assistant believes to be a reader, and who gets its password."""
+"""Devices that are accepted as a reader, and devices that receive its password."""
 
 from collections.abc import AsyncGenerator
 from socket import AF_INET
@@ -28,26 +28,26 @@ PASSWORD = "secret"
 
 
 class Rogue(WhatwattSimulator):
-    """Pretends to be somebody's reader, and remembers what it was told."""
+    """Imitates a reader, and stores the credentials that it receives."""
 
     def __init__(self, house: House) -> None:
         super().__init__(house)
-        self.told: list[str] = []
+        self.credentials: list[str] = []
 
     @override
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.told.append(request.headers.get("Authorization", ""))
+        self.credentials.append(request.headers.get("Authorization", ""))
         return await super().answer(request, handler)
 
     @property
-    def was_told_the_password(self) -> bool:
-        """Whether anybody has sent it in the clear."""
-        return any(each.startswith("Basic") for each in self.told)
+    def received_the_password(self) -> bool:
+        """Whether the password was received unencrypted."""
+        return any(each.startswith("Basic") for each in self.credentials)
 
 
 @pytest.fixture
 async def rogue(house: House, start: Start) -> Rogue:
-    """Return a rogue that wants the password in the clear."""
+    """Return a rogue that asks for HTTP Basic."""
     rogue = Rogue(house)
     rogue.login = BasicLogin(PASSWORD)
     await start(rogue)
@@ -56,7 +56,7 @@ async def rogue(house: House, start: Start) -> Rogue:
 
 @pytest.fixture
 async def live(house: House) -> AsyncGenerator[WhatwattSimulator]:
-    """Return a whatwatt with a password that speaks by itself."""
+    """Return a whatwatt with a password that sends readings."""
     reader = await WhatwattSimulator(house, password=PASSWORD).start(live=True)
     yield reader
     await reader.stop()
@@ -76,7 +76,7 @@ def steps_in_progress(hass: HomeAssistant) -> list[str]:
     return [flow["step_id"] for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)]
 
 
-# ------------------------------------------------------------------------------------- what is remembered
+# ------------------------------------------------------------------------------------- stored schemes
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def steps_in_progress(hass: HomeAssistant) -> list[str]:
     ],
     ids=["none", "basic", "digest"],
 )
-async def test_entry_of_an_older_version_goes_on_and_learns_how_its_reader_logs_in(
+async def test_entry_without_a_scheme_stores_the_scheme_of_its_reader(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     login: BasicLogin | DigestLogin | None,
@@ -101,7 +101,7 @@ async def test_entry_of_an_older_version_goes_on_and_learns_how_its_reader_logs_
     assert older == entry_for(whatwatt).data, "an older version finds all that it knows as it was"
 
 
-async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
+async def test_digest_of_updated_firmware_is_stored(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.login = BasicLogin(PASSWORD)
@@ -117,7 +117,7 @@ async def test_firmware_that_begins_to_ask_by_digest_is_remembered(
 
 @pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
+async def test_announced_rogue_gets_nothing_while_the_reader_is_off(
     hass: HomeAssistant,
     live: WhatwattSimulator,
     rogue: Rogue,
@@ -133,8 +133,8 @@ async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
     await time_machine.advance(30)
     await announce(hass, rogue)
     await time_machine.advance(600)
-    assert rogue.told, "it was asked"
-    assert not rogue.was_told_the_password
+    assert rogue.credentials, "it was asked"
+    assert not rogue.received_the_password
     assert rogue.stream_count == 0
     assert entry.data[CONF_HOST] == host
     assert steps_in_progress(hass) == []
@@ -145,7 +145,7 @@ async def test_rogue_that_announces_itself_while_the_reader_is_off_gets_nothing(
 
 @pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_rogue_that_announces_itself_when_home_assistant_starts_without_the_reader_gets_nothing(
+async def test_announced_rogue_gets_nothing_when_setup_fails(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, login: BasicLogin | None, *, is_known: bool
 ) -> None:
     rogue.login = login
@@ -156,8 +156,8 @@ async def test_rogue_that_announces_itself_when_home_assistant_starts_without_th
     assert entry.state is ConfigEntryState.SETUP_RETRY
     flow = await announce(hass, rogue)
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
-    assert rogue.told
-    assert not rogue.was_told_the_password
+    assert rogue.credentials
+    assert not rogue.received_the_password
     assert entry.data[CONF_HOST] == live.host
 
 
@@ -172,8 +172,8 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
     await time_machine.advance(30)
     await announce(hass, rogue)
     await time_machine.advance(600)
-    assert rogue.told
-    assert not rogue.was_told_the_password
+    assert rogue.credentials
+    assert not rogue.received_the_password
     assert entry.data[CONF_HOST] == host
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "unencrypted"
@@ -184,7 +184,7 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-async def test_basic_password_is_sent_to_a_new_address_when_its_owner_agrees(
+async def test_basic_password_is_sent_to_a_new_address_after_consent(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, *, is_loaded: bool
 ) -> None:
     live.login = BasicLogin(PASSWORD)
@@ -244,7 +244,7 @@ async def entry_with_a_rogue(
 
 
 @pytest.mark.smoke
-async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_owner_says_so(
+async def test_rogue_at_the_address_gets_password_after_consent_only(
     hass: HomeAssistant, entry_with_a_rogue: MockConfigEntry, rogue: Rogue
 ) -> None:
     entry = entry_with_a_rogue
@@ -257,22 +257,22 @@ async def test_rogue_at_the_address_of_a_reader_gets_the_password_only_when_its_
         "name": r"Meter \(whatwatt Go\)",
         "host": entry.data[CONF_HOST],
     }
-    assert not rogue.was_told_the_password
+    assert not rogue.received_the_password
     result = await submit(hass, result)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
-    assert rogue.was_told_the_password
+    assert rogue.received_the_password
     assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.BASIC
     await hass.async_block_till_done()
     await wait_until(lambda: rogue.streams)
 
 
-async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
+async def test_reconfigure_sends_unencrypted_password_after_consent(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
     entry = await set_up(hass, live)
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=rogue.host)
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "unencrypted")
-    assert not rogue.was_told_the_password
+    assert not rogue.received_the_password
     assert entry.data[CONF_HOST] == live.host
     await rogue.stop()
     flow = await submit(hass, flow)
@@ -284,23 +284,21 @@ async def test_new_address_is_used_unencrypted_only_when_the_owner_says_so(
 
 
 @pytest.mark.smoke
-async def test_new_reader_of_old_firmware_gets_its_password_when_its_owner_says_so(
-    hass: HomeAssistant, rogue: Rogue
-) -> None:
+async def test_new_reader_with_basic_gets_password_after_consent(hass: HomeAssistant, rogue: Rogue) -> None:
     flow = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}, data={"host": rogue.host}
     )
     assert flow["step_id"] == "password"
     flow = await submit(hass, flow, password=PASSWORD)
     assert flow["step_id"] == "unencrypted"
-    assert not rogue.was_told_the_password
+    assert not rogue.received_the_password
     rogue.login = DigestLogin(PASSWORD)
     flow = await submit(hass, flow)
     assert flow["type"] is FlowResultType.CREATE_ENTRY
     assert flow["data"][CONF_AUTH_SCHEME] == AuthScheme.DIGEST
 
 
-async def test_device_that_wants_no_password_any_more_when_it_should_go_unencrypted_is_asked_about(
+async def test_missing_challenge_is_asked_about_in_unencrypted_step(
     hass: HomeAssistant, rogue: Rogue
 ) -> None:
     flow = await hass.config_entries.flow.async_init(
@@ -315,7 +313,7 @@ async def test_device_that_wants_no_password_any_more_when_it_should_go_unencryp
     assert (flow["data"][CONF_AUTH_SCHEME], CONF_PASSWORD in flow["data"]) == (AuthScheme.NONE, False)
 
 
-async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader(
+async def test_rogue_added_by_hand_does_not_replace_the_reader(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
     entry = await set_up(hass, live)
@@ -331,7 +329,7 @@ async def test_rogue_that_is_added_by_hand_does_not_take_the_place_of_the_reader
 
 
 @pytest.mark.smoke
-async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgotten(
+async def test_password_removed_from_reader_is_removed_after_consent(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, live)
@@ -355,7 +353,7 @@ async def test_reader_whose_password_was_removed_is_asked_about_and_then_forgott
     await wait_until(lambda: live.streams)
 
 
-async def test_other_reader_without_a_password_does_not_take_the_place_of_one_that_had_one(
+async def test_reauth_rejects_another_reader_without_a_password(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
     entry = entry_for(live, password=PASSWORD, **{CONF_AUTH_SCHEME: "digest"})
@@ -367,7 +365,7 @@ async def test_other_reader_without_a_password_does_not_take_the_place_of_one_th
     assert (entry.data[CONF_PASSWORD], entry.data[CONF_AUTH_SCHEME]) == (PASSWORD, AuthScheme.DIGEST)
 
 
-async def test_reader_of_old_firmware_gets_its_new_password_without_another_question(
+async def test_reader_with_basic_gets_new_password_without_consent(
     hass: HomeAssistant, live: WhatwattSimulator
 ) -> None:
     live.login = BasicLogin("new")
@@ -380,7 +378,7 @@ async def test_reader_of_old_firmware_gets_its_new_password_without_another_ques
     await wait_until(lambda: live.streams)
 
 
-async def test_password_that_a_reader_has_for_the_first_time_is_asked_for(
+async def test_reauth_starts_when_the_reader_gets_its_first_password(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.login = None
@@ -414,7 +412,7 @@ def issue_of(hass: HomeAssistant) -> tuple[str | None, dict[str, str]]:
 @pytest.mark.parametrize("mine", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
 @pytest.mark.parametrize("theirs", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
 @pytest.mark.parametrize("is_running", [True, False])
-async def test_other_reader_at_the_address_is_told_from_the_right_one(  # noqa: PLR0917 (each is a part of the world)
+async def test_other_reader_at_the_address_is_recognized(  # noqa: PLR0917 (each is a part of the world)
     hass: HomeAssistant,
     house: House,
     start: Start,
@@ -458,7 +456,7 @@ async def test_other_reader_at_the_address_is_told_from_the_right_one(  # noqa: 
 
 @pytest.mark.parametrize("mine", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
 @pytest.mark.parametrize("theirs", ["whatwatt", "protected whatwatt", "CurrentlyOne"])
-async def test_address_of_another_reader_is_refused_by_what_it_is(
+async def test_reconfigure_rejects_the_address_of_another_reader(
     hass: HomeAssistant, house: House, start: Start, mine: str, theirs: str
 ) -> None:
     reader, other = make(house, mine, "ECC9FF5C7F14"), make(house, theirs, "ECC9FF8A2B30")
@@ -498,7 +496,7 @@ async def test_announced_currentlyone_is_not_asked_for_a_password(
     assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "not_supported")
 
 
-async def test_announced_reader_without_an_id_is_called_by_its_model(
+async def test_announced_reader_without_an_id_is_named_by_its_model(
     hass: HomeAssistant, live: WhatwattSimulator
 ) -> None:
     info = announcement(live)
@@ -532,7 +530,7 @@ async def move(reader: WhatwattSimulator, squatter: WhatwattSimulator) -> None:
     await reader.start(live=True)
 
 
-async def test_reader_that_has_left_its_address_to_something_with_a_password_is_followed(
+async def test_reader_is_followed_when_old_address_needs_a_password(
     hass: HomeAssistant, live: WhatwattSimulator, squatter: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, live)
@@ -544,7 +542,7 @@ async def test_reader_that_has_left_its_address_to_something_with_a_password_is_
     assert steps_in_progress(hass) == []
 
 
-async def test_reader_that_refuses_the_login_at_every_address_asks_for_it(
+async def test_reauth_starts_when_all_addresses_reject_the_password(
     hass: HomeAssistant, live: WhatwattSimulator, squatter: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, live)
@@ -561,7 +559,7 @@ def squatter_as(reader: WhatwattSimulator, squatter: WhatwattSimulator) -> Whatw
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_followed(
+async def test_reader_announced_during_reauth_is_followed(
     hass: HomeAssistant,
     live: WhatwattSimulator,
     squatter: WhatwattSimulator,
@@ -592,7 +590,7 @@ async def test_reader_that_is_announced_after_its_owner_was_asked_to_log_in_is_f
 
 
 @pytest.mark.parametrize("by_name", [False, True])
-async def test_reader_that_has_its_stream_is_not_asked_for_its_password_again(
+async def test_user_flow_aborts_for_a_protected_reader_that_streams(
     hass: HomeAssistant, live: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch, *, by_name: bool
 ) -> None:
     await set_up(hass, live)
@@ -610,7 +608,7 @@ async def test_reader_that_has_its_stream_is_not_asked_for_its_password_again(
     assert flow["description_placeholders"] == {"name": "Meter"}
 
 
-async def test_reader_in_the_place_of_one_that_is_gone_can_be_added(
+async def test_reader_at_the_address_of_a_missing_one_can_be_added(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, live)

@@ -207,7 +207,7 @@ def test_sub_meters_with_impossible_values_fill_no_memory() -> None:
     assert sub_meters.validator.dropped == {"negative": 1}
 
 
-def test_host_of_a_megabyte_is_refused() -> None:
+def test_host_of_a_megabyte_is_rejected() -> None:
     assert parse_host("a" * 253) == "a" * 253
     with pytest.raises(ValueError, match="address"):
         parse_host("a" * 1_000_000)

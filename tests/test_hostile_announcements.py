@@ -312,8 +312,8 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     await hass.async_block_till_done()
     await wait_until(lambda: live.streams)
     await time_machine.advance(400)
-    assert rogue.told
-    assert not rogue.was_told_the_password
+    assert rogue.credentials
+    assert not rogue.received_the_password
     assert (entry.data[CONF_HOST], entry.data[CONF_PASSWORD]) == (live.host, "secret")
     assert entry.runtime_data.coordinator.data.is_streaming
 
@@ -351,7 +351,7 @@ async def test_question_about_an_address_does_not_hide_a_new_password(
     await time_machine.advance(400)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "reauth_confirm"
-    assert not rogue.was_told_the_password
+    assert not rogue.received_the_password
 
 
 class AnyDigest(DigestLogin):
@@ -382,7 +382,7 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     result = await submit(hass, flow, password="secret")
     assert result["step_id"] == "unencrypted"
     assert (result["description_placeholders"] or {})["host"] == rogue.host
-    assert not rogue.was_told_the_password
+    assert not rogue.received_the_password
 
 
 async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
@@ -396,8 +396,8 @@ async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
     await time_machine.advance(310)
     rogue.login = None
     await time_machine.advance(310)
-    assert len(rogue.told) >= 2
-    assert not rogue.was_told_the_password
+    assert len(rogue.credentials) >= 2
+    assert not rogue.received_the_password
     assert entry.runtime_data.coordinator.reader.stats.connects == 1, "the stream goes on"
 
 

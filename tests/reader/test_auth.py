@@ -1,4 +1,4 @@
-"""Logging in to devices, and to those that pretend to be one."""
+"""HTTP authentication with devices, and with others that imitate them."""
 
 from collections.abc import AsyncGenerator
 
@@ -17,20 +17,20 @@ BASIC = 'Basic realm="whatwatt"'
 
 
 class Device:
-    """Answers with what it is told to, and remembers who has told it what."""
+    """Server that sends configured responses and stores the credentials that it receives."""
 
     def __init__(self) -> None:
         self.host = ""
         self.login: DigestLogin | BasicLogin | None = None
         self.challenges: list[str] | None = None
-        """What it answers everything with, instead of a login of its own."""
+        """Challenges of all responses, instead of those of the login."""
 
-        self.told: list[str | None] = []
+        self.credentials: list[str | None] = []
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer, or ask for a login."""
+        """Respond, or send a challenge."""
         authorization = request.headers.get("Authorization")
-        self.told.append(authorization)
+        self.credentials.append(authorization)
         challenges = self.challenges
         if challenges is None and self.login is not None:
             challenge = self.login.check(authorization, request.method, request.path_qs)
@@ -43,14 +43,14 @@ class Device:
         return response
 
     @property
-    def was_told_the_password(self) -> bool:
-        """Whether anybody has sent it in the clear."""
-        return any(each is not None and each.startswith("Basic") for each in self.told)
+    def received_the_password(self) -> bool:
+        """Whether the password was received unencrypted."""
+        return any(each is not None and each.startswith("Basic") for each in self.credentials)
 
 
 @pytest.fixture
 async def device() -> AsyncGenerator[Device]:
-    """Return a device that lets everybody in."""
+    """Return a device without a password."""
     async for each in running():
         yield each
 
@@ -95,7 +95,7 @@ async def running() -> AsyncGenerator[Device]:
         (['Basic realm = "x", charset = "UTF-8"'], {"basic"}),
     ],
 )
-def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], schemes: set[str]) -> None:
+def test_schemes_of_all_challenges_are_parsed(challenges: list[str], schemes: set[str]) -> None:
     assert parse_schemes(challenges) == schemes
 
 
@@ -110,7 +110,7 @@ def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], sch
     ],
 )
 @pytest.mark.parametrize("login", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
-async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clear(
+async def test_basic_is_not_used_when_digest_is_offered_too(
     session: aiohttp.ClientSession, device: Device, challenges: list[str], login: AuthScheme | None
 ) -> None:
     device.challenges = challenges
@@ -118,7 +118,7 @@ async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clea
     for _ in range(3):
         with pytest.raises(ReaderAuthenticationError):
             await http.get_json(PATH)
-    assert not device.was_told_the_password
+    assert not device.received_the_password
 
 
 @pytest.mark.parametrize("number", [4, 5])
@@ -128,13 +128,13 @@ async def test_password_is_sent_for_at_most_four_challenges(
     device.challenges = ['Basic realm="x"'] * number
     with pytest.raises(ReaderAuthenticationError):
         await DeviceClient(session, device.host, "secret").get_json(PATH)
-    assert device.was_told_the_password == (number == 4)
+    assert device.received_the_password == (number == 4)
 
 
 @pytest.mark.parametrize(
     "parameters", ['domain="http://[::1"', 'domain="http://a:b/"', 'algorithm=MD6, qop="auth"', 'nonce=""']
 )
-async def test_challenge_that_makes_no_sense_is_a_readers_error(
+async def test_invalid_challenge_is_a_protocol_error(
     session: aiohttp.ClientSession, device: Device, parameters: str
 ) -> None:
     device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
@@ -142,17 +142,17 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
         await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 
-# ------------------------------------------------------------------------------------ never weaker
+# ------------------------------------------------------------------------------------ downgrades
 
 
-async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
+async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
     http = DeviceClient(session, device.host)
     assert http.auth_scheme is None
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.NONE
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
-    assert http.auth_scheme is None, "the password may be wanted tomorrow"
+    assert http.auth_scheme is None, "the device may ask for the password later"
     device.login = BasicLogin("secret")
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
@@ -161,7 +161,7 @@ async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, 
     assert http.auth_scheme is AuthScheme.DIGEST
 
 
-async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
+async def test_downgrade_from_digest_to_none_is_rejected(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
@@ -171,7 +171,7 @@ async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
     assert http.auth_scheme is AuthScheme.DIGEST
 
 
-async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_clear(
+async def test_downgrade_from_digest_to_basic_is_rejected(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
@@ -180,10 +180,10 @@ async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_
         with pytest.raises(ReaderAuthDowngradeError) as raised:
             await http.get_json(PATH)
         assert raised.value.scheme is AuthScheme.BASIC
-    assert not device.was_told_the_password
+    assert not device.received_the_password
 
 
-async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
+async def test_downgrade_from_basic_to_none_is_rejected(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
@@ -195,7 +195,7 @@ async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
         await http.get_json(PATH)
 
 
-async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_the_password(
+async def test_digest_for_another_domain_does_not_allow_a_downgrade(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret")
@@ -210,13 +210,13 @@ async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_t
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert not device.was_told_the_password
+    assert not device.received_the_password
 
 
-async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_login_is_not_known(
+async def test_unknown_scheme_allows_basic_at_trusted_address_only(
     session: aiohttp.ClientSession, device: Device, elsewhere: Device
 ) -> None:
-    """So that the reader of somebody who has updated from an older version goes on."""
+    """The entry of an older version has no scheme."""
     device.login = elsewhere.login = BasicLogin("secret")
     http = DeviceClient(session, device.host, "secret")
     http.move_to(elsewhere.host, is_trusted=False)
@@ -225,13 +225,13 @@ async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_lo
     elsewhere.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert elsewhere.told == [None, None]
+    assert elsewhere.credentials == [None, None]
     http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
 
 
-async def test_device_without_a_password_may_be_anywhere(
+async def test_device_without_a_password_is_accepted_anywhere(
     session: aiohttp.ClientSession, device: Device, elsewhere: Device
 ) -> None:
     http = DeviceClient(session, device.host)
@@ -240,26 +240,26 @@ async def test_device_without_a_password_may_be_anywhere(
     assert http.auth_scheme is AuthScheme.NONE
 
 
-async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
+async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, device: Device) -> None:
     device.login = DigestLogin("secret")
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
     await http.get_json(PATH)
-    assert [each is None for each in device.told] == [True, False, False], "a login costs one request"
+    assert [each is None for each in device.credentials] == [True, False, False], (
+        "authentication costs one request"
+    )
     http.reset_auth()
     device.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert device.told[-1] is None
+    assert device.credentials[-1] is None
 
 
-async def test_password_never_goes_to_a_device_that_does_not_ask(
+async def test_client_without_credentials_sends_no_password(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret").without_credentials(can_have_password=True)
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthenticationError):
         await http.get_json(PATH)
-    assert device.told == [None]
+    assert device.credentials == [None]

@@ -1,4 +1,4 @@
-"""HTTP against servers that log in, fail and misbehave."""
+"""HTTP requests to servers that require credentials, fail, or send invalid responses."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -58,7 +58,7 @@ async def serve() -> AsyncGenerator[Serve]:
         ("[fe80::1]:8080", "[fe80::1]:8080"),
     ],
 )
-def test_host_is_what_people_type_and_paste(text: str, host: str) -> None:
+def test_host_is_parsed_from_typed_and_pasted_addresses(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
@@ -66,12 +66,14 @@ def test_host_is_what_people_type_and_paste(text: str, host: str) -> None:
     "text",
     ["", "  ", "https://192.168.1.50", "192.168.1.50:port", "my reader", "http://", "ftp://x", ":80"],
 )
-def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 (whatever it says, the user gets our words)
+def test_invalid_host_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (the form has texts of its own)
         parse_host(text)
 
 
-async def test_open_device_answers(session: aiohttp.ClientSession, house: House, start: Start) -> None:
+async def test_device_without_a_password_responds(
+    session: aiohttp.ClientSession, house: House, start: Start
+) -> None:
     reader = WhatwattSimulator(house)
     await start(reader)
     assert (await DeviceClient(session, reader.host).get_json(SYSTEM))["device"]["id"] == reader.device_id
@@ -79,7 +81,7 @@ async def test_open_device_answers(session: aiohttp.ClientSession, house: House,
 
 
 @pytest.mark.parametrize("firmware", Firmware)
-async def test_password_is_answered_in_the_way_that_the_firmware_asks_for(
+async def test_credentials_are_sent_with_the_scheme_of_the_firmware(
     session: aiohttp.ClientSession, house: House, start: Start, firmware: Firmware
 ) -> None:
     reader = WhatwattSimulator(house, password="grüezi", firmware=firmware)
@@ -89,11 +91,11 @@ async def test_password_is_answered_in_the_way_that_the_firmware_asks_for(
     assert len(reader.requests) == 2
     http.move_to(reader.host, is_trusted=True)
     await http.get_json(SYSTEM)
-    assert len(reader.requests) == 3, "a login that is known costs no second request"
+    assert len(reader.requests) == 3, "credentials for a known challenge cost no second request"
 
 
 @pytest.mark.parametrize("challenge", [{}, {"WWW-Authenticate": "Bearer"}])
-async def test_device_that_asks_for_another_login_never_gets_the_password(
+async def test_unsupported_scheme_gets_no_credentials(
     session: aiohttp.ClientSession, serve: Serve, challenge: dict[str, str]
 ) -> None:
     logins = []
@@ -110,7 +112,7 @@ async def test_device_that_asks_for_another_login_never_gets_the_password(
 
 @pytest.mark.parametrize("firmware", Firmware)
 @pytest.mark.parametrize("password", [None, "", "wrong"])
-async def test_wrong_password_is_refused_in_a_few_requests(
+async def test_wrong_password_is_rejected_within_four_requests(
     session: aiohttp.ClientSession, house: House, start: Start, firmware: Firmware, password: str | None
 ) -> None:
     reader = WhatwattSimulator(house, password="secret", firmware=firmware)
@@ -122,7 +124,7 @@ async def test_wrong_password_is_refused_in_a_few_requests(
     assert reader.host not in str(raised.value)
 
 
-async def test_nonces_may_go_stale_at_any_time(
+async def test_expired_nonces_are_replaced(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
     reader = WhatwattSimulator(house, password="secret")
@@ -135,7 +137,7 @@ async def test_nonces_may_go_stale_at_any_time(
     await http.get_json(SYSTEM)
 
 
-async def test_nonce_that_is_stale_before_its_first_use_is_answered_once_more(
+async def test_nonce_that_expires_before_its_first_use_is_retried(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
     reader = WhatwattSimulator(house, password="secret")
@@ -166,7 +168,7 @@ async def test_firmware_update_from_basic_to_digest_is_followed(
     await http.get_json(SYSTEM)
 
 
-async def test_device_that_knew_digest_never_gets_the_password_in_the_clear(
+async def test_downgrade_is_rejected_after_one_digest_response(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
     reader = WhatwattSimulator(house, password="secret")
@@ -193,7 +195,7 @@ async def test_device_that_knew_digest_never_gets_the_password_in_the_clear(
         (503, ReaderConnectionError),
     ],
 )
-async def test_status_says_what_to_do(
+async def test_status_determines_the_error(
     session: aiohttp.ClientSession, serve: Serve, status: int, error: type[Exception]
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
@@ -207,7 +209,7 @@ async def test_status_says_what_to_do(
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]", '"text"', "", "{" * 70_000, '{"a":"' + "x" * 70_000 + '"}'])
-async def test_answer_that_is_no_small_json_object_is_not_a_readers(
+async def test_response_that_is_not_a_small_json_object_is_rejected(
     session: aiohttp.ClientSession, serve: Serve, text: str
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
@@ -217,9 +219,7 @@ async def test_answer_that_is_no_small_json_object_is_not_a_readers(
         await DeviceClient(session, await serve(handler)).get_json("/")
 
 
-async def test_page_instead_of_a_stream_is_not_a_readers(
-    session: aiohttp.ClientSession, serve: Serve
-) -> None:
+async def test_page_instead_of_a_stream_is_rejected(session: aiohttp.ClientSession, serve: Serve) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(text="data: x\n\n", content_type="text/html")
 
@@ -252,7 +252,7 @@ async def test_content_encoding_identity_is_accepted(session: aiohttp.ClientSess
     assert await DeviceClient(session, await serve(handler)).get_json("/") == {"a": 1}
 
 
-async def test_silence_is_told_and_ends_nothing(session: aiohttp.ClientSession, serve: Serve) -> None:
+async def test_idle_stream_yields_none_and_stays_open(session: aiohttp.ClientSession, serve: Serve) -> None:
     go_on = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -293,7 +293,7 @@ async def test_events_are_counted_by_type_and_the_last_ones_kept(
     assert http.stats.recent_events[-1][1].type == "b"
 
 
-async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSession, serve: Serve) -> None:
+async def test_device_gets_one_request_at_a_time(session: aiohttp.ClientSession, serve: Serve) -> None:
     at_once = []
     running = 0
 
@@ -310,9 +310,7 @@ async def test_device_is_asked_for_one_thing_at_a_time(session: aiohttp.ClientSe
     assert at_once == [1] * 5
 
 
-async def test_requests_say_what_the_devices_want_to_hear(
-    session: aiohttp.ClientSession, serve: Serve
-) -> None:
+async def test_requests_have_the_expected_headers(session: aiohttp.ClientSession, serve: Serve) -> None:
     seen: list[web.Request] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -324,10 +322,10 @@ async def test_requests_say_what_the_devices_want_to_hear(
     assert request.headers["Connection"] == "keep-alive"
     assert request.headers["Accept-Encoding"] == "identity"
     assert "Origin" not in request.headers
-    assert "Authorization" not in request.headers, "nobody has asked for a password"
+    assert "Authorization" not in request.headers, "there was no challenge"
 
 
-async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
+async def test_device_that_does_not_respond_times_out(
     session: aiohttp.ClientSession, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def handler(request: web.Request) -> web.Response:
@@ -350,13 +348,15 @@ async def test_device_that_takes_the_call_and_stays_silent_is_given_up(
         ("a..b", "the host name is not known"),
     ],
 )
-async def test_reason_names_no_address(session: aiohttp.ClientSession, host: str, reason: str) -> None:
+async def test_reason_does_not_contain_the_address(
+    session: aiohttp.ClientSession, host: str, reason: str
+) -> None:
     with pytest.raises(ReaderConnectionError) as raised:
         await DeviceClient(session, host).get_json("/")
     assert str(raised.value) == reason
 
 
-async def test_connection_that_breaks_inside_an_answer_is_an_error(session: aiohttp.ClientSession) -> None:
+async def test_connection_that_closes_inside_a_response_is_an_error(session: aiohttp.ClientSession) -> None:
     async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{")

@@ -1,4 +1,4 @@
-"""Staying connected, without a storm."""
+"""Connection to a reader: attempts, waits, contention and errors."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -44,7 +44,7 @@ from tests.wait import wait_until
 
 
 class StillClock:
-    """A clock that stands still unless told."""
+    """Clock that only tests move."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -62,7 +62,7 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
 
 
 def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes: float = 0.0) -> list[float]:
-    """Return when the attempts happen of something that always fails."""
+    """Return the times of attempts that all fail."""
     times = []
     for _ in range(count):
         times.append(still_clock.time)
@@ -73,9 +73,7 @@ def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes:
 
 
 @pytest.mark.parametrize("takes", [0.0, 0.5, 12.0])
-def test_failures_of_any_kind_lead_to_at_most_six_attempts_in_any_minute(
-    still_clock: StillClock, takes: float
-) -> None:
+def test_failures_lead_to_at_most_six_attempts_per_minute(still_clock: StillClock, takes: float) -> None:
     for _ in range(50):
         times = attempts_of(Backoff(), still_clock, 100, takes=takes)
         assert all(sum(start <= time < start + 60 for time in times) <= 6 for start in times)
@@ -99,7 +97,7 @@ def test_waits_are_jittered_over_their_whole_range(still_clock: StillClock) -> N
     assert max(waits) > 270
 
 
-def test_one_attempt_in_a_minute_is_kept_for_a_device_that_announces_itself(
+def test_one_attempt_per_minute_is_reserved_for_announcements(
     still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
@@ -113,7 +111,7 @@ def test_one_attempt_in_a_minute_is_kept_for_a_device_that_announces_itself(
     assert backoff.min_wait() == 60
 
 
-def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: StillClock) -> None:
+def test_reset_makes_the_next_wait_short_within_the_limit(still_clock: StillClock) -> None:
     backoff = Backoff()
     attempts_of(backoff, still_clock, 20)
     backoff.reset()
@@ -126,7 +124,7 @@ def test_success_makes_the_next_wait_short_but_lifts_no_limit(still_clock: Still
 
 
 class Follower:
-    """Follows a reader, and remembers what it was told."""
+    """Listener that stores what a connection passes to it."""
 
     def __init__(
         self,
@@ -186,13 +184,13 @@ async def following(
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait next to nothing before a reconnect."""
+    """Wait for almost no time before a reconnect."""
     monkeypatch.setattr(connection_module, "_MIN_WAIT", 0.01)
     monkeypatch.setattr(connection_module, "_MAX_SHORT_STREAMS", 100)
 
 
 @pytest.mark.usefixtures("_quick")
-async def test_stream_that_ends_is_taken_up_again(
+async def test_stream_that_ends_is_opened_again(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
@@ -209,7 +207,7 @@ async def test_stream_that_ends_is_taken_up_again(
         assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
 
 
-async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it_is_back(
+async def test_announcement_of_offline_reader_starts_an_attempt(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
@@ -226,7 +224,7 @@ async def test_reader_that_is_away_is_asked_again_at_once_when_something_says_it
 
 
 @pytest.mark.usefixtures("_quick")
-async def test_another_device_at_the_address_is_refused(
+async def test_another_device_at_the_address_is_rejected(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
     reader = CurrentlyOneSimulator(house)
@@ -240,7 +238,7 @@ async def test_another_device_at_the_address_is_refused(
         await wait_until(lambda: follower.readings)
 
 
-async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
+async def test_messages_before_the_identity_are_ignored(
     session: aiohttp.ClientSession, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = CurrentlyOneSimulator(house)
@@ -259,7 +257,7 @@ async def test_what_is_said_before_the_reader_said_who_it_is_is_not_believed(
         assert len(follower.readings) == 1
 
 
-async def test_refused_password_ends_it_without_another_attempt(
+async def test_rejected_password_ends_the_connection(
     session: aiohttp.ClientSession, house: House, start: Start
 ) -> None:
     reader = WhatwattSimulator(house, password="another")
@@ -273,7 +271,7 @@ async def test_refused_password_ends_it_without_another_attempt(
 
 @pytest.mark.errors
 @pytest.mark.usefixtures("_quick")
-async def test_fault_of_ours_is_logged_and_does_not_end_it(
+async def test_error_of_the_listener_does_not_end_the_connection(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -289,7 +287,7 @@ async def test_fault_of_ours_is_logged_and_does_not_end_it(
 
 
 @pytest.mark.errors
-async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
+async def test_message_that_raises_in_the_listener_is_skipped(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -317,7 +315,7 @@ async def test_message_that_its_listener_cannot_cope_with_costs_that_message(
     assert caplog.text.count("Unexpected error") == 1
 
 
-async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client(
+async def test_failed_stream_requests_are_not_contention(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -333,7 +331,7 @@ async def test_device_that_hangs_up_before_its_stream_begins_has_no_other_client
 
 
 @pytest.mark.errors
-async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nobody_expected(
+async def test_values_are_polled_again_after_an_unexpected_error(
     session: aiohttp.ClientSession,
     house: House,
     start: Start,
@@ -358,7 +356,7 @@ async def test_values_are_asked_for_again_when_that_has_failed_in_a_way_that_nob
     assert 0 < caplog.text.count("Unexpected error while polling the values") <= len(ERRORS)
 
 
-async def test_stream_that_many_can_have_is_never_taken_by_another_client(
+async def test_reader_with_several_streams_is_never_contended(
     session: aiohttp.ClientSession, house: House, start: Start, time_machine: TimeMachine
 ) -> None:
     reader = CurrentlyOneSimulator(house)
@@ -371,7 +369,7 @@ async def test_stream_that_many_can_have_is_never_taken_by_another_client(
 
 
 @pytest.mark.parametrize(("interval", "polls"), [(0, 12), (1, 12), (5, 12), (12, 5), (20, 3), (300, 2)])
-async def test_values_are_asked_for_at_the_pace_of_the_meter_within_bounds(
+async def test_values_are_polled_at_the_interval_of_the_meter(
     session: aiohttp.ClientSession,
     house: House,
     start: Start,
@@ -537,7 +535,7 @@ async def test_reading_has_the_meters_values(
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a moment for a long silence."""
+    """Use idle timeouts of a moment."""
     monkeypatch.setattr(freshness, "_MIN_LIMIT", 0.05)
     monkeypatch.setattr(freshness, "_MAX_LIMIT", 0.05)
     monkeypatch.setattr(currentlyone_module, "_IDLE_TIMEOUT", 0.05)
@@ -548,7 +546,7 @@ def statuses(follower: Follower) -> list[object]:
 
 
 @pytest.mark.usefixtures("_impatient")
-async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
+async def test_stream_stays_open_while_the_meter_status_is_bad(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     protected_whatwatt.meter_status = "KEY REQUIRED"
@@ -565,7 +563,7 @@ async def test_meter_that_is_silent_keeps_the_stream_and_says_why(
 
 
 @pytest.mark.usefixtures("_impatient", "_quick")
-async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
+async def test_idle_stream_is_reopened_when_the_meter_sends(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
     async with following(
@@ -576,7 +574,7 @@ async def test_stream_that_is_silent_though_the_meter_is_not_is_taken_up_anew(
 
 
 @pytest.mark.usefixtures("_impatient", "_quick")
-async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
+async def test_idle_currentlyone_stream_is_reopened(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:
     async with following(
@@ -586,7 +584,7 @@ async def test_currentlyone_without_a_sign_of_life_is_taken_up_anew(
         assert str(follower.losses[0]) == "no sign of life"
 
 
-async def test_stream_that_never_identifies_itself_is_closed_after_15_seconds(
+async def test_stream_without_identity_is_closed_after_15_seconds(
     session: aiohttp.ClientSession,
     house: House,
     time_machine: TimeMachine,
@@ -612,7 +610,7 @@ async def test_stream_that_never_identifies_itself_is_closed_after_15_seconds(
     await reader.stop()
 
 
-async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
+async def test_whatwatt_status_is_requested_regularly(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
@@ -634,7 +632,7 @@ async def test_whatwatt_is_asked_how_it_is_from_time_to_time(
         assert reader.stream_count == 1
 
 
-async def test_password_that_is_set_while_the_stream_runs_is_noticed(
+async def test_password_set_during_a_stream_ends_the_connection(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
