@@ -8,6 +8,8 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import mock_restore_cache_with_extra_data
 
+from custom_components.energy_sse.const import DOMAIN
+
 from .home_assistant import set_up, settle, state_of
 from .simulators import CurrentlyOneSimulator
 
@@ -45,6 +47,7 @@ async def test_only_an_own_state_is_restored(
     currentlyone: CurrentlyOneSimulator,
     entity_registry: er.EntityRegistry,
     *,
+    hass_storage: dict[str, Any],
     platform: str,
     key: str,
     stored: dict[str, Any],
@@ -58,9 +61,35 @@ async def test_only_an_own_state_is_restored(
     state = state_of(hass, platform, unique_id)
     assert state.state != "unknown"
     await hass.config_entries.async_unload(entry.entry_id)
+    # Version 0.1 has not stored them.
+    for missing in ("is_on", "power"):
+        del hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["appliances"]["dishwasher"][missing]
     entity_registry.async_update_entity(state.entity_id, new_entity_id=f"{platform}.{FORMER}")
     mock_restore_cache_with_extra_data(hass, [(State(f"{platform}.{FORMER}", "on"), stored)])
     currentlyone.forget()
     await hass.config_entries.async_setup(entry.entry_id)
     await settle(hass, entry, currentlyone)
     assert state_of(hass, platform, unique_id).state == shown
+
+
+async def test_older_restored_state_is_ignored_after_a_power_cut(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    appliance = f"{currentlyone.device_id}:dishwasher"
+    currentlyone.has_inventory = False
+    entry = await set_up(hass, currentlyone)
+    await currentlyone.switch("dishwasher", "heating")
+    await settle(hass, entry, currentlyone)
+    running = state_of(hass, "binary_sensor", f"{appliance}:running")
+    power = state_of(hass, "sensor", f"{appliance}:power")
+    await hass.config_entries.async_unload(entry.entry_id)
+    # Home Assistant stores the states of entities every 15 minutes.
+    older = [
+        (State(running.entity_id, "off"), {"is_on": False}),
+        (State(power.entity_id, "0"), stored_by_sensor(0, "W")),
+    ]
+    mock_restore_cache_with_extra_data(hass, older)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await settle(hass, entry, currentlyone)
+    assert state_of(hass, "binary_sensor", f"{appliance}:running").state == running.state == "on"
+    assert state_of(hass, "sensor", f"{appliance}:power").state == power.state == "2100"

@@ -213,6 +213,10 @@ class Appliance:
         self.state = get_text(remembered, "state")
         # Memories from before it was there are in the device registry.
         self.category = self.category or get_text(remembered, "category")
+        # Version 0.1 has stored these with the states of the entities, which a power cut loses.
+        is_on = remembered.get("is_on")
+        self.is_on = is_on if isinstance(is_on, bool) else None
+        self.power = get_number(remembered, "power")
         self._changed_at = _parse_time(remembered["changed_at"])
         self._changes.extend((state, _parse_time(time)) for state, time in remembered["changes"])
         # Older versions have noted no energy, or not when it was heard.
@@ -228,6 +232,8 @@ class Appliance:
             return None
         return {
             "state": self.state,
+            "is_on": self.is_on,
+            "power": self.power,
             "category": self.category,
             "changed_at": self._changed_at and self._changed_at.isoformat(),
             _ENERGY: energy,
