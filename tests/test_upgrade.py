@@ -4,12 +4,13 @@
 hold for every later version.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 import json
 import logging
 from pathlib import Path
+import shutil
 from typing import Any, Final, override
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
@@ -41,6 +42,8 @@ TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 
 # Values of the current interval, by the end of their ids. They are not written for a change of 100 W or 5 %.
 LIVE: Final = ("5c7f14_demand", "b8b418_demand", "_expected_demand", "_available_power")
 LIVE_TOLERANCE: Final = 0.15
+
+pytestmark = pytest.mark.slow("custom_components/*", "tests/upgrade/*", "tests/simulators/*")
 
 START: Final = datetime.fromisoformat(json.loads((FOLDER / "readers.json").read_text())["clock"])
 
@@ -175,6 +178,13 @@ def assert_hours_are_kept(statistics: Mapping[str, list[tuple[float, float, floa
             assert now[start] == pytest.approx(values, abs=0.001), (entity_id, start)
 
 
+def shorten_greeting(home: Home) -> None:
+    """Let the CurrentlyOne identify itself, and repeat nothing that it has stored."""
+    greeting = home.currentlyone.recording
+    assert greeting is not None
+    home.currentlyone.recording = greeting[: greeting.index(b"event: hourly")]
+
+
 async def reconfigure_host(home: Home, unique_id: str) -> str:
     """Return the address that *Reconfigure* suggests."""
     flows = home.hass.config_entries.flow
@@ -234,10 +244,7 @@ async def test_upgraded_installation_continues(home: Home) -> None:
 
 
 async def test_appliances_are_restored_without_a_report(home: Home) -> None:
-    # The reader sends who it is, and nothing else: neither its appliances nor what it has stored.
-    greeting = home.currentlyone.recording
-    assert greeting is not None
-    home.currentlyone.recording = greeting[: greeting.index(b"event: hourly")]
+    shorten_greeting(home)
     home.currentlyone.has_inventory = False
     await home.start(has_recorder=False)
     appliances = {each.entity_id for each in home.entities if each.unique_id.startswith(f"{CURRENTLYONE}:")}
@@ -258,6 +265,66 @@ async def test_missed_event_fires_once_in_two_starts(home: Home) -> None:
     await home.run_until(START + timedelta(seconds=2))
     await home.start(has_recorder=False)
     assert home.fired == []
+
+
+async def test_registers_are_compared_with_the_stored_ones(home: Home) -> None:
+    whatwatt, currentlyone = home.whatwatt, home.currentlyone
+    shorten_greeting(home)
+    # No meter and no sub-meter has counted so little, nor so much since the stop.
+    counts, whatwatt.sub_meters = whatwatt.sub_meters, dict.fromkeys(whatwatt.sub_meters, 1.0)
+    whatwatt.lies = {"E_In_T1": 0.5, "E_Out": 9e6}
+    currentlyone.lies = {"Wh": 5, "Ph": 2**31}
+    await home.start(has_recorder=False)
+    await home.run_until(START + timedelta(minutes=1))
+    registers = {
+        *(home.entity_id(f"{WHATWATT}:counter:{number}") for number in counts),
+        *(home.entity_id(f"{WHATWATT}_active_energy_{key}") for key in ("import_t1", "export")),
+        *(home.entity_id(f"{CURRENTLYONE}_active_energy_{key}") for key in ("import", "export")),
+    }
+    assert len(registers) == 7
+    assert {home.shown()[each][0] for each in registers} <= {"unavailable", "unknown"}
+    whatwatt.sub_meters, whatwatt.lies, currentlyone.lies = counts, {}, {}
+    await home.run_until(START + timedelta(minutes=3))
+    assert {home.shown()[each][0] for each in registers} & {"unavailable", "unknown"} == set()
+
+
+async def test_upgrade_without_the_readers_loses_nothing(home: Home) -> None:
+    ports = [(reader, reader.port) for reader in (home.whatwatt, home.currentlyone)]
+    for reader, _ in ports:
+        await reader.stop()
+    await home.start()
+    assert {entry.state for entry in home.entries.values()} == {ConfigEntryState.SETUP_RETRY}
+    await home.stop()
+    for reader, port in ports:
+        await reader.start(port)
+    await assert_home_continues(home)
+
+
+async def test_power_cut_after_an_upgrade_loses_nothing(home: Home) -> None:
+    await home.start()
+    # Home Assistant writes its own files a second later.
+    storage, at_power_cut = home.folder / ".storage", home.folder / "at_power_cut"
+    shutil.copytree(storage, at_power_cut)
+    await home.stop()
+    shutil.rmtree(storage)
+    at_power_cut.rename(storage)
+    # Home Assistant has not stored the last event yet.
+    await assert_home_continues(home, lost=(":transition",))
+
+
+async def assert_home_continues(home: Home, *, lost: tuple[str, ...] = ()) -> None:
+    """Start Home Assistant, and check the current intervals and all that is stored.
+
+    Entities whose unique ids have a lost end can show something else.
+    """
+    await home.start()
+    await home.run_until(START + timedelta(minutes=11))
+    kept = {each.entity_id for each in home.entities if not each.unique_id.endswith(lost)}
+    different = differences(home.shown(), EXPECTED["interval"])
+    assert [each for each in different if each[0] in kept] == []
+    assert_registries_are_kept(home)
+    assert_entries_are_kept(home)
+    assert_hours_are_kept(await home.statistics(datetime.fromtimestamp(0, UTC)))
 
 
 class ObservedLogin(BasicLogin):
@@ -315,11 +382,11 @@ def replace_values(path: Path) -> None:
 
 
 # Ends of the unique ids of the entities that show what was in each file of version 0.1.
-LOST: Final[Mapping[str, Sequence[str]]] = {
+LOST: Final = {
     # An event that was missed before the start needs the time of the change before it.
-    "": [":transition"],
-    ".registers": ["demand", "_demand_limit", "_available_power", "_peak_expected"],
-    ".power_tariff": ["_demand", "_expected_demand", "_available_power", "_peak_expected"],
+    "": (":transition",),
+    ".registers": ("demand", "_demand_limit", "_available_power", "_peak_expected"),
+    ".power_tariff": ("_demand", "_expected_demand", "_available_power", "_peak_expected"),
 }
 
 
@@ -331,14 +398,4 @@ async def test_damaged_file_costs_only_its_content(
 ) -> None:
     for entry in stored("core.config_entries")["entries"]:
         damage(home.folder / ".storage" / f"{DOMAIN}.{entry['entry_id']}{file}")
-    await home.start()
-    await home.run_until(START + timedelta(minutes=11))
-    assert_entries_are_kept(home)
-    lost = tuple(LOST[file])
-    different = {entity_id for entity_id, *_ in differences(home.shown(), EXPECTED["interval"])}
-    assert {
-        each.unique_id
-        for each in home.entities
-        if each.entity_id in different and not each.unique_id.endswith(lost)
-    } == set()
-    assert_hours_are_kept(await home.statistics(datetime.fromtimestamp(0, UTC)))
+    await assert_home_continues(home, lost=LOST[file])
