@@ -12,6 +12,7 @@ Run it before what is stored changes, and never for a version that was released.
 """
 
 from datetime import UTC, datetime, timedelta
+import json
 import logging
 from pathlib import Path
 import shutil
@@ -33,6 +34,8 @@ from .home import Home, make_currentlyone, make_whatwatt, simulated_time
 from .installation import lines_of, observe, restore, save_files, save_readers, save_statistics
 
 FOLDER: Final = Path(__file__).parent
+
+_MANIFEST: Final = Path(__file__).parents[2] / "custom_components/energy_sse/manifest.json"
 
 # The last day of a month, so that the bills of two months are stored.
 _START: Final = datetime(2026, 10, 31, 5, 30, tzinfo=UTC)
@@ -217,11 +220,8 @@ async def test_make(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = tmp_path / "made"
     (made / "storage").mkdir(parents=True)
     with simulated_time(_START) as time_machine:
-        whatwatt, currentlyone, entered = (
-            make_whatwatt(_START),
-            make_currentlyone(_START),
-            ReservedPort("127.0.0.1"),
-        )
+        whatwatt, currentlyone = make_whatwatt(_START), make_currentlyone(_START)
+        entered = ReservedPort("127.0.0.1")
         await whatwatt.start()
         await currentlyone.start(entered.number)
         async with Home(tmp_path / "home", whatwatt, currentlyone, entered, time_machine) as home:
@@ -239,6 +239,7 @@ async def test_make(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
             expected = {"stop": before, **await observe(home)}
     text = "\n".join(lines_of(expected, 2))
     (made / "expected.json").write_text(f"{text}\n")
-    folder = FOLDER / "0.1"
+    version = json.loads(_MANIFEST.read_text())["version"]
+    folder = FOLDER / version.rpartition(".")[0]
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made, folder)
