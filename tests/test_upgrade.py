@@ -179,7 +179,7 @@ def assert_hours_are_kept(statistics: Mapping[str, list[tuple[float, float, floa
 
 
 def shorten_greeting(home: Home) -> None:
-    """Let the CurrentlyOne identify itself, and repeat nothing that it has stored."""
+    """Let the CurrentlyOne identify itself, without the messages that it has stored."""
     greeting = home.currentlyone.recording
     assert greeting is not None
     home.currentlyone.recording = greeting[: greeting.index(b"event: hourly")]
@@ -270,7 +270,7 @@ async def test_missed_event_fires_once_in_two_starts(home: Home) -> None:
 async def test_registers_are_compared_with_the_stored_ones(home: Home) -> None:
     whatwatt, currentlyone = home.whatwatt, home.currentlyone
     shorten_greeting(home)
-    # No meter and no sub-meter has counted so little, nor so much since the stop.
+    # Registers never fall, and the export cannot have risen that much since the stop.
     counts, whatwatt.sub_meters = whatwatt.sub_meters, dict.fromkeys(whatwatt.sub_meters, 1.0)
     whatwatt.lies = {"E_In_T1": 0.5, "E_Out": 9e6}
     currentlyone.lies = {"Wh": 5, "Ph": 2**31}
@@ -342,7 +342,7 @@ class ObservedLogin(BasicLogin):
 
 
 async def test_password_is_not_sent_unencrypted(home: Home) -> None:
-    # The entry remembers that the reader has used Digest.
+    # The entry has stored that the reader uses Digest.
     home.whatwatt.login = login = ObservedLogin("secret")
     await home.start(has_recorder=False)
     assert home.entries[WHATWATT].state is not ConfigEntryState.LOADED

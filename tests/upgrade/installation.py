@@ -1,4 +1,4 @@
-"""A stored installation: files of Home Assistant, statistics of its recorder, and what the readers know."""
+"""A stored installation: files of Home Assistant, statistics of its recorder, and states of the readers."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta

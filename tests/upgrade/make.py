@@ -133,7 +133,7 @@ async def _move_currentlyone(home: Home) -> None:
 
 
 def _purge_five_minutes(home: Home) -> None:
-    """Remove what the recorder continues the sums of the whatwatt's export from, as a purge does."""
+    """Remove the five minutes of the whatwatt's export, as a purge does. The recorder resets the sum then."""
     with sqlite3.connect(home.folder / "home-assistant.db") as database:
         database.execute(
             "DELETE FROM statistics_short_term WHERE metadata_id IN"
@@ -142,8 +142,8 @@ def _purge_five_minutes(home: Home) -> None:
     database.close()
 
 
-async def _live(home: Home) -> None:
-    """Live for 31 hours."""
+async def _run(home: Home) -> None:
+    """Run for 31 hours."""
     await home.start()
     await _add_readers(home)
     await home.run_until(at("05:42", 1))
@@ -187,8 +187,8 @@ async def _live(home: Home) -> None:
     await home.run_until(at("12:40", 2))
 
 
-async def _miss(home: Home) -> None:
-    """Let the readers live on for 40 minutes, while Home Assistant is off."""
+async def _run_without_home_assistant(home: Home) -> None:
+    """Run the readers for 40 minutes, while Home Assistant is off."""
     await _switch(home, (at("12:48", 2), "heat_pump", "off"))
     await home.run_until(at("13:19", 2) + timedelta(seconds=40))
     await home.currentlyone.switch("mocca_mast", "off")
@@ -226,14 +226,14 @@ async def test_make(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         await currentlyone.start(entered.number)
         async with Home(tmp_path / "home", whatwatt, currentlyone, entered, time_machine) as home:
             home.folder.mkdir()
-            await _live(home)
+            await _run(home)
             assert all(entry.state is ConfigEntryState.LOADED for entry in home.entries.values())
             assert [issue.domain for issue in ir.async_get(home.hass).issues.values()] == [DOMAIN]
             before = home.shown()
             await home.stop()
             save_files(home, made / "storage")
             save_statistics(home, made / "statistics.json", at("11:55", 2))
-            await _miss(home)
+            await _run_without_home_assistant(home)
             await save_readers(home, made)
         async with await restore(made, tmp_path / "copy", time_machine) as home:
             expected = {"stop": before, **await observe(home)}
