@@ -281,12 +281,12 @@ class Home:
         }
 
     async def options(self, unique_id: str) -> list[str]:
-        """Return the values that the dialog of the options shows, in their order there."""
+        """Return the values that the dialog of the options shows, whatever their fields are called."""
         flows = self.hass.config_entries.options
         form = await flows.async_init(self.entries[unique_id].entry_id)
         flows.async_abort(form["flow_id"])
         assert form["data_schema"] is not None
-        return list(_shown_values(form["data_schema"]))
+        return sorted(_shown_values(form["data_schema"]))
 
 
 def _shown_values(schema: vol.Schema) -> Iterator[str]:

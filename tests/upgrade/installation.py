@@ -1,4 +1,4 @@
-"""A stored installation: files of Home Assistant, statistics of its recorder, and what the readers know."""
+"""A stored installation: files of Home Assistant, statistics of its recorder, and states of the readers."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -105,8 +105,8 @@ async def observe(home: Home) -> dict[str, Any]:
     began = home.now
     seen: dict[str, Any] = {}
     await home.start()
-    # Values of replayed readings are written at the end of the update interval.
-    await home.run_until(began + timedelta(seconds=32))
+    # All that was repeated is written by then. No reading has arrived since the start.
+    await home.run_until(began + timedelta(seconds=15))
     seen["start"] = home.shown()
     await home.run_until(began + timedelta(minutes=11))
     seen["interval"] = home.shown()
@@ -120,7 +120,7 @@ async def observe(home: Home) -> dict[str, Any]:
     home.currentlyone.recording = None
     await home.run_until(began + timedelta(minutes=48))
     await home.start()
-    await home.run_until(began + timedelta(minutes=48, seconds=32))
+    await home.run_until(began + timedelta(minutes=48, seconds=15))
     seen["second start"] = home.shown()
     await home.run_until(began + timedelta(minutes=51))
     seen["end"] = home.shown()

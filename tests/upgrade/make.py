@@ -12,6 +12,7 @@ Run it before what is stored changes, and never for a version that was released.
 """
 
 from datetime import UTC, datetime, timedelta
+import json
 import logging
 from pathlib import Path
 import shutil
@@ -33,6 +34,8 @@ from .home import Home, make_currentlyone, make_whatwatt, simulated_time
 from .installation import lines_of, observe, restore, save_files, save_readers, save_statistics
 
 FOLDER: Final = Path(__file__).parent
+
+_MANIFEST: Final = Path(__file__).parents[2] / "custom_components/energy_sse/manifest.json"
 
 # The last day of a month, so that the bills of two months are stored.
 _START: Final = datetime(2026, 10, 31, 5, 30, tzinfo=UTC)
@@ -130,7 +133,7 @@ async def _move_currentlyone(home: Home) -> None:
 
 
 def _purge_five_minutes(home: Home) -> None:
-    """Remove what the recorder continues the sums of the whatwatt's export from, as a purge does."""
+    """Remove the five minutes of the whatwatt's export, as a purge does. The recorder resets the sum then."""
     with sqlite3.connect(home.folder / "home-assistant.db") as database:
         database.execute(
             "DELETE FROM statistics_short_term WHERE metadata_id IN"
@@ -139,8 +142,8 @@ def _purge_five_minutes(home: Home) -> None:
     database.close()
 
 
-async def _live(home: Home) -> None:
-    """Live for 31 hours."""
+async def _run(home: Home) -> None:
+    """Run for 31 hours."""
     await home.start()
     await _add_readers(home)
     await home.run_until(at("05:42", 1))
@@ -184,8 +187,8 @@ async def _live(home: Home) -> None:
     await home.run_until(at("12:40", 2))
 
 
-async def _miss(home: Home) -> None:
-    """Let the readers live on for 40 minutes, while Home Assistant is off."""
+async def _run_without_home_assistant(home: Home) -> None:
+    """Run the readers for 40 minutes, while Home Assistant is off."""
     await _switch(home, (at("12:48", 2), "heat_pump", "off"))
     await home.run_until(at("13:19", 2) + timedelta(seconds=40))
     await home.currentlyone.switch("mocca_mast", "off")
@@ -217,28 +220,26 @@ async def test_make(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = tmp_path / "made"
     (made / "storage").mkdir(parents=True)
     with simulated_time(_START) as time_machine:
-        whatwatt, currentlyone, entered = (
-            make_whatwatt(_START),
-            make_currentlyone(_START),
-            ReservedPort("127.0.0.1"),
-        )
+        whatwatt, currentlyone = make_whatwatt(_START), make_currentlyone(_START)
+        entered = ReservedPort("127.0.0.1")
         await whatwatt.start()
         await currentlyone.start(entered.number)
         async with Home(tmp_path / "home", whatwatt, currentlyone, entered, time_machine) as home:
             home.folder.mkdir()
-            await _live(home)
+            await _run(home)
             assert all(entry.state is ConfigEntryState.LOADED for entry in home.entries.values())
             assert [issue.domain for issue in ir.async_get(home.hass).issues.values()] == [DOMAIN]
             before = home.shown()
             await home.stop()
             save_files(home, made / "storage")
             save_statistics(home, made / "statistics.json", at("11:55", 2))
-            await _miss(home)
+            await _run_without_home_assistant(home)
             await save_readers(home, made)
         async with await restore(made, tmp_path / "copy", time_machine) as home:
             expected = {"stop": before, **await observe(home)}
     text = "\n".join(lines_of(expected, 2))
     (made / "expected.json").write_text(f"{text}\n")
-    folder = FOLDER / "0.1"
+    version = json.loads(_MANIFEST.read_text())["version"]
+    folder = FOLDER / version.rpartition(".")[0]
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made, folder)
