@@ -15,6 +15,7 @@ from typing import Any, Final, override
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowContext
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.translation import async_get_translations
@@ -92,7 +93,7 @@ def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[An
         if entity_id in seen:
             shown_state, shown_attributes = seen[entity_id]
             tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
-            if entity_id.endswith(LIVE):
+            if entity_id.endswith(LIVE) and state not in (STATE_UNAVAILABLE, STATE_UNKNOWN):
                 tolerance = LIVE_TOLERANCE * max(1.0, float(state))
             if not is_same(shown_state, state, tolerance) or not is_same(shown_attributes, attributes, 0.005):
                 different.append((entity_id, seen[entity_id], expected[entity_id]))
