@@ -159,6 +159,8 @@ async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession,
     device.login = DigestLogin("secret")
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.DIGEST
+    schemes = [credentials and credentials.partition(" ")[0] for credentials in device.credentials]
+    assert schemes == [None, None, None, "Basic", "Basic", None, "Digest"]
 
 
 async def test_downgrade_from_digest_to_none_is_rejected(

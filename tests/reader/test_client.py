@@ -15,10 +15,12 @@ from custom_components.energy_sse.reader import (
     parse_host,
 )
 from custom_components.energy_sse.reader.client import DeviceClient
+from custom_components.energy_sse.reader.sse import ServerSentEvent
 from tests.conftest import Start
 from tests.simulators import House, WhatwattSimulator
 from tests.simulators.digest import BasicLogin, DigestLogin
 from tests.simulators.whatwatt import Firmware
+from tests.time_machine import TimeMachine
 
 SYSTEM = "/api/v1/system"
 
@@ -277,6 +279,45 @@ async def test_idle_stream_yields_none_and_stays_open(session: aiohttp.ClientSes
         await anext(events)
 
 
+async def receive(
+    http: DeviceClient, time_machine: TimeMachine, seconds: float
+) -> list[ServerSentEvent | None]:
+    """Return the events of a stream with an idle timeout of 8 seconds, in simulated time."""
+    received = []
+
+    async def receive_all() -> None:
+        async for event in http.events("/", idle_timeout=lambda: 8.0):
+            received.append(event)  # noqa: PERF401 (the stream does not end)
+
+    task = asyncio.create_task(receive_all())
+    await time_machine.advance(seconds)
+    task.cancel()
+    await asyncio.wait([task])
+    return received
+
+
+@pytest.mark.parametrize(("events", "seconds", "idle"), [(0, 30, 3), (1, 30, 3), (700, 14, 0), (700, 20, 1)])
+async def test_stream_is_idle_after_each_timeout_without_an_event(
+    session: aiohttp.ClientSession,
+    serve: Serve,
+    time_machine: TimeMachine,
+    *,
+    events: int,
+    seconds: float,
+    idle: int,
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: x\n\n" * events)
+        await asyncio.Event().wait()
+        return response
+
+    received = await receive(DeviceClient(session, await serve(handler)), time_machine, seconds)
+    assert len(received) == events + idle
+    assert received[events:] == [None] * idle
+
+
 async def test_events_are_counted_by_type_and_the_last_ones_kept(
     session: aiohttp.ClientSession, serve: Serve
 ) -> None:
@@ -352,7 +393,7 @@ async def test_reason_does_not_contain_the_address(
     session: aiohttp.ClientSession, host: str, reason: str
 ) -> None:
     with pytest.raises(ReaderConnectionError) as raised:
-        await DeviceClient(session, host).get_json("/")
+        await DeviceClient(session, host, "secret").get_json("/")
     assert str(raised.value) == reason
 
 
