@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, override
+from typing import Any, Final, override
 
 from homeassistant.components.sensor import SensorEntity, SensorStateClass
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_call_later
 
 from .appliances import Appliance
 from .const import TariffKey
@@ -30,6 +31,10 @@ from .reader import Measurement, Property
 
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
+
+# Seconds. The recorder compiles five minutes at a time. If these begin with a state without a unit, from
+# before the user has chosen the kind of a sub-meter, the statistics would have no unit forever.
+_STATISTICS_DELAY: Final = 330
 
 
 async def async_setup_entry(
@@ -138,8 +143,19 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         super().__init__(coordinator, context=identifier, unique_id=identifier[1], identifier=identifier)
         self._meter_id = meter_id
         self.entity_description = SUB_METERS[coordinator.data.sub_meters.kind(meter_id)]
-        if coordinator.devices.sub_meter_has_statistics(meter_id):
-            self._attr_state_class = SensorStateClass.TOTAL_INCREASING
+        has_statistics = coordinator.devices.sub_meter_has_statistics(meter_id)
+        self._attr_state_class = SensorStateClass.TOTAL_INCREASING if has_statistics else None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        if self.state_class is None and self.entity_description.state_class is not None:
+            self.async_on_remove(async_call_later(self.hass, _STATISTICS_DELAY, self._start_statistics))
+
+    @callback
+    def _start_statistics(self, _now: datetime) -> None:
+        self._attr_state_class = self.entity_description.state_class
+        self.async_write_ha_state()
 
     @property
     @override
