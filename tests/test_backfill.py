@@ -36,7 +36,7 @@ pytestmark = [
         "registers.py",
         "wall_clock.py",
         "coordinator.py",
-        "memory.py",
+        "store.py",
         "readings.py",
         "reader/validation.py",
         "tests/time_lapse.py",

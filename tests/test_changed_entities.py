@@ -15,7 +15,7 @@ from .time_lapse import REGISTERS, TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "sensor.py", "entity.py", "registry.py", "tests/time_lapse.py"),
+    pytest.mark.slow("statistics.py", "sensor.py", "entity.py", "devices.py", "tests/time_lapse.py"),
 ]
 
 

@@ -177,7 +177,7 @@ HISTORY = ("registers", "active_energy_import")
 WRONG_TYPES: list[WrongType] = [
     ("registers", ("clock", "reader_error"), "0"),
     ("registers", ("clock", "reader_error"), [0]),
-    ("registers", ("clock", "began"), "2026-11-10"),
+    ("registers", ("clock", "since"), "2026-11-10"),
     ("registers", (*HISTORY, "last", 1), "10526363.0"),
     ("registers", (*HISTORY, "last", 3), None),
     ("registers", (*HISTORY, "changed", 2), {}),

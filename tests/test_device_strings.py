@@ -129,7 +129,7 @@ async def test_template_in_a_name_is_not_rendered(
     assert "7 * 7" not in "".join(logged_messages(caplog))
     await hass.config_entries.async_unload(entry.entry_id)
     stored = {key for key in hass_storage if key.startswith(DOMAIN)}
-    assert stored == {f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{storage_key(entry.entry_id)}"}
+    assert stored == {storage_key(entry.entry_id), f"{DOMAIN}.pseudonyms"}
 
 
 async def test_other_device_at_the_address_puts_no_words_into_the_repair(

@@ -154,4 +154,4 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     assert tracker.report["meter_replacements"] == 20
     assert caplog.text.count("A meter was replaced") == 3
     for history in entry.runtime_data.coordinator.histories.by_register.values():
-        assert len(history._hourly) <= 200  # noqa: SLF001 (shows nowhere else)
+        assert len(history._hourly._registers) <= 200  # noqa: SLF001 (shows nowhere else)

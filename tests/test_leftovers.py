@@ -34,7 +34,7 @@ from .time_machine import TimeMachine
 pytestmark = pytest.mark.slow(
     "__init__.py",
     "coordinator.py",
-    "memory.py",
+    "store.py",
     "issues.py",
     "reader/*",
     "power_tariff/*",

@@ -23,6 +23,7 @@ from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, clock, currentlyone as currentlyone_reader
 from custom_components.energy_sse.reader.base import measurement_names
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
+from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
@@ -199,7 +200,7 @@ async def test_tariff_is_kept_when_other_options_change(
     assert entry.options[CONF_POWER_TARIFF] == {**HOURLY, "peaks": 7}
 
 
-@pytest.mark.slow("power_tariff/*", "registers.py", "coordinator.py", "memory.py", "tests/time_machine.py")
+@pytest.mark.slow("power_tariff/*", "registers.py", "coordinator.py", "store.py", "tests/time_machine.py")
 async def test_tariff_works_without_a_recorder(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
     # The one of the reader, whose clock shows local time.
     await hass.config.async_set_time_zone("Europe/Zurich")
@@ -321,7 +322,7 @@ async def test_stored_data_is_removed_with_the_reader(
     assert await hass.config_entries.async_setup(entry.entry_id)
     await tick(hass, currentlyone)
     await hass.config_entries.async_unload(entry.entry_id)
-    assert f"energy_sse.{entry.entry_id}.power_tariff" in hass_storage
+    assert "power_tariff" in hass_storage[storage_key(entry.entry_id)]["data"]
     await hass.config_entries.async_remove(entry.entry_id)
     assert not [key for key in hass_storage if entry.entry_id in key]
 

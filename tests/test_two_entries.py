@@ -17,7 +17,7 @@ from .test_backfill import at, live_past_full_hours
 from .time_lapse import REGISTERS
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow("registry.py", "statistics.py", "power_tariff/tracker.py", "config_flow.py")
+pytestmark = pytest.mark.slow("devices.py", "statistics.py", "power_tariff/tracker.py", "config_flow.py")
 
 _, EXPORT = REGISTERS
 
