@@ -12,8 +12,7 @@ from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import CONF_KIND, DOMAIN
-from custom_components.energy_sse.histories import RegisterUpdate
-from custom_components.energy_sse.reader import READERS, Measurement
+from custom_components.energy_sse.reader import READERS, Measurement, Message, Reading
 
 from .simulators import Simulator
 from .simulators.announce import service_info
@@ -85,14 +84,26 @@ async def receive(entry: MockConfigEntry, reader: Simulator, sending: Coroutine[
     Its marker alone does not show that: two readings can have the same one.
     """
     coordinator = entry.runtime_data.coordinator
-    processed: list[RegisterUpdate] = []
-    stop_listening = coordinator.async_add_reading_listener(processed.append)
+    processed: list[Message] = []
+
+    def process(message: Message) -> None:
+        try:
+            type(coordinator).handle_message(coordinator, message)
+        finally:
+            processed.append(message)
+
+    coordinator.handle_message = process
     try:
         await sending
         marker = sent_value(reader, marker_of(reader))
-        await wait_until(lambda: processed and coordinator.data.values.get(marker_of(reader)) == marker)
+        await wait_until(
+            lambda: (
+                any(isinstance(message, Reading) for message in processed)
+                and coordinator.data.values.get(marker_of(reader)) == marker
+            )
+        )
     finally:
-        stop_listening()
+        del coordinator.handle_message
 
 
 def marker_of(reader: Simulator) -> Measurement:

@@ -31,7 +31,7 @@ from .time_machine import TimeMachine
 ONCE = ("__init__", "async_start", "async_watch")
 
 # Functions that contain the errors of others, and timers.
-GUARDS = ("_run", "_schedule", "_start", "_async_correct_all", "_async_read_earlier")
+GUARDS = ("_schedule", "_start", "_async_correct_all", "_async_calculate")
 
 # Functions that Home Assistant calls to store data.
 STORED = ("as_dict", "_as_dict", "remove_oldest", "_to_json")

@@ -221,11 +221,13 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         return self._changed is None or context in self._changed
 
     @callback
-    def async_notify(self, contexts: Collection[Hashable]) -> None:
-        """Update the entities of some contexts now."""
-        before, self._changed = self._changed, contexts
-        self.async_update_listeners()
-        self._changed = before
+    def async_notify(self, contexts: Collection[Hashable] | None = None) -> None:
+        """Update the entities of some contexts now, or all entities."""
+        self._changed = contexts
+        try:
+            self.async_update_listeners()
+        finally:
+            self._changed = None
 
     @callback
     def async_add_reading_listener(self, listener: Callable[[RegisterUpdate], None]) -> CALLBACK_TYPE:
@@ -252,9 +254,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     def _async_write(self) -> None:
         """Update the entities of the pending changes."""
         if self._pending:
-            self._changed, self._pending = self._pending, set()
-            self.async_set_updated_data(self.data)
-            self._changed = None
+            contexts, self._pending = self._pending, set()
+            self.async_notify(contexts)
 
     @callback
     def _handle_availability(self) -> None:
@@ -262,7 +263,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._pending = set()
         if self._debouncer is not None:
             self._debouncer.async_cancel()
-        self.async_update_listeners()
+        self.async_notify()
 
     @callback
     def async_remove_device(self, device: DeviceEntry) -> bool:
