@@ -1,10 +1,12 @@
 """Errors that nobody expects, anywhere in a piece of code, as often as it takes."""
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from inspect import isfunction
+from math import inf
 from pathlib import Path
 from random import Random
 import sys
@@ -22,15 +24,25 @@ class ErrorInjector:
     """Throws at the beginning of lines of some functions and of what is defined in them."""
 
     def __init__(
-        self, *functions: Callable[..., Any], chance: float = 0.02, seed: int = 0, text: str = "thrown"
+        self,
+        *functions: Callable[..., Any],
+        chance: float = 0.02,
+        times: float = inf,
+        seed: int = 0,
+        text: str = "thrown",
     ) -> None:
-        self.places: set[tuple[str, int]] = set()
-        """Where it has thrown."""
-
+        """Set the chance of each line. After `times` errors, a line lets those that follow be reached."""
         self._chance = chance
+        self._times = times
+        self._counts: Counter[tuple[str, int]] = Counter()
         self._text = text
         self._random = Random(seed)
         self._codes = {code for function in functions for code in _codes_of(function.__code__)}
+
+    @property
+    def places(self) -> set[tuple[str, int]]:
+        """Functions and lines that have thrown."""
+        return set(self._counts)
 
     @contextmanager
     def throws(self) -> Iterator[None]:
@@ -51,8 +63,9 @@ class ErrorInjector:
         # The first line of a function is where it is called.
         if line == code.co_firstlineno or line in _lines_without_errors(code.co_filename):
             return
-        if self._random.random() < self._chance:
-            self.places.add((code.co_qualname, line))
+        place = code.co_qualname, line
+        if self._counts[place] < self._times and self._random.random() < self._chance:
+            self._counts[place] += 1
             raise self._random.choice(ERRORS)(f"{self._text} in {code.co_qualname}, line {line}")
 
 

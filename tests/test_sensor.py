@@ -222,8 +222,7 @@ async def test_readings_repeated_after_a_reconnect_do_not_turn_time_back(
 
     @callback
     def note() -> None:
-        if coordinator.is_changed(M.VOLTAGE_L1):
-            written.append(coordinator.data.values[M.VOLTAGE_L1])
+        written.append(coordinator.data.values[M.VOLTAGE_L1])
 
     entry.async_on_unload(coordinator.async_add_listener(note, M.VOLTAGE_L1))
     await reader.advance(1)

@@ -1,7 +1,7 @@
 """Coordinator of one reader: receives its messages, keeps its data, and updates the entities."""
 
 import asyncio
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, override
@@ -140,9 +140,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._issues = Issues(hass, entry)
         self._first_contact: asyncio.Future[None] = hass.loop.create_future()
         self._reading_listeners: list[Callable[[RegisterUpdate], None]] = []
-        self._changed: Collection[Hashable] | None = None
-        """Contexts of the present update; None for all."""
-
         self._pending: set[Hashable] = set()
         """Contexts that have changed since the last write."""
 
@@ -216,18 +213,14 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     # -------------------------------------------------------------------- entities and updates
 
     @callback
-    def is_changed(self, context: Hashable) -> bool:
-        """Return whether the present update concerns a context."""
-        return self._changed is None or context in self._changed
-
-    @callback
-    def async_notify(self, contexts: Collection[Hashable] | None = None) -> None:
-        """Update the entities of some contexts now, or all entities."""
-        self._changed = contexts
-        try:
-            self.async_update_listeners()
-        finally:
-            self._changed = None
+    def async_update_context_listeners(self, contexts: Container[Hashable]) -> None:
+        """Update the entities of some contexts. As in `async_update_listeners`, an error costs only itself."""
+        for update, context in list(self._listeners.values()):
+            if context in contexts:
+                try:
+                    update()
+                except Exception:
+                    LOGGER.exception("Unexpected error while updating an entity of %s", self.name)
 
     @callback
     def async_add_reading_listener(self, listener: Callable[[RegisterUpdate], None]) -> CALLBACK_TYPE:
@@ -255,7 +248,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         """Update the entities of the pending changes."""
         if self._pending:
             contexts, self._pending = self._pending, set()
-            self.async_notify(contexts)
+            self.async_update_context_listeners(contexts)
 
     @callback
     def _handle_availability(self) -> None:
@@ -263,7 +256,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._pending = set()
         if self._debouncer is not None:
             self._debouncer.async_cancel()
-        self.async_notify()
+        self.async_update_listeners()
 
     @callback
     def async_remove_device(self, device: DeviceEntry) -> bool:
@@ -280,7 +273,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     @callback
     def _async_notify_new_entities(self) -> bool:
         """Let the platforms add the entities that are missing. Return True."""
-        self.async_notify((NEW_ENTITIES,))
+        self.async_update_context_listeners((NEW_ENTITIES,))
         return True
 
     # ------------------------------------------------------------------------------ connection
@@ -384,7 +377,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     def _set_streaming(self, *, is_streaming: bool) -> None:
         if self.data.is_streaming != is_streaming:
             self.data.is_streaming = is_streaming
-            self.async_notify((CONNECTION,))
+            self.async_update_context_listeners((CONNECTION,))
 
     # ------------------------------------------------------- status, sub-meters and appliances
 
@@ -396,7 +389,9 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_create(Issue.METER_KEY_REQUIRED)
         else:
             self._issues.async_delete(Issue.METER_KEY_REQUIRED)
-        self.async_notify({key for key in {*before, *after} if before.get(key) != after.get(key)})
+        self.async_update_context_listeners(
+            {key for key in {*before, *after} if before.get(key) != after.get(key)}
+        )
         if not after.keys() <= self.data.properties:
             self.data.properties.update(after)
             self._async_notify_new_entities()
@@ -407,7 +402,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         if not sub_meters.update(reading, clock.now()):
             return
         if meter_id in sub_meters.known:
-            self.async_notify((self.devices.sub_meter_identifier(meter_id),))
+            self.async_update_context_listeners((self.devices.sub_meter_identifier(meter_id),))
         else:
             self.devices.async_update_sub_meter(meter_id, sub_meters.kind(meter_id))
             sub_meters.known[meter_id] = None
@@ -425,7 +420,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     @callback
     def _update_appliance(self, appliance: Appliance) -> None:
         self.devices.async_update_appliance(appliance)
-        self.async_notify((appliance, NEW_ENTITIES))
+        self.async_update_context_listeners((appliance, NEW_ENTITIES))
 
     # -------------------------------------------------------------------------------- readings
 

@@ -30,8 +30,6 @@ def async_add_new_entities[T: Hashable](
 
     @callback
     def add_new_entities() -> None:
-        if not coordinator.is_changed(NEW_ENTITIES):
-            return
         things = dict.fromkeys(current())
         new = [each for each in things if each not in known]
         known.intersection_update(things)
@@ -60,12 +58,6 @@ class EnergySseEntity(CoordinatorEntity[EnergySseCoordinator]):
         super().__init__(coordinator, context)
         self._attr_unique_id = unique_id
         self._attr_device_info = DeviceInfo(identifiers={identifier})
-
-    @callback
-    @override
-    def _handle_coordinator_update(self) -> None:
-        if self.coordinator.is_changed(self.coordinator_context):
-            self.async_write_ha_state()
 
 
 class ReaderEntity(EnergySseEntity):

@@ -198,7 +198,9 @@ class DemandTracker:
             # At once, with the present peaks, because the new interval can have another weight, or be of
             # another day.
             self._update_limit()
-            self._coordinator.async_notify((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
+            self._coordinator.async_update_context_listeners(
+                (TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED)
+            )
             self._debouncer.async_cancel()
         self._debouncer.async_schedule_call()
 
@@ -208,14 +210,14 @@ class DemandTracker:
         try:
             self._update_forecast()
             values = {key: self.value(key) for key in LIVE_KEYS}
-            self._coordinator.async_notify(self._written.update(values))
+            self._coordinator.async_update_context_listeners(self._written.update(values))
         except Exception:
             LOGGER.exception("Unexpected error while checking the current interval")
 
     @callback
     def _update_forecast(self) -> None:
         if self._forecast.update(self._current.expected):
-            self._coordinator.async_notify([TariffKey.PEAK_EXPECTED])
+            self._coordinator.async_update_context_listeners([TariffKey.PEAK_EXPECTED])
 
     @callback
     def _update_limit(self) -> None:
@@ -248,7 +250,7 @@ class DemandTracker:
         else:
             self.monthly_peaks = None
         self._update_limit()
-        self._coordinator.async_notify(MONTHLY_KEYS)
+        self._coordinator.async_update_context_listeners(MONTHLY_KEYS)
         # The available power follows from the limit.
         self._debouncer.async_schedule_call()
 
