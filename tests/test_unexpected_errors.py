@@ -84,7 +84,6 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
             for function in functions_of(module, but=(*ONCE, *GUARDS, *STORED))
         ),
         chance=0.01,
-        times=3,
     )
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
@@ -94,7 +93,7 @@ async def test_hours_are_filled_and_peaks_are_counted_after_any_error_anywhere(
     tasks = lasting_tasks(time_lapse)
     with thrower.throws():
         await time_lapse.run_until(at("13:10:00"))
-    assert len(thrower.places) > 50
+    assert len(thrower.places) > 20
     await time_lapse.run_until(at("14:00:00"))
     await draw(time_lapse, 9000, at("15:00:00"))
     await draw(time_lapse, 0, at("15:06:00"))

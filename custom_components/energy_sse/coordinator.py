@@ -214,7 +214,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def async_update_context_listeners(self, contexts: Container[Hashable]) -> None:
-        """Update the entities of some contexts. As in `async_update_listeners`, an error costs only itself."""
+        """Update the entities of some contexts. An error costs only itself, as in the base class."""
         for update, context in list(self._listeners.values()):
             if context in contexts:
                 try:
