@@ -66,7 +66,6 @@ class ErrorInjector:
         place = code.co_qualname, line
         if self._counts[place] < self._times and self._random.random() < self._chance:
             self._counts[place] += 1
-
             raise self._random.choice(ERRORS)(f"{self._text} in {code.co_qualname}, line {line}")
 
 
