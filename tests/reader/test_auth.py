@@ -1,6 +1,4 @@
-"""Logging in to devices, and to those that pretend to be one."""
-
-from collections.abc import AsyncGenerator
+"""HTTP authentication (RFC 9110): schemes, challenges, downgrade attacks."""
 
 import aiohttp
 from aiohttp import web
@@ -10,27 +8,30 @@ from custom_components.energy_sse.reader import AuthScheme, ReaderAuthDowngradeE
 from custom_components.energy_sse.reader.auth import parse_schemes
 from custom_components.energy_sse.reader.client import DeviceClient
 from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
+from tests.reader.test_client import Serve, serve
 from tests.simulators.digest import BasicLogin, DigestLogin
+
+__all__ = ["serve"]
 
 PATH = "/api/v1/system"
 BASIC = 'Basic realm="whatwatt"'
 
 
 class Device:
-    """Answers with what it is told to, and remembers who has told it what."""
+    """A device that stores the credentials that it receives."""
 
     def __init__(self) -> None:
         self.host = ""
         self.login: DigestLogin | BasicLogin | None = None
         self.challenges: list[str] | None = None
-        """What it answers everything with, instead of a login of its own."""
+        """Challenges of every response, instead of those of `login`."""
 
-        self.told: list[str | None] = []
+        self.credentials: list[str | None] = []
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Answer, or ask for a login."""
+    async def respond(self, request: web.Request) -> web.Response:
+        """Respond with an object, or with challenges."""
         authorization = request.headers.get("Authorization")
-        self.told.append(authorization)
+        self.credentials.append(authorization)
         challenges = self.challenges
         if challenges is None and self.login is not None:
             challenge = self.login.check(authorization, request.method, request.path_qs)
@@ -43,35 +44,25 @@ class Device:
         return response
 
     @property
-    def was_told_the_password(self) -> bool:
-        """Whether anybody has sent it in the clear."""
-        return any(each is not None and each.startswith("Basic") for each in self.told)
+    def has_password(self) -> bool:
+        """Whether the password was received unencrypted."""
+        return any(each is not None and each.startswith("Basic") for each in self.credentials)
 
 
 @pytest.fixture
-async def device() -> AsyncGenerator[Device]:
-    """Return a device that lets everybody in."""
-    async for each in running():
-        yield each
-
-
-@pytest.fixture
-async def elsewhere() -> AsyncGenerator[Device]:
-    """Return another one."""
-    async for each in running():
-        yield each
-
-
-async def running() -> AsyncGenerator[Device]:
+async def device(serve: Serve) -> Device:
+    """Return a device without a password."""
     device = Device()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", device.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    device.host = f"127.0.0.1:{runner.addresses[0][1]}"
-    yield device
-    await runner.cleanup()
+    device.host = await serve(device.respond)
+    return device
+
+
+@pytest.fixture
+async def other(serve: Serve) -> Device:
+    """Return a device at another address."""
+    other = Device()
+    other.host = await serve(other.respond)
+    return other
 
 
 # ---------------------------------------------------------------------------------------- challenges
@@ -95,7 +86,7 @@ async def running() -> AsyncGenerator[Device]:
         (['Basic realm = "x", charset = "UTF-8"'], {"basic"}),
     ],
 )
-def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], schemes: set[str]) -> None:
+def test_schemes_of_all_challenges_are_parsed(challenges: list[str], schemes: set[str]) -> None:
     assert parse_schemes(challenges) == schemes
 
 
@@ -110,7 +101,7 @@ def test_all_schemes_of_all_challenges_are_understood(challenges: list[str], sch
     ],
 )
 @pytest.mark.parametrize("login", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
-async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clear(
+async def test_password_is_not_sent_unencrypted_when_digest_is_offered(
     session: aiohttp.ClientSession, device: Device, challenges: list[str], login: AuthScheme | None
 ) -> None:
     device.challenges = challenges
@@ -118,7 +109,7 @@ async def test_device_that_offers_digest_too_never_gets_the_password_in_the_clea
     for _ in range(3):
         with pytest.raises(ReaderAuthenticationError):
             await http.get_json(PATH)
-    assert not device.was_told_the_password
+    assert not device.has_password
 
 
 @pytest.mark.parametrize("number", [4, 5])
@@ -128,13 +119,13 @@ async def test_password_is_sent_for_at_most_four_challenges(
     device.challenges = ['Basic realm="x"'] * number
     with pytest.raises(ReaderAuthenticationError):
         await DeviceClient(session, device.host, "secret").get_json(PATH)
-    assert device.was_told_the_password == (number == 4)
+    assert device.has_password == (number == 4)
 
 
 @pytest.mark.parametrize(
     "parameters", ['domain="http://[::1"', 'domain="http://a:b/"', 'algorithm=MD6, qop="auth"', 'nonce=""']
 )
-async def test_challenge_that_makes_no_sense_is_a_readers_error(
+async def test_invalid_challenge_is_a_protocol_error(
     session: aiohttp.ClientSession, device: Device, parameters: str
 ) -> None:
     device.challenges = [f'Digest realm="y", nonce="z", {parameters}']
@@ -142,17 +133,18 @@ async def test_challenge_that_makes_no_sense_is_a_readers_error(
         await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 
-# ------------------------------------------------------------------------------------ never weaker
+# -------------------------------------------------------------------------------- downgrade attacks
 
 
-async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
+async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
     http = DeviceClient(session, device.host)
     assert http.auth_scheme is None
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.NONE
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
-    assert http.auth_scheme is None, "the password may be wanted tomorrow"
+    # The device can require the password later.
+    assert http.auth_scheme is None
     device.login = BasicLogin("secret")
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
@@ -161,17 +153,18 @@ async def test_login_is_learned_from_the_device(session: aiohttp.ClientSession, 
     assert http.auth_scheme is AuthScheme.DIGEST
 
 
-async def test_device_that_has_asked_by_digest_is_not_believed_without_a_login(
-    session: aiohttp.ClientSession, device: Device
+@pytest.mark.parametrize("scheme", [AuthScheme.BASIC, AuthScheme.DIGEST])
+async def test_response_without_authentication_is_a_downgrade(
+    session: aiohttp.ClientSession, device: Device, scheme: AuthScheme
 ) -> None:
-    http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
+    http = DeviceClient(session, device.host, "secret", scheme)
     with pytest.raises(ReaderAuthDowngradeError) as raised:
         await http.get_json(PATH)
     assert raised.value.scheme is AuthScheme.NONE
-    assert http.auth_scheme is AuthScheme.DIGEST
+    assert http.auth_scheme is scheme
 
 
-async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_clear(
+async def test_password_is_not_sent_by_basic_after_digest(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
@@ -180,28 +173,16 @@ async def test_device_that_has_asked_by_digest_does_not_get_the_password_in_the_
         with pytest.raises(ReaderAuthDowngradeError) as raised:
             await http.get_json(PATH)
         assert raised.value.scheme is AuthScheme.BASIC
-    assert not device.was_told_the_password
+    assert not device.has_password
 
 
-async def test_device_that_has_asked_by_basic_is_not_believed_without_a_login(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
-    device.login = BasicLogin("secret")
-    http = DeviceClient(session, device.host, "secret", AuthScheme.BASIC)
-    await http.get_json(PATH)
-    device.login = None
-    http.reset_auth()
-    with pytest.raises(ReaderAuthDowngradeError):
-        await http.get_json(PATH)
-
-
-async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_the_password(
+async def test_password_is_not_sent_after_digest_for_another_domain(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret")
     device.login = login = DigestLogin("secret")
     challenge = login.challenge
-    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue's
+    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue device
     await http.get_json(PATH)
     device.login = None
     for _ in range(2):
@@ -210,56 +191,46 @@ async def test_digest_somewhere_else_and_answers_without_a_login_are_no_way_to_t
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert not device.was_told_the_password
+    assert not device.has_password
 
 
-async def test_password_goes_in_the_clear_to_the_known_address_only_while_the_login_is_not_known(
-    session: aiohttp.ClientSession, device: Device, elsewhere: Device
+async def test_password_is_sent_by_basic_to_a_trusted_address_only(
+    session: aiohttp.ClientSession, device: Device, other: Device
 ) -> None:
-    """So that the reader of somebody who has updated from an older version goes on."""
-    device.login = elsewhere.login = BasicLogin("secret")
+    device.login = other.login = BasicLogin("secret")
     http = DeviceClient(session, device.host, "secret")
-    http.move_to(elsewhere.host, is_trusted=False)
+    http.move_to(other.host, is_trusted=False)
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    elsewhere.login = None
+    other.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert elsewhere.told == [None, None]
+    assert other.credentials == [None, None]
     http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
 
 
-async def test_device_without_a_password_may_be_anywhere(
-    session: aiohttp.ClientSession, device: Device, elsewhere: Device
-) -> None:
-    http = DeviceClient(session, device.host)
-    http.move_to(elsewhere.host, is_trusted=False)
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.NONE
-
-
-async def test_device_that_is_asked_anew_has_to_ask_for_its_login_again(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
+async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, device: Device) -> None:
     device.login = DigestLogin("secret")
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
     await http.get_json(PATH)
-    assert [each is None for each in device.told] == [True, False, False], "a login costs one request"
+    assert [each is None for each in device.credentials] == [True, False, False], (
+        "the challenge costs one request"
+    )
     http.reset_auth()
     device.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert device.told[-1] is None
+    assert device.credentials[-1] is None
 
 
-async def test_password_never_goes_to_a_device_that_does_not_ask(
+async def test_client_without_credentials_does_not_send_the_password(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret").without_credentials(can_have_password=True)
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthenticationError):
         await http.get_json(PATH)
-    assert device.told == [None]
+    assert device.credentials == [None]
