@@ -143,7 +143,7 @@ def test_large_event_is_dropped_and_the_next_one_accepted(
 
 
 STREAM_PIECES = st.sampled_from(
-    rb"data|event|id|retry|:| |x|7".split(b"|") + [b"\n", b"\r", b"\r\n", b"\0", BOM, b"\xe2\x82"]
+    [*rb"data|event|id|retry|:| |x|7".split(b"|"), b"\n", b"\r", b"\r\n", b"\0", BOM, b"\xe2\x82"]
 )
 STREAMS = st.one_of(st.binary(max_size=200), st.lists(STREAM_PIECES, max_size=60).map(b"".join))
 
