@@ -58,7 +58,7 @@ async def serve() -> AsyncGenerator[Serve]:
         ("[fe80::1]:8080", "[fe80::1]:8080"),
     ],
 )
-def test_host_is_parsed_from_what_users_enter(text: str, host: str) -> None:
+def test_entered_host_is_parsed(text: str, host: str) -> None:
     assert parse_host(text) == host
 
 
@@ -213,7 +213,7 @@ async def test_content_encoding_identity_is_accepted(session: aiohttp.ClientSess
     assert await DeviceClient(session, await serve(handler)).get_json("/") == {"a": 1}
 
 
-async def test_idle_stream_yields_none_and_continues(session: aiohttp.ClientSession, serve: Serve) -> None:
+async def test_idle_stream_continues(session: aiohttp.ClientSession, serve: Serve) -> None:
     go_on = asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
