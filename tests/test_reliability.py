@@ -599,7 +599,7 @@ async def test_fault_is_overcome(
         assert was_unavailable == (fault.seen or asks_the_user)
     assert world.worst_minute() <= 6
     lines = logged_messages(caplog)
-    lost = [line for line in lines if "no readings any more" in line]
+    lost = [line for line in lines if "sends no readings:" in line]
     back_again = [line for line in lines if "sends readings again" in line]
     assert len(lost) == (1 if was_unavailable else 0)
     assert len(back_again) == (1 if was_unavailable and not asks_the_user else 0)
