@@ -1,24 +1,99 @@
 """Bursts of events and slow responses: limits of rate, connections and memory."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 import json
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.energy_sse.reader import SubMeterReading
 from custom_components.energy_sse.reader.payload import parse_object
+from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSentEvent
 from custom_components.energy_sse.sub_meters import SubMeters
 
-from .home_assistant import set_up
+from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
+from .wait import wait_until
 
 
 def reading(number: int) -> bytes:
     """Return a reading of its own."""
     return f'event: live\ndata: {{"P_In":{number % 90},"P_Out":0}}\n\n'.encode()
+
+
+@contextmanager
+def turns() -> Iterator[Callable[[], int]]:
+    """Count the turns of another task. Yield a function that returns the turns since the last call."""
+    count = 0
+
+    async def take_turns() -> None:
+        nonlocal count
+        while True:
+            count += 1
+            await asyncio.sleep(0)
+
+    def since_last_call() -> int:
+        nonlocal count
+        result, count = count, 0
+        return result
+
+    task = asyncio.create_task(take_turns())
+    yield since_last_call
+    task.cancel()
+
+
+async def test_other_tasks_run_between_two_readings(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    entry = await set_up(hass, whatwatt)
+    turns_before: list[int] = []
+    with turns() as turns_since_last_call:
+        entry.runtime_data.coordinator.async_add_reading_listener(
+            lambda _update: turns_before.append(turns_since_last_call())
+        )
+        await whatwatt.broadcast(b"".join(map(reading, range(100))))
+        await tick(hass, whatwatt)
+    assert len(turns_before) > 100
+    assert min(turns_before) >= 1
+
+
+@pytest.mark.parametrize("line", [b"\n", b":\n", b"data\n", b"\r", b"x" * 100])
+async def test_bytes_are_decoded_in_small_pieces(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, line: bytes
+) -> None:
+    pieces: list[int] = []
+    feed = EventStreamDecoder.feed
+
+    def note_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
+        pieces.append(len(chunk))
+        return feed(decoder, chunk)
+
+    await set_up(hass, whatwatt)
+    with patch.object(EventStreamDecoder, "feed", note_and_feed), turns() as turns_since_last_call:
+        await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
+        await tick(hass, whatwatt)
+        assert turns_since_last_call() >= len(pieces)
+    assert max(pieces) <= 4096
+
+
+async def test_other_tasks_run_after_8_messages_of_an_event(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    turns_before: list[int] = []
+    event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
+    with turns() as turns_since_last_call:
+        monkeypatch.setattr(
+            entry.runtime_data.coordinator,
+            "handle_message",
+            lambda _message: turns_before.append(turns_since_last_call()),
+        )
+        await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
+        await wait_until(lambda: len(turns_before) >= 200)
+    assert sum(turns > 0 for turns in turns_before) >= 25
 
 
 async def test_500_readings_are_processed_at_once_and_20_a_second(
