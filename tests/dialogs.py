@@ -1,4 +1,4 @@
-"""Whatever a dialog shows has a text, and whatever its text names is given to it."""
+"""Steps of dialogs, and a check that every page has its texts and their placeholders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,54 @@ from string import Formatter
 from typing import Any
 from unittest.mock import patch
 
-from homeassistant.config_entries import OptionsFlow
+from homeassistant.config_entries import (
+    SOURCE_DHCP,
+    SOURCE_USER,
+    SOURCE_ZEROCONF,
+    ConfigFlowResult,
+    OptionsFlow,
+)
+from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowHandler, FlowManager, FlowResult, FlowResultType
+from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
+from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
+from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.options_flow import EnergySseOptionsFlow
 
 TEXTS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "custom_components/energy_sse/translations/en.json").read_text()
 )
+
+
+async def enter_host(hass: HomeAssistant, host: str) -> ConfigFlowResult:
+    """Begin to add a reader by its address."""
+    return await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_USER}, data={"host": host}
+    )
+
+
+async def discover(hass: HomeAssistant, info: ZeroconfServiceInfo | DhcpServiceInfo) -> ConfigFlowResult:
+    """Begin to add a device that was discovered."""
+    source = SOURCE_DHCP if isinstance(info, DhcpServiceInfo) else SOURCE_ZEROCONF
+    return await hass.config_entries.flow.async_init(DOMAIN, context={"source": source}, data=info)
+
+
+async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> ConfigFlowResult:
+    """Submit a form."""
+    return await hass.config_entries.flow.async_configure(flow["flow_id"], fields)
+
+
+def outcome(flow: ConfigFlowResult) -> str:
+    """Return the type of a result, the step of a form or the reason of an abort, and errors."""
+    errors = (flow.get("errors") or {}).values()
+    return " ".join((flow["type"], flow.get("step_id") or flow.get("reason") or "", *errors)).strip()
+
+
+def steps_in_progress(hass: HomeAssistant) -> list[str]:
+    """Return the steps of all open dialogs."""
+    return [flow["step_id"] for flow in hass.config_entries.flow.async_progress_by_handler(DOMAIN)]
 
 
 def placeholders_of(texts: object) -> set[str]:
@@ -39,12 +78,12 @@ def check(flow: FlowHandler[Any, Any], result: FlowResult[Any, Any]) -> None:
     else:
         return
     missing = {name for each in shown for name in placeholders_of(each)} - given
-    assert not missing, f"{result.get('step_id') or result.get('reason')}: nothing is given for {missing}"
+    assert not missing, f"{result.get('step_id') or result.get('reason')}: no value for {missing}"
 
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Check every page of our dialogs that is shown meanwhile."""
+    """Check every page of the integration's dialogs in a block."""
     handle_step = FlowManager._async_handle_step  # noqa: SLF001
 
     async def handle_and_check(

@@ -1,4 +1,4 @@
-"""Errors that nobody expects, anywhere in a piece of code, as often as it takes."""
+"""Injection of unexpected errors into functions."""
 
 import ast
 from collections import Counter
@@ -13,25 +13,22 @@ import sys
 from types import CodeType, FunctionType
 from typing import Any
 
-# sys.monitoring knows six tools; the others are taken by debuggers, coverage and profilers.
+# sys.monitoring supports six tools. Debuggers, coverage and profilers use others.
 _TOOL = 3
 
-# What code throws that meets what its author did not think of.
+# Errors that faulty code raises.
 ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class ErrorInjector:
-    """Throws at the beginning of lines of some functions and of what is defined in them."""
+    """Raises errors at random lines of functions, and of the functions in them."""
 
     def __init__(
-        self,
-        *functions: Callable[..., Any],
-        chance: float = 0.02,
-        times: float = inf,
-        seed: int = 0,
-        text: str = "thrown",
+        self, *functions: Callable[..., Any], chance: float = 0.02, seed: int = 0, text: str = "injected"
     ) -> None:
-        """Set the chance of each line. After `times` errors, a line lets those that follow be reached."""
+        self.places: set[tuple[str, int]] = set()
+        """Functions and lines that have raised an error."""
+
         self._chance = chance
         self._times = times
         self._counts: Counter[tuple[str, int]] = Counter()
@@ -46,8 +43,8 @@ class ErrorInjector:
 
     @contextmanager
     def throws(self) -> Iterator[None]:
-        """Throw until the end of the block."""
-        sys.monitoring.use_tool_id(_TOOL, "error thrower")
+        """Raise errors in a block."""
+        sys.monitoring.use_tool_id(_TOOL, "error injector")
         sys.monitoring.register_callback(_TOOL, sys.monitoring.events.LINE, self._line)
         for code in self._codes:
             sys.monitoring.set_local_events(_TOOL, code, sys.monitoring.events.LINE)
@@ -60,7 +57,7 @@ class ErrorInjector:
             sys.monitoring.free_tool_id(_TOOL)
 
     def _line(self, code: CodeType, line: int) -> None:
-        # The first line of a function is where it is called.
+        # The first line of a function is executed by its caller.
         if line == code.co_firstlineno or line in _lines_without_errors(code.co_filename):
             return
         place = code.co_qualname, line
@@ -71,7 +68,7 @@ class ErrorInjector:
 
 @cache
 def _lines_without_errors(path: str) -> set[int]:
-    """Return the lines of `with`, `try` and `except` before their blocks, on which nothing can go wrong.
+    """Return the lines of `with`, `try` and `except` before their blocks, which cannot raise errors.
 
     The block of a `with` also ends on these lines. An error before its end would skip the exit.
     """

@@ -1,7 +1,4 @@
-"""Everything that a device can say, and much that it never would: its own payloads, changed at random.
-
-A seed makes the same payloads again.
-"""
+"""Payloads of a device, changed at random. The same seed gives the same payloads."""
 
 from collections.abc import Iterator
 import copy
@@ -14,60 +11,29 @@ from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLY
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
 _TEXTS: Final = (
-    "",
-    " ",
-    "on",
-    "off",
-    "ON",
-    "OFF",
-    "HAN",
-    "H+B",
-    "BLINK",
-    "KEY REQUIRED",
-    "NO DATA",
-    "OK",
-    "mocca_mast",
-    "dishwasher",
-    "counter:1",
-    "active_energy_import",
-    "2025-04-11T09:48:05+0200",
-    "9999-12-31T23:59:59-2359",
-    "0001-01-01T00:00:00+2359",
-    "half \ud83d and \udca1 half",
-    "💡",
-    "\x00",
-    "a\x00b",
-    "two\r\nlines\n",
-    "\u202eright to left\u2066",
-    "[Markdown](http://evil.example) <img src=x>",
-    "{braces} %s {0}",
-    'quote " and \\ backslash',
-    "n" * 256,
-    "ß" * 20_000,
-    "e\u0301" * 200,
+    *(
+        "",
+        " ",
+        "on",
+        "off",
+        "ON",
+        "OFF",
+        "HAN",
+        "H+B",
+        "BLINK",
+        "KEY REQUIRED",
+        "NO DATA",
+        "OK",
+        "mocca_mast",
+    ),
+    *("dishwasher", "counter:1", "active_energy_import", "2025-04-11T09:48:05+0200"),
+    *("9999-12-31T23:59:59-2359", "0001-01-01T00:00:00+2359", "half \ud83d and \udca1 half", "💡", "\x00"),
+    *("a\x00b", "two\r\nlines\n", "\u202eright to left\u2066", "{braces} %s {0}", 'quote " and \\ backslash'),
+    *("[Markdown](http://evil.example) <img src=x>", "n" * 256, "ß" * 20_000, "e\u0301" * 200),
 )
 _NUMBERS: Final = (
-    *(
-        0,
-        1,
-        -1,
-        0.0,
-        -0.0,
-        5,
-        255,
-        65_535,
-        -273.15,
-        1e-300,
-        1e14,
-        1e15,
-        1e16,
-        1e300,
-        2**31,
-        2**53,
-        2**64,
-        10**40,
-    ),
-    *(math.nan, math.inf, -math.inf, 1_744_357_681, -62_135_596_800, 253_402_300_800),
+    *(0, 1, -1, 0.0, -0.0, 5, 255, 65_535, -273.15, 1e-300, 1e14, 1e15, 1e16, 1e300, 2**31, 2**53, 2**64),
+    *(10**40, math.nan, math.inf, -math.inf, 1_744_357_681, -62_135_596_800, 253_402_300_800),
 )
 _KEYS: Final = (
     *WHATWATT_FIELDS,
@@ -79,22 +45,22 @@ _NEVER_SEEN_EVENTS: Final = ("live", "state", "transition", "hourly", "message",
 
 
 class RandomPayloads:
-    """What one device says."""
+    """Random payloads of one device."""
 
     def __init__(self, seed: object) -> None:
         self._random = Random(f"payloads {seed}")
-        self.is_sane = False
-        """Whether it says only what it should."""
+        self.is_valid = False
+        """Whether payloads are not changed."""
 
     def answer(self, payload: Any) -> bytes:
-        """Return an answer as it goes over the wire."""
-        if self.is_sane:
+        """Return the body of a response."""
+        if self.is_valid:
             return json.dumps(payload).encode()
         return self._written(self.changed(payload))
 
     def event(self, event_type: str, payload: Any) -> bytes:
-        """Return an event as it goes over the wire."""
-        if not self.is_sane and self._random.random() < 0.02:
+        """Return the bytes of an event."""
+        if not self.is_valid and self._random.random() < 0.02:
             event_type = self._random.choice(_NEVER_SEEN_EVENTS)
         end = self._random.choice((b"\n", b"\r\n"))
         # A line break would end the data.
@@ -104,8 +70,6 @@ class RandomPayloads:
     def choose[T](self, *things: T) -> T:
         """Return one of several."""
         return self._random.choice(things)
-
-    # --------------------------------------------------------------------------------------- at random
 
     def changed(self, payload: Any) -> Any:
         """Return a payload with up to three changes, and often without any."""
@@ -163,7 +127,7 @@ class RandomPayloads:
 
 
 def _places(payload: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield where something stands in a payload: what holds it, and its key there."""
+    """Yield the container and the key of each value in a payload."""
     keys = (
         list(payload)
         if isinstance(payload, dict)

@@ -1,11 +1,10 @@
-"""A reader that moves, has two addresses, or whose address somebody else has."""
+"""Addresses of a reader: moves, several addresses, other devices at an address."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from ipaddress import ip_address
 
 from homeassistant.config_entries import (
-    SOURCE_USER,
     SOURCE_ZEROCONF,
     ConfigEntry,
     ConfigEntryState,
@@ -13,7 +12,6 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_HOST
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 import pytest
 import pytest_socket
@@ -21,16 +19,14 @@ import pytest_socket
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
+from .dialogs import discover, enter_host, outcome, submit
 from .home_assistant import announcement, entry_for, set_up, state_of
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.digest import DigestLogin
 from .simulators.network import FaultyNetwork
 from .time_machine import TimeMachine
 
-POWER = "ECC9FF5C7F14_active_power_net"
-
-
-# The reader answers at 127.0.0.1. 127.0.0.2 is an address from before.
+# The reader responds at 127.0.0.1. 127.0.0.2 is an earlier address.
 DEAD_ADDRESSES = ["169.254.142.92", "0.0.0.0", "224.0.0.251", "fe80::1", "::", "127.0.0.2"]  # noqa: S104 (announced)
 
 
@@ -49,7 +45,7 @@ async def announce(
     info.ip_address = info.ip_addresses[0]
     if name is not None:
         info.name = f"{name}.{info.type}"
-    return await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
+    return await discover(hass, info)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +56,7 @@ def _second_loopback_address() -> None:
 
 @pytest.fixture
 async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
-    """Return a way that can be shut to a whatwatt that speaks by itself."""
+    """Return a network in front of a whatwatt that sends readings."""
     network = await FaultyNetwork(await WhatwattSimulator(house).start(live=True)).start()
     yield network
     await network.stop()
@@ -76,13 +72,13 @@ def whatwatt(network: FaultyNetwork) -> WhatwattSimulator:
 
 @pytest.fixture
 async def other(house: House, start: Start) -> WhatwattSimulator:
-    """Return somebody else's reader, whose meter is silent."""
+    """Return another reader, whose meter sends nothing."""
     reader = WhatwattSimulator(house, device_id="ECC9FF8A2B30")
     await start(reader)
     return reader
 
 
-async def test_reader_that_moved_is_followed_without_a_reload(
+async def test_moved_reader_is_followed_without_a_reload(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
@@ -99,7 +95,7 @@ async def test_reader_that_moved_is_followed_without_a_reload(
     assert device.configuration_url == f"http://{whatwatt.host}"
 
 
-async def test_address_announced_during_a_stream_is_tried_after_it(
+async def test_announced_address_is_used_after_the_stream_is_lost(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
@@ -112,7 +108,7 @@ async def test_address_announced_during_a_stream_is_tried_after_it(
     assert entry.runtime_data.coordinator.data.is_streaming
 
 
-async def test_announced_address_of_another_device_is_removed(
+async def test_announced_address_of_another_reader_is_removed(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -131,7 +127,7 @@ async def test_announced_address_of_another_device_is_removed(
     assert entry.runtime_data.coordinator.data.is_streaming
 
 
-async def test_reauth_does_not_start_for_an_announced_address(
+async def test_announced_address_can_reject_the_password(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -139,7 +135,7 @@ async def test_reauth_does_not_start_for_an_announced_address(
     time_machine: TimeMachine,
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
-    other.login = DigestLogin("of somebody else")
+    other.login = DigestLogin("another")
     await network.stop()
     await announce(hass, whatwatt, other.port)
     await time_machine.advance(120)
@@ -148,17 +144,6 @@ async def test_reauth_does_not_start_for_an_announced_address(
     await time_machine.advance(400)
     assert entry.runtime_data.coordinator.data.is_streaming
     assert entry.data[CONF_HOST] == network.host
-
-
-async def test_announcements_do_not_interrupt_a_stream(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork
-) -> None:
-    entry = await set_up(hass, whatwatt, host=network.host)
-    for _ in range(10):
-        await announce(hass, whatwatt, whatwatt.port)
-        await announce(hass, whatwatt, network.port)
-    assert entry.data[CONF_HOST] == network.host
-    assert whatwatt.stream_count == 1
 
 
 async def test_announcement_ends_a_wait(
@@ -174,9 +159,7 @@ async def test_announcement_ends_a_wait(
     await time_machine.advance(1000)
     await currentlyone.start(port)
     assert not entry.runtime_data.coordinator.data.is_streaming
-    await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(currentlyone)
-    )
+    await announce(hass, currentlyone)
     await time_machine.advance(1)
     assert entry.runtime_data.coordinator.data.is_streaming
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
@@ -185,22 +168,15 @@ async def test_announcement_ends_a_wait(
 # ------------------------------------------------------------------------- addresses that lead nowhere
 
 
-@pytest.mark.parametrize("dead", [*([each] for each in DEAD_ADDRESSES), DEAD_ADDRESSES], ids=str)
-async def test_new_reader_is_found_behind_dead_addresses(
-    hass: HomeAssistant, any_reader: Simulator, dead: list[str]
+@pytest.mark.parametrize("is_protected", [False, True])
+async def test_new_reader_is_found_behind_addresses_without_a_reader(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, *, is_protected: bool
 ) -> None:
-    flow = await announce(hass, any_reader, addresses=[*dead, "127.0.0.1"])
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-    flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
-    assert flow["data"][CONF_HOST] == any_reader.host
-
-
-async def test_protected_reader_is_found_behind_a_dead_address(
-    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
-) -> None:
-    flow = await announce(hass, protected_whatwatt, addresses=["127.0.0.2", "127.0.0.1"])
-    assert flow["step_id"] == "password"
-    flow = await hass.config_entries.flow.async_configure(flow["flow_id"], {"password": "secret"})
+    if not is_protected:
+        protected_whatwatt.login = None
+    flow = await announce(hass, protected_whatwatt, addresses=[*DEAD_ADDRESSES, "127.0.0.1"])
+    assert outcome(flow) == ("form password" if is_protected else "form discovery_confirm")
+    flow = await submit(hass, flow, **({"password": "secret"} if is_protected else {}))
     assert flow["data"][CONF_HOST] == protected_whatwatt.host
 
 
@@ -208,12 +184,12 @@ async def test_announcement_without_a_usable_address_is_ignored(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     flow = await announce(hass, whatwatt, addresses=["169.254.142.92", "224.0.0.251"])
-    assert (flow["type"], flow["reason"]) == (FlowResultType.ABORT, "cannot_connect")
+    assert outcome(flow) == "abort cannot_connect"
     assert whatwatt.requests == []
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-async def test_moved_reader_is_found_behind_dead_addresses(
+async def test_moved_reader_is_found_behind_addresses_without_a_reader(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -236,7 +212,7 @@ async def test_moved_reader_is_found_behind_dead_addresses(
     assert entry.data[CONF_HOST] == whatwatt.host
 
 
-async def test_reader_is_found_at_its_earlier_address(
+async def test_reader_returns_to_its_earlier_address(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     """A reader with two interfaces, of which each fails once."""
@@ -256,20 +232,17 @@ async def test_reader_is_found_at_its_earlier_address(
 # ------------------------------------------------------------------------ names after an mDNS conflict
 
 
-@pytest.mark.parametrize("suffix", ["-2", " (2)", " #2", " (13)", "-b8b4"])
-async def test_currentlyone_is_found_by_a_name_with_a_suffix(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, suffix: str
-) -> None:
-    flow = await announce(hass, currentlyone, name=f"CurrentlyOne_{currentlyone.device_id}{suffix}")
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-
-
-@pytest.mark.parametrize("name", ["CurrentlyOne_kitchen", "CurrentlyOne_b8b41879cf5800", "Meter"])
-async def test_currentlyone_is_asked_for_an_id_that_its_name_lacks(
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"CurrentlyOne_b8b41879cf58{suffix}" for suffix in ("-2", " (2)", " #2", " (13)", "-b8b4")),
+        *("CurrentlyOne_kitchen", "CurrentlyOne_b8b41879cf5800", "Meter"),
+    ],
+)
+async def test_currentlyone_is_found_by_any_name(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, name: str
 ) -> None:
-    flow = await announce(hass, currentlyone, name=name)
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    assert outcome(await announce(hass, currentlyone, name=name)) == "form discovery_confirm"
 
 
 @pytest.mark.parametrize("name", ["CurrentlyOne_{}-2", "Meter"])
@@ -288,15 +261,6 @@ async def test_moved_currentlyone_is_found_by_any_name(
     await currentlyone.stop()
 
 
-async def test_whatwatt_is_asked_for_an_id_that_is_invalid(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
-) -> None:
-    info = announcement(whatwatt)
-    info.properties["id"] = "unknown"
-    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-
-
 # ------------------------------------------------------------------------------- an entered address
 
 
@@ -304,24 +268,14 @@ async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) 
     """Close the connection without a response."""
 
 
-async def add_by_hand(hass: HomeAssistant, host: str) -> ConfigEntry:
-    """Add a reader by its address, and return its entry."""
-    flow = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: host}
-    )
-    assert flow["type"] is FlowResultType.CREATE_ENTRY
-    entry = flow["result"]
-    assert isinstance(entry, ConfigEntry)
-    await hass.async_block_till_done()
-    return entry
-
-
 @pytest.fixture
 async def moved(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> ConfigEntry:
     """Return a reader that was added by the address of a proxy, and that moved when the proxy was off."""
-    entry = await add_by_hand(hass, network.host)
+    flow = await enter_host(hass, network.host)
+    entry = flow["result"]
+    await hass.async_block_till_done()
     await announce(hass, whatwatt)
     await network.stop()
     await time_machine.advance(120)
@@ -351,7 +305,7 @@ async def test_entered_address_is_used_again_after_a_restart(
     assert moved.data[CONF_HOST] == network.host
 
 
-async def test_entered_address_is_used_when_the_other_fails_at_start(
+async def test_entered_address_is_used_at_start_if_the_other_one_fails(
     hass: HomeAssistant, moved: ConfigEntry, whatwatt: WhatwattSimulator, network: FaultyNetwork
 ) -> None:
     await hass.config_entries.async_unload(moved.entry_id)
@@ -383,7 +337,7 @@ async def test_entered_address_of_another_device_is_not_used(
     network.reader = reader
 
 
-async def test_proxy_without_the_stream_is_left_within_seconds(
+async def test_entered_address_without_a_stream_costs_seconds(
     hass: HomeAssistant,
     moved: ConfigEntry,
     whatwatt: WhatwattSimulator,
@@ -404,7 +358,7 @@ async def test_address_entered_in_reconfigure_is_preferred(
 ) -> None:
     entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF)
     flow = await entry.start_reconfigure_flow(hass)
-    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_HOST: network.host})
+    await submit(hass, flow, host=network.host)
     await hass.async_block_till_done()
     await announce(hass, whatwatt)
     await network.stop()
@@ -415,7 +369,7 @@ async def test_address_entered_in_reconfigure_is_preferred(
     assert entry.data[CONF_HOST] == network.host
 
 
-async def test_discovered_address_is_left_for_good(
+async def test_discovered_address_is_not_used_again(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, whatwatt, source=SOURCE_ZEROCONF, host=network.host)

@@ -1,4 +1,4 @@
-"""A day on which something goes wrong every few minutes leaves nothing behind."""
+"""Memory, tasks and files after a day with five faults an hour."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -31,26 +31,26 @@ FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"mangle": lambda piece: (piece, GARBAGE)},
 )
 
-# Seconds. Five faults an hour, each with the time to get over it.
-FAULT_LASTS, PEACE_LASTS = 240, 480
+# Seconds of a fault, and of the time after it.
+FAULT_LASTS, RECOVERY_LASTS = 240, 480
 
-# Hours after which everything is there that will be: entities, buffers, sub-meters.
+# Hours. Entities, buffers and sub-meters exist after the first ones.
 WARM_UP, DAY = 3, 24
 
-# Bytes that our own modules may hold more at the end. An object for each fault or each reading were more.
+# Bytes by which the memory of the integration may grow. One object for each fault or reading needs more.
 GROWTH: Final = 20 * 1024
 
 
 @dataclass
 class Home:
-    """A Home Assistant with both readers, each behind a network of its own."""
+    """A Home Assistant with both readers, each in its own network."""
 
     entries: list[MockConfigEntry]
     networks: list[FaultyNetwork]
     time_machine: TimeMachine
 
     async def live(self, hours: int) -> None:
-        """Let hours pass in which all goes wrong in every way, one after the other."""
+        """Inject all faults in every hour."""
         for fault in FAULTS * hours:
             for network in self.networks:
                 vars(network).update(fault)
@@ -59,13 +59,13 @@ class Home:
             for network in self.networks:
                 vars(network).update(answer=None, mangle=None, is_frozen=False)
                 await network.cut()
-            await self.time_machine.advance(PEACE_LASTS)
+            await self.time_machine.advance(RECOVERY_LASTS)
 
 
 @pytest.fixture
 async def home(hass: HomeAssistant, house: House, time_machine: TimeMachine) -> AsyncGenerator[Home]:
-    """Return a home at peace."""
-    # Few readings make the day short. A CurrentlyOne is never silent for as long as a whatwatt may be.
+    """Return a home without faults."""
+    # Long intervals make the test fast. A CurrentlyOne sends at least every 30 seconds.
     readers = (WhatwattSimulator(house, interval=60), CurrentlyOneSimulator(house, interval=30))
     networks = []
     entries = []
@@ -81,9 +81,9 @@ async def home(hass: HomeAssistant, house: House, time_machine: TimeMachine) -> 
         await network.reader.stop()
 
 
-def held() -> int:
-    """Return the bytes that our own modules hold."""
-    # The tests' storage remembers everything that was ever written.
+def allocated() -> int:
+    """Return the bytes that the modules of the integration have allocated."""
+    # The mock of the storage keeps all data that were written.
     cast("Mock", Store._async_write_data).reset_mock()  # noqa: SLF001
     gc.collect()
     ours = tracemalloc.Filter(inclusive=True, filename_pattern="*/custom_components/energy_sse/*")
@@ -93,7 +93,7 @@ def held() -> int:
 
 @pytest.mark.weekly
 @pytest.mark.timeout(600)
-async def test_day_of_faults_leaves_nothing_behind(
+async def test_day_of_faults_does_not_leak(
     hass: HomeAssistant,
     home: Home,
     caplog: pytest.LogCaptureFixture,
@@ -104,13 +104,13 @@ async def test_day_of_faults_leaves_nothing_behind(
     tracemalloc.start()
     try:
         await home.live(WARM_UP)
-        before = held()
+        before = allocated()
         await home.live(DAY - WARM_UP)
-        after = held()
+        after = allocated()
     finally:
         tracemalloc.stop()
-    record_property(f"bytes held after {WARM_UP} hours", before)
-    record_property(f"bytes held after {DAY} hours", after)
+    record_property(f"bytes after {WARM_UP} hours", before)
+    record_property(f"bytes after {DAY} hours", after)
     assert after - before < GROWTH
     assert [len(entry._background_tasks) for entry in home.entries] == tasks  # noqa: SLF001
     for entry in home.entries:

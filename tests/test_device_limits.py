@@ -1,4 +1,4 @@
-"""Bounds for reported devices: garbage fills no memory, and leaves places for real devices."""
+"""Limits of the appliances that a reader reports, and of its requests for the inventory."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,10 +10,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.energy_sse.appliances import Appliance as KnownAppliance, Appliances
+from custom_components.energy_sse.appliances import Appliance as KnownAppliance
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.limits import DeviceLimit
-from custom_components.energy_sse.reader import ApplianceProfile, ApplianceState, Inventory, connection
+from custom_components.energy_sse.reader import ApplianceProfile, ApplianceState, connection
 
 from .home_assistant import set_up, settle, state_of
 from .simulators import CurrentlyOneSimulator
@@ -31,7 +30,7 @@ def reader(currentlyone: CurrentlyOneSimulator) -> CurrentlyOneSimulator:
 
 
 def sauna() -> Appliance:
-    """Return an appliance that the house does not have yet."""
+    """Return an appliance that is not part of the house."""
     off, on = State("off", 0, is_on=False), State("on", 6000, is_on=True)
     return Appliance("sauna", "Sauna", "saunas", 0, (off, on), (10**9, 10**9))
 
@@ -57,7 +56,7 @@ async def live(
     time_machine: TimeMachine,
     seconds: int,
 ) -> None:
-    """Let time pass, with a reading every ten seconds."""
+    """Send a reading every ten seconds of simulated time."""
     for _ in range(seconds // 10):
         await time_machine.advance(10)
         await settle(hass, entry, reader)
@@ -69,9 +68,8 @@ async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyO
     await wait_until(lambda: reader.stream_count > count and reader.streams)
 
 
-@pytest.mark.parametrize("times", [1, 2], ids=["different each time", "repeated"])
-@pytest.mark.parametrize("restarts", [False, True])
-async def test_appliance_of_the_inventory_has_a_place_beside_garbage(
+@pytest.mark.parametrize(("times", "restarts"), [(1, False), (2, True)], ids=["once", "repeated"])
+async def test_appliance_of_the_inventory_is_added_despite_many_others(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, times: int, *, restarts: bool
 ) -> None:
     entry = await set_up(hass, reader)
@@ -92,7 +90,7 @@ async def test_appliance_of_the_inventory_has_a_place_beside_garbage(
     assert state_of(hass, "binary_sensor", f"{READER}:sauna:running").state == "on"
 
 
-async def test_appliance_without_an_inventory_has_a_place_beside_garbage(
+async def test_repeated_appliance_is_added_despite_many_others(
     hass: HomeAssistant, reader: CurrentlyOneSimulator
 ) -> None:
     reader.has_inventory = False
@@ -109,7 +107,7 @@ async def test_appliance_without_an_inventory_has_a_place_beside_garbage(
     assert len(devices(hass, entry)) == 51
 
 
-async def test_garbage_can_be_deleted_and_frees_its_place(
+async def test_deleted_appliance_makes_room_for_another(
     hass: HomeAssistant,
     hass_ws_client: WebSocketGenerator,
     device_registry: dr.DeviceRegistry,
@@ -136,7 +134,7 @@ async def test_garbage_can_be_deleted_and_frees_its_place(
 @pytest.mark.parametrize(
     "garbage", [{"devices": [{"id": f"x{n}"} for n in range(1000)]}, {"devices": "none"}, {}], ids=len
 )
-async def test_inventory_of_garbage_is_not_one(
+async def test_invalid_inventory_is_ignored(
     hass: HomeAssistant,
     reader: CurrentlyOneSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +160,7 @@ async def config(reader: CurrentlyOneSimulator) -> None:
     await reader.broadcast(f"event: config\r\ndata: {reader.config()}\r\n\r\n".encode())
 
 
-async def test_inventory_is_asked_for_once_a_minute_for_many_configs(
+async def test_inventory_is_requested_once_a_minute_for_many_configs(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, reader)
@@ -173,13 +171,13 @@ async def test_inventory_is_asked_for_once_a_minute_for_many_configs(
     await live(hass, entry, reader, time_machine, 50)
     assert reader.requests.count(INVENTORY) == 1
     assert "sauna" not in devices(hass, entry)
-    # The request that was left out is made later.
+    # The second request is made a minute after the first one.
     await live(hass, entry, reader, time_machine, 120)
     assert reader.requests.count(INVENTORY) == 2
     assert "sauna" in devices(hass, entry)
 
 
-async def test_inventory_is_asked_for_after_config_of_a_new_connection(
+async def test_inventory_is_requested_after_a_reconnect(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, reader)
@@ -187,7 +185,7 @@ async def test_inventory_is_asked_for_after_config_of_a_new_connection(
     reader.house.appliances.append(sauna())
     await config(reader)
     await settle(hass, entry, reader)
-    # A request is left out, and the connection is lost before it can be made.
+    # The connection is lost before the second request can be made.
     port = reader.port
     await reader.stop()
     await time_machine.advance(70)
@@ -199,7 +197,7 @@ async def test_inventory_is_asked_for_after_config_of_a_new_connection(
     assert "sauna" in devices(hass, entry)
 
 
-async def test_inventory_is_asked_for_once_a_minute_over_reconnects(
+async def test_inventory_is_requested_once_a_minute_over_reconnects(
     hass: HomeAssistant,
     reader: CurrentlyOneSimulator,
     time_machine: TimeMachine,
@@ -215,7 +213,7 @@ async def test_inventory_is_asked_for_once_a_minute_over_reconnects(
     assert 5 <= reader.requests.count(INVENTORY) <= 6
 
 
-async def test_new_appliance_is_in_the_inventory_when_it_reports(
+async def test_inventory_is_requested_for_a_new_appliance(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, reader)
@@ -231,54 +229,38 @@ async def test_new_appliance_is_in_the_inventory_when_it_reports(
     assert (running.state, running.name) == ("on", "Sauna Running")
 
 
-async def test_inventory_is_asked_for_once_for_each_unlisted_appliance(
-    hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
+@pytest.mark.parametrize(
+    ("ids", "has_inventory", "count"),
+    [
+        ([["ghost"]] * 10, True, 2),
+        ([[f"{n} {each}" for each in range(20)] for n in range(10)], True, 6),
+        ([[f"x{n}"] for n in range(5)], False, 1),
+    ],
+    ids=["one", "many", "no inventory"],
+)
+async def test_inventory_is_requested_rarely_for_unknown_appliances(
+    hass: HomeAssistant,
+    reader: CurrentlyOneSimulator,
+    time_machine: TimeMachine,
+    *,
+    ids: list[list[str]],
+    has_inventory: bool,
+    count: int,
 ) -> None:
+    """Report unknown appliances every 30 seconds."""
+    reader.has_inventory = has_inventory
     entry = await set_up(hass, reader)
-    for _ in range(10):
-        await report(reader, ["ghost"])
+    for each in ids:
+        await report(reader, each)
         await live(hass, entry, reader, time_machine, 30)
-    assert reader.requests.count(INVENTORY) == 2
-    assert "ghost" in devices(hass, entry)
+    assert reader.requests.count(INVENTORY) in (count, count - (count > 2))
+    assert ids[0][0] in devices(hass, entry)
 
 
-async def test_inventory_is_asked_for_once_a_minute_for_garbage(
-    hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
-) -> None:
-    entry = await set_up(hass, reader)
-    for n in range(10):
-        await report(reader, (f"{n} {each}" for each in range(20)))
-        await live(hass, entry, reader, time_machine, 30)
-    assert 5 <= reader.requests.count(INVENTORY) <= 6
-
-
-async def test_firmware_without_an_inventory_is_asked_once(
-    hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
-) -> None:
-    reader.has_inventory = False
-    entry = await set_up(hass, reader)
-    for n in range(5):
-        await report(reader, [f"x{n}"])
-        await live(hass, entry, reader, time_machine, 30)
-    assert reader.requests.count(INVENTORY) == 1
-
-
-# ----------------------------------------------------------------------------------------- the bounds
-
-
-def test_places_are_for_all_or_for_those_that_are_reported_again() -> None:
-    places = DeviceLimit(2, 4)
-    assert [places.accepts(each, 1) for each in "aab"] == [True, True, True]
-    assert [places.accepts(each, 2) for each in "abab"] == [False, False, True, True]
-    assert [places.accepts(each, 4) for each in "aabb"] == [False] * 4
-    # Only the last reports are stored.
-    assert [places.accepts(each, 2) for each in "cdefa"] == [False] * 5
-
-
-def test_states_of_the_inventory_are_known_beside_garbage() -> None:
+def test_states_of_the_inventory_are_known_despite_many_others() -> None:
     appliance = KnownAppliance("x", "X")
     for n in range(100):
-        appliance._add_state(f"garbage {n}", is_on=None)  # noqa: SLF001 (shows nowhere else)
+        appliance._add_state(f"garbage {n}", is_on=None)  # noqa: SLF001 (limits the memory)
     states = tuple(ApplianceState(name=name, is_on=name != "off") for name in ("off", "on", "full"))
     appliance.update_from_inventory(ApplianceProfile(id="x", states=states))
     for n in range(100):
@@ -287,11 +269,3 @@ def test_states_of_the_inventory_are_known_beside_garbage() -> None:
     assert len(known) == 50
     assert {name: known[name] for name in ("off", "on", "full")} == {"off": False, "on": True, "full": True}
     assert known.keys() >= {"more 99"}
-
-
-def test_inventories_of_garbage_fill_no_memory() -> None:
-    appliances = Appliances([])
-    for n in range(10):
-        profiles = tuple(ApplianceProfile(id=f"{n} {each}") for each in range(100))
-        appliances.update_from_inventory(Inventory(appliances=profiles))
-    assert len(list(appliances)) == 250

@@ -1,21 +1,20 @@
-"""Texts of devices, which say what they like, and where they get to."""
+"""Texts of devices in states, files, dialogs and issues."""
 
 import json
 import logging
 from typing import Any
 
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.markdown import escape
-from custom_components.energy_sse.store import storage_key
 
 from .conftest import Start
+from .dialogs import discover, enter_host, outcome
 from .home_assistant import announcement, entry_for, set_up, settle, state_of, tick
 from .logs import logged_messages
 from .saved_files import files_of
@@ -26,7 +25,7 @@ from .wait import wait_until
 HALF = r"\ud83d"
 """The first half of a light bulb, as JSON writes it."""
 
-SPEECH = "[Click here](http://evil.example) <img src=x> www.evil.example\n\n# You *must* `now`"
+MARKDOWN = "[Click here](http://evil.example) <img src=x> www.evil.example\n\n# You *must* `now`"
 IN_ONE_LINE = "[Click here](http://evil.example) <img src=x> www.evil.example  # You *must* `now`"
 
 
@@ -36,15 +35,12 @@ def transition(reader: CurrentlyOneSimulator, fields: str) -> bytes:
     return f'event: transition\r\ndata: {{{fields},"sec":{sec}}}\r\n\r\n'.encode()
 
 
-async def test_half_a_character_keeps_no_file_from_being_saved(
+async def test_half_a_character_does_not_prevent_saving(
     hass: HomeAssistant, house: House, start: Start
 ) -> None:
     reader = CurrentlyOneSimulator(house, name=f"Cellar {HALF}")
     await start(reader)
-    result = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": "user"}, data={"host": reader.host}
-    )
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    result = await enter_host(hass, reader.host)
     entry = result["result"]
     assert entry.title == "Cellar ?"
     await wait_until(lambda: reader.streams)
@@ -60,7 +56,7 @@ async def test_half_a_character_keeps_no_file_from_being_saved(
     assert "on?" in files["core.restore_state"]
 
 
-async def test_text_too_long_for_a_state_is_cut_and_no_error(
+async def test_text_too_long_for_a_state_is_cut(
     hass: HomeAssistant,
     house: House,
     start: Start,
@@ -84,24 +80,6 @@ async def test_text_too_long_for_a_state_is_cut_and_no_error(
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
-async def test_nul_and_line_breaks_reach_no_state_name_or_attribute(
-    hass: HomeAssistant, device_registry: dr.DeviceRegistry, currentlyone: CurrentlyOneSimulator
-) -> None:
-    entry = await set_up(hass, currentlyone)
-    dryer = r'"id":"dryer","dName":"Dry\u0000er\n2","cat":"a\u0000b","bs":"ON"'
-    for state in ("off", "eco", r"on\u0000\r\nERROR all is lost"):
-        fields = f'{dryer},"sName":"{state}","from":"x\\u0000\\ny"'
-        await currentlyone.broadcast(transition(currentlyone, fields))
-    await settle(hass, entry, currentlyone)
-    reader = currentlyone.device_id
-    assert state_of(hass, "sensor", f"{reader}:dryer:state").state == "on   ERROR all is lost"
-    event = state_of(hass, "event", f"{reader}:dryer:transition")
-    assert (event.attributes["previous_state"], event.attributes["category"]) == ("x  y", "a b")
-    device = device_registry.async_get_device_by_identifier((DOMAIN, f"{reader}:dryer"), entry.entry_id)
-    assert device is not None
-    assert device.name == "Dry er 2"
-
-
 async def test_template_in_a_name_is_not_rendered(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -119,20 +97,19 @@ async def test_template_in_a_name_is_not_rendered(
     await settle(hass, entry, currentlyone)
     state = state_of(hass, "sensor", f"{currentlyone.device_id}:../../{evil}:state")
     assert state.state == evil
-    events = async_capture_events(hass, "told")
-    told = {"message": "{{ name }} is {{ states(sensor) }}"}
+    events = async_capture_events(hass, "rendered")
+    data = {"message": "{{ name }} is {{ states(sensor) }}"}
     variables = {"sensor": state.entity_id, "name": "{{ device_name(sensor) }}"}
-    sequence = [{"variables": variables}, {"event": "told", "event_data": told}]
-    assert await async_setup_component(hass, "script", {"script": {"tell": {"sequence": sequence}}})
-    await hass.services.async_call("script", "tell", blocking=True)
+    sequence = [{"variables": variables}, {"event": "rendered", "event_data": data}]
+    assert await async_setup_component(hass, "script", {"script": {"render": {"sequence": sequence}}})
+    await hass.services.async_call("script", "render", blocking=True)
     assert events[0].data["message"] == f"{evil} is {evil}"
     assert "7 * 7" not in "".join(logged_messages(caplog))
     await hass.config_entries.async_unload(entry.entry_id)
-    stored = {key for key in hass_storage if key.startswith(DOMAIN)}
-    assert stored == {storage_key(entry.entry_id), f"{DOMAIN}.pseudonyms"}
+    assert not [key for key in hass_storage if "/" in key]
 
 
-async def test_other_device_at_the_address_puts_no_words_into_the_repair(
+async def test_name_of_another_device_is_escaped_in_an_issue(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = entry_for(whatwatt)
@@ -140,7 +117,7 @@ async def test_other_device_at_the_address_puts_no_words_into_the_repair(
     hass.config_entries.async_update_entry(entry, title="My *own* meter")
     await hass.config_entries.async_setup(entry.entry_id)
     await tick(hass, whatwatt)
-    whatwatt.device_id, whatwatt.name = "ECC9FF8A2B30", SPEECH + "n" * 20_000
+    whatwatt.device_id, whatwatt.name = "ECC9FF8A2B30", MARKDOWN + "n" * 20_000
     whatwatt.end_streams()
     await time_machine.advance(60)
     issue = ir.async_get(hass).async_get_issue(DOMAIN, f"wrong_device_{entry.entry_id}")
@@ -153,23 +130,21 @@ async def test_other_device_at_the_address_puts_no_words_into_the_repair(
     assert placeholders["found"] == escape(IN_ONE_LINE + "n" * (255 - len(IN_ONE_LINE)) + " (whatwatt Go)")
 
 
-async def test_discovered_device_puts_no_words_into_the_dialog(
+async def test_name_of_a_discovered_device_is_escaped(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
-    whatwatt.name = SPEECH
-    result = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": "zeroconf"}, data=announcement(whatwatt)
-    )
-    assert result["step_id"] == "discovery_confirm"
+    whatwatt.name = MARKDOWN
+    result = await discover(hass, announcement(whatwatt))
+    assert outcome(result) == "form discovery_confirm"
     placeholders = result["description_placeholders"]
     assert placeholders is not None
     assert placeholders["name"] == escape(f"{IN_ONE_LINE} (whatwatt Go)")
     (flow,) = hass.config_entries.flow.async_progress()
-    # A card's title is plain text.
+    # The title of a discovered device is plain text.
     assert flow["context"]["title_placeholders"] == {"name": f"{IN_ONE_LINE} (whatwatt Go)"}
 
 
-async def test_reader_that_is_reconfigured_is_called_by_its_name_as_it_is(
+async def test_title_of_an_entry_is_escaped_in_reconfigure(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     entry = await set_up(hass, whatwatt)
@@ -182,7 +157,7 @@ async def test_reader_that_is_reconfigured_is_called_by_its_name_as_it_is(
     }
 
 
-def test_everything_that_means_something_in_markdown_is_escaped() -> None:
+def test_markdown_is_escaped() -> None:
     assert escape("Kettle 2 in Zürich") == "Kettle 2 in Zürich"
     escaped = r"\[Click here\]\(http\:\/\/evil\.example\) \<img src\=x\> www\.evil\.example"
     assert escape(IN_ONE_LINE) == escaped + r"  \# You \*must\* \`now\`"

@@ -1,4 +1,4 @@
-"""Readers that send more than any meter does: how much is processed at a time, and by when."""
+"""Bursts of events and slow responses: limits of rate, connections and memory."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from unittest.mock import patch
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse.reader import SubMeterReading, parse_host
+from custom_components.energy_sse.reader import SubMeterReading
 from custom_components.energy_sse.reader.payload import parse_object
 from custom_components.energy_sse.reader.sse import EventStreamDecoder, ServerSentEvent
 from custom_components.energy_sse.sub_meters import SubMeters
@@ -28,7 +28,7 @@ def reading(number: int) -> bytes:
 
 @contextmanager
 def turns() -> Iterator[Callable[[], int]]:
-    """Count the turns of another task. Yields a function that returns the turns since the last call."""
+    """Count the turns of another task. Yield a function that returns the turns since the last call."""
     count = 0
 
     async def take_turns() -> None:
@@ -49,15 +49,51 @@ def turns() -> Iterator[Callable[[], int]]:
 
 async def test_other_tasks_run_between_two_readings(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     entry = await set_up(hass, whatwatt)
-    taken: list[int] = []
+    turns_before: list[int] = []
     with turns() as turns_since_last_call:
         entry.runtime_data.coordinator.async_add_reading_listener(
-            lambda _update: taken.append(turns_since_last_call())
+            lambda _update: turns_before.append(turns_since_last_call())
         )
         await whatwatt.broadcast(b"".join(map(reading, range(100))))
         await tick(hass, whatwatt)
-    assert len(taken) > 100
-    assert min(taken) >= 1
+    assert len(turns_before) > 100
+    assert min(turns_before) >= 1
+
+
+@pytest.mark.parametrize("line", [b"\n", b":\n", b"data\n", b"\r", b"x" * 100])
+async def test_bytes_are_decoded_in_small_pieces(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, line: bytes
+) -> None:
+    pieces: list[int] = []
+    feed = EventStreamDecoder.feed
+
+    def note_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
+        pieces.append(len(chunk))
+        return feed(decoder, chunk)
+
+    await set_up(hass, whatwatt)
+    with patch.object(EventStreamDecoder, "feed", note_and_feed), turns() as turns_since_last_call:
+        await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
+        await tick(hass, whatwatt)
+        assert turns_since_last_call() >= len(pieces)
+    assert max(pieces) <= 4096
+
+
+async def test_other_tasks_run_after_8_messages_of_an_event(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    turns_before: list[int] = []
+    event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
+    with turns() as turns_since_last_call:
+        monkeypatch.setattr(
+            entry.runtime_data.coordinator,
+            "handle_message",
+            lambda _message: turns_before.append(turns_since_last_call()),
+        )
+        await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
+        await wait_until(lambda: len(turns_before) >= 200)
+    assert sum(turns > 0 for turns in turns_before) >= 25
 
 
 async def test_500_readings_are_processed_at_once_and_20_a_second(
@@ -82,14 +118,14 @@ async def test_1200_sub_meters_in_one_event_are_slowed_down(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     entry = await set_up(hass, whatwatt)
-    taken: list[object] = []
-    monkeypatch.setattr(entry.runtime_data.coordinator, "handle_message", taken.append)
+    messages: list[object] = []
+    monkeypatch.setattr(entry.runtime_data.coordinator, "handle_message", messages.append)
     event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(1200)]}
     await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
     await time_machine.advance(1)
-    assert 1000 <= len(taken) <= 1060
+    assert 1000 <= len(messages) <= 1060
     await time_machine.advance(10)
-    assert len(taken) == 1200
+    assert len(messages) == 1200
 
 
 async def test_replay_of_a_currentlyone_is_not_slowed_down(
@@ -102,60 +138,20 @@ async def test_replay_of_a_currentlyone_is_not_slowed_down(
     assert entry.runtime_data.coordinator.reader.stats.events["state"] == 200
 
 
-@pytest.mark.parametrize("line", [b"\n", b":\n", b"data\n", b"\r", b"x" * 100])
-async def test_bytes_are_decoded_in_small_pieces(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, line: bytes
-) -> None:
-    pieces: list[int] = []
-    feed = EventStreamDecoder.feed
-
-    def noted(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
-        pieces.append(len(chunk))
-        return feed(decoder, chunk)
-
-    await set_up(hass, whatwatt)
-    with patch.object(EventStreamDecoder, "feed", noted), turns() as turns_since_last_call:
-        await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
-        await tick(hass, whatwatt)
-        assert turns_since_last_call() >= len(pieces)
-    assert max(pieces) <= 4096
-
-
-async def test_other_tasks_run_after_8_messages_of_an_event(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = await set_up(hass, whatwatt)
-    taken: list[int] = []
-    event = {"Vol": [{"M_ID": str(number % 20), "Cum": number} for number in range(200)]}
-    with turns() as turns_since_last_call:
-        monkeypatch.setattr(
-            entry.runtime_data.coordinator,
-            "handle_message",
-            lambda _message: taken.append(turns_since_last_call()),
-        )
-        await whatwatt.broadcast(f"event: live\ndata: {json.dumps(event)}\n\n".encode())
-        await wait_until(lambda: len(taken) >= 200)
-    assert len(taken) >= 200
-    assert sum(turns > 0 for turns in taken) >= 25
-
-
-# -------------------------------------------------------------------------------------------- slow answers
-
-
 class Dripping:
     """Sends the body of a response one byte a second."""
 
     def __init__(self, content_type: str) -> None:
         self._head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 60000\r\n\r\n"
         self.open = 0
-        self.most = 0
+        self.maximum = 0
         self.total = 0
 
     async def answer(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send until the client hangs up."""
+        """Send until the client closes the connection."""
         self.open += 1
         self.total += 1
-        self.most = max(self.most, self.open)
+        self.maximum = max(self.maximum, self.open)
         writer.write(self._head.encode())
         while not client.at_eof() and not writer.is_closing():
             writer.write(b"x")
@@ -177,8 +173,8 @@ async def test_slow_response_costs_one_connection_at_a_time(
     assert not entry.runtime_data.coordinator.availability.has_fresh_readings
     assert dripping.total >= 5
     assert entry.runtime_data.coordinator.reader.stats.attempts < 60
-    # An aborted connection is noticed within a second.
-    assert dripping.most <= 2
+    # The device notices an aborted connection within a second.
+    assert dripping.maximum <= 2
     network.answer = None
     await network.cut()
     await time_machine.advance(400)
@@ -187,27 +183,18 @@ async def test_slow_response_costs_one_connection_at_a_time(
     await network.reader.stop()
 
 
-# ------------------------------------------------------------------------------------------- what is bounded
-
-
 def test_broken_json_is_repaired_up_to_16_kib() -> None:
     assert parse_object('{"a":nan,"b":"' + "x" * 16_000 + '"}') is not None
     assert parse_object('{"a":nan,"b":"' + "x" * 17_000 + '"}') is None
     assert parse_object('{"a":1,"b":"' + "x" * 60_000 + '"}') is not None
 
 
-def test_sub_meters_with_impossible_values_fill_no_memory() -> None:
+def test_sub_meters_with_impossible_values_are_limited() -> None:
     sub_meters = SubMeters([], {})
     for number in range(1000):
         assert not sub_meters.update(SubMeterReading(meter_id=str(number), value=-1), number)
     assert len(sub_meters.values) == 0
-    assert len(sub_meters.validator._limits) <= 32  # noqa: SLF001 (shows nowhere else)
+    assert len(sub_meters.validator._limits) <= 32  # noqa: SLF001 (limits the memory)
     assert sub_meters.update(SubMeterReading(meter_id="1", value=1), 1000)
     assert not sub_meters.update(SubMeterReading(meter_id="1", value=-1), 1001)
     assert sub_meters.validator.dropped == {"negative": 1}
-
-
-def test_host_of_a_megabyte_is_rejected() -> None:
-    assert parse_host("a" * 253) == "a" * 253
-    with pytest.raises(ValueError, match="address"):
-        parse_host("a" * 1_000_000)

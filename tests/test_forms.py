@@ -1,4 +1,4 @@
-"""Forms in which a reader can write the same value, from its payload to the states of entities."""
+"""Numbers that a reader writes as texts."""
 
 import re
 
@@ -7,61 +7,9 @@ import pytest
 
 from custom_components.energy_sse.reader import READERS
 
-from .home_assistant import set_up, state_of, tick
-from .simulators import Simulator, WhatwattSimulator
+from .home_assistant import set_up, tick
+from .simulators import Simulator
 from .wait import wait_until
-
-READER = "ECC9FF5C7F14"
-
-
-async def send(hass: HomeAssistant, reader: WhatwattSimulator, payload: str) -> None:
-    """Send a reading of which only the voltage was not sent before, and wait for it."""
-    (entry,) = hass.config_entries.async_entries("energy_sse")
-    reader.house.voltage[0] += 0.1
-    data = f'{payload[:-1]},"V_P1":{reader.house.voltage[0]}}}'
-    await reader.broadcast(f"event: live\ndata: {data}\n\n".encode())
-    await wait_until(
-        lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == reader.house.voltage[0]
-    )
-    await hass.async_block_till_done()
-
-
-@pytest.mark.parametrize("tariff", ["2", "2.0", '"2"', '"2.0"'])
-async def test_tariff_is_shown_in_all_forms_of_its_number(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, tariff: str
-) -> None:
-    await set_up(hass, whatwatt)
-    await send(hass, whatwatt, f'{{"P_In":1,"T":{tariff}}}')
-    assert state_of(hass, "sensor", f"{READER}_active_tariff").state == "2"
-
-
-@pytest.mark.parametrize("zero", ["0", "0.0", "-0.0", '"-0.000"'])
-async def test_zero_is_shown_without_a_sign(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, zero: str
-) -> None:
-    await set_up(hass, whatwatt)
-    await send(hass, whatwatt, '{"P_In":1,"P_Out":1,"E_Out":5}')
-    await send(hass, whatwatt, f'{{"P_In":{zero},"P_Out":{zero},"E_Out":5}}')
-    for key in ("active_power_import", "active_power_export", "active_power_net"):
-        assert state_of(hass, "sensor", f"{READER}_{key}").state in ("0", "0.0")
-
-
-@pytest.mark.parametrize("meter_id", ['"20000741"', "20000741", "20000741.0"])
-async def test_sub_meter_is_shown_in_all_forms_of_its_id(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, meter_id: str
-) -> None:
-    await set_up(hass, whatwatt)
-    await send(hass, whatwatt, f'{{"P_In":1,"Vol":[{{"M_ID":{meter_id},"Cum":"5.5"}}]}}')
-    assert state_of(hass, "sensor", f"{READER}:counter:20000741").state == "5.5"
-
-
-@pytest.mark.parametrize("key", ["p_in", "P_IN", "P_In "])
-async def test_key_in_another_case_changes_no_value(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, key: str
-) -> None:
-    await set_up(hass, whatwatt)
-    await send(hass, whatwatt, f'{{"P_In":1.5,"{key}":7}}')
-    assert state_of(hass, "sensor", f"{READER}_active_power_import").state == "1500.0"
 
 
 async def test_same_states_are_shown_when_numbers_are_written_as_texts(

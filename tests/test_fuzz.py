@@ -1,4 +1,4 @@
-"""From bytes that nobody should send to the states of entities."""
+"""Random bytes and endless data: no errors, limited memory."""
 
 from datetime import UTC, datetime
 import json
@@ -54,18 +54,18 @@ GARBAGE = st.lists(st.binary(max_size=60) | EVENTS, max_size=6).map(b"".join)
 
 @pytest.fixture(autouse=True)
 def _no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the readers' clocks run ahead of the connection's."""
+    """Process reports whose time is ahead of the connection as new ones."""
     monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
 
 
 @settings(
     max_examples=150,
     deadline=None,
-    # One Home Assistant for all: what an example leaves behind is a part of the next one's trouble.
+    # All examples use one Home Assistant, with the data of the earlier ones.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(garbage=GARBAGE)
-async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
+async def test_reading_is_processed_after_random_bytes(
     hass: HomeAssistant,
     any_reader: Simulator,
     caplog: pytest.LogCaptureFixture,
@@ -84,7 +84,7 @@ async def test_garbage_raises_nothing_and_what_comes_after_it_arrives(
     assert [r for r in caplog.records if r.levelno >= logging.ERROR and "energy_sse" in r.name] == []
 
 
-def test_appliances_and_states_without_end_fill_no_memory() -> None:
+def test_endless_appliances_and_states_are_limited() -> None:
     appliances = Appliances([])
     now = datetime.now(UTC)
     for n in range(1000):
@@ -95,24 +95,28 @@ def test_appliances_and_states_without_end_fill_no_memory() -> None:
     profiles = tuple(ApplianceProfile(id=f"new {n}") for n in range(1000))
     assert len(appliances.update_from_inventory(Inventory(appliances=profiles))) == 200
     assert len(list(appliances)) == 250
+    for n in range(20):
+        profiles = tuple(ApplianceProfile(id=f"{n} {each}") for each in range(100))
+        appliances.update_from_inventory(Inventory(appliances=profiles))
+    assert len(list(appliances)) == 250
     for n in range(100):
         states = tuple(ApplianceState(name=f"{n} {each}") for each in range(100))
         appliances.update_from_inventory(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))
-    assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (shows nowhere else)
+    assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (limits the memory)
 
 
-def test_large_events_fill_no_memory() -> None:
+def test_large_events_are_limited() -> None:
     stats = ConnectionStats()
     for n in range(100):
         large = f"{n}" * 100_000
         stats.add_event(ServerSentEvent(large, large, large), at=n)
-    remembered = [part for _, event in stats.recent_events for part in event]
-    assert sum(map(len, [*remembered, *stats.events])) < 3_000_000
+    stored = [part for _, event in stats.recent_events for part in event]
+    assert sum(map(len, [*stored, *stats.events])) < 3_000_000
     stats.add_event(ServerSentEvent("state", "x" * 3000, ""), at=100)
     assert stats.recent_events[-1] == (100, ServerSentEvent("state", "x" * 3000, ""))
 
 
-def test_event_types_that_nobody_knows_fill_no_memory() -> None:
+def test_unknown_event_types_are_limited() -> None:
     stats = ConnectionStats()
     for n in range(1000):
         stats.add_event(ServerSentEvent(str(n), "{}", ""), at=n)
@@ -122,10 +126,10 @@ def test_event_types_that_nobody_knows_fill_no_memory() -> None:
 
 @pytest.fixture
 async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
+    """Set up the recorder first, as the test package requires."""
 
 
-async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
+async def test_endless_hours_and_meters_are_limited(
     recorder_mock: None,
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -141,8 +145,8 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     await tick(hass, currentlyone)
     hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
     await currentlyone.broadcast("".join(hours).encode())
-    for n in range(60):
-        # A register that is lower or higher is a new meter after at most twenty readings and five minutes.
+    for n in range(24):
+        # Another register is a new meter after at most twenty readings and five minutes.
         meter = f'event: state\r\ndata: {{"m":"HAN","W":1,"Wh":{7_000_000 if n % 2 else 5}}}\r\n\r\n'
         for _ in range(10):
             await currentlyone.broadcast((meter * 3).encode())
@@ -154,4 +158,4 @@ async def test_hours_and_meters_without_end_fill_neither_memory_nor_log(
     assert tracker.report["meter_replacements"] == 20
     assert caplog.text.count("A meter was replaced") == 3
     for history in entry.runtime_data.coordinator.histories.by_register.values():
-        assert len(history._hourly._registers) <= 200  # noqa: SLF001 (shows nowhere else)
+        assert len(history._hourly._registers) <= 200  # noqa: SLF001 (limits the memory)

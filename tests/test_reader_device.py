@@ -1,4 +1,4 @@
-"""The reader itself: how it is, whether it is connected, and its restart."""
+"""Device of a reader: status, connection, restart, clocks."""
 
 from datetime import timedelta
 
@@ -28,14 +28,8 @@ CURRENTLYONE = "b8b41879cf58"
 
 
 @pytest.fixture
-def _all_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable what is disabled unasked."""
-    monkeypatch.setattr("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True)
-
-
-@pytest.fixture
-def _asked_with_every_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask a whatwatt how it is after every reading."""
+def _status_with_every_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Request the status of a whatwatt after every reading."""
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
 
 
@@ -43,11 +37,8 @@ def shown(hass: HomeAssistant, key: str, *, reader: str = WHATWATT, platform: st
     return state_of(hass, platform, f"{reader}_{key}").state
 
 
-# -------------------------------------------------------------------------------------------- how it is
-
-
-@pytest.mark.usefixtures("_all_enabled")
-async def test_whatwatt_tells_how_it_is(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+@pytest.mark.usefixtures("every_entity_enabled")
+async def test_status_of_a_whatwatt_is_shown(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     whatwatt.licence = "PLUS"
     await set_up(hass, whatwatt)
     await hass.async_block_till_done()
@@ -63,8 +54,10 @@ async def test_whatwatt_tells_how_it_is(hass: HomeAssistant, whatwatt: WhatwattS
     assert abs(age - timedelta(seconds=whatwatt.uptime)) < timedelta(minutes=2)
 
 
-@pytest.mark.usefixtures("_all_enabled")
-async def test_currentlyone_tells_how_it_is(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+@pytest.mark.usefixtures("every_entity_enabled")
+async def test_status_of_a_currentlyone_is_shown(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
     await set_up(hass, currentlyone)
     await wait_until(lambda: entity_id(hass, "sensor", f"{CURRENTLYONE}_mode"))
     await hass.async_block_till_done()
@@ -75,15 +68,13 @@ async def test_currentlyone_tells_how_it_is(hass: HomeAssistant, currentlyone: C
     assert entity_id(hass, "button", f"{CURRENTLYONE}_restart") is None
 
 
-@pytest.mark.usefixtures("_asked_with_every_reading")
-async def test_status_that_nobody_knows_is_told_in_the_readers_own_word(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
-) -> None:
+@pytest.mark.usefixtures("_status_with_every_reading")
+async def test_unknown_status_is_an_attribute(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     system = whatwatt.system()
     system["meter"]["status"] = "SUPERCONDUCTING"
-    whatwatt.system = lambda: system  # type: ignore[method-assign] # as a device that changes
+    whatwatt.system = lambda: system  # type: ignore[method-assign] # a device that changes
     await tick(hass, whatwatt)
     await wait_until(lambda: shown(hass, "meter_status") == "unknown")
     state = state_of(hass, "sensor", f"{WHATWATT}_meter_status")
@@ -93,10 +84,8 @@ async def test_status_that_nobody_knows_is_told_in_the_readers_own_word(
     await wait_until(lambda: shown(hass, "meter_status") == "unavailable")
 
 
-@pytest.mark.usefixtures("_all_enabled", "_asked_with_every_reading")
-async def test_only_services_that_are_switched_on_are_there(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
-) -> None:
+@pytest.mark.usefixtures("every_entity_enabled", "_status_with_every_reading")
+async def test_enabled_cloud_services_have_entities(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     whatwatt.clouds["whatwatt"] = True
     await set_up(hass, whatwatt)
     await hass.async_block_till_done()
@@ -113,7 +102,7 @@ async def test_only_services_that_are_switched_on_are_there(
     await wait_until(lambda: shown(hass, "cloud_mqtt", platform="binary_sensor") == "off")
 
 
-async def test_what_a_household_does_not_look_at_is_disabled(
+async def test_technical_sensors_are_disabled_by_default(
     hass: HomeAssistant, entity_registry: er.EntityRegistry, whatwatt: WhatwattSimulator
 ) -> None:
     await set_up(hass, whatwatt)
@@ -126,10 +115,7 @@ async def test_what_a_household_does_not_look_at_is_disabled(
         assert entry.disabled_by is er.RegistryEntryDisabler.INTEGRATION
 
 
-# ---------------------------------------------------------------------------------------- the connection
-
-
-async def test_connection_tells_link_and_freshness_apart_while_everything_else_is_gone(
+async def test_connection_shows_stream_and_freshness(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     time_machine: TimeMachine,
@@ -141,7 +127,7 @@ async def test_connection_tells_link_and_freshness_apart_while_everything_else_i
 
     await set_up(hass, whatwatt)
     await hass.async_block_till_done()
-    assert connection_state() == ("on", "stale"), "connected, and nothing read yet"
+    assert connection_state() == ("on", "stale")
     await tick(hass, whatwatt)
     assert connection_state() == ("on", "fresh")
     await time_machine.advance(120)
@@ -156,15 +142,12 @@ async def test_connection_tells_link_and_freshness_apart_while_everything_else_i
     assert shown(hass, "meter_status") == "unavailable"
 
 
-# ------------------------------------------------------------------------------------------- the restart
-
-
 async def press(hass: HomeAssistant) -> None:
     button = entity_id(hass, "button", f"{WHATWATT}_restart")
     await hass.services.async_call("button", "press", {ATTR_ENTITY_ID: button}, blocking=True)
 
 
-async def test_restart_button_restarts_the_reader_and_the_stream_comes_back(
+async def test_restart_button_restarts_the_reader(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
@@ -175,7 +158,7 @@ async def test_restart_button_restarts_the_reader_and_the_stream_comes_back(
     await wait_until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
 
 
-async def test_restart_that_fails_says_why(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+async def test_failed_restart_has_a_reason(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     await set_up(hass, whatwatt)
     await whatwatt.stop()
     with pytest.raises(HomeAssistantError) as raised:
@@ -188,11 +171,8 @@ async def test_restart_that_fails_says_why(hass: HomeAssistant, whatwatt: Whatwa
     )
 
 
-# --------------------------------------------------------------------------------------------- the clocks
-
-
 @pytest.mark.parametrize("zone", ["Europe/Zurich", "UTC", "Asia/Kathmandu"])
-async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
+async def test_clock_of_a_whatwatt_is_local_time(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, zone: str
 ) -> None:
     await hass.config.async_set_time_zone(zone)
@@ -204,7 +184,7 @@ async def test_clock_of_a_whatwatt_is_read_as_the_local_time_of_the_place(
     assert -93 <= entry.runtime_data.coordinator.data.values[M.READER_CLOCK_OFFSET] <= -89
 
 
-async def test_clocks_of_a_currentlyone_and_its_meter_are_told_apart(
+async def test_clocks_of_a_currentlyone_and_its_meter_are_shown(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(currentlyone_module, "_REPLAY_DURATION", 0)

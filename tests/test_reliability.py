@@ -1,4 +1,4 @@
-"""The fault matrix: what goes wrong between a reader and Home Assistant, and what the user sees of it.
+"""Fault matrix: faults between a reader and Home Assistant, and their effects for the user.
 
 `scripts/measure reliability` runs it and writes `docs/results/reliability.md`.
 """
@@ -42,9 +42,8 @@ pytestmark = pytest.mark.slow(
     "tests/time_machine.py",
 )
 
-# Seconds. How long there is peace before, how long the fault lasts, and what it may take until all is well
-# again and said to be: the longest silence on a dead stream, the longest wait, the longest attempt, and a
-# minute of readings.
+# Seconds before a fault, of a fault, and until the recovery is logged: the longest idle time of a stream, the
+# longest wait, the longest attempt, and a minute of readings.
 BEFORE = 180
 FAULT_LASTS = 900
 RECOVERS_WITHIN = 45 + 300 + 30 + 60
@@ -56,7 +55,7 @@ WITH_PASSWORD = tuple(kind for kind, reader in READERS.items() if reader.can_hav
 
 @dataclass
 class World:
-    """A Home Assistant, a reader that speaks by itself, and the network between them."""
+    """A Home Assistant, a reader that sends readings, and the network between them."""
 
     hass: HomeAssistant
     reader: Simulator
@@ -80,7 +79,7 @@ class World:
         return found
 
     async def announce(self, network: FaultyNetwork) -> None:
-        """Let Home Assistant hear of the reader at the other end of a network."""
+        """Announce the reader at the address of a network."""
         info = announcement(self.reader)
         info.port = network.port
         await self.hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=info)
@@ -103,27 +102,27 @@ async def nothing(_world: World) -> None:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong, and how it ends."""
+    """Beginning and end of a fault."""
 
     name: str
     begin: Step
     end: Step
     readers: tuple[str, ...] = tuple(SIMULATORS)
     seen: bool | None = True
-    """Whether the user sees values become unavailable; None where that is a matter of luck."""
+    """Whether values become unavailable. None if both can happen."""
 
     asks_the_user: tuple[str, ...] = ()
-    """The readers with which it ends with a question for the user instead of by itself."""
+    """Kinds of readers for which the user has to act."""
 
     lasts: float = FAULT_LASTS
     options: dict[str, Any] = field(default_factory=dict)
 
 
-# ------------------------------------------------------------------------------------ ways to answer
+# ------------------------------------------------------------------------------------ responses
 
 
 def saying(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
-    """Return an answer of fixed bytes."""
+    """Return a function that responds with bytes."""
 
     async def answer(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -144,11 +143,11 @@ LIVE = b'event: live\ndata: {"P_In":1.5,"P_Out":0}\n\n'
 
 
 async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Take the call and end it."""
+    """Close the connection."""
 
 
 async def drip(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send the head a byte at a time, too slowly for anybody to wait for."""
+    """Send the head one byte at a time, too slowly for the timeout."""
     for byte in STREAM_HEAD:
         writer.write(bytes([byte]))
         await writer.drain()
@@ -177,7 +176,7 @@ async def answer_properly(world: World) -> None:
     world.network.answer = None
 
 
-# ----------------------------------------------------------------------------- ways to mangle a stream
+# ------------------------------------------------------------------------------------ changed streams
 
 
 def mangling(mangle: Callable[[bytes], Any]) -> Step:
@@ -261,7 +260,7 @@ async def reset_in_the_middle(world: World) -> None:
     world.network.mangle = partial(cut_in_half, world)
 
 
-# ------------------------------------------------------------------------------------- other troubles
+# ------------------------------------------------------------------------------------ other faults
 
 
 async def unplug(world: World) -> None:
@@ -356,11 +355,11 @@ async def give_way(world: World) -> None:
     world.others.pop().cancel()
 
 
-async def silence_the_meter(world: World) -> None:
+async def stop_meter(world: World) -> None:
     world.reader.stop_meter()
 
 
-async def let_the_meter_speak(world: World) -> None:
+async def resume_meter(world: World) -> None:
     world.reader.resume_meter()
 
 
@@ -374,7 +373,7 @@ async def find_the_clock(world: World) -> None:
 
 
 async def drop_again_and_again(world: World, *, after: float) -> None:
-    """Let no connection live long, for most of the time that a fault lasts."""
+    """Close all connections repeatedly, for most of the fault."""
     for _ in range(int(0.8 * FAULT_LASTS / after)):
         await world.network.cut(reset=False)
         await asyncio.sleep(after)
@@ -483,7 +482,7 @@ FAULTS = [
         seen=False,
         options={"password": None, "licence": "PLUS"},
     ),
-    Fault("meter silent", silence_the_meter, let_the_meter_speak),
+    Fault("meter silent", stop_meter, resume_meter),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
     *(
         Fault(
@@ -517,7 +516,7 @@ async def world(
     monkeypatch: pytest.MonkeyPatch,
     case: tuple[Fault, str],
 ) -> AsyncGenerator[World]:
-    """Return a world at peace."""
+    """Return a world without faults."""
     fault, kind = case
     options = {"password": "secret"} if kind in WITH_PASSWORD else {}
     reader = SIMULATORS[kind](house, **(options | fault.options))
@@ -546,7 +545,7 @@ async def world(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]}: {case[0].name}")
-async def test_fault_is_overcome(
+async def test_connection_recovers_after_a_fault(
     world: World,
     case: tuple[Fault, str],
     caplog: pytest.LogCaptureFixture,
@@ -581,13 +580,13 @@ async def test_fault_is_overcome(
     if asks_the_user:
         attempts = len(world.attempts)
         await world.time_machine.advance(RECOVERS_WITHIN)
-        assert len(world.attempts) == attempts, "nobody has acted yet"
+        assert len(world.attempts) == attempts
         (flow,) = world.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
         assert flow["context"]["source"] == "reauth"
     else:
         await world.time_machine.advance(RECOVERS_WITHIN)
         assert world.states[-1][1] != "unavailable"
-        # On a busy machine the last telegram may still be on its way.
+        # The last telegram can arrive later on a busy machine.
         registers = world.coordinator.readings.values
         register = Measurement.ACTIVE_ENERGY_IMPORT
         await wait_until(lambda: registers[register] == sent_value(world.reader, register))
@@ -623,5 +622,5 @@ async def test_fault_is_overcome(
 
 
 def distinct(times: list[datetime]) -> int:
-    """Count readings, each repeated one once."""
+    """Count readings without repetitions."""
     return len(set(times))

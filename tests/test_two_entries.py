@@ -1,23 +1,20 @@
-"""Two entries for one reader, made by hand in Home Assistant's file: it allows that, and shows an issue."""
+"""Two entries of one reader, which only a change of the stored entries can cause."""
 
-import asyncio
-
-from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryDisabler
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, TariffKey
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 
 from .conftest import MakeTimeLapse
-from .home_assistant import announcement, entity_id, entry_for, state_of, tick
-from .simulators import CurrentlyOneSimulator, Simulator
+from .home_assistant import entity_id, entry_for, state_of, tick
+from .simulators import CurrentlyOneSimulator
 from .test_backfill import at, live_past_full_hours
 from .time_lapse import REGISTERS
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow("devices.py", "statistics.py", "power_tariff/tracker.py", "config_flow.py")
+pytestmark = pytest.mark.slow("entity.py", "devices.py", "statistics.py", "power_tariff/tracker.py")
 
 _, EXPORT = REGISTERS
 
@@ -79,29 +76,3 @@ async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: M
         old = replacement.last - truth[at("08:00:00")]
         new = time_lapse.heard[EXPORT][at("09:00:00")] - replacement.first
         assert hours[at("08:00:00")].change == pytest.approx(old + new, abs=1)
-
-
-async def test_flows_that_end_at_once_make_one_entry(hass: HomeAssistant, any_reader: Simulator) -> None:
-    flows = hass.config_entries.flow
-    forms = [await flows.async_init(DOMAIN, context={"source": SOURCE_USER}) for _ in range(3)]
-    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(any_reader))
-    results = await asyncio.gather(
-        *(flows.async_configure(form["flow_id"], {"host": any_reader.host}) for form in forms),
-        flows.async_configure(found["flow_id"], {}),
-    )
-    ends = [result["type"] for result in results]
-    assert sorted(ends) == [FlowResultType.ABORT] * 3 + [FlowResultType.CREATE_ENTRY]
-    assert len(hass.config_entries.async_entries(DOMAIN)) == 1
-    assert flows.async_progress() == []
-
-
-async def test_reader_that_was_ignored_can_be_added(hass: HomeAssistant, any_reader: Simulator) -> None:
-    MockConfigEntry(domain=DOMAIN, source=SOURCE_IGNORE, unique_id=any_reader.device_id).add_to_hass(hass)
-    flows = hass.config_entries.flow
-    found = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(any_reader))
-    assert found["reason"] == "already_configured"
-    form = await flows.async_init(DOMAIN, context={"source": SOURCE_USER})
-    result = await flows.async_configure(form["flow_id"], {"host": any_reader.host})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    (entry,) = hass.config_entries.async_entries(DOMAIN)
-    assert entry.source == SOURCE_USER

@@ -1,27 +1,24 @@
-"""Two CurrentlyOnes of one house, whose appliances are called the same."""
+"""Two CurrentlyOnes whose appliances have the same ids and names."""
 
 from dataclasses import dataclass
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
-from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.issues import Issue, Issues
 
 from .conftest import Start
 from .home_assistant import set_up, settle, state_of
-from .saved_files import files_of
 from .simulators import CurrentlyOneSimulator, House
 from .wait import wait_until
 
 
 @dataclass
 class Pair:
-    """The one in the house, and the one in the garage."""
+    """A reader in the house, and a reader in the garage."""
 
     house: CurrentlyOneSimulator
     garage: CurrentlyOneSimulator
@@ -34,7 +31,7 @@ class Pair:
 
 @pytest.fixture
 async def pair(hass: HomeAssistant, house: House, start: Start) -> Pair:
-    """Set both up, which know the same appliances."""
+    """Set both readers up."""
     one = CurrentlyOneSimulator(house, name="House")
     other = CurrentlyOneSimulator(House(seed=2, clock=house.clock), device_id="c8b41879cf58", name="Garage")
     entries = {}
@@ -49,9 +46,7 @@ def shown(hass: HomeAssistant, reader: CurrentlyOneSimulator, key: str) -> str:
     return state_of(hass, platform, f"{reader.device_id}:mocca_mast:{key}").state
 
 
-async def test_what_one_says_of_an_appliance_is_not_said_of_the_others_of_the_same_name(
-    hass: HomeAssistant, pair: Pair
-) -> None:
+async def test_appliances_of_two_readers_are_independent(hass: HomeAssistant, pair: Pair) -> None:
     await pair.house.switch("mocca_mast", "on")
     await pair.garage.switch("mocca_mast", "off")
     await pair.settle(hass)
@@ -70,7 +65,7 @@ async def test_what_one_says_of_an_appliance_is_not_said_of_the_others_of_the_sa
     assert len(names) == 2
 
 
-async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_other(
+async def test_reader_can_be_reloaded_and_removed_beside_another(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, pair: Pair
 ) -> None:
     await pair.settle(hass)
@@ -92,27 +87,3 @@ async def test_one_that_is_away_loaded_again_or_removed_takes_nothing_from_the_o
     await pair.garage.switch("mocca_mast", "off")
     await settle(hass, of_garage, pair.garage)
     assert shown(hass, pair.garage, "running") == "off"
-
-
-async def test_appliance_of_one_can_be_deleted_and_the_others_stays(
-    hass: HomeAssistant,
-    hass_ws_client: WebSocketGenerator,
-    device_registry: dr.DeviceRegistry,
-    pair: Pair,
-) -> None:
-    assert await async_setup_component(hass, "config", {})
-    client = await hass_ws_client()
-    await pair.garage.switch("mocca_mast", "on")
-    await pair.settle(hass)
-    of_house = pair.entries[pair.house.device_id]
-    pair.house.house.appliances.pop(0)
-    await hass.config_entries.async_reload(of_house.entry_id)
-    await wait_until(lambda: pair.house.streams)
-    await pair.settle(hass)
-    identifier = (DOMAIN, f"{pair.house.device_id}:mocca_mast")
-    device = device_registry.async_get_device_by_identifier(identifier, of_house.entry_id)
-    assert device is not None
-    assert (await client.remove_device(device.id))["success"]
-    await hass.async_block_till_done()
-    assert shown(hass, pair.garage, "running") == "on"
-    files_of(hass, *pair.entries.values())

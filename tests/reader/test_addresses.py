@@ -18,7 +18,7 @@ def test_current_address_is_tried_first_then_the_entered_one() -> None:
     assert attempts(addresses, 5) == ["current", "entered", "new", "newer", "current"]
 
 
-def test_address_known_twice_is_tried_once_in_a_round() -> None:
+def test_address_is_tried_once_in_a_round() -> None:
     addresses = Addresses("same", "same")
     addresses.announce(["same", "other", "other"])
     assert attempts(addresses, 4) == ["same", "other", "same", "other"]
@@ -34,14 +34,14 @@ def test_announced_address_is_tried_again_at_once() -> None:
     assert attempts(addresses, 2) == ["new", "current"]
 
 
-def test_last_eight_announced_addresses_are_tried_newest_first() -> None:
+def test_last_eight_announced_addresses_are_tried() -> None:
     addresses = Addresses("current")
     for number in range(20):
         addresses.announce([str(number)])
     assert attempts(addresses, 10) == ["current", *map(str, range(19, 11, -1)), "current"]
 
 
-def test_new_current_address_keeps_the_last_one() -> None:
+def test_earlier_address_is_tried_after_the_current_one() -> None:
     addresses = Addresses("first")
     addresses.announce(["second"])
     assert not addresses.succeed("first")

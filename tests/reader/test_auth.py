@@ -1,6 +1,4 @@
-"""HTTP authentication with devices, and with others that imitate them."""
-
-from collections.abc import AsyncGenerator
+"""HTTP authentication (RFC 9110): schemes, challenges, downgrade attacks."""
 
 import aiohttp
 from aiohttp import web
@@ -10,25 +8,28 @@ from custom_components.energy_sse.reader import AuthScheme, ReaderAuthDowngradeE
 from custom_components.energy_sse.reader.auth import parse_schemes
 from custom_components.energy_sse.reader.client import DeviceClient
 from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
+from tests.reader.test_client import Serve, serve
 from tests.simulators.digest import BasicLogin, DigestLogin
+
+__all__ = ["serve"]
 
 PATH = "/api/v1/system"
 BASIC = 'Basic realm="whatwatt"'
 
 
 class Device:
-    """Server that sends configured responses and stores the credentials that it receives."""
+    """A device that stores the credentials that it receives."""
 
     def __init__(self) -> None:
         self.host = ""
         self.login: DigestLogin | BasicLogin | None = None
         self.challenges: list[str] | None = None
-        """Challenges of all responses, instead of those of the login."""
+        """Challenges of every response, instead of those of `login`."""
 
         self.credentials: list[str | None] = []
 
-    async def answer(self, request: web.Request) -> web.Response:
-        """Respond, or send a challenge."""
+    async def respond(self, request: web.Request) -> web.Response:
+        """Respond with an object, or with challenges."""
         authorization = request.headers.get("Authorization")
         self.credentials.append(authorization)
         challenges = self.challenges
@@ -43,35 +44,25 @@ class Device:
         return response
 
     @property
-    def received_the_password(self) -> bool:
+    def has_password(self) -> bool:
         """Whether the password was received unencrypted."""
         return any(each is not None and each.startswith("Basic") for each in self.credentials)
 
 
 @pytest.fixture
-async def device() -> AsyncGenerator[Device]:
+async def device(serve: Serve) -> Device:
     """Return a device without a password."""
-    async for each in running():
-        yield each
+    device = Device()
+    device.host = await serve(device.respond)
+    return device
 
 
 @pytest.fixture
-async def elsewhere() -> AsyncGenerator[Device]:
-    """Return another one."""
-    async for each in running():
-        yield each
-
-
-async def running() -> AsyncGenerator[Device]:
-    device = Device()
-    app = web.Application()
-    app.router.add_get("/{path:.*}", device.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    device.host = f"127.0.0.1:{runner.addresses[0][1]}"
-    yield device
-    await runner.cleanup()
+async def other(serve: Serve) -> Device:
+    """Return a device at another address."""
+    other = Device()
+    other.host = await serve(other.respond)
+    return other
 
 
 # ---------------------------------------------------------------------------------------- challenges
@@ -110,7 +101,7 @@ def test_schemes_of_all_challenges_are_parsed(challenges: list[str], schemes: se
     ],
 )
 @pytest.mark.parametrize("login", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
-async def test_basic_is_not_used_when_digest_is_offered_too(
+async def test_password_is_not_sent_unencrypted_when_digest_is_offered(
     session: aiohttp.ClientSession, device: Device, challenges: list[str], login: AuthScheme | None
 ) -> None:
     device.challenges = challenges
@@ -118,7 +109,7 @@ async def test_basic_is_not_used_when_digest_is_offered_too(
     for _ in range(3):
         with pytest.raises(ReaderAuthenticationError):
             await http.get_json(PATH)
-    assert not device.received_the_password
+    assert not device.has_password
 
 
 @pytest.mark.parametrize("number", [4, 5])
@@ -128,7 +119,7 @@ async def test_password_is_sent_for_at_most_four_challenges(
     device.challenges = ['Basic realm="x"'] * number
     with pytest.raises(ReaderAuthenticationError):
         await DeviceClient(session, device.host, "secret").get_json(PATH)
-    assert device.received_the_password == (number == 4)
+    assert device.has_password == (number == 4)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +133,7 @@ async def test_invalid_challenge_is_a_protocol_error(
         await DeviceClient(session, device.host, "secret").get_json(PATH)
 
 
-# ------------------------------------------------------------------------------------ downgrades
+# -------------------------------------------------------------------------------- downgrade attacks
 
 
 async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
@@ -152,7 +143,8 @@ async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession,
     assert http.auth_scheme is AuthScheme.NONE
     http = DeviceClient(session, device.host, "secret")
     await http.get_json(PATH)
-    assert http.auth_scheme is None, "the device may ask for the password later"
+    # The device can require the password later.
+    assert http.auth_scheme is None
     device.login = BasicLogin("secret")
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
@@ -163,17 +155,18 @@ async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession,
     assert schemes == [None, None, None, "Basic", "Basic", None, "Digest"]
 
 
-async def test_downgrade_from_digest_to_none_is_rejected(
-    session: aiohttp.ClientSession, device: Device
+@pytest.mark.parametrize("scheme", [AuthScheme.BASIC, AuthScheme.DIGEST])
+async def test_response_without_authentication_is_a_downgrade(
+    session: aiohttp.ClientSession, device: Device, scheme: AuthScheme
 ) -> None:
-    http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
+    http = DeviceClient(session, device.host, "secret", scheme)
     with pytest.raises(ReaderAuthDowngradeError) as raised:
         await http.get_json(PATH)
     assert raised.value.scheme is AuthScheme.NONE
-    assert http.auth_scheme is AuthScheme.DIGEST
+    assert http.auth_scheme is scheme
 
 
-async def test_downgrade_from_digest_to_basic_is_rejected(
+async def test_password_is_not_sent_by_basic_after_digest(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     device.login = BasicLogin("secret")
@@ -182,28 +175,16 @@ async def test_downgrade_from_digest_to_basic_is_rejected(
         with pytest.raises(ReaderAuthDowngradeError) as raised:
             await http.get_json(PATH)
         assert raised.value.scheme is AuthScheme.BASIC
-    assert not device.received_the_password
+    assert not device.has_password
 
 
-async def test_downgrade_from_basic_to_none_is_rejected(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
-    device.login = BasicLogin("secret")
-    http = DeviceClient(session, device.host, "secret", AuthScheme.BASIC)
-    await http.get_json(PATH)
-    device.login = None
-    http.reset_auth()
-    with pytest.raises(ReaderAuthDowngradeError):
-        await http.get_json(PATH)
-
-
-async def test_digest_for_another_domain_does_not_allow_a_downgrade(
+async def test_password_is_not_sent_after_digest_for_another_domain(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret")
     device.login = login = DigestLogin("secret")
     challenge = login.challenge
-    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue's
+    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue device
     await http.get_json(PATH)
     device.login = None
     for _ in range(2):
@@ -212,34 +193,24 @@ async def test_digest_for_another_domain_does_not_allow_a_downgrade(
     device.login = BasicLogin("secret")
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert not device.received_the_password
+    assert not device.has_password
 
 
-async def test_unknown_scheme_allows_basic_at_trusted_address_only(
-    session: aiohttp.ClientSession, device: Device, elsewhere: Device
+async def test_password_is_sent_by_basic_to_a_trusted_address_only(
+    session: aiohttp.ClientSession, device: Device, other: Device
 ) -> None:
-    """The entry of an older version has no scheme."""
-    device.login = elsewhere.login = BasicLogin("secret")
+    device.login = other.login = BasicLogin("secret")
     http = DeviceClient(session, device.host, "secret")
-    http.move_to(elsewhere.host, is_trusted=False)
+    http.move_to(other.host, is_trusted=False)
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    elsewhere.login = None
+    other.login = None
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
-    assert elsewhere.credentials == [None, None]
+    assert other.credentials == [None, None]
     http.move_to(device.host, is_trusted=True)
     await http.get_json(PATH)
     assert http.auth_scheme is AuthScheme.BASIC
-
-
-async def test_device_without_a_password_is_accepted_anywhere(
-    session: aiohttp.ClientSession, device: Device, elsewhere: Device
-) -> None:
-    http = DeviceClient(session, device.host)
-    http.move_to(elsewhere.host, is_trusted=False)
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.NONE
 
 
 async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, device: Device) -> None:
@@ -248,7 +219,7 @@ async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, de
     await http.get_json(PATH)
     await http.get_json(PATH)
     assert [each is None for each in device.credentials] == [True, False, False], (
-        "authentication costs one request"
+        "the challenge costs one request"
     )
     http.reset_auth()
     device.login = None
@@ -257,7 +228,7 @@ async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, de
     assert device.credentials[-1] is None
 
 
-async def test_client_without_credentials_sends_no_password(
+async def test_client_without_credentials_does_not_send_the_password(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret").without_credentials(can_have_password=True)

@@ -1,22 +1,20 @@
-"""Connection to a reader: attempts, waits, contention and errors."""
+"""Connection to a reader: attempts, contention, unexpected errors."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
-import json
 import random
-from typing import Any
 
 import aiohttp
 import pytest
 
 from custom_components.energy_sse.reader import (
+    READERS,
     ConnectionState,
     Measurement as M,
     Message,
     Property as P,
-    ReaderAuthenticationError,
     ReaderConnection,
     ReaderConnectionError,
     ReaderError,
@@ -24,9 +22,6 @@ from custom_components.energy_sse.reader import (
     ReaderStatus,
     Reading,
     clock,
-    connection as connection_module,
-    currentlyone as currentlyone_module,
-    freshness,
     make_reader,
     whatwatt as whatwatt_module,
 )
@@ -36,69 +31,68 @@ from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of
 from tests.simulators import SIMULATORS, CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.simulators.digest import DigestLogin
 from tests.simulators.network import FaultyNetwork
 from tests.simulators.server import Simulator
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
 
-class StillClock:
-    """Clock that only tests move."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
-
-
 @pytest.fixture
-def still_clock(monkeypatch: pytest.MonkeyPatch) -> StillClock:
-    """Return a clock in place of the event loop's."""
-    still = StillClock()
-    monkeypatch.setattr(clock, "now", still.now)
-    return still
+def advance(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], float]:
+    """Return a function that advances the clock, and returns its time. No event loop is running."""
+    time = 1000.0
+
+    def advance_clock(seconds: float) -> float:
+        nonlocal time
+        time += seconds
+        return time
+
+    monkeypatch.setattr(clock, "now", lambda: time)
+    return advance_clock
 
 
-def attempts_of(backoff: Backoff, still_clock: StillClock, count: int, *, takes: float = 0.0) -> list[float]:
-    """Return the times of attempts that all fail."""
+def attempts_of(
+    backoff: Backoff, advance: Callable[[float], float], count: int, *, duration: float = 0.0
+) -> list[float]:
+    """Return the times of attempts that all fail after `duration` seconds."""
     times = []
     for _ in range(count):
-        times.append(still_clock.time)
+        times.append(advance(0))
         backoff.record_attempt()
-        still_clock.time += takes
-        still_clock.time += backoff.next_wait()
+        advance(duration)
+        advance(backoff.next_wait())
     return times
 
 
-@pytest.mark.parametrize("takes", [0.0, 0.5, 12.0])
-def test_failures_lead_to_at_most_six_attempts_per_minute(still_clock: StillClock, takes: float) -> None:
+@pytest.mark.parametrize("duration", [0.0, 0.5, 12.0])
+def test_backoff_allows_at_most_six_attempts_a_minute(
+    advance: Callable[[float], float], duration: float
+) -> None:
     for _ in range(50):
-        times = attempts_of(Backoff(), still_clock, 100, takes=takes)
+        times = attempts_of(Backoff(), advance, 100, duration=duration)
         assert all(sum(start <= time < start + 60 for time in times) <= 6 for start in times)
 
 
-def test_waits_grow_to_five_minutes_and_never_beyond(
-    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+def test_backoff_grows_to_five_minutes(
+    advance: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda _low, high: high)
-    times = attempts_of(Backoff(), still_clock, 40)
+    times = attempts_of(Backoff(), advance, 40)
     waits = [later - earlier for earlier, later in pairwise(times)]
     assert waits[:8] == [2, 4, 8, 16, 32, 64, 128, 256]
     assert set(waits[8:]) == {300}
 
 
-def test_waits_are_jittered_over_their_whole_range(still_clock: StillClock) -> None:
+def test_backoff_is_random_in_its_whole_range(advance: Callable[[float], float]) -> None:
     backoff = Backoff()
-    attempts_of(backoff, still_clock, 12)
+    attempts_of(backoff, advance, 12)
     waits = [backoff.next_wait() for _ in range(500)]
     assert min(waits) < 30
     assert max(waits) > 270
 
 
-def test_one_attempt_per_minute_is_reserved_for_announcements(
-    still_clock: StillClock, monkeypatch: pytest.MonkeyPatch
+def test_backoff_reserves_one_attempt_a_minute_for_announcements(
+    advance: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, _high: low)
     backoff = Backoff()
@@ -111,11 +105,11 @@ def test_one_attempt_per_minute_is_reserved_for_announcements(
     assert backoff.min_wait() == 60
 
 
-def test_reset_makes_the_next_wait_short_within_the_limit(still_clock: StillClock) -> None:
+def test_backoff_keeps_its_limit_when_it_is_reset(advance: Callable[[float], float]) -> None:
     backoff = Backoff()
-    attempts_of(backoff, still_clock, 20)
+    attempts_of(backoff, advance, 20)
     backoff.reset()
-    still_clock.time += 600
+    advance(600)
     assert backoff.next_wait() <= 2
     for _ in range(6):
         backoff.record_attempt()
@@ -124,23 +118,22 @@ def test_reset_makes_the_next_wait_short_within_the_limit(still_clock: StillCloc
 
 
 class Follower:
-    """Listener that stores what a connection passes to it."""
+    """A listener that stores its calls, and its connection to a reader."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        reader: Simulator | FaultyNetwork,
+        reader: Simulator,
         *,
-        kind: str,
-        expected_id: str,
+        host: str | None = None,
         entered_host: str | None = None,
     ) -> None:
         self.messages: list[Message] = []
         self.losses: list[ReaderError] = []
         self.contentions: list[bool] = []
         self.moves: list[str] = []
-        self.reader = make_reader(kind, session, reader.host, "secret")
-        self.connection = ReaderConnection(self.reader, expected_id, self, entered_host=entered_host)
+        self.reader = make_reader(reader.kind, session, host or reader.host, "secret")
+        self.connection = ReaderConnection(self.reader, reader.device_id, self, entered_host=entered_host)
 
     def handle_message(self, message: Message) -> None:
         self.messages.append(message)
@@ -164,16 +157,21 @@ class Follower:
     def readings(self) -> list[Reading]:
         return [message for message in self.messages if isinstance(message, Reading)]
 
+    @property
+    def meter_statuses(self) -> list[object]:
+        return [m.values.get(P.METER_STATUS) for m in self.messages if isinstance(m, ReaderStatus)]
+
 
 @asynccontextmanager
 async def following(
     session: aiohttp.ClientSession,
-    reader: Simulator | FaultyNetwork,
+    reader: Simulator,
     *,
-    kind: str,
-    expected_id: str,
+    host: str | None = None,
+    entered_host: str | None = None,
 ) -> AsyncGenerator[Follower]:
-    follower = Follower(session, reader, kind=kind, expected_id=expected_id)
+    """Run a connection to a reader."""
+    follower = Follower(session, reader, host=host, entered_host=entered_host)
     task = asyncio.create_task(follower.connection.run())
     try:
         yield follower
@@ -183,139 +181,56 @@ async def following(
 
 
 @pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for almost no time before a reconnect."""
-    monkeypatch.setattr(connection_module, "_MIN_WAIT", 0.01)
-    monkeypatch.setattr(connection_module, "_MAX_SHORT_STREAMS", 100)
-
-
-@pytest.mark.usefixtures("_quick")
-async def test_stream_that_ends_is_opened_again(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
-) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        for n in range(1, 4):
-            await wait_until(lambda: protected_whatwatt.streams)
-            await protected_whatwatt.tick()
-            await follower.has(readings=n)
-            protected_whatwatt.end_streams()
-            await follower.has(losses=n)
-        kinds = [type(m) for m in follower.messages if not isinstance(m, ReaderStatus)]
-        assert kinds[:6] == [ReaderInfo, Reading] * 3
-        assert {str(loss) for loss in follower.losses} == {"the device ended the stream"}
-
-
-async def test_announcement_of_offline_reader_starts_an_attempt(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(random, "uniform", lambda _low, _high: 300)
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        await wait_until(lambda: protected_whatwatt.streams)
-        protected_whatwatt.end_streams()
-        await wait_until(lambda: follower.losses)
-        follower.connection.handle_announcement(protected_whatwatt.host)
-        await wait_until(lambda: protected_whatwatt.streams)
-        await protected_whatwatt.tick()
-        await wait_until(lambda: follower.readings)
-
-
-@pytest.mark.usefixtures("_quick")
-async def test_another_device_at_the_address_is_rejected(
-    session: aiohttp.ClientSession, house: House, start: Start
-) -> None:
-    reader = CurrentlyOneSimulator(house)
+async def licensed_whatwatt(house: House, start: Start) -> WhatwattSimulator:
+    """Return a whatwatt with a license, so that its values are polled during contention."""
+    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
     await start(reader)
-    await reader.tick()
-    async with following(session, reader, kind="currentlyone", expected_id="3c690779cf58") as follower:
-        await wait_until(lambda: follower.losses)
-        assert follower.messages == []
-        assert str(follower.losses[0]) == "another device responds at this address"
-        reader.device_id = "3c690779cf58"
-        await wait_until(lambda: follower.readings)
+    return reader
 
 
-async def test_messages_before_the_identity_are_ignored(
-    session: aiohttp.ClientSession, house: House, start: Start, monkeypatch: pytest.MonkeyPatch
+async def test_values_before_the_identity_are_ignored(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = CurrentlyOneSimulator(house)
-    config = reader.config()
+    config = currentlyone.config()
+    state = 'event: state\r\ndata: {"W":1}'
     monkeypatch.setattr(
-        reader,
-        "config",
-        lambda: f'{{}}\r\n\r\nevent: state\r\ndata: {{"W":1}}\r\n\r\nevent: config\r\ndata: {config}',
+        currentlyone, "config", lambda: f"{{}}\r\n\r\n{state}\r\n\r\nevent: config\r\ndata: {config}"
     )
-    await start(reader)
-    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
-        await wait_until(lambda: reader.streams)
-        await reader.tick()
+    async with following(session, currentlyone) as follower:
+        await wait_until(lambda: currentlyone.streams)
+        await currentlyone.tick()
         await follower.has(readings=1)
         assert isinstance(follower.messages[0], ReaderInfo)
         assert len(follower.readings) == 1
 
 
-async def test_rejected_password_ends_the_connection(
-    session: aiohttp.ClientSession, house: House, start: Start
-) -> None:
-    reader = WhatwattSimulator(house, password="another")
-    await start(reader)
-    follower = Follower(session, reader, kind="whatwatt", expected_id=reader.device_id)
-    with pytest.raises(ReaderAuthenticationError):
-        await follower.connection.run()
-    assert follower.losses == []
-    assert reader.stream_count == 0
-
-
 @pytest.mark.errors
-@pytest.mark.usefixtures("_quick")
-async def test_error_of_the_listener_does_not_end_the_connection(
+async def test_error_in_a_listener_costs_one_message(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    faulty = Follower(session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id)
-    monkeypatch.setattr(faulty, "handle_message", lambda _message: 1 / 0)
-    task = asyncio.create_task(faulty.connection.run())
-    await faulty.has(losses=2)
-    task.cancel()
-    await asyncio.wait([task])
-    assert caplog.text.count("Unexpected error while reading the stream") == 1
-
-
-@pytest.mark.errors
-async def test_message_that_raises_in_the_listener_is_skipped(
-    session: aiohttp.ClientSession,
-    protected_whatwatt: WhatwattSimulator,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
+    async with following(session, protected_whatwatt) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
-        take = follower.handle_message
-        heard: list[Message] = []
+        received: list[Message] = []
 
         def fail(message: Message) -> None:
-            heard.append(message)
-            raise KeyError(len(heard))
+            received.append(message)
+            raise KeyError(len(received))
 
-        monkeypatch.setattr(follower, "handle_message", fail)
-        for _ in range(3):
-            await protected_whatwatt.tick()
-        await wait_until(lambda: sum(isinstance(message, Reading) for message in heard) == 3)
-        monkeypatch.setattr(follower, "handle_message", take)
+        with monkeypatch.context() as patch:
+            patch.setattr(follower, "handle_message", fail)
+            for _ in range(3):
+                await protected_whatwatt.tick()
+            await wait_until(lambda: sum(isinstance(message, Reading) for message in received) == 3)
         await protected_whatwatt.tick()
         await follower.has(readings=1)
     assert follower.losses == []
     assert caplog.text.count("Unexpected error") == 1
 
 
-async def test_failed_stream_requests_are_not_contention(
+async def test_closed_connections_are_not_contention(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -323,7 +238,7 @@ async def test_failed_stream_requests_are_not_contention(
 
     network = await FaultyNetwork(whatwatt).start()
     network.answer, network.only_the_stream = hang_up, True
-    async with following(session, network, kind="whatwatt", expected_id=whatwatt.device_id) as follower:
+    async with following(session, whatwatt, host=network.host) as follower:
         while len(follower.losses) < 5:
             await time_machine.advance(5)
     await network.stop()
@@ -333,17 +248,13 @@ async def test_failed_stream_requests_are_not_contention(
 @pytest.mark.errors
 async def test_values_are_polled_again_after_an_unexpected_error(
     session: aiohttp.ClientSession,
-    house: House,
-    start: Start,
-    *,
+    licensed_whatwatt: WhatwattSimulator,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
-    await start(reader)
-    thrower = ErrorInjector(WhatwattReader.poll, chance=1)
-    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
-        with thrower.throws():
+    reader = licensed_whatwatt
+    async with following(session, reader) as follower:
+        with ErrorInjector(WhatwattReader.poll, chance=1).throws():
             while follower.connection.state is not ConnectionState.CONTENDED:
                 reader.end_streams()
                 await time_machine.advance(5)
@@ -356,31 +267,27 @@ async def test_values_are_polled_again_after_an_unexpected_error(
     assert 0 < caplog.text.count("Unexpected error while polling the values") <= len(ERRORS)
 
 
-async def test_reader_with_several_streams_is_never_contended(
-    session: aiohttp.ClientSession, house: House, start: Start, time_machine: TimeMachine
+async def test_stream_for_many_clients_is_never_contended(
+    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
+    async with following(session, currentlyone) as follower:
         while len(follower.losses) < 6:
-            reader.end_streams()
+            currentlyone.end_streams()
             await time_machine.advance(1)
         assert not follower.contentions
 
 
 @pytest.mark.parametrize(("interval", "polls"), [(0, 12), (1, 12), (5, 12), (12, 5), (20, 3), (300, 2)])
-async def test_values_are_polled_at_the_interval_of_the_meter(
+async def test_values_are_polled_at_the_interval_within_limits(
     session: aiohttp.ClientSession,
-    house: House,
-    start: Start,
-    *,
+    licensed_whatwatt: WhatwattSimulator,
     time_machine: TimeMachine,
     interval: int,
     polls: int,
 ) -> None:
-    reader = WhatwattSimulator(house, licence="PLUS", interval=interval)
-    await start(reader)
-    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
+    reader = licensed_whatwatt
+    reader.interval = interval
+    async with following(session, reader) as follower:
         while follower.connection.state is not ConnectionState.CONTENDED:
             reader.end_streams()
             await time_machine.advance(1)
@@ -391,28 +298,25 @@ async def test_values_are_polled_at_the_interval_of_the_meter(
 
 @pytest.mark.errors
 @pytest.mark.parametrize("kind", SIMULATORS)
-async def test_connection_survives_any_error_anywhere(
+async def test_connection_continues_after_any_unexpected_error(
     session: aiohttp.ClientSession,
-    house: House,
-    start: Start,
-    *,
+    licensed_whatwatt: WhatwattSimulator,
+    currentlyone: CurrentlyOneSimulator,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
+    *,
     kind: str,
 ) -> None:
-    # With a license, the values are polled while another client has the stream.
-    options: dict[str, Any] = {"whatwatt": {"password": "secret", "licence": "PLUS"}}.get(kind, {})
-    reader = SIMULATORS[kind](house, **options)
-    await start(reader)
-    thrower = ErrorInjector(
+    reader = licensed_whatwatt if kind == "whatwatt" else currentlyone
+    injector = ErrorInjector(
         *functions_of(ReaderConnection, but=("__init__", "run")),
         *functions_of(Backoff, but=("__init__",)),
-        *functions_of(Follower, but=("__init__", "has", "readings")),
-        *functions_of(type(make_reader(kind, session, reader.host, None)), but=("__init__",)),
+        *functions_of(Follower, but=("__init__", "has", "readings", "meter_statuses")),
+        *functions_of(READERS[reader.kind], but=("__init__",)),
         chance=0.03,
     )
-    async with following(session, reader, kind=kind, expected_id=reader.device_id) as follower:
-        with thrower.throws():
+    async with following(session, reader) as follower:
+        with injector.throws():
             for _ in range(100):
                 await reader.tick()
                 reader.end_streams()
@@ -423,9 +327,9 @@ async def test_connection_survives_any_error_anywhere(
             await reader.tick()
         assert len(follower.readings) > seen
         assert follower.connection.state is ConnectionState.STREAMING
-    assert len(thrower.places) > 10
-    said = [record.message for record in caplog.records if "Unexpected error" in record.message]
-    faults = [message.partition(": ")[2].partition(", because of")[0].split() for message in said]
+    assert len(injector.places) > 10
+    errors = [record.message for record in caplog.records if "Unexpected error" in record.message]
+    faults = [error.partition(": ")[2].partition(", because of")[0].split() for error in errors]
     kinds = [(fault[0], fault[-1]) for fault in faults]
     assert len(kinds) == len(set(kinds)) > 0
 
@@ -436,18 +340,13 @@ async def test_entered_address_is_checked_again_after_an_error(
 ) -> None:
     reader = await WhatwattSimulator(house).start(live=True)
     network = await FaultyNetwork(reader).start()
-    follower = Follower(
-        session, reader, kind="whatwatt", expected_id=reader.device_id, entered_host=network.host
-    )
-    task = asyncio.create_task(follower.connection.run())
-    with ErrorInjector(WhatwattReader.identify, chance=1).throws():
+    async with following(session, reader, entered_host=network.host) as follower:
+        with ErrorInjector(WhatwattReader.identify, chance=1).throws():
+            await time_machine.advance(310)
+        assert caplog.text.count("Unexpected error while checking the entered address") == 1
+        assert follower.moves == []
         await time_machine.advance(310)
-    assert caplog.text.count("Unexpected error while checking the entered address") == 1
-    assert follower.moves == []
-    await time_machine.advance(310)
-    assert follower.moves == [network.host]
-    task.cancel()
-    await asyncio.wait([task])
+        assert follower.moves == [network.host]
     await network.stop()
     await reader.stop()
 
@@ -461,7 +360,7 @@ async def test_error_is_kept_when_its_diagnosis_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(whatwatt, "system", list)
-    async with following(session, whatwatt, kind="whatwatt", expected_id=whatwatt.device_id) as follower:
+    async with following(session, whatwatt) as follower:
         with ErrorInjector(diagnose_mismatch, chance=1).throws():
             await time_machine.advance(1)
             await follower.has(losses=1)
@@ -469,12 +368,10 @@ async def test_error_is_kept_when_its_diagnosis_fails(
     assert "Unexpected error while identifying the device" in caplog.text
 
 
-async def test_device_that_identifies_itself_twice_connects_once(
+async def test_second_identity_is_not_a_second_connect(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:
-    async with following(
-        session, currentlyone, kind="currentlyone", expected_id=currentlyone.device_id
-    ) as follower:
+    async with following(session, currentlyone) as follower:
         await wait_until(lambda: currentlyone.streams)
         config = f"event: config\r\ndata: {currentlyone.config()}\r\n\r\n"
         await currentlyone.broadcast(config.encode())
@@ -484,31 +381,10 @@ async def test_device_that_identifies_itself_twice_connects_once(
         assert (len(infos), follower.reader.stats.connects) == (2, 1)
 
 
-async def test_backoff_is_reset_once_after_20_seconds_of_readings(
-    session: aiohttp.ClientSession,
-    protected_whatwatt: WhatwattSimulator,
-    monkeypatch: pytest.MonkeyPatch,
-    time_machine: TimeMachine,
-) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        resets: list[int] = []
-        monkeypatch.setattr(Backoff, "reset", lambda _self: resets.append(len(follower.readings)))
-        await wait_until(lambda: protected_whatwatt.streams)
-        for n in range(1, 9):
-            await protected_whatwatt.tick()
-            await follower.has(readings=n)
-            await time_machine.advance(10)
-    assert resets == [2]
-
-
-async def test_unknown_event_of_a_whatwatt_is_skipped(
+async def test_unknown_event_of_a_whatwatt_is_ignored(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
+    async with following(session, protected_whatwatt) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.broadcast(
             b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
@@ -518,73 +394,36 @@ async def test_unknown_event_of_a_whatwatt_is_skipped(
         assert follower.readings[0].values[M.ACTIVE_POWER_IMPORT] != 1
 
 
-async def test_reading_has_the_meters_values(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
+@pytest.mark.parametrize(
+    ("kind", "meter_status", "reason"),
+    [
+        ("whatwatt", "KEY REQUIRED", None),
+        ("whatwatt", "OK", "the stream is silent though the meter is not"),
+        ("currentlyone", "", "no sign of life"),
+    ],
+)
+async def test_silent_stream_is_closed_unless_the_meter_is_silent(
+    session: aiohttp.ClientSession,
+    house: House,
+    start: Start,
+    time_machine: TimeMachine,
+    *,
+    kind: str,
+    meter_status: str,
+    reason: str | None,
 ) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        await wait_until(lambda: protected_whatwatt.streams)
-        await protected_whatwatt.tick()
-        await wait_until(lambda: follower.readings)
-        assert follower.readings[0].values[M.ACTIVE_ENERGY_IMPORT] == protected_whatwatt.live()["E_In"]
+    reader = SIMULATORS[kind](house)
+    if isinstance(reader, WhatwattSimulator):
+        reader.meter_status = meter_status
+    await start(reader)
+    async with following(session, reader) as follower:
+        await time_machine.advance(600)
+        assert {str(loss) for loss in follower.losses} == ({reason} if reason else set())
+        assert (reader.stream_count == 1) == (reason is None)
+        assert len(follower.meter_statuses) >= 3 or kind == "currentlyone"
 
 
-# --------------------------------------------------------------------------------- a stream that is silent
-
-
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use idle timeouts of a moment."""
-    monkeypatch.setattr(freshness, "_MIN_LIMIT", 0.05)
-    monkeypatch.setattr(freshness, "_MAX_LIMIT", 0.05)
-    monkeypatch.setattr(currentlyone_module, "_IDLE_TIMEOUT", 0.05)
-
-
-def statuses(follower: Follower) -> list[object]:
-    return [m.values[P.METER_STATUS] for m in follower.messages if isinstance(m, ReaderStatus)]
-
-
-@pytest.mark.usefixtures("_impatient")
-async def test_stream_stays_open_while_the_meter_status_is_bad(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
-) -> None:
-    protected_whatwatt.meter_status = "KEY REQUIRED"
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        await wait_until(lambda: len(statuses(follower)) >= 3)
-        assert set(statuses(follower)) == {"KEY REQUIRED"}
-        # Before its status says that it speaks again: a stream that is silent then would be taken up anew.
-        live = json.dumps(protected_whatwatt.live())
-        await protected_whatwatt.broadcast(f"event: live\ndata: {live}\n\n".encode())
-        await follower.has(readings=1)
-        assert protected_whatwatt.stream_count == 1
-
-
-@pytest.mark.usefixtures("_impatient", "_quick")
-async def test_idle_stream_is_reopened_when_the_meter_sends(
-    session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator
-) -> None:
-    async with following(
-        session, protected_whatwatt, kind="whatwatt", expected_id=protected_whatwatt.device_id
-    ) as follower:
-        await wait_until(lambda: protected_whatwatt.stream_count >= 2)
-        assert str(follower.losses[0]) == "the stream is silent though the meter is not"
-
-
-@pytest.mark.usefixtures("_impatient", "_quick")
-async def test_idle_currentlyone_stream_is_reopened(
-    session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
-) -> None:
-    async with following(
-        session, currentlyone, kind="currentlyone", expected_id=currentlyone.device_id
-    ) as follower:
-        await wait_until(lambda: currentlyone.stream_count >= 2)
-        assert str(follower.losses[0]) == "no sign of life"
-
-
-async def test_stream_without_identity_is_closed_after_15_seconds(
+async def test_stream_without_an_identity_is_closed(
     session: aiohttp.ClientSession,
     house: House,
     time_machine: TimeMachine,
@@ -593,7 +432,7 @@ async def test_stream_without_identity_is_closed_after_15_seconds(
     reader = CurrentlyOneSimulator(house, interval=10)
     config = reader.config
     await reader.start(live=True)
-    async with following(session, reader, kind="currentlyone", expected_id=reader.device_id) as follower:
+    async with following(session, reader) as follower:
         await time_machine.advance(60)
         assert follower.readings
         monkeypatch.setattr(reader, "config", lambda: "{}")
@@ -610,37 +449,23 @@ async def test_stream_without_identity_is_closed_after_15_seconds(
     await reader.stop()
 
 
-async def test_whatwatt_status_is_requested_regularly(
+async def test_status_of_a_whatwatt_is_requested_repeatedly(
     session: aiohttp.ClientSession, protected_whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
     reader = protected_whatwatt
-    async with following(session, reader, kind="whatwatt", expected_id=reader.device_id) as follower:
+    async with following(session, reader) as follower:
         await wait_until(lambda: reader.streams)
         for n in range(1, 4):
             await reader.tick()
             await follower.has(readings=n)
-        await wait_until(lambda: len(statuses(follower)) == 4)
-        # What it answers beside the stream is not worth the stream.
+        await wait_until(lambda: len(follower.meter_statuses) == 4)
+        # An invalid status must not end the stream.
         system = reader.system
         monkeypatch.setattr(reader, "system", lambda: "garbage")
         await reader.tick()
         await follower.has(readings=4)
         monkeypatch.setattr(reader, "system", system)
         await reader.tick()
-        await wait_until(lambda: len(statuses(follower)) == 5)
+        await wait_until(lambda: len(follower.meter_statuses) == 5)
         assert reader.stream_count == 1
-
-
-async def test_password_set_during_a_stream_ends_the_connection(
-    session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(whatwatt_module, "_STATUS_INTERVAL", 0)
-    reader = whatwatt
-    follower = Follower(session, reader, kind="whatwatt", expected_id=reader.device_id)
-    task = asyncio.create_task(follower.connection.run())
-    await wait_until(lambda: reader.streams)
-    reader.login = DigestLogin("another")
-    await reader.tick()
-    with pytest.raises(ReaderAuthenticationError):
-        await task

@@ -8,13 +8,11 @@ import sys
 from typing import NoReturn, override
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 import pytest
 
 from custom_components.energy_sse.reader import EXCEPTION_FILTER, payload
 from custom_components.energy_sse.reader.errors import LOGGER as READER_LOGGER, format_trace
-from tests.wait import wait_until
 
 LOGGER = logging.getLogger("custom_components.energy_sse.test")
 
@@ -99,18 +97,6 @@ async def test_errors_of_a_coordinator_are_filtered(
     await coordinator.async_refresh()
     assert isinstance(coordinator.last_exception, LookupError)
     assert re.search(rf"Unexpected error fetching reader data: {TRACE}\n", caplog.text)
-    assert "Segreta" not in caplog.text
-
-
-@pytest.mark.errors
-async def test_errors_of_a_debouncer_are_filtered(
-    hass: HomeAssistant, caplog: pytest.LogCaptureFixture
-) -> None:
-    debouncer = Debouncer(hass, LOGGER, cooldown=0, immediate=False, function=raise_private_async)
-    await debouncer.async_call()
-    await wait_until(lambda: caplog.records)
-    debouncer.async_shutdown()
-    assert re.search(rf"Unexpected exception from <function raise_private_async .*>: {TRACE}\n", caplog.text)
     assert "Segreta" not in caplog.text
 
 

@@ -9,18 +9,14 @@ import json
 from selectors import SelectorKey
 from time import thread_time
 from typing import Final
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
 
-from custom_components.energy_sse.reader import (
-    ConnectionStats,
-    Message,
-    ReaderConnection,
-    ReaderError,
-    make_reader,
-)
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from custom_components.energy_sse.reader import ConnectionStats, ReaderConnection, make_reader
+from custom_components.energy_sse.reader.connection import ConnectionListener
+from tests.simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from tests.time_machine import TimeMachine
 
 # Seconds of processor time.
@@ -62,25 +58,6 @@ class LongestStep:
         finally:
             selector.select = select
             gc.enable()
-
-
-class Listener:
-    """Listener to a connection that does nothing."""
-
-    def handle_message(self, message: Message) -> None:
-        pass
-
-    def handle_disconnect(self, error: ReaderError) -> None:
-        pass
-
-    def handle_contention(self, *, is_contended: bool) -> None:
-        pass
-
-    def handle_move(self, host: str) -> None:
-        raise NotImplementedError
-
-    def handle_basic_request(self, host: str) -> None:
-        raise NotImplementedError
 
 
 @asynccontextmanager
@@ -153,16 +130,14 @@ CURRENTLYONE_STREAMS: Final = {
 async def longest_step(
     session: aiohttp.ClientSession,
     time_machine: TimeMachine,
-    simulator: WhatwattSimulator | CurrentlyOneSimulator,
+    simulator: Simulator,
     responses: Mapping[str, bytes],
 ) -> tuple[float, ConnectionStats]:
     """Follow a device for 10 seconds of simulated time. Return the longest step, and what was received."""
     longest = LongestStep()
-    is_whatwatt = isinstance(simulator, WhatwattSimulator)
-    kind = "whatwatt" if is_whatwatt else "currentlyone"
     async with device(responses) as host:
-        reader = make_reader(kind, session, host)
-        connection = ReaderConnection(reader, simulator.device_id, Listener())
+        reader = make_reader(simulator.kind, session, host)
+        connection = ReaderConnection(reader, simulator.device_id, Mock(spec=ConnectionListener))
         with longest.measured():
             task = asyncio.create_task(connection.run())
             await time_machine.advance(10)

@@ -1,4 +1,4 @@
-"""How long a reading is believed."""
+"""Time for which a reading counts as current."""
 
 import pytest
 
@@ -26,18 +26,7 @@ def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, l
     assert freshness.remaining(1000 + 4 * interval + limit) == 0
 
 
-def test_one_long_gap_is_an_outage_and_two_are_how_the_meter_speaks() -> None:
-    freshness = Freshness()
-    now = 0.0
-    intervals = []
-    for gap in [0, 10, 10, 70, 10, 70, *[10] * 7, 10]:
-        now += gap
-        freshness.note(now)
-        intervals.append(freshness.interval)
-    assert intervals == [None, 10, 10, 10, 10, *[70] * 6, *[10] * 3]
-
-
-def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None:
+def test_announced_interval_is_used_until_one_is_learned() -> None:
     freshness = Freshness()
     freshness.announced_interval = 60
     freshness.note(1000)
@@ -46,7 +35,7 @@ def test_interval_that_the_device_announces_counts_until_it_is_learned() -> None
     assert freshness.limit == 60
 
 
-def test_long_interval_that_the_device_announces_counts_at_once() -> None:
+def test_long_announced_interval_is_used_at_once() -> None:
     """Wait for a meter that sends every ten minutes from the start."""
     freshness = Freshness()
     freshness.announced_interval = 600
@@ -55,27 +44,26 @@ def test_long_interval_that_the_device_announces_counts_at_once() -> None:
         assert (freshness.interval, freshness.limit, freshness.idle_timeout) == (600, 900, 675)
 
 
-def test_outage_says_nothing_about_the_interval() -> None:
+@pytest.mark.parametrize(
+    ("gaps", "intervals", "limit"),
+    [
+        # One long gap is an outage, and a second one is the interval of the meter.
+        ([0, 10, 10, 70, 10, 70, *[10] * 10], [None, 10, 10, 10, 10, *[70] * 6, *[10] * 5], 60),
+        ([0, 10, 10, 1980, 10, 2990, 10, 2990], [None, *[10] * 7], 60),
+        ([0, 1200], [None, None], 60),
+        # A meter that sends every six minutes has two outages.
+        ([0, 360, 360, 5000, 370, 9000, 365], [None, None, 360, 360, 360, 360, 365], 1.5 * 365),
+    ],
+)
+def test_outage_does_not_change_the_interval(
+    gaps: list[float], intervals: list[float | None], limit: float
+) -> None:
     freshness = Freshness()
-    for now in (0, 10, 20, 2000, 2010, 5000, 5010, 8000):
-        freshness.note(now)
-        assert freshness.interval in (None, 10)
-        assert freshness.limit == 60
-
-
-def test_first_gap_says_nothing_when_it_is_long() -> None:
-    """Learn nothing from one long gap: it can be an outage."""
-    freshness = Freshness()
-    for now in (0, 1200):
-        freshness.note(now)
-    assert (freshness.interval, freshness.limit) == (None, 60)
-
-
-def test_outage_of_a_slow_meter_is_not_its_interval() -> None:
-    """Keep the interval of a meter that sends every six minutes over two outages."""
-    freshness = Freshness()
+    learned = []
     now = 0.0
-    for gap in (0, 360, 360, 5000, 370, 9000, 365):
+    for gap in gaps:
         now += gap
         freshness.note(now)
-    assert (freshness.interval, freshness.limit) == (365, 1.5 * 365)
+        learned.append(freshness.interval)
+    assert learned == intervals
+    assert freshness.limit == limit

@@ -1,4 +1,4 @@
-"""The decoder against the HTML standard, by the cases of web-platform-tests' `eventsource/format-*`."""
+"""Decoder of event streams: the cases of web-platform-tests (`eventsource/format-*`), and limits."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ def message(data: str, event_type: str = "message", last_event_id: str = "") -> 
 
 BOM = b"\xef\xbb\xbf"
 
-# What the stream says → the events that a conforming client dispatches, case by case of the platform tests.
+# Stream → events that a client dispatches by the HTML standard.
 FORMAT_CASES = {
     "bom": (BOM + b"data:1\n\n" + b"data:2\n\ndata:3\n\n", [message("1"), message("2"), message("3")]),
     "bom is dropped once": (BOM + BOM + b"data:1\n\ndata:2\n\n", [message("2")]),
@@ -85,18 +85,18 @@ FORMAT_CASES = {
 
 @pytest.mark.parametrize(("stream", "events"), FORMAT_CASES.values(), ids=FORMAT_CASES.keys())
 @pytest.mark.parametrize("size", [None, 1, 2, 3, 5, 7])
-def test_stream_is_decoded_as_the_standard_says_however_it_is_cut(
+def test_stream_is_decoded_by_the_standard_in_any_pieces(
     stream: bytes, events: list[ServerSentEvent], size: int | None
 ) -> None:
     step = size or len(stream)
     assert decode(*(stream[i : i + step] for i in range(0, len(stream), step))) == events
 
 
-def test_line_feed_in_the_next_chunk_ends_no_second_line() -> None:
+def test_line_end_can_be_split_into_two_chunks() -> None:
     assert decode(b"data:a\r", b"\n", b"data:b\r", b"", b"\n\r", b"\n") == [message("a\nb")]
 
 
-def test_event_is_complete_with_the_carriage_return_already() -> None:
+def test_event_ends_with_a_carriage_return() -> None:
     decoder = EventStreamDecoder()
     assert decoder.feed(b"data:a\r\r") == [message("a")]
     assert decoder.feed(b"\ndata:b\n\n") == [message("b")]
@@ -104,78 +104,52 @@ def test_event_is_complete_with_the_carriage_return_already() -> None:
 
 LINE = b"x" * (MAX_EVENT_SIZE - len(b"data:"))
 
+# Stream without its last event → data of the accepted events, and number of the dropped events.
+SIZE_CASES = {
+    "largest line": (b"data:" + LINE + b"\n\n", [LINE.decode()], 0),
+    "largest line after a BOM": (BOM + b"data:" + LINE + b"\n\n", [LINE.decode()], 0),
+    **{
+        f"larger {field.decode()} {prefix!r}": (
+            prefix + field + b":" + LINE + b"long\ndata:more\n\n",
+            [],
+            1,
+        )
+        for field in (b"data", b"event", b"id")
+        for prefix in (b"", BOM, b"id:7\n")
+    },
+    "too many lines": ((b"data:" + b"x" * 1000 + b"\n") * (MAX_EVENT_SIZE // 1000 + 1) + b"\n", [], 1),
+    "too large after an equal type": (b"data:a\n\nevent: message\ndata: " + LINE + b"xx\n\n", ["a"], 1),
+    "4 MB": (b"data:" + b"x" * 65536 * 64 + b"\n\n", [], 1),
+    **{
+        f"larger {line.decode()}": (b"data:a\n" + line + LINE * 2 + b"\ndata:b\n\n", ["a\nb"], 0)
+        for line in (b":", b"unknown:", b"unknown")
+    },
+}
 
+
+@pytest.mark.parametrize(("stream", "accepted", "dropped"), SIZE_CASES.values(), ids=SIZE_CASES.keys())
 @pytest.mark.parametrize("size", [4096, 10**9])
-@pytest.mark.parametrize("prefix", [b"", BOM])
-def test_longest_line_that_is_kept_is_kept_whole(prefix: bytes, size: int) -> None:
-    stream = prefix + b"data:" + LINE + b"\n\n"
-    decoder = EventStreamDecoder()
-    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
-    assert events == [message(LINE.decode())]
-    assert decoder.dropped_events == 0
-
-
-@pytest.mark.parametrize("size", [4096, 10**9])
-@pytest.mark.parametrize("prefix", [b"", BOM, b"id:7\n"])
-@pytest.mark.parametrize("field", [b"data:", b"event:", b"id:"])
-def test_event_with_a_longer_line_is_dropped_and_the_stream_goes_on(
-    field: bytes, prefix: bytes, size: int
+def test_large_event_is_dropped_and_the_next_one_accepted(
+    stream: bytes, accepted: list[str], dropped: int, size: int
 ) -> None:
-    stream = prefix + field + LINE + b"toolong\ndata:more of it\n\ndata:next\n\n"
+    stream += b"data:next\n\n"
     decoder = EventStreamDecoder()
-    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
-    assert [event.data for event in events] == ["next"]
-    assert decoder.dropped_events == 1
-
-
-@pytest.mark.parametrize("size", [4096, 10**9])
-def test_event_of_too_many_lines_is_dropped_and_the_stream_goes_on(size: int) -> None:
-    stream = b"data:" + b"x" * 1000 + b"\n"
-    stream = stream * (MAX_EVENT_SIZE // 1000 + 1) + b"\ndata:next\n\n"
-    decoder = EventStreamDecoder()
-    events = [e for i in range(0, len(stream), size) for e in decoder.feed(stream[i : i + size])]
-    assert events == [message("next")]
-    assert decoder.dropped_events == 1
-
-
-@pytest.mark.parametrize("line", [b":", b"unknown:", b"unknown"])
-def test_endless_line_that_belongs_to_no_event_costs_none(line: bytes) -> None:
-    stream = b"data:a\n" + line + b"x" * MAX_EVENT_SIZE * 2 + b"\ndata:b\n\n"
-    assert decode(stream) == [message("a\nb")]
-
-
-def test_endless_line_takes_bounded_memory() -> None:
-    decoder = EventStreamDecoder()
-    for _ in range(64):
-        assert decoder.feed(b"data:" + b"x" * 65536) == []
-    assert len(decoder._unfinished_line) <= MAX_EVENT_SIZE + 8  # noqa: SLF001 (memory has no other window)
-    assert [event.data for event in decoder.feed(b"\n\ndata:next\n\n")] == ["next"]
-    assert decoder.dropped_events == 1
+    data = []
+    for start in range(0, len(stream), size):
+        data += [event.data for event in decoder.feed(stream[start : start + size])]
+        assert len(decoder._unfinished_line) <= MAX_EVENT_SIZE + 8  # noqa: SLF001 (limits the memory)
+    assert data == [*accepted, "next"]
+    assert decoder.dropped_events == dropped
 
 
 STREAM_PIECES = st.sampled_from(
-    [
-        b"data",
-        b"event",
-        b"id",
-        b"retry",
-        b":",
-        b" ",
-        b"\n",
-        b"\r",
-        b"\r\n",
-        b"\0",
-        BOM,
-        b"\xe2\x82",
-        b"x",
-        b"7",
-    ]
+    [*rb"data|event|id|retry|:| |x|7".split(b"|"), b"\n", b"\r", b"\r\n", b"\0", BOM, b"\xe2\x82"]
 )
 STREAMS = st.one_of(st.binary(max_size=200), st.lists(STREAM_PIECES, max_size=60).map(b"".join))
 
 
 @given(stream=STREAMS, cuts=st.lists(st.integers(0, 300)))
-def test_any_cut_of_any_bytes_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
+def test_any_bytes_are_decoded_equally_in_any_pieces(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     chunks = [stream[a:b] for a, b in pairwise(edges)]
     whole, cut = EventStreamDecoder(), EventStreamDecoder()
@@ -189,8 +163,8 @@ def test_valid_event_after_any_garbage_arrives(garbage: bytes) -> None:
     assert events[-1][:2] == ("live", "{}")
 
 
-# Events as a reader sends them, each in one piece, and what comes close to it.
-LIKE_THE_ONE_BEFORE = st.sampled_from(
+# Events as a reader sends them, each in one piece, and similar ones.
+SIMILAR_EVENTS = st.sampled_from(
     [
         b"event: live\ndata: {}\n\n",
         b"event: live\ndata: \xff\n\n",
@@ -217,11 +191,9 @@ LIKE_THE_ONE_BEFORE = st.sampled_from(
 )
 
 
-@given(pieces=st.lists(LIKE_THE_ONE_BEFORE, max_size=12), cuts=st.lists(st.integers(0, 300)))
-def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(
-    pieces: list[bytes], cuts: list[int]
-) -> None:
-    stream = b"".join(pieces) * 3  # a longer one has more chances
+@given(pieces=st.lists(SIMILAR_EVENTS, max_size=12), cuts=st.lists(st.integers(0, 300)))
+def test_similar_events_are_decoded_equally_in_any_pieces(pieces: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(pieces) * 3
     expected = decode(*(stream[at : at + 1] for at in range(len(stream))))
     assert decode(stream) == expected
     assert decode(*pieces * 3) == expected
@@ -230,18 +202,10 @@ def test_event_like_the_one_before_is_decoded_as_if_it_came_byte_by_byte(
 
 
 @pytest.mark.parametrize("size", [10, 5_000, 60_000])
-def test_event_like_the_one_before_arrives_in_two_pieces(size: int) -> None:
+def test_similar_event_can_be_split_into_two_chunks(size: int) -> None:
     event = b"event: message\ndata: " + b"x" * size + b"\n\n"
     for cut in (5, len(event) // 2, len(event) - 1):
         decoder = EventStreamDecoder()
         assert decoder.feed(b"data: {}\n\n") == [message("{}")]
         assert decoder.feed(event[:cut]) == []
         assert decoder.feed(event[cut:] + b"data: {}\n\n") == [message("x" * size), message("{}")]
-
-
-def test_event_like_the_one_before_may_be_too_large_all_the_same() -> None:
-    decoder = EventStreamDecoder()
-    assert decoder.feed(b"data: {}\n\n") == [message("{}")]
-    assert decoder.feed(b"event: message\ndata: " + LINE + b"toolong\n\n") == []
-    assert decoder.dropped_events == 1
-    assert decoder.feed(b"event: message\ndata: {}\n\n") == [message("{}")]

@@ -1,4 +1,4 @@
-"""Runs readers by themselves: simulated ones, or one that was recorded.
+"""Run simulated readers, or replay recordings.
 
 python -m tests.simulators whatwatt --port 8080 --password secret
 python -m tests.simulators replay home-assistant.log
@@ -19,10 +19,10 @@ from .recordings import Recording, RecordingError, read_all
 from .replay import ReplayedReader
 from .server import Server, Simulator
 
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (whoever hears the announcement must reach it)
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (announced to other machines)
 
-# Seconds. What was said last is heard before the reader goes.
-FAREWELL = 5
+# Seconds. The last events arrive before the reader stops.
+LAST_WAIT = 5
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -61,7 +61,7 @@ def add_simulator(parser: argparse.ArgumentParser, simulator: type[Simulator]) -
 
 
 def add_replay_options(parser: argparse.ArgumentParser) -> None:
-    """Add how a recording is played."""
+    """Add the options of a replay."""
     parser.add_argument(
         "--speed", type=speed, default=1.0, help="how many times as fast a recording is played (default: 1)"
     )
@@ -85,7 +85,7 @@ def port(text: str) -> int:
 
 
 def make(arguments: argparse.Namespace) -> Server:
-    """Return the simulated reader that the command line asks for."""
+    """Return the simulated reader of the command line."""
     options = vars(arguments).copy()
     simulator = SIMULATORS[options.pop("kind")]
     house = House(clock=datetime.now(UTC), day=options.pop("day"))
@@ -105,7 +105,7 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 async def replay(recordings: list[Recording], arguments: argparse.Namespace) -> None:
-    """Play recordings side by side, until the last one has ended."""
+    """Replay recordings at the same time, until the last one has ended."""
     async with AsyncExitStack() as stack:
         readers = [ReplayedReader(each, speed=arguments.speed, loop=arguments.loop) for each in recordings]
         for number, reader in enumerate(readers):
@@ -115,7 +115,7 @@ async def replay(recordings: list[Recording], arguments: argparse.Namespace) -> 
             print(*reader.recording.description, sep="\n", flush=True)
         await asyncio.gather(*(reader.has_ended.wait() for reader in readers))
         print("The recording has ended.", flush=True)
-        await asyncio.sleep(FAREWELL)
+        await asyncio.sleep(LAST_WAIT)
 
 
 async def serve(
@@ -137,7 +137,7 @@ async def serve(
 
 
 def main() -> int:
-    """Run until interrupted. Returns 2 for a file that holds no recording, and 1 where it cannot listen."""
+    """Run until interrupted. Return 2 for a file without a recording, and 1 if a port is in use."""
     arguments = parse_arguments()
     try:
         if arguments.kind == "replay":

@@ -1,4 +1,4 @@
-"""Announcing simulated readers by mDNS, as the devices do."""
+"""Announcements of simulated readers by mDNS."""
 
 from ipaddress import IPv4Address
 import socket
@@ -47,6 +47,6 @@ class Announcer:
         await (await self._zeroconf.async_register_service(info, allow_name_change=True))
 
     async def close(self) -> None:
-        """Say goodbye for all of them."""
+        """Withdraw all announcements."""
         await self._zeroconf.async_unregister_all_services()
         await self._zeroconf.async_close()

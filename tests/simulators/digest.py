@@ -13,7 +13,7 @@ def _md5(text: str) -> str:
 
 
 class DigestLogin:
-    """Checks logins; a nonce is good for a number of requests, each with a count above the last."""
+    """Digest on the server's side. A nonce is valid for a number of requests with rising counts."""
 
     def __init__(self, password: str, *, uses_per_nonce: int | None = None) -> None:
         self.password = password
@@ -23,7 +23,7 @@ class DigestLogin:
         self._uses: dict[str, int] = {}
 
     def forget_nonces(self) -> None:
-        """Do what a reboot does."""
+        """Forget all nonces, as at a reboot."""
         self._last_counts.clear()
         self._uses.clear()
 
@@ -37,7 +37,7 @@ class DigestLogin:
         )
 
     def check(self, authorization: str | None, method: str, target: str) -> str | None:
-        """Return the challenge to answer a bad login with, or None for a good one."""
+        """Return the challenge for wrong credentials, or None for right ones."""
         scheme, _, parameters = (authorization or "").partition(" ")
         if scheme != "Digest":
             return self.challenge()
@@ -61,12 +61,12 @@ class DigestLogin:
 
 
 class BasicLogin:
-    """Checks logins as firmware before 1.10 does."""
+    """Basic on the server's side, as in firmware before 1.10."""
 
     def __init__(self, password: str) -> None:
         self.password = password
 
     def check(self, authorization: str | None, _method: str, _target: str) -> str | None:
-        """Return the challenge to answer a bad login with, or None for a good one."""
+        """Return the challenge for wrong credentials, or None for right ones."""
         expected = f"Basic {base64.b64encode(f':{self.password}'.encode()).decode()}"
         return None if authorization == expected else f'Basic realm="{REALM}"'

@@ -1,4 +1,4 @@
-"""A network between Home Assistant and a simulated reader in which things go wrong."""
+"""Network with faults between Home Assistant and a simulated reader."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -17,7 +17,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
 async def _read_chunk(stream: asyncio.StreamReader) -> bytes:
-    """Return the next chunk of a chunked answer; empty at its end."""
+    """Return the next chunk of a chunked response, which is empty at its end."""
     size = int(await stream.readuntil(b"\r\n"), 16)
     chunk = await stream.readexactly(size)
     await stream.readexactly(2)
@@ -25,7 +25,7 @@ async def _read_chunk(stream: asyncio.StreamReader) -> bytes:
 
 
 class FaultyNetwork:
-    """Listens in front of a reader, and passes on what both sides say, or does something else."""
+    """Proxy of a reader that forwards data, or injects faults."""
 
     def __init__(self, reader: Simulator) -> None:
         self.reader = reader
@@ -33,19 +33,19 @@ class FaultyNetwork:
         self._reserved: ReservedPort | None = None
 
         self.answer: Answer | None = None
-        """What to do with a request instead of passing it on."""
+        """Response to requests, instead of the one of the reader."""
 
         self.only_the_stream = False
-        """Whether to do so with requests for the event stream only."""
+        """Whether `answer` responds to requests of the event stream only."""
 
         self.mangle: Mangle | None = None
-        """What to make of every piece of an event stream: the parts that are sent one by one."""
+        """Function that splits or changes each piece of an event stream."""
 
         self.extra_head = b""
-        """What to add to the head of an event stream."""
+        """Additional headers of an event stream."""
 
         self.is_frozen = False
-        """Whether nothing arrives any more, on connections that stay."""
+        """Whether open connections forward no data."""
 
         self._server: asyncio.Server | None = None
         self._full_queue: list[socket.socket] = []
@@ -54,7 +54,7 @@ class FaultyNetwork:
 
     @property
     def host(self) -> str:
-        """Where the reader is reached."""
+        """Address of the proxy."""
         return f"127.0.0.1:{self.port}"
 
     async def start(self, port: int = 0) -> Self:
@@ -69,7 +69,7 @@ class FaultyNetwork:
         return self
 
     async def stop(self) -> None:
-        """Refuse connections, and cut those that there are."""
+        """Refuse connections, and end the open ones."""
         for filler in self._full_queue:
             filler.close()
         self._full_queue.clear()
@@ -79,19 +79,19 @@ class FaultyNetwork:
         await self.cut()
 
     async def swallow(self) -> None:
-        """Let connections vanish: neither accepted nor refused."""
+        """Neither accept nor refuse connections."""
         await self.stop()
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(0)
         self._full_queue.append(listener)
-        # A queue that is full drops whoever else calls.
+        # A full queue drops further connections.
         for _ in range(2):
-            caller = socket.socket()
-            caller.settimeout(0)
-            caller.connect_ex(("127.0.0.1", self.port))
-            self._full_queue.append(caller)
+            client = socket.socket()
+            client.settimeout(0)
+            client.connect_ex(("127.0.0.1", self.port))
+            self._full_queue.append(client)
 
     async def cut(self, *, reset: bool = True) -> None:
         """End all connections, with a reset or in an orderly way."""
@@ -120,7 +120,7 @@ class FaultyNetwork:
                 writer.close()
 
     async def _answer_requests(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request after the other, each with a connection of its own to the reader."""
+        """Forward requests one after the other, each by its own connection to the reader."""
         while True:
             head = await client.readuntil(HEAD_END)
             is_stream = self.reader.stream_path.encode() in head.partition(b"\r\n")[0]
@@ -150,7 +150,7 @@ class FaultyNetwork:
             for part in self.mangle(piece) if self.mangle else (piece,):
                 writer.write(part)
                 await writer.drain()
-                # What is written apart arrives apart.
+                # Parts that are written separately arrive separately.
                 await asyncio.sleep(0)
 
     async def _pass_answer(

@@ -1,10 +1,10 @@
-"""Recordings of readers: what a debug log or a downloaded diagnostics file holds of them.
+"""Recordings of readers in debug logs and in downloaded diagnostics.
 
-`custom_components/energy_sse/reader/traffic.py` writes the lines of a log. Whatever a file holds,
-it is read without harm: what makes no sense is left out, and said.
+`custom_components/energy_sse/reader/traffic.py` writes the lines of a log.
+Invalid parts of a file are ignored and reported.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from pathlib import Path
 import re
 from typing import Any
 
-# Bytes. A day of a CurrentlyOne has 6 MB; its diagnostics 200 kB, and JSON takes a lot more when it is read.
+# Bytes. A log of a day has 6 MB, and diagnostics have 200 kB. Parsed JSON needs much more memory.
 SIZE_LIMIT = 50_000_000
 DIAGNOSTICS_SIZE_LIMIT = 5_000_000
 
@@ -39,13 +39,9 @@ _DEVICE_ID = re.compile(r'"id"\s*:\s*"([0-9A-Fa-f]{12})"')
 # Characters. The log and the diagnostics do not contain longer events and answers.
 _MAX_LENGTH = 16_384
 
-# Seconds between two events whose times are not known.
-_USUAL_INTERVAL = 5.0
-_LONGEST_INTERVAL = 3600.0
-
 
 class Kind(StrEnum):
-    """Which reader was recorded; the values are those of `Reader.kind`."""
+    """Kind of reader, as in `Reader.kind`."""
 
     WHATWATT = "whatwatt"
     CURRENTLYONE = "currentlyone"
@@ -56,7 +52,7 @@ IDENTITY_PATHS = {Kind.WHATWATT: "/api/v1/system", Kind.CURRENTLYONE: "/api/v1/d
 
 
 class RecordingError(Exception):
-    """There is nothing to play in a file; the text says why, in one line."""
+    """A file without a recording. The text contains the reason, in one line."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class RecordedEvent:
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """An answer to a request."""
+    """A response to a request."""
 
     at: float
     """Seconds since 1970."""
@@ -87,13 +83,13 @@ class RecordedStream:
 
     opened_at: float
     ended_at: float | None = None
-    """None when the recording ended first."""
+    """None if the recording ended before the stream."""
 
     events: list[RecordedEvent] = field(default_factory=list)
 
     @property
     def introduction(self) -> list[RecordedEvent]:
-        """The events that a CurrentlyOne begins every connection with: until it has said who it is."""
+        """The first events of a stream of a CurrentlyOne, up to its identity."""
         types = [event.type for event in self.events]
         return self.events[: types.index("config") + 1] if "config" in types else []
 
@@ -105,24 +101,24 @@ class RecordedStream:
 
 @dataclass
 class Recording:
-    """What is known of one reader."""
+    """Recorded streams and responses of one reader."""
 
     kind: Kind
     streams: list[RecordedStream] = field(default_factory=list)
     answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-    """What the file does not have, in words."""
+    """Descriptions of missing data."""
 
     @property
     def device_id(self) -> str:
-        """The pseudonym of the device; made up where it is not recorded."""
+        """Pseudonym of the device, or a default."""
         if self.kind is Kind.WHATWATT:
             texts = [answer.body for answer in self.answers.get(IDENTITY_PATHS[self.kind], [])]
         else:
             texts = [e.data for s in self.streams for e in s.events if e.type == "config"]
         found = [match[1] for text in texts if (match := _DEVICE_ID.search(text))]
-        made_up = "00005E5E0000" if self.kind is Kind.WHATWATT else "00005e5e0000"
-        return found[0] if found else made_up
+        default = "00005E5E0000" if self.kind is Kind.WHATWATT else "00005e5e0000"
+        return found[0] if found else default
 
     @property
     def events(self) -> list[RecordedEvent]:
@@ -131,33 +127,33 @@ class Recording:
 
     @property
     def duration(self) -> float:
-        """How many seconds it plays."""
+        """Seconds of the replay."""
         times = [event.at for stream in self.streams for event in stream.rest or stream.introduction]
         return max(times) - min(times) if times else 0.0
 
     @property
     def description(self) -> list[str]:
-        """What it holds, and what it does not, in lines."""
+        """Lines that describe the recording and its missing data."""
         answers = ", ".join(self.answers) or "nothing"
         return [
-            f"It plays {len(self.events)} events in {self.duration:.0f} s, and answers {answers}.",
+            f"Events: {len(self.events)} in {self.duration:.0f} s. Responses: {answers}.",
             *self.missing,
         ]
 
 
 def read_all(paths: Iterable[Path]) -> list[Recording]:
-    """Return the readers that files hold recordings of. Raises RecordingError."""
+    """Return the recordings in files. Raises RecordingError."""
     recordings: dict[tuple[Kind, str], Recording] = {}
     for path in paths:
         for recording in read(path):
             first = recordings.setdefault((recording.kind, recording.device_id), recording)
             if first is not recording:
-                first.missing.append(f"What {path} holds of the same reader is left out.")
+                first.missing.append(f"The recording of the same reader in {path} is ignored.")
     return list(recordings.values())
 
 
 def read(path: Path) -> list[Recording]:
-    """Return the readers that a file holds recordings of. Raises RecordingError."""
+    """Return the recordings in a file. Raises RecordingError."""
     try:
         recordings = _read(path)
     except RecordingError as error:
@@ -189,7 +185,7 @@ def _text_in(content: bytes, limit: int) -> str:
 
 @dataclass
 class _Device:
-    """What a log says of one device, before it is put in order."""
+    """Lines of one device in a log."""
 
     streams: dict[str, RecordedStream] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
@@ -200,19 +196,19 @@ class _Device:
 
     answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
     introduced: set[tuple[str, str]] = field(default_factory=set)
-    """Streams, and what they have said of who the device is."""
+    """Streams and their identities."""
 
-    def take(self, time: float, what: str, rest: str) -> bool:
-        """Take a line. Returns whether it makes sense."""
+    def add(self, time: float, what: str, rest: str) -> bool:
+        """Add a line. Return whether it is valid."""
         match what:
             case "stream":
-                return self._take_stream(time, rest)
+                return self._add_stream(time, rest)
             case "event":
-                return self._take_event(time, rest)
+                return self._add_event(time, rest)
             case _:
-                return self._take_answer(time, rest)
+                return self._add_answer(time, rest)
 
-    def _take_stream(self, time: float, rest: str) -> bool:
+    def _add_stream(self, time: float, rest: str) -> bool:
         match = _STREAM.fullmatch(rest)
         if match is None:
             return False
@@ -224,20 +220,20 @@ class _Device:
             self._stream(number, time)
         return True
 
-    def _take_event(self, time: float, rest: str) -> bool:
+    def _add_event(self, time: float, rest: str) -> bool:
         match = _EVENT.fullmatch(rest)
         data = None if match is None else self._text(match[3])
         if match is None or data is None:
             return False
         if match[2] == "config":
-            # A recording that goes on after a pause says once more who the device is.
+            # The identity is repeated when logging is enabled again.
             if (match[1], data) in self.introduced:
                 return True
             self.introduced.add((match[1], data))
         self._stream(match[1], time).events.append(RecordedEvent(time, match[2], data))
         return True
 
-    def _take_answer(self, time: float, rest: str) -> bool:
+    def _add_answer(self, time: float, rest: str) -> bool:
         match = _ANSWER.fullmatch(rest)
         body = None if match is None else self._text(match[3] or "")
         if match is None or body is None:
@@ -253,7 +249,7 @@ class _Device:
 
     @staticmethod
     def _text(written: str) -> str | None:
-        """Return the data of a line, or None where they are cut in the middle.
+        """Return the data of a line, or None if they are incomplete.
 
         Lines of version 0.1 can have them in quotes.
         """
@@ -265,14 +261,14 @@ class _Device:
             return None
 
     def recording(self) -> Recording | None:
-        """Return the recording, or None where nothing tells what it is of."""
+        """Return the recording, or None if its kind is unknown."""
         kind = _kind_of(self.served_paths) or _kind_of(self.paths)
         if kind is None:
             return None
         streams = sorted(self.streams.values(), key=lambda stream: stream.opened_at)
         for stream in streams:
             stream.events.sort(key=lambda event: event.at)
-        # Whoever only asked who the device is has left then.
+        # A stream that only identified the device has no other events.
         streams = [stream for stream in streams if stream.rest] or streams[:1]
         answers = {path: sorted(answers, key=lambda each: each.at) for path, answers in self.answers.items()}
         return Recording(kind, streams, answers)
@@ -288,7 +284,7 @@ def _kind_of(paths: set[str]) -> Kind | None:
 def _read_log(text: str) -> list[Recording]:
     devices: dict[str, _Device] = {}
     skipped = 0
-    # A line without an end may be one that was cut.
+    # The last line can be incomplete.
     *lines, unfinished = text.split("\n")
     for line in lines:
         if _ANY_LINE not in line:
@@ -299,7 +295,7 @@ def _read_log(text: str) -> list[Recording]:
             skipped += 1
             continue
         device = devices.setdefault(match["device"], _Device())
-        skipped += not device.take(time, match["what"], match["rest"])
+        skipped += not device.add(time, match["what"], match["rest"])
     recordings = [found for device in devices.values() if (found := device.recording()) is not None]
     if not recordings:
         raise RecordingError(
@@ -307,7 +303,7 @@ def _read_log(text: str) -> list[Recording]:
         )
     if skipped or _ANY_LINE in unfinished:
         count = skipped + (_ANY_LINE in unfinished)
-        recordings[0].missing.append(f"{count} of its lines cannot be read, and are left out.")
+        recordings[0].missing.append(f"{count} of its lines are invalid, and are ignored.")
     return recordings
 
 
@@ -318,22 +314,28 @@ def _read_diagnostics(text: str) -> Recording:
     try:
         payload = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordingError("it is no JSON, or ends in the middle; download it again") from error
+        raise RecordingError("it is not JSON, or incomplete; download it again") from error
     domain = _inner(payload, "integration_manifest").get("domain")
     if domain not in (None, "energy_sse"):
-        raise RecordingError("it holds the diagnostics of another integration")
+        raise RecordingError("it contains the diagnostics of another integration")
     data = _inner(payload, "data")
     try:
         kind = Kind(str(_inner(data, "entry", "data").get("kind")))
     except ValueError as error:
-        raise RecordingError("it is JSON, but no diagnostics of Energy SSE") from error
+        raise RecordingError("it is JSON, but not diagnostics of Energy SSE") from error
     recording = Recording(kind)
     if "recent_events" not in data:
-        raise RecordingError("its reader was not set up when it was made, so that it holds no events")
-    recording.streams = _streams_of(list(_events_in(data, recording)))
+        raise RecordingError("its reader was not set up, so that it contains no events")
+    events = data["recent_events"]
+    valid = [event for event in events if _is_event(event)] if isinstance(events, list) else []
+    recorded = [
+        RecordedEvent(_time_in(event["time"]) or 0.0, event["type"], _text_of(event.get("data")))
+        for event in valid
+    ]
+    recording.streams = _streams_of(recorded)
+    if isinstance(events, list) and len(valid) < len(events):
+        recording.missing.append(f"{len(events) - len(valid)} of its events are invalid, and are ignored.")
     answers = data.get("answers")
-    if answers is None:
-        recording.missing.append("It is of an older version, which kept no answers.")
     for answer in answers if isinstance(answers, list) else ():
         if isinstance(answer, dict) and isinstance(path := answer.get("path"), str):
             status = answer.get("status")
@@ -347,44 +349,16 @@ def _read_diagnostics(text: str) -> Recording:
     return recording
 
 
-def _events_in(data: dict[str, Any], recording: Recording) -> Iterator[RecordedEvent]:
-    events = data["recent_events"]
-    interval = _inner(data, "readings").get("interval")
-    step = _USUAL_INTERVAL
-    if isinstance(interval, int | float) and 0 < interval < _LONGEST_INTERVAL:
-        step = interval
-    time, skipped, has_times = 0.0, 0, True
-    for event in events if isinstance(events, list) else ():
-        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-            skipped += 1
-            continue
-        text = _text_of(event.get("data"))
-        known = _time_in(event.get("time"))
-        if known is None:
-            has_times = False
-            # What a device repeats has happened before.
-            known = time + step if (own := _own_time(text)) is None else max(own, time)
-        time = known
-        yield RecordedEvent(time, event["type"], text)
-    if not has_times:
-        recording.missing.append("Its events have no times; they are guessed.")
-    if skipped:
-        recording.missing.append(f"{skipped} of its events make no sense, and are left out.")
-
-
-def _own_time(data: str) -> float | None:
-    """Return when an event happened, by the device's clock."""
-    if match := re.search(r'"sec"\s*:\s*(\d{9,10})\b', data):
-        return float(match[1])
-    if match := re.search(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:?\d\d)"', data):
-        return _time_in(match[1])
-    if match := re.search(r'"Date":"(\d{4}-\d\d-\d\d)","Time":"(\d\d:\d\d:\d\d)"', data):
-        return _time_in(f"{match[1]}T{match[2]}Z")
-    return None
+def _is_event(event: object) -> bool:
+    return (
+        isinstance(event, dict)
+        and isinstance(event.get("type"), str)
+        and _time_in(event.get("time")) is not None
+    )
 
 
 def _streams_of(events: list[RecordedEvent]) -> list[RecordedStream]:
-    """Return events by stream: a CurrentlyOne begins each with a status and who it is."""
+    """Return events by stream. A CurrentlyOne begins each one with a status and its identity."""
     streams: list[RecordedStream] = []
     for index, event in enumerate(events):
         follows = events[index + 1].type if index + 1 < len(events) else ""
@@ -406,9 +380,6 @@ def _inner(payload: Any, *path: str) -> dict[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-# ------------------------------------------------------------------------------------------------ both
-
-
 def _time_in(text: object) -> float | None:
     try:
         return datetime.fromisoformat(text if isinstance(text, str) else "").timestamp()
@@ -421,7 +392,7 @@ def _text_of(data: object) -> str:
 
 
 def _complete(recording: Recording) -> None:
-    """Make up what nothing works without, and say so."""
+    """Add the identity if it is missing, and describe missing data."""
     bodies = [answer.body for answers in recording.answers.values() for answer in answers]
     lengths = [
         int(match[1])
@@ -429,22 +400,22 @@ def _complete(recording: Recording) -> None:
         if (match := _SHAPE.fullmatch(text))
     ]
     if too_long := sum(length > _MAX_LENGTH for length in lengths):
-        recording.missing.append(f"{too_long} events or answers were too long, and are not known.")
+        recording.missing.append(f"{too_long} events or responses were too long, and are missing.")
     for stream in recording.streams:
-        stream.events = [_speakable(event) for event in stream.events]
+        stream.events = [_sendable(event) for event in stream.events]
     if not recording.events:
         recording.missing.append("It has no events.")
         recording.streams = recording.streams or [RecordedStream(opened_at=0.0)]
     if recording.kind is Kind.WHATWATT:
         answers = recording.answers.setdefault("/api/v1/system", [])
         if not any(_DEVICE_ID.search(answer.body) for answer in answers):
-            recording.missing.append("It has no answer of /api/v1/system; a made-up one says who it is.")
+            recording.missing.append("It has no response of /api/v1/system, and gets a default one.")
             system = {"device": {"id": recording.device_id}, "meter": {"status": "OK"}}
             answers[:] = [RecordedAnswer(0.0, 200, json.dumps(system))]
         return
     introductions = [stream.introduction for stream in recording.streams if stream.introduction]
     if not introductions:
-        recording.missing.append("It has no config event; a made-up one says who it is.")
+        recording.missing.append("It has no config event, and gets a default one.")
         first = recording.streams[0]
         at = first.events[0].at if first.events else first.opened_at
         time = datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
@@ -456,8 +427,8 @@ def _complete(recording: Recording) -> None:
             stream.events[:0] = introductions[0]
 
 
-def _speakable(event: RecordedEvent) -> RecordedEvent:
-    """Return an event that can be sent, with free text of the length that is known of it."""
+def _sendable(event: RecordedEvent) -> RecordedEvent:
+    """Return an event that can be sent, with a text of the recorded length instead of a redacted one."""
     if match := _SHAPE.fullmatch(event.data):
         return RecordedEvent(event.at, event.type, "x" * int(match[1]))
     return RecordedEvent(event.at, re.sub(r"[\r\n\0]", " ", event.type), event.data)

@@ -1,4 +1,4 @@
-"""A reader that says again what was recorded of one."""
+"""Replay of a recording as a simulated reader."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from .currentlyone import UnchunkedResponse
 from .recordings import STREAM_PATHS, Kind, RecordedAnswer, RecordedEvent, RecordedStream, Recording
 from .server import Server, Stream
 
-# Seconds. Who only asks which reader it is hangs up within it, and has taken nothing from the recording.
+# Seconds. A client that only identifies the reader closes the stream within this time.
 _GRACE = 1.0
 
-# Seconds. When nobody has listened for so long, the recording goes on from where it stopped.
+# Seconds. After this time without a client, the recording continues from where it stopped.
 _LATE = 60.0
 
 _SECONDS = re.compile(r'("sec"\s*:\s*)(\d{9,10})\b')
@@ -27,27 +27,27 @@ _DATE_AND_TIME = re.compile(
 
 
 class ReplayedReader(Server):
-    """Plays one recording to whoever listens, in its own time or faster, and waits while nobody does.
+    """Sends one recording to its clients, at its own speed or faster. It waits while there is no client.
 
-    Times of the recording become times of now, with the distances that they had. A CurrentlyOne's registers
-    at full hours stay at full hours.
+    Times of the recording become current times with the same distances.
+    Registers on the hour stay on the hour.
     """
 
     def __init__(self, recording: Recording, *, speed: float = 1.0, loop: bool = False) -> None:
         super().__init__()
-        self.kind = recording.kind  # type: ignore[misc] # each has its own
+        self.kind = recording.kind  # type: ignore[misc] # an attribute of the instance
         self.device_id = recording.device_id
         self.recording = recording
         self.has_ended = asyncio.Event()
-        """Whether all has been played. Never, when it starts over."""
+        """Set at the end of the recording, unless it is repeated."""
 
         self._speed = speed
         self._loop = loop
         self._is_away = False
-        self._is_heard = asyncio.Event()
+        self._has_client = asyncio.Event()
         self._playing: RecordedStream = recording.streams[0]
         self._began = datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
-        # A moment of the recording, and when it is played.
+        # A time of the recording, and the time of its replay.
         self._recorded_at = -math.inf
         self._played_at = 0.0
 
@@ -82,19 +82,19 @@ class ReplayedReader(Server):
             await self._until(stream.opened_at)
             self._playing, self._is_away = stream, False
         for event in stream.rest:
-            await self._wait_for_a_listener(event.at)
+            await self._wait_for_a_client(event.at)
             await self._until(event.at)
-            await self._wait_for_a_listener(event.at)
-            await self.broadcast(self._spoken(event, self._shifted(event)))
+            await self._wait_for_a_client(event.at)
+            await self.broadcast(self._encoded(event, self._shifted(event)))
         if stream is not self.recording.streams[-1]:
             await self._until(stream.ended_at or stream.events[-1].at)
             self._is_away = True
             self.end_streams()
 
-    async def _wait_for_a_listener(self, at: float) -> None:
+    async def _wait_for_a_client(self, at: float) -> None:
         while not self.streams:
-            self._is_heard.clear()
-            await self._is_heard.wait()
+            self._has_client.clear()
+            await self._has_client.wait()
         if self._now() > self._due(at) + _LATE or math.isinf(self._recorded_at):
             self._recorded_at, self._played_at = at, self._now()
 
@@ -104,19 +104,19 @@ class ReplayedReader(Server):
             await asyncio.sleep(wait)
 
     def _due(self, at: float) -> float:
-        """Return when a moment of the recording is played."""
+        """Return the time of the replay of a time of the recording."""
         if math.isinf(self._recorded_at):
             return self._now()
         return self._played_at + (at - self._recorded_at) / self._speed
 
     def _now(self) -> float:
-        """Return the seconds since 1970, by the clock that waits go by."""
+        """Return the seconds since 1970, by the clock of the event loop."""
         return self._began + asyncio.get_running_loop().time()
 
     # ------------------------------------------------------------------------------------------ the times
 
     def _shifted(self, event: RecordedEvent) -> str:
-        """Return the data of an event as if they were said when they are played."""
+        """Return the data of an event with current times."""
         by = self._due(event.at) - event.at
         if event.type == "hourly":
             hours = int(by // 3600) * 3600
@@ -125,10 +125,10 @@ class ReplayedReader(Server):
         return _with_dates_moved(data, by)
 
     def _moved(self, stamp: int) -> int:
-        """Return a time by the device's clock. What was at one moment stays at one."""
+        """Return the current time of a time of the device. Equal times stay equal."""
         since = stamp - self._recorded_at
-        # What the device remembers from before was never faster. Rounded up: to the nearest second, it would
-        # be by chance whether it is before the time that the device has told at the connect.
+        # Earlier times keep their distance. They are rounded up, so that their order with the connect is the
+        # same for any fraction of a second.
         return math.ceil(self._played_at + (since / self._speed if since > 0 else since))
 
     # ------------------------------------------------------------------------------------------ answering
@@ -149,10 +149,10 @@ class ReplayedReader(Server):
         if introduction := self._playing.introduction:
             by = self._now() - introduction[-1].at
             for event in introduction:
-                await stream.send(self._spoken(event, _with_dates_moved(event.data, by)))
+                await stream.send(self._encoded(event, _with_dates_moved(event.data, by)))
             await asyncio.sleep(_GRACE)
         self.streams.append(stream)
-        self._is_heard.set()
+        self._has_client.set()
         try:
             await stream.wait_ended()
         finally:
@@ -160,7 +160,7 @@ class ReplayedReader(Server):
                 self.streams.remove(stream)
         return response
 
-    def _spoken(self, event: RecordedEvent, data: str) -> bytes:
+    def _encoded(self, event: RecordedEvent, data: str) -> bytes:
         newline = "\n" if self.recording.kind is Kind.WHATWATT else "\r\n"
         lines = [f"event: {event.type}", *(f"data: {line}" for line in re.split(r"\r\n|\r|\n", data)), "", ""]
         return newline.join(lines).encode(errors="replace")
@@ -174,15 +174,15 @@ class ReplayedReader(Server):
 
     def _answer_now(self, answers: list[RecordedAnswer]) -> RecordedAnswer:
         now = self._now()
-        said = [answer for answer in answers if self._due(answer.at) <= now]
-        return said[-1] if said and not math.isinf(self._recorded_at) else answers[0]
+        sent = [answer for answer in answers if self._due(answer.at) <= now]
+        return sent[-1] if sent and not math.isinf(self._recorded_at) else answers[0]
 
     async def _post_reboot(self, _request: web.Request) -> web.Response:
         return web.Response(status=204)
 
 
 def _with_dates_moved(text: str, by: float) -> str:
-    """Return a text with dates and times of day moved by so many seconds; those that are none stay."""
+    """Return a text with its dates and times moved by seconds. Invalid ones are not changed."""
     delta = timedelta(seconds=round(by))
 
     def moved(date: str, time: str) -> datetime | None:
