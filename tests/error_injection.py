@@ -24,11 +24,14 @@ class ErrorInjector:
     """Raises errors at random lines of functions, and of the functions in them."""
 
     def __init__(
-        self, *functions: Callable[..., Any], chance: float = 0.02, seed: int = 0, text: str = "injected"
+        self,
+        *functions: Callable[..., Any],
+        chance: float = 0.02,
+        times: float = inf,
+        seed: int = 0,
+        text: str = "injected",
     ) -> None:
-        self.places: set[tuple[str, int]] = set()
-        """Functions and lines that have raised an error."""
-
+        """Set the chance of each line. After `times` errors, a line lets those that follow be reached."""
         self._chance = chance
         self._times = times
         self._counts: Counter[tuple[str, int]] = Counter()
@@ -38,7 +41,7 @@ class ErrorInjector:
 
     @property
     def places(self) -> set[tuple[str, int]]:
-        """Functions and lines that have thrown."""
+        """Functions and lines that have raised an error."""
         return set(self._counts)
 
     @contextmanager

@@ -1,13 +1,11 @@
 """Unexpected errors in any function that runs repeatedly."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 import logging
-from typing import Any
 
 from homeassistant.core import HomeAssistant
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse import registers, statistics, sum_reset
 from custom_components.energy_sse.appliances import Appliance, Appliances
@@ -23,18 +21,17 @@ from .conftest import MakeTimeLapse
 from .error_injection import ErrorInjector, functions_of
 from .home_assistant import set_up, settle, state_of
 from .logs import logged_messages
-from .simulators import CurrentlyOneSimulator, Simulator
+from .simulators import CurrentlyOneSimulator
 from .test_backfill import at
 from .test_power_tariff import HOURLY, Loads, counted, draw, shown
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .time_machine import TimeMachine
-from .wait import wait_until
 
 # Functions that are called once, while a reader is set up.
 ONCE = ("__init__", "async_start", "async_watch")
 
 # Functions that contain the errors of others, and timers.
-GUARDS = ("_async_calculate", "_schedule", "_start", "_async_correct_all", "_async_read_earlier")
+GUARDS = ("_async_calculate", "_schedule", "_start", "_async_correct_all")
 
 # Functions that Home Assistant calls to store data.
 STORED = ("as_dict", "_as_dict", "remove_oldest", "_to_json")
@@ -64,16 +61,6 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
         yield time_lapse
 
 
-async def receive_event(
-    entry: MockConfigEntry, _reader: Simulator, sending: Coroutine[Any, Any, None]
-) -> None:
-    """Send a reading, and wait for its event. An error can prevent the update of the histories."""
-    events = entry.runtime_data.coordinator.reader.stats.events
-    before = events.total()
-    await sending
-    await wait_until(lambda: events.total() > before)
-
-
 def logged_twice(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the errors that were logged more than once."""
     return [error for error, times in Counter(logged_messages(caplog, logging.ERROR)).items() if times > 1]
@@ -86,7 +73,7 @@ def lasting_tasks(time_lapse: TimeLapse) -> set[str]:
 
 
 async def test_statistics_and_peaks_are_right_after_any_error(
-    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     corrects = (registers, statistics, sum_reset)
     counts = (demand, current_interval, tracker)
@@ -104,8 +91,7 @@ async def test_statistics_and_peaks_are_right_after_any_error(
     await time_lapse.run_until(at("10:20:00"))
     await time_lapse.start()
     tasks = lasting_tasks(time_lapse)
-    with injector.throws(), monkeypatch.context() as patch:
-        patch.setattr("tests.time_lapse.receive", receive_event)
+    with injector.throws():
         await time_lapse.run_until(at("13:10:00"))
     assert len(injector.places) > 20
     await time_lapse.run_until(at("14:00:00"))
@@ -166,7 +152,7 @@ async def test_readings_and_appliances_are_right_after_any_error(
             if n % 30 == 0:
                 currentlyone.end_streams()
                 await time_machine.advance(60)
-    assert len(injector.places) > 40
+    assert len(injector.places) > 80
     assert logged_twice(caplog) == []
     while not currentlyone.streams:
         await time_machine.advance(10)

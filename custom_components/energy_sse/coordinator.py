@@ -253,8 +253,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     @callback
     def _handle_availability(self) -> None:
         self.last_update_success = self.availability.is_online
-        # An error in an earlier update must not keep old values available.
-        self._changed, self._pending = None, set()
+        self._pending = set()
         if self._debouncer is not None:
             self._debouncer.async_cancel()
         self.async_update_listeners()

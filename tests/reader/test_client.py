@@ -15,12 +15,10 @@ from custom_components.energy_sse.reader import (
     parse_host,
 )
 from custom_components.energy_sse.reader.client import DeviceClient
-from custom_components.energy_sse.reader.sse import ServerSentEvent
 from tests.conftest import Start
 from tests.simulators import House, WhatwattSimulator
 from tests.simulators.digest import DigestLogin
 from tests.simulators.whatwatt import Firmware
-from tests.time_machine import TimeMachine
 
 SYSTEM = "/api/v1/system"
 
