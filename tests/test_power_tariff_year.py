@@ -304,7 +304,7 @@ async def test_every_month_bills_what_the_meter_has_counted(
         # Four in a quarter of an hour: as many as the machine has patience for.
         time_lapse.interval = timedelta(seconds=225)
         time_lapse.before_the_end = BEFORE_THE_END[name]
-        time_lapse.looks_every = QUARTER
+        time_lapse.truth_interval = QUARTER
         time_lapse.options = {CONF_POWER_TARIFF: TARIFFS[name]}
         await time_lapse.run_until(start)
         await time_lapse.start()
