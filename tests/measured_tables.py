@@ -16,7 +16,7 @@ HEADS: Final = {
     "statistics": (
         "| Home Assistant was | from (UTC) | for | rows written | largest error | at its edges "
         "| rows written by a second run | without it: hours at 0 | without it: the hour of the return |\n"
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
+        "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
     ),
     "tariff": (
         "| month | reader stores hours | counted by | outages | missed | *Peak demand*, kW "
