@@ -31,17 +31,6 @@ def test_update_reports_changed_boundaries() -> None:
     assert histories.billed.boundaries == {HOUR + timedelta(minutes=15): pytest.approx(5140)}
 
 
-def test_sum_of_the_tariffs_is_billed_without_an_import_register() -> None:
-    histories = RegisterHistories(UNITS)
-    histories.update(validated_reading(START, 60.0, values={T1: 1.5, T2: 2.25, EXPORT: 7.0}))
-    assert histories.billed is not histories.by_register[IMPORT]
-    assert histories.billed.last is not None
-    assert histories.billed.last.total == 3750
-    restored = RegisterHistories(UNITS)
-    restored.restore(histories.as_dict())
-    assert restored.billed.last == histories.billed.last
-
-
 def test_replacement_is_in_the_unit_of_the_history() -> None:
     histories = RegisterHistories(UNITS)
     histories.update(validated_reading(START, 60.0, values={IMPORT: 5.0}))

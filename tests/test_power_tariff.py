@@ -187,26 +187,20 @@ async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
     await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
 
 
-@pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not stored"])
-@pytest.mark.parametrize("is_late", [False, True], ids=["before", "afterwards"])
-async def test_hours_of_an_outage_are_billed(
-    time_lapse: TimeLapse, kind: str, *, stores: bool, is_late: bool
-) -> None:
-    """Bill stored hours as received hours, and the mean of missed hours, whenever the option is chosen."""
-    if is_late:
-        time_lapse.options = {}
+async def test_hours_from_before_the_option_are_billed(time_lapse: TimeLapse, *, stores: bool) -> None:
+    """Bill stored hours as received hours, and the mean of missed hours."""
+    time_lapse.options = {}
     time_lapse.reader.stores_readings = stores
     await time_lapse.start()
     await draw(time_lapse, 1000, at("07:50:00"))
-    await begin_outage(time_lapse, kind)
+    await begin_outage(time_lapse, "off")
     await draw(time_lapse, 6000, at("09:00:00"))
     await draw(time_lapse, 3000, at("10:20:00"))
-    await end_outage(time_lapse, kind)
+    await end_outage(time_lapse, "off")
     await draw(time_lapse, 0, at("12:05:00"))
-    if is_late:
-        assert await choose(time_lapse) is None
-        await draw(time_lapse, 0, at("12:10:00"))
+    assert await choose(time_lapse) is None
+    await draw(time_lapse, 0, at("12:10:00"))
     if stores:
         expected = {f"10T{hour + 1:02}:00": counted(time_lapse, at(f"{hour:02}:00:00")) for hour in (8, 9)}
     else:
@@ -229,22 +223,6 @@ async def test_hour_after_a_gap_has_only_its_own_energy(time_lapse: TimeLapse, k
     demand = float(shown(time_lapse, K.DEMAND).state)
     # 6 kW and the rest of the house. With the energy since 6:40, it would be more than twice as much.
     assert 6 < demand < 8
-
-
-async def test_boundary_in_an_interval_of_readings_is_known(
-    time_lapse: TimeLapse,
-) -> None:
-    time_lapse.reader.stores_readings = False
-    time_lapse.before_the_end = timedelta(seconds=30)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:00:00"))
-    # Half a minute after the last reading.
-    await draw(time_lapse, 2000, at("07:00:00"))
-    await time_lapse.disconnect_reader()
-    await draw(time_lapse, 2000, at("09:20:00"))
-    await time_lapse.reconnect_reader()
-    await draw(time_lapse, 1000, at("10:05:00"))
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 3
 
 
 async def test_disabled_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
@@ -299,42 +277,6 @@ async def test_hourly_registers_are_followed_by_power(time_lapse: TimeLapse) -> 
     assert ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.0035)) in intervals(
         time_lapse
     )
-
-
-async def test_quarters_count_by_the_registers(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:30:00"))
-    begin, _ = time_lapse.meter_registers
-    await draw(time_lapse, 7000, at("06:45:00"))
-    end, _ = time_lapse.meter_registers
-    await draw(time_lapse, 1000, at("06:50:00"))
-    ((time, power),) = intervals(time_lapse)
-    assert time == "10T07:30"
-    # The last telegram of a quarter came a minute before its end.
-    assert power == pytest.approx((end - begin) / 1000 * 4, abs=8 / 15)
-    await time_lapse.stop()
-    await time_lapse.live(minutes=40)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("08:20:00"))
-    assert intervals(time_lapse) == [(time, power)]
-    # The reader repeats the readings of an hour.
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
-
-
-async def test_hours_without_import_are_not_missed(
-    time_lapse: TimeLapse,
-) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:20:00"))
-    # Solar energy is exported, and the import register does not change.
-    await draw(time_lapse, -5000, at("08:57:00"))
-    await time_lapse.stop()
-    await draw(time_lapse, -5000, at("09:01:00"))
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("10:20:00"))
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
 
 
 async def test_changed_option_keeps_the_current_interval(
