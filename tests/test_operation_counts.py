@@ -17,7 +17,6 @@ from .conftest import Start
 from .home_assistant import set_up
 from .simulators import House, WhatwattSimulator
 from .state_writes import watch_states
-from .time_machine import TimeMachine
 from .wait import wait_until
 
 
@@ -137,34 +136,3 @@ def test_event_needs_memory_for_few_copies(newline: bytes, size: int) -> None:
     stream = b"event: live" + newline + b"data: " + b"x" * 200_000 + newline * 2
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
     assert peak_memory_of(lambda: [decoder.feed(piece) for piece in pieces]) < 5 * len(stream)
-
-
-# ----------------------------------------------------------------------------------- connecting
-
-
-async def test_offline_reader_gets_few_requests(
-    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine
-) -> None:
-    reader = WhatwattSimulator(house)
-    await start(reader)
-    entry = await set_up(hass, reader)
-    stats = entry.runtime_data.coordinator.reader.stats
-    await reader.stop()
-    before = stats.attempts
-    await time_machine.advance(3600)
-    # About 30 with random waits of up to five minutes, after a few shorter ones.
-    assert 12 <= stats.attempts - before <= 60
-
-
-async def test_stream_is_followed_by_one_request_in_five_minutes(
-    hass: HomeAssistant, house: House, time_machine: TimeMachine
-) -> None:
-    reader = await WhatwattSimulator(house).start(live=True)
-    entry = await set_up(hass, reader)
-    reader.requests.clear()
-    await time_machine.advance(3600)
-    assert set(reader.requests) == {"GET /api/v1/system"}
-    # The request follows the first reading after five minutes.
-    assert len(reader.requests) in (11, 12)
-    assert await hass.config_entries.async_unload(entry.entry_id)
-    await reader.stop()
