@@ -343,7 +343,6 @@ def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
     (replacement,) = installation.history.replacements
     assert at("08:00:00") < (replacement.time - START).total_seconds() < at("08:06:00")
     demands = installation.demands(HOUR, "07:00", "09:00")
-    # What the new meter counts before its first telegram is not known.
     assert [(start, round(kw, 1), is_missed) for start, kw, is_missed in demands] == [
         *all_of("07:00", "08:00", HOUR, 3.5, is_missed=not has_record),
         ("09:00", 3.5, False),
@@ -352,7 +351,7 @@ def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
     assert [start for start, _, is_missed in quarters if is_missed] == (
         [] if has_record else ["07:45", "08:00"]
     )
-    # The energy between the last register of the old meter, and the first one of the new meter, is unknown.
+    # The energy between the last register of the old meter and the first one of the new meter is unknown.
     assert all(3.46 <= demand <= 3.5 for _, demand, _ in quarters)
 
 

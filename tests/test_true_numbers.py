@@ -1,4 +1,4 @@
-"""Numbers of the power tariff, with meters, readers and clocks that are wrong. No recorder is needed."""
+"""Peaks of the power tariff with wrong meters, readers and clocks."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -276,20 +276,6 @@ async def home(
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)
     await reader.stop()
-
-
-# ------------------------------------------------------------------------------------------------ Demand
-
-
-async def test_demand_is_the_power_at_the_start_of_an_interval(home: Home) -> None:
-    home.phase = 0.6
-    await home.start(HOURS)
-    await home.draw(2460, "06:59:59")
-    demand = home.watch(K.DEMAND)
-    await home.draw(2460, "07:00:10.600000")
-    assert home.shown(K.DEMAND).state == "2.46"
-    await home.draw(2460, "07:02:10.600000")
-    assert {write.state for write in demand} == {"2.46"}
 
 
 # ----------------------------------------------------------------------- Expected demand, Peak expected

@@ -24,7 +24,7 @@ def update(clock: Clock, minutes: float, elapsed: float | None, error: float | N
 
 
 def restored(clock: Clock) -> Clock:
-    """Return a clock restored from what another one stores."""
+    """Return a clock with the stored data of another one."""
     other = Clock()
     other.restore(json.loads(json.dumps(clock.as_dict(), allow_nan=False)))
     return other
