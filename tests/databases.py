@@ -78,7 +78,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
     data = folder / "postgresql"
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    initdb = [*prefix, program.with_name("initdb"), f"--pgdata={data}", *options]
+    initdb = [*prefix, str(program.with_name("initdb")), f"--pgdata={data}", *options]
     subprocess.run(initdb, env=_environment(), stdout=subprocess.DEVNULL, check=True)
     settings = {
         "listen_addresses": "",

@@ -83,7 +83,7 @@ async def home(
     reader = WhatwattSimulator(house)
     reader.lacks = {"E_In"}
     await start(reader)
-    home = TariffHome(hass, freezer, reader, begin="21:28:00")
+    home = TariffHome(hass, freezer, reader, begin="2026-11-10 21:28:00")
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)
 

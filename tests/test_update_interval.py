@@ -12,7 +12,7 @@ from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STOP,
 )
-from homeassistant.core import Event, HassJob, HomeAssistant, callback
+from homeassistant.core import Event, HassJob, HomeAssistant, State as HomeAssistantState, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
@@ -40,13 +40,17 @@ class Home:
     """A reader in Home Assistant, in simulated time."""
 
     def __init__(
-        self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Simulator, begin: str = "11:29:05"
+        self,
+        hass: HomeAssistant,
+        freezer: FrozenDateTimeFactory,
+        reader: Simulator,
+        begin: str = "2026-11-10 11:29:05",
     ) -> None:
         self.hass = hass
         self.freezer = freezer
         self.reader = reader
         self.entry = entry_for(reader)
-        freezer.move_to(f"2026-11-10 {begin}")
+        freezer.move_to(begin)
         self._machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
         self.marker = marker_of(reader)
         self._values = cycle(range(231, 240))
@@ -90,17 +94,22 @@ class Home:
             await self.advance(0.5)
         await self.send()
 
+    def state(self, key: M | K | None = None) -> HomeAssistantState:
+        """Return the state of an entity, by default of the marker."""
+        platform = "binary_sensor" if key is K.PEAK_EXPECTED else "sensor"
+        return state_of(self.hass, platform, f"{self.reader.device_id}_{key or self.marker}")
+
     def sensor(self, key: M | K) -> str:
-        """Return the entity of a measurement or of the power tariff."""
-        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").entity_id
+        """Return the entity id of a measurement or of the power tariff."""
+        return self.state(key).entity_id
 
     def shown(self, key: M | K | None = None) -> str:
-        """Return the state of a sensor, by default that of the marker."""
-        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key or self.marker}").state
+        """Return the value of an entity, by default of the marker."""
+        return self.state(key).state
 
     def writes(self, key: M | K | None = None) -> list[Write]:
-        """Return a list that gets each later write of a sensor, by default of the marker."""
-        return watch_states(self.hass, self.sensor(key or self.marker))
+        """Return a list that gets each later write of an entity, by default of the marker."""
+        return watch_states(self.hass, self.state(key).entity_id)
 
 
 @pytest.fixture
@@ -346,7 +355,7 @@ async def tariff(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, any_reader: Simulator
 ) -> AsyncGenerator[Home]:
     """Return a home with a power tariff, after an hour with more power than now."""
-    home = Home(hass, freezer, any_reader, begin="10:40:00")
+    home = Home(hass, freezer, any_reader, begin="2026-11-10 10:40:00")
     home.changes_marker = False
     states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (10_000,) * len(states))]
@@ -365,10 +374,6 @@ async def tariff(
     await hass.config_entries.async_unload(home.entry.entry_id)
 
 
-def is_peak_expected(home: Home) -> bool:
-    return state_of(home.hass, "binary_sensor", f"{home.reader.device_id}_{K.PEAK_EXPECTED}").state == "on"
-
-
 async def draw(home: Home) -> None:
     """Send readings with a high power, soon after a reading with little."""
     home.reader.house.switch("stove", "high")
@@ -379,9 +384,9 @@ async def draw(home: Home) -> None:
 
 async def test_peak_is_expected_without_another_reading(tariff: Home) -> None:
     await draw(tariff)
-    assert not is_peak_expected(tariff)
+    assert tariff.shown(K.PEAK_EXPECTED) == "off"
     await tariff.advance(5)
-    assert is_peak_expected(tariff)
+    assert tariff.shown(K.PEAK_EXPECTED) == "on"
     assert float(tariff.shown(K.EXPECTED_DEMAND)) > 3
     writes = tariff.writes(K.EXPECTED_DEMAND)
     await tariff.advance(30)
