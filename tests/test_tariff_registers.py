@@ -1,14 +1,12 @@
 """Power tariff of a meter that sends only the registers of its two tariffs."""
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse import histories
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -186,86 +184,6 @@ async def test_peak_is_the_same_after_a_restart(home: TariffHome) -> None:
     await home.draw("low", 14)
     await home.draw("off", 2)
     assert home.peak == peak
-
-
-# ----------------------------------------------------------------- meters with other registers
-
-
-async def test_telegram_in_parts_has_a_register_of_its_own(home: TariffHome) -> None:
-    register = {"E_In"}
-    home.reader.lacks = set()
-    keys = set(home.reader.live())
-    # The sum of the tariffs differs from the import register.
-    home.reader.lies = {T1: 33.388, T2: 14.668}
-    await home.start()
-    await home.draw("low", 16)
-    energy = 0.0
-    home.reader.house.switch("stove", "high")
-    for _ in range(45):
-        before = home.imported
-        await home.advance(20)
-        energy += home.imported - before
-        home.reader.lacks = register
-        await home.send()
-        assert home.has_own_register
-        home.reader.lacks = keys - register
-        await home.send()
-    home.reader.lacks = set()
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
-async def test_corrected_clock_does_not_change_the_register(home: TariffHome) -> None:
-    # A register that stands still cannot be confirmed after a correction of the clock.
-    home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
-    await home.start()
-    for jump in (timedelta(hours=3), timedelta(hours=-3), timedelta()):
-        home.freezer.tick(jump)
-        for index in range(9):
-            home.reader.lacks = {"E_In"} if index % 2 else set()
-            await home.advance(20)
-            await home.send()
-            assert home.has_own_register
-
-
-async def test_register_that_stands_still_is_not_replaced(
-    home: TariffHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=5))
-    home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
-    await home.start()
-    home.reader.house.switch("stove", "high")
-    for _ in range(30):
-        await home.advance(20)
-        await home.send()
-        assert home.has_own_register
-
-
-async def test_peaks_stay_when_the_meter_sends_its_own_register(home: TariffHome) -> None:
-    await home.start()
-    await home.draw("low", 16)
-    energy = await home.draw("high", 15)
-    home.reader.lacks, home.reader.lies = {T2}, {"E_In": 5_000.0}
-    await home.draw("low", 1)
-    home.reader.lacks = set()
-    await home.draw("low", 30)
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
-@pytest.mark.parametrize("before", [{"E_In"}, {T1, T2}])
-async def test_other_registers_are_billed_after_a_while(
-    home: TariffHome, monkeypatch: pytest.MonkeyPatch, before: set[str]
-) -> None:
-    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=30))
-    home.reader.lacks = before
-    await home.start()
-    await home.draw("low", 91)
-    home.reader.lacks = {"E_In", T1, T2} - before
-    await home.draw("low", 45)
-    energy = await home.draw("high", 15)
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
 
 
 # --------------------------------------------------------------------------------------- the option
