@@ -295,14 +295,6 @@ def test_stored_interval_that_has_ended_is_not_restored() -> None:
         assert (running.start, running.demand) == (None, None)
 
 
-def test_update_reports_a_new_interval() -> None:
-    """Report only the first reading of each interval."""
-    running = empty(QUARTER)
-    minutes = [1, 2, 14, 15, 16, 31, 20]
-    points = [Point(START + timedelta(minutes=minute), 0.0, 0.0, 0.0) for minute in minutes]
-    assert [running.update(point, None) for point in points] == [True, False, False, True, False, True, True]
-
-
 def test_demand_stays_when_the_gap_is_not_counted_yet() -> None:
     """Keep the demand within the powers after a gap until an hourly register counts it."""
     meter = Meter(HOUR, kind="hour")

@@ -17,7 +17,7 @@ from custom_components.energy_sse.power_tariff.demand import (
     is_peak_expected,
     monthly_peaks,
 )
-from custom_components.energy_sse.registers import HOUR, QUARTER, start_of
+from custom_components.energy_sse.registers import HOUR, QUARTER
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -222,13 +222,6 @@ def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
     assert is_peak_expected(4800, 5000, was=True)
     assert not is_peak_expected(4750, 5000, was=True)
     assert not is_peak_expected(9000, None, was=True)
-
-
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), lengths)  # noqa: DTZ001 (naive by its definition)
-def test_every_moment_is_in_an_interval(moment: datetime, length: timedelta) -> None:
-    start = start_of(moment, length)
-    assert start <= moment < start + length
-    assert (start - NEW_YEAR) % length == timedelta()
 
 
 def test_month_before_january_is_december() -> None:

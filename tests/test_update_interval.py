@@ -8,11 +8,7 @@ import sqlite3
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-)
-from homeassistant.core import Event, HassJob, HomeAssistant, State as HomeAssistantState, callback
+from homeassistant.core import HassJob, HomeAssistant, State as HomeAssistantState
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
@@ -215,24 +211,6 @@ async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Ho
 # ------------------------------------------------------------------------------ stop, reload, removal
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
-async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: int) -> None:
-    await home.set_up(interval)
-    await home.send_burst()
-    await home.advance(1)
-    assert home.shown() != home.value
-    states: dict[str, str] = {}
-
-    @callback
-    def note(event: Event[Any]) -> None:
-        states[str(event.event_type)] = home.shown()
-
-    for event_type in (EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE):
-        home.hass.bus.async_listen_once(event_type, note)
-    await home.hass.async_stop(force=True)
-    assert states == dict.fromkeys((EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE), home.value)
-
-
 @pytest.mark.parametrize("is_offline", [False, True])
 @pytest.mark.parametrize("how", ["reload", "remove", "unload"])
 async def test_last_of_a_burst_is_written_when_an_entry_ends(
@@ -249,18 +227,21 @@ async def test_last_of_a_burst_is_written_when_an_entry_ends(
     # The test package fails if a timer is left.
 
 
+@pytest.mark.usefixtures("recorder_mock")
+@pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("persistent_database", [True])
 async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     recorder_db_url: str,
-    recorder_mock: None,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     any_reader: Simulator,
+    interval: int,
 ) -> None:
     home = Home(hass, freezer, any_reader)
-    await home.set_up(5)
+    await home.set_up(interval)
     await home.send_burst()
     await home.advance(1)
+    assert home.shown() != home.value
     sensor = home.sensor(home.marker)
     await hass.async_stop(force=True)
     with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
