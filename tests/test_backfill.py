@@ -30,9 +30,10 @@ pytestmark = [
     pytest.mark.slow(
         "statistics.py",
         "registers.py",
+        "histories.py",
         "wall_clock.py",
         "coordinator.py",
-        "memory.py",
+        "store.py",
         "readings.py",
         "reader/validation.py",
         "tests/time_lapse.py",
@@ -243,16 +244,6 @@ async def test_every_hour_of_an_outage_shows_its_energy(
         lasted, without = case.end - case.begin, f"{returned / 1000:.1f} kWh"
         row = (case.kind, f"{case.begin:%H:%M:%S}", lasted, written, *(f"{error:.3f} Wh" for error in errors))
         statistics_table.append(tuple(map(str, (*row, again, at_zero, without))))
-
-
-async def test_hour_is_received_when_a_gap_follows(
-    time_lapse: TimeLapse,
-) -> None:
-    time_lapse.before_the_end = timedelta(seconds=90)
-    await time_lapse.start()
-    await outage(time_lapse, "deaf", at("08:00:10"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 1)
-    await check_hours(time_lapse, at("06:00:00"))
 
 
 async def test_first_hour_has_all_energy_without_corrections(time_lapse: TimeLapse) -> None:
@@ -476,24 +467,6 @@ async def test_wrong_reader_clock_corrects_nothing(time_lapse: TimeLapse) -> Non
     await live_past_full_hours(time_lapse, 2)
     assert not ir.async_get(time_lapse.hass).issues
     await check_hours(time_lapse, at("06:00:00"))
-
-
-async def test_hours_of_a_wrong_clock_are_removed(
-    time_lapse: TimeLapse,
-) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(at("06:30:00"))
-    time_lapse.reader.clock_error = 3 * HOUR
-    await time_lapse.run_until(at("07:30:00"))
-    await time_lapse.disconnect_reader()
-    time_lapse.reader.forget()
-    time_lapse.reader.clock_error = timedelta()
-    await time_lapse.reconnect_reader()
-    await time_lapse.run_until(at("08:30:00"))
-    await outage(time_lapse, "deaf", at("09:30:00"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 1)
-    errors = await check_hours(time_lapse, at("06:00:00"))
-    assert errors.missed < 1e-3
 
 
 # The other register counts at that time.

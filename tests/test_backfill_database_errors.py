@@ -30,7 +30,9 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "registers.py", "wall_clock.py", "memory.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "statistics.py", "registers.py", "histories.py", "wall_clock.py", "store.py", "tests/time_lapse.py"
+    ),
 ]
 
 IMPORT, EXPORT = REGISTERS

@@ -226,6 +226,17 @@ def test_gap_counts_by_the_register(length: timedelta) -> None:
         assert meter.running.demand == pytest.approx(mean, rel=0.05)
 
 
+@lengths
+def test_unknown_start_counts_as_the_known_part(length: timedelta) -> None:
+    """Return the mean power since the first reading when the interval has begun in a gap."""
+    meter = Meter(length)
+    meter.run(length.total_seconds() - 300, 1000.0)
+    meter.skip(600, 1000.0)
+    meter.run(150, 1000.0)
+    meter.run(150, 3000.0)
+    assert meter.running.demand == pytest.approx(2000, rel=0.1)
+
+
 @pytest.mark.parametrize("seconds", [61, 120, 299])
 @pytest.mark.parametrize("power", [0.0, 3500.0])
 @kinds

@@ -12,7 +12,9 @@ from .time_lapse import HOUR, REGISTERS, TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "registers.py", "reader/validation.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "statistics.py", "registers.py", "histories.py", "reader/validation.py", "tests/time_lapse.py"
+    ),
 ]
 
 # Wh. Energy between two telegrams, at each replacement and at each end of an hour.

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from homeassistant.core import State
-from homeassistant.helpers import entity_registry as er
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
@@ -26,6 +25,7 @@ pytestmark = [
         "power_tariff/*",
         "statistics.py",
         "registers.py",
+        "histories.py",
         "wall_clock.py",
         "coordinator.py",
         "readings.py",
@@ -147,21 +147,6 @@ async def test_values_are_written_every_ten_seconds_to_a_minute(
     assert len(written) in numbers
 
 
-async def test_ended_interval_has_its_last_readings(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    time_lapse.interval = timedelta(seconds=10)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("05:59:40"))
-    time_lapse.interval = timedelta(seconds=2)
-    await draw(time_lapse, 1000, at("05:59:55"))
-    await draw(time_lapse, 20_000, at("06:00:00"))
-    await draw(time_lapse, 1000, at("06:00:05"))
-    telegrams = time_lapse.telegrams
-    begin, end = (max(time for time in telegrams if time < at(each)) for each in ("05:45:00", "06:00:00"))
-    power = (telegrams[end] - telegrams[begin]) / 250
-    assert intervals(time_lapse) == [("10T06:45", pytest.approx(power, abs=0.005))]
-
-
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
 async def test_hour_is_complete_after_a_restart(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.start()
@@ -209,35 +194,6 @@ async def test_hours_from_before_the_option_are_billed(time_lapse: TimeLapse, *,
         expected = {"10T08:00": mean, "10T09:00": mean}
     assert dict(intervals(time_lapse)) == pytest.approx(expected, abs=0.0035)
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == (0 if stores else 4)
-
-
-@pytest.mark.parametrize("kind", ["off", "deaf"])
-async def test_hour_after_a_gap_has_only_its_own_energy(time_lapse: TimeLapse, kind: str) -> None:
-    time_lapse.reader.stores_readings = False
-    await time_lapse.start()
-    await draw(time_lapse, 6000, at("06:40:00"))
-    await begin_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("07:10:00"))
-    await end_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("07:14:00"))
-    demand = float(shown(time_lapse, K.DEMAND).state)
-    # 6 kW and the rest of the house. With the energy since 6:40, it would be more than twice as much.
-    assert 6 < demand < 8
-
-
-async def test_disabled_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 3000, at("07:20:00"))
-    registry, sensor = er.async_get(time_lapse.hass), time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)
-    registry.async_update_entity(sensor, disabled_by=er.RegistryEntryDisabler.USER)
-    await draw(time_lapse, 2000, at("09:20:00"))
-    registry.async_update_entity(sensor, disabled_by=None)
-    # Home Assistant reloads the entry some time later.
-    await draw(time_lapse, 2000, at("11:05:00"))
-    assert max(power for _, power in intervals(time_lapse)) < 3.6
-    assert dict(intervals(time_lapse))["10T07:00"] == pytest.approx(
-        counted(time_lapse, at("06:00:00")), abs=0.0035
-    )
 
 
 @pytest.mark.parametrize("register", [0, 12_345, 10_300_000, 90_000_000])
@@ -310,36 +266,6 @@ async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
     result = await options.async_configure(flow["flow_id"], data)
     await time_lapse.settle()
     return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
-
-
-async def test_quarters_are_kept_while_hours_are_chosen(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 7000, at("06:45:00"))
-    await draw(time_lapse, 1000, at("08:20:00"))
-    before = intervals(time_lapse)
-    await choose(time_lapse, interval="60", peaks=1)
-    await draw(time_lapse, 1000, at("09:20:00"))
-    assert [time for time, _ in intervals(time_lapse)] == ["10T07:00"]
-    await choose(time_lapse, interval="15", peaks=1)
-    assert intervals(time_lapse) == before
-
-
-@pytest.mark.parametrize("hours", [3, -3, 0.2, -0.2])
-async def test_clock_change_is_not_a_peak(time_lapse: TimeLapse, hours: float) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 2000, at("07:05:00"))
-    time_lapse.set_clock(timedelta(hours=hours))
-    await draw(time_lapse, 2000, at("07:25:00"))
-    time_lapse.set_clock(timedelta())
-    await draw(time_lapse, 2000, at("07:40:00"))
-    # 2.4 kW, or less if some energy was counted in the hour of the wrong clock.
-    assert 1.7 < float(shown(time_lapse, K.DEMAND).state) < 2.6
-    await draw(time_lapse, 2000, at("12:30:00"))
-    begin, (now, _) = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT][at("12:00:00")], time_lapse.meter_registers
-    assert float(shown(time_lapse, K.DEMAND).state) == pytest.approx((now - begin) / 1000 * 2, abs=0.1)
-    assert max(power for _, power in intervals(time_lapse)) < 2.6
-    assert shown(time_lapse, K.PEAK_EXPECTED).attributes["interval_end"] == "2026-11-10T14:00:00+01:00"
 
 
 async def test_entities_are_removed_when_the_option_is_off(time_lapse: TimeLapse) -> None:

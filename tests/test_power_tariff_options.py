@@ -153,7 +153,7 @@ async def test_tariff_is_kept_when_other_options_change(
     assert entry.options[CONF_POWER_TARIFF] == {**HOURLY, "peaks": 7}
 
 
-@pytest.mark.slow("power_tariff/*", "registers.py", "tests/time_lapse.py")
+@pytest.mark.slow("power_tariff/*", "registers.py", "histories.py", "tests/time_lapse.py")
 async def test_available_power_is_bounded_by_the_main_fuse(make_time_lapse: MakeTimeLapse) -> None:
     house = Loads(clock=at("05:30:00"), appliances=[], solar_peak=0.0)
     async with make_time_lapse(None, house) as time_lapse:

@@ -274,7 +274,7 @@ async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.slow("power_tariff/*", "registers.py", "wall_clock.py", "tests/time_lapse.py")
+@pytest.mark.slow("power_tariff/*", "registers.py", "histories.py", "wall_clock.py", "tests/time_lapse.py")
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not-stored"])
 @pytest.mark.parametrize("name", TARIFFS)

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.slow(
         "power_tariff/*",
         "registers.py",
+        "histories.py",
         "wall_clock.py",
         "readings.py",
         "reader/validation.py",
@@ -429,26 +430,6 @@ async def test_wrong_register_for_seconds_is_not_a_replacement(
     assert values == sorted(values)
     shown = {start: power for start, power in home.intervals.items() if start >= "10T08:00"}
     assert shown == pytest.approx({"10T08:00": 3, "10T08:15": 3}, abs=0.01)
-    assert home.missed == 0
-
-
-async def test_first_register_of_zero_is_not_accepted(
-    home: FaultyHome, caplog: pytest.LogCaptureFixture
-) -> None:
-    home.register = lambda _: 0
-    await home.start(QUARTERS)
-    await home.draw(3000, "06:41:00")
-    home.register = lambda right: right
-    await home.draw(3000, "06:41:30")
-    written = home.writes(M.ACTIVE_ENERGY_IMPORT)
-    shown = float(home.shown(M.ACTIVE_ENERGY_IMPORT))
-    assert shown == pytest.approx(home.house.register / 1000, abs=0.02)
-    home.interval = 20
-    await home.draw(3000, "07:15:20")
-    assert min(float(write.state) for write in written) > 10_000
-    assert home.replacements == []
-    assert "A meter was replaced" not in caplog.text
-    assert home.intervals == pytest.approx({"10T07:45": 3, "10T08:00": 3}, abs=0.01)
     assert home.missed == 0
 
 

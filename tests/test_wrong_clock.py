@@ -15,7 +15,12 @@ from .time_lapse import TimeLapse
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.slow(
-        "power_tariff/*", "statistics.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+        "power_tariff/*",
+        "statistics.py",
+        "registers.py",
+        "histories.py",
+        "wall_clock.py",
+        "tests/time_lapse.py",
     ),
 ]
 
