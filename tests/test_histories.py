@@ -93,7 +93,7 @@ def test_own_register_is_billed_after_a_clock_correction() -> None:
             time, distrusted = time + timedelta(minutes=5), None
 
 
-def test_sum_is_billed_until_the_own_register_has_as_many_boundaries() -> None:
+def test_own_register_replaces_the_sum_without_a_loss() -> None:
     histories = RegisterHistories(UNITS)
     receive(histories, 0, 3, T1, T2)
     known = histories.billed.boundaries.keys()

