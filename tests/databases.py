@@ -1,7 +1,7 @@
-"""Servers of the databases that people with long histories use, for a recorder to write to.
+"""Database servers for the recorder.
 
-They come from the distribution's packages: installed, or unpacked by `scripts/setup databases`. They listen
-on this machine only, and keep everything in a folder of their own.
+They are packages of the distribution, installed or unpacked by `scripts/setup databases`. They listen only on
+this machine, and keep their data in a folder of the test.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,26 +21,26 @@ from sqlalchemy.exc import OperationalError
 
 UNPACKED = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "energy_sse" / "databases"
 
-# Seconds. A server is there after one or two; the limit only ends what has failed.
+# Seconds. A server starts within two seconds.
 _START_TIMEOUT = 60
 
 
 class NotInstalledError(Exception):
-    """There is no such server on this machine."""
+    """The server is not installed."""
 
 
 class Server:
     """A running server."""
 
     def __init__(self, url: str, query: str, database: str) -> None:
-        """Return the server at a URL. `database` already exists, and is used for administration."""
+        """Use the server at a URL. `database` exists, and is used for administration."""
         self._url = url
         self._query = query
         self._administration = sqlalchemy.create_engine(
             f"{url}/{database}?{query}", isolation_level="AUTOCOMMIT"
         )
 
-    def until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_started(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until it has started."""
         end = time.monotonic() + _START_TIMEOUT
         while True:
@@ -65,7 +65,7 @@ class Server:
 
 @contextmanager
 def run_postgresql(folder: Path) -> Iterator[Server]:
-    """Run a PostgreSQL server for a while. Raises NotInstalledError."""
+    """Run a PostgreSQL server. Raises NotInstalledError."""
     programs = [
         program
         for root in ("/", UNPACKED)
@@ -74,48 +74,31 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     if not programs:
         raise NotInstalledError("PostgreSQL")
     program = max(programs, key=lambda path: int(path.parts[-3]))
-    # It refuses to run as root, who is somebody else in a user namespace.
+    # It does not run as root. In a user namespace, root has another id.
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
     data = folder / "postgresql"
-    subprocess.run(
-        [
-            *prefix,
-            program.with_name("initdb"),
-            f"--pgdata={data}",
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        ],
-        env=_environment(),
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    initdb = [*prefix, str(program.with_name("initdb")), f"--pgdata={data}", *options]
+    subprocess.run(initdb, env=_environment(), stdout=subprocess.DEVNULL, check=True)
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": folder,
         "fsync": "off",
         "synchronous_commit": "off",
     }
-    command = [
-        *prefix,
-        str(program),
-        "-D",
-        str(data),
-        *(f"--{key}={value}" for key, value in settings.items()),
-    ]
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    command = [*prefix, str(program), "-D", str(data), *options]
     with _running(command, Server("postgresql://postgres@", f"host={folder}", "postgres")) as server:
         yield server
 
 
 @contextmanager
 def run_mariadb(folder: Path) -> Iterator[Server]:
-    """Run a MariaDB server for a while. Raises NotInstalledError."""
+    """Run a MariaDB server. Raises NotInstalledError."""
     program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:{UNPACKED / 'usr/sbin'}")
     if program is None:
         raise NotInstalledError("MariaDB")
-    # The driver goes by the exact type, also that of a stopped clock's times.
+    # The driver selects by the exact type, which differs while the clock is frozen.
     converters.conversions[freezegun_api.FakeDatetime] = converters.escape_datetime
     data, port = folder / "mariadb", _private_port()
     data.mkdir()
@@ -129,7 +112,7 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
         "innodb-flush-log-at-trx-commit": 0,
         **({"user": "root"} if os.geteuid() == 0 else {}),
     }
-    # Without grants it needs no tables of its own, so there is nothing to prepare.
+    # Without grants, the server needs no tables of its own.
     switches = ["--no-defaults", "--skip-grant-tables", "--skip-networking=0"]
     command = [program, *switches, *(f"--{key}={value}" for key, value in settings.items())]
     url = f"mysql+pymysql://root@127.0.0.1:{port}"
@@ -143,7 +126,7 @@ SQLITE = "SQLite"
 
 
 def marks_of_each(*, weekly: bool) -> dict[str, list[pytest.MarkDecorator]]:
-    """Return the marks of a test on each database. `weekly`: on servers it only runs once a week."""
+    """Return the marks of a test on each database. On servers, a `weekly` test runs only once a week."""
     server = [pytest.mark.server, *([pytest.mark.weekly] if weekly else [])]
     return {SQLITE: [], **dict.fromkeys(SERVERS, server)}
 
@@ -164,10 +147,10 @@ def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
         command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        server.until_it_answers(process)
+        server.wait_until_started(process)
         yield server
     finally:
-        # Both stop at once, whoever is connected.
+        # Both stop at once, even with open connections.
         process.send_signal(signal.SIGQUIT)
         process.wait()
 

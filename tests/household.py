@@ -1,4 +1,4 @@
-"""A home with a simulated reader, in which Home Assistant runs automations from blueprints."""
+"""A simulated reader, and Home Assistant with automations from blueprints."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from .wait import wait_until
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
 
-# Seconds. Shorter than any freshness, so that a reader that speaks this often is heard all the time.
+# Seconds between two readings. Values are available for longer than that.
 STEP: Final = 20.0
 
 
@@ -40,7 +40,7 @@ def simulated_time(caplog: pytest.LogCaptureFixture) -> Iterator[TimeMachine]:
 
 
 class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
-    """A home with a reader, and time that passes when it is asked to."""
+    """A home with a reader in simulated time."""
 
     def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
         self.hass = hass
@@ -53,7 +53,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self._time_machine.advance(seconds)
 
     async def live(self, minutes: float) -> None:
-        """Live on, with a reader that is heard."""
+        """Let time pass with readings."""
         for _ in range(round(minutes * 60 / STEP)):
             await self.advance(STEP)
             self.set_power()
@@ -63,7 +63,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         """Set the power of the next reading."""
 
     async def lose_the_reader(self, minutes: float) -> None:
-        """Let the reader vanish for some time, and come back."""
+        """Disconnect the reader for some time."""
         port = self.reader.port
         await self.reader.stop()
         await self.advance(minutes * 60)
@@ -72,7 +72,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self.return_reader(port)
 
     async def return_reader(self, port: int) -> None:
-        """Put the reader back on the network."""
+        """Connect the reader to the network."""
         await self.reader.start(port)
         entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
         assert entry is not None
@@ -88,34 +88,34 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         return found
 
     async def show_in(self, entity: str, unit: str) -> None:
-        """Choose another unit for an entity, as its owner can."""
+        """Choose another unit for an entity."""
         options = {"unit_of_measurement": unit}
         er.async_get(self.hass).async_update_entity_options(entity, "sensor", options)
         await tick(self.hass, self.reader)
 
     async def automate(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of a blueprint. Returns what its actions say, as far as they have.
+        """Make an automation of a blueprint. Return a list that gets the data of its notifications.
 
-        Actions are the data of what is said, or a list of other actions.
+        An input of actions is the data of a notification, or a list of other actions.
         """
         shutil.copytree(FOLDER, self.hass.config.path("blueprints/automation", DOMAIN), dirs_exist_ok=True)
-        said: list[dict[str, Any]] = []
+        notifications: list[dict[str, Any]] = []
 
         @callback
-        def say(call: ServiceCall) -> None:
-            said.append(dict(call.data))
+        def notify(call: ServiceCall) -> None:
+            notifications.append(dict(call.data))
 
-        self.hass.services.async_register("test", "say", say)
-        saying = {
-            name: [{"action": "test.say", "data": data}]
+        self.hass.services.async_register("test", "notify", notify)
+        notifying = {
+            name: [{"action": "test.notify", "data": data}]
             for name, data in inputs.items()
             if name.endswith("actions") and isinstance(data, dict)
         }
-        self._blueprint = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **saying}}
+        self._blueprint = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **notifying}}
         config = {"automation": [{"use_blueprint": self._blueprint}]}
         assert await async_setup_component(self.hass, "automation", config)
         assert [state.state for state in self.hass.states.async_all("automation")] == ["on"]
-        return said
+        return notifications
 
     async def change_automation(self, **inputs: Any) -> None:
         """Change inputs of the automation, as its editor does."""
@@ -131,12 +131,12 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self.hass.services.async_call("automation", "reload", blocking=True)
 
     async def stop_automations(self) -> None:
-        """Stop them with all that they wait for."""
+        """Stop all automations and their waits."""
         await self.hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
 
 
 class TellingHouse(House):
-    """A house whose meter shows what it is told to."""
+    """A house with given power, currents, voltages and tariff."""
 
     shown_power = 300.0
     shown_currents = (1.0, 1.0, 1.0)
@@ -153,13 +153,13 @@ class TellingHouse(House):
     def _measure(self) -> None:
         super()._measure()
         self.power = [self.shown_power / 3] * 3
-        # Every reading is another one, which tests wait for.
+        # Tests wait for a reading that differs from the last one.
         noise = self._random.uniform(0, 0.5)
         self.voltage = [volts + noise for volts in self.shown_voltages]
 
 
 class Metered(Household[WhatwattSimulator]):
-    """A home whose meter shows what it is told to."""
+    """A home with a TellingHouse."""
 
     @property
     def meter(self) -> TellingHouse:

@@ -15,9 +15,8 @@ HEADS: Final = {
     "soak": "| | |\n|---|---|\n",
     "statistics": (
         "| Home Assistant was | from (UTC) | for | rows written | largest error | at its edges "
-        "| received rows changed | rows written by a second run | without it: hours at 0 "
-        "| without it: the hour of the return |\n"
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n"
+        "| rows written by a second run | without it: hours at 0 | without it: the hour of the return |\n"
+        "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
     ),
     "tariff": (
         "| month | reader stores hours | counted by | outages | missed | *Peak demand*, kW "

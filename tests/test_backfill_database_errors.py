@@ -1,4 +1,4 @@
-"""Hours that were heard, or filled already, and that the database has not kept."""
+"""Hours that the database could not store: a full disk, power failures, backups."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import MakeTimeLapse
 from .test_backfill import (
-    REMEMBERED,
+    STORED_HOURS,
     at,
     check_hours,
     live_past_full_hours,
@@ -30,12 +30,14 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "registers.py", "wall_clock.py", "store.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "statistics.py", "registers.py", "histories.py", "wall_clock.py", "store.py", "tests/time_lapse.py"
+    ),
 ]
 
 IMPORT, EXPORT = REGISTERS
 
-# What statements begin with that write all that there is, rows of hours, and raised sums.
+# Beginnings of the statements that write anything, rows of hours, and raised sums.
 ANYTHING: Final = ("INSERT", "UPDATE")
 HOURS: Final = ("INSERT INTO statistics ", "UPDATE statistics SET mean")
 SUMS: Final = ("UPDATE statistics SET sum", "UPDATE statistics_short_term SET sum")
@@ -45,7 +47,7 @@ SUMS: Final = ("UPDATE statistics SET sum", "UPDATE statistics_short_term SET su
 async def time_lapse(
     make_time_lapse: MakeTimeLapse, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[TimeLapse]:
-    """Return days of a house with a recorder that gives up soon."""
+    """Return a home with a recorder that does not retry for long."""
     monkeypatch.setattr(statistics, "_COMMIT_TIMEOUT", 0.5)
     async with make_time_lapse(None) as time_lapse:
         time_lapse.recorder_options = {"db_max_retries": 1, "db_retry_wait": 0}
@@ -54,20 +56,20 @@ async def time_lapse(
 
 @contextmanager
 def full_database(time_lapse: TimeLapse, *beginnings: str) -> Iterator[list[str]]:
-    """Let the database refuse all statements that begin like this, and tell which it has refused."""
+    """Let the database reject all statements with these beginnings. Yield a list that gets the statements."""
     engine = get_instance(time_lapse.hass).engine
-    refused: list[str] = []
+    rejected: list[str] = []
 
-    def refuse(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    def reject(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith(beginnings):
-            refused.append(statement)
+            rejected.append(statement)
             raise OperationalError(statement, None, sqlite3.OperationalError("database or disk is full"))
 
-    event.listen(engine, "before_cursor_execute", refuse)
-    # Nothing is settled while the recorder cannot write.
+    event.listen(engine, "before_cursor_execute", reject)
+    # The recorder cannot be settled while it cannot write.
     time_lapse.recorder_is_locked = beginnings == ANYTHING
-    yield refused
-    event.remove(engine, "before_cursor_execute", refuse)
+    yield rejected
+    event.remove(engine, "before_cursor_execute", reject)
     time_lapse.recorder_is_locked = False
 
 
@@ -76,10 +78,10 @@ async def test_hours_are_corrected_after_the_database_is_full(
 ) -> None:
     await time_lapse.start()
     await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
-    # At first only the hours cannot be written, then nothing at all.
-    with full_database(time_lapse, *HOURS) as refused:
+    # At first, only the hours cannot be written. Then, nothing can be written.
+    with full_database(time_lapse, *HOURS) as rejected:
         await time_lapse.live(minutes=2)
-        await wait_until(lambda: rows_written(caplog) and refused)
+        await wait_until(lambda: rows_written(caplog) and rejected)
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.live(minutes=12)
     await live_past_full_hours(time_lapse, 2)
@@ -91,7 +93,7 @@ async def test_received_hours_of_a_full_database_are_corrected(time_lapse: TimeL
     await time_lapse.run_until(at("07:21:00"))
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.run_until(at("10:41:00"))
-        # All of it is refused, also what the recorder has yet to come to.
+        # The recorder has to finish, so that all states of that time are rejected.
         await wait_until(lambda: not get_instance(time_lapse.hass).backlog, within=60)
     await live_past_full_hours(time_lapse, 2)
     errors = await check_hours(time_lapse, at("06:00:00"))
@@ -103,11 +105,11 @@ async def test_hours_fit_when_the_database_rejects_sums(
 ) -> None:
     await time_lapse.run_until(at("14:35:00", day=13))
     await time_lapse.start()
-    with full_database(time_lapse, *SUMS) as refused:
+    with full_database(time_lapse, *SUMS) as rejected:
         await time_lapse.live(minutes=7)
-        await wait_until(lambda: refused)
+        await wait_until(lambda: rejected)
     await live_past_full_hours(time_lapse, 1)
-    oldest = at("14:00:00", day=13) - (REMEMBERED - 1) * HOUR
+    oldest = at("14:00:00", day=13) - (STORED_HOURS - 1) * HOUR
     assert (await check_hours(time_lapse, oldest)).missed < 1e-3
 
 
@@ -126,9 +128,9 @@ async def test_issue_of_a_reset_returns_when_it_was_not_stored(time_lapse: TimeL
             form = await flows.async_init(DOMAIN, data={"issue_id": issue_id})
             await flows.async_configure(form["flow_id"], {})
 
-    with full_database(time_lapse, *SUMS) as refused:
+    with full_database(time_lapse, *SUMS) as rejected:
         await confirm()
-        await wait_until(lambda: refused)
+        await wait_until(lambda: rejected)
         await time_lapse.live(minutes=1)
     assert set(ir.async_get(time_lapse.hass).issues) == issues
     await confirm()
@@ -156,10 +158,10 @@ async def test_hours_are_corrected_when_a_purge_comes_between(
 ) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    # At 11:12:00 the register is heard, and ten seconds later its hours are known.
-    with full_database(time_lapse, *HOURS) as refused:
+    # The register is received at 11:12:00, and its hours are known ten seconds later.
+    with full_database(time_lapse, *HOURS) as rejected:
         await time_lapse.live(seconds=51)
-        await wait_until(lambda: rows_written(caplog) and refused)
+        await wait_until(lambda: rows_written(caplog) and rejected)
         await time_lapse.hass.services.async_call(
             "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
         )
@@ -172,7 +174,7 @@ async def test_hours_are_corrected_when_killed_in_a_backup(time_lapse: TimeLapse
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     await time_lapse.live(seconds=49)
-    # What waits for the end of a backup is in no database.
+    # Rows that wait for the end of a backup are lost.
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.live(minutes=20)
         await time_lapse.crash()
@@ -180,3 +182,26 @@ async def test_hours_are_corrected_when_killed_in_a_backup(time_lapse: TimeLapse
     await time_lapse.start()
     await live_past_full_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))).missed < 1e-3
+
+
+async def test_locked_recorder_gets_an_adjustment_once_after_reloads(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await time_lapse.run_until(at("08:06:30"))
+    time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
+    # The recorder has counted the first register of the new meter as energy.
+    await time_lapse.run_until(at("08:20:15"))
+    (replacement,) = time_lapse.entry.runtime_data.coordinator.histories.by_register[EXPORT].replacements
+    assert replacement.first > 50
+    instance = get_instance(time_lapse.hass)
+    assert await instance.lock_database()
+    time_lapse.recorder_is_locked = True
+    for _ in range(3):
+        await time_lapse.live(seconds=12)
+        await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
+    assert instance.unlock_database()
+    time_lapse.recorder_is_locked = False
+    await live_past_full_hours(time_lapse, 2)
+    hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
+    old = replacement.last - truth[at("08:00:00")]
+    new = time_lapse.heard[EXPORT][at("09:00:00")] - replacement.first
+    assert hours[at("08:00:00")].change == pytest.approx(old + new, abs=1)

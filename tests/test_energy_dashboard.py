@@ -3,9 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from homeassistant.components.recorder.statistics import list_statistic_ids
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 from homeassistant.util.dt import utcnow
 import pytest
@@ -29,11 +27,11 @@ pytestmark = pytest.mark.smoke
 
 @pytest.fixture
 async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Let the recorder come before Home Assistant, which the shared fixtures already want."""
+    """Set up the recorder first, because the test package requires it."""
 
 
 async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:
-    """Do what the recorder does every five minutes."""
+    """Compile the short-term statistics, as the recorder does every five minutes."""
     await async_wait_recording_done(hass)
     for time in {since, utcnow()}:
         start = time.replace(minute=time.minute // 5 * 5, second=0, microsecond=0)
@@ -47,11 +45,11 @@ def grid(hass: HomeAssistant, reader_id: str, *measurements: M) -> dict[str, Any
 
 
 async def save_and_validate(hass_ws_client: WebSocketGenerator, **preferences: Any) -> Any:
-    """Save the settings of the Energy dashboard, and return what it finds wrong with them."""
+    """Save the settings of the Energy dashboard, and return its problems with them."""
     client = await hass_ws_client()
     await client.send_json_auto_id({"type": "energy/save_prefs", **preferences})
-    answer = await client.receive_json()
-    assert answer["success"], answer
+    response = await client.receive_json()
+    assert response["success"], response
     await client.send_json_auto_id({"type": "energy/validate"})
     return (await client.receive_json())["result"]
 
@@ -131,19 +129,3 @@ async def test_appliance_and_gas_meter_fit_the_energy_dashboard(
     await compile_statistics(hass, began)
     result = await save_and_validate(hass_ws_client, energy_sources=[gas], device_consumption=[appliance])
     assert result == {"energy_sources": [[]], "device_consumption": [[]], "device_consumption_water": []}
-
-
-async def test_energy_becomes_statistics_in_the_households_unit(
-    recorder_mock: None, hass: HomeAssistant, house: House, start: Start
-) -> None:
-    began = utcnow()
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    await set_up(hass, reader)
-    await tick(hass, reader)
-    await compile_statistics(hass, began)
-    statistic = entity_id(hass, "sensor", f"{reader.device_id}_{M.ACTIVE_ENERGY_IMPORT}")
-    assert statistic is not None
-    (metadata,) = await get_instance(hass).async_add_executor_job(list_statistic_ids, hass, {statistic})
-    assert metadata["statistics_unit_of_measurement"] == "kWh"
-    assert metadata["has_sum"]

@@ -1,11 +1,13 @@
 """Register histories of one reader, without Home Assistant."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from custom_components.energy_sse.histories import RegisterHistories
 from custom_components.energy_sse.reader import HourlyRegister, Measurement as M, ReplacedRegister, Unit
+from custom_components.energy_sse.wall_clock import Period
 
 from .validated_reading import validated_reading
 
@@ -31,17 +33,6 @@ def test_update_reports_changed_boundaries() -> None:
     assert histories.billed.boundaries == {HOUR + timedelta(minutes=15): pytest.approx(5140)}
 
 
-def test_sum_of_the_tariffs_is_billed_without_an_import_register() -> None:
-    histories = RegisterHistories(UNITS)
-    histories.update(validated_reading(START, 60.0, values={T1: 1.5, T2: 2.25, EXPORT: 7.0}))
-    assert histories.billed is not histories.by_register[IMPORT]
-    assert histories.billed.last is not None
-    assert histories.billed.last.total == 3750
-    restored = RegisterHistories(UNITS)
-    restored.restore(histories.as_dict())
-    assert restored.billed.last == histories.billed.last
-
-
 def test_replacement_is_in_the_unit_of_the_history() -> None:
     histories = RegisterHistories(UNITS)
     histories.update(validated_reading(START, 60.0, values={IMPORT: 5.0}))
@@ -62,3 +53,62 @@ def test_repeated_record_of_an_hour_is_ignored(register: float, *, is_accepted: 
     reading = validated_reading(START, 60.0, values={IMPORT: 5.6}, has_right_clock=True)
     assert histories.update(reading).boundaries_changed
     assert (HOUR in histories.by_register[IMPORT].boundaries) is is_accepted
+
+
+# ------------------------------------------------------- import register, and the sum of the tariffs
+
+
+def receive(histories: RegisterHistories, begin: int, end: int, *registers: M) -> None:
+    """Receive registers every five minutes, between two hours. They grow by 1 kWh in an hour."""
+    for number in range(12 * begin, 12 * end):
+        values = dict.fromkeys(registers, 10.0 + number / 12)
+        histories.update(validated_reading(START + number * timedelta(minutes=5), 300.0, values=values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(lambda n: {T1: 9.0 + n, T2: 7.0} if n % 2 else {IMPORT: 5.0 + n}, id="parts"),
+        pytest.param(lambda n: {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}, id="no import"),
+    ],
+)
+def test_own_register_is_billed(values: Callable[[int], dict[M, float]]) -> None:
+    histories = RegisterHistories(UNITS)
+    for n in range(12 * 30):
+        time = START + n * timedelta(minutes=5)
+        histories.update(validated_reading(time, 300.0, values=values(n)))
+        assert histories.billed is histories.by_register[IMPORT]
+
+
+def test_own_register_is_billed_after_a_clock_correction() -> None:
+    """Bill the import register even if it does not change, and its times have been removed."""
+    histories, time = RegisterHistories(UNITS), START
+    for jump in (timedelta(), timedelta(hours=3), timedelta(hours=-3)):
+        distrusted = Period(START - timedelta(days=1), time) if jump else None
+        time += jump
+        for n in range(9):
+            values = {T1: 9.0 + n, T2: 7.0} if n % 2 else {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}
+            histories.update(validated_reading(time, 300.0, values=values, distrusted=distrusted))
+            assert histories.billed is histories.by_register[IMPORT]
+            time, distrusted = time + timedelta(minutes=5), None
+
+
+def test_own_register_replaces_the_sum_without_a_loss() -> None:
+    histories = RegisterHistories(UNITS)
+    receive(histories, 0, 3, T1, T2)
+    known = histories.billed.boundaries.keys()
+    receive(histories, 3, 5, T1, T2, IMPORT)
+    assert known <= histories.billed.boundaries.keys()
+    assert histories.billed is not histories.by_register[IMPORT]
+    receive(histories, 5, 9, IMPORT)
+    assert histories.billed is histories.by_register[IMPORT]
+
+
+@pytest.mark.parametrize(("before", "after"), [([IMPORT], [T1, T2]), ([T1, T2], [IMPORT])])
+def test_other_registers_are_billed_after_a_day(before: list[M], after: list[M]) -> None:
+    histories = RegisterHistories(UNITS)
+    receive(histories, 0, 60, *before)
+    receive(histories, 60, 83, *after)
+    assert max(histories.billed.boundaries) == HOUR + timedelta(hours=60)
+    receive(histories, 83, 90, *after)
+    assert max(histories.billed.boundaries) > HOUR + timedelta(hours=89)

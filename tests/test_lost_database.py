@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture
 async def time_lapse(make_time_lapse: MakeTimeLapse, tmp_path: Path) -> AsyncGenerator[TimeLapse]:
-    """Return a house with a power tariff, and a database in a folder of the test."""
+    """Return a home with a power tariff, and a database in a folder of the test."""
     async with make_time_lapse(f"sqlite:///{tmp_path}/home.db") as time_lapse:
         time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
         yield time_lapse
@@ -47,7 +47,7 @@ async def test_sensors_work_after_the_database_is_lost(
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
     lose(tmp_path / "home.db")
-    # Nothing is settled while the recorder cannot read.
+    # The recorder cannot be settled while it cannot read.
     time_lapse.recorder_is_locked = True
     await time_lapse.run_until(at("10:20:00"))
     states = [time_lapse.hass.states.get(time_lapse.sensor(register)) for register in REGISTERS]
@@ -74,21 +74,21 @@ async def disable(time_lapse: TimeLapse) -> None:
     await time_lapse.hass.services.async_call("recorder", "enable", blocking=True)
 
 
-@pytest.mark.parametrize("what", [clear, disable])
-@pytest.mark.parametrize("away", [False, True], ids=["streaming", "outage"])
+@pytest.mark.parametrize("lose", [clear, disable])
+@pytest.mark.parametrize("is_offline", [False, True], ids=["online", "offline"])
 async def test_hours_are_right_after_statistics_are_lost(
-    time_lapse: TimeLapse, what: Callable[[TimeLapse], Awaitable[None]], *, away: bool
+    time_lapse: TimeLapse, lose: Callable[[TimeLapse], Awaitable[None]], *, is_offline: bool
 ) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
-    if away:
+    if is_offline:
         await time_lapse.disconnect_reader()
         await time_lapse.run_until(at("08:41:20"))
-    await what(time_lapse)
-    if away:
+    await lose(time_lapse)
+    if is_offline:
         await time_lapse.run_until(at("11:41:20"))
         await time_lapse.reconnect_reader()
     await live_past_full_hours(time_lapse, 3)
-    # Statistics that were cleared begin again with the next reading.
-    begin = at("06:00:00") if what is disable else at("12:00:00") if away else at("08:00:00")
+    # Cleared statistics begin with the next reading.
+    begin = at("06:00:00") if lose is disable else at("12:00:00") if is_offline else at("08:00:00")
     assert (await check_hours(time_lapse, begin)).missed < 1e-3

@@ -1,4 +1,4 @@
-"""Numbers about source code, and the command line of scripts/measure."""
+"""Numbers of source code, the command line of scripts/measure, and tables of results."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from measure.__main__ import parse_arguments
 from measure.package import Package, circles, longest_chain
-from measure.structure import DOCUMENT, ROOT, largest, percentile_90, table
+from measure.structure import DOCUMENT, largest, table
 
 from . import measured_tables
 
@@ -85,26 +85,17 @@ def test_functions_have_lines_and_complexity(package: Package) -> None:
     assert package.functions.keys() == package.complexity.keys()
 
 
-def test_circle_counts_once_in_a_chain_of_imports(package: Package) -> None:
+def test_circle_and_subfolder_are_one_module_in_a_chain(package: Package) -> None:
     assert circles(package.imports) == [frozenset({"client.errors", "client.http"})]
-    assert longest_chain(package.imports) == [
-        *("__init__", "entity", "client", "client.errors and client.http", "const")
-    ]
-
-
-def test_subfolder_counts_as_one_module_of_its_folder(package: Package) -> None:
+    circle = "client.errors and client.http"
+    assert longest_chain(package.imports) == ["__init__", "entity", "client", circle, "const"]
     assert longest_chain(package.folders[""]) == ["__init__", "entity", "client", "const"]
-    assert longest_chain(package.folders["client"]) == ["client", "client.errors and client.http"]
+    assert longest_chain(package.folders["client"]) == ["client", circle]
 
 
 def test_public_definitions_without_docstring_are_counted(package: Package) -> None:
     # Entity has a docstring. Entity.update, Client, wrap and Error have none.
     assert package.documented == 1 / 5
-
-
-def test_percentile_is_a_measured_value() -> None:
-    assert percentile_90(range(1, 11)) == 9
-    assert percentile_90([3]) == 3
 
 
 def test_table_has_a_column_for_each_package(package: Package) -> None:
@@ -119,27 +110,17 @@ def test_command_line_passes_other_arguments_to_pytest() -> None:
     assert (arguments.what, arguments.day, for_pytest) == ("tariff", True, ["-k", "hours"])
 
 
-def test_structure_was_measured() -> None:
-    assert DOCUMENT.is_relative_to(ROOT / "docs/results")
-    assert "scripts/measure structure" in DOCUMENT.read_text()
-
-
 @pytest.mark.parametrize("name", measured_tables.HEADS)
 def test_measured_table_has_a_document(name: str) -> None:
     documents = [path.read_text() for path in DOCUMENT.parent.glob("*.md")]
     assert sum(measured_tables.HEADS[name] in document for document in documents) == 1
 
 
-def test_measured_table_replaces_the_one_before(tmp_path: Path) -> None:
-    path = tmp_path / "document.md"
-    path.write_text("# Title\n\nText.\n\n| old | head |\n|---|---|\n| a | b |\n")
-    measured_tables.write("soak", [("minutes", "10")], path)
-    assert path.read_text() == "# Title\n\nText.\n\n| | |\n|---|---|\n| minutes | 10 |\n"
-
-
 def test_measured_row_replaces_the_row_with_its_labels(tmp_path: Path) -> None:
     path = tmp_path / "document.md"
-    path.write_text("Text.\n")
-    for label, value in (("a", "1"), ("b", "2"), ("a", "3")):
+    path.write_text("# Title\n\nText.\n\n| old | head |\n|---|---|\n| a | b |\n")
+    measured_tables.write("tariff", [("a", "yes", "hours", "1")], path)
+    for label, value in (("b", "2"), ("a", "3")):
         measured_tables.renew("tariff", (label, "yes", "hours", value), path)
-    assert path.read_text().splitlines()[-2:] == ["| a | yes | hours | 3 |", "| b | yes | hours | 2 |"]
+    rows = "| a | yes | hours | 3 |\n| b | yes | hours | 2 |\n"
+    assert path.read_text() == f"# Title\n\nText.\n\n{measured_tables.HEADS['tariff']}{rows}"

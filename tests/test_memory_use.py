@@ -1,4 +1,4 @@
-"""Memory of Home Assistant after many reloads, and after a month. The log shows what was measured:
+"""Memory of Home Assistant after many reloads, and after a month. The log shows the numbers:
 
 scripts/test -m '' --log-cli-level=INFO tests/test_memory_use.py
 """
@@ -29,47 +29,36 @@ _LOGGER = logging.getLogger(__name__)
 RELOADS = 200
 DAYS = 30
 
-# Containers, per reload of both readers and per day. A coordinator with its entities has 1,000 and more. A
-# day adds a peak for each hour.
-MAY_GROW = 150
+# Containers for each reload of both readers, and for each day. A coordinator with its entities has more than
+# 1,000. A day adds a peak for each hour.
+MAX_GROWTH = 150
 
 
 class Use(NamedTuple):
-    """Memory that the process uses."""
+    """Allocated blocks of any size, and objects that the garbage collector knows, by type."""
 
     blocks: int
-    """Allocated blocks, of any size."""
-
     containers: Counter[str]
-    """Number of objects that the garbage collector knows, by type."""
 
 
-def measured() -> Use:
+def measure() -> Use:
     gc.collect()
     return Use(sys.getallocatedblocks(), Counter(type(each).__name__ for each in gc.get_objects()))
 
 
-def growth(before: Use, times: int, what: str) -> float:
-    """Log what has grown, and return the number of additional containers for each time."""
-    blocks, containers = measured()
-    more = containers.total() - before.containers.total()
-    most = Counter({name: count - before.containers[name] for name, count in containers.items()}).most_common(
-        5
-    )
-    _LOGGER.info(
-        "%s %s: for each %.1f blocks and %.1f containers more; the most: %s",
-        times,
-        what,
-        (blocks - before.blocks) / times,
-        more / times,
-        most,
-    )
-    return more / times
+def get_growth(before: Use, times: int, unit: str) -> float:
+    """Log the growth, and return the number of additional containers for each reload or day."""
+    now = measure()
+    growth = (now.containers.total() - before.containers.total()) / times
+    blocks = (now.blocks - before.blocks) / times
+    most = (now.containers - before.containers).most_common(5)
+    _LOGGER.info("%s %s: +%.1f blocks, +%.1f containers for each: %s", times, unit, blocks, growth, most)
+    return growth
 
 
 @pytest.fixture
 def hass_storage() -> dict[str, Any]:
-    """Write real files, because the fixture of this name keeps everything that was ever saved."""
+    """Write real files, because the fixture of the test package keeps all data in memory."""
     return {}
 
 
@@ -80,12 +69,12 @@ def hass_config_dir(hass_tmp_config_dir: str) -> str:
 
 
 def log_errors_only(caplog: pytest.LogCaptureFixture) -> None:
-    """Log no more than errors, because pytest keeps each record."""
+    """Log only errors, because pytest keeps each record."""
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
         caplog.set_level(logging.ERROR, logger)
 
 
-async def test_memory_stays_the_same_over_reloads(
+async def test_memory_does_not_grow_with_reloads(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     currentlyone: CurrentlyOneSimulator,
@@ -106,15 +95,15 @@ async def test_memory_stays_the_same_over_reloads(
             for reader in (whatwatt, currentlyone):
                 await tick(hass, reader)
 
-    # Home Assistant fills its caches, and the sun shows which phases export.
+    # Home Assistant fills its caches, and entities of phases that export are added.
     await reload(50)
-    objects, before = living_objects(), measured()
+    objects, before = living_objects(), measure()
     await reload(RELOADS)
-    assert growth(before, RELOADS, "reloads of two entries") < MAY_GROW
+    assert get_growth(before, RELOADS, "reloads") < MAX_GROWTH
     assert living_objects() == objects
 
 
-async def test_memory_stays_the_same_over_a_month(
+async def test_memory_does_not_grow_in_a_month(
     make_time_lapse: MakeTimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with make_time_lapse(None, House(clock=at("05:30:00", day=1))) as time_lapse:
@@ -124,7 +113,7 @@ async def test_memory_stays_the_same_over_a_month(
         time_lapse.interval = timedelta(minutes=10)
         await time_lapse.start()
         await time_lapse.live(days=2)
-        objects, before = living_objects(), measured()
+        objects, before = living_objects(), measure()
         await time_lapse.live(days=DAYS)
-        assert growth(before, DAYS, "days") < MAY_GROW
+        assert get_growth(before, DAYS, "days") < MAX_GROWTH
         assert living_objects() == objects

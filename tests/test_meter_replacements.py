@@ -1,4 +1,4 @@
-"""Meter replacements in a home with a recorder: no hour shows energy that no meter has counted."""
+"""Hours of the Energy dashboard after meter replacements."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
@@ -12,15 +12,17 @@ from .time_lapse import HOUR, REGISTERS, TimeLapse
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.slow("statistics.py", "registers.py", "reader/validation.py", "tests/time_lapse.py"),
+    pytest.mark.slow(
+        "statistics.py", "registers.py", "histories.py", "reader/validation.py", "tests/time_lapse.py"
+    ),
 ]
 
-# Wh. What the house uses between two telegrams, at each replacement and at each end of an hour.
+# Wh. Energy between two telegrams, at each replacement and at each end of an hour.
 TELEGRAMS: Final = 150
 
 
 class Meter(NamedTuple):
-    """A new meter: when it comes, and its registers of import and export. None leaves a register as it is."""
+    """A new meter: its time, and its registers in Wh. None keeps a register."""
 
     time: str
     active_import: int | None
@@ -45,14 +47,14 @@ METERS: Final[dict[str, Sequence[Meter]]] = {
 
 @pytest.fixture
 async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
-    """Return days of a house with a telegram every half a minute."""
+    """Return a home with a telegram every half a minute."""
     async with make_time_lapse(None) as time_lapse:
         time_lapse.interval = timedelta(seconds=30)
         yield time_lapse
 
 
 def replace_meter(time_lapse: TimeLapse, meter: Meter) -> list[int]:
-    """Replace the meter now. Return by how much each register changes."""
+    """Replace the meter now. Return the change of each register."""
     house, before = time_lapse.reader.house, time_lapse.meter_registers
     if meter.active_import is not None:
         house.active_import = {1: float(meter.active_import), 2: 0.0}

@@ -1,4 +1,4 @@
-"""How much is done for one event: counted, because time depends on the machine."""
+"""Numbers of operations for one event, which do not depend on the speed of the machine."""
 
 from collections.abc import Callable
 import json
@@ -6,8 +6,7 @@ import sys
 import tracemalloc
 from typing import Any
 
-from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
-from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS, EventInterpreter
@@ -17,7 +16,7 @@ from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIEL
 from .conftest import Start
 from .home_assistant import set_up
 from .simulators import House, WhatwattSimulator
-from .time_machine import TimeMachine
+from .state_writes import watch_states
 from .wait import wait_until
 
 
@@ -28,52 +27,26 @@ def live(payload: dict[str, Any]) -> bytes:
 # ------------------------------------------------------------------------------- writing states
 
 
-class Writes:
-    """The entities of the meter whose state was written, changed or not."""
-
-    def __init__(self, hass: HomeAssistant) -> None:
-        self._written: list[str] = []
-
-        @callback
-        def note(event: Event[Any]) -> None:
-            self._written.append(event.data["entity_id"])
-
-        @callback
-        def everything(_data: object) -> bool:
-            return True
-
-        for event_type in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
-            # A state that is only reported again is told to listeners with a filter.
-            hass.bus.async_listen(event_type, note, everything)
-
-    def take(self) -> list[str]:
-        """Return what was written since the last time."""
-        written, self._written = self._written, []
-        return sorted(written)
-
-
 async def arrive(hass: HomeAssistant, reader: WhatwattSimulator, payload: dict[str, Any]) -> None:
-    """Let a reading arrive and be dealt with; it needs a voltage of its own."""
+    """Receive a reading, whose voltage has to differ from the last one."""
     (entry,) = hass.config_entries.async_entries("energy_sse")
     await reader.broadcast(live(payload))
     await wait_until(lambda: entry.runtime_data.coordinator.data.values.get("voltage_l1") == payload["V_P1"])
     await hass.async_block_till_done()
 
 
-async def test_reading_writes_a_state_for_each_value_that_changed_and_for_no_other(
-    hass: HomeAssistant, house: House, start: Start
-) -> None:
+async def test_reading_writes_only_changed_states(hass: HomeAssistant, house: House, start: Start) -> None:
     reader = WhatwattSimulator(house)
     await start(reader)
     await set_up(hass, reader)
     payload = {key: 100.0 + number for number, key in enumerate(WHATWATT_FIELDS)} | {"T": 1, "V_P1": 230.0}
     await arrive(hass, reader, payload)
-    writes = Writes(hass)
+    writes = watch_states(hass)
 
     changed = {"V_P1": 230.1, "P_In": 90.0, "P_P1_In": 91.0, "I_P1": 2.5}
     await arrive(hass, reader, payload | changed)
     prefix = "sensor.meter_"
-    assert writes.take() == [
+    assert sorted(write.entity_id for write in writes) == [
         f"{prefix}current_l1",
         f"{prefix}net_power",
         f"{prefix}power_import",
@@ -81,10 +54,11 @@ async def test_reading_writes_a_state_for_each_value_that_changed_and_for_no_oth
         f"{prefix}voltage_l1",
     ]
 
+    writes.clear()
     everything = {key: value + 1 for key, value in payload.items()}
     await arrive(hass, reader, everything)
-    written = writes.take()
-    assert len(written) == len(set(written)), "none is written twice"
+    written = [write.entity_id for write in writes]
+    assert len(written) == len(set(written))
     enabled = {
         state.entity_id
         for state in hass.states.async_all("sensor")
@@ -98,7 +72,7 @@ async def test_reading_writes_a_state_for_each_value_that_changed_and_for_no_oth
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Return how many functions of Python a piece of work calls, generators that go on among them."""
+    """Return the number of Python functions that are called, resumed generators included."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -110,7 +84,7 @@ def calls_of(work: Callable[[], object]) -> int:
         work()
     finally:
         sys.setprofile(None)
-    return calls - 1  # the piece of work itself
+    return calls - 1  # without the call of `work` itself
 
 
 def event_of(name: str, newline: str, keys: list[str]) -> bytes:
@@ -139,7 +113,7 @@ def currentlyone_work(keys: list[str]) -> Callable[[], object]:
         pytest.param(currentlyone_work, list(CURRENTLYONE_FIELDS), 29, id="currentlyone"),
     ],
 )
-async def test_functions_called_for_an_event_are_few_however_many_values_it_has(
+async def test_number_of_calls_does_not_depend_on_the_values(
     make_work: Callable[[list[str]], Callable[[], object]], keys: list[str], limit: int
 ) -> None:
     few, many = calls_of(make_work(keys[:3])), calls_of(make_work(keys))
@@ -155,46 +129,10 @@ def peak_memory_of(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("size", [1460, 10**6], ids=["pieces", "whole"])
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
-def test_event_costs_memory_for_a_few_copies_and_no_more(newline: bytes) -> None:
+def test_event_needs_memory_for_few_copies(newline: bytes, size: int) -> None:
     decoder = EventStreamDecoder()
-    chunk = b"event: live" + newline + b"data: " + b"x" * 200_000 + newline * 2
-    assert peak_memory_of(lambda: decoder.feed(chunk)) < 5 * len(chunk)
-
-
-def test_event_in_pieces_costs_memory_for_a_few_copies_and_no_more() -> None:
-    decoder = EventStreamDecoder()
-    stream = b"event: live\ndata: " + b"x" * 200_000 + b"\n\n"
-    pieces = [stream[at : at + 1460] for at in range(0, len(stream), 1460)]
+    stream = b"event: live" + newline + b"data: " + b"x" * 200_000 + newline * 2
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
     assert peak_memory_of(lambda: [decoder.feed(piece) for piece in pieces]) < 5 * len(stream)
-
-
-# ----------------------------------------------------------------------------------- connecting
-
-
-async def test_reader_that_is_away_costs_few_attempts_in_an_hour(
-    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine
-) -> None:
-    reader = WhatwattSimulator(house)
-    await start(reader)
-    entry = await set_up(hass, reader)
-    stats = entry.runtime_data.coordinator.reader.stats
-    await reader.stop()
-    before = stats.attempts
-    await time_machine.advance(3600)
-    # By chance some 30: waits of up to five minutes, two and a half on average, after a few short ones.
-    assert 12 <= stats.attempts - before <= 60
-
-
-async def test_steady_stream_costs_one_small_request_in_five_minutes(
-    hass: HomeAssistant, house: House, time_machine: TimeMachine
-) -> None:
-    reader = await WhatwattSimulator(house).start(live=True)
-    entry = await set_up(hass, reader)
-    reader.requests.clear()
-    await time_machine.advance(3600)
-    assert set(reader.requests) == {"GET /api/v1/system"}
-    # It is asked with the first reading after five minutes.
-    assert len(reader.requests) in (11, 12)
-    assert await hass.config_entries.async_unload(entry.entry_id)
-    await reader.stop()

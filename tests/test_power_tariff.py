@@ -1,13 +1,11 @@
-"""What a power tariff bills, with a real recorder: outages, restarts, exchanges and corrections included."""
+"""Billed peaks after outages, restarts, meter replacements and changed options."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 import json
 from typing import Any
 
-from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
-from homeassistant.core import Event, State, callback
-from homeassistant.helpers import entity_registry as er
+from homeassistant.core import State
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
@@ -18,6 +16,7 @@ from custom_components.energy_sse.registers import HOUR
 from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, state_of
 from .simulators import House
+from .state_writes import watch_states
 from .time_lapse import TimeLapse
 
 pytestmark = [
@@ -26,6 +25,7 @@ pytestmark = [
         "power_tariff/*",
         "statistics.py",
         "registers.py",
+        "histories.py",
         "wall_clock.py",
         "coordinator.py",
         "readings.py",
@@ -34,12 +34,11 @@ pytestmark = [
 ]
 
 HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
-QUARTERS = {**HOURLY, "interval": "15", "peaks": 1}
 
 
 @pytest.fixture
 async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
-    """Return days of a house without sun, early on a morning in November. No Home Assistant yet."""
+    """Return a home without solar panels, before Home Assistant is started."""
     house = Loads(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[], solar_peak=0.0)
     async with make_time_lapse(None, house) as time_lapse:
         time_lapse.has_recorder = False
@@ -48,7 +47,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
 
 
 class Loads(House):
-    """A house that draws what it is told, on top of some hundred W."""
+    """A house with an additional load."""
 
     load = 0.0
     """W."""
@@ -64,7 +63,7 @@ def at(time: str, day: int = 10) -> datetime:
 
 
 async def draw(time_lapse: TimeLapse, watts: float, end: datetime) -> None:
-    """Let the house draw a power."""
+    """Set the additional load, and run until a time."""
     house = time_lapse.reader.house
     assert isinstance(house, Loads)
     house.power[0] += watts - house.load
@@ -78,12 +77,12 @@ def shown(time_lapse: TimeLapse, key: K) -> State:
 
 
 def intervals(time_lapse: TimeLapse, key: K = K.PEAK_DEMAND) -> list[tuple[str, Any]]:
-    """Return what the month is made of: local times, and kW."""
+    """Return the peaks of a month: local times, and kW."""
     return [(each["start"][8:16], each["power"]) for each in shown(time_lapse, key).attributes["intervals"]]
 
 
 def counted(time_lapse: TimeLapse, start: datetime) -> float:
-    """Return the demand of an hour by the meter's own registers, in kW."""
+    """Return the demand of an hour in kW, by the meter's registers."""
     registers = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
     return (registers[start + HOUR] - registers[start]) / 1000
 
@@ -125,84 +124,26 @@ async def test_current_hour_has_a_forecast(time_lapse: TimeLapse) -> None:
     assert shown(time_lapse, K.PEAK_EXPECTED).state == "off"
 
 
-async def test_expected_demand_follows_a_stove_within_minutes(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:10:02"))
-    time_lapse.interval = timedelta(seconds=2)
-    await draw(time_lapse, 6000, at("06:11:02"))
-    first = float(shown(time_lapse, K.EXPECTED_DEMAND).state)
-    assert 1.5 < first < 3
-    await draw(time_lapse, 6000, at("06:18:02"))
-    assert 4.5 < float(shown(time_lapse, K.EXPECTED_DEMAND).state) < 6.6
-
-
-def writes_of(time_lapse: TimeLapse, key: K) -> list[Event[Any]]:
-    """Return a list that gets every write of a sensor from now on, of the same value too."""
-    entity_id = shown(time_lapse, key).entity_id
-    written: list[Event[Any]] = []
-
-    @callback
-    def note(event: Event[Any]) -> None:
-        written.append(event)
-
-    @callback
-    def is_it(data: Mapping[str, Any]) -> bool:
-        return bool(data["entity_id"] == entity_id)
-
-    for event in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
-        time_lapse.hass.bus.async_listen(event, note, is_it)
-    return written
-
-
-async def test_steady_demand_is_written_once_a_minute(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:30:00"))
-    written = writes_of(time_lapse, K.DEMAND)
-    time_lapse.interval = timedelta(seconds=10)
-    await draw(time_lapse, 1000, at("07:40:00"))
-    assert 9 <= len(written) <= 11
-
-
-async def test_small_changes_are_written_once_a_minute(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 20_000, at("07:10:00"))
-    time_lapse.interval = timedelta(seconds=10)
-    await draw(time_lapse, 20_000, at("07:11:00"))
-    written = writes_of(time_lapse, K.EXPECTED_DEMAND)
-    for seconds in range(20, 601, 20):
-        await draw(time_lapse, 20_600, at("07:11:00") + timedelta(seconds=seconds - 10))
-        await draw(time_lapse, 20_000, at("07:11:00") + timedelta(seconds=seconds))
-    assert 9 <= len(written) <= 11
-
-
-async def test_large_changes_are_written_every_ten_seconds(
-    time_lapse: TimeLapse,
+@pytest.mark.parametrize(
+    ("interval", "loads", "key", "numbers"),
+    [
+        pytest.param(10, [1000] * 30, K.DEMAND, range(9, 12), id="steady"),
+        pytest.param(10, [20_600, 20_000] * 15, K.EXPECTED_DEMAND, range(9, 12), id="small changes"),
+        # The expected demand rises for minutes, and less and less.
+        pytest.param(2, [25_000] * 12, K.EXPECTED_DEMAND, range(15, 26), id="large changes"),
+    ],
+)
+async def test_values_are_written_every_ten_seconds_to_a_minute(
+    time_lapse: TimeLapse, interval: int, loads: list[int], key: K, numbers: range
 ) -> None:
     await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:10:00"))
-    time_lapse.interval = timedelta(seconds=2)
-    await draw(time_lapse, 1000, at("07:11:00"))
-    written = writes_of(time_lapse, K.EXPECTED_DEMAND)
-    for seconds in range(60, 241, 60):
-        await draw(time_lapse, 25_000, at("07:11:00") + timedelta(seconds=seconds))
-    # The mean of the last minutes rises all the time, by less and less of it.
-    assert 15 <= len(written) <= 25
-
-
-async def test_ended_interval_has_its_last_readings(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    time_lapse.interval = timedelta(seconds=10)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("05:59:40"))
-    time_lapse.interval = timedelta(seconds=2)
-    await draw(time_lapse, 1000, at("05:59:55"))
-    await draw(time_lapse, 20_000, at("06:00:00"))
-    # Before the recorder has compiled anything of it.
-    await draw(time_lapse, 1000, at("06:00:05"))
-    telegrams = time_lapse.telegrams
-    begin, end = (max(time for time in telegrams if time < at(each)) for each in ("05:45:00", "06:00:00"))
-    power = (telegrams[end] - telegrams[begin]) / 250
-    assert intervals(time_lapse) == [("10T06:45", pytest.approx(power, abs=0.005))]
+    await draw(time_lapse, loads[-1] if interval == 10 else 1000, at("07:10:00"))
+    time_lapse.interval = timedelta(seconds=interval)
+    await draw(time_lapse, loads[-1] if interval == 10 else 1000, at("07:11:00"))
+    written = watch_states(time_lapse.hass, shown(time_lapse, key).entity_id)
+    for n, watts in enumerate(loads, 1):
+        await draw(time_lapse, watts, at("07:11:00") + n * timedelta(seconds=20))
+    assert len(written) in numbers
 
 
 @pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
@@ -222,22 +163,6 @@ async def test_hour_is_complete_after_a_restart(time_lapse: TimeLapse, kind: str
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
 
 
-@pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_stored_hours_count_as_received_hours(time_lapse: TimeLapse, kind: str) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:50:00"))
-    await begin_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("09:00:00"))
-    await draw(time_lapse, 3000, at("10:20:00"))
-    await end_outage(time_lapse, kind)
-    await draw(time_lapse, 0, at("12:05:00"))
-    assert intervals(time_lapse) == [
-        ("10T09:00", pytest.approx(counted(time_lapse, at("08:00:00")), abs=0.0035)),
-        ("10T10:00", pytest.approx(counted(time_lapse, at("09:00:00")), abs=0.0035)),
-    ]
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
-
-
 async def begin_outage(time_lapse: TimeLapse, kind: str) -> None:
     await {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}[kind]()
 
@@ -246,65 +171,9 @@ async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
     await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
 
 
-@pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
-async def test_missed_hours_are_shown_and_count_as_their_mean(time_lapse: TimeLapse, kind: str) -> None:
-    time_lapse.reader.stores_readings = False
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("07:50:00"))
-    await begin_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("09:00:00"))
-    await draw(time_lapse, 3000, at("10:20:00"))
-    await end_outage(time_lapse, kind)
-    await draw(time_lapse, 0, at("12:05:00"))
-    truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
-    mean = (truth[at("11:00:00")] - truth[at("07:00:00")]) / 4 / 1000
-    assert intervals(time_lapse) == [
-        ("10T08:00", pytest.approx(mean, abs=0.0035)),
-        ("10T09:00", pytest.approx(mean, abs=0.0035)),
-    ]
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 4
-
-
-@pytest.mark.parametrize("kind", ["off", "deaf"])
-async def test_hour_after_a_gap_has_only_its_own_energy(time_lapse: TimeLapse, kind: str) -> None:
-    time_lapse.reader.stores_readings = False
-    await time_lapse.start()
-    await draw(time_lapse, 6000, at("06:40:00"))
-    await begin_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("07:10:00"))
-    await end_outage(time_lapse, kind)
-    await draw(time_lapse, 6000, at("07:14:00"))
-    demand = float(shown(time_lapse, K.DEMAND).state)
-    # 6 kW, and what the house draws beside it. With all since 6:40, it would be more than twice as much.
-    assert 6 < demand < 8
-
-
-async def test_boundary_in_an_interval_of_readings_is_known(
-    time_lapse: TimeLapse,
-) -> None:
-    time_lapse.reader.stores_readings = False
-    time_lapse.before_the_end = timedelta(seconds=30)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:00:00"))
-    # Half a minute after the last reading.
-    await draw(time_lapse, 2000, at("07:00:00"))
-    await time_lapse.disconnect_reader()
-    await draw(time_lapse, 2000, at("09:20:00"))
-    await time_lapse.reconnect_reader()
-    await draw(time_lapse, 1000, at("10:05:00"))
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 3
-
-
-async def switch_on(time_lapse: TimeLapse) -> None:
-    """Choose the option in a home that has a history."""
-    time_lapse.options = {**time_lapse.options, CONF_POWER_TARIFF: HOURLY}
-    time_lapse.hass.config_entries.async_update_entry(time_lapse.entry, options=time_lapse.options)
-    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
-    await time_lapse.settle()
-
-
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not stored"])
-async def test_history_from_before_the_option_counts(time_lapse: TimeLapse, *, stores: bool) -> None:
+async def test_hours_from_before_the_option_are_billed(time_lapse: TimeLapse, *, stores: bool) -> None:
+    """Bill stored hours as received hours, and the mean of missed hours."""
     time_lapse.options = {}
     time_lapse.reader.stores_readings = stores
     await time_lapse.start()
@@ -313,53 +182,17 @@ async def test_history_from_before_the_option_counts(time_lapse: TimeLapse, *, s
     await draw(time_lapse, 6000, at("09:00:00"))
     await draw(time_lapse, 3000, at("10:20:00"))
     await end_outage(time_lapse, "off")
-    await draw(time_lapse, 500, at("12:20:00"))
-    await switch_on(time_lapse)
-    await draw(time_lapse, 500, at("12:25:00"))
-    truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
+    await draw(time_lapse, 0, at("12:05:00"))
+    assert await choose(time_lapse) is None
+    await draw(time_lapse, 0, at("12:10:00"))
     if stores:
-        expected = [counted(time_lapse, at("08:00:00")), counted(time_lapse, at("09:00:00"))]
+        expected = {f"10T{hour + 1:02}:00": counted(time_lapse, at(f"{hour:02}:00:00")) for hour in (8, 9)}
     else:
-        expected = [(truth[at("11:00:00")] - truth[at("07:00:00")]) / 4000] * 2
-    assert [power for _, power in intervals(time_lapse)] == pytest.approx(expected, abs=0.0035)
+        truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
+        mean = (truth[at("11:00:00")] - truth[at("07:00:00")]) / 4 / 1000
+        expected = {"10T08:00": mean, "10T09:00": mean}
+    assert dict(intervals(time_lapse)) == pytest.approx(expected, abs=0.0035)
     assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == (0 if stores else 4)
-
-
-async def test_renamed_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 3000, at("07:20:00"))
-    er.async_get(time_lapse.hass).async_update_entity(
-        time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT), new_entity_id="sensor.grid"
-    )
-    await time_lapse.settle()
-    await draw(time_lapse, 5000, at("08:05:00"))
-    assert intervals(time_lapse) == [
-        ("10T08:00", pytest.approx(counted(time_lapse, at("07:00:00")), abs=0.0035)),
-        ("10T07:00", pytest.approx(counted(time_lapse, at("06:00:00")), abs=0.0035)),
-    ]
-
-
-async def test_disabled_sensor_does_not_change_the_peaks(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 3000, at("07:20:00"))
-    registry, sensor = er.async_get(time_lapse.hass), time_lapse.sensor(M.ACTIVE_ENERGY_IMPORT)
-    registry.async_update_entity(sensor, disabled_by=er.RegistryEntryDisabler.USER)
-    await draw(time_lapse, 2000, at("09:20:00"))
-    registry.async_update_entity(sensor, disabled_by=None)
-    # Home Assistant reloads the entry by itself a while later.
-    await draw(time_lapse, 2000, at("11:05:00"))
-    assert max(power for _, power in intervals(time_lapse)) < 3.6
-    assert dict(intervals(time_lapse))["10T07:00"] == pytest.approx(
-        counted(time_lapse, at("06:00:00")), abs=0.0035
-    )
-
-
-async def test_days_follow_the_time_zone(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 3000, at("07:20:00"))
-    await time_lapse.hass.config.async_update(time_zone="Asia/Kolkata")
-    await draw(time_lapse, 1000, at("08:05:00"))
-    assert intervals(time_lapse)[0][0] == "10T11:30"
 
 
 @pytest.mark.parametrize("register", [0, 12_345, 10_300_000, 90_000_000])
@@ -373,7 +206,7 @@ async def test_meter_replacement_is_not_a_peak(time_lapse: TimeLapse, register: 
     hour = (old - truth[at("07:00:00")] + truth[at("08:00:00")] - register) / 1000
     bill = dict(intervals(time_lapse))
     assert max(bill.values()) < 2.6
-    # What the new meter counts until its first telegram is not known.
+    # The energy that the new meter counts before its first telegram is unknown.
     assert sum(bill.values()) == pytest.approx(hour + counted(time_lapse, at("08:00:00")), abs=0.1)
     await time_lapse.stop()
     await time_lapse.live(minutes=2)
@@ -401,52 +234,6 @@ async def test_hourly_registers_are_followed_by_power(time_lapse: TimeLapse) -> 
     )
 
 
-async def test_quarters_count_by_the_registers(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:30:00"))
-    begin, _ = time_lapse.meter_registers
-    await draw(time_lapse, 7000, at("06:45:00"))
-    end, _ = time_lapse.meter_registers
-    await draw(time_lapse, 1000, at("06:50:00"))
-    ((time, power),) = intervals(time_lapse)
-    assert time == "10T07:30"
-    # The last telegram of a quarter came a minute before its end.
-    assert power == pytest.approx((end - begin) / 1000 * 4, abs=8 / 15)
-    await time_lapse.stop()
-    await time_lapse.live(minutes=40)
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("08:20:00"))
-    assert intervals(time_lapse) == [(time, power)]
-    # The reader repeats the readings of an hour.
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
-
-
-async def test_hours_without_import_are_not_missed(
-    time_lapse: TimeLapse,
-) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("06:20:00"))
-    # The sun shines, and the import stands still.
-    await draw(time_lapse, -5000, at("08:57:00"))
-    await time_lapse.stop()
-    await draw(time_lapse, -5000, at("09:01:00"))
-    await time_lapse.start()
-    await draw(time_lapse, 1000, at("10:20:00"))
-    assert shown(time_lapse, K.PEAK_DEMAND).attributes["missed"] == 0
-
-
-async def test_changed_option_counts_the_month_again(time_lapse: TimeLapse) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 5000, at("07:00:00"))
-    await draw(time_lapse, 1000, at("09:20:00"))
-    assert len(intervals(time_lapse)) == 2
-    assert await choose(time_lapse, peaks=1) is None
-    await time_lapse.settle()
-    assert len(intervals(time_lapse)) == 1
-
-
 async def test_changed_option_keeps_the_current_interval(
     time_lapse: TimeLapse,
 ) -> None:
@@ -471,56 +258,13 @@ async def test_changed_option_keeps_the_current_interval(
 
 
 async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
-    """Choose a tariff in the dialog of the options. Returns the key of the error, if there is one."""
+    """Choose a tariff in the options. Return the key of the error, if there is one."""
     options = time_lapse.hass.config_entries.options
     flow = await options.async_init(time_lapse.entry.entry_id)
     data = {"write_interval": "0", "fill_missed_hours": True, "power_tariff": {**HOURLY, **tariff}}
     result = await options.async_configure(flow["flow_id"], data)
     await time_lapse.settle()
     return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
-
-
-async def test_quarters_are_kept_while_hours_are_chosen(time_lapse: TimeLapse) -> None:
-    time_lapse.options = {CONF_POWER_TARIFF: QUARTERS}
-    await time_lapse.start()
-    await draw(time_lapse, 7000, at("06:45:00"))
-    await draw(time_lapse, 1000, at("08:20:00"))
-    before = intervals(time_lapse)
-    await choose(time_lapse, interval="60", peaks=1)
-    await draw(time_lapse, 1000, at("09:20:00"))
-    assert [time for time, _ in intervals(time_lapse)] == ["10T07:00"]
-    await choose(time_lapse, interval="15", peaks=1)
-    assert intervals(time_lapse) == before
-
-
-@pytest.mark.parametrize("hours", [3, -3, 0.2, -0.2])
-async def test_clock_change_is_not_a_peak(time_lapse: TimeLapse, hours: float) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 2000, at("07:05:00"))
-    time_lapse.set_clock(timedelta(hours=hours))
-    await draw(time_lapse, 2000, at("07:25:00"))
-    time_lapse.set_clock(timedelta())
-    await draw(time_lapse, 2000, at("07:40:00"))
-    # 2.4 kW, or less where some of it went to the hour that was by the wrong clock.
-    assert 1.7 < float(shown(time_lapse, K.DEMAND).state) < 2.6
-    await draw(time_lapse, 2000, at("12:30:00"))
-    begin, (now, _) = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT][at("12:00:00")], time_lapse.meter_registers
-    assert float(shown(time_lapse, K.DEMAND).state) == pytest.approx((now - begin) / 1000 * 2, abs=0.1)
-    assert max(power for _, power in intervals(time_lapse)) < 2.6
-    assert shown(time_lapse, K.PEAK_EXPECTED).attributes["interval_end"] == "2026-11-10T14:00:00+01:00"
-
-
-@pytest.mark.parametrize("register", [0, 5_000_000])
-async def test_lower_register_for_a_moment_is_not_a_replacement(time_lapse: TimeLapse, register: int) -> None:
-    await time_lapse.start()
-    await draw(time_lapse, 2000, at("07:30:00"))
-    house = time_lapse.reader.house
-    true, house.active_import = house.active_import, {1: float(register), 2: 0.0}
-    await draw(time_lapse, 2000, at("07:34:00"))
-    house.active_import = {1: true[1] + 2500 * 4 / 60, 2: true[2]}
-    await draw(time_lapse, 2000, at("08:05:00"))
-    expected = counted(time_lapse, at("07:00:00"))
-    assert dict(intervals(time_lapse))["10T08:00"] == pytest.approx(expected, abs=0.0035)
 
 
 async def test_entities_are_removed_when_the_option_is_off(time_lapse: TimeLapse) -> None:

@@ -1,7 +1,7 @@
-"""What each month of a house's year bills, against the meter's own registers.
+"""Billed peaks of a year with outages, compared with the registers of the meter.
 
-`scripts/measure tariff` simulates the year, and writes `docs/results/power-tariff.md`. Otherwise it is five
-days of it, with the beginning of summer time and the end of a month.
+`scripts/measure tariff` simulates the year, and writes `docs/results/power-tariff.md`. Other runs simulate
+five days, with the beginning of summer time and the end of a month.
 """
 
 from bisect import bisect_right
@@ -31,20 +31,20 @@ from .time_lapse import TimeLapse
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 
-# Full hours that a reader remembers.
-REMEMBERED = 64
+# Hours whose registers a reader stores.
+STORED_HOURS = 64
 
-# Readings that a reader repeats after a connect.
-REPEATED = 32
+# Readings that a reader replays after a connect.
+REPLAYED = 32
 
-# W. More than the house draws with everything on.
-ALL_OF_IT = 18_000
+# W. More than the house draws with all loads.
+MAX_POWER = 18_000
 
-# Between two telegrams of most meters.
+# Interval of most meters.
 TELEGRAM = timedelta(seconds=10)
 
 TARIFFS = {
-    # The mean of the three highest hours, each of another day; at night half of it counts.
+    # The mean of the three highest hours of different days. At night, half of the demand counts.
     "hours": {
         "enabled": True,
         "interval": "60",
@@ -54,12 +54,12 @@ TARIFFS = {
         "end": "22:00:00",
         "other_weight": 50,
     },
-    # The highest quarter of an hour.
+    # The highest quarter-hour.
     "quarters": {"enabled": True, "interval": "15", "peaks": 1, "one_per_day": False},
 }
 
-# How long before the end of an hour its last telegram comes. For hours nearly nothing, so that they have to
-# be right to 1 Wh, and for quarters nearly a telegram.
+# Time from the last telegram to the end of an interval: short for hours, which have to be right to 1 Wh, and
+# nearly the interval of a meter for quarter-hours.
 BEFORE_THE_END = {"hours": timedelta(seconds=0.25), "quarters": timedelta(seconds=9)}
 
 
@@ -71,11 +71,11 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
 
 
 class LivedInHouse(House):
-    """A house with an electric heating, a stove, a sauna and a car: the same switching in every run."""
+    """A house with electric heating, a stove, a sauna and a car, which are the same in every run."""
 
     def _measure(self) -> None:
         super()._measure()
-        # Nothing is switched at full hours: every ten minutes, three minutes past.
+        # Loads change every ten minutes, but not on the hour.
         now = self.clock.astimezone(STOCKHOLM) - timedelta(minutes=3)
         chance = random.Random(f"{now:%m-%d %H} {now.minute // 10}")
         months_from_winter = min(now.month % 12, 12 - now.month % 12)
@@ -93,14 +93,14 @@ class LivedInHouse(House):
 
 
 class Outage(NamedTuple):
-    """A time in which Home Assistant does not hear the meter."""
+    """A time in which Home Assistant receives no readings."""
 
     start: datetime
     end: datetime
     kind: str
 
 
-# Day, earliest and latest hour, kind, shortest and longest time in minutes.
+# Day, first and last hour, kind, shortest and longest duration in minutes.
 EVERY_MONTH = (
     (2, 7, 9, "off", 3, 4),
     (5, 5, 20, "off", 200, 1200),
@@ -112,25 +112,24 @@ EVERY_MONTH = (
     (27, 12, 19, "crashed", 20, 40),
 )
 
-# The minutes at which they begin. The recorder writes every five minutes, and a crash must not cost more than
-# the interval that it is in.
+# Minutes at which they begin. A crash loses only the interval in which it happens.
 BEGINS_AT = (8, 9, 22, 24, 37, 39, 53, 54)
 
 ONCE = (
-    # Over the end of a month, and of the year.
+    # At the end of a month and of the year.
     Outage(local(2026, 12, 31, "21:47"), local(2027, 1, 1, "03:12"), "deaf"),
     Outage(local(2027, 1, 31, "22:20"), local(2027, 2, 1, "02:31"), "off"),
-    # Over changes of the clock.
+    # At changes of summer time.
     Outage(local(2026, 10, 25, "01:20"), local(2026, 10, 25, "04:50"), "off"),
     Outage(local(2027, 3, 28, "01:20"), local(2027, 3, 28, "04:50"), "off"),
     Outage(local(2027, 10, 31, "01:20"), local(2027, 10, 31, "04:50"), "deaf"),
-    # For longer than the reader remembers.
+    # Longer than the reader stores hours.
     Outage(local(2027, 7, 24, "09:20"), local(2027, 7, 28, "17:35"), "off"),
     Outage(local(2027, 5, 28, "18:20"), local(2027, 6, 1, "20:40"), "deaf"),
 )
 
-# When the meter is exchanged, and what the new one begins with.
-EXCHANGE = local(2027, 2, 11, "10:38")
+# Time of the meter replacement, and the first register in Wh.
+REPLACEMENT = local(2027, 2, 11, "10:38")
 NEW_REGISTER = 17
 
 
@@ -146,42 +145,42 @@ def outages_in(month: Month) -> Iterator[Outage]:
             yield Outage(start, end, kind)
 
 
-def after(month: Month) -> Month:
-    """Return the month after one."""
+def next_month(month: Month) -> Month:
+    """Return the next month."""
     return Month.of(datetime(*month, 1) + timedelta(days=31))  # noqa: DTZ001 (days of the calendar)
 
 
-# --------------------------------------------------------------------------------------------- the life
+# ------------------------------------------------------------------------------------------- the year
 
 
-class Life:
-    """A house's time with a tariff."""
+class Year:
+    """A house with a power tariff."""
 
     def __init__(self, time_lapse: TimeLapse, tariff: Tariff) -> None:
         self.time_lapse = time_lapse
         self.tariff = tariff
-        self.repeated: dict[datetime, int] = {}
-        """The import in every telegram that the reader repeated."""
+        self.replayed: dict[datetime, int] = {}
+        """Import register in each replayed reading."""
 
     async def run_until(self, end: datetime) -> None:
-        """Live on, through the exchange of the meter."""
+        """Advance to a time. The meter is replaced on the way."""
         time_lapse = self.time_lapse
-        if time_lapse.now < EXCHANGE <= end:
-            await time_lapse.run_until(EXCHANGE)
+        if time_lapse.now < REPLACEMENT <= end:
+            await time_lapse.run_until(REPLACEMENT)
             old, _ = time_lapse.meter_registers
-            # As if the new one had counted all the time.
+            # As if the new meter had counted all the time.
             for registers in (
                 time_lapse.truth[M.ACTIVE_ENERGY_IMPORT],
                 time_lapse.telegrams,
                 time_lapse.sent,
-                self.repeated,
+                self.replayed,
             ):
                 registers.update({time: value - old + NEW_REGISTER for time, value in registers.items()})
             time_lapse.reader.house.active_import = {1: float(NEW_REGISTER), 2: 0.0}
         await time_lapse.run_until(end)
 
-    async def live_through(self, outage: Outage) -> None:
-        """Live until an outage, and through it."""
+    async def run_outage(self, outage: Outage) -> None:
+        """Advance to the end of an outage."""
         time_lapse = self.time_lapse
         begin = {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}
         await self.run_until(outage.start)
@@ -189,21 +188,18 @@ class Life:
         await self.run_until(outage.end)
         await (time_lapse.reconnect_reader() if outage.kind == "deaf" else time_lapse.start())
         if time_lapse.reader.stores_readings:
-            self.repeated |= dict(list(time_lapse.sent.items())[-REPEATED:])
+            self.replayed |= dict(list(time_lapse.sent.items())[-REPLAYED:])
 
-    async def live_through_month(self, end: datetime) -> None:
-        """Live until a time on the second of a month, and through all outages before it."""
+    async def run_month(self, end: datetime) -> None:
+        """Advance to a time on the second of a month, with all outages before it."""
         begin = Month.of(self.time_lapse.now.astimezone(STOCKHOLM))
-        for outage in sorted(outage for month in (begin, after(begin)) for outage in outages_in(month)):
+        for outage in sorted(outage for month in (begin, next_month(begin)) for outage in outages_in(month)):
             if self.time_lapse.now < outage.start and outage.end < end:
-                await self.live_through(outage)
+                await self.run_outage(outage)
         await self.run_until(end)
 
     def intervals(self, *, with_all_registers: bool) -> list[Interval]:
-        """Return the intervals so far, by all of the meter's registers or by those that somebody knows.
-
-        What was between is not guessed.
-        """
+        """Return the intervals so far, by all registers of the meter or by the known registers."""
         length = self.tariff.interval
         truth = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
         known = truth if with_all_registers else self._known()
@@ -216,12 +212,12 @@ class Life:
         return found
 
     def _known(self) -> dict[datetime, int]:
-        """Return the registers at quarters of an hour, as they were heard, or remembered by the reader."""
+        """Return the registers at quarter-hours that were received or that the reader has stored."""
         truth, live = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT], list(self.time_lapse.telegrams)
-        telegrams = dict(sorted({**self.time_lapse.telegrams, **self.repeated}.items()))
-        # The fifth telegram confirms the new meter.
-        confirmed = EXCHANGE + 4 * self.time_lapse.interval
-        times = [time for time in telegrams if not EXCHANGE <= time < confirmed]
+        telegrams = dict(sorted({**self.time_lapse.telegrams, **self.replayed}.items()))
+        # The new meter is accepted with its fifth telegram.
+        confirmed = REPLACEMENT + 4 * self.time_lapse.interval
+        times = [time for time in telegrams if not REPLACEMENT <= time < confirmed]
         known = {}
         for boundary, register in truth.items():
             index = bisect_right(times, boundary)
@@ -231,46 +227,46 @@ class Life:
                 self.time_lapse.reader.stores_readings
                 and not boundary.minute
                 and (later := bisect_right(live, boundary)) < len(live)
-                and live[later] - boundary < REMEMBERED * HOUR
+                and live[later] - boundary < STORED_HOURS * HOUR
             ):
                 known[boundary] = register
         return known
 
 
-async def check(life: Life, name: str, month: Month, key: K) -> tuple[str, ...]:
-    """Hold what is billed against the meter. Returns a row for the table."""
-    state = shown(life.time_lapse, key)
-    known, true = (life.intervals(with_all_registers=each) for each in (False, True))
-    expected = billed(life.tariff, known, STOCKHOLM, month)
-    by_the_meter = billed(life.tariff, true, STOCKHOLM, month)
+async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
+    """Compare the bill with the meter. Return a row for the table."""
+    state = shown(year.time_lapse, key)
+    known, true = (year.intervals(with_all_registers=each) for each in (False, True))
+    expected = billed(year.tariff, known, STOCKHOLM, month)
+    by_the_meter = billed(year.tariff, true, STOCKHOLM, month)
     assert expected is not None
     assert by_the_meter is not None
     demand = float(state.state) * 1000
-    # Registers are whole Wh, and demands are shown as whole W.
-    as_power = HOUR / life.tariff.interval
+    # Registers are whole Wh, and demands are whole W.
+    as_power = HOUR / year.tariff.interval
     assert demand == pytest.approx(expected, abs=1.5)
     missed = [
         each
         for each in known
         if each.is_missed
         and Month.of(local_start := each.start.astimezone(STOCKHOLM)) == month
-        and counts(life.tariff, local_start)
+        and counts(year.tariff, local_start)
     ]
     assert state.attributes["missed"] == len(missed)
     energies = {interval.start: interval.energy for interval in known}
     for interval in state.attributes["intervals"]:
         start = datetime.fromisoformat(interval["start"])
-        energy = energies[start.astimezone(UTC)] * counts(life.tariff, start.astimezone(STOCKHOLM))
+        energy = energies[start.astimezone(UTC)] * counts(year.tariff, start.astimezone(STOCKHOLM))
         assert interval["power"] * 1000 == pytest.approx(energy * as_power, abs=1.5)
-    allowed = 1.5 if life.tariff.interval == HOUR else ALL_OF_IT * (TELEGRAM / QUARTER)
+    allowed = 1.5 if year.tariff.interval == HOUR else MAX_POWER * (TELEGRAM / QUARTER)
     assert demand < by_the_meter + allowed
     if not missed:
         assert demand > by_the_meter - allowed
-    not_heard = sum((each.end - each.start for each in outages_in(month)), timedelta())
+    missed_time = sum((each.end - each.start for each in outages_in(month)), timedelta())
     return (
         f"{month.begin(STOCKHOLM):%B %Y}",
         name,
-        f"{not_heard / HOUR:.0f} h",
+        f"{missed_time / HOUR:.0f} h",
         str(len(missed)),
         f"{demand / 1000:.3f}",
         f"{by_the_meter / 1000:.3f}",
@@ -278,11 +274,11 @@ async def check(life: Life, name: str, month: Month, key: K) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.slow("power_tariff/*", "registers.py", "wall_clock.py", "tests/time_lapse.py")
+@pytest.mark.slow("power_tariff/*", "registers.py", "histories.py", "wall_clock.py", "tests/time_lapse.py")
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not-stored"])
 @pytest.mark.parametrize("name", TARIFFS)
-async def test_every_month_bills_what_the_meter_has_counted(
+async def test_each_month_bills_the_energy_of_the_meter(
     make_time_lapse: MakeTimeLapse,
     tariff_table: Path | None,
     caplog: pytest.LogCaptureFixture,
@@ -301,23 +297,23 @@ async def test_every_month_bills_what_the_meter_has_counted(
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")
         time_lapse.has_recorder = False
         time_lapse.reader.stores_readings = stores
-        # Four in a quarter of an hour: as many as the machine has patience for.
+        # Four telegrams in a quarter-hour, because more take too long.
         time_lapse.interval = timedelta(seconds=225)
         time_lapse.before_the_end = BEFORE_THE_END[name]
-        time_lapse.looks_every = QUARTER
+        time_lapse.truth_interval = QUARTER
         time_lapse.options = {CONF_POWER_TARIFF: TARIFFS[name]}
         await time_lapse.run_until(start)
         await time_lapse.start()
-        life = Life(time_lapse, tariff)
+        year = Year(time_lapse, tariff)
         while time_lapse.now < end:
             month = Month.of(time_lapse.now.astimezone(STOCKHOLM))
-            look = min(after(month).begin(STOCKHOLM).astimezone(UTC) + timedelta(hours=28), end)
-            await life.live_through_month(look)
-            is_over = Month.of(look.astimezone(STOCKHOLM)) != month
-            row = await check(life, name, month, K.PREVIOUS_PEAK_DEMAND if is_over else K.PEAK_DEMAND)
+            end_of_run = min(next_month(month).begin(STOCKHOLM).astimezone(UTC) + timedelta(hours=28), end)
+            await year.run_month(end_of_run)
+            is_over = Month.of(end_of_run.astimezone(STOCKHOLM)) != month
+            row = await check(year, name, month, K.PREVIOUS_PEAK_DEMAND if is_over else K.PEAK_DEMAND)
             if tariff_table is not None and month.begin(STOCKHOLM) >= start:
-                # At once: who has lived through a month need not live through it again.
+                # At once, so that an interrupted measurement can be continued.
                 measured_tables.renew("tariff", (row[0], "yes" if stores else "no", *row[1:]), tariff_table)
-            is_exchanged = month == Month.of(EXCHANGE)
-            assert ("A meter was replaced" in caplog.text) == is_exchanged
+            is_replaced = month == Month.of(REPLACEMENT)
+            assert ("A meter was replaced" in caplog.text) == is_replaced
             caplog.clear()

@@ -1,4 +1,4 @@
-"""A reader's clock that is corrected while it streams."""
+"""A clock of a reader that is wrong, or corrected, while it streams."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -15,7 +15,6 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import connection
 
-from .conftest import MakeTimeLapse
 from .home_assistant import set_up
 from .simulators import CurrentlyOneSimulator, House
 from .simulators.house import Appliance, State
@@ -38,7 +37,7 @@ REPLAY = 45
 
 @dataclass
 class World:
-    """A Home Assistant and a reader with a coffee machine."""
+    """Home Assistant and a reader with a coffee machine."""
 
     hass: HomeAssistant
     reader: CurrentlyOneSimulator
@@ -84,7 +83,7 @@ class World:
 
 @pytest.fixture
 async def world(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> AsyncGenerator[World]:
-    """Return a world before its Home Assistant knows the reader."""
+    """Return a world before the reader is set up."""
     now = datetime(2026, 11, 24, 11, 20, tzinfo=UTC)
     freezer.move_to(now)
     off, on = State("off", 0, is_on=False), State("on", 1450, is_on=True)
@@ -107,7 +106,7 @@ async def store_readings(reader: CurrentlyOneSimulator) -> None:
 @pytest.mark.parametrize("after", [3, 60])
 @pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES, YEARS, -YEARS], ids=str)
 @pytest.mark.parametrize("has_stored", [True, False], ids=["stored readings", "no stored readings"])
-async def test_clock_is_corrected_without_a_gap(
+async def test_corrected_clock_causes_no_gap(
     world: World, error: timedelta, after: int, *, has_stored: bool
 ) -> None:
     world.reader.clock_error = error
@@ -120,7 +119,7 @@ async def test_clock_is_corrected_without_a_gap(
     world.reader.clock_error = timedelta()
     await world.machine.advance(REPLAY)
     if not has_stored:
-        # Readings of the first seconds may look like repeated ones.
+        # Readings of the first seconds can be mistaken for repeated ones.
         world.watch()
     expected = await world.live(LASTS)
     assert world.unavailable == []
@@ -129,7 +128,11 @@ async def test_clock_is_corrected_without_a_gap(
 
 
 @pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
-async def test_clock_is_wrong_again_and_again_without_a_gap(world: World, error: timedelta) -> None:
+@pytest.mark.parametrize("is_config_only", [False, True])
+async def test_clock_that_changes_often_causes_no_gap(
+    world: World, error: timedelta, *, is_config_only: bool
+) -> None:
+    """Change the clock for 200 seconds twice, or only in one message with the configuration."""
     await store_readings(world.reader)
     await world.connect()
     world.watch()
@@ -137,22 +140,11 @@ async def test_clock_is_wrong_again_and_again_without_a_gap(world: World, error:
     expected = []
     for clock_error in (error, timedelta(), error, timedelta()):
         world.reader.clock_error = clock_error
+        if is_config_only:
+            config = world.reader.config()
+            world.reader.clock_error = timedelta()
+            await world.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
         expected += await world.live(200)
-    assert world.unavailable == []
-    assert world.fired == expected
-
-
-@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
-async def test_config_with_another_time_changes_nothing(world: World, error: timedelta) -> None:
-    await store_readings(world.reader)
-    await world.connect()
-    world.watch()
-    await world.machine.advance(REPLAY)
-    world.reader.clock_error = error
-    config = world.reader.config()
-    world.reader.clock_error = timedelta()
-    await world.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
-    expected = await world.live(LASTS)
     assert world.unavailable == []
     assert world.fired == expected
 
@@ -177,7 +169,7 @@ async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytes
             await reader.switch("mocca_mast", state)
             await machine.advance(10)
     assert world.fired == ["turned_on", "turned_off"] * 4
-    # Over a weak network, the reader repeats for more than a minute. It repeats transitions, too.
+    # With a weak network, the replay lasts for more than a minute. It contains transitions, too.
     online, config, *_ = reader._greeting().split(b"\r\n\r\n")  # noqa: SLF001
     reader.recording = b"\r\n\r\n".join((online, config, b""))
     reader.end_streams()
@@ -192,31 +184,3 @@ async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytes
     await reader.switch("mocca_mast", "on")
     await machine.idle()
     assert world.fired == ["turned_on", "turned_off"] * 4 + ["turned_on"]
-
-
-@pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
-async def test_stored_hours_are_used_once_the_clock_is_right(
-    make_time_lapse: MakeTimeLapse, error: timedelta
-) -> None:
-    async with make_time_lapse(None) as time_lapse:
-        time_lapse.has_recorder = False
-        await time_lapse.start()
-        await time_lapse.live(minutes=20)
-        await time_lapse.disconnect_reader()
-        await time_lapse.live(hours=3)
-        # Readings that were stored by the right clock get wrong ages from a wrong one.
-        time_lapse.reader._states.clear()  # noqa: SLF001
-        time_lapse.reader.clock_error = error
-        await time_lapse.reconnect_reader()
-        readings = time_lapse.entry.runtime_data.coordinator.readings
-        await time_lapse.live(minutes=3)
-        assert not readings.has_right_clock
-        time_lapse.reader.clock_error = timedelta()
-        await time_lapse.live(minutes=6)
-        assert readings.has_right_clock
-        await time_lapse.live(minutes=15)
-        for register, truth in time_lapse.truth.items():
-            totals = time_lapse.entry.runtime_data.coordinator.histories.by_register[register].boundaries
-            missed = [time for time in truth if time not in time_lapse.heard[register]]
-            assert len(missed) == 3
-            assert {time: totals.get(time) for time in missed} == {time: truth[time] for time in missed}

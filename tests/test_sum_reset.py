@@ -1,4 +1,4 @@
-"""Which sums have started again at zero: the arithmetic alone."""
+"""Sums that were reset to zero."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ def row(hour: int, state: float, total: float) -> Row:
     return Row(LEFT + hour * HOUR, state, total)
 
 
-# 400 kWh had been counted when the register was at 1400; it was at 1450 when somebody listened again.
+# The sum was 400 kWh when the register was 1400 kWh. After the outage, the register was 1450 kWh.
 BEFORE = row(0, 1400, 400)
 
 
@@ -32,14 +32,14 @@ def test_other_sum_is_not_a_reset(zero_point: float) -> None:
 
 
 @pytest.mark.parametrize("hours", [1, 24, 300])
-def test_reset_is_found_after_an_absence_or_a_purge(hours: int) -> None:
+def test_reset_is_found_after_an_outage_or_a_purge(hours: int) -> None:
     (reset,) = find_sum_resets([BEFORE, row(hours, 1451, 1)])
     assert reset.raise_by == 450
 
 
 @pytest.mark.parametrize("energy", [0, 10])
 def test_replaced_meter_with_a_higher_register_is_not_a_reset(energy: float) -> None:
-    # The sums are right: what the new meter has counted before is not in them.
+    # The sums are right: they do not contain the energy that the new meter has counted before.
     assert not list(find_sum_resets([BEFORE, row(300, 6000, 400 + energy)]))
 
 

@@ -35,9 +35,9 @@ IMPORT, EXPORT = REGISTERS
 
 @pytest.fixture
 async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse]:
-    """Return a home that has been without its reader for longer than the recorder continues a sum."""
+    """Return a home after an outage that was longer than the recorder keeps short-term statistics."""
     async with make_time_lapse(None) as time_lapse:
-        # A day stands for the ten that are usual.
+        # One day, instead of the default of ten.
         time_lapse.recorder_options = {"purge_keep_days": 1}
         # Missed hours are corrected once the sums are right.
         time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
@@ -58,7 +58,7 @@ def sensor_of(issue: ir.IssueEntry) -> str:
 
 
 async def begin_repair(time_lapse: TimeLapse, sensor: str) -> str:
-    """Open the dialog of a sensor's issue, and return its id."""
+    """Open the dialog of a sensor's issue, and return the id of the flow."""
     (issue,) = (each for each in issues(time_lapse) if sensor_of(each) == sensor)
     form = await time_lapse.hass.data[REPAIRS]["flow_manager"].async_init(
         DOMAIN, data={"issue_id": issue.issue_id}
@@ -72,7 +72,7 @@ async def confirm(hass: HomeAssistant, flow_id: str) -> tuple[FlowResultType, st
 
 
 async def has_right_sums(time_lapse: TimeLapse, register: Any) -> bool:
-    """Return whether the sums continue over the absence."""
+    """Return True if the sums continue over the outage."""
     hours = await time_lapse.hours(register)
     before, after = (hours[at(*time)] for time in (("12:00:00",), ("06:00:00", 12)))
     return bool(after.sum - before.sum == pytest.approx(after.state - before.state, abs=1))
@@ -97,7 +97,7 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         changes = [hours[begin].change for begin in sorted(hours) if begin >= at("06:00:00")]
         expected = [truth[begin + HOUR] - truth[begin] for begin in sorted(hours) if begin >= at("06:00:00")]
         assert changes == pytest.approx(expected, abs=3)
-        # No issue is shown again, and hours without a reset do not show one.
+        # The issue is not created again, and not for hours without a reset.
         assert [each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT)] == []
 
 
@@ -112,7 +112,7 @@ async def test_reset_sum_is_found_beside_sensors_without_sums(make_time_lapse: M
         assert time_lapse.sensor(EXPORT) in {sensor_of(each) for each in issues(time_lapse)}
 
 
-async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: TimeLapse) -> None:
+async def test_sums_are_raised_once_after_a_lock(time_lapse: TimeLapse) -> None:
     sensor, instance = time_lapse.sensor(EXPORT), get_instance(time_lapse.hass)
     assert await instance.lock_database()
     for _ in range(2):
@@ -127,6 +127,7 @@ async def test_sums_are_raised_once_though_the_recorder_was_locked(time_lapse: T
     assert not await has_right_sums(time_lapse, IMPORT)
 
 
+@pytest.mark.smoke
 async def test_sums_are_raised_once_by_two_dialogs(time_lapse: TimeLapse) -> None:
     flow_ids = [await begin_repair(time_lapse, time_lapse.sensor(EXPORT)) for _ in range(2)]
     results = await asyncio.gather(*(confirm(time_lapse.hass, flow_id) for flow_id in flow_ids))
@@ -139,7 +140,7 @@ async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> Non
     flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
     er.async_get(time_lapse.hass).async_update_entity(time_lapse.sensor(EXPORT), new_entity_id="sensor.sun")
     await time_lapse.settle()
-    # The sums are looked at every hour.
+    # The sums are checked every hour.
     await live_past_full_hours(time_lapse, 1)
     assert {sensor_of(each) for each in issues(time_lapse)} == {time_lapse.sensor(IMPORT), "sensor.sun"}
     assert len(issues(time_lapse)) == len(REGISTERS)
@@ -167,12 +168,14 @@ async def test_issue_in_diagnostics_contains_no_name(time_lapse: TimeLapse) -> N
     assert_absent(in_diagnostics, time_lapse.entry.title, *map(sensor_of, issues(time_lapse)))
 
 
-async def test_issue_of_a_removed_sensor_ends_with_its_dialog(time_lapse: TimeLapse) -> None:
+async def test_issue_ends_with_its_sensor_or_entry(time_lapse: TimeLapse) -> None:
     flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
     er.async_get(time_lapse.hass).async_remove(time_lapse.sensor(EXPORT))
     await time_lapse.settle()
     assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
     assert len(issues(time_lapse)) == 1
+    await time_lapse.hass.config_entries.async_remove(time_lapse.entry.entry_id)
+    assert issues(time_lapse) == []
 
 
 @pytest.mark.parametrize("data", [{"entity": "sensor.export"}, {"statistic_id": "sensor.export"}], ids=str)

@@ -12,10 +12,10 @@ import pytest
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, start_of
+from measure import tariff_day
+from measure.tariff_day import Moment
 
-from . import tariff_day
 from .conftest import MakeTimeLapse
-from .tariff_day import Moment
 from .test_power_tariff import shown
 from .test_power_tariff_year import STOCKHOLM, TARIFFS, LivedInHouse, local
 from .time_lapse import TimeLapse

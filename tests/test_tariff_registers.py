@@ -1,15 +1,12 @@
 """Power tariff of a meter that sends only the registers of its two tariffs."""
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.energy_sse import histories
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
@@ -31,7 +28,7 @@ T1, T2 = "E_In_T1", "E_In_T2"
 
 
 class TariffHome(Home):
-    """A home whose meter sends only the registers of its tariffs; the second one begins at 22:00."""
+    """A home whose meter sends only the registers of its tariffs. The second tariff begins at 22:00."""
 
     reader: WhatwattSimulator
 
@@ -60,7 +57,7 @@ class TariffHome(Home):
 
     @property
     def has_own_register(self) -> bool:
-        """True if the import register of the meter is billed, and not the sum."""
+        """True if the import register of the meter is billed instead of the sum."""
         coordinator = self.entry.runtime_data.coordinator
         return coordinator.histories.billed is coordinator.histories.by_register[M.ACTIVE_ENERGY_IMPORT]
 
@@ -76,7 +73,7 @@ class TariffHome(Home):
 async def home(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, start: Start
 ) -> AsyncGenerator[TariffHome]:
-    """Return a home before a quarter-hour, of which all is known."""
+    """Return a home two minutes before a quarter-hour."""
     house.clock = house.clock.replace(hour=21, minute=28)
     states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (100_000,) * len(states))]
@@ -84,13 +81,13 @@ async def home(
     reader = WhatwattSimulator(house)
     reader.lacks = {"E_In"}
     await start(reader)
-    home = TariffHome(hass, freezer, reader, begin="21:28:00")
+    home = TariffHome(hass, freezer, reader, begin="2026-11-10 21:28:00")
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)
 
 
 def fill_with_zeros(reader: WhatwattSimulator) -> None:
-    """Let the firmware send zero for the register that the meter does not have."""
+    """Let the firmware send zero instead of the register that the meter does not have."""
     reader.firmware = Firmware.FILLING
     reader.lacks, reader.lies = set(), {"E_In": 0}
 
@@ -102,14 +99,19 @@ def fill_with_zeros(reader: WhatwattSimulator) -> None:
 async def test_peak_is_the_sum_of_both_tariffs(home: TariffHome, *, is_filled: bool) -> None:
     if is_filled:
         fill_with_zeros(home.reader)
-    await home.start()
-    await home.draw("low", 16)  # 21:45:00
+    await home.start(enabled=False)
+    await home.draw("low", 6)
+    assert await home.choose() is None
+    await home.draw("low", 10)  # 21:45:00
     first = await home.draw("high", 15)
     assert float(home.shown(K.DEMAND)) == pytest.approx(4 * first, abs=0.15)
     await home.draw("off", 2)
     assert home.peak == pytest.approx(4 * first, abs=0.15)
     await home.draw("low", 8)
     assert float(home.shown(K.DEMAND)) < 2.6
+    # No entity shows the sum.
+    unique_id = f"{home.reader.device_id}_{M.ACTIVE_ENERGY_IMPORT}"
+    assert is_filled or entity_id(home.hass, "sensor", unique_id) is None
 
 
 async def test_quarter_with_both_tariffs_is_billed(home: TariffHome) -> None:
@@ -121,13 +123,6 @@ async def test_quarter_with_both_tariffs_is_billed(home: TariffHome) -> None:
     await home.draw("off", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.15)
     assert home.reader.house.tariff == 2
-
-
-async def test_no_entity_shows_the_sum(home: TariffHome) -> None:
-    await home.start()
-    assert entity_id(home.hass, "sensor", f"{home.reader.device_id}_{M.ACTIVE_ENERGY_IMPORT}") is None
-    assert float(home.shown(M.ACTIVE_ENERGY_IMPORT_T1)) > 0
-    assert float(home.shown(M.ACTIVE_ENERGY_IMPORT_T2)) > 0
 
 
 async def test_telegrams_without_a_register_are_left_out(home: TariffHome) -> None:
@@ -191,108 +186,10 @@ async def test_peak_is_the_same_after_a_restart(home: TariffHome) -> None:
     assert home.peak == peak
 
 
-# ----------------------------------------------------------------- meters with other registers
-
-
-async def test_import_register_of_its_own_comes_first(home: TariffHome) -> None:
-    # The sum of the tariffs is another number.
-    home.reader.lacks, home.reader.lies = set(), {T1: 33.388, T2: 14.668}
-    await home.start()
-    await home.draw("low", 16)
-    energy = await home.draw("high", 15)
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
-async def test_telegram_in_parts_has_a_register_of_its_own(home: TariffHome) -> None:
-    register = {"E_In"}
-    home.reader.lacks = set()
-    keys = set(home.reader.live())
-    home.reader.lies = {T1: 33.388, T2: 14.668}
-    await home.start()
-    await home.draw("low", 16)
-    energy = 0.0
-    home.reader.house.switch("stove", "high")
-    for _ in range(45):
-        before = home.imported
-        await home.advance(20)
-        energy += home.imported - before
-        home.reader.lacks = register
-        await home.send()
-        assert home.has_own_register
-        home.reader.lacks = keys - register
-        await home.send()
-    home.reader.lacks = set()
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
-async def test_corrected_clock_does_not_change_the_register(home: TariffHome) -> None:
-    # A register that stands still cannot be confirmed after a correction of the clock.
-    home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
-    await home.start()
-    for jump in (timedelta(hours=3), timedelta(hours=-3), timedelta()):
-        home.freezer.tick(jump)
-        for index in range(9):
-            home.reader.lacks = {"E_In"} if index % 2 else set()
-            await home.advance(20)
-            await home.send()
-            assert home.has_own_register
-
-
-async def test_register_that_stands_still_is_not_replaced(
-    home: TariffHome, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=5))
-    home.reader.lacks, home.reader.lies = set(), {"E_In": 5_000.0}
-    await home.start()
-    home.reader.house.switch("stove", "high")
-    for _ in range(30):
-        await home.advance(20)
-        await home.send()
-        assert home.has_own_register
-
-
-async def test_peaks_stay_when_the_meter_sends_its_own_register(home: TariffHome) -> None:
-    await home.start()
-    await home.draw("low", 16)
-    energy = await home.draw("high", 15)
-    home.reader.lacks, home.reader.lies = {T2}, {"E_In": 5_000.0}
-    await home.draw("low", 1)
-    home.reader.lacks = set()
-    await home.draw("low", 30)
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
-@pytest.mark.parametrize("before", [{"E_In"}, {T1, T2}])
-async def test_other_registers_are_billed_after_a_while(
-    home: TariffHome, monkeypatch: pytest.MonkeyPatch, before: set[str]
-) -> None:
-    monkeypatch.setattr(histories, "_OUTDATED", timedelta(minutes=30))
-    home.reader.lacks = before
-    await home.start()
-    await home.draw("low", 91)
-    home.reader.lacks = {"E_In", T1, T2} - before
-    await home.draw("low", 45)
-    energy = await home.draw("high", 15)
-    await home.draw("off", 2)
-    assert home.peak == pytest.approx(4 * energy, abs=0.15)
-
-
 # --------------------------------------------------------------------------------------- the option
 
 
-@pytest.mark.parametrize("is_filled", [False, True])
-async def test_tariff_is_accepted_with_both_registers(home: TariffHome, *, is_filled: bool) -> None:
-    if is_filled:
-        fill_with_zeros(home.reader)
-    await home.start(enabled=False)
-    await home.draw("low", 6)
-    assert await home.choose() is None
-
-
-async def test_tariff_is_accepted_once_the_second_tariff_appears(home: TariffHome) -> None:
+async def test_tariff_is_accepted_after_the_second_register(home: TariffHome) -> None:
     home.reader.lacks = {"E_In", T2}
     home.reader.house.active_import[2] = 0.0
     await home.start(enabled=False)
@@ -331,11 +228,3 @@ async def test_tariff_is_rejected_when_the_meter_has_more(home: TariffHome) -> N
     unique_id = f"{home.reader.device_id}_{K.PEAK_DEMAND}"
     assert state_of(home.hass, "sensor", unique_id).state == "unavailable"
     assert await home.choose() == "no_register"
-
-
-async def test_tariff_is_accepted_with_a_register_of_its_own(home: TariffHome) -> None:
-    home.reader.lacks = {T1, T2}
-    await home.start(enabled=False)
-    result = await choose(home.hass, home.entry, **QUARTERS)
-    assert result["type"] is FlowResultType.CREATE_ENTRY
-    await home.hass.async_block_till_done()

@@ -1,30 +1,26 @@
-"""The values received last are written: after the update interval, and before an outage or a stop."""
+"""Writes of the last received values: after the update interval, and before an outage or a stop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import closing
 from itertools import cycle, groupby
 import sqlite3
-from typing import Any, NamedTuple
+from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-    EVENT_STATE_CHANGED,
-    EVENT_STATE_REPORTED,
-)
-from homeassistant.core import Event, HassJob, HomeAssistant, callback
+from homeassistant.core import HassJob, HomeAssistant, State as HomeAssistantState
 from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
-from custom_components.energy_sse.reader import READERS, Measurement as M, clock
+from custom_components.energy_sse.reader import READERS, Measurement as M
 
 from .home_assistant import entry_for, marker_of, state_of
-from .simulators import House, Simulator
+from .simulators import CurrentlyOneSimulator, House, Simulator
 from .simulators.house import Appliance, State
+from .state_writes import Write, watch_states
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -33,27 +29,24 @@ INTERVALS = [5, 10, 30, 60]
 
 @pytest.fixture
 async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
-
-
-class Write(NamedTuple):
-    """A state that was written, changed or not."""
-
-    time: float
-    state: str
+    """Set up the recorder first, because the test package requires it."""
 
 
 class Home:
     """A reader in Home Assistant, in simulated time."""
 
     def __init__(
-        self, hass: HomeAssistant, freezer: FrozenDateTimeFactory, reader: Simulator, begin: str = "11:29:05"
+        self,
+        hass: HomeAssistant,
+        freezer: FrozenDateTimeFactory,
+        reader: Simulator,
+        begin: str = "2026-11-10 11:29:05",
     ) -> None:
         self.hass = hass
         self.freezer = freezer
         self.reader = reader
         self.entry = entry_for(reader)
-        freezer.move_to(f"2026-11-10 {begin}")
+        freezer.move_to(begin)
         self._machine = TimeMachine(asyncio.get_running_loop(), freezer.tick)
         self.marker = marker_of(reader)
         self._values = cycle(range(231, 240))
@@ -97,29 +90,22 @@ class Home:
             await self.advance(0.5)
         await self.send()
 
+    def state(self, key: M | K | None = None) -> HomeAssistantState:
+        """Return the state of an entity, by default of the marker."""
+        platform = "binary_sensor" if key is K.PEAK_EXPECTED else "sensor"
+        return state_of(self.hass, platform, f"{self.reader.device_id}_{key or self.marker}")
+
     def sensor(self, key: M | K) -> str:
-        """Return the entity of a measurement or of the power tariff."""
-        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key}").entity_id
+        """Return the entity id of a measurement or of the power tariff."""
+        return self.state(key).entity_id
 
     def shown(self, key: M | K | None = None) -> str:
-        """Return the state of a sensor, by default that of the marker."""
-        return state_of(self.hass, "sensor", f"{self.reader.device_id}_{key or self.marker}").state
+        """Return the value of an entity, by default of the marker."""
+        return self.state(key).state
 
     def writes(self, key: M | K | None = None) -> list[Write]:
-        """Return a list that fills with what is written from now on."""
-        sensor, writes = self.sensor(key or self.marker), list[Write]()
-
-        @callback
-        def note(_event: Event[Any]) -> None:
-            writes.append(Write(clock.now(), self.shown(key)))
-
-        @callback
-        def is_wanted(data: Mapping[str, Any]) -> bool:
-            return bool(data["entity_id"] == sensor)
-
-        for event_type in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
-            self.hass.bus.async_listen(event_type, note, is_wanted)
-        return writes
+        """Return a list that gets each later write of an entity, by default of the marker."""
+        return watch_states(self.hass, self.state(key).entity_id)
 
 
 @pytest.fixture
@@ -144,9 +130,9 @@ async def test_last_of_a_burst_is_written_after_the_interval(home: Home, interva
     assert len(writes) == 1
     await home.advance(interval - 1)
     assert [write.state for write in writes][1:] == [home.value]
-    assert interval - 0.5 <= writes[1].time - first <= interval + 0.6
+    assert interval - 0.5 <= (writes[1].time - first).total_seconds() <= interval + 0.6
     await home.advance(20)
-    assert sum(write.state == home.value for write in writes) == 1, "no timer writes it again"
+    assert sum(write.state == home.value for write in writes) == 1
 
 
 async def test_every_value_of_a_burst_is_written_without_interval(home: Home) -> None:
@@ -158,29 +144,18 @@ async def test_every_value_of_a_burst_is_written_without_interval(home: Home) ->
     assert len(writes) == 5
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
-async def test_last_of_a_burst_is_written_before_an_outage(home: Home, interval: int) -> None:
+@pytest.mark.parametrize(("interval", "pause"), [*((interval, 0.5) for interval in INTERVALS), (60, 0.2)])
+async def test_last_of_a_burst_is_written_before_an_outage(home: Home, interval: int, pause: float) -> None:
     await home.set_up(interval)
     writes = home.writes()
-    await home.send_burst()
+    for _ in range(5):
+        await home.advance(pause)
+        await home.send()
     last = home.value
     await home.reader.stop()
     await home.advance(130)
     # States are written again when the reader is offline, before its last reading is too old.
     assert [state for state, _ in groupby(write.state for write in writes[1:])] == [last, "unavailable"]
-
-
-@pytest.mark.parametrize("interval", [60])
-async def test_value_held_back_for_long_is_written_when_it_expires(home: Home, interval: int) -> None:
-    await home.set_up(interval)
-    writes = home.writes()
-    for _ in range(3):
-        await home.advance(0.2)
-        await home.send()
-    last = home.value
-    await home.reader.stop()
-    await home.advance(130)
-    assert [write.state for write in writes][-2:] == [last, "unavailable"]
 
 
 async def test_entity_can_be_removed_while_a_value_is_held_back(home: Home) -> None:
@@ -203,19 +178,19 @@ async def test_regular_telegrams_are_written_once_in_an_interval(
     await home.set_up(interval)
     writes = home.writes()
     for index in range(round(120 / between)):
-        # By chance, each is early or late.
+        # Telegrams are early or late.
         lateness = 0.05 + (0.04 if index % 3 else -0.04)
         await home.advance(lateness)
         await home.send()
         await home.advance(0.1)
         if between >= interval:
-            assert writes[-1].state == home.value, "each is written when it is received"
+            assert writes[-1].state == home.value
         await home.advance(between - lateness - 0.1)
     assert len(writes) in (120 // every, 120 // every + 1)
 
 
 @pytest.mark.parametrize("interval", [0, 5, 10])
-async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Home, interval: int) -> None:
+async def test_both_parts_of_a_telegram_are_written(home: Home, interval: int) -> None:
     await home.set_up(interval)
     keys = set(home.reader.payload())
     fields = READERS[home.reader.kind].fields
@@ -233,65 +208,40 @@ async def test_both_parts_of_a_telegram_are_written_within_the_interval(home: Ho
         assert len(powers) == len(energies) == number
 
 
-# ---------------------------------------------------------------------------------- end of everything
-
-
-@pytest.mark.parametrize("interval", INTERVALS)
-async def test_last_of_a_burst_is_written_before_a_stop(home: Home, interval: int) -> None:
-    await home.set_up(interval)
-    await home.send_burst()
-    await home.advance(1)
-    assert home.shown() != home.value
-    states: dict[str, str] = {}
-
-    @callback
-    def note(event: Event[Any]) -> None:
-        states[str(event.event_type)] = home.shown()
-
-    for event_type in (EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE):
-        home.hass.bus.async_listen_once(event_type, note)
-    await home.hass.async_stop(force=True)
-    assert states == dict.fromkeys((EVENT_HOMEASSISTANT_STOP, EVENT_HOMEASSISTANT_FINAL_WRITE), home.value)
-
-
-@pytest.mark.parametrize("interval", [0, 5, 60])
-async def test_last_of_a_burst_is_written_before_an_unload(home: Home, interval: int) -> None:
-    await home.set_up(interval)
-    await home.send_burst()
-    await home.advance(1)
-    writes = home.writes()
-    assert (home.shown() == home.value) is (interval == 0)
-    await home.hass.config_entries.async_unload(home.entry.entry_id)
-    assert [write.state for write in writes] == [home.value] * bool(interval) + ["unavailable"]
+# ------------------------------------------------------------------------------ stop, reload, removal
 
 
 @pytest.mark.parametrize("is_offline", [False, True])
-@pytest.mark.parametrize("how", ["reload", "remove"])
-async def test_timer_ends_with_the_entry(home: Home, how: str, *, is_offline: bool) -> None:
+@pytest.mark.parametrize("how", ["reload", "remove", "unload"])
+async def test_last_of_a_burst_is_written_when_an_entry_ends(
+    home: Home, how: str, *, is_offline: bool
+) -> None:
     await home.set_up(60)
     await home.send_burst()
     last, writes = home.value, home.writes()
     if is_offline:
         await home.reader.stop()
         await home.advance(5)
-    entries = home.hass.config_entries
-    await (entries.async_reload if how == "reload" else entries.async_remove)(home.entry.entry_id)
+    await getattr(home.hass.config_entries, f"async_{how}")(home.entry.entry_id)
     assert [write.state for write in writes][:2] == [last, "unavailable"]
-    # Lingering timers are found by the test package.
+    # The test package fails if a timer is left.
 
 
+@pytest.mark.usefixtures("recorder_mock")
+@pytest.mark.parametrize("interval", INTERVALS)
 @pytest.mark.parametrize("persistent_database", [True])
 async def test_recorder_has_the_last_of_a_burst_after_a_stop(
     recorder_db_url: str,
-    recorder_mock: None,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     any_reader: Simulator,
+    interval: int,
 ) -> None:
     home = Home(hass, freezer, any_reader)
-    await home.set_up(5)
+    await home.set_up(interval)
     await home.send_burst()
     await home.advance(1)
+    assert home.shown() != home.value
     sensor = home.sensor(home.marker)
     await hass.async_stop(force=True)
     with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
@@ -317,6 +267,63 @@ async def test_reading_during_the_last_jobs_is_written_at_once(home: Home) -> No
     assert home.shown() == home.value
 
 
+# ------------------------------------------------------------------------- slow meters, utility meter
+
+
+async def wait_for_reading(home: Home, interval: int, *, shows_value: bool) -> None:
+    """Let an interval pass, and send a reading. Check that the value stays available if `shows_value`."""
+    # A CurrentlyOne sends a ping every 30 seconds.
+    for _ in range(interval // 30):
+        await home.advance(30)
+        if isinstance(home.reader, CurrentlyOneSimulator):
+            await home.reader.broadcast(b'event: ping\r\ndata: {"sec":1}\r\n\r\n')
+        if shows_value:
+            assert home.shown() == home.value
+    await home.advance(interval % 30)
+    await wait_until(lambda: home.reader.streams)
+    await home.send()
+
+
+@pytest.mark.parametrize("interval", [310, 900, 3600])
+async def test_value_of_a_slow_meter_stays_available(home: Home, interval: int) -> None:
+    # A whatwatt sends its interval.
+    home.reader.interval = interval
+    home.entry.add_to_hass(home.hass)
+    assert await home.hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until(lambda: home.reader.streams)
+    await home.send()
+    for n in range(5):
+        # The first gap can be an outage.
+        await wait_for_reading(home, interval, shows_value=n >= 2)
+
+
+@pytest.mark.parametrize(("is_resetting", "counted"), [(True, 3.0), (False, 6.0)])
+async def test_utility_meter_counts_an_outage(home: Home, *, is_resetting: bool, counted: float) -> None:
+    hass, reader = home.hass, home.reader
+    await home.set_up(5)
+    meter = {"source": home.sensor(M.ACTIVE_ENERGY_IMPORT), "periodically_resetting": is_resetting}
+    assert await async_setup_component(hass, "utility_meter", {"utility_meter": {"used": meter}})
+    await hass.async_block_till_done()
+    registers = reader.house.active_import
+    await home.send()
+    for _ in range(3):
+        registers[1] += 1000
+        await home.advance(10)
+        await home.send()
+    await reader.stop()
+    registers[1] += 3000
+    await home.advance(200)
+    assert home.shown(M.ACTIVE_ENERGY_IMPORT) == "unavailable"
+    await reader.start(reader.port)
+    while not reader.streams:
+        await home.advance(10)
+    await home.send()
+    await wait_until(lambda: home.shown(M.ACTIVE_ENERGY_IMPORT) != "unavailable")
+    state = hass.states.get("sensor.used")
+    assert state is not None
+    assert float(state.state) == pytest.approx(counted, abs=0.01)
+
+
 # -------------------------------------------------------------------------------------- power tariff
 
 
@@ -329,7 +336,7 @@ async def tariff(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, house: House, any_reader: Simulator
 ) -> AsyncGenerator[Home]:
     """Return a home with a power tariff, after an hour with more power than now."""
-    home = Home(hass, freezer, any_reader, begin="10:40:00")
+    home = Home(hass, freezer, any_reader, begin="2026-11-10 10:40:00")
     home.changes_marker = False
     states = tuple(State(name, watts, is_on=True) for name, watts in LOADS.items())
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (10_000,) * len(states))]
@@ -348,10 +355,6 @@ async def tariff(
     await hass.config_entries.async_unload(home.entry.entry_id)
 
 
-def is_peak_expected(home: Home) -> bool:
-    return state_of(home.hass, "binary_sensor", f"{home.reader.device_id}_{K.PEAK_EXPECTED}").state == "on"
-
-
 async def draw(home: Home) -> None:
     """Send readings with a high power, soon after a reading with little."""
     home.reader.house.switch("stove", "high")
@@ -362,9 +365,9 @@ async def draw(home: Home) -> None:
 
 async def test_peak_is_expected_without_another_reading(tariff: Home) -> None:
     await draw(tariff)
-    assert not is_peak_expected(tariff)
+    assert tariff.shown(K.PEAK_EXPECTED) == "off"
     await tariff.advance(5)
-    assert is_peak_expected(tariff)
+    assert tariff.shown(K.PEAK_EXPECTED) == "on"
     assert float(tariff.shown(K.EXPECTED_DEMAND)) > 3
     writes = tariff.writes(K.EXPECTED_DEMAND)
     await tariff.advance(30)

@@ -1,7 +1,6 @@
-"""Days of a CurrentlyOne and of the Home Assistants that listen to it, in seconds.
+"""Days of a CurrentlyOne and of Home Assistant in simulated time.
 
-Everything is real, only the clock is not: sockets live in real time, but what Home Assistant plans for later
-happens when the house's clock gets there.
+Sockets use real time. Timers of Home Assistant and of the stored data use the clock of the simulated house.
 """
 
 import asyncio
@@ -32,6 +31,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement as M, clock
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
+from custom_components.energy_sse.store import storage_key
 
 from .home_assistant import entity_id, entry_for, receive
 from .simulators import CurrentlyOneSimulator
@@ -41,7 +41,6 @@ HOUR = timedelta(hours=1)
 
 REGISTERS = (M.ACTIVE_ENERGY_IMPORT, M.ACTIVE_ENERGY_EXPORT)
 
-
 _TIMER_MODULES = ("homeassistant.helpers.event", "homeassistant.helpers.debounce")
 
 
@@ -49,14 +48,14 @@ def _is_timer_of_home_assistant(callback: Any) -> bool:
     return getattr(callback, "__module__", "") in _TIMER_MODULES
 
 
-def _is_memory(callback: Any) -> bool:
-    """Return whether a timer saves what the integration remembers."""
+def _is_timer_of_a_store(callback: Any) -> bool:
+    """Return True for a timer that saves data of the integration."""
     store = getattr(callback, "__self__", None)
     return isinstance(store, Store) and store.key.startswith(DOMAIN)
 
 
 class Hour(NamedTuple):
-    """What the Energy dashboard gets of an hour, in Wh."""
+    """Hour in the Energy dashboard, in Wh."""
 
     state: float
     sum: float
@@ -64,7 +63,7 @@ class Hour(NamedTuple):
 
 
 class TimeLapse:
-    """A house with its meter and reader, and one Home Assistant after the other."""
+    """A house with its meter and reader, and several runs of Home Assistant."""
 
     def __init__(
         self, reader: CurrentlyOneSimulator, database: str, config_dir: Path, storage: dict[str, Any]
@@ -72,38 +71,38 @@ class TimeLapse:
         self.reader = reader
         self.time_zone = "Europe/Stockholm"
         self.unit = "kWh"
-        """What the user has chosen for the sensors."""
+        """Unit that the user has chosen for the sensors."""
 
         self.measurements = set(REGISTERS)
-        """Those that have a sensor."""
+        """Measurements with an enabled sensor."""
 
         self.options: dict[str, Any] = {}
         self.has_recorder = True
         self.recorder_options: dict[str, Any] = {}
         self.recorder_is_locked = False
         self.clock_error = timedelta()
-        """By how much the clock of Home Assistant is ahead of the house's."""
+        """Home Assistant's clock minus the right time."""
 
         self.interval = timedelta(minutes=2)
-        """Between two telegrams. It has to divide an hour."""
+        """Time between two telegrams. It has to divide an hour."""
 
         self.before_the_end = timedelta(seconds=1)
-        """When the last telegram of an hour comes, so that an hour that was heard is right to a Wh or two."""
+        """Time from the last telegram of an hour to its end. By default, such an hour is right to 2 Wh."""
 
-        self.looks_every = HOUR
-        """How often the meter's registers are noted."""
+        self.truth_interval = HOUR
+        """Time between two registers in `truth`."""
 
         self.truth: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
-        """The registers at every full hour, as the meter has them."""
+        """Registers of the meter at each hour."""
 
         self.telegrams: dict[datetime, int] = {}
-        """The import in every telegram that Home Assistant got."""
+        """Import register in each telegram that Home Assistant has received."""
 
         self.sent: dict[datetime, int] = {}
-        """The import in every telegram that the reader got, whether or not Home Assistant was there."""
+        """Import register in each telegram that the meter has sent."""
 
         self.heard: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
-        """The registers in the last telegram before a full hour, where Home Assistant got it."""
+        """Registers in the last telegram before an hour's end, if Home Assistant has received it."""
 
         self._database = database
         self._config_dir = str(config_dir)
@@ -117,18 +116,18 @@ class TimeLapse:
 
     @property
     def hass(self) -> HomeAssistant:
-        """The Home Assistant that is running."""
+        """The running Home Assistant."""
         assert self._hass is not None
         return self._hass
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a Home Assistant running."""
+        """True while Home Assistant is running."""
         return self._hass is not None
 
     @property
     def entry(self) -> MockConfigEntry:
-        """Its config entry of the reader."""
+        """Config entry of the reader."""
         assert self._entry is not None
         return self._entry
 
@@ -138,12 +137,12 @@ class TimeLapse:
     def stopped_clock(self) -> Iterator[None]:
         """Take control of the clock."""
         loop = asyncio.get_running_loop()
-        # The test package's debug mode looks at the stack of every timer.
+        # The debug mode of the test package inspects the stack of each timer.
         loop.set_debug(False)
         with (
-            # No two states of one burst are of the same microsecond: their order would be anybody's guess.
+            # States of one burst need different times, because the recorder sorts them by time.
             freeze_time(self.now + self.clock_error, auto_tick_seconds=1e-6) as self._frozen,
-            # Sockets live in real time.
+            # Sockets use real time.
             patch.object(loop, "time", freezegun_api.real_monotonic),
             patch.object(loop, "call_at", self._call_at(loop)),
             patch.object(clock, "now", self._timestamp),
@@ -152,11 +151,11 @@ class TimeLapse:
 
     @property
     def now(self) -> datetime:
-        """What the clock says."""
+        """The right time."""
         return self.reader.house.clock
 
     def set_clock(self, error: timedelta) -> None:
-        """Set the clock of Home Assistant, as a time server or a start without a battery does."""
+        """Set the clock of Home Assistant: a time server, or a start without a battery."""
         self.clock_error = error
         self._frozen.move_to(self.now + error)
 
@@ -164,21 +163,21 @@ class TimeLapse:
         return self.now.timestamp()
 
     async def run_until(self, end: datetime) -> None:
-        """Let time pass, for the meter and for what Home Assistant has planned."""
+        """Advance to a time. Run the timers and send the telegrams until then."""
         while self.now < end:
             telegram = self._next(self.interval, self.before_the_end)
             timers = [due for handle, due in self._timers.items() if not handle.cancelled()]
             await self._move_to(max(self.now, min(telegram, end, *timers)))
             await self._run_timers()
             if self.now == telegram:
-                await self._speak()
+                await self._send_telegram()
 
     async def live(self, **duration: float) -> None:
-        """Let time pass."""
+        """Advance by a duration."""
         await self.run_until(self.now + timedelta(**duration))
 
     async def settle(self) -> None:
-        """Wait until Home Assistant and its recorder have nothing more to do."""
+        """Wait until Home Assistant and its recorder are idle."""
         await self.hass.async_block_till_done()
         if self.has_recorder and self.hass.is_running and not self.recorder_is_locked:
             instance = get_instance(self.hass)
@@ -189,18 +188,18 @@ class TimeLapse:
             await self.hass.async_block_till_done()
 
     def _next(self, every: timedelta, before: timedelta = timedelta()) -> datetime:
-        """Return when it is next some time before a multiple of a duration."""
+        """Return the next time that is some time before a multiple of a duration."""
         since_year_one = self.now + before - datetime.min.replace(tzinfo=UTC)
         return self.now + every - since_year_one % every
 
     async def _move_to(self, time: datetime) -> None:
         while self.now < time:
-            look = self._next(self.looks_every)
-            await self.reader.advance((min(time, look) - self.now).total_seconds())
+            boundary = self._next(self.truth_interval)
+            await self.reader.advance((min(time, boundary) - self.now).total_seconds())
             self._frozen.move_to(self.now + self.clock_error)
-            if self.now == look:
+            if self.now == boundary:
                 for register, value in zip(REGISTERS, self.meter_registers, strict=True):
-                    self.truth[register][look] = value
+                    self.truth[register][boundary] = value
 
     async def _run_timers(self) -> None:
         due = [handle for handle, time in self._timers.items() if time <= self.now]
@@ -212,14 +211,14 @@ class TimeLapse:
             await self.settle()
 
     def _call_at(self, loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.TimerHandle]:
-        """Return a `call_at` that leaves the timers of Home Assistant to this clock, and only these."""
+        """Return a `call_at` that schedules timers of Home Assistant and of stores by this clock."""
         call_at = loop.call_at
 
         def schedule(when: float, callback: Any, *args: Any, **context: Any) -> asyncio.TimerHandle:
-            if not (_is_timer_of_home_assistant(callback) or _is_memory(callback)):
+            if not (_is_timer_of_home_assistant(callback) or _is_timer_of_a_store(callback)):
                 return call_at(when, callback, *args, **context)
             handle = asyncio.TimerHandle(when, callback, args, loop, context.get("context"))
-            # Rounded up, because some real time has passed: Home Assistant sends early timers back.
+            # Rounded up, because some real time has passed and Home Assistant sets early timers again.
             seconds = math.ceil((when - loop.time()) * 100) / 100
             self._timers[handle] = self.now + timedelta(seconds=seconds)
             return handle
@@ -230,23 +229,19 @@ class TimeLapse:
 
     @property
     def meter_registers(self) -> tuple[int, int]:
-        """The registers that the meter shows now."""
+        """Registers of the meter now, in Wh."""
         house = self.reader.house
         return int(sum(house.active_import.values())), int(sum(house.active_export.values()))
 
-    async def _speak(self) -> None:
-        is_heard = self._hass is not None and bool(self.reader.streams)
-        if is_heard:
-            # Home Assistant may be at setting it up this very moment.
-            await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED)
-        is_received = is_heard and self.reader.meter_is_connected
-        if is_received:
-            await receive(self.entry, self.reader, self.reader.send_reading())
-        else:
-            await self.reader.send_reading()
+    async def _send_telegram(self) -> None:
         self.sent[self.now], _ = self.meter_registers
-        if not is_received:
+        is_connected = self._hass is not None and bool(self.reader.streams)
+        if is_connected:
+            await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED)
+        if not (is_connected and self.reader.meter_is_connected):
+            await self.reader.send_reading()
             return
+        await receive(self.entry, self.reader, self.reader.send_reading())
         await self.settle()
         self.telegrams[self.now], _ = self.meter_registers
         hour = self.now + self.before_the_end
@@ -255,11 +250,11 @@ class TimeLapse:
                 self.heard[register][hour] = value
 
     async def disconnect_reader(self) -> None:
-        """Take the reader off the network; Home Assistant goes on."""
+        """Disconnect the reader from the network while Home Assistant is running."""
         await self.reader.stop()
 
     async def reconnect_reader(self) -> None:
-        """Put the reader back on the network, and let Home Assistant know, as an announcement does."""
+        """Connect the reader to the network. It announces itself."""
         events = self._received_events
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
@@ -267,13 +262,13 @@ class TimeLapse:
             await wait_until(lambda: self.reader.streams)
             await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
-            # Home Assistant tries again by itself.
+            # Home Assistant retries the setup.
             await self.live(seconds=10)
 
     # --------------------------------------------------------------------------------- Home Assistant
 
     async def start(self) -> None:
-        """Start a Home Assistant on the database that the last one left."""
+        """Start Home Assistant with the database and the stored data of the last run."""
         self._hass = await self._running.enter_async_context(
             async_test_home_assistant(config_dir=self._config_dir, initial_state=CoreState.not_running)
         )
@@ -293,7 +288,7 @@ class TimeLapse:
         await self._receive_greeting()
 
     async def _receive_greeting(self, earlier_events: int = 0) -> None:
-        """Wait until what the reader repeats has arrived. Meanwhile, no time passes."""
+        """Wait until the replayed messages have been received. Time does not pass."""
         if self.entry.state is ConfigEntryState.LOADED:
             await wait_until(lambda: self._received_events >= earlier_events + self.reader.greeting_size)
         await self.settle()
@@ -306,7 +301,7 @@ class TimeLapse:
         return events.total()
 
     def _register_sensors(self) -> None:
-        """Let the registers be known as of the last run, and leave out all other sensors."""
+        """Register the wanted sensors with their unit, and disable the other ones."""
         registry = er.async_get(self.hass)
         for measurement in CurrentlyOneReader.units:
             unique_id = f"{self.reader.device_id}_{measurement}"
@@ -324,7 +319,7 @@ class TimeLapse:
                 )
 
     async def stop(self) -> None:
-        """Stop Home Assistant, as a restart does."""
+        """Stop Home Assistant."""
         await self.hass.async_stop(force=True)
         self._hass = None
         await self._running.aclose()
@@ -332,46 +327,35 @@ class TimeLapse:
         await wait_until(lambda: not self.reader.streams)
 
     async def crash(self) -> None:
-        """End Home Assistant as a power cut does: nothing gets to say goodbye or to save what it knows."""
-        remembered = copy.deepcopy(self._files)
+        """Stop Home Assistant like a power failure: nothing is committed or saved."""
+        files = copy.deepcopy(self._files)
         with patch.object(Recorder, "_end_session"):
             await self.stop()
         for key in self._files:
             del self._storage[key]
-        self._storage.update(remembered)
-
-    @property
-    def memory(self) -> dict[str, Any] | None:
-        """What the integration has stored, as of now."""
-        return copy.deepcopy(self._storage.get(self._memory_key))
-
-    def remember(self, memory: dict[str, Any] | None) -> None:
-        """Replace what the integration has stored."""
-        self._storage.pop(self._memory_key, None)
-        if memory is not None:
-            self._storage[self._memory_key] = memory
+        self._storage.update(files)
 
     def stored(self, section: str) -> Any:
         """Return a section of the stored data."""
-        return copy.deepcopy(self._storage[self._memory_key]["data"][section])
+        return copy.deepcopy(self._storage[self._storage_key]["data"][section])
 
     def store(self, section: str, data: Any) -> None:
         """Replace a section of the stored data."""
-        self._storage[self._memory_key]["data"][section] = data
+        self._storage[self._storage_key]["data"][section] = data
 
     @property
     def _files(self) -> dict[str, Any]:
-        """All that the integration has stored, of the power tariff too."""
-        return {key: file for key, file in self._storage.items() if key.startswith(self._memory_key)}
+        """Stored data of the entry, by the name of the file."""
+        return {key: file for key, file in self._storage.items() if key.startswith(self._storage_key)}
 
     @property
-    def _memory_key(self) -> str:
-        return f"{DOMAIN}.{self._entry_id}"
+    def _storage_key(self) -> str:
+        return storage_key(self._entry_id)
 
-    # ------------------------------------------------------------------------------------ what is shown
+    # ---------------------------------------------------------------------------------------- results
 
     async def hours(self, register: M) -> dict[datetime, Hour]:
-        """Return the hours of a register as the Energy dashboard asks for them, in Wh."""
+        """Return the hours of a register in Wh, with the query of the Energy dashboard."""
         sensor = self.sensor(register)
         rows = await get_instance(self.hass).async_add_executor_job(
             statistics_during_period,
@@ -391,7 +375,7 @@ class TimeLapse:
         }
 
     def sensor(self, register: M) -> str:
-        """Return the id of a register's sensor."""
+        """Return the entity id of a register."""
         found = entity_id(self.hass, "sensor", f"{self.reader.device_id}_{register}")
         assert found is not None
         return found
