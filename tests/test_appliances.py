@@ -459,6 +459,13 @@ def test_older_transition_in_a_replay_changes_nothing(kettle: KnownAppliance) ->
     assert kettle.is_on
 
 
+def test_stored_times_without_a_zone_are_restored(kettle: KnownAppliance) -> None:
+    time = "2026-01-01T00:00:00"
+    kettle.restore({"state": "on", "changed_at": time, "changes": [["on", time]]})
+    kettle.apply(report("off", 1_800_000_000, age=5), NOW)
+    assert kettle.state == "off"
+
+
 def test_inventory_and_detection_can_contain_only_an_id(kettle: KnownAppliance) -> None:
     kettle.update_from_inventory(ApplianceProfile(id="kettle", states=(ApplianceState(name=""),)))
     kettle.detect(Detection(appliance_id="kettle", state_index=0), NOW)
