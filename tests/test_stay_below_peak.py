@@ -35,7 +35,7 @@ from custom_components.energy_sse.reader import Measurement
 
 from .conftest import Start
 from .home_assistant import entry_for, set_up, tick
-from .household import STEP, Metered, TellingHouse, simulated_time
+from .household import STEP, ControlledHouse, Metered, simulated_time
 from .simulators import WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -223,7 +223,7 @@ async def billed(
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncGenerator[Billed]:
     """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
-    reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
+    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
     await start(reader)
     assert await async_setup_component(hass, "homeassistant", {})
     entry = await set_up(hass, reader)
