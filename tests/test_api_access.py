@@ -1,4 +1,4 @@
-"""Other programs get what a reader says from Home Assistant, instead of the reader's one stream."""
+"""Values of a reader in the APIs of Home Assistant, which other programs use."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from custom_components.energy_sse.reader import READERS, Measurement as M
 from .home_assistant import entity_id, marker_of, sent_value, set_up, tick
 from .simulators import Simulator
 
-# What evcc's meter of the kind "Home Assistant" wants, with the unit in which it takes it.
+# Measurements and units that a meter of the type "Home Assistant" in evcc needs.
 EVCC = {
     M.ACTIVE_POWER_NET: "W",
     M.ACTIVE_ENERGY_IMPORT: "kWh",
@@ -35,7 +35,7 @@ type Client = TestClient[web.Request, web.Application]
 
 @pytest.fixture
 async def token(hass: HomeAssistant, hass_admin_user: MockUser) -> str:
-    """Return a long-lived access token, as somebody creates one on the page of their profile."""
+    """Return a long-lived access token, as a user creates it."""
     long_lived = await hass.auth.async_create_refresh_token(
         hass_admin_user,
         client_name="evcc",
@@ -47,14 +47,14 @@ async def token(hass: HomeAssistant, hass_admin_user: MockUser) -> str:
 
 @pytest.fixture
 async def client(hass: HomeAssistant, hass_client_no_auth: ClientSessionGenerator) -> Client:
-    """Return a program that knows nothing but the address."""
+    """Return a client without authentication."""
     for component in ("api", "websocket_api"):
         assert await async_setup_component(hass, component, {})
     program: Client = await hass_client_no_auth()
     return program
 
 
-async def test_rest_api_gives_what_a_charger_control_wants_with_its_unit_and_sign(
+async def test_rest_api_returns_values_with_unit_and_sign(
     hass: HomeAssistant, client: Client, token: str, any_reader: Simulator
 ) -> None:
     await set_up(hass, any_reader)
@@ -71,7 +71,7 @@ async def test_rest_api_gives_what_a_charger_control_wants_with_its_unit_and_sig
     assert (await client.get("/api/states")).status == 401
 
 
-async def test_websocket_api_pushes_every_new_value(
+async def test_websocket_api_sends_each_change(
     hass: HomeAssistant, client: Client, token: str, any_reader: Simulator
 ) -> None:
     await set_up(hass, any_reader)
