@@ -127,48 +127,6 @@ def test_patterns_of_slow_tests_match_files() -> None:
 
 # ------------------------------------------------------------------------------------- the results
 
-RESULTS = """
-import pytest
-
-def test_passes(): pass
-
-def test_fails(): assert 1 == 2, "ERROR 5 failed"
-
-@pytest.mark.parametrize("name", ["c - d"])
-def test_fails_with(name): assert not name
-
-@pytest.mark.skip
-def test_is_skipped(): pass
-
-def test_has_an_error(no_such_fixture): pass
-"""
-
-
-@pytest.fixture
-def environment(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return an environment whose pytest runs tests that fail, without the plugins of this project."""
-    pytester.makepyfile(test_of_each_result=RESULTS)
-    (pytester.path / "bin").mkdir()
-    python = pytester.path / "bin/python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setattr(checks, "_ROOT", pytester.path)
-    monkeypatch.setattr(checks, "_PARALLEL", ())
-    return str(pytester.path)
-
-
-def test_results_of_pytest_are_counted(environment: str) -> None:
-    result = checks.run_pytest(environment, stage="stage")
-    assert not result.is_ok
-    assert result.counts == {"passed": 1, "failed": 3, "skipped": 1}
-    assert result.failed_tests == {
-        "test_of_each_result::test_fails",
-        "test_of_each_result::test_fails_with[c - d]",
-        "test_of_each_result::test_has_an_error",
-    }
-
-
 PASSES = [sys.executable, "-c", "print('2 passed')"]
 FAILS = [sys.executable, "-c", "raise SystemExit('Found 3 errors.')"]
 

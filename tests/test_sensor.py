@@ -81,11 +81,31 @@ async def test_values_have_the_units_of_a_household(hass: HomeAssistant, whatwat
         return float(value(hass, whatwatt.device_id, measurement))
 
     assert shown(M.ACTIVE_POWER_EXPORT) == pytest.approx(payload["P_Out"] * 1000)
-    assert shown(M.ACTIVE_POWER_NET) == pytest.approx(-payload["P_Out"] * 1000)
     assert shown(M.ACTIVE_ENERGY_IMPORT) == payload["E_In"]
     assert shown(M.VOLTAGE_L2) == payload["V_P2"]
     assert shown(M.CURRENT_L3) == payload["I_P3"]
     assert value(hass, whatwatt.device_id, M.ACTIVE_TARIFF) == "1"
+
+
+# Measurements and units that a meter of the type "Home Assistant" in evcc needs.
+EVCC = {
+    M.ACTIVE_POWER_NET: "W",
+    M.ACTIVE_ENERGY_IMPORT: "kWh",
+    M.ACTIVE_ENERGY_EXPORT: "kWh",
+    **dict.fromkeys((M.CURRENT_L1, M.CURRENT_L2, M.CURRENT_L3), "A"),
+    **dict.fromkeys((M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3), "V"),
+}
+
+
+async def test_units_and_signs_are_those_of_evcc(hass: HomeAssistant, any_reader: Simulator) -> None:
+    await set_up(hass, any_reader)
+    await tick(hass, any_reader)
+    for measurement in EVCC.keys() & READERS[any_reader.kind].units.keys():
+        attributes = state_of(hass, "sensor", f"{any_reader.device_id}_{measurement}").attributes
+        assert attributes["unit_of_measurement"] == EVCC[measurement]
+    power = float(value(hass, any_reader.device_id, M.ACTIVE_POWER_NET))
+    assert power == pytest.approx(any_reader.house.net_power, abs=1)
+    assert power < 0, "export is negative"
 
 
 async def test_unconnected_phases_have_no_sensors(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
