@@ -308,7 +308,7 @@ async def test_category_is_shown_as_translated_model_and_icon(
 
 async def test_category_is_restored(device_registry: dr.DeviceRegistry, kitchen: Kitchen) -> None:
     def category() -> str | None:
-        appliances = kitchen.entry.runtime_data.coordinator.data.appliances
+        appliances: Appliances = kitchen.entry.runtime_data.coordinator.data.appliances
         return next(each.category for each in appliances if each.id == "mocca_mast")
 
     await kitchen.set_up()

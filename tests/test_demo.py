@@ -12,8 +12,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from demo import __main__ as demo
 from demo.home_assistant import HomeAssistantApi, free_port
-from demo.houses import LONGEST_STATE, load, make_readers, save
-from demo.replayed import ReplayedShow
+from demo.houses import MAX_STATE, load, make_readers, save
+from demo.replayed import ReplayedScenario
 
 from .simulators.recordings import read_all
 from .wait import wait_until
@@ -44,7 +44,7 @@ async def test_registers_continue_after_a_restart(tmp_path: Path) -> None:
 
 async def test_each_appliance_changes_within_a_minute() -> None:
     for reader in make_readers():
-        changed = {change.appliance.id for change in reader.house.advance(LONGEST_STATE)}
+        changed = {change.appliance.id for change in reader.house.advance(MAX_STATE)}
         assert changed == {appliance.id for appliance in reader.house.appliances}
 
 
@@ -70,13 +70,13 @@ async def test_recordings_are_added_as_readers(
     client = await hass_client()
     recordings = read_all(RECORDINGS / f"{kind}_simulated.log" for kind in ("whatwatt", "currentlyone"))
     async with AsyncExitStack() as stack:
-        show = ReplayedShow(recordings, speed=1000, loop=False)
-        hosts = await demo.start(stack, show.readers)
+        scenario = ReplayedScenario(recordings, speed=1000, loop=False)
+        hosts = await demo.start(stack, scenario.readers)
         api = await stack.enter_async_context(HomeAssistantApi(f"http://127.0.0.1:{client.port}"))
         api.use_tokens({"access_token": hass_access_token})
-        await demo.add_readers(api, show, hosts, is_announced=False)
+        await demo.add_readers(api, scenario, hosts, is_announced=False)
         entries = hass.config_entries.async_entries("energy_sse")
-        assert {entry.unique_id for entry in entries} == set(show.added)
+        assert {entry.unique_id for entry in entries} == set(scenario.added)
         await wait_until(lambda: all(entry.runtime_data.coordinator.data.values for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)

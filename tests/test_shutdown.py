@@ -94,10 +94,9 @@ async def test_connection_ends_at_once(
             break
     assert coordinator.connection_state is state
     streams = [task for task in asyncio.all_tasks() if task.get_name() == f"{DOMAIN} stream"]
-    if how == "stop":
-        ending = asyncio.ensure_future(hass.async_stop(force=True))
-    else:
-        ending = asyncio.ensure_future(hass.config_entries.async_reload(entry.entry_id))
+    ending: asyncio.Future[object] = asyncio.ensure_future(
+        hass.async_stop(force=True) if how == "stop" else hass.config_entries.async_reload(entry.entry_id)
+    )
     await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
     if how == "reload":
         # The set-up that follows waits for the reader.
