@@ -28,16 +28,16 @@ from . import network
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
 from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 from .scenarios import (
-    changing,
+    appliances,
     energy,
-    leaving,
-    living,
     network as network_changes,
+    network_loss,
     power_tariff,
+    reconfigure,
+    removal,
     reporting,
     setting_up,
     steps_of,
-    unplugging,
 )
 from .user import Screen, User, browser
 
@@ -50,18 +50,18 @@ LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
 SCENARIOS = (
     setting_up,
-    unplugging,
-    living,
+    network_loss,
+    appliances,
     reporting,
     energy,
     power_tariff,
     network_changes,
-    changing,
-    leaving,
+    reconfigure,
+    removal,
 )
 
 # Scenarios that do not depend on the language.
-FIRST_LANGUAGE_ONLY = (unplugging, network_changes, reporting)
+FIRST_LANGUAGE_ONLY = (network_loss, network_changes, reporting)
 
 # Pictures of the README and the documentation.
 SHOWN = (
