@@ -77,7 +77,7 @@ async def now(home: Home) -> None:
     """The Energy dashboard shows the present power, with solar power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
-    await solar.tell(home.api, home.whatwatt.simulator.house)
+    await solar.send(home.api, home.whatwatt.simulator.house)
     await user.open("/energy/now")
     drawn = user.page.locator("hui-power-total-badge")
     await expect(drawn).to_contain_text(re.compile(r"[1-9][.,]\d+\s*kW"))
@@ -146,7 +146,7 @@ async def _add_appliance(home: Home) -> None:
 
 async def _remember_the_past(home: Home) -> None:
     """Import the hours before the tests into the statistics."""
-    await solar.tell(home.api, home.whatwatt.simulator.house)
+    await solar.send(home.api, home.whatwatt.simulator.house)
     await home.import_hours(solar.ENERGY, [hour[SOLAR] for hour in home.whatwatt.registers])
     for reader in (home.whatwatt, home.currentlyone):
         unique_ids = {f"{reader.simulator.device_id}{key}": key for key in reader.registers[0]}
