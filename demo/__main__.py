@@ -1,7 +1,7 @@
-"""The main job in one command: Home Assistant with the integration and three simulated readers.
+"""Home Assistant with the integration and three simulated readers.
 
-Two readers are added and stream; the third is left for you to add, as a person would. With --replay, those of
-recordings (debug logs, or downloaded diagnostics) are there instead, in a Home Assistant of their own.
+Two readers are added, and you can add the third. With --replay, a second Home Assistant has the readers of
+recordings instead (debug logs, or downloaded diagnostics).
 """
 
 import argparse
@@ -22,10 +22,10 @@ from tests.simulators.server import Server
 
 from .console import note, step
 from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, HomeAssistantProcess, free_port
-from .replayed import ReplayedShow
+from .replayed import ReplayedScenario
 from .scenario import Scenario
 from .setting_up import add_reader, log_in, remove_unwanted_entries
-from .simulated import SimulatedShow
+from .simulated import SimulatedScenario
 
 FOLDER = ROOT / ".demo"
 HOME_ASSISTANT_PORT = 8123
@@ -39,60 +39,60 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--fresh", action="store_true", help="forget everything of earlier runs")
+    parser.add_argument("--fresh", action="store_true", help="delete the data of earlier runs")
     parser.add_argument(
-        "--address", default="127.0.0.1", help="where Home Assistant listens (this machine only)"
+        "--address", default="127.0.0.1", help="address of Home Assistant (default: this machine only)"
     )
     parser.add_argument("--port", type=port, default=HOME_ASSISTANT_PORT, help="default: %(default)s")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where it keeps what it has")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder for all data")
     parser.add_argument(
         "--replay",
         type=Path,
         nargs="+",
         default=[],
         metavar="FILE",
-        help="play recordings, always from fresh",
+        help="replay recordings, always without earlier data",
     )
     add_replay_options(parser)
     return parser.parse_args()
 
 
 async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> None:
-    """Start everything, and stop it again when asked to."""
+    """Start everything, and stop it when the task is canceled."""
     began = monotonic()
-    # A meter that is where its recording begins would seem to be another one than that where it has ended.
+    # A second replay begins with lower registers than the first one ended with, as a meter replacement does.
     folder: Path = arguments.folder / "replay" if recordings else arguments.folder
     if folder.exists() and (arguments.fresh or recordings):
-        step(f"Forgetting {folder}")
+        step(f"Deleting {folder}")
         shutil.rmtree(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)
 
     async with AsyncExitStack() as stack:
-        show: Scenario
+        scenario: Scenario
         if recordings:
-            show = ReplayedShow(recordings, speed=arguments.speed, loop=arguments.loop)
+            scenario = ReplayedScenario(recordings, speed=arguments.speed, loop=arguments.loop)
         else:
-            show = await SimulatedShow.loaded(stack, folder / "houses.json")
-        hosts = await start(stack, show.readers)
-        is_announced = await announce(stack, show.readers)
+            scenario = await SimulatedScenario.loaded(stack, folder / "houses.json")
+        hosts = await start(stack, scenario.readers)
+        is_announced = await announce(stack, scenario.readers)
         process = await start_home_assistant(stack, arguments, folder)
         api = await stack.enter_async_context(HomeAssistantApi(process.url))
         await log_in(api, USERNAME, LOGIN_PASSWORD)
         await api.wait_running()
         await remove_unwanted_entries(api)
         try:
-            await add_readers(api, show, hosts, is_announced=is_announced)
-            await show.run(stack, api)
+            await add_readers(api, scenario, hosts, is_announced=is_announced)
+            await scenario.run(stack, api)
         except HomeAssistantFailedError as error:
             note(f"{error} Home Assistant runs on; its log is {process.log}.")
         step(f"Ready after {monotonic() - began:.0f} s")
-        say_ready(process.url, show.guide(process.url, hosts, is_announced=is_announced))
+        print_guide(process.url, scenario.guide(process.url, hosts, is_announced=is_announced))
         await process.wait()
         raise HomeAssistantFailedError(f"Home Assistant has ended by itself; see {process.log}.")
 
 
 async def start(stack: AsyncExitStack, readers: list[Server]) -> dict[str, str]:
-    """Start readers. Returns where each is, by its id."""
+    """Start readers. Return their addresses by id."""
     address = str(own_address() or "127.0.0.1")
     for number, reader in enumerate(readers):
         await reader.start(free_port(FIRST_READER_PORT + number, address, "a reader"), address, live=True)
@@ -101,7 +101,7 @@ async def start(stack: AsyncExitStack, readers: list[Server]) -> dict[str, str]:
 
 
 async def announce(stack: AsyncExitStack, readers: list[Server]) -> bool:
-    """Announce the readers by mDNS. Returns whether there is a network to do it on."""
+    """Announce the readers by mDNS. Return whether that is possible."""
     address = own_address()
     if address is None:
         note("This machine has no network, so nothing can be discovered by mDNS.")
@@ -119,7 +119,7 @@ async def announce(stack: AsyncExitStack, readers: list[Server]) -> bool:
 async def start_home_assistant(
     stack: AsyncExitStack, arguments: argparse.Namespace, folder: Path
 ) -> HomeAssistantProcess:
-    """Start Home Assistant, which is stopped in the end."""
+    """Start Home Assistant, and stop it with the stack."""
     step("Starting Home Assistant 2026.11.0 (the first time it installs what it needs: a minute or two)")
     address, wanted = arguments.address, arguments.port
     process = HomeAssistantProcess(
@@ -131,24 +131,24 @@ async def start_home_assistant(
 
 
 async def stop(process: HomeAssistantProcess) -> None:
-    """Stop Home Assistant, and say so."""
+    """Stop Home Assistant."""
     step("Stopping Home Assistant (it writes its database)")
     await process.stop()
 
 
 async def add_readers(
-    api: HomeAssistantApi, show: Scenario, hosts: dict[str, str], *, is_announced: bool
+    api: HomeAssistantApi, scenario: Scenario, hosts: dict[str, str], *, is_announced: bool
 ) -> None:
-    """Add the readers of the show that are not there yet."""
-    for device_id in show.added:
+    """Add the readers of the scenario that have no entry."""
+    for device_id in scenario.added:
         entries = await api.command("config_entries/get", domain="energy_sse")
-        if len(entries) < len(show.added):
+        if len(entries) < len(scenario.added):
             host = hosts[device_id]
-            await add_reader(api, device_id, host, show.password, is_announced=is_announced)
+            await add_reader(api, device_id, host, scenario.password, is_announced=is_announced)
 
 
-def say_ready(url: str, guide: str) -> None:
-    """Say what there is, and how to get at it."""
+def print_guide(url: str, guide: str) -> None:
+    """Print the addresses, and open a browser."""
     print(
         f"""
 Home Assistant runs at {url} (user {USERNAME}, password {LOGIN_PASSWORD}).
@@ -165,7 +165,7 @@ Home Assistant runs at {url} (user {USERNAME}, password {LOGIN_PASSWORD}).
 
 
 async def main() -> int:
-    """Run until Ctrl-C or a fault. Returns 1 for a fault, and 2 for a file that is no recording."""
+    """Run until Ctrl-C or an error. Return 1 after an error, and 2 for a file that is not a recording."""
     arguments = parse_arguments()
     try:
         recordings = read_all(arguments.replay)
@@ -175,7 +175,7 @@ async def main() -> int:
     task = asyncio.create_task(run(arguments, recordings))
 
     def stop_once() -> None:
-        # A second Ctrl-C must not end the stopping, which would leave Home Assistant behind.
+        # A second Ctrl-C must not interrupt this, because Home Assistant would not be stopped.
         if not task.cancelling():
             task.cancel()
 

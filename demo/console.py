@@ -1,11 +1,11 @@
-"""What the demo says."""
+"""Output of the demo."""
 
 
 def step(text: str) -> None:
-    """Say what happens now."""
+    """Print a step."""
     print(f"==> {text}", flush=True)
 
 
 def note(text: str) -> None:
-    """Say something about it."""
+    """Print a note about a step."""
     print(f"    {text}", flush=True)

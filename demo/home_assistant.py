@@ -1,4 +1,4 @@
-"""A Home Assistant in a process of its own, and its API as a person's browser uses it."""
+"""Home Assistant in its own process, and its API as a browser uses it."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from .console import note
 ROOT = Path(__file__).parents[1]
 
 CONFIGURATION = """\
-# Written by the demo at every start.
+# The demo writes this file at each start.
 frontend:
 config:
 history:
 logbook:
 recorder:
-  # Long enough to stay out of the way of somebody who watches states change.
+  # Long enough not to hide the changes of the demo.
   commit_interval: 2
 energy:
 zeroconf:
@@ -40,7 +40,7 @@ logger:
 
 
 def http_configuration(address: str, port: int) -> dict[str, Any]:
-    """Return where to listen, as Home Assistant 2026.11 stores it.
+    """Return the address to listen on, as Home Assistant 2026.11 stores it.
 
     In `configuration.yaml` it would only be on trial, and be taken back after some minutes.
     """
@@ -67,18 +67,18 @@ def http_configuration(address: str, port: int) -> dict[str, Any]:
     }
 
 
-# Seconds. Home Assistant itself allows its parts longer; a demo has little to write.
+# Seconds. Home Assistant allows more, but a demo has little to write.
 STOP_TIMEOUT = 40
 TELL_EVERY = 15
 START_TIMEOUT = 600
 
 
 class HomeAssistantFailedError(Exception):
-    """Home Assistant did not start, or refused something; the text says what."""
+    """Home Assistant did not start, or rejected a request."""
 
 
 def free_port(wanted: int, address: str, what: str) -> int:
-    """Return the port that is wanted, or another one when it is in use, and say so."""
+    """Return the port, or another one with a note if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -91,10 +91,10 @@ def free_port(wanted: int, address: str, what: str) -> int:
 
 
 class HomeAssistantProcess:
-    """Runs Home Assistant on a config folder."""
+    """Process of Home Assistant with a config folder."""
 
     def __init__(self, folder: Path, *, address: str, port: int, archive: Path | None = None) -> None:
-        """Prepare to run on a folder, listening at an address and port.
+        """Set the folder, the address and the port.
 
         The integration is the one in this repository, or that of the archive of a release.
         """
@@ -109,11 +109,11 @@ class HomeAssistantProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process, once it has started."""
+        """The process, after it has started."""
         return None if self._process is None else self._process.pid
 
     async def start(self, on_waiting: Callable[[float], None] = lambda _seconds: None) -> None:
-        """Write the configuration, put the integration there, and run until the API answers.
+        """Write the configuration, copy the integration, and run until the API responds.
 
         Tells now and then for how many seconds it has been waiting.
         """
@@ -134,11 +134,11 @@ class HomeAssistantProcess:
         with (self.folder / "console.log").open("wb") as console:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "homeassistant", "--config", str(self.folder)),
-                # Otherwise Python finds the repository's own custom_components first, and no others.
+                # Otherwise, Python imports the custom_components of the repository.
                 cwd=self.folder,
                 stdout=console,
                 stderr=console,
-                # In a group of its own, so that Ctrl-C reaches the demo alone, which then stops it in order.
+                # In its own process group, so that Ctrl-C reaches only the demo, which stops it in order.
                 start_new_session=True,
             )
         async with aiohttp.ClientSession() as session, asyncio.timeout(START_TIMEOUT):
@@ -152,12 +152,12 @@ class HomeAssistantProcess:
                 await asyncio.sleep(0.2)
 
     async def wait(self) -> None:
-        """Wait until Home Assistant ends by itself."""
+        """Wait until Home Assistant ends."""
         if self._process is not None:
             await self._process.wait()
 
     async def stop(self) -> None:
-        """Stop in order, and in any case."""
+        """Stop Home Assistant, or kill it after a timeout."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
@@ -178,16 +178,16 @@ class HomeAssistantProcess:
 
 
 class HomeAssistantApi:
-    """Talks to a running Home Assistant as its owner."""
+    """Client of the API, as the owner."""
 
     def __init__(self, url: str) -> None:
-        """Prepare to talk to a Home Assistant at a URL."""
+        """Set the URL."""
         self._url = url
         self._client_id = f"{url}/"
         self._session = aiohttp.ClientSession()
 
     async def __aenter__(self) -> Self:
-        """Return itself; leaving closes the session."""
+        """Return the client."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -195,9 +195,9 @@ class HomeAssistantApi:
         await self._session.close()
 
     async def onboard(self, name: str, username: str, password: str) -> bool:
-        """Create the owner, as the first page does, and log in. Returns False when there is one already."""
+        """Create the owner, and log in. Return False if there is an owner."""
         async with self._session.get(f"{self._url}/api/onboarding") as response:
-            # There is no such page any more once it has been gone through.
+            # The page does not exist after onboarding.
             if response.status == 404:  # noqa: PLR2004
                 return False
         user = {"name": name, "username": username, "password": password, "language": "en"}
@@ -212,7 +212,7 @@ class HomeAssistantApi:
         return True
 
     async def log_in(self, username: str, password: str) -> None:
-        """Log in, as the login page does."""
+        """Log in."""
         flow = await self.post(
             "/auth/login_flow",
             {
@@ -228,7 +228,7 @@ class HomeAssistantApi:
         await self._take_token(result["result"])
 
     async def stay_logged_in(self) -> None:
-        """Get another access token: each ends after half an hour."""
+        """Renew the access token, which expires after half an hour."""
         refresh_token = self.tokens["refresh_token"]
         answer = await self._ask_for_token(grant_type="refresh_token", refresh_token=refresh_token)
         self.use_tokens({**self.tokens, **answer})
@@ -243,28 +243,28 @@ class HomeAssistantApi:
         return answer
 
     def use_tokens(self, tokens: dict[str, Any]) -> None:
-        """Be whoever has got these tokens."""
+        """Use these tokens."""
         self.tokens = tokens
         self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 
     async def get(self, path: str) -> Any:
-        """Ask the REST API."""
+        """Send a GET request."""
         async with self._session.get(self._url + path) as response:
             return await _json(response)
 
     async def post(self, path: str, payload: dict[str, Any]) -> Any:
-        """Tell the REST API."""
+        """Send a POST request."""
         async with self._session.post(self._url + path, json=payload) as response:
             return await _json(response)
 
     async def delete(self, path: str) -> Any:
-        """Remove something by the REST API."""
+        """Send a DELETE request."""
         async with self._session.delete(self._url + path) as response:
             return await _json(response)
 
     async def command(self, command: str, **arguments: Any) -> Any:
-        """Send a command over a websocket and return its result."""
-        # One for each: Home Assistant hangs up on a client that does not listen all the time.
+        """Send a command over a WebSocket, and return its result."""
+        # One WebSocket for each command, because Home Assistant closes those that are not read.
         async with self._session.ws_connect(f"{self._url}/api/websocket", max_msg_size=0) as websocket:
             await websocket.receive_json()
             await websocket.send_json({"type": "auth", "access_token": self.tokens["access_token"]})
@@ -276,7 +276,7 @@ class HomeAssistantApi:
         return answer["result"]
 
     async def wait_running(self) -> None:
-        """Wait until all of Home Assistant has started."""
+        """Wait until Home Assistant has started."""
         while (await self.get("/api/config"))["state"] != "RUNNING":
             await asyncio.sleep(0.2)
 

@@ -1,4 +1,4 @@
-"""The demo's houses and their readers, which live on where they stopped."""
+"""Houses and readers of the demo, which continue after a restart."""
 
 from datetime import UTC, datetime
 import json
@@ -10,11 +10,11 @@ from tests.simulators.server import Simulator
 
 PASSWORD = "watt"
 
-# Seconds. The sun rises and sets, and the tariff changes, while somebody watches.
+# Seconds in which the sun rises and sets, and the tariff changes.
 DAY = 600.0
 
-# The longest absence that the houses live through in one go; a meter that is older has not been used.
-LONGEST_ABSENCE = 7 * 86400
+# Seconds. A longer time since the last run counts as this one.
+MAX_ABSENCE = 7 * 86400
 STEP = 60.0
 
 ADDED_WHATWATT = "ECC9FF5C7F14"
@@ -22,8 +22,8 @@ SPARE_WHATWATT = "ECC9FF8A2B30"
 CURRENTLYONE = "b8b41879cf58"
 
 
-# Seconds. Every appliance of the demo changes its state within this.
-LONGEST_STATE = 60
+# Seconds in which each appliance changes its state.
+MAX_STATE = 60
 
 
 def make_readers() -> list[Simulator]:
@@ -31,7 +31,7 @@ def make_readers() -> list[Simulator]:
     now = datetime.now(UTC)
     houses = [House(clock=now, seed=seed, day=DAY) for seed in (1, 2, 3)]
     for appliance in (appliance for house in houses for appliance in house.appliances):
-        appliance.durations = tuple(min(seconds, LONGEST_STATE) for seconds in appliance.durations)
+        appliance.durations = tuple(min(seconds, MAX_STATE) for seconds in appliance.durations)
         appliance.switch(0)
     added = WhatwattSimulator(
         houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, licence="PLUS", interval=2
@@ -58,14 +58,14 @@ def _state_of(house: House) -> dict[str, Any]:
 
 
 def save(path: Path, readers: list[Simulator]) -> None:
-    """Remember the meters, so that their registers never go back."""
+    """Save the meters, so that their registers never fall."""
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps([_state_of(reader.house) for reader in readers]))
     temporary.replace(path)
 
 
 async def load(path: Path, readers: list[Simulator]) -> None:
-    """Take the meters up where they stopped, and let the houses live through the time since then."""
+    """Restore the meters, and simulate the houses since then."""
     if not path.exists():
         return
     for reader, state in zip(readers, json.loads(path.read_text()), strict=True):
@@ -73,12 +73,12 @@ async def load(path: Path, readers: list[Simulator]) -> None:
         for name, register in state["registers"].items():
             setattr(house, name, {int(tariff): value for tariff, value in register.items()})
         house.reactive_import, house.reactive_export = state["reactive"]
-        # Meters that were saved before there was one have none.
+        # Earlier versions did not save it.
         house.solar_energy = state.get("solar", house.solar_energy)
         for appliance in house.appliances:
             appliance.energy = state["appliances"][appliance.id]
         now, house.clock = house.clock, datetime.fromisoformat(state["clock"])
-        absence = min((now - house.clock).total_seconds(), LONGEST_ABSENCE)
+        absence = min((now - house.clock).total_seconds(), MAX_ABSENCE)
         for _ in range(int(absence // STEP)):
             await reader.advance(STEP)
         await reader.advance(absence % STEP)

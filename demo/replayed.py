@@ -1,4 +1,4 @@
-"""Recorded readers, in a Home Assistant of their own."""
+"""Readers of recordings."""
 
 from contextlib import AsyncExitStack
 from typing import override
@@ -11,11 +11,11 @@ from .home_assistant import HomeAssistantApi
 from .scenario import Scenario
 
 
-class ReplayedShow(Scenario):
-    """Plays recordings to a Home Assistant that has never heard of them."""
+class ReplayedScenario(Scenario):
+    """Readers of recordings in a new Home Assistant."""
 
     def __init__(self, recordings: list[Recording], *, speed: float, loop: bool) -> None:
-        """Scenario recordings."""
+        """Make a reader of each recording."""
         step(
             f"Starting the readers of {len(recordings)} recordings"
             if recordings[1:]
@@ -29,8 +29,10 @@ class ReplayedShow(Scenario):
 
     @override
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
-        """Leave it to the recordings."""
+        """Do nothing: the recordings send by themselves."""
 
     @override
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
-        return "\nThe recording plays now. Ctrl-C stops everything; the next start begins anew."
+        return (
+            "\nThe recording is replayed now. Ctrl-C stops everything. The next start begins from the start."
+        )

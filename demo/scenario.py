@@ -1,4 +1,4 @@
-"""What there is to see."""
+"""Scenario of the demo."""
 
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack
@@ -10,20 +10,20 @@ from .home_assistant import HomeAssistantApi
 
 
 class Scenario(ABC):
-    """Readers, and what a Home Assistant shows of them."""
+    """Readers, and their use in Home Assistant."""
 
     password: ClassVar[str] = ""
-    """Of the readers that have one."""
+    """Password of the readers that have one."""
 
     def __init__(self, readers: list[Server], added: list[str]) -> None:
-        """Scenario some readers, and add those with these ids."""
+        """Set the readers, and the ids of those to add."""
         self.readers = readers
         self.added = added
 
     @abstractmethod
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
-        """Do what follows when the readers have been added, until `stack` ends."""
+        """Run after the readers have been added, until `stack` ends."""
 
     @abstractmethod
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
-        """Return what there is to look at. `hosts` are where the readers are, by their ids."""
+        """Return a text for the user. `hosts` are the addresses of the readers by id."""

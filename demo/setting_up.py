@@ -1,4 +1,4 @@
-"""Setting a Home Assistant up by its API, as a person does in the browser."""
+"""Set-up of Home Assistant by its API, as in a browser."""
 
 import asyncio
 from contextlib import suppress
@@ -7,18 +7,18 @@ from typing import Any
 from .console import note, step
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 
-# Seconds. Home Assistant hears an announcement within one or two, if at all.
+# Seconds. Home Assistant receives an announcement within one or two.
 DISCOVERY_TIMEOUT = 20
 
-# Halfway between the two readers' countries, one has to be chosen.
+# The readers are sold in two countries. The demo is in one of them.
 HOME = {"country": "CH", "currency": "CHF", "time_zone": "Europe/Zurich", "unit_system": "metric"}
 
-# What onboarding adds of itself; without the internet it is only noise.
+# Integrations that onboarding adds, and that need the internet.
 UNWANTED_DOMAINS = frozenset({"met", "radio_browser", "google_translate", "shopping_list"})
 
 
 async def log_in(api: HomeAssistantApi, username: str, password: str) -> None:
-    """Log in as the owner, who is made when there is none."""
+    """Log in as the owner, and create the owner if there is none."""
     if await api.onboard("Demo", username, password):
         step("Onboarded")
         await api.command("config/core/update", **HOME)
@@ -27,7 +27,7 @@ async def log_in(api: HomeAssistantApi, username: str, password: str) -> None:
 
 
 async def remove_unwanted_entries(api: HomeAssistantApi) -> None:
-    """Remove what onboarding adds of itself."""
+    """Remove the integrations that onboarding has added."""
     for entry in await api.command("config_entries/get"):
         if entry["domain"] in UNWANTED_DOMAINS:
             await api.delete(f"/api/config/config_entries/entry/{entry['entry_id']}")
@@ -36,7 +36,7 @@ async def remove_unwanted_entries(api: HomeAssistantApi) -> None:
 async def add_reader(
     api: HomeAssistantApi, device_id: str, host: str, password: str, *, is_announced: bool
 ) -> None:
-    """Add a reader through the config flow, as discovered, or else by its address."""
+    """Add a discovered reader, or one by its address."""
     step(f"Adding the reader {device_id}")
     flow = await discovered_flow(api, device_id) if is_announced else None
     if flow is None:
@@ -66,7 +66,7 @@ async def submit(api: HomeAssistantApi, flow: dict[str, Any], **fields: str) -> 
 
 
 async def discovered_flow(api: HomeAssistantApi, device_id: str) -> dict[str, Any] | None:
-    """Return the dialog of a discovered reader, or None when it is not discovered in time."""
+    """Return the dialog of a discovered reader, or None after a timeout."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCOVERY_TIMEOUT):
             while True:
@@ -81,7 +81,7 @@ async def discovered_flow(api: HomeAssistantApi, device_id: str) -> dict[str, An
 
 
 async def entities_of(api: HomeAssistantApi) -> dict[str, str]:
-    """Return the integration's entities by unique id."""
+    """Return the entities of the integration by unique id."""
     return {
         entity["unique_id"]: entity["entity_id"]
         for entity in await api.command("config/entity_registry/list")
@@ -90,7 +90,7 @@ async def entities_of(api: HomeAssistantApi) -> dict[str, str]:
 
 
 def grid_source(energy_from: str, energy_to: str, power: str | None = None) -> dict[str, Any]:
-    """Return a grid connection as the Energy dashboard's settings save it."""
+    """Return a grid connection as the settings of the Energy dashboard save it."""
     source = {
         "type": "grid",
         "stat_energy_from": energy_from,

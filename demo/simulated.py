@@ -1,4 +1,4 @@
-"""Three simulated readers with houses behind them: two are added, the third is left for you to add."""
+"""Three simulated readers: two are added, and the user can add the third."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -18,13 +18,13 @@ from .setting_up import entities_of, grid_source
 ENTITIES_TIMEOUT = 30
 SAVE_INTERVAL = 10
 
-# One house: what it uses is what its meter and its roof give. By unique id: import, export, signed power.
+# Unique ids of a house: import, export, net power.
 GRID = tuple(
     f"{CURRENTLYONE}_{measurement}"
     for measurement in ("active_energy_import", "active_energy_export", "active_power_net")
 )
 
-# Of each appliance: energy, power.
+# Unique ids of each appliance: energy, power.
 DEVICES = tuple(
     tuple(f"{CURRENTLYONE}:{appliance}:{key}" for key in ("energy", "power"))
     for appliance in ("mocca_mast", "dishwasher", "heat_pump")
@@ -55,58 +55,58 @@ COFFEE_AUTOMATION = {
 }
 
 
-class SimulatedShow(Scenario):
-    """Houses whose meters are remembered in a file."""
+class SimulatedScenario(Scenario):
+    """Houses with meters that are saved in a file."""
 
     password = PASSWORD
 
     def __init__(self, simulators: list[Simulator], path: Path) -> None:
-        """Scenario simulated readers, and save them."""
+        """Set the readers, and the file."""
         super().__init__([*simulators], [ADDED_WHATWATT, CURRENTLYONE])
         self._simulators = simulators
         self._path = path
 
     @classmethod
     async def loaded(cls, stack: AsyncExitStack, path: Path) -> Self:
-        """Return the houses as they were saved, aged by the time since then, and go on saving them."""
+        """Restore the houses, and save them regularly."""
         step("Starting three simulated readers")
         simulators = make_readers()
         await load(path, simulators)
-        show = cls(simulators, path)
-        stack.callback(show._save)
-        stack.callback(asyncio.create_task(show._keep_saving()).cancel)
-        return show
+        scenario = cls(simulators, path)
+        stack.callback(scenario._save)
+        stack.callback(asyncio.create_task(scenario._keep_saving()).cancel)
+        return scenario
 
     @override
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         house = next(each.house for each in self._simulators if each.device_id == CURRENTLYONE)
-        await solar.tell(api, house)
+        await solar.send(api, house)
         await set_up_home(api)
-        stack.callback(asyncio.create_task(solar.keep_telling(api, house)).cancel)
+        stack.callback(asyncio.create_task(solar.keep_sending(api, house)).cancel)
 
     @override
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
         where = "discovered there" if is_announced else "with Add integration, whatwatt"
         return f"""\
-  Energy dashboard     {url}/energy (its first bars come after a full hour)
+  Energy dashboard     {url}/energy (it shows bars after the first hour)
   Add a reader         {url}/config/integrations
                        {where}: a second whatwatt Go,
                        at {hosts[SPARE_WHATWATT]}, with the password {self.password}
 
-The houses' days last ten minutes. Ctrl-C stops everything; the next start goes on from here."""
+A simulated day takes ten minutes. Ctrl-C stops everything. The next start continues from here."""
 
     def _save(self) -> None:
         save(self._path, self._simulators)
 
     async def _keep_saving(self) -> None:
-        """Save the meters from time to time, in case the machine goes down."""
+        """Save the meters regularly, because the machine can fail."""
         while True:
             await asyncio.sleep(SAVE_INTERVAL)
             self._save()
 
 
 async def set_up_home(api: HomeAssistantApi) -> None:
-    """Set the Energy dashboard and one automation up, unless somebody has already."""
+    """Set up the Energy dashboard and an automation once."""
     with suppress(HomeAssistantFailedError):
         if (await api.command("energy/get_prefs"))["energy_sources"]:
             return

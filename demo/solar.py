@@ -1,4 +1,4 @@
-"""What the roof of a house gives, as an inverter says it: a meter sees only what is left of it."""
+"""Solar energy and power, as an inverter reports them."""
 
 import asyncio
 from contextlib import suppress
@@ -12,7 +12,7 @@ from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 
 ENERGY, POWER = "sensor.solar_energy", "sensor.solar_power"
 
-# As the Energy dashboard's settings save it.
+# As the settings of the Energy dashboard save it.
 SOURCE = {
     "type": "solar",
     "stat_energy_from": ENERGY,
@@ -25,8 +25,8 @@ _INTERVAL = 5
 _STAY_LOGGED_IN_INTERVAL = 600
 
 
-async def tell(api: HomeAssistantApi, house: House) -> None:
-    """Scenario what the roof gives now, and has given."""
+async def send(api: HomeAssistantApi, house: House) -> None:
+    """Set the states of the power and the energy."""
     for entity_id, state, unit, kind, state_class in (
         (ENERGY, house.solar_energy / 1000, "kWh", "energy", "total_increasing"),
         (POWER, round(house.solar_power), "W", "power", "measurement"),
@@ -40,14 +40,14 @@ async def tell(api: HomeAssistantApi, house: House) -> None:
         await api.post(f"/api/states/{entity_id}", {"state": state, "attributes": attributes})
 
 
-async def keep_telling(api: HomeAssistantApi, house: House) -> None:
-    """Go on with it."""
+async def keep_sending(api: HomeAssistantApi, house: House) -> None:
+    """Set the states regularly."""
     logged_in_at = monotonic()
     while True:
         await asyncio.sleep(_INTERVAL)
-        # While Home Assistant does not listen, there is nobody to tell.
+        # Home Assistant does not respond while it restarts.
         with suppress(aiohttp.ClientError, HomeAssistantFailedError):
             if monotonic() - logged_in_at >= _STAY_LOGGED_IN_INTERVAL:
                 await api.stay_logged_in()
                 logged_in_at = monotonic()
-            await tell(api, house)
+            await send(api, house)

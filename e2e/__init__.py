@@ -1,1 +1,1 @@
-"""A walk through everything a user touches: a real Home Assistant, a real browser, a real network."""
+"""End-to-end tests: the tasks of a user in a real Home Assistant, a real browser and a real network."""

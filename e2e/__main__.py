@@ -1,6 +1,6 @@
-"""Walks through everything a user touches, in a real browser: python -m e2e (scripts/e2e).
+"""Run the end-to-end tests in a real browser: python -m e2e (scripts/e2e).
 
-Needs network namespaces, in which the readers live; without them it says so and does nothing.
+The readers need network namespaces. Without them, no test runs.
 """
 
 import argparse
@@ -28,16 +28,16 @@ from . import network
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
 from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 from .scenarios import (
-    changing,
+    appliances,
     energy,
-    leaving,
-    living,
     network as network_changes,
+    network_loss,
     power_tariff,
+    reconfigure,
+    removal,
     reporting,
     setting_up,
     steps_of,
-    unplugging,
 )
 from .user import Screen, User, browser
 
@@ -48,22 +48,22 @@ PORT = 8123
 
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
-CHAPTERS = (
+SCENARIOS = (
     setting_up,
-    unplugging,
-    living,
+    network_loss,
+    appliances,
     reporting,
     energy,
     power_tariff,
     network_changes,
-    changing,
-    leaving,
+    reconfigure,
+    removal,
 )
 
-# The same in every language.
-SAID_ONCE = (unplugging, network_changes, reporting)
+# Scenarios that do not depend on the language.
+FIRST_LANGUAGE_ONLY = (network_loss, network_changes, reporting)
 
-# Those that the README and the documentation show.
+# Pictures of the README and the documentation.
 SHOWN = (
     *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "power_tariff"),
     *("readers", "enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
@@ -94,7 +94,7 @@ def archive_of_release() -> Path:
 async def walk(
     chromium: Browser, bridge: network.Bridge, language: str, scenarios: Iterable[ModuleType]
 ) -> User:
-    """Walk in one language, with a Home Assistant of its own."""
+    """Run the tests in one language, in a new Home Assistant."""
     folder = FOLDER / language
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -157,23 +157,23 @@ async def walk(
             for name, step in steps_of(scenario):
                 async with user.step(name):
                     await step(home)
-        async with user.step("The log has no word of complaint about the integration."):
-            complaints = [
+        async with user.step("The log contains no warning or error about the integration."):
+            problems = [
                 line
                 for line in process.log.read_text().splitlines()
                 if "energy_sse" in line and (" ERROR " in line or " WARNING " in line)
             ]
-            # Home Assistant says so of every integration that is not its own.
-            assert [line for line in complaints if "which has not been tested" not in line] == []
+            # Home Assistant logs this for each custom integration.
+            assert [line for line in problems if "which has not been tested" not in line] == []
     return user
 
 
 async def main() -> int:
-    """Walk in each language."""
+    """Run the tests in each language."""
     arguments = parse_arguments()
     task = asyncio.current_task()
     assert task is not None
-    # Whoever ends the walk ends the browser and Home Assistant with it.
+    # SIGTERM stops the browser and Home Assistant, too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if not network.is_possible():
         print("\n*** scripts/e2e: 1 skipped. Only root can make network namespaces here. ***\n", flush=True)
@@ -182,12 +182,16 @@ async def main() -> int:
     seconds: defaultdict[str, dict[str, float]] = defaultdict(dict)
     with network.Bridge() as bridge:
         home = bridge.add_host()
-        # All of this thread lives there, as does what it starts: Home Assistant and the browser.
+        # This thread, Home Assistant and the browser use the namespace of the home.
         with home.namespace.entered():
             async with browser(arguments.browser) as chromium:
                 for index, language in enumerate(arguments.language or LANGUAGES):
                     print(f"==> end to end, language {language}", flush=True)
-                    scenarios = [scenario for scenario in CHAPTERS if index == 0 or scenario not in SAID_ONCE]
+                    scenarios = [
+                        scenario
+                        for scenario in SCENARIOS
+                        if index == 0 or scenario not in FIRST_LANGUAGE_ONLY
+                    ]
                     user = await walk(chromium, bridge, language, scenarios)
                     for name, taken in user.steps:
                         seconds[name][language] = taken

@@ -1,4 +1,4 @@
-"""Somebody's home: who lives there, their Home Assistant, and the readers in it."""
+"""A home: its user, its Home Assistant and its readers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ from .user import PATIENCE, User
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
 
-# What Home Assistant calls them.
+# Names in Home Assistant.
 WHATWATT: Final = "whatwatt Go 5C7F14"
 CURRENTLYONE: Final = "Casa Mia"
 CURRENTLYONE_FOUND: Final = "Casa Mia (CurrentlyOne)"
@@ -32,7 +32,7 @@ SUB_METER: Final = "80123456"
 
 @dataclass
 class Home:
-    """A home at the beginning of a walk: two readers announce themselves, two have to be looked for."""
+    """A home with two announced readers, and two others."""
 
     user: User
     api: HomeAssistantApi
@@ -42,9 +42,9 @@ class Home:
     garage: Reader[CurrentlyOneSimulator]
     unused_host: Host
     first_hour: datetime
-    """The first hour of the past that the readers remember."""
+    """The first hour that the readers have simulated."""
 
-    # -------------------------------------------------------------------------------- places on a page
+    # -------------------------------------------------------------------------------- parts of a page
 
     def discovered(self, title: str) -> Locator:
         """Return the card of a reader that was discovered."""
@@ -61,7 +61,7 @@ class Home:
         rows = self.user.page.locator("hui-sensor-entity-row")
         return rows.filter(has=self.user.page.get_by_text(self.user.say(english)))
 
-    # ------------------------------------------------------------------------------ what is done often
+    # ------------------------------------------------------------------------------ frequent actions
 
     async def add_by_hand(self, host: str) -> None:
         """Enter an address in the dialog that adds a reader."""
@@ -76,7 +76,7 @@ class Home:
     async def import_hours(
         self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"
     ) -> None:
-        """Import what a register was at the end of each hour since the first one into the statistics."""
+        """Import the register at the end of each hour into the statistics."""
         hours = [
             {
                 "start": (self.first_hour + timedelta(hours=index)).isoformat(),
@@ -99,16 +99,16 @@ class Home:
     async def pick_entity(
         self, field: str, english: str, device: str, within: Locator, **placeholders: str
     ) -> None:
-        """Choose an entity of a device, which stands below its name."""
+        """Choose an entity of a device in a list."""
         words = self.user.translations
         entity = rf"^\s*{words.pattern(english, **placeholders)}\s+{re.escape(device)}"
         field_name = re.compile(rf"^\s*{words.pattern(field)}")
         await self.user.pick(field_name, re.compile(entity), within, search=device)
 
-    # -------------------------------------------------------------------------------- waiting for what is
+    # ------------------------------------------------------------------------------------------- waits
 
     async def entity(self, reader: Reader[Any], key: str) -> str:
-        """Return an entity of a reader, by what follows the device's id in its unique id."""
+        """Return an entity of a reader by the end of its unique id."""
         unique_id = f"{reader.simulator.device_id}{key}"
         for entity in await self.api.command("config/entity_registry/list"):
             if entity["unique_id"] == unique_id:
@@ -116,7 +116,7 @@ class Home:
         raise LookupError(unique_id)
 
     async def has_state(self, entity_id: str, pattern: str) -> None:
-        """Wait until the state of an entity is like this."""
+        """Wait until the state of an entity matches."""
 
         async def matches() -> bool:
             state = (await self.api.get(f"/api/states/{entity_id}"))["state"]
@@ -125,7 +125,7 @@ class Home:
         await until(matches)
 
     async def is_streaming(self, reader: Reader[Any]) -> None:
-        """Wait until somebody has the stream of a reader."""
+        """Wait until a reader has a client."""
 
         async def has_streams() -> bool:
             return bool(reader.simulator.streams)
@@ -133,9 +133,9 @@ class Home:
         await until(has_streams)
 
     async def open_repairs(self, *raised: str) -> None:
-        """Open the repairs once these are the ones of the integration that are raised: by their keys.
+        """Open the repairs as soon as the integration has exactly these issues.
 
-        A reader is tried again when it has failed, within a minute at the most, and no page says when.
+        A failed reader is tried again within a minute, and no page shows when.
         """
 
         async def are_raised() -> bool:
@@ -147,17 +147,17 @@ class Home:
         await self.user.open("/config/repairs")
 
     async def has_readers(self, *titles: str) -> None:
-        """Wait until these readers are on the page of the integration."""
+        """Wait until the page of the integration has these readers."""
         for title in titles:
             await expect(self.entry(title)).to_be_visible()
 
 
-# Seconds. A meter that vanishes is missed after a minute at the earliest.
+# Seconds. A silent meter is unavailable after a minute at the earliest.
 _UNTIL_MISSED: Final = 120
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until a condition holds. The time limit only ends a walk that has failed."""
+    """Wait until a condition holds. The time limit only ends a test that has failed."""
     async with asyncio.timeout(max(_UNTIL_MISSED, PATIENCE / 1000)):
-        while not await condition():  # noqa: ASYNC110 (what is waited for knows of no event)
+        while not await condition():  # noqa: ASYNC110 (conditions have no event)
             await asyncio.sleep(0.2)

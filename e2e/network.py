@@ -1,7 +1,7 @@
 """Network namespaces for a home and for each reader, joined by a bridge.
 
-Nothing of it is visible outside this process, and nothing of it outlives it: a namespace without a name is
-gone with the last file that refers to it.
+They are visible only in this process, and end with it, because a namespace without a name ends with the last
+file that refers to it.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from pyroute2 import IPRoute
 
-# Of the thread: a process whose threads are in different namespaces has no single one.
+# The file of the thread, because each thread can have its own namespace.
 _OWN: Final = "/proc/thread-self/ns/net"
 
 _FIRST_ADDRESS: Final = IPv4Address("10.83.0.1")
@@ -22,16 +22,16 @@ _ANNOUNCEMENTS: Final = "224.0.0.0/4"
 
 
 def _in_a_thread[T](work: Callable[[], T]) -> T:
-    """Do something in a thread that ends with it, and takes the namespace along that it has entered."""
+    """Run a function in its own thread, because a thread cannot leave the namespace that it has entered."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(work).result()
 
 
 class Namespace:
-    """A network namespace without a name. Raises PermissionError where it may not be made."""
+    """Network namespace without a name. Raises PermissionError without the permission."""
 
     def __init__(self) -> None:
-        """Make it, with nothing in it but a loopback interface that is up."""
+        """Make the namespace with a loopback interface."""
 
         def make() -> int:
             os.unshare(os.CLONE_NEWNET)
@@ -41,7 +41,7 @@ class Namespace:
         self.configure(lambda links: links.link("set", index=1, state="up"))
 
     def configure[T](self, work: Callable[[IPRoute], T]) -> T:
-        """Do something with the links of the namespace."""
+        """Run a function with the links of the namespace."""
 
         def enter_and_work() -> T:
             os.setns(self.file, os.CLONE_NEWNET)
@@ -52,7 +52,7 @@ class Namespace:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be inside: sockets and processes that are made meanwhile belong there for good."""
+        """Enter the namespace: new sockets and processes belong to it."""
         before = os.open(_OWN, os.O_RDONLY)
         os.setns(self.file, os.CLONE_NEWNET)
         try:
@@ -63,37 +63,37 @@ class Namespace:
 
 
 class Host:
-    """A namespace with a cable to the bridge, and an address."""
+    """Namespace with a link to the bridge, and an address."""
 
     def __init__(self, namespace: Namespace, address: IPv4Address) -> None:
-        """Take a namespace whose cable is there, and move in."""
+        """Set the namespace and its first address."""
         self.namespace = namespace
         self.address = address
         self.move_to(address)
 
     def move_to(self, address: IPv4Address) -> None:
-        """Take another address. Whoever talks to the old one gets no answer any more."""
+        """Take another address. The old one does not respond any more."""
 
         def take(links: IPRoute) -> None:
             index = links.link_lookup(ifname="eth0")[0]
             links.flush_addr(index=index)
             links.link("set", index=index, state="up")
             links.addr("add", index=index, address=str(address), prefixlen=_PREFIX_LENGTH)
-            # Nothing leaves the bridge: only what is announced has a way.
+            # Nothing leaves the bridge. Only announcements need a route.
             links.route("add", dst=_ANNOUNCEMENTS, oif=index)
 
         self.namespace.configure(take)
         self.address = address
 
     def unplug(self) -> None:
-        """Pull the cable out; moving plugs it in again."""
+        """Disconnect the link. Another address connects it again."""
         self.namespace.configure(
             lambda links: links.link("set", index=links.link_lookup(ifname="eth0")[0], state="down")
         )
 
 
 class Bridge:
-    """A bridge, and the hosts that are joined to it."""
+    """Bridge with its hosts."""
 
     def __init__(self) -> None:
         """Make the bridge."""
@@ -110,16 +110,16 @@ class Bridge:
         self._bridge_index = self._bridge.configure(make)
 
     def __enter__(self) -> Self:
-        """Return itself; leaving takes it down."""
+        """Return the bridge, which is removed at the end."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take it down."""
+        """Remove the bridge."""
         for namespace in self._namespaces:
             os.close(namespace.file)
 
     def free_address(self) -> IPv4Address:
-        """Return an address that nobody has had."""
+        """Return an unused address."""
         self._last_address += 1
         return self._last_address
 
@@ -140,7 +140,7 @@ class Bridge:
 
 
 def is_possible() -> bool:
-    """Tell whether this process may make namespaces, which takes root or a user namespace."""
+    """Return whether this process can make namespaces, as root or in a user namespace."""
     try:
         namespace = Namespace()
         with namespace.entered():

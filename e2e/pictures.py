@@ -1,7 +1,6 @@
-"""Takes the pictures of docs/statistics.md: the Energy dashboard's day with an outage, in a real browser.
+"""Take the pictures of docs/statistics.md: a day with an outage in the Energy dashboard, in a real browser.
 
-Shows the databases of that day, with and without its hours filled, which a test has lived through:
-`scripts/measure pictures` does both.
+A test makes the databases of that day, with and without corrected hours. `scripts/measure pictures` runs it.
 """
 
 import argparse
@@ -29,13 +28,13 @@ IMPORT, EXPORT = (f"sensor.energy_sse_b8b41879cf58_active_energy_{way}" for way 
 
 CARD = "hui-energy-usage-graph-card"
 
-# Milliseconds, in which the bars grow.
+# Milliseconds of the animation of the bars.
 GROWING = 3000
 
 
 @asynccontextmanager
 async def home_assistant(folder: Path) -> AsyncIterator[tuple[str, HomeAssistantApi]]:
-    """Run a Home Assistant on a folder, with import and export in its Energy dashboard."""
+    """Run Home Assistant with a folder, and with import and export in its Energy dashboard."""
     port = free_port(0, "127.0.0.1", "Home Assistant")
     process = HomeAssistantProcess(folder, address="127.0.0.1", port=port)
     process.configuration = CONFIGURATION

@@ -1,4 +1,4 @@
-"""Lets Home Assistant install everything that it needs for the walk, while there is a way to the registry."""
+"""Let Home Assistant install its requirements while the package registry is available."""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +8,7 @@ from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess, free_por
 
 
 async def main() -> None:
-    """Start it once, go through its first pages, and open a dialog of the integration."""
+    """Start Home Assistant once, onboard, and open a dialog of the integration."""
     print("==> Home Assistant installs what it needs (once)", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         address = "127.0.0.1"

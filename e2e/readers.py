@@ -1,4 +1,4 @@
-"""The simulated readers of the walk, each on a host of its own: discovered, moved, restarted, unplugged."""
+"""Simulated readers, each on its own host."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,11 +9,11 @@ from tests.simulators.house import Appliance
 
 from .network import Host
 
-# Hours that a meter has been running before the walk begins; yesterday is one whole day of them.
+# Hours of a meter before the tests. Yesterday is one whole day of them.
 PAST_HOURS: Final = 50
 _STEP: Final = 60.0
 
-# What a roof has given, which no reader knows.
+# Energy of the solar panels, which no reader sends.
 SOLAR: Final = "solar"
 
 # Seconds between telegrams.
@@ -21,25 +21,25 @@ INTERVAL: Final = 2.0
 
 
 class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
-    """A reader on a host of its own."""
+    """Reader on its own host."""
 
     def __init__(self, machine: Host, simulator: R, port: int = 80) -> None:
-        """Prepare a reader that is not plugged in yet."""
+        """Set a reader that is not plugged in."""
         self.machine = machine
         self.simulator = simulator
         self.port = port
         self.registers: list[dict[str, float]] = []
-        """kWh at the end of each full hour of the past, by what follows the device's id in a unique id."""
+        """kWh at the end of each hour, by the end of a unique id."""
 
         self._announcer: Announcer | None = None
 
     @property
     def host(self) -> str:
-        """Where it is reached, as a user would type it."""
+        """Address as a user enters it."""
         return str(self.machine.address) if self.port == 80 else f"{self.machine.address}:{self.port}"  # noqa: PLR2004
 
     async def live_through_the_past(self, first: datetime) -> None:
-        """Let the household live from its first hour until now."""
+        """Simulate the household from its first hour until now."""
         now = datetime.now(UTC)
         meter = self.simulator.house
         meter.clock = first
@@ -60,7 +60,7 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
                 )
 
     async def plug_in(self, *, is_announced: bool = True) -> None:
-        """Begin to answer, and to announce itself. The meter has gone on counting meanwhile."""
+        """Start the reader and its announcement. The meter has counted meanwhile."""
         address = self.machine.address
         missed = datetime.now(UTC) - self.simulator.house.clock
         await self.simulator.advance(max(missed.total_seconds(), 0))
@@ -71,12 +71,12 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
             await self._announcer.announce(self.simulator)
 
     async def unplug(self) -> None:
-        """Pull the cable: nothing that it would say on leaving is heard."""
+        """Disconnect the link, without an announcement of the end."""
         self.machine.unplug()
         await self.leave()
 
     async def leave(self) -> None:
-        """Say goodbye, and stop."""
+        """Announce the end, and stop."""
         if self._announcer is not None:
             await self._announcer.close()
             self._announcer = None
@@ -84,12 +84,12 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
 
 
 def beginning_of_the_past() -> datetime:
-    """Return the first full hour that the meters remember."""
+    """Return the first simulated hour."""
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=PAST_HOURS)
 
 
 def household(seed: int, *, has_appliances: bool = False, has_panels: bool = True) -> House:
-    """Return a house that has a meter, and perhaps appliances that are known, and panels on its roof."""
+    """Return a house with a meter, and optional appliances and solar panels."""
     house = House(clock=datetime.now(UTC), seed=seed)
     if not has_panels:
         house.solar_peak = 0
@@ -99,7 +99,7 @@ def household(seed: int, *, has_appliances: bool = False, has_panels: bool = Tru
 
 
 def keep_still(appliances: list[Appliance]) -> None:
-    """Let appliances only do what they are told from now on, and be off."""
+    """Turn all appliances off until a test switches them."""
     for appliance in appliances:
         appliance.durations = (10**9,) * len(appliance.states)
         appliance.switch(next(index for index, state in enumerate(appliance.states) if not state.is_on))

@@ -1,4 +1,4 @@
-"""What Home Assistant and the integration say in a language, looked up by what they say in English."""
+"""Translations of Home Assistant and of the integration, by their English texts."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _FRONTEND = Path(hass_frontend.__file__).parent / "static/translations"
 _COMPONENTS = Path(homeassistant.__file__).parent / "components"
 _INTEGRATION = ROOT / "custom_components/energy_sse"
 
-# The components whose texts the walk comes across.
+# Components whose texts the tests need.
 _OTHERS = ("event", "homeassistant", "persistent_notification")
 
 
@@ -23,7 +23,7 @@ class Words:
     """Texts of a language."""
 
     def __init__(self, language: str) -> None:
-        """Read all there is."""
+        """Read all texts."""
         self._said: dict[str, set[str]] = defaultdict(set)
         folders = [_INTEGRATION / "translations", *(_COMPONENTS / name / "translations" for name in _OTHERS)]
         for folder in folders:
@@ -37,12 +37,12 @@ class Words:
         for key, text in _flatten(json.loads(english.read_text())):
             if key in texts:
                 self._said[text].add(texts[key])
-                # A page shows each paragraph by itself.
+                # A page shows each paragraph separately.
                 for paragraph, other in zip(text.split("\n\n"), texts[key].split("\n\n"), strict=False):
                     self._said[paragraph].add(other)
 
     def whole(self, beginning: str) -> str:
-        """Return the shortest English text that begins so, for texts that are long."""
+        """Return the shortest English text with this begin."""
         return min((text for text in self._said if text.startswith(beginning)), key=len)
 
     def typed(self, english: str) -> str:
@@ -57,7 +57,7 @@ class Words:
         return f"(?:{'|'.join(_pattern_of(text) for text in sorted(texts))})"
 
     def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
-        """Return what matches a text and nothing more, but the asterisk of a field that is required."""
+        """Return an expression for the whole text, with the asterisk of a required field."""
         return re.compile(rf"^\s*{self.pattern(english, **placeholders)}\s*\*?\s*$")
 
 

@@ -1,4 +1,4 @@
-"""A user in front of a browser, who reads, presses and types, and has the patience of a user."""
+"""A user in a browser: reads, clicks, types and waits."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from .translations import Words
 
 type Text = str | re.Pattern[str]
 
-# Milliseconds. Everything on a page comes within a second or two; this only ends a walk that has failed.
+# Milliseconds. This limit only ends a test that has failed.
 PATIENCE: Final = 20_000
 
 _FLAGS: Final = (
@@ -31,7 +31,7 @@ _FLAGS: Final = (
 
 
 class Screen(StrEnum):
-    """What a user sits in front of."""
+    """Screen and theme of the user."""
 
     DESKTOP = "a desktop, light"
     PHONE = "a phone, dark"
@@ -55,12 +55,12 @@ async def browser(executable: str) -> AsyncIterator[Browser]:
 
 
 class User:
-    """Somebody who is logged in, and what they see."""
+    """User who is logged in, and the page."""
 
     def __init__(
         self, context: BrowserContext, page: Page, words: Words, url: str, folder: Path, *, screen: Screen
     ) -> None:
-        """Sit down in front of a page."""
+        """Set the page."""
         self.page = page
         self.screen = screen
         self.translations = words
@@ -80,7 +80,7 @@ class User:
         *,
         screen: Screen = Screen.DESKTOP,
     ) -> Self:
-        """Return somebody of a language who is logged in."""
+        """Return a user of a language who is logged in."""
         context = await chromium.new_context(
             **_SCREENS[screen], locale={"en": "en-GB"}.get(language, language)
         )
@@ -89,16 +89,16 @@ class User:
         await context.tracing.start(screenshots=True, snapshots=True)
         page = await context.new_page()
         await page.goto(f"{url}/manifest.json")
-        # Far away, in milliseconds: Home Assistant renews it itself when it has to.
+        # Milliseconds, far in the future. Home Assistant renews the token.
         tokens = {**api.tokens, "hassUrl": url, "clientId": f"{url}/", "expires": 9_999_999_999_999}
         await page.evaluate("tokens => localStorage.setItem('hassTokens', JSON.stringify(tokens))", tokens)
         return cls(context, page, Words(language), url, folder, screen=screen)
 
-    # ---------------------------------------------------------------------------------------- the walk
+    # ----------------------------------------------------------------------------------------- steps
 
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
-        """Do a step of the walk, and say how long it took. A picture and a trace of a failure are kept."""
+        """Run a step, and print its time. A failure leaves a picture and a trace."""
         began = monotonic()
         try:
             yield
@@ -113,8 +113,8 @@ class User:
         print(f"    {self.steps[-1][1]:5.1f} s  {name}", flush=True)
 
     async def picture(self, name: str) -> None:
-        """Take a picture of what is seen."""
-        # The hover that the last click left, and what fades.
+        """Take a picture of the page."""
+        # The highlight of the last click, and animations.
         await self.page.mouse.move(0, 0)
         await self.page.evaluate("document.fonts.ready")
         await self.page.screenshot(path=self.folder / f"{name}.png", animations="disabled")
@@ -126,11 +126,11 @@ class User:
         return self.translations.say(english, **placeholders)
 
     def shown(self, text: Text, within: Locator | None = None) -> Locator:
-        """Return what shows a text."""
+        """Return the elements with a text."""
         return (within or self.page).get_by_text(text).first
 
     async def sees(self, text: Text, within: Locator | None = None) -> None:
-        """Wait until a text is seen."""
+        """Wait until a text is visible."""
         await expect(self.shown(text, within)).to_be_visible()
 
     async def sees_no(self, text: Text, within: Locator | None = None) -> None:
@@ -152,9 +152,9 @@ class User:
         await self.page.get_by_role("textbox", name=label).fill(value)
 
     async def pick(self, field: Text, option: Text, within: Locator, *, search: str) -> None:
-        """Open a field that offers a long choice, search in it, and choose."""
+        """Open a field with many choices, search, and choose."""
         await within.get_by_role("button", name=field).first.click()
-        # Not typed: what comes before the field has the focus is taken for shortcuts.
+        # Filled, because keys that are typed before the field has the focus are shortcuts.
         await within.locator("ha-picker-combo-box input").first.fill(search)
         await within.get_by_role("option", name=option).first.click()
 
@@ -164,14 +164,14 @@ class User:
         await menu_of.get_by_role("menuitem", name=item).click()
 
     async def read_notifications(self) -> None:
-        """Open the notifications, which are in the sidebar; a phone shows it when it is asked for."""
+        """Open the notifications in the sidebar, which a narrow page hides."""
         if self.screen is Screen.PHONE:
             await self.open("/config")
             await self.press(self.say("Sidebar toggle"))
         await self.shown(self.say("Notifications")).click()
 
     async def finish(self, button: str) -> None:
-        """Close a dialog that has come to its end, and wait until it is gone: it may go back a page then."""
+        """Close a finished dialog, and wait until it is gone, because it can go back one page."""
         dialog = self.page.locator("dialog-data-entry-flow")
         await self.page.get_by_role("button", name=self.say(button)).last.click()
         await expect(dialog.get_by_role("dialog")).to_have_count(0)

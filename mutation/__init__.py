@@ -1,1 +1,1 @@
-"""Changes the product at random, and looks whether a test notices."""
+"""Mutation testing: random changes of the product, and the tests that kill them."""

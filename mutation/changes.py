@@ -1,4 +1,4 @@
-"""Which changes are tried: a sample of all that Cosmic Ray can make, without those that change nothing."""
+"""Sample of the mutants that Cosmic Ray can make, without those that change no behavior."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from cosmic_ray.commands import init
 from cosmic_ray.work_db import WorkDB
 from cosmic_ray.work_item import MutationSpec
 
-# With them nothing else happens at run time than without, as long as nobody misuses what they mark.
+# Decorators that change no behavior at run time.
 _MARKING_DECORATORS: Final = ("abstractmethod", "callback", "dataclass(", "final", "override")
 
 
@@ -24,10 +24,10 @@ def sample(modules: Sequence[Path], number: int, seed: int, folder: Path) -> lis
         database.close()
     without_effect = {module: set(_lines_without_effect(module)) for module in modules}
     changes = [change for change in changes if _has_effect(change, without_effect)]
-    # The database's order is that of random ids.
+    # The order of the database is that of random ids.
     changes.sort(key=lambda change: (str(change.module_path), change.start_pos, change.operator_name))
     random.Random(seed).shuffle(changes)
-    # Most places can be changed in a dozen ways; one is enough.
+    # Most places have a dozen mutants. One is enough.
     places = {(change.module_path, change.start_pos): change for change in reversed(changes)}
     return list(reversed(places.values()))[:number]
 
@@ -44,7 +44,7 @@ def _marking(decorators: Sequence[ast.expr]) -> list[ast.expr]:
 
 
 def _lines_without_effect(module: Path) -> Iterator[tuple[_Place, _Place]]:
-    """Yield where annotations, type aliases and marking decorators begin and end: nobody evaluates them."""
+    """Yield the places of annotations, type aliases and marking decorators, which are not evaluated."""
     for node in ast.walk(ast.parse(module.read_text())):
         annotations: list[ast.expr | None] = []
         match node:
@@ -59,6 +59,6 @@ def _lines_without_effect(module: Path) -> Iterator[tuple[_Place, _Place]]:
                 annotations = [node.value]
         for each in annotations:
             if each is not None and each.end_lineno is not None and each.end_col_offset is not None:
-                # A decorator's change begins at its @.
+                # The mutant of a decorator begins at its @.
                 start = (each.lineno, max(each.col_offset - 1, 0))
                 yield start, (each.end_lineno, each.end_col_offset)

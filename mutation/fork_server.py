@@ -1,4 +1,4 @@
-"""Runs tests in children of a process that has imported Home Assistant already.
+"""Run tests in children of a process that has imported Home Assistant.
 
 Importing it takes longer than most tests of one module: a child that begins with it is there at once. The
 integration itself is imported by the child, so that it is the changed one.
@@ -12,20 +12,20 @@ import socket
 import sys
 from typing import Final
 
-# What the tests import beside the integration, as far as it takes long.
+# Imports of the tests that take long.
 _IMPORTED_BEFORE: Final = (
-    "pytest_homeassistant_custom_component.plugins",  # which wants to come before the recorder
+    "pytest_homeassistant_custom_component.plugins",  # which has to be imported before the recorder
     "homeassistant.components.sensor.recorder",
     "homeassistant.components.zeroconf",
     "hypothesis",
 )
 
-# What is said of tests that do not end.
+# Text for tests that do not end.
 TOOK_TOO_LONG: Final = "the tests took too long"
 
 
 def serve(path: str) -> None:
-    """Answer every request at a Unix socket, a JSON list of pytest's arguments, with its exit status."""
+    """Serve requests at a Unix socket: JSON lists of arguments of pytest. The response is the exit status."""
     for module in _IMPORTED_BEFORE:
         __import__(module)
     server = socket.socket(socket.AF_UNIX)
@@ -39,12 +39,12 @@ def serve(path: str) -> None:
             server.close()
             _run(connection)
         connection.close()
-        # Whoever asked has the answer, or is tired of waiting and has ended the child's group.
+        # The client has the response, or has killed the process group after a timeout.
         os.waitpid(child, 0)
 
 
 def _run(connection: socket.socket) -> None:
-    """Run pytest as a process group of its own, whose id is told first, and tell its exit status."""
+    """Run pytest in its own process group. Send the id of the group, and then the exit status."""
     import pytest  # noqa: PLC0415 (the requests of `ask` need none)
 
     os.setsid()
@@ -59,7 +59,7 @@ def _run(connection: socket.socket) -> None:
 
 
 def ask(path: str, arguments: list[str], seconds: float) -> int:
-    """Return pytest's exit status; 124, as timeout(1), when it takes too long."""
+    """Return the exit status of pytest; 124 after a timeout, as timeout(1) does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         answers = connection.makefile()
@@ -72,7 +72,7 @@ def ask(path: str, arguments: list[str], seconds: float) -> int:
             print(TOOK_TOO_LONG)
             return 124
         finally:
-            # A child that is through has ended by itself, or is about to.
+            # The child has ended, or ends soon.
             with suppress(ProcessLookupError):
                 os.killpg(child, 9)
 

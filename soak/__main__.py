@@ -1,7 +1,7 @@
 """Both readers at one reading a second, with faults at random, against a real Home Assistant.
 
-At the end, every transition has to have been seen exactly once, every register has to be the meter's, and
-Home Assistant has to hold no more than before.
+At the end, each transition has to be an event exactly once, each register has to be that of the meter, and
+Home Assistant must not use more memory, tasks and sockets than before.
 """
 
 import argparse
@@ -33,30 +33,30 @@ DOCUMENT: Final = ROOT / "docs/results/soak.md"
 
 PASSWORD: Final = "soak"  # noqa: S105 (of a simulated reader)
 
-# Seconds. Home Assistant has filled its caches by then; what grows afterwards, grows.
+# Seconds until Home Assistant has filled its caches.
 WARM_UP: Final = 60
 
-# A fault is over by then; the wait after it is not.
-LONGEST_FAULT: Final = 8
+# Seconds. The wait after a fault can be longer.
+MAX_FAULT: Final = 8
 
-# Seconds. What was missed for longer is no event, by design; with some time to spare.
-NEWS_FOR: Final = 50
+# Seconds. A change that was missed for a minute fires no event.
+EVENT_MAX_AGE: Final = 50
 
-# Seconds. A stream that ends later has delivered what was sent.
-DYING: Final = 5
+# Seconds. A stream that ends later has delivered all events before.
+DELIVERY: Final = 5
 
-# Seconds. Where a change back to what was known before comes sooner, and the change between them was lost, it
-# is taken for a repetition of what is known.
-AT_REST: Final = 6
+# Seconds between two changes of an appliance. A faster change back looks like a repeated report if the change
+# between them was lost.
+MIN_CHANGE_INTERVAL: Final = 6
 
 # Seconds. The longest wait, and the longest attempt.
 RECOVERY: Final = 400
 
-# MiB, tasks, sockets that Home Assistant itself may come to hold in a run of some minutes: caches of its
-# database, connections of its own.
-MEMORY_MAY_GROW: Final = 25.0
-TASKS_MAY_GROW: Final = 3
-SOCKETS_MAY_GROW: Final = 4
+# MiB, tasks and sockets by which Home Assistant itself can grow in some minutes, for its database and its own
+# connections.
+MAX_MEMORY_GROWTH: Final = 25.0
+MAX_TASK_GROWTH: Final = 3
+MAX_SOCKET_GROWTH: Final = 4
 
 type Figures = dict[str, float]
 
@@ -69,23 +69,25 @@ class Expected:
     state: str
     time: str
     sent: float
-    while_away: bool
-    heard_after: float = 0.0
-    """Seconds until there was a stream again, where there was none or it was ending."""
+    while_offline: bool
+    received_after: float = 0.0
+    """Seconds until the next stream, if there was none or it was ending."""
 
     def may_bring_no_event(self, known: str | None, others: Iterable[Expected]) -> bool:
-        """Tell whether it was lost with a stream, and was no news any more when there was the next one.
+        """Return whether a lost transition can fire no event with the next stream.
 
-        Too old by then, back to the state that was known before, or the device repeated a later change: of
-        each appliance only the last one.
+        It is too old then, or its state was known before, or the device repeats a later change. A device
+        repeats only the last change of an appliance.
         """
-        if not self.heard_after:
+        if not self.received_after:
             return False
-        heard = self.sent + self.heard_after
+        received = self.sent + self.received_after
         return (
-            self.heard_after > NEWS_FOR
+            self.received_after > EVENT_MAX_AGE
             or self.state == known
-            or any(other.appliance == self.appliance and self.sent < other.sent < heard for other in others)
+            or any(
+                other.appliance == self.appliance and self.sent < other.sent < received for other in others
+            )
         )
 
 
@@ -99,45 +101,45 @@ class Soak:
     transitions: list[Expected] = field(default_factory=list)
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    async def trouble(self, network: FaultyNetwork) -> None:
-        """Let one thing after the other go wrong, with peace of several lengths between."""
+    async def inject_faults(self, network: FaultyNetwork) -> None:
+        """Inject one fault after the other, with different waits between them."""
         while True:
             await asyncio.sleep(self.random.choice([2, 5, 15, 65]))
             fault = self.random.choice(FAULTS)
             self.faults[fault.__name__] += 1
-            await fault(network, self.random.uniform(0.5, LONGEST_FAULT))
+            await fault(network, self.random.uniform(0.5, MAX_FAULT))
             await wait_until(lambda: network.reader.streams, within=RECOVERY)
 
-    async def make_known(self, reader: CurrentlyOneSimulator) -> None:
-        """Switch every appliance once: its first report is no news when it is repeated after a reconnect."""
+    async def report_each(self, reader: CurrentlyOneSimulator) -> None:
+        """Switch each appliance once, because a repeated first report fires no event."""
         for appliance in reader.house.appliances:
             await self._switch(reader, appliance)
             await asyncio.sleep(1)
 
     async def switch_appliances(self, reader: CurrentlyOneSimulator) -> None:
-        """Switch an appliance now and then."""
+        """Switch appliances at random."""
         async with asyncio.TaskGroup() as following:
             while True:
                 await asyncio.sleep(self.random.uniform(0.3, 2))
-                number, lately = reader.stream_count, monotonic() - AT_REST
-                restless = {each.appliance for each in self.transitions if each.sent > lately}
-                at_rest = [each for each in reader.house.appliances if each.id not in restless]
-                if at_rest:
-                    expected = await self._switch(reader, self.random.choice(at_rest))
+                number, recently = reader.stream_count, monotonic() - MIN_CHANGE_INTERVAL
+                changed = {each.appliance for each in self.transitions if each.sent > recently}
+                others = [each for each in reader.house.appliances if each.id not in changed]
+                if others:
+                    expected = await self._switch(reader, self.random.choice(others))
                     following.create_task(self._follow(reader, expected, number))
 
     async def _switch(self, reader: CurrentlyOneSimulator, appliance: Appliance) -> Expected:
         time = datetime.fromtimestamp(int(reader.house.clock.timestamp()), UTC).isoformat()
         state = appliance.states[(appliance.index + 1) % len(appliance.states)].name
-        expected = Expected(appliance.id, state, time, monotonic(), while_away=not reader.streams)
+        expected = Expected(appliance.id, state, time, monotonic(), while_offline=not reader.streams)
         self.transitions.append(expected)
         await reader.switch(appliance.id, state)
         return expected
 
     async def _follow(self, reader: CurrentlyOneSimulator, expected: Expected, number: int) -> None:
-        """Find out when a change can be told again, if the stream ends that may have taken it along.
+        """Measure when a change can be repeated, if the stream ends that could have lost it.
 
-        So may the next one.
+        The next stream can lose it, too.
         """
 
         def has_ended() -> bool:
@@ -148,14 +150,14 @@ class Soak:
 
         with suppress(TimeoutError):
             while True:
-                await wait_until(has_ended, within=DYING)
-                expected.heard_after = math.inf
+                await wait_until(has_ended, within=DELIVERY)
+                expected.received_after = math.inf
                 await wait_until(is_back, within=RECOVERY)
-                expected.heard_after = monotonic() - expected.sent
+                expected.received_after = monotonic() - expected.sent
                 number = reader.stream_count
 
     async def watch(self, api: HomeAssistantApi, url: str) -> None:
-        """Note every event of an appliance that reaches the state machine."""
+        """Count the events of each appliance in the state machine."""
         headers = {"Authorization": f"Bearer {api.tokens['access_token']}"}
         async with aiohttp.ClientSession(headers=headers) as session:
             socket = await session.ws_connect(f"{url}/api/websocket", max_msg_size=0)
@@ -169,7 +171,7 @@ class Soak:
                 new = event.get("event", {}).get("data", {}).get("new_state")
                 if new is None or not new["entity_id"].startswith("event."):
                     continue
-                # The state of an event entity is the moment of its last event.
+                # The state of an event entity is the time of its last event.
                 if new["state"] in ("unknown", "unavailable") or last.get(new["entity_id"]) == new["state"]:
                     continue
                 last[new["entity_id"]] = new["state"]
@@ -191,14 +193,14 @@ async def orderly_end(network: FaultyNetwork, _seconds: float) -> None:
 
 
 async def refuse(network: FaultyNetwork, seconds: float) -> None:
-    """Vanish from the network."""
+    """Refuse all connections."""
     await network.stop()
     await asyncio.sleep(seconds)
     await network.start(network.port)
 
 
 async def swallow(network: FaultyNetwork, seconds: float) -> None:
-    """Let calls vanish."""
+    """Accept no connection, and send no response."""
     await network.swallow()
     await asyncio.sleep(seconds)
     await network.stop()
@@ -206,14 +208,14 @@ async def swallow(network: FaultyNetwork, seconds: float) -> None:
 
 
 def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
-    """Return the fault of answering with some bytes."""
+    """Return a fault that sends some bytes as the response."""
 
-    async def say(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
 
     async def fault(network: FaultyNetwork, seconds: float) -> None:
-        network.answer = say
+        network.answer = send
         await network.cut()
         await asyncio.sleep(seconds)
         network.answer = None
@@ -223,7 +225,7 @@ def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable
 
 
 async def garbage(network: FaultyNetwork, seconds: float) -> None:
-    """Put garbage between the events."""
+    """Send garbage between the events."""
     network.mangle = lambda piece: [b'\x00\xffevent: live\ndata: {"P_In":[nan}\n\n', piece]
     await asyncio.sleep(seconds)
     network.mangle = None
@@ -277,12 +279,12 @@ async def registers(api: HomeAssistantApi) -> dict[str, float]:
 
 
 async def run(minutes: float, seed: int, *, calm: bool) -> bool:
-    """Run, and print what there is to say. Returns whether all is as it should be."""
+    """Run, and print the results. Return whether they are right."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         houses = [House(clock=datetime.now(UTC), seed=each) for each in (1, 2)]
         for appliance in (each for house in houses for each in house.appliances):
-            # Only what the run switches itself, changes.
+            # Only this run switches appliances.
             appliance.durations = (10**9,) * len(appliance.states)
             appliance.switch(0)
         whatwatt = WhatwattSimulator(houses[0], password=PASSWORD, interval=1)
@@ -312,21 +314,21 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
         soak = Soak(random.Random(seed), networks)  # noqa: S311 (chooses faults)
         tasks = [asyncio.create_task(soak.watch(api, process.url))]
         await asyncio.sleep(WARM_UP)
-        await soak.make_known(currentlyone)
+        await soak.report_each(currentlyone)
         before: Figures = await api.get("/api/soak_probe")
         print(f"==> {minutes:g} minutes {'without' if calm else 'of'} faults, seed {seed}", flush=True)
-        troubles = [asyncio.create_task(soak.trouble(network)) for network in networks if not calm]
-        troubles.append(asyncio.create_task(soak.switch_appliances(currentlyone)))
+        faults = [asyncio.create_task(soak.inject_faults(network)) for network in networks if not calm]
+        faults.append(asyncio.create_task(soak.switch_appliances(currentlyone)))
         ends = monotonic() + minutes * 60
         while (left := ends - monotonic()) > 0:
             await asyncio.sleep(min(left, 60))
             figures: Figures = await api.get("/api/soak_probe")
             print(f"    {(ends - monotonic()) / 60:4.1f} min left: {describe(figures)}", flush=True)
-        for task in troubles:
+        for task in faults:
             task.cancel()
         await recover(networks)
         await asyncio.sleep(10)
-        heard = await registers(api)
+        received = await registers(api)
         meters = [sum(house.active_import.values()) for house in houses]
         after: Figures = await api.get("/api/soak_probe")
         for task in tasks:
@@ -338,14 +340,14 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
             calm=calm,
             before=before,
             after=after,
-            registers=heard,
+            registers=received,
             meters=meters,
             log=log,
         )
 
 
 async def recover(networks: list[FaultyNetwork]) -> None:
-    """End all faults, and wait until both streams are there again."""
+    """End all faults, and wait for both streams."""
     for network in networks:
         network.answer = network.mangle = None
         await network.stop()
@@ -354,7 +356,7 @@ async def recover(networks: list[FaultyNetwork]) -> None:
 
 
 def describe(figures: Figures) -> str:
-    """Return figures as a line."""
+    """Return figures as a line of text."""
     return ", ".join(
         f"{name} {value:.1f}" if name == "memory" else f"{name} {value}" for name, value in figures.items()
     )
@@ -371,12 +373,12 @@ def report(
     meters: list[float],
     log: str,
 ) -> bool:
-    """Print the result, put it into the document, and return whether all is well."""
+    """Print the results, write them to the document, and return whether they are right."""
     missing, doubled, lost = [], [], 0
     known: dict[str, str] = {}
     for each in soak.transitions:
         count = soak.seen[slug(each.appliance), each.time]
-        if count or each.heard_after > NEWS_FOR:
+        if count or each.received_after > EVENT_MAX_AGE:
             known[each.appliance] = each.state
         if count == 0 and each.may_bring_no_event(known.get(each.appliance), soak.transitions):
             lost += 1
@@ -387,11 +389,11 @@ def report(
     unknown = set(soak.seen) - {(slug(each.appliance), each.time) for each in soak.transitions}
     differences = [min(abs(meter - value) for value in registers.values()) for meter in meters]
     errors = [line for line in log.splitlines() if "ERROR" in line and "energy_sse" in line]
-    while_away = sum(each.while_away for each in soak.transitions)
+    while_offline = sum(each.while_offline for each in soak.transitions)
     rows: list[tuple[str, ...]] = [
         ("minutes", f"{minutes:g}"),
         ("faults", f"{soak.faults.total()} of {len(soak.faults)} kinds"),
-        ("transitions", f"{len(soak.transitions)}, {while_away} of them while there was no stream"),
+        ("transitions", f"{len(soak.transitions)}, {while_offline} of them without a stream"),
         ("seen exactly once", str(len(soak.transitions) - len(missing) - len(doubled) - lost)),
         ("no event: too old at the reconnect, followed by another, or back to what was known", str(lost)),
         ("missing, doubled, never happened", f"{len(missing)}, {len(doubled)}, {len(unknown)}"),
@@ -415,26 +417,26 @@ def report(
     return (
         not (missing or doubled or unknown or errors)
         and len(registers) == len(meters)
-        # The meters speak every second, and a stream may be one telegram behind.
+        # The meters send each second, and a stream can be one telegram late.
         and max(differences) <= 5  # noqa: PLR2004
         and after["streams"] == before["streams"]
-        and after["memory"] - before["memory"] <= MEMORY_MAY_GROW
-        and after["tasks"] - before["tasks"] <= TASKS_MAY_GROW
-        and after["sockets"] - before["sockets"] <= SOCKETS_MAY_GROW
+        and after["memory"] - before["memory"] <= MAX_MEMORY_GROWTH
+        and after["tasks"] - before["tasks"] <= MAX_TASK_GROWTH
+        and after["sockets"] - before["sockets"] <= MAX_SOCKET_GROWTH
     )
 
 
 def slug(appliance_id: str) -> str:
-    """Return how Home Assistant calls an appliance of the simulated house."""
+    """Return the name of an appliance in entity ids."""
     return {"mocca_mast": "mocca_master"}.get(appliance_id, appliance_id)
 
 
 def main() -> None:
-    """Read the command line, run, and tell by the exit code how it went."""
+    """Run, and exit with 1 if a result is wrong."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="of faults (default: 10)")
-    parser.add_argument("--seed", type=int, default=1, help="of the faults (default: 1)")
-    parser.add_argument("--calm", action="store_true", help="without faults, to compare with")
+    parser.add_argument("--minutes", type=float, default=10, help="duration of the faults (default: 10)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults (default: 1)")
+    parser.add_argument("--calm", action="store_true", help="run without faults, to compare")
     arguments = parser.parse_args()
     with suppress(KeyboardInterrupt):
         sys.exit(not asyncio.run(run(arguments.minutes, arguments.seed, calm=arguments.calm)))

@@ -1,4 +1,4 @@
-"""What the tests share: real sockets on loopback, and simulated readers that are gone afterwards."""
+"""Fixtures: sockets on loopback, simulated readers, clocks and databases."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -18,7 +18,7 @@ import pytest
 
 from custom_components.energy_sse.reader import EXCEPTION_FILTER
 
-# Imported here because the test package brings a `custom_components` of its own, which must not come first.
+# Imported first, because the test package has a `custom_components` of its own.
 from . import databases, dialogs, measured_tables, selection
 from .logs import OURS
 from .simulators import SIMULATORS, CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
@@ -26,9 +26,9 @@ from .simulators.server import Server
 from .time_lapse import TimeLapse
 from .time_machine import TimeMachine
 
-# The test package lets them write down every statement, which takes longer than the statement.
-for talkative in ("sqlalchemy.engine", "homeassistant.components.recorder"):
-    logging.getLogger(talkative).setLevel(logging.WARNING)
+# The test package enables their log of all statements, which takes longer than the statements.
+for logger in ("sqlalchemy.engine", "homeassistant.components.recorder"):
+    logging.getLogger(logger).setLevel(logging.WARNING)
 
 # The same examples in every run. scripts/test --repeat and --weekly use --hypothesis-profile=random.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,7 +38,7 @@ type Start = Callable[[Server], Awaitable[None]]
 
 
 class MakeTimeLapse(Protocol):
-    """Makes a time lapse."""
+    """Function that makes a time lapse."""
 
     def __call__(
         self, database: str | None, house: House | None = None
@@ -47,32 +47,32 @@ class MakeTimeLapse(Protocol):
 
 @pytest.fixture(autouse=True)
 def _dialogs_have_texts() -> Iterator[None]:
-    """Look at every page of a dialog that a test comes by."""
+    """Check the texts of all forms that a test opens."""
     with dialogs.checked():
         yield
 
 
 @pytest.fixture(autouse=True)
-def _nothing_unexpected(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a test fail in which the integration has logged an error, unless it is about one."""
-    # Not `caplog`, which lets everything be logged, and so every event of a stream be recorded.
+def _no_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which the integration has logged an error, unless it has the marker `errors`."""
+    # Not `caplog`, because it enables the log of all events.
     errors = BufferingHandler(capacity=10_000)
     errors.setLevel(logging.ERROR)
     OURS.addHandler(errors)
     yield
     OURS.removeHandler(errors)
     if request.node.get_closest_marker("errors") is None:
-        assert [record.getMessage() for record in errors.buffer if not _ended_a_set_up(record)] == []
+        assert [record.getMessage() for record in errors.buffer if not _is_canceled_set_up(record)] == []
 
 
-def _ended_a_set_up(record: logging.LogRecord) -> bool:
-    """Whether Home Assistant says that it has stopped while an entry was set up, as at the end of a test."""
+def _is_canceled_set_up(record: logging.LogRecord) -> bool:
+    """Return whether Home Assistant has stopped during a set-up, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 @pytest.fixture(autouse=True)
-def _errors_of_other_tests_are_forgotten() -> None:
-    """Log an error again that an earlier test has logged."""
+def _errors_are_logged_again() -> None:
+    """Forget the errors that earlier tests have logged."""
     EXCEPTION_FILTER.logged.clear()
 
 
@@ -84,18 +84,18 @@ def _seeded(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _real_sockets(socket_enabled: None, enable_custom_integrations: None) -> None:
-    """Let every test talk to this machine, and load the integration."""
+    """Allow connections to loopback, and load the integration."""
 
 
 @pytest.fixture
 def house() -> House:
-    """Return a house by day, whatever the hour of the test run."""
+    """Return a house by day."""
     return House(clock=datetime.now(UTC).replace(hour=11, minute=20, second=0, microsecond=0))
 
 
 @pytest.fixture
 async def start() -> AsyncGenerator[Start]:
-    """Return a function that starts a simulated reader, whose meter speaks only when asked."""
+    """Return a function that starts a simulated reader, whose meter sends on request."""
     started = []
 
     async def start_reader(reader: Server) -> None:
@@ -109,7 +109,7 @@ async def start() -> AsyncGenerator[Start]:
 
 @pytest.fixture
 async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
-    """Return a whatwatt that is open to everybody."""
+    """Return a whatwatt without a password."""
     reader = WhatwattSimulator(house)
     await start(reader)
     return reader
@@ -141,7 +141,7 @@ async def any_reader(request: pytest.FixtureRequest, house: House, start: Start)
 
 @pytest.fixture
 async def time_machine() -> TimeMachine:
-    """Return the power over the clock of the test's event loop."""
+    """Return the control of the event loop's clock."""
     return TimeMachine(asyncio.get_running_loop())
 
 
@@ -151,12 +151,12 @@ def make_time_lapse(
 ) -> MakeTimeLapse:
     """Return a function that makes a time lapse of a house: a sunny one, early on a morning in November.
 
-    Home Assistant is not there yet. The database is SQLite unless its URL is given.
+    Home Assistant has not started. The database is SQLite unless its URL is given.
     """
-    for chatty in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
-        caplog.set_level(logging.ERROR, chatty)
-    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # it does not understand the stopped clock
-    # Not DEBUG, with which every event of the stream is logged.
+    for logger in ("homeassistant", "sqlalchemy.engine", "pytest_homeassistant_custom_component"):
+        caplog.set_level(logging.ERROR, logger)
+    caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
+    # Not DEBUG, because it logs all events of the stream.
     caplog.set_level(logging.INFO, "custom_components.energy_sse")
 
     @asynccontextmanager
@@ -176,7 +176,7 @@ def make_time_lapse(
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], databases.Server]]:
-    """Return a function that returns a database server, started when it is first wanted."""
+    """Return a function that returns a database server, and starts it the first time."""
     running: dict[str, databases.Server] = {}
     with ExitStack() as stack:
 
@@ -196,7 +196,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 def database(
     request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], databases.Server]
 ) -> str:
-    """Return the URL of an empty database: SQLite, if a test does not ask for others."""
+    """Return the URL of an empty database: SQLite unless the test has a parameter."""
     name = getattr(request, "param", databases.SQLITE)
     if name == databases.SQLITE:
         return f"sqlite:///{tmp_path}/home-assistant.db"
@@ -205,7 +205,7 @@ def database(
 
 @pytest.fixture
 def every_entity_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every entity have a state."""
+    """Enable all entities."""
     monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)
 
 
@@ -222,10 +222,10 @@ _TABLES = pytest.StashKey[dict[str, list[tuple[str, ...]]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     selection.add_option(parser)
     for name in measured_tables.HEADS:
-        parser.addoption(f"--{name}-table", help="the document to write what was measured to")
-    parser.addoption("--tariff-picture", help="the file to draw a day with a power tariff to")
-    parser.addoption("--messages", type=int, default=200, help="how many each random device sends")
-    parser.addoption("--keep-days", help="a folder for the databases that `scripts/measure pictures` shows")
+        parser.addoption(f"--{name}-table", help="document for the measured values")
+    parser.addoption("--tariff-picture", help="file for the picture of a day with a power tariff")
+    parser.addoption("--messages", type=int, default=200, help="number of messages from each random device")
+    parser.addoption("--keep-days", help="folder for the databases that `scripts/measure pictures` shows")
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def reliability_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]]:
 
 @pytest.fixture
 def statistics_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | None:
-    """Return the rows of the outages so far, or None when nobody asks for them."""
+    """Return the rows of the outages so far; None without --statistics-table."""
     if pytestconfig.getoption("--statistics-table") is None:
         return None
     return pytestconfig.stash.setdefault(_TABLES, {}).setdefault("statistics", [])
@@ -244,7 +244,7 @@ def statistics_table(pytestconfig: pytest.Config) -> list[tuple[str, ...]] | Non
 
 @pytest.fixture
 def tariff_table(pytestconfig: pytest.Config) -> Path | None:
-    """Return the document whose table gets the months, or None when nobody asks for them."""
+    """Return the document for the months; None without --tariff-table."""
     path = pytestconfig.getoption("--tariff-table")
     return None if path is None else Path(path)
 

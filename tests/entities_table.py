@@ -1,4 +1,4 @@
-"""The tables of docs/entities.md, made from the code: python -m tests.entities_table writes them there."""
+"""Tables of docs/entities.md. `python -m tests.entities_table` writes them."""
 
 from collections.abc import Iterable
 import json
@@ -23,7 +23,7 @@ TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").
 
 BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
 
-# Kind of reader → where its protocol has what is neither a field nor a number or text of its status.
+# Kind of reader → keys of its protocol that are not fields, and not numbers or texts of its status.
 OTHER_KEYS: dict[str, dict[str, str]] = {
     "whatwatt": {
         M.ACTIVE_POWER_NET: "`P_In` - `P_Out`",
@@ -44,7 +44,7 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
 
 
 def protocol_keys(kind: str) -> dict[str, str]:
-    """Return where the protocol of a reader has each measurement and property."""
+    """Return the keys of the protocol by measurement and property."""
     reader = READERS[kind]
     return {
         **{measurement: f"`{key}`" for key, (measurement, _) in reader.fields.items()},
@@ -78,7 +78,7 @@ def row(description: SensorEntityDescription, keys: list[dict[str, str]]) -> str
 
 
 def unit(description: SensorEntityDescription) -> str:
-    """Return the unit of the protocols, where Home Assistant is not asked to convert it."""
+    """Return the unit of the protocol, which Home Assistant does not convert."""
     if description.key in PROPERTIES:
         return ""
     units = [
@@ -98,7 +98,7 @@ TARIFF_HEAD = line(("name", "unit", "class")) + line(["---"] * 3)
 
 
 def tariff_table() -> str:
-    """Return the table of the power tariff, whose numbers are on no wire."""
+    """Return the table of the power tariff, which no protocol contains."""
     # The name, the unit and the class are the first cells of a row.
     rows = [row(each, []).split(" | ")[:3] for each in TARIFF.values()]
     expected = line((TEXTS["binary_sensor"][TariffKey.PEAK_EXPECTED]["name"], "", "on or off"))
@@ -128,7 +128,7 @@ def tables() -> dict[str, str]:
 
 
 def with_tables(document: str) -> str:
-    """Return the document with the tables of today."""
+    """Return the document with the current tables."""
     for name, table in tables().items():
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = document.partition(begin)

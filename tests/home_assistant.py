@@ -1,4 +1,4 @@
-"""A Home Assistant with a reader in it."""
+"""Helpers for a Home Assistant with a reader."""
 
 from collections.abc import Coroutine
 from ipaddress import IPv4Address
@@ -21,7 +21,7 @@ from .wait import wait_until
 
 
 def announcement(reader: Server) -> ZeroconfServiceInfo:
-    """Return what Home Assistant hears of a reader by mDNS."""
+    """Return the announcement of a reader by mDNS."""
     address = IPv4Address("127.0.0.1")
     info = service_info(reader, address)
     return ZeroconfServiceInfo(
@@ -38,7 +38,7 @@ def announcement(reader: Server) -> ZeroconfServiceInfo:
 def entry_for(
     reader: Server, *, entry_id: str | None = None, source: str = SOURCE_USER, **data: Any
 ) -> MockConfigEntry:
-    """Return the entry that the config flow would have made, or made before a restart."""
+    """Return the entry that the config flow creates."""
     if isinstance(reader, Simulator) and reader.password is not None:
         data = {CONF_PASSWORD: reader.password, **data}
     return MockConfigEntry(
@@ -63,7 +63,7 @@ async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfig
 
 
 async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = None) -> None:
-    """Let the meter speak, and wait until every entity has written what it said."""
+    """Send a reading, and wait until the entities have written it."""
     entry = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, reader.device_id)
     assert entry is not None
     await receive(entry, reader, reader.tick(seconds))
@@ -71,7 +71,7 @@ async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = N
 
 
 async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: Simulator) -> None:
-    """Wait until everything sent so far has been processed: until the next reading has arrived."""
+    """Send readings until one has another marker, and wait until all events have been processed."""
     before = reader.payload()[reader.marker_key]
     while reader.payload()[reader.marker_key] == before:
         await receive(entry, reader, reader.tick(1))
@@ -81,7 +81,7 @@ async def settle(hass: HomeAssistant, entry: MockConfigEntry, reader: Simulator)
 async def receive(entry: MockConfigEntry, reader: Simulator, sending: Coroutine[Any, Any, None]) -> None:
     """Send a reading, and wait until it has been processed.
 
-    Its marker alone does not show that: two readings can have the same one.
+    The marker alone does not show that, because two readings can have the same marker.
     """
     coordinator = entry.runtime_data.coordinator
     processed: list[Message] = []
@@ -118,7 +118,7 @@ def sent_value(reader: Simulator, measurement: Measurement) -> float:
 
 
 def entity_id(hass: HomeAssistant, platform: str, unique_id: str) -> str | None:
-    """Return the entity of a unique id."""
+    """Return the entity id of a unique id."""
     return er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from freezegun import freeze_time
 from homeassistant.const import STATE_UNAVAILABLE
-from homeassistant.core import HomeAssistant, ServiceCall, callback
+from homeassistant.core import CoreState, HomeAssistant, ServiceCall, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
@@ -27,7 +27,7 @@ from .wait import wait_until
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
 
-# Seconds between two readings. Values are available for longer than that.
+# Seconds between readings. It is shorter than any freshness, so that the values stay available.
 STEP: Final = 20.0
 
 
@@ -40,7 +40,7 @@ def simulated_time(caplog: pytest.LogCaptureFixture) -> Iterator[TimeMachine]:
 
 
 class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
-    """A home with a reader in simulated time."""
+    """A home with a reader, in simulated time."""
 
     def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
         self.hass = hass
@@ -49,11 +49,11 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         self._blueprint: dict[str, Any] = {}
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass without a reading."""
+        """Advance the time without a reading."""
         await self._time_machine.advance(seconds)
 
     async def live(self, minutes: float) -> None:
-        """Let time pass with readings."""
+        """Advance the time, with readings."""
         for _ in range(round(minutes * 60 / STEP)):
             await self.advance(STEP)
             self.set_power()
@@ -72,7 +72,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self.return_reader(port)
 
     async def return_reader(self, port: int) -> None:
-        """Connect the reader to the network."""
+        """Connect the reader again."""
         await self.reader.start(port)
         entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
         assert entry is not None
@@ -94,28 +94,35 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await tick(self.hass, self.reader)
 
     async def automate(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of a blueprint. Return a list that gets the data of its notifications.
+        """Add an automation from a blueprint. Return a list that fills with the data of its actions.
 
-        An input of actions is the data of a notification, or a list of other actions.
+        Actions are that data, or a list of other actions.
         """
         shutil.copytree(FOLDER, self.hass.config.path("blueprints/automation", DOMAIN), dirs_exist_ok=True)
-        notifications: list[dict[str, Any]] = []
+        calls: list[dict[str, Any]] = []
 
         @callback
-        def notify(call: ServiceCall) -> None:
-            notifications.append(dict(call.data))
+        def record(call: ServiceCall) -> None:
+            calls.append(dict(call.data))
 
-        self.hass.services.async_register("test", "notify", notify)
-        notifying = {
-            name: [{"action": "test.notify", "data": data}]
+        self.hass.services.async_register("test", "record", record)
+        recorded = {
+            name: [{"action": "test.record", "data": data}]
             for name, data in inputs.items()
             if name.endswith("actions") and isinstance(data, dict)
         }
-        self._blueprint = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **notifying}}
+        self._blueprint = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": {**inputs, **recorded}}
         config = {"automation": [{"use_blueprint": self._blueprint}]}
         assert await async_setup_component(self.hass, "automation", config)
         assert [state.state for state in self.hass.states.async_all("automation")] == ["on"]
-        return notifications
+        return calls
+
+    async def automate_at_start(self, blueprint: str, **inputs: Any) -> list[dict[str, Any]]:
+        """Add an automation, and start Home Assistant after it."""
+        self.hass.set_state(CoreState.not_running)
+        calls = await self.automate(blueprint, **inputs)
+        await self.hass.async_start()
+        return calls
 
     async def change_automation(self, **inputs: Any) -> None:
         """Change inputs of the automation, as its editor does."""
@@ -131,12 +138,12 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         await self.hass.services.async_call("automation", "reload", blocking=True)
 
     async def stop_automations(self) -> None:
-        """Stop all automations and their waits."""
+        """Stop all automations, and their waits."""
         await self.hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
 
 
-class TellingHouse(House):
-    """A house with given power, currents, voltages and tariff."""
+class ControlledHouse(House):
+    """A house with values that a test sets."""
 
     shown_power = 300.0
     shown_currents = (1.0, 1.0, 1.0)
@@ -153,17 +160,17 @@ class TellingHouse(House):
     def _measure(self) -> None:
         super()._measure()
         self.power = [self.shown_power / 3] * 3
-        # Tests wait for a reading that differs from the last one.
+        # Each reading differs, because tests wait for it.
         noise = self._random.uniform(0, 0.5)
         self.voltage = [volts + noise for volts in self.shown_voltages]
 
 
 class Metered(Household[WhatwattSimulator]):
-    """A home with a TellingHouse."""
+    """A home with meter values that a test sets."""
 
     @property
-    def meter(self) -> TellingHouse:
-        assert isinstance(self.reader.house, TellingHouse)
+    def meter(self) -> ControlledHouse:
+        assert isinstance(self.reader.house, ControlledHouse)
         return self.reader.house
 
     def phases(self, key: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Objects of the integration that are still alive, because a task, a timer or a listener holds them."""
+"""Objects of the integration that a task, a timer or a listener still references."""
 
 from collections import Counter
 import gc
@@ -23,6 +23,6 @@ _KINDS: Final = (
 
 
 def living_objects() -> Counter[str]:
-    """Return the number of living objects by class. The first call fills caches of Python."""
+    """Return the number of objects by class. The first call fills caches of Python."""
     gc.collect()
     return Counter(type(each).__name__ for each in gc.get_objects() if issubclass(type(each), _KINDS))

@@ -1,4 +1,4 @@
-"""What the integration writes into the log."""
+"""Log records of the integration."""
 
 import logging
 from typing import Final
@@ -9,9 +9,9 @@ OURS: Final = logging.getLogger("custom_components.energy_sse")
 
 
 def logged_messages(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
-    """Return what the integration has logged in a test, of a level or a higher one.
+    """Return the messages that the integration has logged in a test, from a level on.
 
-    What others log depends on the tests before.
+    The messages of other loggers depend on the tests before.
     """
     return [
         record.getMessage()

@@ -1,17 +1,17 @@
-"""An early pytest plugin: lets the test package, made for Home Assistant 2026.10, run on 2026.11.
+"""Early pytest plugin that runs the test package of Home Assistant 2026.10 on 2026.11.
 
-Does nothing on Home Assistants that have no need of it.
+It changes nothing on other versions.
 """
 
-# First of all, because Home Assistant replaces httpx, which the test package's tools import.
+# First, because Home Assistant replaces httpx, which the test package imports.
 import homeassistant  # noqa: F401, I001
 
 from homeassistant.components import logger
 
 
 async def _clear_nothing(*_: object) -> None:
-    """Stand in for a function that the test package calls and 2026.11 no longer has."""
+    """Replace a function that the test package calls, and that 2026.11 does not have."""
 
 
 if not hasattr(logger, "_clear_logger_overwrites"):
-    setattr(logger, "_clear_logger_overwrites", _clear_nothing)  # noqa: B010 (mypy knows no such attribute)
+    setattr(logger, "_clear_logger_overwrites", _clear_nothing)  # noqa: B010 (mypy does not know the attribute)

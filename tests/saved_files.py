@@ -1,4 +1,4 @@
-"""What Home Assistant would write into its files now."""
+"""Files that Home Assistant would write now."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er, 
 from homeassistant.helpers.json import json_bytes
 from homeassistant.helpers.restore_state import async_get as restore_states
 
-# They are everybody's: what one of them cannot hold, no integration can save any more.
+# All integrations share these files: a value that cannot be saved in one keeps all of it from being saved.
 _FILES: dict[str, Callable[[HomeAssistant], object]] = {
     "core.config_entries": lambda hass: hass.config_entries._data_to_save(),  # noqa: SLF001
     "core.device_registry": lambda hass: dr.async_get(hass)._data_to_save(),  # noqa: SLF001
@@ -21,9 +21,9 @@ _FILES: dict[str, Callable[[HomeAssistant], object]] = {
 
 
 def files_of(hass: HomeAssistant, *entries: ConfigEntry) -> dict[str, str]:
-    """Return the text of Home Assistant's files and of ours, as it writes them.
+    """Return the texts of the files of Home Assistant and of the integration.
 
-    Raises TypeError for what no file can hold.
+    Raises TypeError for values that cannot be saved.
     """
     files = {name: collect(hass) for name, collect in _FILES.items()}
     files |= {entry.entry_id: entry.runtime_data.coordinator.store._collect() for entry in entries}  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Which slow tests run: the marker `slow`, and pytest's option `--changed`."""
+"""Selection of slow tests: the marker `slow`, and the option `--changed` of pytest."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,7 +15,7 @@ _MAIN_BRANCHES: Final = ("origin/HEAD", "origin/main", "main")
 # Markers name files of the integration without this prefix.
 _INTEGRATION: Final = "custom_components/energy_sse/"
 
-# Files that every slow test is about.
+# Files that affect all slow tests.
 _SHARED: Final = ("pyproject.toml", "requirements_test.txt", "tests/conftest.py", "tests/home_assistant.py")
 
 
@@ -24,7 +24,7 @@ def add_option(parser: pytest.Parser) -> None:
     parser.addoption(
         "--changed",
         action="store_true",
-        help="leave out slow tests unless files that they are about have changed",
+        help="deselect slow tests unless the files in their markers have changed",
     )
 
 

@@ -1,4 +1,4 @@
-"""Statistics of sensors that the user renames, disables, removes or gives another unit."""
+"""Statistics of sensors that the user renames, disables or removes, or whose unit the user changes."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -25,24 +25,24 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
         yield time_lapse
 
 
+def sensors(time_lapse: TimeLapse) -> list[str]:
+    return [time_lapse.sensor(register) for register in REGISTERS]
+
+
 def change(time_lapse: TimeLapse, **changes: Any) -> None:
-    registry = er.async_get(time_lapse.hass)
-    for register in REGISTERS:
-        registry.async_update_entity(time_lapse.sensor(register), **changes)
+    for sensor in sensors(time_lapse):
+        er.async_get(time_lapse.hass).async_update_entity(sensor, **changes)
 
 
 async def rename(time_lapse: TimeLapse) -> None:
-    registry = er.async_get(time_lapse.hass)
-    for register in REGISTERS:
-        registry.async_update_entity(time_lapse.sensor(register), new_entity_id=f"sensor.my_{register}")
+    for sensor in sensors(time_lapse):
+        er.async_get(time_lapse.hass).async_update_entity(sensor, new_entity_id=f"{sensor}_renamed")
 
 
 async def choose_unit(time_lapse: TimeLapse) -> None:
-    registry = er.async_get(time_lapse.hass)
-    for register in REGISTERS:
-        registry.async_update_entity_options(
-            time_lapse.sensor(register), "sensor", {"unit_of_measurement": "MWh", "display_precision": 0}
-        )
+    options = {"unit_of_measurement": "MWh", "display_precision": 0}
+    for sensor in sensors(time_lapse):
+        er.async_get(time_lapse.hass).async_update_entity_options(sensor, "sensor", options)
 
 
 async def choose_device_class(time_lapse: TimeLapse) -> None:
@@ -58,26 +58,25 @@ async def disable(time_lapse: TimeLapse) -> None:
 
 
 async def remove(time_lapse: TimeLapse) -> None:
-    registry = er.async_get(time_lapse.hass)
-    for register in REGISTERS:
-        registry.async_remove(time_lapse.sensor(register))
+    for sensor in sensors(time_lapse):
+        er.async_get(time_lapse.hass).async_remove(sensor)
     await time_lapse.live(hours=2)
     await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
 
 
-@pytest.mark.parametrize("what", [rename, choose_unit, choose_device_class, disable, remove])
-@pytest.mark.parametrize("away", [False, True], ids=["streaming", "outage"])
-async def test_hours_are_right_after_a_change_of_their_sensor(
-    time_lapse: TimeLapse, what: Callable[[TimeLapse], Awaitable[None]], *, away: bool
+@pytest.mark.parametrize("make_change", [rename, choose_unit, choose_device_class, disable, remove])
+@pytest.mark.parametrize("is_offline", [False, True], ids=["streaming", "outage"])
+async def test_hours_are_right_after_a_change_of_the_sensor(
+    time_lapse: TimeLapse, make_change: Callable[[TimeLapse], Awaitable[None]], *, is_offline: bool
 ) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
-    if away:
+    if is_offline:
         await time_lapse.disconnect_reader()
         await time_lapse.run_until(at("08:41:20"))
-    await what(time_lapse)
+    await make_change(time_lapse)
     await time_lapse.settle()
-    if away:
+    if is_offline:
         await time_lapse.run_until(at("11:41:20"))
         await time_lapse.reconnect_reader()
     await live_past_full_hours(time_lapse, 2)

@@ -1,4 +1,4 @@
-"""What is stored, damaged: by a disk, by a hand, or by a version from the future."""
+"""Damaged sections of stored data, and damaged or newer options and entries."""
 
 from collections.abc import Mapping
 import copy
@@ -12,7 +12,6 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers.json import ExtendedJSONEncoder
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import (
     CONF_FILL_MISSED_HOURS,
@@ -40,14 +39,6 @@ pytestmark = pytest.mark.slow(
 
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
 
-# Times that the files are damaged at random.
-DAMAGES = 50
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
-
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return the logged errors, apart from those about the stored data."""
@@ -55,7 +46,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
-    """Start, hear the meter and an appliance, and stop."""
+    """Load the entry, receive a reading and two reports of an appliance, and unload it."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
     await wait_until(lambda: reader.streams)
@@ -71,113 +62,44 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
 
 @pytest.mark.errors
 @pytest.mark.parametrize(
-    "damage",
-    [
-        {"version": 3},
-        {"minor_version": 7},
-        {"data": []},
-        {"data": {}},
-        {"data": {"meter": {"registers": {"active_energy_import": "many"}, "received_at": {}}}},
-        {"data": {"meter": {"registers": {}, "received_at": {"active_energy_import": "then"}}}},
-        {"data": {"meter": []}},
-        {"data": {"appliances": {"mocca_mast": {"changes": 3}}}},
-        {
-            "data": {
-                "appliances": {
-                    "mocca_mast": {
-                        "state": ["on"],
-                        "changed_at": "2026-01-01T00:00:00",
-                        "changes": [["on", "2026-01-01T00:00:00"]],
-                    }
-                },
-            }
-        },
-        {"data": {"registers": {"clock": None, "registers": {}}}},
-        {
-            "data": {
-                "registers": {
-                    "clock": {"since": None, "last": None, "reader_error": None},
-                    "registers": {},
-                }
-            }
-        },
-    ],
-    ids=str,
+    ("section", "times"), [("meter", 20), ("appliances", 40), ("registers", 12), ("power_tariff", 15)]
 )
-async def test_reader_is_set_up_with_damaged_data(
+async def test_reading_is_shown_after_random_damage(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     hass_storage: dict[str, Any],
+    *,
     caplog: pytest.LogCaptureFixture,
-    damage: dict[str, Any],
+    section: str,
+    times: int,
 ) -> None:
     entry = entry_for(currentlyone)
     entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, options=TARIFF)
     await live_once(hass, entry, currentlyone)
-    hass_storage[storage_key(entry.entry_id)] |= damage
-    await live_once(hass, entry, currentlyone)
-    assert errors(caplog) == []
-    stored = hass_storage[storage_key(entry.entry_id)]
-    assert (stored["version"], stored["data"]["meter"]["registers"]["active_energy_import"]) == (2, 10526027)
-    assert stored["data"]["registers"]["registers"]["active_energy_import"]["last"] is not None
-
-
-async def live_with_damaged(
-    hass: HomeAssistant,
-    reader: CurrentlyOneSimulator,
-    hass_storage: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-    section: str,
-    *,
-    times: int,
-    **options: Any,
-) -> None:
-    """Start again and again, each time with another damage of a section of the file."""
-    entry = entry_for(reader)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=options)
-    await live_once(hass, entry, reader)
     key = storage_key(entry.entry_id)
     stored = copy.deepcopy(hass_storage[key])
     random = RandomPayloads(seed=5)
     damaged = 0
     for _ in range(times):
-        # The file is JSON.
         data = parse_object(json.dumps(random.changed(stored["data"][section])))
         hass_storage[key] = copy.deepcopy(stored)
         hass_storage[key]["data"][section] = data
         caplog.clear()
-        await live_once(hass, entry, reader)
+        await live_once(hass, entry, currentlyone)
         assert errors(caplog) == []
         damaged += "restoring stored data" in caplog.text
     assert damaged > times / 10
 
 
-@pytest.mark.errors
-@pytest.mark.parametrize(
-    ("section", "times"), [("meter", 20), ("appliances", 40), ("registers", 12), ("power_tariff", 15)]
-)
-async def test_damaged_section_costs_no_reading(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    currentlyone: CurrentlyOneSimulator,
-    *,
-    hass_storage: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-    section: str,
-    times: int,
-) -> None:
-    await live_with_damaged(hass, currentlyone, hass_storage, caplog, section, times=times, **TARIFF)
-
-
-# Keys of a stored value, the last of them, and a value of another type.
+# Section, keys of a stored value in it, and a value of another type.
 type WrongType = tuple[str, tuple[str | int, ...], Any]
 
 HISTORY = ("registers", "active_energy_import")
 WRONG_TYPES: list[WrongType] = [
     ("registers", ("clock", "reader_error"), "0"),
     ("registers", ("clock", "reader_error"), [0]),
-    ("registers", ("clock", "since"), "2026-11-10"),
+    ("registers", ("clock", "last"), "2026-11-10"),
     ("registers", (*HISTORY, "last", 1), "10526363.0"),
     ("registers", (*HISTORY, "last", 3), None),
     ("registers", (*HISTORY, "changed", 2), {}),
@@ -201,7 +123,7 @@ def replaced(data: Any, keys: tuple[str | int, ...], value: Any) -> Any:
 
 @pytest.mark.errors
 @pytest.mark.parametrize("wrong", WRONG_TYPES, ids=lambda wrong: f"{wrong[1]} {wrong[2]}")
-async def test_stored_value_of_another_type_costs_no_reading(
+async def test_reading_is_shown_after_a_value_of_another_type(
     make_time_lapse: MakeTimeLapse, caplog: pytest.LogCaptureFixture, wrong: WrongType
 ) -> None:
     section, keys, value = wrong
@@ -222,7 +144,7 @@ async def test_stored_value_of_another_type_costs_no_reading(
             assert all(isinstance(total, float) for total in history.boundaries.values())
         assert errors(caplog) == []
         await time_lapse.stop()
-        # It is stored as it should be.
+        # The next save replaces it.
         assert types(time_lapse.stored(section)) == types(data)
 
 
@@ -238,71 +160,56 @@ def types(data: Any) -> Any:
     return type(data)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {CONF_WRITE_INTERVAL: "often"},
-        {CONF_WRITE_INTERVAL: -5},
-        {CONF_WRITE_INTERVAL: None},
-        {CONF_WRITE_INTERVAL: 1e9},
-        {CONF_SUB_METERS: ["20000741"]},
-        {CONF_SUB_METERS: None},
-        {CONF_FILL_MISSED_HOURS: "never"},
-        {CONF_POWER_TARIFF: []},
-        {CONF_POWER_TARIFF: "cheap"},
-    ],
-    ids=str,
-)
-async def test_options_that_nobody_can_have_chosen_are_left_out(
-    recorder_mock: None, hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, Any]
+INVALID = [
+    {CONF_WRITE_INTERVAL: "often"},
+    {CONF_WRITE_INTERVAL: -5},
+    {CONF_WRITE_INTERVAL: None},
+    {CONF_WRITE_INTERVAL: 1e9},
+    {CONF_SUB_METERS: ["20000741"]},
+    {CONF_SUB_METERS: None},
+    {CONF_FILL_MISSED_HOURS: "never"},
+    {CONF_POWER_TARIFF: []},
+    {CONF_POWER_TARIFF: "cheap"},
+]
+
+OF_A_NEWER_VERSION = [
+    {"of a newer version": 1},
+    {CONF_SUB_METERS: {"20000741": "cooling"}},
+    {CONF_SUB_METERS: {"20000741": ["gas"]}},
+    {CONF_POWER_TARIFF: {"enabled": True, "interval": "30"}},
+    {CONF_POWER_TARIFF: {"enabled": True, "interval": "0"}},
+    {CONF_POWER_TARIFF: {"enabled": True, "peaks": 0}},
+    {CONF_POWER_TARIFF: {"enabled": True, "months": ["13"]}},
+    {CONF_POWER_TARIFF: {"enabled": True, "begin": 7}},
+    {CONF_POWER_TARIFF: {"enabled": "perhaps"}},
+    {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": 5000}},
+    {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": "many"}},
+    {CONF_POWER_TARIFF: {"enabled": True, "phases": "2"}},
+    {CONF_POWER_TARIFF: {"enabled": True, "of a newer version": 1}},
+]
+
+
+def is_json(diagnostics: dict[str, Any]) -> bool:
+    return bool(json.dumps(diagnostics, cls=ExtendedJSONEncoder))
+
+
+@pytest.mark.parametrize("options", [*INVALID, *OF_A_NEWER_VERSION], ids=str)
+async def test_invalid_options_are_ignored_and_newer_ones_kept(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, Any]
 ) -> None:
-    entry = await set_up_with(hass, whatwatt, {**options, "of a newer version": 1})
-    assert entry.options == {"of a newer version": 1}
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {CONF_SUB_METERS: {"20000741": "cooling"}},
-        {CONF_SUB_METERS: {"20000741": ["gas"]}},
-        {CONF_POWER_TARIFF: {"enabled": True, "interval": "30"}},
-        {CONF_POWER_TARIFF: {"enabled": True, "interval": "0"}},
-        {CONF_POWER_TARIFF: {"enabled": True, "peaks": 0}},
-        {CONF_POWER_TARIFF: {"enabled": True, "months": ["13"]}},
-        {CONF_POWER_TARIFF: {"enabled": True, "begin": 7}},
-        {CONF_POWER_TARIFF: {"enabled": "perhaps"}},
-        {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": 5000}},
-        {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": "many"}},
-        {CONF_POWER_TARIFF: {"enabled": True, "phases": "2"}},
-        {CONF_POWER_TARIFF: {"enabled": True, "of a newer version": 1}},
-    ],
-    ids=str,
-)
-async def test_options_that_only_a_newer_version_understands_are_kept_for_it(
-    recorder_mock: None, hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, Any]
-) -> None:
-    entry = await set_up_with(hass, whatwatt, options)
-    assert entry.options == options
-
-
-async def set_up_with(
-    hass: HomeAssistant, reader: WhatwattSimulator, options: dict[str, Any]
-) -> MockConfigEntry:
-    """Set a reader up, whose values are shown, that is reported on, and that has a dialog of its options."""
-    reader.sub_meters = {"20000741": 1234.5}
-    entry = entry_for(reader)
+    whatwatt.sub_meters = {"20000741": 1234.5}
+    entry = entry_for(whatwatt)
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, options=options)
-    # Nothing is known of it as long as nobody listens.
-    assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
+    assert is_json(await async_get_config_entry_diagnostics(hass, entry))
     assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: reader.streams)
-    await tick(hass, reader)
-    await tick(hass, reader)
-    assert state_of(hass, "sensor", f"{reader.device_id}:counter:20000741").state == "1234.5"
-    assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
+    await wait_until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", f"{whatwatt.device_id}:counter:20000741").state == "1234.5"
+    assert is_json(await async_get_config_entry_diagnostics(hass, entry))
     assert (await hass.config_entries.options.async_init(entry.entry_id))["type"] is FlowResultType.FORM
-    return entry
+    assert entry.options == ({} if options in INVALID else options)
 
 
 @pytest.mark.errors
@@ -330,7 +237,7 @@ async def test_entry_with_damaged_data_can_be_removed(
     entry = entry_for(whatwatt, **changes)
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert json.dumps(await async_get_config_entry_diagnostics(hass, entry), cls=ExtendedJSONEncoder)
+    assert is_json(await async_get_config_entry_diagnostics(hass, entry))
     await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     await hass.config_entries.async_remove(entry.entry_id)
@@ -339,16 +246,13 @@ async def test_entry_with_damaged_data_can_be_removed(
     assert other.state is ConfigEntryState.LOADED
 
 
-@pytest.mark.parametrize(
-    "versions", [{"version": 3}, {"version": 2, "minor_version": 2}, {"version": 2.5}], ids=str
-)
-async def test_entry_of_a_newer_version_is_kept_for_it(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, versions: dict[str, Any]
+async def test_entry_of_a_newer_minor_version_is_kept(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
     data = {**entry_for(whatwatt).data, "of a newer version": {"key": 1}}
-    entry = MockConfigEntry(domain=DOMAIN, unique_id=whatwatt.device_id, data=data, **versions)
+    entry = MockConfigEntry(
+        domain=DOMAIN, unique_id=whatwatt.device_id, data=data, version=2, minor_version=2
+    )
     entry.add_to_hass(hass)
-    # Home Assistant does not set up an entry of a higher major version.
-    assert await hass.config_entries.async_setup(entry.entry_id) is ("minor_version" in versions)
+    assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.data.keys() >= {"of a newer version"}
-    await hass.config_entries.async_remove(entry.entry_id)

@@ -1,4 +1,4 @@
-"""From the announcement on the network to the states of entities, with nothing of ours replaced."""
+"""Each kind of reader, from its announcement to its entities."""
 
 from homeassistant.config_entries import SOURCE_ZEROCONF
 from homeassistant.const import CONF_PASSWORD
@@ -15,7 +15,7 @@ from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .wait import wait_until
 
 
-async def test_whatwatt_is_discovered_asks_for_its_password_and_streams(
+async def test_whatwatt_with_a_password_is_discovered(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
 ) -> None:
     reader = WhatwattSimulator(house, password="secret")
@@ -50,7 +50,7 @@ async def test_whatwatt_is_discovered_asks_for_its_password_and_streams(
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-async def test_currentlyone_is_discovered_confirmed_streams_and_reports_an_appliance(
+async def test_currentlyone_with_an_appliance_is_discovered(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
 ) -> None:
     reader = CurrentlyOneSimulator(house, name="Casa Mia")
@@ -59,7 +59,7 @@ async def test_currentlyone_is_discovered_confirmed_streams_and_reports_an_appli
         DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
     )
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-    assert hass.config_entries.async_entries(DOMAIN) == [], "nothing is created unasked"
+    assert hass.config_entries.async_entries(DOMAIN) == [], "the user has to confirm it"
     result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "Casa Mia"

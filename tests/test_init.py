@@ -1,23 +1,22 @@
-"""Setting up, losing and finding the reader again, and unloading."""
+"""Set-up, drops and outages."""
 
-import asyncio
 from functools import partial
 import logging
 import re
 
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
-from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.const import EVENT_STATE_CHANGED
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import DeviceRegistry
-from homeassistant.helpers.event import async_track_state_change_event
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import READERS, Measurement as M, connection
 
 from .home_assistant import entry_for, set_up, state_of, tick
 from .logs import logged_messages
-from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
+from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -26,10 +25,7 @@ pytestmark = pytest.mark.smoke
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
 
 
-# ------------------------------------------------------------------------------------------- set-up
-
-
-async def test_reader_that_is_away_is_tried_again_by_home_assistant(
+async def test_set_up_is_retried_while_the_reader_is_offline(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt)
@@ -43,18 +39,7 @@ async def test_reader_that_is_away_is_tried_again_by_home_assistant(
     await wait_until(lambda: protected_whatwatt.streams)
 
 
-async def test_another_reader_at_the_address_is_refused_and_said(
-    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
-) -> None:
-    entry = entry_for(protected_whatwatt)
-    entry.add_to_hass(hass)
-    protected_whatwatt.device_id = "ECC9FF000000"
-    assert not await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.reason == "The reader cannot be reached: another device responds at this address"
-    assert protected_whatwatt.stream_count == 0
-
-
-async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
+async def test_wrong_password_starts_reauth_and_no_more_requests(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = entry_for(protected_whatwatt, password="wrong")
@@ -69,7 +54,7 @@ async def test_wrong_password_asks_the_user_and_leaves_the_reader_alone(
     assert len(protected_whatwatt.requests) == requests <= 4
 
 
-async def test_device_that_never_says_who_it_is_does_not_block_the_start(
+async def test_set_up_ends_without_an_identity(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_CONTACT_TIMEOUT", 0.1)
@@ -82,87 +67,7 @@ async def test_device_that_never_says_who_it_is_does_not_block_the_start(
     await wait_until(lambda: not currentlyone.streams)
 
 
-# ------------------------------------------------------------------------------------------ unloading
-
-
-@pytest.mark.usefixtures("time_machine")
-async def test_unloading_ends_the_stream_at_once(hass: HomeAssistant, any_reader: Simulator) -> None:
-    entry = await set_up(hass, any_reader)
-    await tick(hass, any_reader)
-    async with asyncio.timeout(2):
-        assert await hass.config_entries.async_unload(entry.entry_id)
-        await wait_until(lambda: not any_reader.streams)
-    assert entry.state is ConfigEntryState.NOT_LOADED
-
-
-async def say_nothing(
-    connected: asyncio.Event,
-    hung_up: asyncio.Event,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-) -> None:
-    """Take the call and stay silent."""
-    connected.set()
-    await reader.read(-1)
-    hung_up.set()
-    writer.close()
-
-
-@pytest.mark.usefixtures("time_machine")
-async def test_unloading_in_the_middle_of_a_connect_ends_it_at_once(
-    hass: HomeAssistant, house: House
-) -> None:
-    connected = asyncio.Event()
-    hung_up = asyncio.Event()
-    server = await asyncio.start_server(partial(say_nothing, connected, hung_up), "127.0.0.1", 0)
-    async with server:
-        entry = entry_for(
-            CurrentlyOneSimulator(house),
-            host=f"127.0.0.1:{server.sockets[0].getsockname()[1]}",
-        )
-        entry.add_to_hass(hass)
-        setup = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
-        async with asyncio.timeout(2):
-            await connected.wait()
-            setup.cancel()
-            await asyncio.wait([setup])
-            await hung_up.wait()
-
-
-@pytest.mark.usefixtures("time_machine")
-async def test_unloading_in_the_middle_of_a_reconnect_ends_it_at_once(
-    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
-    entry = await set_up(hass, currentlyone)
-    await currentlyone.stop()
-    connected = asyncio.Event()
-    hung_up = asyncio.Event()
-    server = await asyncio.start_server(
-        partial(say_nothing, connected, hung_up), "127.0.0.1", currentlyone.port, reuse_port=True
-    )
-    async with server, asyncio.timeout(10):
-        entry.runtime_data.coordinator.async_handle_announcement(currentlyone.host)
-        await connected.wait()
-        async with asyncio.timeout(2):
-            assert await hass.config_entries.async_unload(entry.entry_id)
-            await hung_up.wait()
-
-
-@pytest.mark.usefixtures("time_machine")
-async def test_unloading_while_waiting_to_reconnect_ends_the_wait(
-    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
-) -> None:
-    entry = await set_up(hass, protected_whatwatt)
-    await protected_whatwatt.stop()
-    async with asyncio.timeout(2):
-        assert await hass.config_entries.async_unload(entry.entry_id)
-
-
-# ------------------------------------------------------------------------------- freshness and the link
-
-
-async def test_drop_that_ends_in_time_is_not_seen(
+async def test_short_drop_is_not_shown(
     hass: HomeAssistant,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,24 +77,18 @@ async def test_drop_that_ends_in_time_is_not_seen(
     monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
     await set_up(hass, protected_whatwatt)
     await tick(hass, protected_whatwatt)
-    seen: list[str] = []
     voltage = state_of(hass, "sensor", "ECC9FF5C7F14_voltage_l1").entity_id
-
-    @callback
-    def note(event: Event[EventStateChangedData]) -> None:
-        assert event.data["new_state"] is not None
-        seen.append(event.data["new_state"].state)
-
-    async_track_state_change_event(hass, voltage, note)
+    changes = async_capture_events(hass, EVENT_STATE_CHANGED)
     protected_whatwatt.end_streams()
     await wait_until(lambda: protected_whatwatt.stream_count == 2 and protected_whatwatt.streams)
     await tick(hass, protected_whatwatt)
-    assert seen
-    assert "unavailable" not in seen
+    states = [event.data["new_state"].state for event in changes if event.data["entity_id"] == voltage]
+    assert states
+    assert "unavailable" not in states
     assert not [line for line in logged_messages(caplog) if "sends" in line]
 
 
-async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back(
+async def test_outage_is_logged_once_at_its_begin_and_its_end(
     hass: HomeAssistant,
     any_reader: Simulator,
     time_machine: TimeMachine,
@@ -200,7 +99,7 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     await set_up(hass, any_reader)
     await tick(hass, any_reader)
     any_reader.stop_meter()
-    # A reader that repeats its readings after a reconnect repeats old ones.
+    # The readings that a reader repeats after a reconnect are old then.
     await any_reader.advance(600)
     await time_machine.advance(59)
     assert state_of(hass, "sensor", power).state != "unavailable"
@@ -220,11 +119,11 @@ async def test_readings_that_stay_away_are_said_once_and_once_when_they_are_back
     assert back == f"The {model} sends readings again"
 
 
-def was_alive_since(entry: MockConfigEntry, time: float) -> bool:
+def was_active_since(entry: MockConfigEntry, time: float) -> bool:
     return bool(entry.runtime_data.coordinator.availability._activity.last >= time)  # noqa: SLF001
 
 
-async def test_signs_of_life_keep_no_measurement_alive(
+async def test_pings_keep_appliances_available_but_not_values(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     time_machine: TimeMachine,
@@ -241,15 +140,15 @@ async def test_signs_of_life_keep_no_measurement_alive(
         await time_machine.advance(20)
         pinged_at = time_machine.now()
         await currentlyone.tick(20)
-        # A ping shows nowhere else.
-        await wait_until(partial(was_alive_since, entry, pinged_at))
+        # Nothing else shows that a ping was received.
+        await wait_until(partial(was_active_since, entry, pinged_at))
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
     transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")
     assert transition.state != "unavailable"
     assert "sends no readings: the meter sends nothing" in caplog.text
 
 
-async def test_reader_that_vanishes_takes_its_events_with_it(
+async def test_appliances_are_unavailable_when_the_reader_is_offline(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, currentlyone)
@@ -261,7 +160,7 @@ async def test_reader_that_vanishes_takes_its_events_with_it(
     assert state_of(hass, "event", "b8b41879cf58:mocca_mast:transition").state == "unavailable"
 
 
-async def test_password_that_changes_while_streaming_asks_the_user(
+async def test_changed_password_starts_reauth_and_no_more_requests(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, protected_whatwatt)
@@ -276,7 +175,7 @@ async def test_password_that_changes_while_streaming_asks_the_user(
 
 
 @pytest.mark.errors
-async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_it(
+async def test_error_in_one_listener_affects_no_other(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     entry = await set_up(hass, protected_whatwatt)
@@ -290,7 +189,7 @@ async def test_fault_of_one_entity_takes_neither_the_others_nor_the_stream_with_
     assert "Unexpected error updating listener" in caplog.text
 
 
-async def test_firmware_in_the_device_registry_follows_the_device(
+async def test_firmware_update_is_shown_in_the_device_registry(
     hass: HomeAssistant,
     device_registry: DeviceRegistry,
     currentlyone: CurrentlyOneSimulator,

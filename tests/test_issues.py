@@ -1,10 +1,9 @@
-"""What only the user can set right: said once, with what to do, and over by itself."""
+"""Repair issues: other clients, meter keys, wrong clocks and other devices."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import ConfigEntryState
@@ -16,7 +15,6 @@ import pytest
 
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import ConnectionState
-from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick
@@ -24,6 +22,8 @@ from .simulators import House, WhatwattSimulator
 from .simulators.server import Simulator
 from .time_machine import TimeMachine
 from .wait import wait_until
+
+pytestmark = pytest.mark.smoke
 
 
 def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
@@ -33,20 +33,20 @@ def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
 
 @pytest.fixture
 def reader(house: House) -> WhatwattSimulator:
-    """Return a whatwatt whose meter speaks every five seconds."""
+    """Return a whatwatt whose meter sends every five seconds."""
     return WhatwattSimulator(house, interval=5)
 
 
 @pytest.fixture
 async def live(reader: WhatwattSimulator) -> AsyncGenerator[WhatwattSimulator]:
-    """Let it speak."""
+    """Return the reader while its meter sends by itself."""
     await reader.start(live=True)
     yield reader
     await reader.stop()
 
 
 class Rival:
-    """Another client, which takes the stream back whenever it loses it."""
+    """Another client, which takes the stream again whenever it loses it."""
 
     def __init__(self, reader: Simulator) -> None:
         self._reader = reader
@@ -72,7 +72,7 @@ class Rival:
 
 
 @pytest.mark.parametrize("licence", [None, "PLUS"])
-async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
+async def test_contention_is_an_issue_until_the_other_client_ends(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, licence: str | None
 ) -> None:
     live.licence = licence
@@ -84,18 +84,18 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
     issue = issues(hass)["stream_contended"]
     assert issue.translation_placeholders == {"name": "Meter"}
     assert entry.runtime_data.coordinator.connection_state == ConnectionState.CONTENDED
-    # It gets its data too: an hour of it, in which we take the stream once in five minutes.
+    # The other client gets most of the data: we take the stream once in five minutes.
     takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
-    await time_machine.advance(3600)
-    assert 11 <= rival.takes - takes <= 13
+    await time_machine.advance(1800)
+    assert 5 <= rival.takes - takes <= 7
     reports = live.requests.count("GET /api/v1/report") - reports
     if licence:
-        # At the meter's interval, but for the attempts.
-        assert 600 <= reports <= 720
+        # The values are polled at the interval of the meter, except during attempts.
+        assert 300 <= reports <= 360
         assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
     else:
-        # Whether it is allowed is asked anew with every attempt.
-        assert reports <= 13
+        # Each attempt asks once whether polling is allowed.
+        assert reports <= 7
     await rival.leave()
     await time_machine.advance(400)
     assert issues(hass) == {}
@@ -103,8 +103,7 @@ async def test_other_client_is_said_left_alone_and_forgotten_when_it_has_gone(
     assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
 
 
-@pytest.mark.smoke
-async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading(
+async def test_polled_values_expire_when_the_meter_is_silent(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.licence = "PLUS"
@@ -123,8 +122,7 @@ async def test_report_that_repeats_itself_or_comes_without_a_meter_is_no_reading
     await rival.leave()
 
 
-@pytest.mark.smoke
-async def test_report_has_the_values_of_the_stream(
+async def test_polled_values_are_those_of_the_stream(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.licence = "PLUS"
@@ -143,8 +141,7 @@ async def test_report_has_the_values_of_the_stream(
     assert reading.values["reactive_power_export"] == live_now["rP_Out"]
 
 
-@pytest.mark.smoke
-async def test_password_that_is_set_during_contention_asks_the_user(
+async def test_new_password_during_contention_starts_reauth(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.licence = "PLUS"
@@ -158,8 +155,7 @@ async def test_password_that_is_set_during_contention_asks_the_user(
     await rival.leave()
 
 
-@pytest.mark.smoke
-async def test_reader_that_fails_during_contention_is_no_contention_any_more(
+async def test_contention_ends_when_the_reader_is_offline(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.licence = "PLUS"
@@ -177,8 +173,7 @@ async def test_reader_that_fails_during_contention_is_no_contention_any_more(
 
 
 @pytest.mark.parametrize("status", ["KEY REQUIRED", "ENCRYPTION KEY"])
-@pytest.mark.smoke
-async def test_meter_that_needs_its_key_is_said_until_it_has_it(
+async def test_missing_meter_key_is_an_issue_until_it_is_entered(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, status: str
 ) -> None:
     live.meter_status = status
@@ -194,7 +189,7 @@ async def test_meter_that_needs_its_key_is_said_until_it_has_it(
 
 
 @pytest.mark.slow("wall_clock.py", "readings.py", "issues.py", "coordinator.py", "tests/time_lapse.py")
-async def test_issue_shows_a_wrong_clock_until_it_is_right(make_time_lapse: MakeTimeLapse) -> None:
+async def test_wrong_clock_is_an_issue_until_it_is_right(make_time_lapse: MakeTimeLapse) -> None:
     async with make_time_lapse(None) as time_lapse:
         reader = time_lapse.reader
         reader.clock_error = timedelta(hours=-1)
@@ -208,7 +203,7 @@ async def test_issue_shows_a_wrong_clock_until_it_is_right(make_time_lapse: Make
         reader.clock_error = timedelta()
         await time_lapse.live(minutes=4)
         assert issues(time_lapse.hass) == {}
-        # A clock is corrected within minutes after a start.
+        # A clock can be wrong for some minutes after a start.
         reader.clock_error = timedelta(hours=1)
         await time_lapse.live(minutes=8)
         reader.clock_error = timedelta()
@@ -217,7 +212,8 @@ async def test_issue_shows_a_wrong_clock_until_it_is_right(make_time_lapse: Make
 
 
 @pytest.mark.slow("wall_clock.py", "readings.py", "issues.py", "coordinator.py", "tests/time_lapse.py")
-async def test_clock_years_behind_is_shown_without_english_words(make_time_lapse: MakeTimeLapse) -> None:
+async def test_error_of_years_is_shown_in_hours(make_time_lapse: MakeTimeLapse) -> None:
+    """A number of days would need a translated word."""
     async with make_time_lapse(None) as time_lapse:
         time_lapse.reader.clock_error = timedelta(days=-400, minutes=-5)
         await time_lapse.start()
@@ -226,8 +222,7 @@ async def test_clock_years_behind_is_shown_without_english_words(make_time_lapse
         assert placeholders == {"name": "Meter", "difference": "9600:05:00"}
 
 
-@pytest.mark.smoke
-async def test_wrong_clock_of_a_reader_that_stores_no_hours_is_not_an_issue(
+async def test_wrong_clock_of_a_whatwatt_is_not_an_issue(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     live.house.clock -= timedelta(hours=5)
@@ -239,8 +234,7 @@ async def test_wrong_clock_of_a_reader_that_stores_no_hours_is_not_an_issue(
 # ---------------------------------------------------------------------------------------- wrong devices
 
 
-@pytest.mark.smoke
-async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_answers(
+async def test_other_device_is_an_issue_until_the_reader_is_back(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     mine = live.device_id
@@ -262,8 +256,7 @@ async def test_other_device_at_the_address_is_said_and_over_when_the_right_one_a
     assert issues(hass) == {}
 
 
-@pytest.mark.smoke
-async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
+async def test_repair_of_another_device_opens_reconfigure(
     hass: HomeAssistant, live: WhatwattSimulator, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     assert await async_setup_component(hass, "repairs", {})
@@ -278,7 +271,7 @@ async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     assert form["description_placeholders"] == issue.translation_placeholders
     done = await flows.async_configure(form["flow_id"], {})
     assert done["type"] is FlowResultType.ABORT
-    assert "wrong_device" in issues(hass), "nothing is set right yet"
+    assert "wrong_device" in issues(hass), "the address is still the old one"
     kind, flow_id = done["next_flow"]
     assert kind == "config_flow"
     flow = hass.config_entries.flow.async_get(flow_id)
@@ -289,37 +282,28 @@ async def test_repair_of_an_address_with_another_device_leads_to_reconfigure(
     assert issues(hass) == {}
 
 
-@pytest.mark.smoke
-async def test_other_device_at_the_address_is_said_at_the_start_too(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator
+async def test_other_device_is_an_issue_during_a_set_up(
+    hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
-    entry = entry_for(whatwatt)
-    whatwatt.device_id = "ECC9FF8A2B30"
+    entry = entry_for(protected_whatwatt)
+    protected_whatwatt.device_id = "ECC9FF8A2B30"
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.reason == "The reader cannot be reached: another device responds at this address"
+    assert protected_whatwatt.stream_count == 0
     assert set(issues(hass)) == {"wrong_device"}
     await hass.config_entries.async_remove(entry.entry_id)
-    assert issues(hass) == {}
-
-
-@pytest.mark.smoke
-async def test_issues_go_with_the_entry(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.meter_status = "KEY REQUIRED"
-    entry = await set_up(hass, whatwatt)
-    await wait_until(lambda: issues(hass))
-    await hass.config_entries.async_unload(entry.entry_id)
     assert issues(hass) == {}
 
 
 # --------------------------------------------------------------------------------------------- registers
 
 
-@pytest.mark.smoke
-async def test_wrong_zero_right_after_a_restart_is_not_believed(
+async def test_wrong_zero_after_a_restart_is_rejected(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Their first zero is not accepted at once either.
+    # Their first zero is rejected, too.
     whatwatt.lacks = {"rEii", "rEei"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
@@ -336,16 +320,3 @@ async def test_wrong_zero_right_after_a_restart_is_not_believed(
     monkeypatch.setattr(whatwatt, "live", right)
     await tick(hass, whatwatt)
     assert float(state_of(hass, "sensor", energy).state) >= float(before)
-
-
-@pytest.mark.smoke
-async def test_removed_entry_is_not_remembered(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, hass_storage: dict[str, Any]
-) -> None:
-    entry = await set_up(hass, whatwatt)
-    await tick(hass, whatwatt)
-    await hass.config_entries.async_unload(entry.entry_id)
-    stored = hass_storage[storage_key(entry.entry_id)]["data"]["meter"]
-    assert stored["registers"]["active_energy_import"] == whatwatt.live()["E_In"]
-    await hass.config_entries.async_remove(entry.entry_id)
-    assert [key for key in hass_storage if entry.entry_id in key] == []

@@ -1,4 +1,4 @@
-"""Nothing of an entry is left when it ends, whatever was happening."""
+"""Tasks, timers, issues, files and objects that are left after an entry has ended."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -47,13 +47,13 @@ ENDS_WITHIN = 70
 OPTIONS = {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True}
 
 
-class World:
+class Home:
     """A reader that sends by itself, and an entry of it."""
 
     def __init__(self, hass: HomeAssistant, reader: Simulator, time: TimeMachine) -> None:
         self.hass, self.reader, self.time = hass, reader, time
         self.entry = entry_for(reader)
-        self.asked: list[str] = []
+        self.hanging: list[str] = []
         """Paths of the requests that get no response."""
 
         self.rival: Rival | None = None
@@ -67,7 +67,7 @@ class World:
             challenge = {"WWW-Authenticate": 'Digest realm="reader", nonce="1", qop="auth"'}
             return web.Response(status=401, headers=challenge)
         if self._hangs_on is not None and request.path.endswith(self._hangs_on):
-            self.asked.append(request.path)
+            self.hanging.append(request.path)
             await asyncio.Event().wait()
         return await handler(request)
 
@@ -93,12 +93,12 @@ class World:
             if condition():
                 return
             await self.time.advance(1)
-        pytest.fail("it does not happen")
+        pytest.fail("the condition is not met within 400 seconds")
 
     async def hang(self, path: str) -> None:
-        """Let requests for a path hang, and wait for one."""
+        """Stop responding to requests for a path, and wait for one."""
         self._hangs_on = path
-        await self.pass_until(lambda: self.asked)
+        await self.pass_until(lambda: self.hanging)
 
     def refuse(self) -> None:
         self._is_refused = True
@@ -110,15 +110,15 @@ class World:
 
 
 @pytest.fixture(params=["whatwatt"])
-async def world(
+async def home(
     hass: HomeAssistant,
     house: House,
     time_machine: TimeMachine,
     *,
     request: pytest.FixtureRequest,
     caplog: pytest.LogCaptureFixture,
-) -> AsyncGenerator[World]:
-    # A record with an error holds all that the error came by.
+) -> AsyncGenerator[Home]:
+    # A log record with an error keeps the objects in its traceback.
     caplog.set_level(logging.ERROR)
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
         caplog.set_level(logging.ERROR, logger)
@@ -126,100 +126,100 @@ async def world(
     options: dict[str, Any] = {"whatwatt": {"licence": "PLUS"}}.get(request.param, {})
     reader = SIMULATORS[request.param](house, interval=5, **options)
     await reader.start(live=True)
-    world = World(hass, reader, time_machine)
-    yield world
-    if world.rival is not None:
-        await world.rival.leave()
+    home = Home(hass, reader, time_machine)
+    yield home
+    if home.rival is not None:
+        await home.rival.leave()
     await reader.stop()
 
 
-# ----------------------------------------------------------------------------- what is happening meanwhile
+# -------------------------------------------------------------------------------------- states of an entry
 
 
-async def streaming(world: World) -> None:
-    await world.set_up()
+async def streaming(home: Home) -> None:
+    await home.set_up()
 
 
-async def following_a_tariff(world: World) -> None:
-    await world.set_up(**OPTIONS, **{CONF_POWER_TARIFF: {"enabled": True}})
+async def following_a_tariff(home: Home) -> None:
+    await home.set_up(**OPTIONS, **{CONF_POWER_TARIFF: {"enabled": True}})
 
 
-async def first_contact(world: World) -> None:
-    world.begin_set_up()
-    await world.hang("")
+async def first_contact(home: Home) -> None:
+    home.begin_set_up()
+    await home.hang("")
 
 
-async def unreachable_at_the_start(world: World) -> None:
-    await world.reader.stop()
-    world.begin_set_up()
-    await world.pass_until(lambda: world.entry.state is ConfigEntryState.SETUP_RETRY)
+async def unreachable_at_the_start(home: Home) -> None:
+    await home.reader.stop()
+    home.begin_set_up()
+    await home.pass_until(lambda: home.entry.state is ConfigEntryState.SETUP_RETRY)
 
 
-async def refused_at_the_start(world: World) -> None:
-    world.refuse()
-    world.begin_set_up()
-    await world.pass_until(world.hass.config_entries.flow.async_progress)
+async def refused_at_the_start(home: Home) -> None:
+    home.refuse()
+    home.begin_set_up()
+    await home.pass_until(home.hass.config_entries.flow.async_progress)
 
 
-async def refused(world: World) -> None:
-    await world.set_up()
-    world.refuse()
-    await world.pass_until(lambda: world.coordinator.connection_state is ConnectionState.AUTH_FAILED)
+async def refused(home: Home) -> None:
+    await home.set_up()
+    home.refuse()
+    await home.pass_until(lambda: home.coordinator.connection_state is ConnectionState.AUTH_FAILED)
 
 
-async def waiting(world: World) -> None:
-    await world.set_up()
-    await world.reader.stop()
-    await world.pass_until(lambda: world.coordinator.connection_state is ConnectionState.WAITING)
+async def waiting(home: Home) -> None:
+    await home.set_up()
+    await home.reader.stop()
+    await home.pass_until(lambda: home.coordinator.connection_state is ConnectionState.WAITING)
 
 
-async def contended(world: World) -> None:
-    await world.set_up()
-    world.rival = Rival(world.reader)
-    await world.pass_until(lambda: world.coordinator.connection_state is ConnectionState.CONTENDED)
+async def contended(home: Home) -> None:
+    await home.set_up()
+    home.rival = Rival(home.reader)
+    await home.pass_until(lambda: home.coordinator.connection_state is ConnectionState.CONTENDED)
 
 
-async def polling(world: World) -> None:
-    await contended(world)
-    await world.hang("/report")
+async def polling(home: Home) -> None:
+    await contended(home)
+    await home.hang("/report")
 
 
-async def asking_for_the_status(world: World) -> None:
-    await world.set_up()
-    world.reader.stop_meter()
-    await world.hang("/system")
+async def asking_for_the_status(home: Home) -> None:
+    await home.set_up()
+    home.reader.stop_meter()
+    await home.hang("/system")
 
 
-async def asking_for_the_inventory(world: World) -> None:
-    world.begin_set_up()
-    await world.hang("/device")
+async def asking_for_the_inventory(home: Home) -> None:
+    home.begin_set_up()
+    await home.hang("/device")
 
 
-async def without_credentials(world: World) -> None:
-    await world.set_up()
-    world.become_another_device()
-    await world.pass_until(lambda: ir.async_get(world.hass).issues)
+async def without_credentials(home: Home) -> None:
+    await home.set_up()
+    home.become_another_device()
+    await home.pass_until(lambda: ir.async_get(home.hass).issues)
 
 
-async def another_device_at_the_start(world: World) -> None:
-    world.become_another_device()
-    world.begin_set_up()
-    await world.pass_until(lambda: ir.async_get(world.hass).issues)
+async def another_device_at_the_start(home: Home) -> None:
+    home.become_another_device()
+    home.begin_set_up()
+    await home.pass_until(lambda: ir.async_get(home.hass).issues)
 
 
-async def option_change(world: World) -> None:
-    await world.set_up()
-    options = world.hass.config_entries.options
-    form = await options.async_init(world.entry.entry_id)
+async def option_change(home: Home) -> None:
+    await home.set_up()
+    options = home.hass.config_entries.options
+    form = await options.async_init(home.entry.entry_id)
     choice = OPTIONS | {CONF_WRITE_INTERVAL: "60"}
     result = await options.async_configure(form["flow_id"], choice)
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
-async def open_dialogs(world: World) -> None:
-    await world.set_up()
-    await world.hass.config_entries.options.async_init(world.entry.entry_id)
-    await world.entry.start_reconfigure_flow(world.hass)
+async def open_dialogs(home: Home) -> None:
+    await home.set_up()
+    await home.hass.config_entries.options.async_init(home.entry.entry_id)
+    await home.entry.start_reconfigure_flow(home.hass)
 
 
 CASES = [
@@ -249,15 +249,15 @@ CASES = [
 ]
 
 
-async def end(world: World, ways: dict[str, Callable[[], Awaitable[object]]], how: str) -> None:
-    """End the entry, and wait for it and for what was going on."""
+async def end(home: Home, ways: dict[str, Callable[[], Awaitable[object]]], how: str) -> None:
+    """End the entry, and wait for that and for its set-up."""
     ending = asyncio.ensure_future(ways[how]())
-    began = world.time.now()
-    while not ending.done() or (world.setting_up is not None and not world.setting_up.done()):
-        await world.time.advance(0.5)
-        assert world.time.now() - began < ENDS_WITHIN
+    began = home.time.now()
+    while not ending.done() or (home.setting_up is not None and not home.setting_up.done()):
+        await home.time.advance(0.5)
+        assert home.time.now() - began < ENDS_WITHIN
     await ending
-    await world.hass.async_block_till_done()
+    await home.hass.async_block_till_done()
 
 
 def tasks() -> list[str]:
@@ -265,50 +265,50 @@ def tasks() -> list[str]:
 
 
 @pytest.mark.parametrize("how", ["disable", "remove"])
-@pytest.mark.parametrize(("world", "happens"), CASES, indirect=["world"])
+@pytest.mark.parametrize(("home", "reach_state"), CASES, indirect=["home"])
 async def test_nothing_is_left_when_an_entry_ends(
     hass: HomeAssistant,
-    world: World,
+    home: Home,
     hass_storage: dict[str, Any],
     *,
-    happens: Callable[[World], Awaitable[None]],
+    reach_state: Callable[[Home], Awaitable[None]],
     how: str,
 ) -> None:
     def files() -> list[str]:
-        return [key for key in hass_storage if world.entry.entry_id in key]
+        return [key for key in hass_storage if home.entry.entry_id in key]
 
     entries, before = hass.config_entries, living_objects()
-    await happens(world)
-    entry_id, was_loaded = world.entry.entry_id, world.entry.state is ConfigEntryState.LOADED
+    await reach_state(home)
+    entry_id, was_loaded = home.entry.entry_id, home.entry.state is ConfigEntryState.LOADED
     ways: dict[str, Callable[[], Awaitable[object]]] = {
         "disable": lambda: entries.async_set_disabled_by(entry_id, ConfigEntryDisabler.USER),
         "remove": lambda: entries.async_remove(entry_id),
     }
-    await end(world, ways, how)
-    assert world.entry.state is ConfigEntryState.NOT_LOADED
+    await end(home, ways, how)
+    assert home.entry.state is ConfigEntryState.NOT_LOADED
     assert tasks() == []
-    assert world.rival is not None or world.reader.streams == []
+    assert home.rival is not None or home.reader.streams == []
     assert [issue for issue in ir.async_get(hass).issues if entry_id in issue[1]] == []
-    # A dialog that the user has opened is the user's.
+    # Only the user closes a dialog that the user has opened.
     assert [
         each for each in entries.flow.async_progress() if each["context"]["source"] != SOURCE_RECONFIGURE
     ] == []
     assert [state for state in hass.states.async_all() if not state.attributes.get("restored")] == []
     if was_loaded:
-        # A coordinator that could not be set up stays with its entry, for the diagnostics.
+        # The coordinator of a failed set-up stays with its entry, for the diagnostics.
         assert living_objects() == before
-    requests, stored = len(world.reader.requests), files()
+    requests, stored = len(home.reader.requests), files()
     assert how == "disable" or stored == []
-    if world.rival is None:
-        await world.time.advance(3600)
-        assert len(world.reader.requests) == requests
+    if home.rival is None:
+        await home.time.advance(3600)
+        assert len(home.reader.requests) == requests
     assert files() == stored
 
 
-@pytest.mark.parametrize("world", ["whatwatt"], indirect=True)
-async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssistant, world: World) -> None:
-    await world.set_up()
-    coordinator = world.coordinator
+@pytest.mark.parametrize("home", ["whatwatt"], indirect=True)
+async def test_issue_raised_during_an_unload_is_closed(hass: HomeAssistant, home: Home) -> None:
+    await home.set_up()
+    coordinator = home.coordinator
 
     @callback
     def send_status(_event: Event[EventStateChangedData]) -> None:
@@ -317,7 +317,7 @@ async def test_issue_that_is_raised_during_an_unload_is_closed(hass: HomeAssista
 
     # The first entity is removed.
     hass.bus.async_listen_once(EVENT_STATE_CHANGED, send_status)
-    await hass.config_entries.async_unload(world.entry.entry_id)
+    await hass.config_entries.async_unload(home.entry.entry_id)
     assert list(ir.async_get(hass).issues) == []
 
 

@@ -1,4 +1,4 @@
-"""What Home Assistant reads of the integration besides its code."""
+"""Texts, icons and matchers that Home Assistant reads beside the code."""
 
 import ast
 from fnmatch import fnmatch
@@ -12,9 +12,7 @@ from awesomeversion import AwesomeVersion
 from homeassistant import const
 from homeassistant.components.sensor import DEVICE_CLASS_STATE_CLASSES, DEVICE_CLASS_UNITS
 from homeassistant.const import Platform
-import probatio
 import pytest
-import voluptuous as vol
 
 from custom_components.energy_sse import PLATFORMS, sum_reset
 from custom_components.energy_sse.appliances import ApplianceEventType
@@ -44,39 +42,27 @@ def load(name: str) -> dict[str, Any]:
 TEXTS = load("translations/en.json")
 
 
-def strings_passed_as(keyword: str, source: str) -> set[str]:
-    """Return the literal strings that a module passes by a keyword."""
-    return {
-        node.value.value
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.keyword)
-        and node.arg == keyword
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    }
+# Steps without a form.
+STEPS_WITHOUT_FORM = {"dhcp", "reauth", "zeroconf"}
 
 
-# Steps that decide what to show, and show nothing themselves.
-SILENT_STEPS = {"dhcp", "reauth", "zeroconf"}
-
-
-def test_search_for_an_integration_finds_it_by_the_products_names() -> None:
-    # The search of the frontend looks at the first fifth of a hundred characters.
+def test_search_finds_the_integration_by_its_products() -> None:
+    # The frontend searches the first 20 characters.
     for product in ("whatwatt", "CurrentlyOne"):
         for name in (load("manifest.json")["name"], TEXTS["title"]):
             assert 0 <= name.find(product) < 20
 
 
-def test_every_step_that_has_texts_is_one_and_every_field_is_explained() -> None:
+def test_each_step_and_each_field_has_its_texts() -> None:
     for flow, texts in ((EnergySseConfigFlow, "config"), (EnergySseOptionsFlow, "options")):
         steps = {name.removeprefix("async_step_") for name in vars(flow) if name.startswith("async_step_")}
-        assert set(TEXTS[texts]["step"]) == steps - SILENT_STEPS
+        assert set(TEXTS[texts]["step"]) == steps - STEPS_WITHOUT_FORM
         for step in TEXTS[texts]["step"].values():
             for fields in (step, *step.get("sections", {}).values()):
                 assert set(fields.get("data", {})) == set(fields.get("data_description", {}))
 
 
-def test_every_choice_has_its_text() -> None:
+def test_each_choice_has_its_text() -> None:
     selector = TEXTS["selector"]
     assert set(selector["sub_meter_kind"]["options"]) == set(SubMeterKind)
     assert set(selector["write_interval"]["options"]) == set(WRITE_INTERVALS)
@@ -88,7 +74,7 @@ def test_every_choice_has_its_text() -> None:
     assert set(selector["phases"]["options"]) == set(settings.PHASES)
 
 
-def test_every_sensor_has_its_texts_and_they_are_used() -> None:
+def test_each_sensor_has_its_texts() -> None:
     sensors = TEXTS["entity"]["sensor"]
     rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *TARIFF.values()]
     appliances = {f"appliance_{key}" for key in ("energy", "power", "state")}
@@ -99,24 +85,24 @@ def test_every_sensor_has_its_texts_and_they_are_used() -> None:
         assert set(text.get("state", {})) == set(row.options or ())
 
 
-def test_every_other_entity_has_its_texts_and_they_are_used() -> None:
+def test_each_other_entity_has_its_texts() -> None:
     entity = TEXTS["entity"]
     others = {"connection", "appliance_running", TariffKey.PEAK_EXPECTED}
     assert set(entity["binary_sensor"]) == {*others, *CLOUDS}
-    assert {*TARIFF, TariffKey.PEAK_EXPECTED} == set(TariffKey)
     event_type = entity["event"]["appliance_transition"]["state_attributes"]["event_type"]
     assert set(event_type["state"]) == set(ApplianceEventType)
 
 
-def test_every_measurement_and_every_property_is_shown() -> None:
+def test_each_value_has_a_description_and_its_own_key() -> None:
     assert set(MEASUREMENTS) == set(Measurement)
     assert {*PROPERTIES, *CLOUDS} == set(Property)
+    assert {*TARIFF, TariffKey.PEAK_EXPECTED} == set(TariffKey)
     keys = [*Measurement, *Property, *TariffKey]
-    assert len({str(key) for key in keys}) == len(keys), "they share the space of unique ids"
+    assert len({str(key) for key in keys}) == len(keys), "they are parts of unique ids"
 
 
 @pytest.mark.parametrize("reader", READERS.values())
-def test_every_unit_of_the_wire_is_one_that_home_assistant_can_convert(reader: type[Reader]) -> None:
+def test_home_assistant_can_convert_each_unit_of_a_reader(reader: type[Reader]) -> None:
     for measurement, unit in reader.units.items():
         row = MEASUREMENTS[measurement]
         if row.device_class in DEVICE_CLASS_UNITS:
@@ -125,40 +111,27 @@ def test_every_unit_of_the_wire_is_one_that_home_assistant_can_convert(reader: t
             assert row.state_class in DEVICE_CLASS_STATE_CLASSES[row.device_class]
 
 
-def test_every_exception_has_its_text() -> None:
+def test_each_exception_and_each_issue_has_its_text() -> None:
     keys = {
-        key
+        node.value.value
         for path in INTEGRATION.rglob("*.py")
         if "translation_domain" in (source := path.read_text())
-        for key in strings_passed_as("translation_key", source)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.keyword)
+        and node.arg == "translation_key"
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
     }
     assert set(TEXTS["exceptions"]) == keys
+    assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}
 
 
-def test_icons_are_of_entities_that_there_are() -> None:
+def test_icons_belong_to_existing_entities() -> None:
     icons = load("icons.json")["entity"]
     for platform, entities in icons.items():
         without_name = {row.translation_key for row in SUB_METERS.values()}
         assert set(entities) <= set(TEXTS["entity"][platform]) | without_name
     assert all(icon.startswith("mdi:") for icon in flatten(icons).values())
-
-
-def test_manifest_has_its_keys_in_order_and_all_that_a_store_asks_for() -> None:
-    manifest = load("manifest.json")
-    keys = list(manifest)
-    assert keys == ["domain", "name", *sorted(set(keys) - {"domain", "name"})]
-    assert set(keys) >= {
-        "codeowners",
-        "config_flow",
-        "documentation",
-        "iot_class",
-        "issue_tracker",
-        "version",
-    }
-    assert manifest["domain"] == DOMAIN
-    assert manifest["requirements"] == []
-    for matcher in manifest["zeroconf"]:
-        assert matcher == json.loads(json.dumps(matcher).lower()), "names are matched in lower case"
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -174,7 +147,7 @@ def test_announcement_of_each_kind_is_in_the_manifest(kind: str) -> None:
     )
     announcement = Announcement(service.type, service.name, service.properties)
     found = {name: reader.id_in_announcement(announcement) for name, reader in READERS.items()}
-    assert found == dict.fromkeys(READERS) | {kind: device_id}, "no other kind takes it"
+    assert found == dict.fromkeys(READERS) | {kind: device_id}, "another kind accepts it"
 
 
 def test_leases_of_all_kinds_are_in_the_manifest() -> None:
@@ -182,9 +155,9 @@ def test_leases_of_all_kinds_are_in_the_manifest() -> None:
     assert hostnames == {f"{each}*" for reader in READERS.values() for each in reader.dhcp_hostnames}
 
 
-def test_floor_of_home_assistant_is_the_oldest_that_is_tested() -> None:
+def test_minimum_home_assistant_is_the_oldest_tested_one() -> None:
     floor = AwesomeVersion(json.loads((ROOT / "hacs.json").read_text())["homeassistant"])
-    # These tests run on it too, where this package says so.
+    # With this version of the test package, the tests run on the oldest Home Assistant.
     package, _, pinned = (ROOT / "tests/requirements/floor.txt").read_text().strip().partition("==")
     if version(package) == pinned:
         assert AwesomeVersion(const.__version__) == floor
@@ -192,17 +165,9 @@ def test_floor_of_home_assistant_is_the_oldest_that_is_tested() -> None:
         assert AwesomeVersion(const.__version__) > floor
 
 
-def test_only_what_asks_the_reader_is_limited_to_one_at_a_time() -> None:
-    platform_files = {path.stem for path in INTEGRATION.glob("*.py")} & set(Platform)
-    assert set(PLATFORMS) == platform_files
+def test_requests_to_a_reader_run_one_at_a_time() -> None:
+    assert set(PLATFORMS) == {path.stem for path in INTEGRATION.glob("*.py")} & set(Platform)
     for platform in PLATFORMS:
+        # Only a button sends a request.
         expected = 1 if platform is Platform.BUTTON else 0
         assert expected == import_module(f"custom_components.{DOMAIN}.{platform}").PARALLEL_UPDATES
-
-
-def test_schemas_are_of_the_engine_that_home_assistant_uses() -> None:
-    assert vol.Schema is probatio.Schema
-
-
-def test_every_issue_has_its_text() -> None:
-    assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}

@@ -1,6 +1,7 @@
-"""Home Assistant's registries: what people do in them by hand, and what a device can make of them."""
+"""Changes of the user in the registries, and names and addresses that a device sends."""
 
 import json
+import logging
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -11,6 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.energy_sse.const import DOMAIN
 
 from .home_assistant import entity_id, set_up, settle, state_of, tick
+from .logs import logged_messages
 from .saved_files import files_of
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
 from .simulators.server import Simulator
@@ -19,12 +21,8 @@ from .wait import wait_until
 pytestmark = pytest.mark.smoke
 
 
-def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
-
-
 async def turn_on(reader: CurrentlyOneSimulator, appliance_id: str, name: str, **more: Any) -> None:
-    """Let the reader say of an appliance that it has been turned on."""
+    """Report that an appliance was turned on."""
     transition = {"id": appliance_id, "bs": "ON", "W": 5, "Wh": 10, "dName": name, "sName": "on", **more}
     transition |= {"from": "off", "sec": int(reader.house.clock.timestamp())}
     await reader.broadcast(f"event: transition\r\ndata: {json.dumps(transition)}\r\n\r\n".encode())
@@ -41,48 +39,39 @@ def device_of(hass: HomeAssistant, entry: MockConfigEntry, identifier: str) -> d
     return device
 
 
-async def test_appliances_go_on_without_the_device_of_their_reader(
+async def test_values_are_shown_without_the_device_of_the_reader(
     hass: HomeAssistant,
     device_registry: dr.DeviceRegistry,
     currentlyone: CurrentlyOneSimulator,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    entry = await set_up(hass, currentlyone)
-    await currentlyone.switch("mocca_mast", "on")
-    await settle(hass, entry, currentlyone)
-    entities = hass.states.async_entity_ids_count()
-    device_registry.async_remove_device(device_of(hass, entry, currentlyone.device_id).id)
-    await currentlyone.switch("mocca_mast", "off")
-    await turn_on(currentlyone, "kettle", "Kettle")
-    await settle(hass, entry, currentlyone)
-    await hass.async_block_till_done()
-    assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}:mocca_mast:running").state == "off"
-    assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}:kettle:running").state == "on"
-    await reload(hass, entry, currentlyone)
-    await tick(hass, currentlyone)
-    assert hass.states.async_entity_ids_count() >= entities
-    assert errors(caplog) == []
-
-
-async def test_sub_meters_go_on_without_the_device_of_their_reader(
-    hass: HomeAssistant,
-    device_registry: dr.DeviceRegistry,
     whatwatt: WhatwattSimulator,
+    *,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     whatwatt.sub_meters = {"20000741": 1234.5}
-    entry = await set_up(hass, whatwatt)
+    entries = [await set_up(hass, whatwatt), await set_up(hass, currentlyone)]
     await tick(hass, whatwatt)
-    device_registry.async_remove_device(device_of(hass, entry, whatwatt.device_id).id)
+    await currentlyone.switch("mocca_mast", "on")
+    await settle(hass, entries[1], currentlyone)
+    for entry in entries:
+        device_registry.async_remove_device(device_of(hass, entry, str(entry.unique_id)).id)
     whatwatt.sub_meters = {"20000741": 1234.6, "20000742": 5}
     await tick(hass, whatwatt)
     await tick(hass, whatwatt)
-    assert state_of(hass, "sensor", f"{whatwatt.device_id}:counter:20000741").state == "1234.6"
-    assert state_of(hass, "sensor", f"{whatwatt.device_id}:counter:20000742").state == "5"
-    assert errors(caplog) == []
+    await currentlyone.switch("mocca_mast", "off")
+    await turn_on(currentlyone, "kettle", "Kettle")
+    await settle(hass, entries[1], currentlyone)
+    for meter_id, value in whatwatt.sub_meters.items():
+        assert state_of(hass, "sensor", f"{whatwatt.device_id}:counter:{meter_id}").state == str(value)
+    for appliance, state in (("mocca_mast", "off"), ("kettle", "on")):
+        running = state_of(hass, "binary_sensor", f"{currentlyone.device_id}:{appliance}:running")
+        assert running.state == state
+    await reload(hass, entries[1], currentlyone)
+    await tick(hass, currentlyone)
+    assert state_of(hass, "sensor", f"{currentlyone.device_id}_voltage_l1").state != "unavailable"
+    assert logged_messages(caplog, logging.WARNING) == []
 
 
-async def test_deleted_appliance_and_entities_that_are_renamed_disabled_and_removed_disturb_no_other(
+async def test_changes_of_the_user_affect_no_other_entity(
     hass: HomeAssistant,
     device_registry: dr.DeviceRegistry,
     entity_registry: er.EntityRegistry,
@@ -93,7 +82,7 @@ async def test_deleted_appliance_and_entities_that_are_renamed_disabled_and_remo
     def unique_id(key: str) -> str:
         return f"{currentlyone.device_id}{key}"
 
-    def known(platform: str, key: str) -> str:
+    def registered(platform: str, key: str) -> str:
         found = entity_id(hass, platform, unique_id(key))
         assert found is not None
         return found
@@ -101,11 +90,13 @@ async def test_deleted_appliance_and_entities_that_are_renamed_disabled_and_remo
     entry = await set_up(hass, currentlyone)
     await currentlyone.switch("mocca_mast", "on")
     await settle(hass, entry, currentlyone)
-    entity_registry.async_update_entity(known("sensor", "_active_energy_import"), new_entity_id="sensor.mine")
-    entity_registry.async_update_entity(
-        known("event", ":mocca_mast:transition"), disabled_by=er.RegistryEntryDisabler.USER
+    energy, event = (
+        registered("sensor", "_active_energy_import"),
+        registered("event", ":mocca_mast:transition"),
     )
-    entity_registry.async_remove(known("sensor", "_voltage_l2"))
+    entity_registry.async_update_entity(energy, new_entity_id="sensor.mine")
+    entity_registry.async_update_entity(event, disabled_by=er.RegistryEntryDisabler.USER)
+    entity_registry.async_remove(registered("sensor", "_voltage_l2"))
     device_registry.async_remove_device(device_of(hass, entry, unique_id(":dishwasher")).id)
     await hass.async_block_till_done()
     await currentlyone.switch("dishwasher", "washing")
@@ -120,7 +111,7 @@ async def test_deleted_appliance_and_entities_that_are_renamed_disabled_and_remo
     await tick(hass, currentlyone)
     assert state_of(hass, "sensor", unique_id("_voltage_l2")).state != "unavailable"
     assert state_of(hass, "binary_sensor", unique_id(":dishwasher:running")).state == "on"
-    assert errors(caplog) == []
+    assert logged_messages(caplog, logging.WARNING) == []
 
 
 @pytest.mark.parametrize(
@@ -138,7 +129,7 @@ async def test_deleted_appliance_and_entities_that_are_renamed_disabled_and_remo
         "\N{FACE WITH TEARS OF JOY}",
     ],
 )
-async def test_appliances_may_be_called_anything_and_two_of_them_the_same(
+async def test_appliances_can_have_any_name(
     hass: HomeAssistant,
     entity_registry: er.EntityRegistry,
     currentlyone: CurrentlyOneSimulator,
@@ -154,7 +145,7 @@ async def test_appliances_may_be_called_anything_and_two_of_them_the_same(
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     before = keys()
-    # Different beyond the part of an id that is kept, too.
+    # The second id differs in the part that is stored.
     ids = (name, f"{name} 2"[-255:])
     for each in ids:
         await turn_on(currentlyone, each, name)
@@ -170,19 +161,18 @@ async def test_appliances_may_be_called_anything_and_two_of_them_the_same(
             ("sensor", "energy"),
         )
     }
-    if name != "counter:1":
-        # What would be taken for a sub-meter after a restart is none of the reader's appliances.
-        assert keys() - before == expected
+    # After a restart, this id would be that of a sub-meter.
+    added = set() if name == "counter:1" else expected
+    assert keys() - before == added
     files = files_of(hass, entry)
     await reload(hass, entry, currentlyone)
     await tick(hass, currentlyone)
-    after = keys()
-    assert after - before == (set() if name == "counter:1" else expected)
-    assert errors(caplog) == []
+    assert keys() - before == added
+    assert logged_messages(caplog, logging.WARNING) == []
     assert len(files["core.device_registry"]) < 10_000
 
 
-async def test_addresses_that_a_reader_makes_up_do_not_pile_up(
+async def test_device_has_only_its_current_mac_addresses(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up(hass, whatwatt)

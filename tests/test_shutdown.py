@@ -1,7 +1,7 @@
-"""Unloading, reloading, stopping and removing end everything at once, wherever the connection is."""
+"""Reload and stop in each state of the connection, and while the recorder is read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 import logging
 import threading
@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse import statistics, sum_reset
@@ -25,7 +25,6 @@ from .home_assistant import entry_for, set_up, tick
 from .logs import logged_messages
 from .simulators import House, WhatwattSimulator
 from .simulators.network import FaultyNetwork
-from .test_issues import Rival
 from .test_reliability import drip, saying, status
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -41,7 +40,7 @@ async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContext
 
 @pytest.fixture
 async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
-    """Return a way to a whatwatt that speaks by itself, wants a password, and has a licence."""
+    """Return the network of a whatwatt that sends by itself, and that has a password and a license."""
     reader = WhatwattSimulator(house, password="secret", licence="PLUS")
     await reader.start(live=True)
     network = await FaultyNetwork(reader).start()
@@ -62,9 +61,9 @@ async def nothing(_network: FaultyNetwork) -> None:
     pass
 
 
-@pytest.mark.parametrize("how", ["unload", "reload", "remove", "stop"])
+@pytest.mark.parametrize("how", ["reload", "stop"])
 @pytest.mark.parametrize(
-    ("trouble", "state"),
+    ("fault", "state"),
     [
         (nothing, ConnectionState.STREAMING),
         (FaultyNetwork.stop, ConnectionState.WAITING),
@@ -73,32 +72,46 @@ async def nothing(_network: FaultyNetwork) -> None:
         (answering(drip), ConnectionState.CONNECTING),
         (answering(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
     ],
-    ids=["streaming", "waiting", "connecting", "logging in", "slow headers", "refused"],
+    ids=["streaming", "waiting", "connecting", "no response", "slow headers", "rejected"],
 )
-async def test_everything_ends_at_once(  # noqa: PLR0917 (each is a part of the world)
+async def test_connection_ends_at_once(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
-    trouble: Callable[[FaultyNetwork], Awaitable[None]],
+    *,
+    fault: Callable[[FaultyNetwork], Awaitable[None]],
     state: ConnectionState,
     how: str,
 ) -> None:
     assert isinstance(network.reader, WhatwattSimulator)
     entry = await set_up(hass, network.reader, host=network.host)
     await time_machine.advance(20)
-    await trouble(network)
+    await fault(network)
     coordinator = entry.runtime_data.coordinator
     for _ in range(100):
         await time_machine.advance(0.5)
         if coordinator.connection_state is state:
             break
     assert coordinator.connection_state is state
-    await end(entry, how, hass, network, time_machine)
-    # Lingering tasks, timers and sockets are found by the test package.
+    streams = [task for task in asyncio.all_tasks() if task.get_name() == f"{DOMAIN} stream"]
+    ending: asyncio.Future[object] = asyncio.ensure_future(
+        hass.async_stop(force=True) if how == "stop" else hass.config_entries.async_reload(entry.entry_id)
+    )
+    await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
+    if how == "reload":
+        # The set-up that follows waits for the reader.
+        await network.stop()
+        network.answer = None
+        await network.start(network.port)
+        while entry.state is not ConfigEntryState.LOADED:
+            await time_machine.advance(10)
+        await hass.config_entries.async_unload(entry.entry_id)
+    await wait_until(ending.done, within=SECONDS)
+    # The test package finds lingering tasks, timers and sockets.
 
 
-@pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["logging in", "slow headers"])
-async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
+@pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["no response", "slow headers"])
+async def test_home_assistant_stops_at_once_during_a_set_up(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
@@ -121,7 +134,7 @@ async def test_home_assistant_stops_at_once_while_a_reader_is_being_set_up(
 
 
 class SlowRead:
-    """Function that reads from the recorder, and ends only when it may."""
+    """Function that reads from the recorder, and ends only when `may_end` is set."""
 
     def __init__(self, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.has_begun = threading.Event()
@@ -135,8 +148,21 @@ class SlowRead:
         return self._read(*args)
 
 
-async def stop_during(read: SlowRead, hass: HomeAssistant, caplog: pytest.LogCaptureFixture) -> None:
-    """Stop the recorder during a read, for which Home Assistant does not wait. It must not log an error."""
+@pytest.mark.parametrize("module", [sum_reset, statistics])
+async def test_stop_logs_no_error_during_a_read(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    whatwatt: WhatwattSimulator,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+) -> None:
+    """Home Assistant does not wait for a read when it stops the recorder."""
+    await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    read = SlowRead(module, monkeypatch)
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
     await wait_until(read.has_begun.is_set)
     recorder = get_instance(hass)
     stopping = asyncio.create_task(hass.async_stop(force=True))
@@ -146,36 +172,8 @@ async def stop_during(read: SlowRead, hass: HomeAssistant, caplog: pytest.LogCap
     assert logged_messages(caplog, logging.WARNING) == []
 
 
-async def test_home_assistant_stops_while_sums_are_read(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    whatwatt: WhatwattSimulator,
-    *,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    read = SlowRead(sum_reset, monkeypatch)
-    await set_up(hass, whatwatt)
-    await stop_during(read, hass, caplog)
-
-
-async def test_home_assistant_stops_while_statistics_are_read(
-    recorder_mock: None,
-    hass: HomeAssistant,
-    whatwatt: WhatwattSimulator,
-    *,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    await set_up(hass, whatwatt)
-    await tick(hass, whatwatt)
-    read = SlowRead(statistics, monkeypatch)
-    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=11))
-    await stop_during(read, hass, caplog)
-
-
 @pytest.mark.parametrize("how", ["unload", "reload", "remove"])
-async def test_entry_ends_while_statistics_are_read(
+async def test_entry_ends_during_a_read(
     recorder_mock: None,
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
@@ -198,43 +196,7 @@ async def test_entry_ends_while_statistics_are_read(
     assert logged_messages(caplog, logging.WARNING) == []
 
 
-async def test_everything_ends_at_once_in_contention(
-    hass: HomeAssistant, network: FaultyNetwork, time_machine: TimeMachine
-) -> None:
-    assert isinstance(network.reader, WhatwattSimulator)
-    network.reader.login = None
-    entry = await set_up(hass, network.reader, host=network.host)
-    rival = Rival(network.reader)
-    await time_machine.advance(120)
-    assert entry.runtime_data.coordinator.connection_state is ConnectionState.CONTENDED
-    await end(entry, "unload", hass, network, time_machine)
-    await rival.leave()
-
-
-async def end(
-    entry: MockConfigEntry, how: str, hass: HomeAssistant, network: FaultyNetwork, time_machine: TimeMachine
-) -> None:
-    streams = [task for task in asyncio.all_tasks() if task.get_name() == f"{DOMAIN} stream"]
-    ways: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
-        "unload": lambda: hass.config_entries.async_unload(entry.entry_id),
-        "reload": lambda: hass.config_entries.async_reload(entry.entry_id),
-        "remove": lambda: hass.config_entries.async_remove(entry.entry_id),
-        "stop": lambda: hass.async_stop(force=True),
-    }
-    ending = asyncio.create_task(ways[how]())
-    await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
-    if how == "reload":
-        # What begins then may take as long as it takes the reader to answer.
-        await network.stop()
-        network.answer = None
-        await network.start(network.port)
-        while entry.state is not ConfigEntryState.LOADED:
-            await time_machine.advance(10)
-        await hass.config_entries.async_unload(entry.entry_id)
-    await wait_until(ending.done, within=SECONDS)
-
-
-async def test_hour_of_failures_is_two_lines_in_the_log(
+async def test_hour_of_failures_logs_two_lines(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
@@ -253,12 +215,7 @@ async def test_hour_of_failures_is_two_lines_in_the_log(
         await time_machine.advance(450)
         network.answer = None
     await time_machine.advance(450)
-    lines = [
-        record.getMessage()
-        for record in caplog.records
-        if not record.name.startswith(("aiohttp", "homeassistant", "asyncio"))
-    ]
-    assert lines == [
+    assert logged_messages(caplog) == [
         "The whatwatt Go sends no readings: connection refused",
         "The whatwatt Go sends readings again",
     ]

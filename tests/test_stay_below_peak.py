@@ -1,4 +1,4 @@
-"""The blueprint "Stay below the peak", run by Home Assistant's own automations on a simulated reader."""
+"""Blueprint "Stay below the peak" in automations of a real Home Assistant, with a simulated reader."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ from custom_components.energy_sse.reader import Measurement
 
 from .conftest import Start
 from .home_assistant import entry_for, set_up, tick
-from .household import STEP, Metered, TellingHouse, simulated_time
+from .household import STEP, ControlledHouse, Metered, simulated_time
 from .simulators import WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -49,13 +49,13 @@ TARIFF = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
 
 @pytest.fixture
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Return a configuration of its own, for blueprints to be imported into."""
+    """Return a folder of the test, into which blueprints are copied."""
     return hass_tmp_config_dir
 
 
 @pytest.fixture(autouse=True)
 async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return control over all clocks, before anything reads one."""
+    """Return the control of all clocks, before one is read."""
     with simulated_time(caplog) as time_machine:
         yield time_machine
 
@@ -69,7 +69,7 @@ class Plug(SwitchEntity):
         self.entity_id = f"switch.{name}"
         self.commands: list[str] = []
         self.missed = 0
-        """How many of the next commands are without effect."""
+        """Number of the next commands without effect."""
 
         self.error: Exception | None = None
         """Error of each command."""
@@ -92,12 +92,12 @@ class Plug(SwitchEntity):
             self.press(state)
 
     def press(self, state: str) -> None:
-        """Turn it on or off, as the button on it does."""
+        """Turn the plug on or off, as its button does."""
         self._attr_is_on = state == "on"
         self.async_write_ha_state()
 
     def set_reachable(self, *, is_reachable: bool) -> None:
-        """Take it off the network, or put it back."""
+        """Disconnect the plug from the network, or connect it again."""
         self._attr_available = is_reachable
         self.async_write_ha_state()
 
@@ -132,13 +132,13 @@ class Billed(Metered):
     """W of each load while it is on."""
 
     turned: list[str]
-    """What has been turned on and off, in order."""
+    """Loads that were turned on and off, in order."""
 
     base = 500.0
     """W of everything else."""
 
     plugs: Mapping[str, Plug] = {}
-    """The loads that can be unreachable, by entity."""
+    """Loads that can be unreachable, by entity."""
 
     @override
     def set_power(self) -> None:
@@ -152,28 +152,31 @@ class Billed(Metered):
         return not self.hass.states.is_state(load, "off")
 
     async def run_until(self, minute: int) -> None:
-        """Live on until a minute of the hour."""
+        """Advance the time to a minute of the hour, with readings."""
         while datetime.now(UTC).minute != minute:
             await self.live(STEP / 60)
 
     async def live_into_the_next_interval(self) -> None:
-        """Live on into the next interval, but not until a peak has been expected in it for a minute."""
+        """Advance the time to 40 seconds after the interval, with readings.
+
+        A peak has to be expected for a minute.
+        """
         await self.run_until(0)
         await self.live(minutes=2 / 3)
 
     async def pass_until(self, minute: int) -> None:
-        """Let time pass without a reading, until a minute of the hour."""
+        """Advance the time to a minute of the hour, without a reading."""
         minutes = (minute - datetime.now(UTC).minute - 1) % 60 + 1
         await self.advance(minutes * 60 - datetime.now(UTC).second)
 
     async def pass_into_the_next_interval(self) -> None:
-        """Let time pass without a reading, until 40 seconds after the end of the interval."""
+        """Advance the time to 40 seconds after the interval, without a reading."""
         await self.pass_until(0)
         await self.advance(40)
 
     async def stay_below(self, **inputs: Any) -> list[dict[str, Any]]:
-        """Make an automation of the blueprint."""
-        said = await self.automate(
+        """Add an automation from the blueprint. Return a list that fills with the data of its actions."""
+        calls = await self.automate(
             "stay_below_peak",
             peak_expected=self.entity("_peak_expected", "binary_sensor"),
             expected_demand=self.entity("_expected_demand"),
@@ -189,10 +192,10 @@ class Billed(Metered):
                 self.turned.append(f"{new.object_id} {new.state}")
 
         async_track_state_change_event(self.hass, list(self.power_of), note)
-        return said
+        return calls
 
     async def plug_in(self, **watts: float) -> tuple[Plug, ...]:
-        """Let plugs be the first loads that are turned off."""
+        """Add plugs, which are the first loads to be turned off."""
         plugs = tuple(map(Plug, watts))
         self.plugs = {plug.entity_id: plug for plug in plugs}
         setup_test_component_platform(self.hass, "switch", plugs)
@@ -208,7 +211,7 @@ class Billed(Metered):
         return runs
 
     async def use_by_hand(self, load: str, service: str, user: MockUser | None = None) -> None:
-        """Turn a load on or off as somebody who lives there."""
+        """Turn a load on or off as a user does."""
         context = Context(user_id=user and user.id)
         await self.hass.services.async_call(
             "homeassistant", service, {"entity_id": load}, blocking=True, context=context
@@ -222,8 +225,8 @@ async def billed(
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncGenerator[Billed]:
-    """Return a home whose month bills 2 kW so far, some minutes after a full hour."""
-    reader = WhatwattSimulator(TellingHouse(clock=datetime.now(UTC)))
+    """Return a home whose month bills 2 kW so far, some minutes after an hour."""
+    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
     await start(reader)
     assert await async_setup_component(hass, "homeassistant", {})
     entry = await set_up(hass, reader)
@@ -241,14 +244,17 @@ async def billed(
     await tick(hass, reader)
     await wait_until(lambda: hass.states.is_state(home.entity("_demand_limit"), "2.0"))
     with pytest.MonkeyPatch.context() as patch:
-        # An automation that waits for the end of an interval is not done before it.
+        # An automation that waits for the end of an interval does not end before it.
         patch.setattr(hass, "async_block_till_done", time_machine.idle)
         yield home
         await home.stop_automations()
 
 
+BOILER_AND_SAUNA = ["boiler off", "sauna off"]
+
+
 def add_hours(entry: MockConfigEntry) -> None:
-    """Let the register history have some hours of 2 kWh, the last of which has just ended."""
+    """Add some hours of 2 kWh to the register history."""
     history = entry.runtime_data.coordinator.histories.by_register[Measurement.ACTIVE_ENERGY_IMPORT]
     assert history.last is not None
     now = datetime.now(UTC)
@@ -258,25 +264,23 @@ def add_hours(entry: MockConfigEntry) -> None:
 
 
 @pytest.mark.parametrize("unit", ["kW", "W"])
-async def test_loads_are_turned_off_in_their_order_as_far_as_needed_and_on_again(
-    billed: Billed, unit: str
-) -> None:
+async def test_loads_are_turned_off_in_order_and_on_again(billed: Billed, unit: str) -> None:
     await billed.show_in(billed.entity("_demand_limit"), unit)
-    said = await billed.stay_below()
+    calls = await billed.stay_below()
     await billed.live(minutes=2 / 3)
-    assert billed.turned == [], "not for long enough yet"
-    # 6 kW are drawn, and 2 kW are the limit.
+    assert billed.turned == [], "the peak has to be expected for a minute"
+    # The loads draw 6 kW, and the limit is 2 kW.
     await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
+    assert billed.turned == BOILER_AND_SAUNA
     await billed.run_until(59)
     assert len(billed.turned) == 2
-    assert said == [], "it was enough"
+    assert calls == []
     await billed.live_into_the_next_interval()
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
 @pytest.mark.smoke
-async def test_kettle_is_no_peak(billed: Billed) -> None:
+async def test_kettle_is_not_a_peak(billed: Billed) -> None:
     for load in billed.power_of:
         await billed.use_by_hand(load, "turn_off")
     await billed.live(minutes=1)
@@ -289,72 +293,65 @@ async def test_kettle_is_no_peak(billed: Billed) -> None:
     assert billed.turned == []
 
 
-async def test_what_is_not_enough_is_told_once(billed: Billed) -> None:
-    billed.base = 3000
-    said = await billed.stay_below()
-    await billed.live(minutes=20)
-    assert billed.turned == ["boiler off", "sauna off", "charger off"]
-    assert len(said) == 1
-    assert 1000 < said[0]["above"] < 1600, "3 kW, and 2 kW are the limit"
-
-
-async def test_what_others_have_turned_off_or_on_stays_as_it_is(billed: Billed) -> None:
+async def test_loads_that_a_user_has_switched_stay_so(billed: Billed) -> None:
     await billed.use_by_hand("input_boolean.sauna", "turn_off")
     await billed.stay_below()
     await billed.live(minutes=5)
     assert billed.turned == ["boiler off"]
     await billed.use_by_hand("input_boolean.boiler", "turn_on")
     await billed.live(minutes=5)
-    assert billed.turned[1:] == ["boiler on", "charger off"], "somebody wants the boiler"
+    assert billed.turned[1:] == ["boiler on", "charger off"], "a user turned the boiler on"
     await billed.live_into_the_next_interval()
-    assert billed.turned[3:] == ["charger on"], "and nobody the sauna"
+    assert billed.turned[3:] == ["charger on"], "a user turned the sauna off"
 
 
 @pytest.mark.smoke
-async def test_peak_that_comes_later_in_the_interval_turns_off_more(billed: Billed) -> None:
+async def test_later_peak_in_an_interval_turns_off_more(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
+    assert billed.turned == BOILER_AND_SAUNA
     billed.base = 2000
     await billed.live(minutes=15)
     assert billed.turned[2:] == ["charger off"]
 
 
-async def test_peak_that_goes_on_into_the_next_interval_is_one_again(billed: Billed) -> None:
+async def test_remaining_power_is_reported_once_an_interval(billed: Billed) -> None:
     billed.base = 3000
-    said = await billed.stay_below()
+    calls = await billed.stay_below()
     await billed.run_until(0)
+    assert len(calls) == 1
+    assert 1000 < calls[0]["above"] < 1600, "everything else draws 3 kW, and the limit is 2 kW"
     await billed.live(minutes=20)
     assert billed.turned == [
-        *("boiler off", "sauna off", "charger off"),
+        *(*BOILER_AND_SAUNA, "charger off"),
         *("boiler on", "sauna on", "charger on"),
-        *("boiler off", "sauna off", "charger off"),
+        *(*BOILER_AND_SAUNA, "charger off"),
     ]
-    assert len(said) == 2
+    assert len(calls) == 2
 
 
-async def test_interval_that_nobody_heard_the_end_of_is_over_all_the_same(billed: Billed) -> None:
+async def test_loads_are_turned_on_while_the_reader_is_offline(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=5)
     await billed.reader.stop()
     await billed.advance(40 * 60)
-    assert billed.turned == ["boiler off", "sauna off"]
+    assert billed.turned == BOILER_AND_SAUNA
     await billed.advance(20 * 60)
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
-async def test_nothing_stays_off_over_a_restart_of_home_assistant(billed: Billed) -> None:
+async def test_loads_are_turned_on_when_home_assistant_stops(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
+    assert billed.turned == BOILER_AND_SAUNA
     await billed.hass.async_stop()
     assert billed.turned[2:] == ["boiler on", "sauna on"]
 
 
-async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: Billed) -> None:
+async def test_next_load_is_turned_off_when_one_fails(billed: Billed) -> None:
     @callback
     def fail(_call: ServiceCall) -> None:
-        raise HomeAssistantError("It does not answer.")
+        raise HomeAssistantError("No response.")
 
     for service in ("turn_off", "turn_on"):
         billed.hass.services.async_register("light", service, fail)
@@ -362,7 +359,7 @@ async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: B
     billed.power_of = {"light.garden": 0, "light.gone": 0, **billed.power_of}
     await billed.stay_below()
     await billed.live(minutes=19)
-    assert billed.turned[:2] == ["boiler off", "sauna off"]
+    assert billed.turned[:2] == BOILER_AND_SAUNA
     await billed.live_into_the_next_interval()
     turned_off = [each for each in billed.turned if each.endswith(" off")]
     turned_on = billed.turned[len(turned_off) :]
@@ -370,7 +367,7 @@ async def test_load_that_cannot_be_turned_off_is_left_for_the_next_one(billed: B
 
 
 async def set_up_thermostat(billed: Billed) -> None:
-    """Let a thermostat be the first load that is turned off."""
+    """Add a thermostat, which is the first load to be turned off."""
     thermostat = {"platform": "generic_thermostat", "name": "Heat pump", "heater": "input_boolean.sauna"}
     climate = {**thermostat, "target_sensor": "sensor.room", "initial_hvac_mode": "heat"}
     assert await async_setup_component(billed.hass, "climate", {"climate": climate})
@@ -378,7 +375,7 @@ async def set_up_thermostat(billed: Billed) -> None:
     billed.power_of = {"climate.heat_pump": 6000, **billed.power_of}
 
 
-async def test_thermostat_goes_on_in_the_mode_that_it_was_in(billed: Billed) -> None:
+async def test_thermostat_returns_to_its_mode(billed: Billed) -> None:
     await set_up_thermostat(billed)
     await billed.stay_below()
     await billed.live(minutes=5)
@@ -399,27 +396,31 @@ async def freezer(billed: Billed) -> Plug:
     return freezer
 
 
-async def test_unreachable_load_is_turned_on_when_it_is_back(billed: Billed, freezer: Plug) -> None:
+@pytest.fixture
+async def turned_off(billed: Billed, freezer: Plug) -> Plug:
+    """Return the freezer, which the automation has turned off."""
     await billed.stay_below()
     await billed.live(minutes=5)
     assert freezer.commands == ["off"]
-    freezer.set_reachable(is_reachable=False)
+    return freezer
+
+
+async def test_unreachable_load_is_turned_on_when_it_is_back(billed: Billed, turned_off: Plug) -> None:
+    turned_off.set_reachable(is_reachable=False)
     await billed.pass_until(0)
     await billed.pass_until(20)
-    freezer.set_reachable(is_reachable=True)
+    turned_off.set_reachable(is_reachable=True)
     await billed.advance(100)
-    assert freezer.commands == ["off", "on"]
+    assert turned_off.commands == ["off", "on"]
     await billed.advance(100)
     assert not billed.runs
 
 
-async def test_command_to_turn_on_is_repeated_when_missed(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    freezer.missed = 2
+async def test_command_to_turn_on_is_repeated_when_missed(billed: Billed, turned_off: Plug) -> None:
+    turned_off.missed = 2
     await billed.pass_until(5)
-    assert freezer.commands == ["off", "on", "on", "on"]
-    assert freezer.is_on
+    assert turned_off.commands == ["off", "on", "on", "on"]
+    assert turned_off.is_on
 
 
 ERRORS = (HomeAssistantError("No."), TimeoutError(), ServiceNotFound("shell_command", "on"))
@@ -427,17 +428,15 @@ ERRORS = (HomeAssistantError("No."), TimeoutError(), ServiceNotFound("shell_comm
 
 @pytest.mark.parametrize("error", ERRORS, ids=type)
 async def test_load_is_turned_on_after_an_hour_of_errors(
-    billed: Billed, freezer: Plug, error: Exception
+    billed: Billed, turned_off: Plug, error: Exception
 ) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    freezer.error = error
+    turned_off.error = error
     await billed.pass_until(1)
     await billed.pass_until(0)
-    assert 55 < len(freezer.commands) < 65
-    freezer.error = None
+    assert 55 < len(turned_off.commands) < 65
+    turned_off.error = None
     await billed.advance(100)
-    assert freezer.is_on
+    assert turned_off.is_on
 
 
 async def test_command_to_turn_off_is_repeated_when_missed(billed: Billed, freezer: Plug) -> None:
@@ -486,18 +485,16 @@ async def test_load_is_turned_on_when_its_state_was_outdated(billed: Billed, fre
     assert freezer.commands == ["off", "on"]
 
 
-async def test_load_stays_off_while_a_peak_is_expected_again(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    freezer.set_reachable(is_reachable=False)
+async def test_load_stays_off_while_a_peak_is_expected_again(billed: Billed, turned_off: Plug) -> None:
+    turned_off.set_reachable(is_reachable=False)
     await billed.run_until(0)
     billed.base = 6000
     await billed.live(minutes=8)
-    freezer.set_reachable(is_reachable=True)
+    turned_off.set_reachable(is_reachable=True)
     await billed.live(minutes=5)
-    assert freezer.commands == ["off"]
+    assert turned_off.commands == ["off"]
     await billed.pass_into_the_next_interval()
-    assert freezer.commands == ["off", "on"]
+    assert turned_off.commands == ["off", "on"]
 
 
 async def test_load_is_turned_on_when_others_are_turned_off_again(billed: Billed) -> None:
@@ -518,15 +515,13 @@ async def test_load_is_turned_on_when_others_are_turned_off_again(billed: Billed
     assert boiler.commands == ["off", "on", "off", "on"]
 
 
-async def test_repetition_ends_when_the_load_is_removed(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    await freezer.async_remove()
+async def test_repetition_ends_when_the_load_is_removed(billed: Billed, turned_off: Plug) -> None:
+    await turned_off.async_remove()
     await billed.pass_until(1)
     await billed.pass_until(0)
     await billed.advance(100)
     assert not billed.runs
-    assert freezer.commands == ["off"]
+    assert turned_off.commands == ["off"]
 
 
 async def test_water_heater_returns_to_its_mode(billed: Billed) -> None:
@@ -541,17 +536,14 @@ async def test_water_heater_returns_to_its_mode(billed: Billed) -> None:
     assert billed.turned == ["heater off", "heater High demand"]
 
 
-# --------------------------------------------------------------------------------- what others have done
+# ------------------------------------------------------------------------------------- commands of a user
 
 
-async def test_load_stays_off_when_it_was_turned_on_and_off(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert not freezer.is_on
-    freezer.press("on")
-    freezer.press("off")
+async def test_load_stays_off_when_it_was_turned_on_and_off(billed: Billed, turned_off: Plug) -> None:
+    turned_off.press("on")
+    turned_off.press("off")
     await billed.pass_into_the_next_interval()
-    assert freezer.commands == ["off"]
+    assert turned_off.commands == ["off"]
 
 
 async def test_load_stays_off_when_a_user_turned_it_off(
@@ -576,30 +568,26 @@ async def test_load_stays_off_when_it_turned_off_much_later(billed: Billed, free
     assert "on" not in freezer.commands
 
 
-async def test_load_stays_off_when_turned_off_after_the_interval(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
+async def test_load_stays_off_when_turned_off_after_the_interval(billed: Billed, turned_off: Plug) -> None:
     await billed.pass_into_the_next_interval()
-    assert freezer.is_on
-    freezer.press("off")
+    assert turned_off.is_on
+    turned_off.press("off")
     await billed.advance(600)
-    assert not freezer.is_on
+    assert not turned_off.is_on
 
 
-async def test_load_stays_off_when_used_while_commands_fail(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    freezer.error = HomeAssistantError("No.")
+async def test_load_stays_off_when_used_while_commands_fail(billed: Billed, turned_off: Plug) -> None:
+    turned_off.error = HomeAssistantError("No.")
     await billed.pass_until(5)
     for state in ("on", "off"):
-        freezer.press(state)
+        turned_off.press(state)
         await billed.advance(20)
-    freezer.error = None
+    turned_off.error = None
     await billed.advance(600)
-    assert not freezer.is_on
+    assert not turned_off.is_on
 
 
-async def test_thermostat_stays_off_when_others_have_used_it(billed: Billed) -> None:
+async def test_thermostat_stays_off_when_a_user_turned_it_off(billed: Billed) -> None:
     await set_up_thermostat(billed)
     await billed.stay_below()
     await billed.live(minutes=5)
@@ -625,7 +613,7 @@ async def add_helper(hass: HomeAssistant, hass_storage: dict[str, Any], max_leng
 
 @pytest.fixture
 async def stored(billed: Billed, freezer: Plug, hass_storage: dict[str, Any]) -> Billed:
-    """Return a home in which the freezer is off, and a text helper stores that."""
+    """Return a home in which the freezer is off, which a text helper stores."""
     await add_helper(billed.hass, hass_storage, 255)
     await billed.stay_below(text_helper=HELPER)
     await billed.live(minutes=5)
@@ -637,7 +625,7 @@ async def test_helper_stores_the_loads_that_fit(billed: Billed, hass_storage: di
     await add_helper(billed.hass, hass_storage, 50)
     await billed.stay_below(text_helper=HELPER)
     await billed.live(minutes=9)
-    assert billed.turned == ["boiler off", "sauna off"]
+    assert billed.turned == BOILER_AND_SAUNA
     helper = billed.hass.states.get(HELPER)
     assert helper is not None
     end, *loads = helper.state.split(",")
@@ -652,7 +640,7 @@ async def test_helper_stores_the_loads_that_fit(billed: Billed, hass_storage: di
 async def restart(
     home: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine, *, is_power_cut: bool
 ) -> AsyncGenerator[tuple[Billed, Plug]]:
-    """Start another Home Assistant a minute after this one has ended, with what that has stored."""
+    """Start another Home Assistant a minute after this one has ended, with its stored data."""
     (entry,) = home.hass.config_entries.async_entries(DOMAIN)
     if is_power_cut:
         await home.stop_automations()
@@ -695,7 +683,7 @@ async def test_load_is_turned_on_after_a_power_cut(
         await home.live(minutes=5)
         freezer.set_reachable(is_reachable=True)
         await home.pass_until(59)
-        assert not freezer.is_on, "the interval is not over"
+        assert not freezer.is_on, "the interval has not ended"
         await home.pass_into_the_next_interval()
         assert freezer.is_on
 
@@ -722,21 +710,21 @@ async def test_load_that_is_on_after_a_power_cut_stays_on(
         assert freezer.commands == []
 
 
-async def test_load_is_turned_on_at_once_when_the_end_is_wrong(stored: Billed, freezer: Plug) -> None:
-    await stored.stop_automations()
-    # As by a clock that was years ahead.
-    text = {"entity_id": HELPER, "value": "2000000000,switch.freezer=on"}
-    await stored.hass.services.async_call("input_text", "set_value", text, blocking=True)
-    await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
-    await stored.advance(140)
-    assert freezer.is_on
+# The clock that has stored this end was years ahead.
+WRONG_END = "2000000000,switch.freezer=on"
 
 
-async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug) -> None:
+@pytest.mark.parametrize("text", [None, WRONG_END])
+async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug, text: str | None) -> None:
+    services = stored.hass.services
     await stored.stop_automations()
-    await stored.pass_until(5)
+    if text is None:
+        await stored.pass_until(5)
+    else:
+        data = {"entity_id": HELPER, "value": text}
+        await services.async_call("input_text", "set_value", data, blocking=True)
     assert not freezer.is_on
-    await stored.hass.services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
+    await services.async_call("automation", "turn_on", {"entity_id": "all"}, blocking=True)
     await stored.advance(140)
     assert freezer.is_on
 

@@ -77,7 +77,7 @@ async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: Current
 
 
 def damaged(content: bytes) -> list[bytes]:
-    """Return what a disk, an editor or a newer version can make of a file."""
+    """Return contents that a disk, an editor or a newer version can leave in a file."""
     half = len(content) // 2
     lengths = {1, 2, len(content) - 2, len(content) - 1, *range(0, len(content), len(content) // CUTS)}
     return [
@@ -132,7 +132,7 @@ async def test_file_is_not_written_while_the_reader_is_offline(
     assert path.stat().st_mtime_ns == before
 
 
-async def test_folder_in_place_of_the_file_costs_only_the_file(
+async def test_folder_in_place_of_the_file_is_kept(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     entry: MockConfigEntry,

@@ -1,4 +1,4 @@
-"""The walk, step by step. Each scenario goes on where the one before has ended."""
+"""Scenarios. Each one continues where the one before has ended."""
 
 from collections.abc import Awaitable, Callable
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""Living with it: an appliance, an automation, the options."""
+"""An appliance, an automation, and the options."""
 
 import re
 
@@ -8,7 +8,7 @@ from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
 
 
 async def appliance(home: Home) -> None:
-    """An appliance has a page of its own, which follows what it does."""
+    """An appliance has its own page, which shows its states."""
     user, switch = home.user, home.currentlyone.simulator.switch
     await user.open(INTEGRATION_PAGE)
     await user.shown("Mocca Master", home.entry(CURRENTLYONE)).click()
@@ -21,7 +21,7 @@ async def appliance(home: Home) -> None:
 
 
 async def deletion(home: Home) -> None:
-    """An appliance that is still there cannot be deleted, and the reason is said."""
+    """An appliance of the inventory cannot be deleted, and the reason is shown."""
     user, say = home.user, home.user.say
     page = user.page.locator("ha-config-device-page")
     await page.get_by_role("button", name=say("Menu")).last.click()
@@ -30,12 +30,12 @@ async def deletion(home: Home) -> None:
     await user.press(say("Delete"), dialog)
     await user.sees(say(user.translations.whole("{name} cannot be deleted"), name="Mocca Master"), dialog)
     await user.press(say("OK"), dialog)
-    # As it goes, it may go back a page.
+    # A dialog that closes can go back one page.
     await expect(dialog.get_by_role("dialog")).to_have_count(0)
 
 
 async def automation(home: Home) -> None:
-    """An automation is built in the editor on an event of the appliance, and runs."""
+    """An automation with an event of the appliance is made in the editor, and runs."""
     user, switch = home.user, home.currentlyone.simulator.switch
     await user.open("/config/automation/edit/new")
     await _trigger(home)
@@ -59,7 +59,7 @@ async def _trigger(home: Home) -> None:
     await chooser.get_by_role("textbox").fill("Mocca")
     await user.press(re.compile(rf"^{words.pattern('Transition')}"), chooser)
     await user.press(re.compile(rf"^{words.pattern('Event received')}"), chooser)
-    # The field of the event is the one that is required.
+    # Only the field of the event is required.
     await user.press(re.compile(r"\*$"), user.page.locator("ha-automation-sidebar"))
     await user.shown(user.say("Turned off")).click()
     await user.picture("automation")
@@ -74,7 +74,7 @@ async def _action(home: Home, message: str) -> None:
     chooser = user.page.locator("add-automation-element-dialog")
     await chooser.get_by_role("textbox").fill(words.typed(action))
     await user.press(re.compile(words.pattern(action)), chooser)
-    # As it goes, it gives the focus back to what opened it.
+    # A dialog that closes returns the focus to its button.
     await expect(chooser.get_by_role("dialog")).to_have_count(0)
     sidebar = user.page.locator("ha-automation-sidebar")
     await user.sees(user.say("Message body of the notification."), sidebar)
@@ -82,7 +82,7 @@ async def _action(home: Home, message: str) -> None:
 
 
 async def options(home: Home) -> None:
-    """The options are changed, and what a sub-meter measures is told."""
+    """The options and the kind of a sub-meter are changed."""
     user, say = home.user, home.user.say
     home.whatwatt.simulator.sub_meters = {SUB_METER: 812.5}
     await user.open(INTEGRATION_PAGE)
@@ -102,7 +102,7 @@ async def options(home: Home) -> None:
 
 
 async def _remember_gas(home: Home) -> None:
-    """Import the statistics of the sub-meter before the walk."""
+    """Import the statistics of the sub-meter before the tests."""
     hours = len(home.whatwatt.registers)
     registers = [812.5 - 0.2 * (hours - hour) for hour in range(hours)]
     sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")

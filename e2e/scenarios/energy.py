@@ -1,4 +1,4 @@
-"""Where the energy went: a house with two tariffs, a roof and gas, and another meter with its appliances."""
+"""Energy dashboard: two tariffs, solar panels, gas, and another meter with its appliances."""
 
 import re
 from typing import Final
@@ -9,12 +9,12 @@ from demo import solar
 from e2e.home import CURRENTLYONE, SUB_METER, WHATWATT, Home
 from e2e.readers import SOLAR
 
-# What its owner calls each tariff.
+# Names of the tariffs.
 _TARIFFS: Final = {"1": "Day", "2": "Night"}
 
 
 async def settings(home: Home) -> None:
-    """The Energy dashboard takes tariffs by names of their own, another meter, an appliance and the sun."""
+    """The Energy dashboard accepts named tariffs, another meter, an appliance and solar panels."""
     user = home.user
     await _remember_the_past(home)
     await user.open("/config/energy")
@@ -25,7 +25,7 @@ async def settings(home: Home) -> None:
             await _pick_power(home, dialog, WHATWATT)
             await expect(dialog.get_by_role("button", name=user.say("Save"))).to_be_enabled()
             await user.picture("grid")
-        # What is asked once the choice of an export has been taken in, which forgets a name typed before.
+        # These fields are shown after the choice of an export, which clears a name that was typed before.
         await expect(dialog.get_by_role("radio", name=user.say("Do not track compensation"))).to_be_checked()
         await dialog.get_by_role("textbox", name=user.say("Display name")).fill(name)
         await _save(home, dialog)
@@ -39,7 +39,7 @@ async def settings(home: Home) -> None:
 
 
 async def gas(home: Home) -> None:
-    """The sub-meter that measures gas is offered as gas, and Home Assistant has nothing to say against it."""
+    """The sub-meter for gas is offered as gas, and Home Assistant reports no problem."""
     user = home.user
     await user.open("/config/energy/gas")
     await user.press(user.say("Add gas source"))
@@ -49,14 +49,14 @@ async def gas(home: Home) -> None:
     await user.pick(field, re.compile(rf"^\s*{name}"), dialog, search=SUB_METER)
     await _save(home, dialog)
     assert await _issues(home) <= _AT_FIRST
-    # What core says when the unit of a statistic is another one, or its kind.
+    # Texts of Home Assistant for a statistic of another unit or kind.
     sensor = await home.entity(home.whatwatt, f":counter:{SUB_METER}")
     assert sensor not in await home.api.command("recorder/validate_statistics")
     assert (await home.api.command("repairs/list_issues"))["issues"] == []
 
 
 async def yesterday(home: Home) -> None:
-    """It shows what was imported yesterday, by reader and tariff, and the gas."""
+    """The Energy dashboard shows the import and the gas of yesterday, by reader and tariff."""
     user, words = home.user, home.user.translations
     await user.open("/energy/electricity")
     await user.press(user.say("Previous"))
@@ -74,10 +74,10 @@ async def yesterday(home: Home) -> None:
 
 
 async def now(home: Home) -> None:
-    """It shows what is drawn now, the sun included."""
+    """The Energy dashboard shows the present power, with solar power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
-    await solar.tell(home.api, home.whatwatt.simulator.house)
+    await solar.send(home.api, home.whatwatt.simulator.house)
     await user.open("/energy/now")
     drawn = user.page.locator("hui-power-total-badge")
     await expect(drawn).to_contain_text(re.compile(r"[1-9][.,]\d+\s*kW"))
@@ -86,12 +86,12 @@ async def now(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
-# A power that is so new that nothing has been compiled of it yet.
+# Problem of a power without statistics, because it is new.
 _AT_FIRST: Final = {"statistics_not_defined"}
 
 
 async def _issues(home: Home) -> set[str]:
-    """Return what the Energy dashboard has to say against its settings."""
+    """Return the problems that the Energy dashboard reports."""
     found = await home.api.command("energy/validate")
     return {issue["type"] for kind in found.values() for each in kind for issue in each}
 
@@ -122,7 +122,7 @@ async def _pick_power(home: Home, dialog: Locator, device: str) -> None:
 
 
 async def _add_sun(home: Home) -> None:
-    """Add what an inverter says."""
+    """Add the states of an inverter."""
     user = home.user
     await user.press(user.say("Add solar production"))
     dialog = user.page.locator("dialog-energy-solar-settings")
@@ -145,8 +145,8 @@ async def _add_appliance(home: Home) -> None:
 
 
 async def _remember_the_past(home: Home) -> None:
-    """Import the hours before the walk into Home Assistant's statistics, as the meters counted them."""
-    await solar.tell(home.api, home.whatwatt.simulator.house)
+    """Import the hours before the tests into the statistics."""
+    await solar.send(home.api, home.whatwatt.simulator.house)
     await home.import_hours(solar.ENERGY, [hour[SOLAR] for hour in home.whatwatt.registers])
     for reader in (home.whatwatt, home.currentlyone):
         unique_ids = {f"{reader.simulator.device_id}{key}": key for key in reader.registers[0]}

@@ -1,10 +1,10 @@
-"""What happens on the network begins here, and is noticed only after a minute: life goes on meanwhile."""
+"""Begin of the network changes, which take a minute. Other scenarios run meanwhile."""
 
 from e2e.home import Home
 
 
 async def unplug(home: Home) -> None:
-    """One reader moves to another address without a word, and another one is unplugged."""
+    """One reader gets another address, and another reader is unplugged."""
     await home.garage.unplug()
     await home.attic.unplug()
     home.attic.machine.move_to(home.attic.machine.address + 100)

@@ -1,4 +1,4 @@
-"""What the grid company bills: switched on, looked at on a dashboard, and switched off again."""
+"""Power tariff: enabled, shown on a dashboard, and disabled."""
 
 import re
 from typing import Any, Final
@@ -16,7 +16,7 @@ _SENSORS: Final = (
     "previous_peak_demand",
 )
 
-# Those that have one; the last sensor is told with its peaks.
+# Sensors with a state. The last one has the peaks as attributes.
 _TILES: Final = len(_SENSORS) - 1
 
 _PEAKS: Final = """\
@@ -28,12 +28,12 @@ _PEAKS: Final = """\
 
 
 async def switched_on(home: Home) -> None:
-    """The power tariff is switched on; what could not be counted is refused, and nothing is lost."""
+    """The power tariff is enabled. Invalid settings are rejected, and the others are kept."""
     user, say = home.user, home.user.say
     dialog = await _open_options(home)
     await dialog.get_by_role("button", name=say("Power tariff")).click()
     await _switch(home, dialog)
-    # Of the minutes of the first time.
+    # From the first minutes with the tariff.
     begin = dialog.get_by_role("group").first.get_by_role("spinbutton").nth(1)
     peaks = dialog.get_by_role("spinbutton", name=say("Highest demands that count"))
     await begin.fill("15")
@@ -49,7 +49,7 @@ async def switched_on(home: Home) -> None:
 
 
 async def looked_at(home: Home) -> None:
-    """A dashboard shows what the month bills so far, and how much may still be drawn."""
+    """A dashboard shows the monthly peak so far, and the available power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
     sensors = {key: await home.entity(home.currentlyone, f"_{key}") for key in _SENSORS}
@@ -76,7 +76,7 @@ async def looked_at(home: Home) -> None:
 
 
 async def switched_off(home: Home) -> None:
-    """Switched off again, its sensors are gone."""
+    """The power tariff is disabled, and its sensors are removed."""
     user, say = home.user, home.user.say
     dialog = await _open_options(home)
     await _switch(home, dialog)
@@ -96,7 +96,7 @@ async def _open_options(home: Home) -> Locator:
 
 async def _switch(home: Home, dialog: Locator) -> None:
     label = home.user.translations.pattern("Track what a power tariff bills")
-    # With the keyboard: what is drawn of it lies over what would be clicked.
+    # With the keyboard, because another element covers the button.
     await dialog.get_by_role("switch", name=re.compile(label)).press("Space")
 
 

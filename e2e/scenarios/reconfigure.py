@@ -1,4 +1,4 @@
-"""What changes: an address that nobody announces, a password, a meter that wants a key."""
+"""Changes: an address without an announcement, a password, and the key of a meter."""
 
 from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, PASSWORD, WHATWATT, Home
 from e2e.readers import Reader
@@ -7,7 +7,7 @@ from tests.simulators.digest import BasicLogin
 
 
 async def reconfigure(home: Home) -> None:
-    """Where another reader answers is a repair, which leads to where the right one is entered."""
+    """Another reader at the address is a repair, which opens the dialog for the right address."""
     user, say = home.user, home.user.say
     await home.attic.leave()
     stranger = Reader(
@@ -33,7 +33,7 @@ async def reconfigure(home: Home) -> None:
 
 
 async def new_password(home: Home) -> None:
-    """A password that was changed on the reader is asked for, and then used."""
+    """A changed password is requested, and then used."""
     user, say = home.user, home.user.say
     login = home.whatwatt.simulator.login
     assert login is not None
@@ -51,7 +51,7 @@ async def new_password(home: Home) -> None:
 
 
 async def weaker_login(home: Home) -> None:
-    """A reader that wants its password unencrypted gets it only after a question."""
+    """A reader gets its password unencrypted only after a question."""
     user, say, simulator = home.user, home.user.say, home.whatwatt.simulator
     digest, simulator.login = simulator.login, BasicLogin(NEW_PASSWORD)
     simulator.end_streams()
@@ -69,7 +69,7 @@ async def weaker_login(home: Home) -> None:
 
 
 async def repair(home: Home) -> None:
-    """What only the user can set right is a repair, and goes away by itself."""
+    """A problem that only the user can solve is a repair until it is solved."""
     user, simulator = home.user, home.attic.simulator
     simulator.meter_status = "KEY REQUIRED"
     simulator.end_streams()
@@ -85,7 +85,7 @@ async def repair(home: Home) -> None:
 
 
 async def stranger(home: Home) -> None:
-    """What asks for a password at the address of a CurrentlyOne is a repair, and no question for one."""
+    """Another device with a password at the address of a CurrentlyOne is a repair."""
     user, say = home.user, home.user.say
     house = home.attic.simulator.house
     stranger = Reader(
@@ -106,7 +106,7 @@ async def stranger(home: Home) -> None:
 
 
 async def visitor(home: Home) -> None:
-    """A reader that was discovered and says goodbye is offered no longer."""
+    """A discovered reader that announces its end is not offered any more."""
     simulator = WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30")
     reader = Reader(home.unused_host, simulator)
     await reader.plug_in()

@@ -1,4 +1,4 @@
-"""Leaving: what a report needs, and nothing that stays behind."""
+"""Diagnostics, and the removal of all entries."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from e2e.home import (
 
 
 async def diagnostics(home: Home) -> None:
-    """Diagnostics are downloaded, and name neither password nor device."""
+    """Diagnostics are downloaded, and do not contain passwords and ids."""
     user = home.user
     await user.open(INTEGRATION_PAGE)
     async with user.page.expect_download() as downloading:
@@ -31,14 +31,14 @@ async def diagnostics(home: Home) -> None:
 
 
 def _data_of(path: Path) -> str:
-    """Return what a file of diagnostics holds of ours."""
+    """Return the data of the integration in a file of diagnostics."""
     data = json.loads(path.read_text())["data"]
     assert data
     return json.dumps(data)
 
 
 async def removal(home: Home) -> None:
-    """Everything is deleted, and nothing stays behind."""
+    """All entries are deleted, and no data is left."""
     user = home.user
     await user.open(INTEGRATION_PAGE)
     for title in (ATTIC, CURRENTLYONE, GARAGE, WHATWATT):

@@ -1,4 +1,4 @@
-"""Telling what is wrong: a recording by two clicks, and the reader that is made of it."""
+"""Report of a problem: a recording, and its replay."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,12 +16,12 @@ from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home, until
 
 _LINE: Final = re.compile(r"\[custom_components\.energy_sse\.reader\.recording\] \S+ (\S+) (\w+ \d+ \w+)")
 
-# How far clocks are ahead depends on the moment.
+# The errors of the clocks depend on the time of the test.
 _OF_THE_MOMENT: Final = ("reader_clock_drift", "meter_clock_drift")
 
 
 async def recording(home: Home) -> None:
-    """Debug logging is switched on and off on the page of the integration, which downloads the recording."""
+    """Debug logging is enabled and disabled on the page of the integration, which downloads the recording."""
     user, say, reader = home.user, home.user.say, home.currentlyone.simulator
     await user.open(INTEGRATION_PAGE)
     await (await _open_menu(home, say("Enable debug logging"), "enable_debug_logging")).click()
@@ -35,7 +35,7 @@ async def recording(home: Home) -> None:
         return reader.telegrams > telegrams + 1
 
     await until(has_spoken)
-    # What it has said last is what is compared.
+    # The last values are compared.
     reader.meter_is_connected = False
     disable = await _open_menu(home, say("Disable debug logging"), "disable_debug_logging")
     async with user.page.expect_download() as downloading:
@@ -45,7 +45,7 @@ async def recording(home: Home) -> None:
 
 
 async def report(home: Home) -> None:
-    """Diagnostics belong to it, and neither of them names the reader or its appliances."""
+    """The recording and the diagnostics do not contain the names of the reader and its appliances."""
     user, say = home.user, home.user.say
     menu = home.entry(CURRENTLYONE)
     await menu.get_by_role("button", name=say("Menu")).first.click()
@@ -61,7 +61,7 @@ async def report(home: Home) -> None:
 
 
 async def replay(home: Home) -> None:
-    """The recording is played by a reader at another address, which is added, and shows the same."""
+    """A replayed recording is added as a reader, and shows the same values."""
     user = home.user
     recorded = json.loads((user.folder / "diagnostics.json").read_text())["data"]
     (user.folder / "recording.log").write_text("\n".join(_recorded(home)) + "\n")
@@ -84,7 +84,7 @@ async def replay(home: Home) -> None:
 
 
 async def _open_menu(home: Home, item: re.Pattern[str], picture: str) -> Locator:
-    """Open the menu of the page of the integration. Returns an item of it."""
+    """Open the menu of the page of the integration. Return an item of it."""
     menu = home.user.page.locator('ha-dropdown[slot="toolbar-icon"]')
     await menu.get_by_role("button", name=home.user.say("Menu")).click()
     found = menu.get_by_role("menuitem", name=item)
@@ -112,7 +112,7 @@ def _recorded(home: Home) -> list[str]:
 
 @asynccontextmanager
 async def _replayed(home: Home, path: Path) -> AsyncIterator[asyncio.Task[None]]:
-    """Run the recording as a process at an address of its own. Gives what ends with it."""
+    """Replay the recording in a process with its own address. Yield a task that ends with it."""
     command = (sys.executable, "-m", "tests.simulators", "replay", str(path), "--port", "80", "--speed", "5")
     with home.unused_host.namespace.entered():
         process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
@@ -134,7 +134,7 @@ async def _replayed(home: Home, path: Path) -> AsyncIterator[asyncio.Task[None]]
 
 
 def _shown(diagnostics: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reader has said, without what depends on the moment."""
+    """Return the states of a reader that do not depend on the time."""
     values = diagnostics["readings"]["values"]
     entities = {(each["platform"], each["key"]): each["state"] for each in diagnostics["entities"]}
     return {

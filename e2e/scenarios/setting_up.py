@@ -1,4 +1,4 @@
-"""From the first page to four readers: two that were discovered, two by hand."""
+"""Onboarding, two discovered readers, and two that are added by address."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ _NOBODYS_ADDRESS: Final = "10.83.0.200"
 
 
 async def discovery(home: Home) -> None:
-    """Two readers are discovered, by name, and with our icon."""
+    """Two readers are discovered, with their names and the icon."""
     await home.user.open("/config/integrations/dashboard")
     for title in (WHATWATT, CURRENTLYONE_FOUND):
         await home.user.sees(title)
@@ -35,7 +35,7 @@ async def discovery(home: Home) -> None:
 
 
 async def wrong_password(home: Home) -> None:
-    """A wrong password is refused, with a reason."""
+    """A wrong password is rejected with a reason."""
     user = home.user
     await user.press(user.say("Add"), home.discovered(WHATWATT))
     question = "{name} at {host} is protected by a password."
@@ -46,7 +46,7 @@ async def wrong_password(home: Home) -> None:
 
 
 async def right_password(home: Home) -> None:
-    """With the right one the whatwatt is there, on a page of its own."""
+    """The right password adds the whatwatt, which has its own page."""
     user = home.user
     await home.enter_password(PASSWORD)
     await user.finish("Skip and finish")
@@ -57,7 +57,7 @@ async def right_password(home: Home) -> None:
 
 
 async def one_question(home: Home) -> None:
-    """The CurrentlyOne is there after one question, with its appliances."""
+    """One confirmation adds the CurrentlyOne with its appliances."""
     user = home.user
     await user.open("/config/integrations/dashboard")
     await user.press(user.say("Add"), home.discovered(CURRENTLYONE_FOUND))
@@ -71,7 +71,7 @@ async def one_question(home: Home) -> None:
 
 
 async def search(home: Home) -> None:
-    """Whoever has to look for the integration finds it by the name of the product."""
+    """The search finds the integration by the names of the products."""
     user = home.user
     await user.open("/config/integrations/dashboard")
     await user.press(user.say("Add integration"))
@@ -85,7 +85,7 @@ async def search(home: Home) -> None:
 
 
 async def wrong_hosts(home: Home) -> None:
-    """What is no address, answers nothing, or is no reader, is refused with a reason."""
+    """Invalid addresses and other devices are rejected with a reason."""
     user = home.user
     async with _printer(home.unused_host) as printers_host:
         for host, reason in (
@@ -112,7 +112,7 @@ async def by_hand(home: Home) -> None:
 
 @asynccontextmanager
 async def _printer(host: Host) -> AsyncIterator[str]:
-    """Run a web server that is no reader, and return where."""
+    """Run another web server, and return its address."""
 
     async def say_hello(_request: web.Request) -> web.Response:
         return web.json_response({"I am": "a printer"})
