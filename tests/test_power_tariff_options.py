@@ -15,7 +15,6 @@ from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, currentlyone as currentlyone_reader
 from custom_components.energy_sse.reader.base import measurement_names
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
-from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entry_for, set_up, state_of, tick

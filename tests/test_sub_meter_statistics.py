@@ -42,7 +42,7 @@ async def test_sub_meter_has_statistics_after_the_first_choice_of_its_kind(
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     await machine.advance(minutes * 60)
-    await choose(hass, entry, **{METER_ID: "gas"})
+    await choose(hass, entry, whatwatt, **{METER_ID: "gas"})
     await wait_until(lambda: whatwatt.streams)
     sensor = state_of(hass, "sensor", f"{whatwatt.device_id}:counter:{METER_ID}").entity_id
     for index in range(4):

@@ -15,10 +15,12 @@ from custom_components.energy_sse.reader import (
     parse_host,
 )
 from custom_components.energy_sse.reader.client import DeviceClient
+from custom_components.energy_sse.reader.sse import ServerSentEvent
 from tests.conftest import Start
 from tests.simulators import House, WhatwattSimulator
 from tests.simulators.digest import DigestLogin
 from tests.simulators.whatwatt import Firmware
+from tests.time_machine import TimeMachine
 
 SYSTEM = "/api/v1/system"
 
@@ -211,6 +213,45 @@ async def test_content_encoding_identity_is_accepted(session: aiohttp.ClientSess
         return web.json_response({"a": 1}, headers={"Content-Encoding": "Identity"})
 
     assert await DeviceClient(session, await serve(handler)).get_json("/") == {"a": 1}
+
+
+async def receive(
+    http: DeviceClient, time_machine: TimeMachine, seconds: float
+) -> list[ServerSentEvent | None]:
+    """Return the events of a stream with an idle timeout of 8 seconds, in simulated time."""
+    received = []
+
+    async def receive_all() -> None:
+        async for event in http.events("/", idle_timeout=lambda: 8.0):
+            received.append(event)  # noqa: PERF401 (the stream does not end)
+
+    task = asyncio.create_task(receive_all())
+    await time_machine.advance(seconds)
+    task.cancel()
+    await asyncio.wait([task])
+    return received
+
+
+@pytest.mark.parametrize(("events", "seconds", "idle"), [(0, 30, 3), (1, 30, 3), (700, 14, 0), (700, 20, 1)])
+async def test_stream_is_idle_after_each_timeout_without_an_event(
+    session: aiohttp.ClientSession,
+    serve: Serve,
+    time_machine: TimeMachine,
+    *,
+    events: int,
+    seconds: float,
+    idle: int,
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: x\n\n" * events)
+        await asyncio.Event().wait()
+        return response
+
+    received = await receive(DeviceClient(session, await serve(handler)), time_machine, seconds)
+    assert len(received) == events + idle
+    assert received[events:] == [None] * idle
 
 
 async def test_idle_stream_continues(session: aiohttp.ClientSession, serve: Serve) -> None:
