@@ -301,7 +301,7 @@ async def test_loads_that_a_user_has_switched_stay_so(billed: Billed) -> None:
     await billed.use_by_hand("input_boolean.boiler", "turn_on")
     await billed.live(minutes=5)
     assert billed.turned[1:] == ["boiler on", "charger off"], "a user turned the boiler on"
-    await billed.live_into_the_next_interval()
+    await billed.pass_into_the_next_interval()
     assert billed.turned[3:] == ["charger on"], "a user turned the sauna off"
 
 
@@ -360,7 +360,7 @@ async def test_next_load_is_turned_off_when_one_fails(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=19)
     assert billed.turned[:2] == BOILER_AND_SAUNA
-    await billed.live_into_the_next_interval()
+    await billed.pass_into_the_next_interval()
     turned_off = [each for each in billed.turned if each.endswith(" off")]
     turned_on = billed.turned[len(turned_off) :]
     assert turned_on == [each.replace("off", "on") for each in turned_off]
@@ -380,7 +380,7 @@ async def test_thermostat_returns_to_its_mode(billed: Billed) -> None:
     await billed.stay_below()
     await billed.live(minutes=5)
     assert billed.turned[0] == "heat_pump off"
-    await billed.live_into_the_next_interval()
+    await billed.pass_into_the_next_interval()
     assert "heat_pump heat" in billed.turned
 
 
