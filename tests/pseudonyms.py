@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-# What the integration writes in place of an identity: a random number in it, which differs in every run.
+# Replacement of an identity. It contains a random number.
 _PSEUDONYM: Final = re.compile(r"anon-[0-9a-f]{8}|[0-9a-f]{4}5e5e[0-9a-f]{4}")
 
 

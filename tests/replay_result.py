@@ -1,4 +1,4 @@
-"""What becomes of a reader in a Home Assistant: its entities, and what its appliances did."""
+"""Entities and transitions of a replayed reader."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from .simulators.replay import ReplayedReader
 from .simulators.server import Server
 from .time_machine import TimeMachine
 
-# What depends on the moment at which it is looked at.
+# Values that depend on the current time.
 MOMENTARY = ("clock_drift", "last_restart")
 _MOMENTARY_ATTRIBUTES = ("device_time", "friendly_name", "icon", "options")
 
-# What an owner has written, or where they live.
+# Texts of the owner, and the place.
 _OWNERS_STATES = (":state", "price_area")
 _OWNERS_ATTRIBUTES = ("state", "previous_state")
 
 
 @dataclass
 class ReplayResult:
-    """What was seen of a reader."""
+    """Entities and transitions of a reader."""
 
     entities: dict[str, tuple[str, Mapping[str, Any]]]
-    """State and attributes by what the unique id adds to the reader's, without what depends on the moment."""
+    """State and attributes by the key in the unique id, without values that depend on the time."""
 
     transitions: list[tuple[str, str, str]]
-    """Appliance, what happened, and the name of the state, in their order."""
+    """Key, event type and state of each transition."""
 
     def anonymous(self) -> ReplayResult:
-        """Return the same with the pseudonyms that a recording has."""
+        """Return the same with the pseudonyms of a recording."""
         hidden = REDACTOR.pseudonym
         return ReplayResult(
             {
@@ -63,7 +63,7 @@ def _anonymous_key(key: str) -> str:
 
 
 class Observer:
-    """Sees everything from the beginning."""
+    """Observer of the entities of a reader."""
 
     def __init__(self, hass: HomeAssistant, reader: Server) -> None:
         self._hass = hass
@@ -88,7 +88,7 @@ class Observer:
         return entity.unique_id.removeprefix(self._reader.device_id)
 
     def seen(self, entry: MockConfigEntry) -> ReplayResult:
-        """Return what was seen of the reader's entry."""
+        """Return the entities of an entry, and the transitions so far."""
         entities: dict[str, tuple[str, Mapping[str, Any]]] = {}
         for entity in er.async_entries_for_config_entry(er.async_get(self._hass), entry.entry_id):
             key, state = self._key(entity.entity_id), self._hass.states.get(entity.entity_id)
@@ -104,14 +104,14 @@ class Observer:
 async def run_replay(
     hass: HomeAssistant, reader: ReplayedReader, time_machine: TimeMachine
 ) -> tuple[MockConfigEntry, ReplayResult]:
-    """Let a recording be played in a Home Assistant to its end."""
+    """Replay a recording to its end."""
     observer = Observer(hass, reader)
     playing = hass.async_create_background_task(reader.speak(), "replay")
     entry = await set_up(hass, reader)
     while not reader.has_ended.is_set():
         await time_machine.advance(1)
     await playing
-    # What was said last has arrived then.
+    # The last events have arrived then.
     await time_machine.advance(1)
     await hass.async_block_till_done()
     return entry, observer.seen(entry)

@@ -263,9 +263,11 @@ async def test_third_reader_shows_its_status(
 
 
 @pytest.mark.parametrize("key", ["power", "total", "fed"])
-async def test_third_reader_lacks_a_measurement_with_a_power_tariff(
+async def test_third_reader_can_lack_a_measurement(
     hass: HomeAssistant, gridlet: GridletSimulator, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
+    """Set the reader up with a power tariff."""
+
     class Lacking(GridletReader):
         fields: ClassVar = {name: field for name, field in FIELDS.items() if name != key}
 
@@ -277,7 +279,7 @@ async def test_third_reader_lacks_a_measurement_with_a_power_tariff(
     assert await hass.config_entries.async_setup(entry.entry_id)
     await wait_until(lambda: gridlet.streams)
     await gridlet.tick()
-    found = {"power": "active_energy_import", "total": "active_power_net", "fed": "active_power_net"}[key]
+    found = "active_energy_import" if key == "power" else "active_power_net"
     await wait_until(lambda: entity_id(hass, "sensor", f"GL-000042_{found}"))
     await hass.async_block_till_done()
     assert await hass.config_entries.async_unload(entry.entry_id)

@@ -295,27 +295,26 @@ async def test_entered_address_is_used_again_when_it_responds(
     assert moved.runtime_data.coordinator.data.is_streaming
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
 async def test_entered_address_is_used_again_after_a_restart(
-    hass: HomeAssistant, moved: ConfigEntry, network: FaultyNetwork, time_machine: TimeMachine
+    hass: HomeAssistant,
+    moved: ConfigEntry,
+    whatwatt: WhatwattSimulator,
+    network: FaultyNetwork,
+    time_machine: TimeMachine,
+    *,
+    is_lost: bool,
 ) -> None:
+    """Restart while the other address responds, or does not respond any more."""
     await hass.config_entries.async_unload(moved.entry_id)
-    await network.start(network.port)
-    await hass.config_entries.async_setup(moved.entry_id)
-    await time_machine.advance(310)
-    assert moved.data[CONF_HOST] == network.host
-
-
-async def test_entered_address_is_used_at_start_if_the_other_one_fails(
-    hass: HomeAssistant, moved: ConfigEntry, whatwatt: WhatwattSimulator, network: FaultyNetwork
-) -> None:
-    await hass.config_entries.async_unload(moved.entry_id)
-    port = whatwatt.port
-    await whatwatt.stop()
-    await whatwatt.start(live=True)
-    assert whatwatt.port != port
+    if is_lost:
+        await whatwatt.stop()
+        await whatwatt.start(live=True)
     await network.start(network.port)
     await hass.config_entries.async_setup(moved.entry_id)
     assert moved.state is ConfigEntryState.LOADED
+    if not is_lost:
+        await time_machine.advance(310)
     assert moved.data[CONF_HOST] == network.host
 
 

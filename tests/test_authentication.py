@@ -96,22 +96,32 @@ async def test_entry_without_a_scheme_learns_it(
 
 
 @pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
-@pytest.mark.parametrize("is_known", [True, False])
-async def test_announced_rogue_does_not_get_the_password(
+@pytest.mark.parametrize("scheme", [{}, {CONF_AUTH_SCHEME: "digest"}], ids=["unknown", "digest"])
+@pytest.mark.parametrize("is_loaded", [True, False])
+async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixtures)
     hass: HomeAssistant,
     live: WhatwattSimulator,
     rogue: Rogue,
     time_machine: TimeMachine,
     login: BasicLogin | None,
+    scheme: dict[str, str],
     *,
-    is_known: bool,
+    is_loaded: bool,
 ) -> None:
     rogue.login = login
-    entry = await set_up(hass, live, **({CONF_AUTH_SCHEME: "digest"} if is_known else {}))
+    entry = entry_for(live, **scheme)
+    entry.add_to_hass(hass)
+    if is_loaded:
+        await hass.config_entries.async_setup(entry.entry_id)
     host = live.host
     await live.stop()
-    await time_machine.advance(30)
-    await announce(hass, rogue)
+    if is_loaded:
+        await time_machine.advance(30)
+        await announce(hass, rogue)
+    else:
+        await hass.config_entries.async_setup(entry.entry_id)
+        assert entry.state is ConfigEntryState.SETUP_RETRY
+        assert outcome(await announce(hass, rogue)) == "abort not_supported"
     await time_machine.advance(600)
     assert rogue.credentials
     assert not rogue.has_password
@@ -121,23 +131,6 @@ async def test_announced_rogue_does_not_get_the_password(
     await live.start(live.port, live=True)
     await time_machine.advance(400)
     assert entry.runtime_data.coordinator.data.is_streaming
-
-
-@pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
-@pytest.mark.parametrize("is_known", [True, False])
-async def test_announced_rogue_does_not_get_the_password_at_start(
-    hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, login: BasicLogin | None, *, is_known: bool
-) -> None:
-    rogue.login = login
-    entry = entry_for(live, **({CONF_AUTH_SCHEME: "digest"} if is_known else {}))
-    entry.add_to_hass(hass)
-    await live.stop()
-    await hass.config_entries.async_setup(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert outcome(await announce(hass, rogue)) == "abort not_supported"
-    assert rogue.credentials
-    assert not rogue.has_password
-    assert entry.data[CONF_HOST] == live.host
 
 
 async def test_basic_password_is_not_sent_to_an_announced_address(
@@ -206,7 +199,7 @@ async def test_reader_is_followed_after_an_update_to_digest(
 
 
 @pytest.mark.smoke
-async def test_rogue_at_the_address_gets_the_password_only_if_confirmed(
+async def test_rogue_at_the_address_needs_a_confirmation(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, live)
@@ -435,7 +428,7 @@ async def test_announced_currentlyone_cannot_have_a_password(
     assert outcome(await discover(hass, info)) == "abort not_supported"
 
 
-async def test_announced_reader_without_an_id_has_the_name_of_its_model(
+async def test_announced_reader_without_an_id_has_its_model_name(
     hass: HomeAssistant, live: WhatwattSimulator
 ) -> None:
     info = announcement(live)

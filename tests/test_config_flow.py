@@ -398,7 +398,7 @@ async def test_reader_can_have_a_new_address_and_password(
     await wait_until(lambda: protected_whatwatt.streams)
 
 
-async def test_password_is_kept_when_none_is_entered(
+async def test_password_is_kept_unless_another_is_entered(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt, host=UNUSED)

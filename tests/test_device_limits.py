@@ -74,7 +74,7 @@ async def test_appliance_of_the_inventory_is_added_despite_many_others(
 ) -> None:
     entry = await set_up(hass, reader)
     for _ in range(times):
-        await report(reader, (f"x{n}" for n in range(200)))
+        await report(reader, (f"x{n}" for n in range(160)))
         await settle(hass, entry, reader)
     inventory = {appliance.id for appliance in reader.house.appliances}
     assert devices(hass, entry) > inventory
@@ -205,12 +205,12 @@ async def test_inventory_is_requested_once_a_minute_over_reconnects(
 ) -> None:
     monkeypatch.setattr(connection.Backoff, "next_wait", lambda _: 0.1)
     await set_up(hass, reader)
-    for _ in range(300):
+    for _ in range(130):
         await time_machine.advance(1)
         reader.end_streams()
     await time_machine.advance(1)
-    assert reader.stream_count >= 250
-    assert 5 <= reader.requests.count(INVENTORY) <= 6
+    assert reader.stream_count >= 110
+    assert 2 <= reader.requests.count(INVENTORY) <= 3
 
 
 async def test_inventory_is_requested_for_a_new_appliance(

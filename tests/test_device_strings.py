@@ -58,26 +58,22 @@ async def test_half_a_character_does_not_prevent_saving(
 
 async def test_text_too_long_for_a_state_is_cut(
     hass: HomeAssistant,
-    house: House,
-    start: Start,
-    caplog: pytest.LogCaptureFixture,
+    currentlyone: CurrentlyOneSimulator,
+    every_entity_enabled: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", True)
-    reader = CurrentlyOneSimulator(house)
-    config = reader.config()
+    config = currentlyone.config()
     long = "x" * 300
-    monkeypatch.setattr(reader, "config", lambda: config.replace('"SE2"', f'"{long}"'))
-    await start(reader)
-    entry = await set_up(hass, reader)
+    monkeypatch.setattr(currentlyone, "config", lambda: config.replace('"SE2"', f'"{long}"'))
+    entry = await set_up(hass, currentlyone)
     for state in ("off", "eco", long):
         dryer = f'"id":"dryer","dName":"{"y" * 20_000}","sName":"{state}","bs":"ON"'
-        await reader.broadcast(transition(reader, dryer))
-    await settle(hass, entry, reader)
-    assert state_of(hass, "sensor", f"{reader.device_id}_price_area").state == "x" * 255
-    assert state_of(hass, "sensor", f"{reader.device_id}:dryer:state").state == "x" * 255
-    assert len(state_of(hass, "event", f"{reader.device_id}:dryer:transition").entity_id) <= 255
-    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR] == []
+        await currentlyone.broadcast(transition(currentlyone, dryer))
+    await settle(hass, entry, currentlyone)
+    reader = currentlyone.device_id
+    assert state_of(hass, "sensor", f"{reader}_price_area").state == "x" * 255
+    assert state_of(hass, "sensor", f"{reader}:dryer:state").state == "x" * 255
+    assert len(state_of(hass, "event", f"{reader}:dryer:transition").entity_id) <= 255
 
 
 async def test_template_in_a_name_is_not_rendered(

@@ -309,7 +309,7 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     assert not rogue.has_password
 
 
-async def test_password_is_not_sent_to_an_entered_address_that_asks_for_less(
+async def test_password_is_not_sent_to_a_weaker_entered_address(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
     live.login = DigestLogin("secret")

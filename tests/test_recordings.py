@@ -1,4 +1,4 @@
-"""What becomes of every recording in `tests/recordings/`."""
+"""Entities of each recording in `tests/recordings/`."""
 
 from collections import Counter
 import logging
@@ -26,14 +26,14 @@ from .time_machine import TimeMachine
 FOLDER = Path(__file__).parent / "recordings"
 FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in (".log", ".json"))
 
-# Asked before the fixture answers for it.
+# The default, before the fixture replaces it.
 _ENABLED_BY_DEFAULT: Any = Entity.__dict__["entity_registry_enabled_default"]
 
 pytestmark = [pytest.mark.usefixtures("every_entity_enabled"), pytest.mark.smoke]
 
 
 def rows(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
-    """Return one line per entity: what it is, whether it is enabled unasked, and what it shows."""
+    """Return a line for each entity: its type, whether it is enabled by default, and its state."""
     entities = {
         entity.unique_id: entity
         for platform in async_get_platforms(hass, DOMAIN)
@@ -45,8 +45,10 @@ def rows(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
         state, entity = hass.states.get(registered.entity_id), entities[registered.unique_id]
         assert state is not None
         attributes = state.attributes
-        is_moment = key.endswith(MOMENTARY) or "event_type" in attributes
-        shown = attributes.get("event_type") or "…" if is_moment and state.state != "unknown" else state.state
+        is_momentary = key.endswith(MOMENTARY) or "event_type" in attributes
+        shown = (
+            attributes.get("event_type") or "…" if is_momentary and state.state != "unknown" else state.state
+        )
         what = (registered.domain, key, state.name, registered.entity_category or "")
         classes = (attributes.get("device_class", ""), attributes.get("state_class", ""))
         value = f"{shown} {attributes.get('unit_of_measurement') or ''}".rstrip()
@@ -70,8 +72,8 @@ async def test_recording_has_these_entities(
         await start(reader)
         entry, seen = await run_replay(hass, reader, time_machine)
         assert [*rows(hass, entry), *(" ".join(each) for each in seen.transitions)] == snapshot
-        heard = entry.runtime_data.coordinator.reader.stats.events
-        assert heard == Counter(event.type for event in recording.events), "none is lost, none comes twice"
+        events = entry.runtime_data.coordinator.reader.stats.events
+        assert events == Counter(event.type for event in recording.events)
         assert await hass.config_entries.async_unload(entry.entry_id)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
@@ -81,6 +83,6 @@ def test_recording_contains_no_identity(name: str) -> None:
     for recording in read(FOLDER / name):
         answers = [("", answer.body) for answers in recording.answers.values() for answer in answers]
         for event_type, data in [*answers, *((event.type, event.data) for event in recording.events)]:
-            # Text of which only the length is known is replayed as a row of x.
+            # A redacted text is replayed as x of the same length.
             if set(data) != {"x"}:
                 assert Redactor().event(event_type, data) in (parse_object(data), data)

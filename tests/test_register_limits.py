@@ -16,9 +16,7 @@ from custom_components.energy_sse.reader import RegisterLimits, RegisterValidato
         (APPLIANCE_LIMITS, 87_724, 87_726),
     ],
 )
-def test_register_rises_by_what_can_flow_in_the_time(
-    limits: RegisterLimits, possible: float, impossible: float
-) -> None:
+def test_rise_of_a_register_is_limited(limits: RegisterLimits, possible: float, impossible: float) -> None:
     validator = RegisterValidator({"x": limits})
     validator.validate({"x": 1000.0}, 0.0)
     assert not validator.validate({"x": 1000.0 + impossible}, 3600.0)

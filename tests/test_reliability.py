@@ -404,6 +404,7 @@ async def remove_the_password(world: World) -> None:
     world.reader.end_streams()
 
 
+LICENCED = {"password": None, "licence": "PLUS"}
 DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", opaque="00"'
 
 FAULTS = [
@@ -411,30 +412,36 @@ FAULTS = [
     Fault("calls vanish (no route, firewall)", swallow, unswallow),
     Fault("accept, then silence", answering(saying(b"", then_wait=True)), answer_properly),
     Fault("accept, then close", answering(hang_up), answer_properly),
-    Fault(
-        "stream: accept, then close", answering(saying(STREAM_HEAD), only_the_stream=True), answer_properly
-    ),
-    Fault(
-        "stream: close after one event",
-        answering(saying(STREAM_HEAD + LIVE), only_the_stream=True),
-        answer_properly,
+    *(
+        Fault(name, answering(saying(data), only_the_stream=True), answer_properly)
+        for name, data in (
+            ("stream: accept, then close", STREAM_HEAD),
+            ("stream: close after one event", STREAM_HEAD + LIVE),
+        )
     ),
     Fault("half-open: nothing arrives any more", freeze, thaw),
     Fault("slow headers", answering(drip), answer_properly),
     Fault("reset in the middle of every event", reset_in_the_middle, mangle_no_more),
     Fault("chunk edges at every byte", mangling(byte_by_byte), mangle_no_more, seen=False, lasts=120),
-    Fault("garbage between events", mangling(with_garbage), mangle_no_more, seen=False),
     Fault("endless line", answering(endless_line, only_the_stream=True), answer_properly),
     Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
-    Fault("other line ends (CRLF, LF)", mangling(other_line_ends), mangle_no_more, seen=False),
     Fault("gzip", compressed, compressed_no_more),
     Fault(
         "wrong content type",
         answering(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
         answer_properly,
     ),
-    Fault("redirect", answering(status("302 Found", "Location: http://127.0.0.1:9/")), answer_properly),
-    Fault("204", answering(saying(b"HTTP/1.1 204 No Content\r\n\r\n")), answer_properly),
+    *(
+        Fault(code, answering(status(*head)), answer_properly)
+        for code, *head in (
+            ("redirect", "302 Found", "Location: http://127.0.0.1:9/"),
+            ("204", "204 No Content"),
+            ("404", "404 Not Found"),
+            ("429, Retry-After 120", "429 Slow Down", "Retry-After: 120"),
+            ("500", "500 Oops"),
+            ("503", "503 Busy"),
+        )
+    ),
     *(
         Fault(
             f"401 {word}",
@@ -464,45 +471,31 @@ FAULTS = [
         asks_the_user=WITH_PASSWORD,
     ),
     Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=WITH_PASSWORD),
-    Fault("404", answering(status("404 Not Found")), answer_properly),
-    Fault("429, Retry-After 120", answering(status("429 Slow Down", "Retry-After: 120")), answer_properly),
-    Fault("500", answering(status("500 Oops")), answer_properly),
-    Fault("503", answering(status("503 Busy")), answer_properly),
     Fault("restart, announced", partial(restart, announced=True), nothing, seen=None),
     Fault("restart, unannounced", partial(restart, announced=False), nothing, seen=None),
     Fault("new address", move, nothing, seen=False),
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
     Fault("another client takes the stream", contend, give_way, WHATWATT, options={"password": None}),
-    Fault(
-        "another client, with a licence",
-        contend,
-        give_way,
-        WHATWATT,
-        seen=False,
-        options={"password": None, "licence": "PLUS"},
-    ),
+    Fault("another client, with a licence", contend, give_way, WHATWATT, seen=False, options=LICENCED),
     Fault("meter silent", stop_meter, resume_meter),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
     *(
-        Fault(
-            f"drops every {seconds} seconds",
-            partial(drop_again_and_again, after=seconds),
-            nothing,
-            seen=False,
-        )
-        for seconds in (30, 40, 55, 65)
+        Fault(f"drops every {each} seconds", partial(drop_again_and_again, after=each), nothing, seen=False)
+        for each in (30, 40, 55, 65)
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, WHATWATT, seen=False),
-    Fault(
-        "firmware that writes numbers as texts",
-        mangling(with_texts_for_numbers),
-        mangle_no_more,
-        seen=False,
+    *(
+        Fault(name, mangling(mangle), mangle_no_more, seen=False)
+        for name, mangle in (
+            ("firmware that writes numbers as texts", with_texts_for_numbers),
+            ("texts that no file can hold", with_texts_that_no_file_holds),
+            ("registers at zero before every reading", with_zeros_before),
+            ("registers leap before every reading", with_leaps_before),
+            ("garbage between events", with_garbage),
+            ("other line ends (CRLF, LF)", other_line_ends),
+        )
     ),
-    Fault("texts that no file can hold", mangling(with_texts_that_no_file_holds), mangle_no_more, seen=False),
-    Fault("registers at zero before every reading", mangling(with_zeros_before), mangle_no_more, seen=False),
-    Fault("registers leap before every reading", mangling(with_leaps_before), mangle_no_more, seen=False),
 ]
 
 CASES = [(fault, kind) for fault in FAULTS for kind in fault.readers]

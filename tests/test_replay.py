@@ -248,9 +248,9 @@ async def test_replayed_log_gives_the_same_entities_and_events(
     assert recording.missing == []
     assert len(recording.events) == sum(received.values())
     caplog.clear()
-    replayed = ReplayedReader(recording)
-    await start(replayed)
-    second_entry, second = await run_replay(second_hass, replayed, time_machine)
+    reader = ReplayedReader(recording)
+    await start(reader)
+    second_entry, second = await run_replay(second_hass, reader, time_machine)
 
     first = first.anonymous()
     assert second.entities == first.entities
@@ -289,9 +289,9 @@ async def test_replayed_diagnostics_give_the_same_entities(
     (recording,) = read(await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json"))
     assert recording.missing == []
     assert await hass.config_entries.async_unload(entry.entry_id)
-    replayed = ReplayedReader(recording)
-    await start(replayed)
-    second_entry, second = await run_replay(second_hass, replayed, time_machine)
+    reader = ReplayedReader(recording)
+    await start(reader)
+    second_entry, second = await run_replay(second_hass, reader, time_machine)
     # The diagnostics do not contain old events of appliances.
     assert {key for key in second.entities if not key.startswith(":")} == {
         key for key in first.entities if not key.startswith(":")

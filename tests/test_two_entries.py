@@ -37,7 +37,7 @@ async def set_up_twice(
     return one, two
 
 
-async def test_second_entry_leaves_the_entities_of_the_first(
+async def test_second_entry_does_not_affect_the_first(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     _, two = await set_up_twice(hass, currentlyone)

@@ -57,14 +57,6 @@ async def device(serve: Serve) -> Device:
     return device
 
 
-@pytest.fixture
-async def other(serve: Serve) -> Device:
-    """Return a device at another address."""
-    other = Device()
-    other.host = await serve(other.respond)
-    return other
-
-
 # ---------------------------------------------------------------------------------------- challenges
 
 
@@ -136,25 +128,6 @@ async def test_invalid_challenge_is_a_protocol_error(
 # -------------------------------------------------------------------------------- downgrade attacks
 
 
-async def test_scheme_is_learned_from_the_device(session: aiohttp.ClientSession, device: Device) -> None:
-    http = DeviceClient(session, device.host)
-    assert http.auth_scheme is None
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.NONE
-    http = DeviceClient(session, device.host, "secret")
-    await http.get_json(PATH)
-    # The device can require the password later.
-    assert http.auth_scheme is None
-    device.login = BasicLogin("secret")
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.BASIC
-    device.login = DigestLogin("secret")
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.DIGEST
-    schemes = [credentials and credentials.partition(" ")[0] for credentials in device.credentials]
-    assert schemes == [None, None, None, "Basic", "Basic", None, "Digest"]
-
-
 @pytest.mark.parametrize("scheme", [AuthScheme.BASIC, AuthScheme.DIGEST])
 async def test_response_without_authentication_is_a_downgrade(
     session: aiohttp.ClientSession, device: Device, scheme: AuthScheme
@@ -164,18 +137,6 @@ async def test_response_without_authentication_is_a_downgrade(
         await http.get_json(PATH)
     assert raised.value.scheme is AuthScheme.NONE
     assert http.auth_scheme is scheme
-
-
-async def test_password_is_not_sent_by_basic_after_digest(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
-    device.login = BasicLogin("secret")
-    http = DeviceClient(session, device.host, "secret", AuthScheme.DIGEST)
-    for _ in range(3):
-        with pytest.raises(ReaderAuthDowngradeError) as raised:
-            await http.get_json(PATH)
-        assert raised.value.scheme is AuthScheme.BASIC
-    assert not device.has_password
 
 
 async def test_password_is_not_sent_after_digest_for_another_domain(
@@ -194,45 +155,3 @@ async def test_password_is_not_sent_after_digest_for_another_domain(
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     assert not device.has_password
-
-
-async def test_password_is_sent_by_basic_to_a_trusted_address_only(
-    session: aiohttp.ClientSession, device: Device, other: Device
-) -> None:
-    device.login = other.login = BasicLogin("secret")
-    http = DeviceClient(session, device.host, "secret")
-    http.move_to(other.host, is_trusted=False)
-    with pytest.raises(ReaderAuthDowngradeError):
-        await http.get_json(PATH)
-    other.login = None
-    with pytest.raises(ReaderAuthDowngradeError):
-        await http.get_json(PATH)
-    assert other.credentials == [None, None]
-    http.move_to(device.host, is_trusted=True)
-    await http.get_json(PATH)
-    assert http.auth_scheme is AuthScheme.BASIC
-
-
-async def test_reset_requires_a_new_challenge(session: aiohttp.ClientSession, device: Device) -> None:
-    device.login = DigestLogin("secret")
-    http = DeviceClient(session, device.host, "secret")
-    await http.get_json(PATH)
-    await http.get_json(PATH)
-    assert [each is None for each in device.credentials] == [True, False, False], (
-        "the challenge costs one request"
-    )
-    http.reset_auth()
-    device.login = None
-    with pytest.raises(ReaderAuthDowngradeError):
-        await http.get_json(PATH)
-    assert device.credentials[-1] is None
-
-
-async def test_client_without_credentials_does_not_send_the_password(
-    session: aiohttp.ClientSession, device: Device
-) -> None:
-    http = DeviceClient(session, device.host, "secret").without_credentials(can_have_password=True)
-    device.login = BasicLogin("secret")
-    with pytest.raises(ReaderAuthenticationError):
-        await http.get_json(PATH)
-    assert device.credentials == [None]

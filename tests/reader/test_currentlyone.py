@@ -177,10 +177,43 @@ def ages(*events: tuple[float, str, str]) -> list[float | None]:
     return [message.age for message in messages if isinstance(message, Reading | Transition | Detection)]
 
 
-@pytest.mark.parametrize("offset", [-3600, -300, 0, 300, 3600])
-def test_age_is_zero_after_the_replay(offset: int) -> None:
-    events = (reading(0.1, -10), reading(10, 10), reading(60, 60 + offset), transition(61, 61 + offset))
-    assert ages(*events) == [10.1, 0, 0, 0]
+SLOW_REPLAY = [
+    each for n in range(32) for each in (reading(3 * n, 10 * n - 320), transition(3 * n, 10 * n - 320))
+]
+SLOW_AGES = [age for n in range(32) for age in (320 - 7 * n, 320 - 7 * n)]
+LATE_REPLAY = [reading(40, 10 * n - 320) for n in range(32)]
+LATE_AGES = [360 - 10 * n for n in range(32)]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        # After the replay, the age is zero, whatever the clock shows.
+        *(
+            (
+                [reading(0.1, -10), reading(10, 10), reading(60, 60 + offset), transition(61, 61 + offset)],
+                [10.1, 0, 0, 0],
+            )
+            for offset in (-3600, -300, 0, 300, 3600)
+        ),
+        # The clock is set back during the replay.
+        (
+            [*(reading(1, stamp) for stamp in (-30, -20, -10, -3600, -3590)), transition(1, -3590)],
+            [31, 21, 11, 0, 0, 0],
+        ),
+        ([*SLOW_REPLAY, reading(94, 94), transition(94, 94)], [*SLOW_AGES, 0, 0]),
+        # The clock is corrected after the replay.
+        ([*SLOW_REPLAY, reading(125, 125), reading(135, -165), transition(136, -164)], [*SLOW_AGES, 0, 0, 0]),
+        ([*LATE_REPLAY, transition(40, -100)], [*LATE_AGES, 140]),
+        ([*LATE_REPLAY, reading(75, -225), reading(85, -215)], [*LATE_AGES, 0, 0]),
+        # The clock is corrected in steps.
+        ([reading(10, -3590), reading(50, -3550), reading(60, -940), reading(70, 70)], [3600, 0, 0, 0]),
+    ],
+)
+def test_age_is_known_during_the_replay_and_zero_after_it(
+    events: list[tuple[float, str, str]], expected: list[float]
+) -> None:
+    assert ages(*events) == expected
 
 
 @pytest.mark.parametrize("offset", [-3600, -300, 300, 3600])
@@ -188,28 +221,6 @@ def test_repeated_config_does_not_change_ages(offset: int) -> None:
     time = datetime.fromtimestamp(CONNECTED_AT + offset, UTC).isoformat()
     config = (60.0, "config", f'{{"id":"abcd1879cf58","m":"HAN","t":"{time}"}}')
     assert ages(config, reading(60, 60), transition(60, 60)) == [0, 0]
-
-
-def test_reading_is_new_when_the_clock_was_set_back() -> None:
-    stamps = (-30, -20, -10, -3600, -3590)
-    assert ages(*(reading(1, stamp) for stamp in stamps), transition(1, -3590)) == [31, 21, 11, 0, 0, 0]
-
-
-def test_slow_replay_has_ages_at_its_arrival() -> None:
-    replayed = [
-        event for n in range(32) for event in (reading(3 * n, 10 * n - 320), transition(3 * n, 10 * n - 320))
-    ]
-    assert ages(*replayed)[::2] == [320 - 7 * n for n in range(32)]
-    assert ages(*replayed)[1::2] == [320 - 7 * n for n in range(32)]
-    assert ages(*replayed, reading(94, 94), transition(94, 94))[-2:] == [0, 0]
-    # The clock is corrected after the replay.
-    assert ages(*replayed, reading(125, 125), reading(135, -165), transition(136, -164))[-3:] == [0, 0, 0]
-
-
-def test_late_replay_has_ages_at_its_arrival() -> None:
-    replayed = [reading(40, 10 * n - 320) for n in range(32)]
-    assert ages(*replayed, transition(40, -100)) == [*(360 - 10 * n for n in range(32)), 140]
-    assert ages(*replayed, reading(75, -225), reading(85, -215))[-2:] == [0, 0]
 
 
 def test_transition_in_a_slow_replay_is_marked() -> None:
@@ -225,10 +236,6 @@ def test_late_readings_do_not_prolong_the_replay() -> None:
     """Delay each third reading by five seconds."""
     readings = [reading(9.99 * n + 5 * (n % 3 == 0), 10 * n - 300) for n in range(1, 20)]
     assert set(ages(*readings)[6:]) == {0}
-
-
-def test_clock_corrected_in_steps_does_not_prolong_the_replay() -> None:
-    assert ages(reading(10, -3590), reading(50, -3550), reading(60, -940), reading(70, 70))[1:] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("offset", [-3600, 3600])

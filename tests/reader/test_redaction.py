@@ -266,8 +266,8 @@ def test_protocol_is_kept_when_an_owner_uses_its_words(redactor: Redactor) -> No
     assert [key for key in sorted(keys) if redactor.event_type(key) != key] == []
     assert [event_type for event_type in types if redactor.event_type(event_type) != event_type] == []
     assert redactor.event("status", "online") == "online"
-    said = {"m": "BLINK", "cat": "dishwashers", "meter": {"status": "OK"}, "P_P1_In": 5}
-    assert redactor.values(said) == said
+    payload = {"m": "BLINK", "cat": "dishwashers", "meter": {"status": "OK"}, "P_P1_In": 5}
+    assert redactor.values(payload) == payload
 
 
 @pytest.mark.parametrize("name", ["W", "on", "Wh_1"])
@@ -287,8 +287,8 @@ def test_any_name_is_redacted(*, name: str, ssid: str, cut: int, is_escaped: boo
     redactor = Redactor()
     config = CONFIG.replace("dLink2.4", "%s").replace('"%s"', "%s")
     written = [json.dumps(text) if is_escaped else f'"{text}"' for text in (ssid, name)]
-    for said in (config % tuple(written), f'{{"id":{written[1]},"to":1}}'):
-        for text in (said, said[:cut]):
+    for whole in (config % tuple(written), f'{{"id":{written[1]},"to":1}}'):
+        for text in (whole, whole[:cut]):
             redacted = redactor.event("config", text)
             assert_absent(text_of(redacted), "Kunterb", "casamia", "192.168")
             again = redacted if isinstance(redacted, str) else json.dumps(redacted)

@@ -1,23 +1,21 @@
 """Traffic log: its lines, and when they are written."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 import json
 import logging
-from pathlib import Path
 import re
 from time import thread_time
 
 import aiohttp
 import pytest
 
-from custom_components.energy_sse.reader import READERS, ReaderProtocolError, clock, make_reader
+from custom_components.energy_sse.reader import ReaderProtocolError, clock, make_reader
 from custom_components.energy_sse.reader.models import Heartbeat, Message
 from custom_components.energy_sse.reader.redaction import REDACTOR
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.traffic import LOGGER, ConnectionStats, TrafficLog
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
-from tests.simulators.recordings import read
 
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (anon-[0-9a-f]{8}) (answer|event|stream) (.*)")
 PING = b'event: ping\ndata: {"sec":1744357696}\n\n'
@@ -178,23 +176,3 @@ async def test_failed_requests_are_logged(
         await make_reader("whatwatt", session, currentlyone.host).identify()
     assert lines_in(caplog) == ["answer /api/v1/report 404", "answer /api/v1/system 404"]
     assert reader.stats.responses["/api/v1/report"].status == 404
-
-
-async def test_log_has_its_kind_when_all_kinds_were_requested(
-    session: aiohttp.ClientSession,
-    whatwatt: WhatwattSimulator,
-    currentlyone: CurrentlyOneSimulator,
-    caplog: pytest.LogCaptureFixture,
-    tmp_path: Path,
-) -> None:
-    enable_log(caplog)
-    for reader in (whatwatt, currentlyone):
-        caplog.clear()
-        for kind in READERS:
-            with suppress(ReaderProtocolError):
-                await make_reader(kind, session, reader.host).identify()
-        log = tmp_path / f"{reader.kind}.log"
-        lines = (f"[{record.name}] {record.getMessage()}\n" for record in caplog.records)
-        log.write_text("".join(lines))
-        (recording,) = read(log)
-        assert recording.kind == reader.kind

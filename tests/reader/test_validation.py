@@ -52,12 +52,6 @@ def test_impossible_value_is_rejected_and_counted(
     assert validator.dropped == {reason: len(values) - len(accepted)}
 
 
-def test_first_zero_is_rejected_and_not_counted() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
-    assert through(validator, 0, 5000) == [5000]
-    assert not validator.dropped
-
-
 def test_possible_rise_is_accepted() -> None:
     validator = RegisterValidator(limits_of_meter(UNITS))
     # A finer resolution, 80 kW for ten seconds at a time, and one rise for a whole hour.
@@ -109,12 +103,6 @@ def test_replacement_is_accepted_after_enough_readings_and_time(
         accepted = through(validator, old, *values, interval=interval)
     assert accepted == [old, *values[readings - 1 :]]
     assert caplog.text.count("A meter was replaced") == 1
-
-
-def test_old_meter_restarts_the_proof_of_a_replacement() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
-    assert through(validator, 5000, *[12] * 18, 5001) == [5000, 5001]
-    assert through(validator, *[12] * 19, start=300.0) == [12]
 
 
 @pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
@@ -188,10 +176,8 @@ def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *
 
 def test_first_zero_is_accepted_after_enough_readings() -> None:
     validator = RegisterValidator(limits_of_meter(UNITS))
-    assert through(validator, *[0] * 19, register=EXPORT) == [0]
-    assert not validator.replaced
-    validator = RegisterValidator(limits_of_meter(UNITS))
     assert through(validator, *[0] * 5, register=EXPORT, interval=60) == [0]
+    assert not validator.replaced
     assert through(validator, 0, 1, register=EXPORT, start=300) == [0, 1]
 
 
@@ -259,17 +245,27 @@ def test_value_in_a_unit_without_bounds_is_possible(unit: Unit) -> None:
     assert is_possible(1e12, unit)
 
 
-def test_different_wrong_values_are_not_a_replacement() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
-    # Each value differs from 5000 in a coarser resolution.
-    assert through(validator, 5000, *[4111, 3111, 2111, 1111] * 20, 5001) == [5000, 5001]
+OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]
 
 
-def test_register_in_another_unit_is_accepted() -> None:
+@pytest.mark.parametrize(
+    ("values", "accepted"),
+    [
+        # Different wrong values, each of which differs from 5000 in a coarser resolution.
+        ([5000, *[4111, 3111, 2111, 1111] * 20, 5001], [5000, 5001]),
+        # 7 kW in Wh instead of kWh: 19 kWh in ten seconds.
+        (OTHER_UNIT, [OTHER_UNIT[0], *OTHER_UNIT[31:]]),
+        # The old meter restarts the proof of a replacement.
+        ([5000, *[12] * 18, 5001, *[13] * 19], [5000, 5001, 13]),
+        # The first zero can be missing data.
+        ([0, 5000], [5000]),
+        ([0] * 19, [0]),
+    ],
+)
+def test_replacement_needs_a_series_of_similar_values(values: list[float], accepted: list[float]) -> None:
     validator = RegisterValidator(limits_of_meter(UNITS))
-    # 7 kW of a meter whose Wh are taken for kWh: 19 kWh in ten seconds.
-    values = [5_000_000 + n * 19_400 for n in range(60)]
-    assert through(validator, *values) == [values[0], *values[31:]]
+    assert through(validator, *values) == accepted
+    assert (validator.dropped.total() == 0) == (values[0] == 0)
 
 
 def test_zeros_come_with_a_new_meter_only() -> None:

@@ -1,4 +1,4 @@
-"""Simulated meter readers: real HTTP servers, true to the devices, with a house behind them."""
+"""Simulated readers: HTTP servers with the protocols of the devices, and a simulated house."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""A simulated CurrentlyOne, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
+"""Simulated CurrentlyOne, from the vendor's documentation and recorded payloads (`tests/samples/`)."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ PING_AFTER = 15.0
 
 
 class UnchunkedResponse(web.StreamResponse):
-    """An answer without a length and without chunks: its end is the end of the connection."""
+    """A response without a length and without chunks, which ends with the connection."""
 
     _length_check = False
 
 
 class CurrentlyOneSimulator(Simulator):
-    """Several clients; each gets, on connect, what the device remembers."""
+    """Reader with several clients, which receive the stored events at the connect."""
 
     kind = "currentlyone"
     stream_path = "/events"
@@ -51,26 +51,26 @@ class CurrentlyOneSimulator(Simulator):
         self.has_inventory = has_inventory
         self.meter_is_connected = True
         self.clock_error = timedelta()
-        """By how much the device's clock is ahead."""
+        """Time by which the clock of the device is ahead."""
 
         self.sends_registers_hourly = False
-        """Whether the meter tells the registers of a full hour in the next telegram, and in no other one."""
+        """Whether only the first telegram of an hour contains the registers."""
 
         self.stores_readings = True
-        """Whether it repeats readings and hours after a connect, and sends the register of each hour."""
+        """Whether it sends hourly registers, and repeats them and readings after a connect."""
 
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)
         self._detected: dict[str, bytes] = {}
-        self._silent_for = 0.0
+        self._idle_seconds = 0.0
         self._registers_sent_in = -1
-        self._at_full_hour = self._registers
+        self._on_the_hour = self._registers
 
     @override
     @classmethod
     def service(cls, device_id: str, port: int) -> Service:
         name = f"CurrentlyOne_{device_id}"
-        # The device most likely announces its telnet server. Away from port 80, that would hide it.
+        # The device probably announces the port of its telnet server.
         return Service("_currently._tcp.local.", name, name, 23 if port == 80 else port)
 
     @override
@@ -82,16 +82,16 @@ class CurrentlyOneSimulator(Simulator):
 
     @override
     async def advance(self, seconds: float) -> None:
-        self._silent_for += seconds
-        while (to_full_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
-            await self._advance_house(to_full_hour)
-            self._at_full_hour = self._registers
+        self._idle_seconds += seconds
+        while (to_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
+            await self._advance_house(to_hour)
+            self._on_the_hour = self._registers
             if self.meter_is_connected and self.stores_readings:
                 self._hourly.append(_event("hourly", self._hourly_register()))
                 await self._send(self._hourly[-1])
-            seconds -= to_full_hour
+            seconds -= to_hour
         await self._advance_house(seconds)
-        if self._silent_for >= PING_AFTER and not self.meter_is_connected:
+        if self._idle_seconds >= PING_AFTER and not self.meter_is_connected:
             await self._send(_event("ping", f'{{"sec":{self._now}}}'))
 
     async def _advance_house(self, seconds: float) -> None:
@@ -150,7 +150,7 @@ class CurrentlyOneSimulator(Simulator):
         await self.send_transition(self.house.switch(appliance_id, state))
 
     async def send_transition(self, change: Change) -> None:
-        """Report a change twice, as the device does: as `transition`, and as `detected` in a `state`."""
+        """Report a change as `transition`, and as `detected` in a `state`."""
         appliance, state = change.appliance, change.appliance.state
         local = change.time.astimezone(STOCKHOLM)
         transition = {
@@ -179,7 +179,7 @@ class CurrentlyOneSimulator(Simulator):
         await self._send(self._detected[appliance.id])
 
     def forget(self) -> None:
-        """Forget all that it repeats to whoever connects, as a device that has lost its power."""
+        """Delete the stored events, as after a power failure."""
         for memory in (self._states, self._hourly, self._detected):
             memory.clear()
 
@@ -189,7 +189,7 @@ class CurrentlyOneSimulator(Simulator):
         self.end_streams()
 
     def config(self) -> str:
-        """Return the payload of `config`. Names go in unescaped."""
+        """Return the payload of `config`. The device does not escape names."""
         local = (self.house.clock + self.clock_error).astimezone(STOCKHOLM)
         return (
             f'{{"id":"{self.device_id}","v":"{self.firmware}","m":"{self.mode}","area":"SE2",'
@@ -225,7 +225,7 @@ class CurrentlyOneSimulator(Simulator):
         if self.mode == "H+B":
             fields |= {"bW": fields["W"], "bWh": int(sum(house.active_import.values())) % 100_000}
         if self.sends_registers_hourly:
-            fields |= self._at_full_hour
+            fields |= self._on_the_hour
         if not has_registers:
             fields = {key: value for key, value in fields.items() if not key.endswith("h")}
         fields |= {**self.lies, "sec": self._now}
@@ -233,7 +233,7 @@ class CurrentlyOneSimulator(Simulator):
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 
     def inventory(self) -> dict[str, Any]:
-        """Return the answer of `/api/v1/device`."""
+        """Return the response of `/api/v1/device`."""
         return {
             "devices": [
                 {
@@ -265,7 +265,7 @@ class CurrentlyOneSimulator(Simulator):
         return int((self.house.clock + self.clock_error).timestamp())
 
     def _hourly_register(self) -> str:
-        """Return the registers at the full hour that has just begun, stamped a second later."""
+        """Return the registers on the hour, with the time of the next second."""
         second = self._now // 3600 * 3600 + 1
         return f'{{"sec":{second},"Wh":{self._registers["Wh"]},"Ph":{self._registers["Ph"]}}}'
 
@@ -275,11 +275,11 @@ class CurrentlyOneSimulator(Simulator):
         return {key: int(sum(register.values())) for key, register in registers.items()}
 
     async def _send(self, data: bytes) -> None:
-        self._silent_for = 0.0
+        self._idle_seconds = 0.0
         await self.broadcast(data)
 
     def _greeting(self) -> bytes:
-        """Return what a client is told on connect."""
+        """Return the first events of a stream."""
         online, config = _event("status", "online"), _event("config", self.config())
         states = self._states if self.stores_readings else ()
         return b"".join((online, config, *self._hourly, *self._detected.values(), *states))

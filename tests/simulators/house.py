@@ -1,4 +1,4 @@
-"""A house with a meter: appliances that come and go, sun on the roof, two tariffs, registers that grow."""
+"""Simulated house with a meter, appliances, solar power and two tariffs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class State:
 
 @dataclass
 class Appliance:
-    """An appliance that goes through its states in turn."""
+    """An appliance that changes its state periodically."""
 
     id: str
     name: str
@@ -43,11 +43,11 @@ class Appliance:
 
     @property
     def state(self) -> State:
-        """The state it is in."""
+        """Current state."""
         return self.states[self.index]
 
     def advance(self, seconds: float) -> State | None:
-        """Let time pass; return the state that was left when it changes."""
+        """Advance the time. Return the previous state if the state changes."""
         self.energy += self.state.power * seconds / 3600
         self._left -= seconds
         if self._left > 0:
@@ -55,7 +55,7 @@ class Appliance:
         return self.switch((self.index + 1) % len(self.states))
 
     def switch(self, index: int) -> State:
-        """Put it into another state; return the one that was left."""
+        """Change the state. Return the previous one."""
         left = self.state
         self.index = index
         self._left = self.durations[index]
@@ -64,7 +64,7 @@ class Appliance:
 
 @dataclass(frozen=True)
 class Change:
-    """An appliance that has just changed its state."""
+    """Change of the state of an appliance."""
 
     appliance: Appliance
     left: State
@@ -72,7 +72,7 @@ class Change:
 
 
 def usual_appliances() -> list[Appliance]:
-    """Return what stands in most kitchens and cellars, with cycles short enough to watch."""
+    """Return appliances with short cycles."""
     off = State("off", 0, is_on=False)
     return [
         Appliance(
@@ -113,7 +113,7 @@ class House:
     reactive_import: float = 283_967.0
     reactive_export: float = 2_949_486.0
     solar_energy: float = 9_127_300.0
-    """Wh that the roof has given, which the meter does not see."""
+    """Wh of the solar panels, which the meter does not measure."""
 
     maximum_demand: dict[int, float] = field(default_factory=lambda: {1: 5_210.0, 2: 2_480.0})
     """W, the highest import so far by tariff."""
@@ -122,7 +122,7 @@ class House:
     """Signed W per phase, import positive."""
 
     solar_power: float = field(default=0.0, init=False)
-    """W that the roof gives."""
+    """W of the solar panels."""
 
     reactive_power: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0], init=False)
     voltage: list[float] = field(default_factory=lambda: [230.0, 230.0, 230.0], init=False)
@@ -138,12 +138,12 @@ class House:
 
     @property
     def tariff(self) -> int:
-        """1 from 6 to 22 o'clock of the house's day, else 2."""
+        """1 from 6:00 to 22:00 of the day of the house, otherwise 2."""
         return 1 if 0.25 <= self._day_fraction < 22 / 24 else 2
 
     @property
     def power_factor(self) -> float:
-        """Active power as a part of the apparent power, 0 to 1."""
+        """Active power divided by apparent power, 0 to 1."""
         apparent_power = math.hypot(self.net_power, sum(self.reactive_power))
         return abs(self.net_power) / apparent_power
 
@@ -152,7 +152,7 @@ class House:
         return math.hypot(self.power[phase], self.reactive_power[phase]) / self.voltage[phase]
 
     def advance(self, seconds: float) -> Iterator[Change]:
-        """Let time pass, and yield the appliances that change on the way."""
+        """Advance the time, and yield the changes of appliances."""
         register = self.active_import if self.net_power > 0 else self.active_export
         register[self.tariff] += abs(self.net_power) * seconds / 3600
         self.solar_energy += self.solar_power * seconds / 3600
@@ -168,7 +168,7 @@ class House:
         self._measure()
 
     def switch(self, appliance_id: str, state_name: str) -> Change:
-        """Put an appliance into a state right now."""
+        """Change the state of an appliance."""
         appliance = next(each for each in self.appliances if each.id == appliance_id)
         index = [state.name for state in appliance.states].index(state_name)
         change = Change(appliance, appliance.switch(index), self.clock)

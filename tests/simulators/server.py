@@ -1,4 +1,4 @@
-"""Base classes of the simulated readers: an HTTP server, its open streams, and a meter."""
+"""Base classes of simulated readers: HTTP server, streams, meter."""
 
 from abc import ABC, abstractmethod
 import argparse
@@ -38,30 +38,30 @@ class Stream:
         self._ended = asyncio.Event()
 
     async def send(self, data: bytes) -> None:
-        """Send bytes; a client that has gone is no error."""
+        """Send bytes. A closed connection is not an error."""
         with suppress(ConnectionError):
             await self._response.write(data)
 
     def end(self) -> None:
-        """End the answer, as a server does that has no more to say."""
+        """End the response."""
         self._ended.set()
 
     async def wait_ended(self) -> None:
-        """Wait until someone ends it."""
+        """Wait for the end."""
         await self._ended.wait()
 
 
 class Server(ABC):
-    """A reader on a port of this machine."""
+    """Simulated device at a port of this machine."""
 
     kind: ClassVar[str]
-    """Which reader it is, as `Reader.kind` has it."""
+    """Kind of reader, as in `Reader.kind`."""
 
     device_id: str
 
     def __init__(self) -> None:
         self.requests: list[str] = []
-        """Method and path of every request, refused ones too."""
+        """Method and path of each request, also of rejected ones."""
 
         self.streams: list[Stream] = []
         self.greeting_size = 0
@@ -74,33 +74,33 @@ class Server(ABC):
 
     @property
     def host(self) -> str:
-        """Where it is reached."""
+        """Address of the device."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def stream_count(self) -> int:
-        """How often the stream has been asked for."""
+        """Number of requests of the stream."""
         return sum(request == f"GET {self.stream_path}" for request in self.requests)
 
     @property
     @abstractmethod
     def stream_path(self) -> str:
-        """The path of the event stream."""
+        """Path of the event stream."""
 
     @abstractmethod
     def routes(self) -> Iterable[web.RouteDef]:
-        """What it answers."""
+        """Routes of the HTTP server."""
 
     @abstractmethod
     async def speak(self) -> None:
-        """Say what it has to say by itself."""
+        """Send events until cancelled."""
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer a request; a place for what comes before every answer."""
+        """Respond to a request."""
         return await handler(request)
 
     async def start(self, port: int = 0, address: str = "127.0.0.1", *, live: bool = False) -> Self:
-        """Listen. `live` lets it speak by itself; otherwise each word is asked for.
+        """Listen. If `live` is true, the device sends events by itself.
 
         If `port` is 0, a free port is reserved until this object is deleted.
         """
@@ -125,7 +125,7 @@ class Server(ABC):
         return self
 
     async def stop(self) -> None:
-        """Vanish from the network."""
+        """Stop the server, and end all streams."""
         if self._speaking is not None:
             self._speaking.cancel()
             self._speaking = None
@@ -135,7 +135,7 @@ class Server(ABC):
             self._runner = None
 
     def end_streams(self) -> None:
-        """End all streams cleanly, as a device that wants to."""
+        """End all streams in an orderly way."""
         while self.streams:
             self.streams.pop().end()
 
@@ -146,7 +146,7 @@ class Server(ABC):
 
 
 class Simulator(Server):
-    """A reader with a meter, and a house behind it."""
+    """Simulated reader with the meter of a house."""
 
     ids: ClassVar[tuple[str, str]]
     """Id of a device, if no other id is given, and of a second one."""
@@ -171,10 +171,10 @@ class Simulator(Server):
         """Number of telegrams that the meter has sent."""
 
         self.lies: dict[str, float] = {}
-        """Values in readings that differ from the house's, by key."""
+        """Wrong values in readings by key."""
 
         self.lacks: set[str] = set()
-        """Keys that readings do not have."""
+        """Keys that are missing in readings."""
 
     @classmethod
     @abstractmethod
@@ -242,13 +242,13 @@ class Simulator(Server):
         return [self.device_id, self.host, "127.0.0.1", *self.name.replace('"', " ").split()]
 
     async def tick(self, seconds: float | None = None) -> None:
-        """Let the house live on for an interval, and send what follows."""
+        """Advance the house by an interval, and send a reading."""
         await self.advance(self.interval if seconds is None else seconds)
         self.telegrams += 1
         await self.send_reading()
 
     async def advance(self, seconds: float) -> None:
-        """Let the house live on."""
+        """Advance the house."""
         for _ in self.house.advance(seconds):
             pass
 
@@ -258,7 +258,7 @@ class Simulator(Server):
         response: web.StreamResponse,
         greeting: Callable[[], bytes] = lambda: b"",
     ) -> None:
-        """Keep a stream open until either side ends it. What is said after the greeting is made, is sent."""
+        """Keep a stream open until one side ends it. Events after the call of `greeting` are sent, too."""
         await response.prepare(request)
         stream = Stream(response)
         self.streams.append(stream)
@@ -278,6 +278,6 @@ class Simulator(Server):
         while True:
             await asyncio.sleep(self.interval)
             now = loop.time()
-            # Not the interval, so that the house's clock does not fall behind.
+            # The elapsed time instead of the interval, so that the clock of the house is right.
             await self.tick(now - last)
             last = now

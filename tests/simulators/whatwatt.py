@@ -1,4 +1,4 @@
-"""A simulated whatwatt Go, after the vendor's documentation and recorded payloads (`tests/samples/`)."""
+"""Simulated whatwatt Go, from the vendor's documentation and recorded payloads (`tests/samples/`)."""
 
 import argparse
 import asyncio
@@ -18,20 +18,20 @@ ZURICH = ZoneInfo("Europe/Zurich")
 
 
 class Firmware(StrEnum):
-    """The firmware lines, which differ in the keys that they send and in the login."""
+    """Versions of the firmware, which differ in their keys and in the authentication."""
 
     BASIC = "1.2.0"
-    """Before 1.10: HTTP Basic; every key, with 0 for what the meter lacks."""
+    """HTTP Basic. All keys, with 0 for values that the meter does not send."""
 
     FILLING = "1.10.0"
-    """HTTP Digest; every key."""
+    """HTTP Digest. All keys."""
 
     SPARSE = "2.8.2"
-    """Only the keys that the meter has."""
+    """HTTP Digest. Only the keys of values that the meter sends."""
 
 
 class WhatwattSimulator(Simulator):
-    """One client at a time: a newcomer ends the stream of the one before."""
+    """Reader with one client at a time. Another client ends the stream of the first one."""
 
     kind = "whatwatt"
     stream_path = "/api/v1/live"
@@ -54,11 +54,12 @@ class WhatwattSimulator(Simulator):
         self.licence = licence
         self.meter_status = "OK"
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
-        """The services that are switched on."""
+        """Whether each cloud service is enabled."""
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
-        """Of the other meters that the meter passes on, by their number."""
+        """Registers of the sub-meters by their id."""
+
         self.uptime = 338_352.0
         self.report_id = 72
         self.login: DigestLogin | BasicLogin | None = None
@@ -74,7 +75,7 @@ class WhatwattSimulator(Simulator):
     @override
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--password", help="ask for it")
+        parser.add_argument("--password", help="password of the device")
         parser.add_argument(
             "--firmware",
             type=Firmware,
@@ -256,7 +257,7 @@ class WhatwattSimulator(Simulator):
         }
 
     def system(self) -> dict[str, Any]:
-        """Return the answer of `/api/v1/system`."""
+        """Return the response of `/api/v1/system`."""
         local = self.house.clock.astimezone(ZURICH)
         date, time = f"{local:%Y-%m-%d}", f"{local:%H:%M:%S}"
         device: dict[str, Any] = {
@@ -314,7 +315,7 @@ class WhatwattSimulator(Simulator):
         return system
 
     def report(self) -> dict[str, Any]:
-        """Return the answer of `/api/v1/report`."""
+        """Return the response of `/api/v1/report`."""
         live = self.live()
 
         def phases(key: str) -> dict[str, Any]:
@@ -326,7 +327,7 @@ class WhatwattSimulator(Simulator):
         now = self.house.clock
         local = now.astimezone(ZURICH)
         times = {
-            # Ends in Z, and is local all the same.
+            # It ends with Z, although it is local time.
             "date_time": f"{local:%Y-%m-%dT%H:%M:%S}Z",
             "date_time_local": local.isoformat(timespec="seconds"),
             "date_time_utc": f"{now:%Y-%m-%dT%H:%M:%S}Z",
@@ -368,7 +369,7 @@ def _kilo(value: float) -> float:
 
 
 def _number(value: float, digits: int) -> float:
-    """Return a number as the device prints it: without a fraction that is zero."""
+    """Return a number in the format of the device, without a fraction of zero."""
     rounded = round(value, digits)
     return int(rounded) if rounded == int(rounded) else rounded
 
