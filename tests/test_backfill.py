@@ -53,7 +53,9 @@ async def time_lapse(
     make_time_lapse: MakeTimeLapse, database: str, caplog: pytest.LogCaptureFixture
 ) -> AsyncGenerator[TimeLapse]:
     """Return a home in simulated time. No entity id is logged."""
-    caplog.set_level(logging.DEBUG, "custom_components.energy_sse.statistics")
+    caplog.set_level(logging.INFO, "custom_components.energy_sse.reader")
+    # The last level is that of `caplog`, too.
+    caplog.set_level(logging.DEBUG, "custom_components.energy_sse")
     async with make_time_lapse(database) as time_lapse:
         yield time_lapse
     ours = [
