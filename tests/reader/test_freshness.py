@@ -28,7 +28,7 @@ def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, l
 
 def test_announced_interval_is_used_until_one_is_learned() -> None:
     freshness = Freshness()
-    freshness.announced_interval = 60
+    freshness.announce(60)
     freshness.note(1000)
     assert (freshness.limit, freshness.idle_timeout) == (240, 180)
     freshness.note(1005)
@@ -38,7 +38,7 @@ def test_announced_interval_is_used_until_one_is_learned() -> None:
 def test_long_announced_interval_is_used_at_once() -> None:
     """Wait for a meter that sends every ten minutes from the start."""
     freshness = Freshness()
-    freshness.announced_interval = 600
+    freshness.announce(600)
     for now in (0, 1200):
         freshness.note(now)
         assert (freshness.interval, freshness.limit, freshness.idle_timeout) == (600, 900, 675)

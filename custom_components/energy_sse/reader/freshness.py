@@ -33,23 +33,19 @@ class Freshness:
         self.last: float | None = None
         """Time when the meter sent the last reading."""
 
-        self.announced_interval: float | None = None
-        """Interval that the device sends, used until the interval is learned."""
+        self.interval: float | None = None
+        """The second-longest recent time between readings; None while it is unknown.
 
+        One long time is an outage, two are the interval of the meter.
+        """
+
+        self._announced_interval: float | None = None
         self._gaps: deque[float] = deque(maxlen=_REMEMBERED_GAPS)
 
-    @property
-    def interval(self) -> float | None:
-        """The second-longest recent time between readings, in seconds; None while it is unknown.
-
-        One long time is an outage, two are the interval of the meter. A time beyond every limit is always an
-        outage.
-        """
-        # The first gap can be an outage.
-        shortest = min(self._gaps) if len(self._gaps) > 1 else self.announced_interval or 0.0
-        limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
-        longest = sorted(gap for gap in self._gaps if gap <= limit)[-2:]
-        return longest[0] if longest else self.announced_interval
+    def announce(self, interval: float | None) -> None:
+        """Set the interval that the device sends, which is used until the interval is learned."""
+        self._announced_interval = interval
+        self._update_interval()
 
     @property
     def limit(self) -> float:
@@ -65,8 +61,16 @@ class Freshness:
         """Note the time when the meter sent a reading."""
         if self.last is not None:
             self._gaps.append(at - self.last)
+            self._update_interval()
         self.last = at
 
     def remaining(self, now: float) -> float:
         """Return the seconds until the last reading expires; 0 or less if it has expired."""
         return 0.0 if self.last is None else self.last + self.limit - now
+
+    def _update_interval(self) -> None:
+        # The first gap can be an outage. A time beyond every limit always is one.
+        shortest = min(self._gaps) if len(self._gaps) > 1 else self._announced_interval or 0.0
+        limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
+        longest = sorted(gap for gap in self._gaps if gap <= limit)[-2:]
+        self.interval = longest[0] if longest else self._announced_interval

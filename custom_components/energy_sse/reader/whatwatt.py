@@ -276,7 +276,7 @@ class WhatwattReader(Reader):
     def _read_status(self, system: Mapping[str, Any]) -> ReaderStatus:
         status = parse_status(system)
         interval = status.values.get(P.REPORT_INTERVAL)
-        self.freshness.announced_interval = interval if is_number(interval) else None
+        self.freshness.announce(interval if is_number(interval) else None)
         return status
 
 
