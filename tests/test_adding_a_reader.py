@@ -310,5 +310,6 @@ async def test_third_reader_reconnects_after_a_401(
     network.answer = None
     await time_machine.advance(320)
     assert stats.connects > connects
-    await hass.config_entries.async_unload(entry.entry_id)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done()
     await network.stop()
