@@ -4,7 +4,6 @@ from . import clock
 from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .errors import EXCEPTION_FILTER
 from .exceptions import (
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
@@ -15,6 +14,7 @@ from .exceptions import (
 )
 from .freshness import Freshness, max_gap
 from .identify import READERS, Identity, get_full_name, identify, make_reader
+from .logger import EXCEPTION_FILTER
 from .models import (
     ApplianceProfile,
     ApplianceState,

@@ -14,7 +14,6 @@ from . import clock
 from .addresses import Addresses
 from .base import Reader
 from .client import RateLimiter
-from .errors import LOGGER
 from .exceptions import (
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
@@ -25,6 +24,7 @@ from .exceptions import (
     ReaderStreamEndedError,
 )
 from .identify import diagnose_mismatch, get_full_name
+from .logger import LOGGER
 from .models import AuthScheme, Message, ReaderInfo, Reading
 
 # Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
