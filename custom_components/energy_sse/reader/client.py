@@ -210,8 +210,9 @@ class DeviceClient:
                         received_at = clock.now()
                     self.stats.oversized_events += decoder.dropped_events
                     decoder.dropped_events = 0
-                    # Reading buffered bytes does not suspend this task.
-                    await asyncio.sleep(0)
+                    if piece is not None and len(piece) == _PIECE_SIZE:
+                        # More bytes can be in the buffer, and reading those does not suspend this task.
+                        await asyncio.sleep(0)
 
     @asynccontextmanager
     async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Stream]]:
