@@ -166,12 +166,12 @@ class Devices:
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
 
-    def sub_meter_has_statistics(self, meter_id: str) -> bool:
-        """Return whether the sensor of a sub-meter has a state class in the registry."""
+    def sub_meter_has_statistics(self, meter_id: str) -> bool | None:
+        """Return whether the sensor of a sub-meter has a state class in the registry; None for a new one."""
         unique_id = self.sub_meter_identifier(meter_id)[1]
         entity_id = self._entities.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
         sensor = None if entity_id is None else self._entities.async_get(entity_id)
-        return sensor is not None and ATTR_STATE_CLASS in (sensor.capabilities or {})
+        return None if sensor is None else ATTR_STATE_CLASS in (sensor.capabilities or {})
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
         """Return the id of a device below the reader; None for the reader. A sub-meter's has a prefix."""

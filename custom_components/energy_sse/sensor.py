@@ -144,7 +144,9 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         self._meter_id = meter_id
         self.entity_description = SUB_METERS[coordinator.data.sub_meters.kind(meter_id)]
         has_statistics = coordinator.devices.sub_meter_has_statistics(meter_id)
-        self._attr_state_class = SensorStateClass.TOTAL_INCREASING if has_statistics else None
+        if has_statistics is not None:
+            # A sensor whose kind is not chosen any more keeps its statistics.
+            self._attr_state_class = SensorStateClass.TOTAL_INCREASING if has_statistics else None
 
     @override
     async def async_added_to_hass(self) -> None:
