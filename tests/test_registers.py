@@ -851,10 +851,7 @@ def test_boundaries_are_right_when_the_clock_is_corrected(
         assert total == pytest.approx(installation.total(true_at), abs=highest * MINUTE / HOURS + 2)
 
 
-# ------------------------------------------------- FAILING: the code is wrong, see the report; not committed
-
-
-def test_boundary_just_before_a_register_is_known() -> None:  # FAILS: 9:00 is unknown, three hours are missed
+def test_boundary_just_before_a_register_is_known() -> None:
     """Miss two hours when one hourly register is lost: the next one, at 9:00:10, decides 9:00."""
     installation = run_with_one_fault("lost", "none")
     assert installation.demands(HOUR, "07:00", "09:00") == [
@@ -864,7 +861,7 @@ def test_boundary_just_before_a_register_is_known() -> None:  # FAILS: 9:00 is u
 
 
 @pytest.mark.parametrize("reader_clock", [HOURS, 70.0])
-def test_restart_keeps_all_when_reader_clock_is_wrong(reader_clock: float) -> None:  # FAILS: all is removed
+def test_restart_keeps_all_when_reader_clock_is_wrong(reader_clock: float) -> None:
     """Keep the boundaries over a restart when only the reader's clock is wrong, as it always was."""
     installation = Installation(steady(), reader_clock=reader_clock)
     installation.run(at("08:10:00"))
@@ -875,7 +872,7 @@ def test_restart_keeps_all_when_reader_clock_is_wrong(reader_clock: float) -> No
     )
 
 
-def test_sleep_keeps_all_when_reader_clock_is_wrong() -> None:  # FAILS: all before the sleep is removed
+def test_sleep_keeps_all_when_reader_clock_is_wrong() -> None:
     """Keep the boundaries from before a sleep when only the reader's clock is wrong, as it always was."""
     installation = Installation(steady(), reader_clock=HOURS)
     installation.run(at("08:10:00"))
@@ -885,7 +882,7 @@ def test_sleep_keeps_all_when_reader_clock_is_wrong() -> None:  # FAILS: all bef
     assert START + QUARTER in installation.history.boundaries
 
 
-def test_years_behind_after_a_restart_are_removed() -> None:  # FAILS: boundaries of 2024 stay for ever
+def test_years_behind_after_a_restart_are_removed() -> None:
     """Know no boundary of a clock that was years behind after a restart, when the reader's clock is wrong."""
     installation = Installation(steady(), reader_clock=70.0)
     installation.run(at("08:10:00"))
@@ -898,7 +895,7 @@ def test_years_behind_after_a_restart_are_removed() -> None:  # FAILS: boundarie
 
 
 @pytest.mark.parametrize("end", ["08:40:00", "09:40:00"])
-def test_clock_set_backwards_keeps_earlier_boundaries(end: str) -> None:  # FAILS: 7:15 to 7:45 are removed
+def test_clock_set_backwards_keeps_earlier_boundaries(end: str) -> None:
     """Keep the boundaries from before a clock was set back by an hour, when it is corrected."""
     installation = run_with_wrong_clock(-HOURS, "08:10:00", end, reader_clock=0.0)
     assert installation.demands(QUARTER, "06:15", "07:45") == all_of(
@@ -906,7 +903,7 @@ def test_clock_set_backwards_keeps_earlier_boundaries(end: str) -> None:  # FAIL
     )
 
 
-def test_boundary_while_the_clock_is_set_is_removed() -> None:  # FAILS: 7:45 is 87 Wh (90 s) too low
+def test_boundary_while_the_clock_is_set_is_removed() -> None:
     """Remove a boundary between the last right time and the first wrong one, when the clock is corrected."""
     installation = Installation(steady())
     installation.run(at("07:44:00"), every=30.0)
@@ -919,7 +916,7 @@ def test_boundary_while_the_clock_is_set_is_removed() -> None:  # FAILS: 7:45 is
 
 
 @pytest.mark.parametrize("error", [HOURS, 100.0, -100.0])
-def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:  # FAILS: 9,344 Wh too low
+def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:
     """Estimate the total by power from the last hourly register when the clock has been corrected."""
     installation = Installation(steady())
     installation.wall_error = error
@@ -932,9 +929,7 @@ def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:  # FAI
 
 
 @pytest.mark.parametrize(("wall", "first"), [(HOURS, 5.0), (HOURS, 98_000_000.0)])
-def test_replacement_by_a_wrong_clock_is_counted(
-    wall: float, first: float
-) -> None:  # FAILS: 12 and 114,203 kW
+def test_replacement_by_a_wrong_clock_is_counted(wall: float, first: float) -> None:
     """Bill no quarter above the meter when it was replaced while the clock was an hour ahead."""
     installation = Installation(steady())
     installation.run(at("07:10:00"))
@@ -948,7 +943,7 @@ def test_replacement_by_a_wrong_clock_is_counted(
     assert all(demand <= 3.5 for _, demand, _ in installation.demands(QUARTER, "06:15", "09:45"))
 
 
-def test_totals_do_not_fall_with_a_coarse_register() -> None:  # FAILS: 8.9 Wh below
+def test_totals_do_not_fall_with_a_coarse_register() -> None:
     """Order the estimates between registers of 100 Wh, and a record of the reader."""
     installation = Installation(House((HOURS, 50), (HOURS, 1000)), resolution=100)
 
@@ -961,7 +956,7 @@ def test_totals_do_not_fall_with_a_coarse_register() -> None:  # FAILS: 8.9 Wh b
     assert totals == sorted(totals)
 
 
-def test_rare_register_without_power_is_not_estimated() -> None:  # FAILS: 0, 0, 0, 4 kW, none of them missed
+def test_rare_register_without_power_is_not_estimated() -> None:
     """Bill no quarter above the meter when a register is hourly, and power is not received."""
     installation = Installation(steady(1.0))
     time = 0.0
@@ -971,7 +966,7 @@ def test_rare_register_without_power_is_not_estimated() -> None:  # FAILS: 0, 0,
     assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "09:45")} <= {1.0}
 
 
-def test_old_register_after_an_outage_is_not_accepted() -> None:  # FAILS: 7:00 to 8:00 0.01 kW, 8:00 17.46 kW
+def test_old_register_after_an_outage_is_not_accepted() -> None:
     """Bill nothing above the meter when the register stays old for a minute after an outage."""
     installation = Installation(steady())
     installation.run(at("07:00:00"))
@@ -983,9 +978,7 @@ def test_old_register_after_an_outage_is_not_accepted() -> None:  # FAILS: 7:00 
     assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "08:45")} == {3.5}
 
 
-def test_record_of_zero_is_dropped_when_the_meter_is_new() -> (
-    None
-):  # FAILS: 12:00 is 0, 8:00 to 11:00 dropped
+def test_record_of_zero_is_dropped_when_the_meter_is_new() -> None:
     """Drop only a zero among ten records when the register is below 200 kWh, without a history."""
     installation = Installation(steady())
     installation.now = at("17:30:00")
@@ -996,7 +989,7 @@ def test_record_of_zero_is_dropped_when_the_meter_is_new() -> (
     assert len([total for total in installation.history.boundaries.values() if total > 0]) == 9
 
 
-def test_restart_keeps_estimates() -> None:  # FAILS: 8:15 and 8:30 are missed
+def test_restart_keeps_estimates() -> None:
     """Know the quarters of an hour with a short restart when the register is hourly."""
     installation = Installation(steady())
     installation.run(at("08:40:00"), has_register=once_an_hour)
