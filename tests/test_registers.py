@@ -343,6 +343,23 @@ def test_hourly_readings_are_not_noted_an_hour_late() -> None:
     assert installation.history.boundaries == {}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "before", "after", "total"),
+    [(1.0, 4.0, 94.0, 5.0), (1.0, 4.75, 94.0, 6.0), (0.2, 4.75, 56.0, 4.75)],
+)
+def test_interpolated_total_is_rounded_down(
+    seconds: float, before: float, after: float, total: float
+) -> None:
+    """Round an interpolated total down to whole Wh, but not below the last register."""
+    installation = Installation(steady())
+    installation.run(at("06:14:50"))
+    boundary, register = at("06:15:00"), REGISTER + 870
+    installation.receive(boundary - seconds, register=register + before, power=3500.0)
+    installation.receive(boundary + 59.0, register=register + after, power=3500.0)
+    installation.receive(boundary + 69.0, register=register + after, power=3500.0)
+    assert installation.history.boundaries[START + QUARTER] == register + total
+
+
 # --------------------------------------------------------------------------------------- replacements
 
 
