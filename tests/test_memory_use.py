@@ -31,7 +31,7 @@ DAYS = 30
 
 # Containers, per reload of both readers and per day. A coordinator with its entities has 1,000 and more. A
 # day adds a peak for each hour.
-MAY_GROW = 150
+MAX_GROWTH = 150
 
 
 class Use(NamedTuple):
@@ -106,11 +106,11 @@ async def test_memory_stays_the_same_over_reloads(
             for reader in (whatwatt, currentlyone):
                 await tick(hass, reader)
 
-    # Home Assistant fills its caches, and the sun shows which phases export.
+    # Home Assistant fills its caches, and sensors for export are added when the sun shines.
     await reload(50)
     objects, before = living_objects(), measured()
     await reload(RELOADS)
-    assert growth(before, RELOADS, "reloads of two entries") < MAY_GROW
+    assert growth(before, RELOADS, "reloads of two entries") < MAX_GROWTH
     assert living_objects() == objects
 
 
@@ -126,5 +126,5 @@ async def test_memory_stays_the_same_over_a_month(
         await time_lapse.live(days=2)
         objects, before = living_objects(), measured()
         await time_lapse.live(days=DAYS)
-        assert growth(before, DAYS, "days") < MAY_GROW
+        assert growth(before, DAYS, "days") < MAX_GROWTH
         assert living_objects() == objects

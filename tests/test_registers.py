@@ -119,7 +119,7 @@ class Installation:
         age: float = 0.0,
         sent: float | None = None,
     ) -> None:
-        """Receive a telegram with the given values. The meter has sent it at this time, or at another one."""
+        """Receive a telegram, which the meter has sent at `sent`, by default `age` seconds ago."""
         self.now = time
         sent = time - age if sent is None else sent
         values = {ENERGY: register, POWER: power}
@@ -465,8 +465,8 @@ def test_sleep_is_a_gap() -> None:
 @pytest.mark.parametrize("sleeps", [True, False])
 @pytest.mark.parametrize("number", [1, 5])
 @pytest.mark.parametrize("seconds", [1.0, 45.0])
-def test_telegrams_that_waited_are_not_noted(*, sleeps: bool, number: int, seconds: float) -> None:
-    """Bill nothing above the meter when telegrams from before a sleep arrive just before a quarter."""
+def test_delayed_telegrams_define_no_boundary(*, sleeps: bool, number: int, seconds: float) -> None:
+    """Count no more energy than the meter when telegrams of a sleep arrive just before a quarter-hour."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     end = at("16:15:00") - seconds
@@ -494,7 +494,7 @@ def test_reader_clock_that_is_set_back_changes_nothing() -> None:
 
 
 def test_sleep_while_readings_are_repeated_is_a_gap() -> None:
-    """Drop nothing, and bill nothing above the meter, when a computer sleeps during a replay."""
+    """Reject no register, and count no more energy than the meter, after a sleep during a replay."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     connected = installation.now + 100.0

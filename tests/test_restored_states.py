@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.smoke,
     pytest.mark.skipif(
         (MAJOR_VERSION, MINOR_VERSION) >= (2026, 11),
-        reason="Home Assistant 2026.11 restores states by registry id, so an entity cannot get another's.",
+        reason="Home Assistant 2026.11 finds stored states by registry id, not by entity id.",
     ),
 ]
 

@@ -47,7 +47,7 @@ class ErrorThrower:
 
     def _line(self, code: CodeType, line: int) -> None:
         # The first line of a function is where it is called. That of a `with` is also where it ends: between
-        # its last line and its exit nothing can go wrong. Nor can it at a `try`, which is in no block.
+        # its last line and its exit nothing can go wrong. A line with `try` is outside of its block.
         text = getline(code.co_filename, line).lstrip()
         if line == code.co_firstlineno or text.startswith(("with ", "async with ", "try:")):
             return

@@ -71,7 +71,7 @@ class Sample(NamedTuple):
     """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
 
     is_delayed: bool = False
-    """True if the reading has waited, so that it is older than its time."""
+    """True if the reading was delayed: the meter sent it before `time`."""
 
     register: float | None = None
     replaced: tuple[float, float, float] | None = None
@@ -187,7 +187,7 @@ class RegisterHistory:
         is_changed = sample.distrusted is not None and self._remove(sample.distrusted, sample.time)
         last, time = self.last, sample.time
         if last is not None and (time < last.time or sample.is_delayed):
-            # The clock is behind a time that is known, or the telegram is old. Nothing else is noted.
+            # The wall clock is behind the last reading, or the reading was delayed: it defines no boundary.
             if sample.register is not None and sample.replaced is not None:
                 self._update_register(sample, sample.register, last)
                 self._confirmed = None
@@ -272,7 +272,7 @@ class RegisterHistory:
             self._interpolate(changed.total, new)
             is_changed = self._settle(changed, new)
             self._learn_interval(changed, new)
-            # The first register after a gap decides the records of the gap.
+            # The first register after a gap shows which stored hours of the gap are right.
             self._has_new_hourly |= not self._is_continuous
             self._changed, self._is_continuous = new, True
         elif point.energy - changed.energy > TELEGRAM or (
@@ -297,7 +297,7 @@ class RegisterHistory:
         begin = self._confirmed.time
         boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
         if boundary <= new.time and lasted <= self._pause and self.boundaries.get(boundary) == total:
-            # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
+            # Rounded down to whole Wh, as meters show them, so that no hour has more energy than they show.
             interpolated = total + (boundary - begin) / lasted * rise
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
 
