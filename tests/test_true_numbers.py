@@ -113,7 +113,7 @@ class Home:
         """Returns the register in a telegram from the right one, in Wh. None leaves all registers out."""
 
         self.clock_error = timedelta()
-        """By how much the clock of Home Assistant is ahead."""
+        """Time by which the clock of Home Assistant is ahead."""
 
         self.sent: list[tuple[datetime, float]] = []
         """Times of telegrams, and powers in kW."""
@@ -651,6 +651,17 @@ async def test_record_that_is_repeated_is_no_peak(home: Home) -> None:
     assert home.missed == 2
 
 
+def check_after_eight_hours(home: Home, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Check the hours around a gap from 7:30 to 15:30. A CurrentlyOne stores them."""
+    assert home.dropped == {}
+    assert home.replacements == []
+    assert "Another meter" not in caplog.text
+    starts = [f"10T{hour:02}:00" for hour in range(8, 18)]
+    powers = [2.5, *[3] * 7, 2.5, 2] if kind == "currentlyone" else [*[26 / 9] * 9, 2]
+    assert home.intervals == pytest.approx(dict(zip(starts, powers, strict=True)), abs=0.02)
+    assert home.missed == (0 if kind == "currentlyone" else 9)
+
+
 async def test_sleep_of_the_computer_loses_no_energy(
     home: Home, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -660,13 +671,7 @@ async def test_sleep_of_the_computer_loses_no_energy(
     home.house.draw(3000)
     await home.sleep("15:30:00")
     await home.draw(2000, "17:00:20")
-    assert home.dropped == {}
-    assert home.replacements == []
-    assert "Another meter" not in caplog.text
-    starts = [f"10T{hour:02}:00" for hour in range(8, 18)]
-    powers = [2.5, *[3] * 7, 2.5, 2] if kind == "currentlyone" else [*[26 / 9] * 9, 2]
-    assert home.intervals == pytest.approx(dict(zip(starts, powers, strict=True)), abs=0.02)
-    assert home.missed == (0 if kind == "currentlyone" else 9)
+    check_after_eight_hours(home, kind, caplog)
 
 
 @pytest.mark.parametrize("minutes", [1, 20])
@@ -681,13 +686,7 @@ async def test_pause_of_a_virtual_machine_loses_no_energy(
     await home.draw(2000, f"15:{30 + minutes}:00")
     home.set_clock(timedelta())
     await home.draw(2000, "17:00:20")
-    assert home.dropped == {}
-    assert home.replacements == []
-    assert "Another meter" not in caplog.text
-    starts = [f"10T{hour:02}:00" for hour in range(8, 18)]
-    powers = [2.5, *[3] * 7, 2.5, 2] if kind == "currentlyone" else [*[26 / 9] * 9, 2]
-    assert home.intervals == pytest.approx(dict(zip(starts, powers, strict=True)), abs=0.02)
-    assert home.missed == (0 if kind == "currentlyone" else 9)
+    check_after_eight_hours(home, kind, caplog)
 
 
 async def test_two_sleeps_in_one_hour_lose_no_energy(home: Home) -> None:
