@@ -121,7 +121,7 @@ class Installation:
         age: float = 0.0,
         sent: float | None = None,
     ) -> None:
-        """Receive a telegram with the given values. The meter has sent it at this time, or at another one."""
+        """Receive a telegram, which the meter has sent at `sent`, by default `age` seconds ago."""
         self.now = time
         sent = time - age if sent is None else sent
         values = {ENERGY: register, POWER: power}
@@ -326,6 +326,23 @@ def test_hourly_readings_are_not_noted_an_hour_late() -> None:
     assert installation.history.boundaries == {}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "before", "after", "total"),
+    [(1.0, 4.0, 94.0, 5.0), (1.0, 4.75, 94.0, 6.0), (0.2, 4.75, 56.0, 4.75)],
+)
+def test_interpolated_total_is_rounded_down(
+    seconds: float, before: float, after: float, total: float
+) -> None:
+    """Round an interpolated total down to whole Wh, but not below the last register."""
+    installation = Installation(steady())
+    installation.run(at("06:14:50"))
+    boundary, register = at("06:15:00"), REGISTER + 870
+    installation.receive(boundary - seconds, register=register + before, power=3500.0)
+    installation.receive(boundary + 59.0, register=register + after, power=3500.0)
+    installation.receive(boundary + 69.0, register=register + after, power=3500.0)
+    assert installation.history.boundaries[START + QUARTER] == register + total
+
+
 # --------------------------------------------------------------------------------------- replacements
 
 
@@ -461,8 +478,8 @@ def test_replacement_is_noted_once_when_the_clock_is_set() -> None:
 @pytest.mark.parametrize("sleeps", [True, False])
 @pytest.mark.parametrize("number", [1, 5])
 @pytest.mark.parametrize("seconds", [1.0, 45.0])
-def test_telegrams_that_waited_are_not_noted(*, sleeps: bool, number: int, seconds: float) -> None:
-    """Bill nothing above the meter when telegrams from before a sleep arrive just before a quarter."""
+def test_delayed_telegrams_define_no_boundary(*, sleeps: bool, number: int, seconds: float) -> None:
+    """Count no more energy than the meter when telegrams of a sleep arrive just before a quarter-hour."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     end = at("16:15:00") - seconds

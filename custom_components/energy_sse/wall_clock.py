@@ -14,7 +14,7 @@ _MAX_DISTRUST: Final = timedelta(days=1)
 # Seconds. A reader's clock that has advanced by more was set.
 _MAX_SLEEP: Final = 86400.0
 
-# Seconds. Readings that have waited arrive within them.
+# Seconds. Delayed readings arrive together, within this time.
 _MAX_DELAYED: Final = 10.0
 
 _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
@@ -53,13 +53,13 @@ class WallClock:
 
         self._last_error: float | None = None
         self._delayed_for: float | None = None
-        """Seconds since the first reading that was delayed; None if the last reading was not."""
+        """Seconds since the first delayed reading; None if the last reading was not delayed."""
 
     @property
     def is_delayed(self) -> bool:
-        """Return whether the last reading has waited, for example while the computer slept.
+        """Return whether the last reading was delayed, for example while the computer slept.
 
-        Readings that have waited arrive together. A reader's clock that was set back stays behind.
+        Delayed readings arrive together. A reader's clock that was set back stays behind.
         """
         return self._delayed_for is not None and self._delayed_for < _MAX_DELAYED
 
