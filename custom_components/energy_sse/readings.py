@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+import math
 from typing import Any, Final
 
 from homeassistant.core import callback
@@ -13,8 +14,8 @@ from .reader import (
     Reading,
     RegisterValidator,
     Unit,
+    bounds_of,
     is_number,
-    is_possible,
     limits_of_meter,
 )
 from .validated_reading import ValidatedReading
@@ -46,7 +47,7 @@ class Readings:
         self.validator = RegisterValidator(limits_of_meter(units))
         self.wall_clock = WallClock()
 
-        self._units = units
+        self._bounds = bounds_of(units)
         self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
         self._clock_is_wrong_since: float | None = None
@@ -83,13 +84,13 @@ class Readings:
 
     def _possible(self, reading: Reading) -> dict[Measurement, float]:
         """Return the values that a household supply can carry."""
+        values, bounds = reading.values, self._bounds
         possible = {
-            measurement: value
-            for measurement, value in reading.values.items()
-            if is_possible(value, self._units[measurement])
+            each: value for each, value in values.items() if bounds[each][0] <= value <= bounds[each][1]
         }
-        # The net power follows from the others.
-        if impossible := reading.values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}:
+        if len(possible) < len(values):
+            # The net power follows from the others.
+            impossible = values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}
             self.validator.dropped["beyond a household supply"] += len(impossible)
         return possible
 
@@ -134,7 +135,8 @@ class Readings:
         """Restore stored registers. Impossible values are ignored."""
         for key in data["registers"].keys() & set(Measurement):
             register, value = Measurement(key), data["registers"][key]
-            if register in self._units and is_number(value) and is_possible(value, self._units[register]):
+            low, high = self._bounds.get(register, (math.inf, -math.inf))
+            if is_number(value) and low <= value <= high:
                 self._timestamps.restore(register, value, data["received_at"].get(key), now)
 
 

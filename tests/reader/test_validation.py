@@ -11,7 +11,7 @@ from custom_components.energy_sse.reader import (
     RegisterLimits,
     RegisterValidator,
     Unit,
-    is_possible,
+    bounds_of,
     limits_of_meter,
 )
 
@@ -228,21 +228,16 @@ def test_lower_register_of_another_meter_is_not_rounding(last: float, value: flo
         (Unit.KILOVAR_HOUR, None, 52.6e6),
     ],
 )
-def test_value_beyond_a_household_supply_is_impossible(unit: Unit, low: float | None, high: float) -> None:
-    assert is_possible(high, unit)
-    assert not is_possible(high * 1.001, unit)
-    if low is None:
-        # The validator rejects negative registers, and counts them.
-        assert is_possible(-1.0, unit)
-    else:
-        assert is_possible(low, unit)
-        assert not is_possible(low - 0.001 * high, unit)
+def test_values_beyond_a_household_supply_are_out_of_bounds(
+    unit: Unit, low: float | None, high: float
+) -> None:
+    """Test the bounds. The validator rejects negative registers, and counts them."""
+    assert bounds_of({IMPORT: unit}) == {IMPORT: (-math.inf if low is None else low, high)}
 
 
 @pytest.mark.parametrize("unit", [Unit.NONE, Unit.SECOND])
-def test_value_in_a_unit_without_bounds_is_possible(unit: Unit) -> None:
-    assert is_possible(-1e12, unit)
-    assert is_possible(1e12, unit)
+def test_units_of_no_supply_have_no_bounds(unit: Unit) -> None:
+    assert bounds_of({IMPORT: unit}) == {IMPORT: (-math.inf, math.inf)}
 
 
 OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]

@@ -41,7 +41,7 @@ from .validation import (
     RegisterLimits,
     RegisterValidator,
     ReplacedRegister,
-    is_possible,
+    bounds_of,
     limits_of_meter,
 )
 
@@ -85,13 +85,13 @@ __all__ = [
     "SubMeterReading",
     "Transition",
     "Unit",
+    "bounds_of",
     "clock",
     "get_full_name",
     "get_number",
     "get_text",
     "identify",
     "is_number",
-    "is_possible",
     "limits_of_meter",
     "make_reader",
     "max_gap",

@@ -315,10 +315,9 @@ class RegisterValidator[K: Hashable]:
         return _HIGHER
 
 
-def is_possible(value: float, unit: Unit) -> bool:
-    """Return whether a household supply can carry a value."""
-    low, high = BOUNDS.get(unit, (-math.inf, math.inf))
-    return low <= value <= high
+def bounds_of(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[float, float]]:
+    """Return the lowest and the highest value of each measurement that a household supply can carry."""
+    return {each: BOUNDS.get(unit, (-math.inf, math.inf)) for each, unit in units.items()}
 
 
 def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
