@@ -82,28 +82,30 @@ class Readings:
             has_right_clock=self.has_right_clock,
         )
 
-    def _possible(self, reading: Reading) -> dict[Measurement, float]:
+    def _possible(self, reading: Reading) -> Mapping[Measurement, float]:
         """Return the values that a household supply can carry."""
         values, bounds = reading.values, self._bounds
-        possible = {
-            each: value for each, value in values.items() if bounds[each][0] <= value <= bounds[each][1]
+        impossible = {
+            each for each, value in values.items() if not bounds[each][0] <= value <= bounds[each][1]
         }
-        if len(possible) < len(values):
-            # The net power follows from the others.
-            impossible = values.keys() - possible.keys() - {Measurement.ACTIVE_POWER_NET}
-            self.validator.dropped["beyond a household supply"] += len(impossible)
-        return possible
+        if not impossible:
+            return values
+        # The net power follows from the others.
+        if counted := impossible - {Measurement.ACTIVE_POWER_NET}:
+            self.validator.dropped["beyond a household supply"] += len(counted)
+        return {each: value for each, value in values.items() if each not in impossible}
 
     def _update_values(self, values: Mapping[Measurement, float], true_at: float) -> dict[Measurement, float]:
         """Update the values, and return those to write."""
+        last, reported_at = self.values, self._reported_at
         report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
             for measurement, value in values.items()
-            if self.values.get(measurement) != value or self._reported_at[measurement] <= report_before
+            if last.get(measurement) != value or reported_at[measurement] <= report_before
         }
-        self.values |= changed
-        self._reported_at |= dict.fromkeys(changed, true_at)
+        last |= changed
+        reported_at |= dict.fromkeys(changed, true_at)
         return changed
 
     @callback
