@@ -86,8 +86,9 @@ async def now(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
-# Problem of a power without statistics, because it is new.
-_AT_FIRST: Final = {"statistics_not_defined"}
+# Problems of a power without statistics, because it is new, and of a sub-meter whose kind was chosen less than
+# six minutes ago.
+_AT_FIRST: Final = {"statistics_not_defined", "entity_unexpected_state_class"}
 
 
 async def _issues(home: Home) -> set[str]:
