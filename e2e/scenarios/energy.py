@@ -89,8 +89,8 @@ async def now(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
-# Problems of a power without statistics, because it is new, and of a sub-meter whose kind was chosen less than
-# six minutes ago.
+# Problems of a power without statistics, because it is new, and of a sub-meter whose kind was chosen less
+# than six minutes ago.
 _AT_FIRST: Final = {"statistics_not_defined", "entity_unexpected_state_class"}
 
 
