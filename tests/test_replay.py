@@ -173,7 +173,7 @@ def functions_of_integration() -> list[FunctionType]:
     return [
         function
         for name, module in sys.modules.items()
-        if name.startswith(f"{OURS}.") and not name.endswith((".errors", ".diagnostics"))
+        if name.startswith(f"{OURS}.") and not name.endswith((".logger", ".diagnostics"))
         for function in functions_of(module, but=guards)
         # Decorators of other packages are not changed.
         if function.__code__.co_filename == module.__file__
