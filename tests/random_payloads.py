@@ -7,8 +7,7 @@ import math
 from random import Random
 from typing import Any, Final
 
-from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS
-from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
+from custom_components.energy_sse.reader import READERS
 
 _TEXTS: Final = (
     *(
@@ -36,8 +35,7 @@ _NUMBERS: Final = (
     *(10**40, math.nan, math.inf, -math.inf, 1_744_357_681, -62_135_596_800, 253_402_300_800),
 )
 _KEYS: Final = (
-    *WHATWATT_FIELDS,
-    *CURRENTLYONE_FIELDS,
+    *(key for reader in READERS.values() for key in reader.fields),
     *("id", "m", "t", "sec", "name", "dName", "sName", "bs", "from", "cat", "detected", "to", "Vol", "M_ID"),
     *("Cum", "states", "devices", "status", "rssi", "area", "rr", "v", "\ud83d", "\x00", ""),
 )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from datetime import datetime
 import json
 import re
 from typing import Any, ClassVar, Final, cast, override
@@ -64,6 +65,9 @@ NAMES: Final = measurement_names(FIELDS)
 NUMBERS: Final[Mapping[Path, P]] = {("wifi", "rssi"): P.SIGNAL_STRENGTH}
 TEXTS: Final[Mapping[Path, P]] = {("meter",): P.METER_STATUS}
 
+# Value of `meter` → value of *Meter status*.
+METER_STATUSES: Final = {"fine": "OK", "locked": "KEY REQUIRED"}
+
 DEVICE_ID: Final = re.compile(r"GL-\d{6}")
 
 
@@ -81,7 +85,15 @@ class GridletReader(Reader):
     key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED"})
     dhcp_hostnames: ClassVar = ("gridlet-",)
     safe_keys: ClassVar = frozenset({"firmware", "meter"})
-    protocol_words: ClassVar = frozenset({"firmware", "gridlet", "meter"})
+    protocol_words: ClassVar = frozenset({"firmware", "gridlet", "meter", *METER_STATUSES})
+
+    @override
+    @classmethod
+    def parse_properties(cls, payload: Mapping[str, Any]) -> dict[P, str | float | bool | datetime]:
+        values = super().parse_properties(payload)
+        if (status := values.get(P.METER_STATUS)) is not None:
+            values[P.METER_STATUS] = METER_STATUSES.get(str(status), status)
+        return values
 
     @override
     @classmethod
@@ -126,7 +138,7 @@ class GridletSimulator(Simulator):
     stream_path = "/meter"
     ids = ("GL-000042", "GL-000043")
     marker_key = "power"
-    meter_status = "OK"
+    meter_status = "fine"
 
     @override
     @classmethod
@@ -154,7 +166,7 @@ class GridletSimulator(Simulator):
 
     @override
     async def send_reading(self) -> None:
-        if self.meter_status == "OK":
+        if self.meter_status == "fine":
             await self.broadcast(self.encode(json.dumps(self.payload())))
 
     @override
@@ -163,11 +175,11 @@ class GridletSimulator(Simulator):
 
     @override
     def stop_meter(self) -> None:
-        self.meter_status = "KEY REQUIRED"
+        self.meter_status = "locked"
 
     @override
     def resume_meter(self) -> None:
-        self.meter_status = "OK"
+        self.meter_status = "fine"
 
     async def _get_me(self, _request: web.Request) -> web.Response:
         return web.json_response(
@@ -249,16 +261,25 @@ async def test_third_reader_is_found_by_its_lease(
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
 
 
+@pytest.mark.parametrize(
+    ("is_locked", "issues", "status"), [(False, [], "ok"), (True, ["meter_key_required"], "key_required")]
+)
 async def test_third_reader_shows_its_status(
-    hass: HomeAssistant, gridlet: GridletSimulator, issue_registry: ir.IssueRegistry
+    *,
+    hass: HomeAssistant,
+    gridlet: GridletSimulator,
+    issue_registry: ir.IssueRegistry,
+    is_locked: bool,
+    issues: list[str],
+    status: str,
 ) -> None:
-    gridlet.stop_meter()
+    if is_locked:
+        gridlet.stop_meter()
     entry = await set_up(hass, gridlet)
     await hass.async_block_till_done()
-    assert [each.translation_key for each in issue_registry.issues.values() if each.domain == DOMAIN] == [
-        "meter_key_required"
-    ]
-    assert state_of(hass, "sensor", "GL-000042_meter_status").state == "key_required"
+    found = [each.translation_key for each in issue_registry.issues.values() if each.domain == DOMAIN]
+    assert found == issues
+    assert state_of(hass, "sensor", "GL-000042_meter_status").state == status
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 

@@ -65,6 +65,15 @@ def test_kinds_of_sub_meters_match_the_code() -> None:
     assert len(lines) == len(SUB_METERS)
 
 
+def test_functions_for_a_new_reader_exist() -> None:
+    page = (ROOT / "docs/adding-a-reader.md").read_text()
+    folders = (ROOT / "custom_components/energy_sse/reader", ROOT / "tests/simulators")
+    sources = [path.read_text() for folder in folders for path in folder.glob("*.py")]
+    named = set(re.findall(r"`(?:\w+\.)*(\w+)\([^`]*\)`", page))
+    assert named
+    assert named <= set(re.findall(r"def (\w+)\(", "\n".join(sources)))
+
+
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 

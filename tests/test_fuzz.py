@@ -13,6 +13,7 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.reader import (
+    READERS,
     ApplianceProfile,
     ApplianceState,
     Inventory,
@@ -20,10 +21,8 @@ from custom_components.energy_sse.reader import (
     Transition,
     currentlyone,
 )
-from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.traffic import ConnectionStats
-from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
 from .home_assistant import entry_for, set_up, tick
 from .simulators import CurrentlyOneSimulator, Simulator
@@ -31,7 +30,10 @@ from .time_machine import TimeMachine
 from .wait import wait_until
 
 KEYS = st.sampled_from(
-    [*WHATWATT_FIELDS, *CURRENTLYONE_FIELDS, "Vol", "Date", "Time", "sec", "t", "m", "detected", "id", "bs"]
+    [
+        *(key for reader in READERS.values() for key in reader.fields),
+        *("Vol", "Date", "Time", "sec", "t", "m", "detected", "id", "bs"),
+    ]
 ) | st.text(max_size=5)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()

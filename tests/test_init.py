@@ -119,6 +119,24 @@ async def test_outage_is_logged_once_at_its_begin_and_its_end(
     assert back == f"The {model} sends readings again"
 
 
+async def test_reading_from_before_the_connect_is_not_new(
+    hass: HomeAssistant, any_reader: Simulator, time_machine: TimeMachine
+) -> None:
+    power = f"{any_reader.device_id}_active_power_import"
+    await set_up(hass, any_reader)
+    await tick(hass, any_reader)
+    any_reader.stop_meter()
+    await any_reader.advance(120)
+    await time_machine.advance(120)
+    connects = any_reader.stream_count
+    any_reader.end_streams()
+    while any_reader.stream_count == connects or not any_reader.streams:
+        await time_machine.advance(10)
+    await time_machine.advance(1)
+    await hass.async_block_till_done()
+    assert state_of(hass, "sensor", power).state == "unavailable"
+
+
 def was_active_since(entry: MockConfigEntry, time: float) -> bool:
     return bool(entry.runtime_data.coordinator.availability._activity.last >= time)  # noqa: SLF001
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from types import FunctionType
+from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
@@ -20,7 +21,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.energy_sse.reader import connection
+from custom_components.energy_sse.reader import READERS, connection
 
 from .conftest import Start
 from .error_injection import ErrorInjector, functions_of
@@ -137,11 +138,8 @@ def appliances_with_names() -> list[Appliance]:
 async def private_reader(request: pytest.FixtureRequest, house: House, start: Start) -> Simulator:
     """Return a reader of each kind with private names."""
     house.appliances = appliances_with_names()
-    reader: Simulator
-    if request.param == "whatwatt":
-        reader = WhatwattSimulator(house, password="sesame", name="Villa Kunterbunt")
-    else:
-        reader = CurrentlyOneSimulator(house, name='Casa "Mia" Segreta')
+    options: dict[str, Any] = {"password": "sesame"} if READERS[request.param].can_have_password else {}
+    reader = SIMULATORS[request.param](house, name='Casa "Mia" Segreta', **options)
     await start(reader)
     return reader
 
@@ -173,7 +171,7 @@ def functions_of_integration() -> list[FunctionType]:
     return [
         function
         for name, module in sys.modules.items()
-        if name.startswith(f"{OURS}.") and not name.endswith((".errors", ".diagnostics"))
+        if name.startswith(f"{OURS}.") and not name.endswith((".logger", ".diagnostics"))
         for function in functions_of(module, but=guards)
         # Decorators of other packages are not changed.
         if function.__code__.co_filename == module.__file__
@@ -220,6 +218,7 @@ async def test_errors_put_no_identity_into_log_or_diagnostics(
     assert_absent(json.dumps(report, ensure_ascii=False), *secrets_of(private_reader))
 
 
+@pytest.mark.parametrize("private_reader", Kind, indirect=True)
 async def test_replayed_log_gives_the_same_entities_and_events(
     *,
     hass: HomeAssistant,
@@ -268,6 +267,7 @@ async def test_replayed_log_gives_the_same_entities_and_events(
     assert await second_hass.config_entries.async_unload(second_entry.entry_id)
 
 
+@pytest.mark.parametrize("private_reader", Kind, indirect=True)
 async def test_replayed_diagnostics_give_the_same_entities(
     *,
     hass: HomeAssistant,

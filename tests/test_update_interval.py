@@ -18,7 +18,7 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INT
 from custom_components.energy_sse.reader import READERS, Measurement as M
 
 from .home_assistant import entry_for, marker_of, state_of
-from .simulators import CurrentlyOneSimulator, House, Simulator
+from .simulators import House, Simulator
 from .simulators.house import Appliance, State
 from .state_writes import Write, watch_states
 from .time_machine import TimeMachine
@@ -272,11 +272,9 @@ async def test_reading_during_the_last_jobs_is_written_at_once(home: Home) -> No
 
 async def wait_for_reading(home: Home, interval: int, *, shows_value: bool) -> None:
     """Let an interval pass, and send a reading. Check that the value stays available if `shows_value`."""
-    # A CurrentlyOne sends a ping every 30 seconds.
     for _ in range(interval // 30):
         await home.advance(30)
-        if isinstance(home.reader, CurrentlyOneSimulator):
-            await home.reader.broadcast(b'event: ping\r\ndata: {"sec":1}\r\n\r\n')
+        await home.reader.send_heartbeat()
         if shows_value:
             assert home.shown() == home.value
     await home.advance(interval % 30)

@@ -92,7 +92,7 @@ class CurrentlyOneSimulator(Simulator):
             seconds -= to_hour
         await self._advance_house(seconds)
         if self._idle_seconds >= PING_AFTER and not self.meter_is_connected:
-            await self._send(_event("ping", f'{{"sec":{self._now}}}'))
+            await self.send_heartbeat()
 
     async def _advance_house(self, seconds: float) -> None:
         for change in self.house.advance(seconds):
@@ -177,6 +177,10 @@ class CurrentlyOneSimulator(Simulator):
             f'"detected":[\t{_dump(detected)}]}}',
         )
         await self._send(self._detected[appliance.id])
+
+    @override
+    async def send_heartbeat(self) -> None:
+        await self._send(_event("ping", f'{{"sec":{self._now}}}'))
 
     def forget(self) -> None:
         """Delete the stored events, as after a power failure."""

@@ -226,6 +226,9 @@ class Simulator(Server):
     def resume_meter(self) -> None:
         """Let the meter send readings again."""
 
+    async def send_heartbeat(self) -> None:
+        """Send the event that the device sends regularly while its meter is silent, if there is one."""
+
     async def announce_restart(self) -> None:
         """Announce a restart, as far as the device does, and end the streams."""
         self.end_streams()

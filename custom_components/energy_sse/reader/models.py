@@ -80,7 +80,7 @@ class Property(StrEnum):
     """Quantity or state of the reader itself. The values are parts of unique ids."""
 
     METER_STATUS = "meter_status"
-    """Text; whether the reader receives the meter."""
+    """Text; whether the reader receives the meter. The words are those of a whatwatt, for all kinds."""
 
     METER_INTERFACE = "meter_interface"
     """Text; the port of the meter that the reader uses."""
