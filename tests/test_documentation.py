@@ -54,7 +54,7 @@ def test_each_recorded_key_is_shown_or_documented() -> None:
 
 
 def test_kinds_of_sub_meters_match_the_code() -> None:
-    section = ENTITIES.partition("## A sub-meter")[2].partition("## What the readers")[0]
+    section = ENTITIES.partition("## Sub-meters")[2].partition("## What the readers")[0]
     lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
     names = {"Not chosen": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
     for name, classes, unit in lines:
