@@ -88,6 +88,30 @@ def _real_sockets(socket_enabled: None, enable_custom_integrations: None) -> Non
 
 
 @pytest.fixture
+def hass_config_dir(request: pytest.FixtureRequest, hass_config_dir: str) -> str:
+    """Return the configuration folder: one of the test if it has the marker `stored_files`."""
+    if request.node.get_closest_marker("stored_files") is None:
+        return hass_config_dir
+    return str(request.getfixturevalue("hass_tmp_config_dir"))
+
+
+@pytest.fixture
+def hass_storage(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the stored data, which is in memory unless the test has the marker `stored_files`."""
+    if request.node.get_closest_marker("stored_files") is None:
+        in_memory: dict[str, Any] = request.getfixturevalue("hass_storage")
+        return in_memory
+    return {}
+
+
+@pytest.fixture
+def mock_recorder_before_hass(request: pytest.FixtureRequest) -> None:
+    """Set up the recorder first in tests that use it, because the test package requires it."""
+    if "recorder_mock" in request.fixturenames:
+        request.getfixturevalue("async_test_recorder")
+
+
+@pytest.fixture
 def house() -> House:
     """Return a house by day."""
     return House(clock=datetime.now(UTC).replace(hour=11, minute=20, second=0, microsecond=0))

@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
     do_adhoc_statistics,
 )
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import CONF_SUB_METERS
 from custom_components.energy_sse.reader import Measurement as M
@@ -23,11 +23,6 @@ from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, because the test package requires it."""
 
 
 async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:

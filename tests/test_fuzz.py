@@ -8,7 +8,6 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
@@ -122,11 +121,6 @@ def test_unknown_event_types_are_limited() -> None:
         stats.add_event(ServerSentEvent(str(n), "{}", ""), at=n)
     assert len(stats.events) == 51
     assert stats.events["others"] == 950
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package requires."""
 
 
 async def test_endless_hours_and_meters_are_limited(

@@ -8,7 +8,7 @@ from datetime import timedelta
 import gc
 import logging
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from homeassistant.core import HomeAssistant
 import pytest
@@ -22,7 +22,7 @@ from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
 from .wait import wait_until
 
-pytestmark = [pytest.mark.weekly, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.weekly, pytest.mark.timeout(900), pytest.mark.stored_files]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,18 +54,6 @@ def get_growth(before: Use, times: int, unit: str) -> float:
     most = (now.containers - before.containers).most_common(5)
     _LOGGER.info("%s %s: +%.1f blocks, +%.1f containers for each: %s", times, unit, blocks, growth, most)
     return growth
-
-
-@pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Write real files, because the fixture of the test package keeps all data in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files in a folder of the test."""
-    return hass_tmp_config_dir
 
 
 def log_errors_only(caplog: pytest.LogCaptureFixture) -> None:

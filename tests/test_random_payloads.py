@@ -11,7 +11,6 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 from homeassistant.helpers.json import ExtendedJSONEncoder, json_bytes
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
@@ -166,11 +165,6 @@ class Watch:
 
 def task_names(entry: MockConfigEntry) -> Counter[str]:
     return Counter(task.get_name() for task in entry._background_tasks if not task.done())  # noqa: SLF001
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
 
 
 @pytest.fixture

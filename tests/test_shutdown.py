@@ -14,7 +14,6 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse import statistics, sum_reset
 from custom_components.energy_sse.const import DOMAIN
@@ -31,11 +30,6 @@ from .wait import wait_until
 
 # Maximum seconds of simulated time for a shutdown.
 SECONDS = 2
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -23,23 +22,12 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.errors,
+    pytest.mark.stored_files,
     pytest.mark.slow("store.py", "__init__.py", "coordinator.py"),
 ]
 
 # Lengths at which a file is cut off, beside the first and the last bytes.
 CUTS = 20
-
-
-@pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Replace the fixture that keeps files in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files in a folder of the test."""
-    return hass_tmp_config_dir
 
 
 @pytest.fixture

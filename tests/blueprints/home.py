@@ -19,12 +19,12 @@ import pytest
 
 from custom_components.energy_sse.const import DOMAIN
 
-from .home_assistant import entity_id, tick
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..home_assistant import entity_id, tick
+from ..simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from ..time_machine import TimeMachine
+from ..wait import wait_until
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
 
 # Seconds between readings. It is shorter than any freshness, so that the values stay available.

@@ -33,31 +33,18 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement
 
-from .conftest import Start
-from .home_assistant import entry_for, set_up, tick
-from .household import STEP, ControlledHouse, Metered, simulated_time
-from .simulators import WhatwattSimulator
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..conftest import Start
+from ..home_assistant import entry_for, set_up, tick
+from ..simulators import WhatwattSimulator
+from ..time_machine import TimeMachine
+from ..wait import wait_until
+from .home import STEP, ControlledHouse, Metered
 
 pytestmark = pytest.mark.slow(
-    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
+    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/blueprints/home.py", "tests/time_machine.py"
 )
 
 TARIFF = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Return a folder of the test, into which blueprints are copied."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture(autouse=True)
-async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return the control of all clocks, before one is read."""
-    with simulated_time(caplog) as time_machine:
-        yield time_machine
 
 
 class Plug(SwitchEntity):

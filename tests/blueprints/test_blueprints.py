@@ -8,32 +8,19 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
 
-from .conftest import Start
-from .home_assistant import set_up, tick
-from .household import FOLDER, ROOT, ControlledHouse, Household, Metered, simulated_time
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.house import Appliance, State
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..conftest import Start
+from ..home_assistant import set_up, tick
+from ..simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from ..simulators.house import Appliance, State
+from ..time_machine import TimeMachine
+from ..wait import wait_until
+from .home import FOLDER, ROOT, ControlledHouse, Household, Metered
 
 pytestmark = pytest.mark.slow(
-    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
+    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/blueprints/home.py", "tests/time_machine.py"
 )
 
 BLUEPRINTS = sorted(path.name for path in FOLDER.iterdir())
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Return a folder of the test, into which blueprints are copied."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture(autouse=True)
-async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return the control of all clocks, before one is read."""
-    with simulated_time(caplog) as time_machine:
-        yield time_machine
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)
