@@ -137,13 +137,9 @@ def appliances_with_names() -> list[Appliance]:
 async def private_reader(request: pytest.FixtureRequest, house: House, start: Start) -> Simulator:
     """Return a reader of each kind with private names."""
     house.appliances = appliances_with_names()
-    reader: Simulator
     if request.param == "whatwatt":
-        reader = WhatwattSimulator(house, password="sesame", name="Villa Kunterbunt")
-    else:
-        reader = CurrentlyOneSimulator(house, name='Casa "Mia" Segreta')
-    await start(reader)
-    return reader
+        return await start(WhatwattSimulator(house, password="sesame", name="Villa Kunterbunt"))
+    return await start(CurrentlyOneSimulator(house, name='Casa "Mia" Segreta'))
 
 
 async def download_diagnostics(
@@ -169,11 +165,11 @@ def log_of_integration(caplog: pytest.LogCaptureFixture) -> str:
 
 def functions_of_integration() -> list[FunctionType]:
     """Return all functions that run while a reader is connected, except those that contain errors."""
-    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_data")
+    guards = ("__init__", "run", "async_start", "_collect")
     return [
         function
         for name, module in sys.modules.items()
-        if name.startswith(f"{OURS}.") and not name.endswith((".errors", ".diagnostics"))
+        if name.startswith(f"{OURS}.") and not name.endswith((".logger", ".diagnostics"))
         for function in functions_of(module, but=guards)
         # Decorators of other packages are not changed.
         if function.__code__.co_filename == module.__file__
@@ -248,8 +244,7 @@ async def test_replayed_log_gives_the_same_entities_and_events(
     assert recording.missing == []
     assert len(recording.events) == sum(received.values())
     caplog.clear()
-    reader = ReplayedReader(recording)
-    await start(reader)
+    reader = await start(ReplayedReader(recording))
     second_entry, second = await run_replay(second_hass, reader, time_machine)
 
     first = first.anonymous()
@@ -289,8 +284,7 @@ async def test_replayed_diagnostics_give_the_same_entities(
     (recording,) = read(await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json"))
     assert recording.missing == []
     assert await hass.config_entries.async_unload(entry.entry_id)
-    reader = ReplayedReader(recording)
-    await start(reader)
+    reader = await start(ReplayedReader(recording))
     second_entry, second = await run_replay(second_hass, reader, time_machine)
     # The diagnostics do not contain old events of appliances.
     assert {key for key in second.entities if not key.startswith(":")} == {
