@@ -73,9 +73,7 @@ def whatwatt(network: FaultyNetwork) -> WhatwattSimulator:
 @pytest.fixture
 async def other(house: House, start: Start) -> WhatwattSimulator:
     """Return another reader, whose meter sends nothing."""
-    reader = WhatwattSimulator(house, device_id="ECC9FF8A2B30")
-    await start(reader)
-    return reader
+    return await start(WhatwattSimulator(house, device_id="ECC9FF8A2B30"))
 
 
 async def test_moved_reader_is_followed_without_a_reload(
@@ -247,9 +245,9 @@ async def test_currentlyone_is_found_by_any_name(
 
 @pytest.mark.parametrize("name", ["CurrentlyOne_{}-2", "Meter"])
 async def test_moved_currentlyone_is_found_by_any_name(
-    hass: HomeAssistant, house: House, time_machine: TimeMachine, name: str
+    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine, name: str
 ) -> None:
-    currentlyone = await CurrentlyOneSimulator(house).start(live=True)
+    currentlyone = await start(CurrentlyOneSimulator(house), live=True)
     network = await FaultyNetwork(currentlyone).start()
     entry = await set_up(hass, currentlyone, host=network.host)
     await network.stop()
@@ -258,7 +256,6 @@ async def test_moved_currentlyone_is_found_by_any_name(
     await time_machine.advance(60)
     assert entry.data[CONF_HOST] == currentlyone.host
     assert entry.runtime_data.coordinator.data.is_streaming
-    await currentlyone.stop()
 
 
 # ------------------------------------------------------------------------------- an entered address

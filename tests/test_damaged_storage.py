@@ -73,9 +73,8 @@ async def test_reading_is_shown_after_random_damage(
     section: str,
     times: int,
 ) -> None:
-    entry = entry_for(currentlyone)
+    entry = entry_for(currentlyone, options=TARIFF)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=TARIFF)
     await live_once(hass, entry, currentlyone)
     key = storage_key(entry.entry_id)
     stored = copy.deepcopy(hass_storage[key])
@@ -198,9 +197,8 @@ async def test_invalid_options_are_ignored_and_newer_ones_kept(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, Any]
 ) -> None:
     whatwatt.sub_meters = {"20000741": 1234.5}
-    entry = entry_for(whatwatt)
+    entry = entry_for(whatwatt, options=options)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=options)
     assert is_json(await async_get_config_entry_diagnostics(hass, entry))
     assert await hass.config_entries.async_setup(entry.entry_id)
     await wait_until(lambda: whatwatt.streams)

@@ -24,10 +24,9 @@ from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.traffic import ConnectionStats
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS
 
-from .home_assistant import entry_for, set_up, tick
+from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator, Simulator
 from .time_machine import TimeMachine
-from .wait import wait_until
 
 KEYS = st.sampled_from(
     [*WHATWATT_FIELDS, *CURRENTLYONE_FIELDS, "Vol", "Date", "Time", "sec", "t", "m", "detected", "id", "bs"]
@@ -131,11 +130,7 @@ async def test_endless_hours_and_meters_are_limited(
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    entry = entry_for(currentlyone)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: currentlyone.streams)
+    entry = await set_up(hass, currentlyone, options={CONF_POWER_TARIFF: {"enabled": True}})
     await tick(hass, currentlyone)
     hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
     await currentlyone.broadcast("".join(hours).encode())

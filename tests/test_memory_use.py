@@ -16,7 +16,7 @@ import pytest
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 
 from .conftest import MakeTimeLapse
-from .home_assistant import entry_for, tick
+from .home_assistant import set_up, tick
 from .leftovers import living_objects
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
@@ -69,11 +69,8 @@ async def test_memory_does_not_grow_with_reloads(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log_errors_only(caplog)
-    entries = [entry_for(reader) for reader in (whatwatt, currentlyone)]
-    for entry in entries:
-        entry.add_to_hass(hass)
-        hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-        assert await hass.config_entries.async_setup(entry.entry_id)
+    options = {CONF_POWER_TARIFF: {"enabled": True}}
+    entries = [await set_up(hass, reader, options=options) for reader in (whatwatt, currentlyone)]
 
     async def reload(times: int) -> None:
         for _ in range(times):

@@ -33,9 +33,8 @@ CUTS = 20
 @pytest.fixture
 async def entry(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> MockConfigEntry:
     """Return an entry with a power tariff, and with its file."""
-    entry = entry_for(currentlyone)
+    entry = entry_for(currentlyone, options={CONF_POWER_TARIFF: {"enabled": True}})
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
     await live_once(hass, entry, currentlyone)
     assert names(hass, entry) == [storage_key(entry.entry_id)]
     return entry

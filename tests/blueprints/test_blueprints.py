@@ -64,8 +64,7 @@ async def kitchen(hass: HomeAssistant, start: Start, time_machine: TimeMachine) 
         State("heating", 2100, is_on=True),
     )
     dishwasher = Appliance("dishwasher", "Dishwasher", "dishwashers", 1, states, (10**9,) * 3)
-    reader = CurrentlyOneSimulator(House(clock=datetime.now(UTC), appliances=[dishwasher]))
-    await start(reader)
+    reader = await start(CurrentlyOneSimulator(House(clock=datetime.now(UTC), appliances=[dishwasher])))
     await set_up(hass, reader)
     kitchen = Kitchen(hass, reader, time_machine)
     await tick(hass, reader)
@@ -215,8 +214,7 @@ async def test_appliance_left_on_is_reported_once_after_a_change(kitchen: Kitche
 @pytest.fixture
 async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[Metered]:
     """Return a home with a meter."""
-    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
-    await start(reader)
+    reader = await start(WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC))))
     await set_up(hass, reader)
     await tick(hass, reader)
     home = Metered(hass, reader, time_machine)

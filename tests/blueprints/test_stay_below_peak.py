@@ -213,8 +213,7 @@ async def billed(
     caplog: pytest.LogCaptureFixture,
 ) -> AsyncGenerator[Billed]:
     """Return a home whose month bills 2 kW so far, some minutes after an hour."""
-    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
-    await start(reader)
+    reader = await start(WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC))))
     assert await async_setup_component(hass, "homeassistant", {})
     entry = await set_up(hass, reader)
     await tick(hass, reader)
