@@ -1,6 +1,5 @@
 """Addresses of a reader: moves, several addresses, other devices at an address."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from ipaddress import ip_address
 
@@ -23,7 +22,7 @@ from .dialogs import discover, enter_host, outcome, submit
 from .home_assistant import announcement, entry_for, set_up, state_of
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.digest import DigestLogin
-from .simulators.network import FaultyNetwork
+from .simulators.network import FaultyNetwork, close_connection
 from .time_machine import TimeMachine
 
 # The reader responds at 127.0.0.1. 127.0.0.2 is an earlier address.
@@ -261,10 +260,6 @@ async def test_moved_currentlyone_is_found_by_any_name(
 # ------------------------------------------------------------------------------- an entered address
 
 
-async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Close the connection without a response."""
-
-
 @pytest.fixture
 async def moved(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, network: FaultyNetwork, time_machine: TimeMachine
@@ -341,7 +336,7 @@ async def test_entered_address_without_a_stream_costs_seconds(
     time_machine: TimeMachine,
 ) -> None:
     network.only_the_stream = True
-    network.answer = hang_up
+    network.answer = close_connection
     await network.start(network.port)
     await time_machine.advance(330)
     assert moved.runtime_data.coordinator.data.is_streaming

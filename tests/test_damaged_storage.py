@@ -45,7 +45,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in logged_messages(caplog, logging.ERROR) if "stored data" not in line]
 
 
-async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+async def load_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     """Load the entry, receive a reading and two reports of an appliance, and unload it."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
@@ -75,7 +75,7 @@ async def test_reading_is_shown_after_random_damage(
 ) -> None:
     entry = entry_for(currentlyone, options=TARIFF)
     entry.add_to_hass(hass)
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     key = storage_key(entry.entry_id)
     stored = copy.deepcopy(hass_storage[key])
     random = RandomPayloads(seed=5)
@@ -85,7 +85,7 @@ async def test_reading_is_shown_after_random_damage(
         hass_storage[key] = copy.deepcopy(stored)
         hass_storage[key]["data"][section] = data
         caplog.clear()
-        await live_once(hass, entry, currentlyone)
+        await load_once(hass, entry, currentlyone)
         assert errors(caplog) == []
         damaged += "restoring stored data" in caplog.text
     assert damaged > times / 10

@@ -17,7 +17,7 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF
 
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, tick
-from .leftovers import living_objects
+from .remaining_objects import count_objects
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
 from .wait import wait_until
@@ -82,10 +82,10 @@ async def test_memory_does_not_grow_with_reloads(
 
     # Home Assistant fills its caches, and entities of phases that export are added.
     await reload(50)
-    objects, before = living_objects(), measure()
+    objects, before = count_objects(), measure()
     await reload(RELOADS)
     assert get_growth(before, RELOADS, "reloads") < MAX_GROWTH
-    assert living_objects() == objects
+    assert count_objects() == objects
 
 
 async def test_memory_does_not_grow_in_a_month(
@@ -98,7 +98,7 @@ async def test_memory_does_not_grow_in_a_month(
         time_lapse.interval = timedelta(minutes=10)
         await time_lapse.start()
         await time_lapse.live(days=2)
-        objects, before = living_objects(), measure()
+        objects, before = count_objects(), measure()
         await time_lapse.live(days=DAYS)
         assert get_growth(before, DAYS, "days") < MAX_GROWTH
-        assert living_objects() == objects
+        assert count_objects() == objects

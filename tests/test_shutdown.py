@@ -24,7 +24,7 @@ from .home_assistant import entry_for, set_up, tick
 from .logs import logged_messages
 from .simulators import House, WhatwattSimulator
 from .simulators.network import FaultyNetwork
-from .test_reliability import drip, saying, status
+from .test_reliability import drip, responding, status
 from .time_machine import TimeMachine
 from .wait import wait_until
 
@@ -62,7 +62,7 @@ async def nothing(_network: FaultyNetwork) -> None:
         (nothing, ConnectionState.STREAMING),
         (FaultyNetwork.stop, ConnectionState.WAITING),
         (FaultyNetwork.swallow, ConnectionState.CONNECTING),
-        (answering(saying(b"", then_wait=True)), ConnectionState.CONNECTING),
+        (answering(responding(b"", then_wait=True)), ConnectionState.CONNECTING),
         (answering(drip), ConnectionState.CONNECTING),
         (answering(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
     ],
@@ -104,7 +104,9 @@ async def test_connection_ends_at_once(
     # The test package finds lingering tasks, timers and sockets.
 
 
-@pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["no response", "slow headers"])
+@pytest.mark.parametrize(
+    "answer", [responding(b"", then_wait=True), drip], ids=["no response", "slow headers"]
+)
 async def test_home_assistant_stops_at_once_during_a_set_up(
     hass: HomeAssistant,
     network: FaultyNetwork,

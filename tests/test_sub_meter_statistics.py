@@ -23,7 +23,7 @@ METER_ID = "20000741"
 
 
 @pytest.mark.parametrize("minutes", [2, 4])
-async def test_sub_meter_has_statistics_after_the_first_choice_of_its_kind(
+async def test_sub_meter_has_statistics_after_its_first_kind(
     recorder_mock: None,
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
