@@ -33,9 +33,12 @@ from .test_power_tariff import HOURLY, at
 from .time_lapse import REGISTERS, TimeLapse
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow(
-    "store.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
-)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow(
+        "store.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+    ),
+]
 
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
 

@@ -23,6 +23,7 @@ from .wait import wait_until
 pytestmark = [
     pytest.mark.errors,
     pytest.mark.stored_files,
+    pytest.mark.timeout(300),
     pytest.mark.slow("store.py", "__init__.py", "coordinator.py"),
 ]
 
