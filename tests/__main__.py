@@ -209,12 +209,12 @@ def run_all() -> Iterator[Result]:
     """Run the checks that are required before a merge."""
     # If it fails, the tests that need a server are skipped, and the summary lists them.
     _run([_SETUP, "databases"])
-    with _set_up_in_background("floor", "newest", "e2e") as set_up:
+    with _set_up_in_background("oldest", "newest", "e2e") as set_up:
         yield from _static_checks()
         yield from _run_pinned()
         yield _wait_for(set_up)
     smoke = ("-m", "smoke and not server")
-    yield run_pytest(".venv-floor", *smoke)
+    yield run_pytest(".venv-oldest", *smoke)
     yield run_pytest(".venv-newest", *smoke, "-p", "tests.newest_home_assistant")
     yield run_end_to_end("en")
 
@@ -223,12 +223,12 @@ def run_weekly() -> Iterator[Result]:
     """Run everything, with random numbers that differ in every run."""
     random_numbers = _random_numbers(secrets.randbelow(2**32))
     _run([_SETUP, "databases"])
-    with _set_up_in_background("floor", "newest", "e2e") as set_up:
+    with _set_up_in_background("oldest", "newest", "e2e") as set_up:
         yield from _static_checks()
         yield from _run_pinned("-m", "", *random_numbers)
         yield _wait_for(set_up)
     without_servers = ("-m", "not server and not weekly", *random_numbers)
-    yield run_pytest(".venv-floor", *without_servers)
+    yield run_pytest(".venv-oldest", *without_servers)
     yield run_pytest(".venv-newest", *without_servers, "-p", "tests.newest_home_assistant")
     yield run_stage("random payloads", ["scripts/fuzz", "50000", *random_numbers])
     yield run_end_to_end("en")

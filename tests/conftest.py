@@ -1,7 +1,7 @@
 """Fixtures: sockets on loopback, simulated readers, clocks and databases."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 import logging
@@ -34,7 +34,11 @@ for logger in ("sqlalchemy.engine", "homeassistant.components.recorder"):
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 
-type Start = Callable[[Server], Awaitable[None]]
+
+class Start(Protocol):
+    """Function that starts a simulated reader, which stops at the end of the test."""
+
+    async def __call__[S: Server](self, reader: S, *, live: bool = False) -> S: ...
 
 
 class MakeTimeLapse(Protocol):
@@ -88,6 +92,30 @@ def _real_sockets(socket_enabled: None, enable_custom_integrations: None) -> Non
 
 
 @pytest.fixture
+def hass_config_dir(request: pytest.FixtureRequest, hass_config_dir: str) -> str:
+    """Return the configuration folder: one of the test if it has the marker `stored_files`."""
+    if request.node.get_closest_marker("stored_files") is None:
+        return hass_config_dir
+    return str(request.getfixturevalue("hass_tmp_config_dir"))
+
+
+@pytest.fixture
+def hass_storage(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the stored data, which is in memory unless the test has the marker `stored_files`."""
+    if request.node.get_closest_marker("stored_files") is None:
+        in_memory: dict[str, Any] = request.getfixturevalue("hass_storage")
+        return in_memory
+    return {}
+
+
+@pytest.fixture
+def mock_recorder_before_hass(request: pytest.FixtureRequest) -> None:
+    """Set up the recorder first in tests that use it, because the test package requires it."""
+    if "recorder_mock" in request.fixturenames:
+        request.getfixturevalue("async_test_recorder")
+
+
+@pytest.fixture
 def house() -> House:
     """Return a house by day."""
     return House(clock=datetime.now(UTC).replace(hour=11, minute=20, second=0, microsecond=0))
@@ -95,12 +123,12 @@ def house() -> House:
 
 @pytest.fixture
 async def start() -> AsyncGenerator[Start]:
-    """Return a function that starts a simulated reader, whose meter sends on request."""
-    started = []
+    """Return a function that starts a reader. Its meter sends on request, or by itself if `live`."""
+    started: list[Server] = []
 
-    async def start_reader(reader: Server) -> None:
+    async def start_reader[S: Server](reader: S, *, live: bool = False) -> S:
         started.append(reader)
-        await reader.start()
+        return await reader.start(live=live)
 
     yield start_reader
     for reader in started:
@@ -110,33 +138,25 @@ async def start() -> AsyncGenerator[Start]:
 @pytest.fixture
 async def whatwatt(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt without a password."""
-    reader = WhatwattSimulator(house)
-    await start(reader)
-    return reader
+    return await start(WhatwattSimulator(house))
 
 
 @pytest.fixture
 async def protected_whatwatt(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt with the password "secret"."""
-    reader = WhatwattSimulator(house, password="secret")
-    await start(reader)
-    return reader
+    return await start(WhatwattSimulator(house, password="secret"))
 
 
 @pytest.fixture
 async def currentlyone(house: House, start: Start) -> CurrentlyOneSimulator:
     """Return a CurrentlyOne."""
-    reader = CurrentlyOneSimulator(house)
-    await start(reader)
-    return reader
+    return await start(CurrentlyOneSimulator(house))
 
 
 @pytest.fixture(params=SIMULATORS)
 async def any_reader(request: pytest.FixtureRequest, house: House, start: Start) -> Simulator:
     """Return a reader of each kind in turn."""
-    reader = SIMULATORS[request.param](house)
-    await start(reader)
-    return reader
+    return await start(SIMULATORS[request.param](house))
 
 
 @pytest.fixture
@@ -163,8 +183,7 @@ def make_time_lapse(
     async def make(database: str | None, house: House | None = None) -> AsyncGenerator[TimeLapse]:
         if house is None:
             house = House(clock=datetime(2026, 11, 10, 5, 30, tzinfo=UTC), appliances=[])
-        reader = CurrentlyOneSimulator(house)
-        await start(reader)
+        reader = await start(CurrentlyOneSimulator(house))
         time_lapse = TimeLapse(reader, database or f"sqlite:///{tmp_path}/other.db", tmp_path, hass_storage)
         with time_lapse.stopped_clock():
             yield time_lapse

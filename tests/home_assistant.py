@@ -1,6 +1,6 @@
 """Helpers for a Home Assistant with a reader."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -36,7 +36,12 @@ def announcement(reader: Server) -> ZeroconfServiceInfo:
 
 
 def entry_for(
-    reader: Server, *, entry_id: str | None = None, source: str = SOURCE_USER, **data: Any
+    reader: Server,
+    *,
+    entry_id: str | None = None,
+    source: str = SOURCE_USER,
+    options: Mapping[str, Any] | None = None,
+    **data: Any,
 ) -> MockConfigEntry:
     """Return the entry that the config flow creates."""
     if isinstance(reader, Simulator) and reader.password is not None:
@@ -49,6 +54,7 @@ def entry_for(
         version=2,
         unique_id=reader.device_id,
         data={CONF_HOST: reader.host, CONF_KIND: reader.kind, **data},
+        options=options,
     )
 
 
@@ -60,6 +66,13 @@ async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfig
     assert entry.state is ConfigEntryState.LOADED
     await wait_until(lambda: reader.streams)
     return entry
+
+
+async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: Server) -> None:
+    """Reload the entry, and wait until the new stream is open."""
+    count = reader.stream_count
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until(lambda: reader.stream_count > count and reader.streams)
 
 
 async def tick(hass: HomeAssistant, reader: Simulator, seconds: float | None = None) -> None:

@@ -106,7 +106,7 @@ async def run_replay(
 ) -> tuple[MockConfigEntry, ReplayResult]:
     """Replay a recording to its end."""
     observer = Observer(hass, reader)
-    playing = hass.async_create_background_task(reader.speak(), "replay")
+    playing = hass.async_create_background_task(reader.send_events(), "replay")
     entry = await set_up(hass, reader)
     while not reader.has_ended.is_set():
         await time_machine.advance(1)

@@ -9,10 +9,8 @@ import re
 from typing import Any, ClassVar, Final, cast, override
 
 from aiohttp import web
-from homeassistant.config_entries import SOURCE_DHCP, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryState
-from homeassistant.const import CONF_HOST
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 import pytest
@@ -43,7 +41,8 @@ from custom_components.energy_sse.reader.base import (
 from custom_components.energy_sse.reader.payload import get_text, parse_time
 
 from .conftest import Start
-from .home_assistant import announcement, entity_id, entry_for, set_up, state_of, tick
+from .dialogs import discover, enter_host, outcome, submit
+from .home_assistant import announcement, entity_id, set_up, state_of, tick
 from .simulators import SIMULATORS
 from .simulators.house import House
 from .simulators.network import FaultyNetwork
@@ -208,9 +207,7 @@ def _gridlets_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def gridlet(house: House, start: Start) -> GridletSimulator:
     """Return a simulated Gridlet."""
-    reader = GridletSimulator(house)
-    await start(reader)
-    return reader
+    return await start(GridletSimulator(house))
 
 
 def shown(hass: HomeAssistant, key: str) -> float:
@@ -221,10 +218,8 @@ def shown(hass: HomeAssistant, key: str) -> float:
 async def test_third_reader_is_added_by_its_address(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, gridlet: GridletSimulator
 ) -> None:
-    flow = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: gridlet.host}
-    )
-    assert flow["type"] is FlowResultType.CREATE_ENTRY
+    flow = await enter_host(hass, gridlet.host)
+    assert outcome(flow) == "create_entry"
     entry = flow["result"]
     assert entry.title == "Gridlet 000042"
     await wait_until(lambda: gridlet.streams)
@@ -244,10 +239,9 @@ async def test_third_reader_is_added_by_its_address(
 
 
 async def test_third_reader_is_found_by_mdns(hass: HomeAssistant, gridlet: GridletSimulator) -> None:
-    flows = hass.config_entries.flow
-    flow = await flows.async_init(DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(gridlet))
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
-    flow = await flows.async_configure(flow["flow_id"], {})
+    flow = await discover(hass, announcement(gridlet))
+    assert outcome(flow) == "form discovery_confirm"
+    flow = await submit(hass, flow)
     assert (flow["title"], flow["result"].unique_id) == ("Gridlet 000042", gridlet.device_id)
     assert await hass.config_entries.async_unload(flow["result"].entry_id)
 
@@ -257,8 +251,7 @@ async def test_third_reader_is_found_by_its_lease(
 ) -> None:
     monkeypatch.setattr(config_flow, "_HTTP_PORT", gridlet.port)
     lease = DhcpServiceInfo(ip="127.0.0.1", hostname="gridlet-gl-000042", macaddress="00005e005301")
-    flow = await hass.config_entries.flow.async_init(DOMAIN, context={"source": SOURCE_DHCP}, data=lease)
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    assert outcome(await discover(hass, lease)) == "form discovery_confirm"
 
 
 @pytest.mark.parametrize(
@@ -294,11 +287,7 @@ async def test_third_reader_can_lack_a_measurement(
 
     monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, Lacking)
     gridlet.lacks = {key}
-    entry = entry_for(gridlet)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: gridlet.streams)
+    entry = await set_up(hass, gridlet, options={CONF_POWER_TARIFF: {"enabled": True}})
     await gridlet.tick()
     found = "active_energy_import" if key == "power" else "active_power_net"
     await wait_until(lambda: entity_id(hass, "sensor", f"GL-000042_{found}"))
@@ -317,10 +306,7 @@ async def test_third_reader_reconnects_after_a_401(
     hass: HomeAssistant, gridlet: GridletSimulator, time_machine: TimeMachine
 ) -> None:
     network = await FaultyNetwork(gridlet).start()
-    flow = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: network.host}
-    )
-    entry = flow["result"]
+    entry = (await enter_host(hass, network.host))["result"]
     await wait_until(lambda: gridlet.streams)
     network.answer = ask_for_a_password
     await network.cut()

@@ -1,6 +1,5 @@
 """Addresses of a reader: moves, several addresses, other devices at an address."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from ipaddress import ip_address
 
@@ -23,7 +22,7 @@ from .dialogs import discover, enter_host, outcome, submit
 from .home_assistant import announcement, entry_for, set_up, state_of
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.digest import DigestLogin
-from .simulators.network import FaultyNetwork
+from .simulators.network import FaultyNetwork, close_connection
 from .time_machine import TimeMachine
 
 # The reader responds at 127.0.0.1. 127.0.0.2 is an earlier address.
@@ -73,9 +72,7 @@ def whatwatt(network: FaultyNetwork) -> WhatwattSimulator:
 @pytest.fixture
 async def other(house: House, start: Start) -> WhatwattSimulator:
     """Return another reader, whose meter sends nothing."""
-    reader = WhatwattSimulator(house, device_id="ECC9FF8A2B30")
-    await start(reader)
-    return reader
+    return await start(WhatwattSimulator(house, device_id="ECC9FF8A2B30"))
 
 
 async def test_moved_reader_is_followed_without_a_reload(
@@ -247,9 +244,9 @@ async def test_currentlyone_is_found_by_any_name(
 
 @pytest.mark.parametrize("name", ["CurrentlyOne_{}-2", "Meter"])
 async def test_moved_currentlyone_is_found_by_any_name(
-    hass: HomeAssistant, house: House, time_machine: TimeMachine, name: str
+    hass: HomeAssistant, house: House, start: Start, time_machine: TimeMachine, name: str
 ) -> None:
-    currentlyone = await CurrentlyOneSimulator(house).start(live=True)
+    currentlyone = await start(CurrentlyOneSimulator(house), live=True)
     network = await FaultyNetwork(currentlyone).start()
     entry = await set_up(hass, currentlyone, host=network.host)
     await network.stop()
@@ -258,14 +255,9 @@ async def test_moved_currentlyone_is_found_by_any_name(
     await time_machine.advance(60)
     assert entry.data[CONF_HOST] == currentlyone.host
     assert entry.runtime_data.coordinator.data.is_streaming
-    await currentlyone.stop()
 
 
 # ------------------------------------------------------------------------------- an entered address
-
-
-async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Close the connection without a response."""
 
 
 @pytest.fixture
@@ -344,7 +336,7 @@ async def test_entered_address_without_a_stream_costs_seconds(
     time_machine: TimeMachine,
 ) -> None:
     network.only_the_stream = True
-    network.answer = hang_up
+    network.answer = close_connection
     await network.start(network.port)
     await time_machine.advance(330)
     assert moved.runtime_data.coordinator.data.is_streaming

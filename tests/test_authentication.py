@@ -1,6 +1,5 @@
 """Password of a reader: to which devices and addresses it is sent."""
 
-from collections.abc import AsyncGenerator
 from socket import AF_INET
 from typing import Any, override
 
@@ -54,15 +53,18 @@ async def rogue(house: House, start: Start) -> Rogue:
 
 
 @pytest.fixture
-async def live(house: House) -> AsyncGenerator[WhatwattSimulator]:
+async def live(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt with a password that sends readings."""
-    reader = await WhatwattSimulator(house, password=PASSWORD).start(live=True)
-    yield reader
-    await reader.stop()
+    return await start(WhatwattSimulator(house, password=PASSWORD), live=True)
 
 
 async def announce(hass: HomeAssistant, reader: WhatwattSimulator) -> ConfigFlowResult:
     return await discover(hass, announcement(reader))
+
+
+def stored_scheme(scheme: str) -> dict[str, Any]:
+    """Return the data of an entry that has stored an authentication scheme."""
+    return {CONF_AUTH_SCHEME: scheme}
 
 
 async def has_stream(hass: HomeAssistant, reader: WhatwattSimulator) -> bool:
@@ -96,7 +98,7 @@ async def test_entry_without_a_scheme_learns_it(
 
 
 @pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
-@pytest.mark.parametrize("scheme", [{}, {CONF_AUTH_SCHEME: "digest"}], ids=["unknown", "digest"])
+@pytest.mark.parametrize("scheme", [{}, stored_scheme("digest")], ids=["unknown", "digest"])
 @pytest.mark.parametrize("is_loaded", [True, False])
 async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixtures)
     hass: HomeAssistant,
@@ -104,7 +106,7 @@ async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixt
     rogue: Rogue,
     time_machine: TimeMachine,
     login: BasicLogin | None,
-    scheme: dict[str, str],
+    scheme: dict[str, Any],
     *,
     is_loaded: bool,
 ) -> None:
@@ -297,7 +299,7 @@ async def test_removed_password_is_confirmed_and_deleted(
 async def test_reauthentication_rejects_another_reader(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
-    entry = entry_for(live, **{CONF_AUTH_SCHEME: "digest"})
+    entry = entry_for(live, **stored_scheme("digest"))
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: rogue.host})
     rogue.device_id = "ECC9FF000000"
@@ -310,7 +312,7 @@ async def test_reauthentication_rejects_another_reader(
 
 async def test_new_basic_password_needs_no_confirmation(hass: HomeAssistant, live: WhatwattSimulator) -> None:
     live.login = BasicLogin("new")
-    entry = entry_for(live, password="old", **{CONF_AUTH_SCHEME: "basic"})
+    entry = entry_for(live, password="old", **stored_scheme("basic"))
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reauth_flow(hass), password="new")
     assert outcome(flow) == "abort reauth_successful"
@@ -362,8 +364,7 @@ async def test_other_reader_at_the_address_is_reported(  # noqa: PLR0917 (fixtur
     *,
     is_running: bool,
 ) -> None:
-    reader = make(house, kind, "ECC9FF5C7F14")
-    await start(reader)
+    reader = await start(make(house, kind, "ECC9FF5C7F14"))
     entry = entry_for(reader)
     entry.add_to_hass(hass)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -401,7 +402,7 @@ async def test_reconfiguration_rejects_another_reader(
 ) -> None:
     reader, other = make(house, kind, "ECC9FF5C7F14"), make(house, other_kind, "ECC9FF8A2B30")
     await start(other)
-    entry = entry_for(reader, **{CONF_AUTH_SCHEME: "digest" if reader.password else "none"})
+    entry = entry_for(reader, **stored_scheme("digest" if reader.password else "none"))
     entry.add_to_hass(hass)
     host = entry.data[CONF_HOST]
     flow = await submit(hass, await entry.start_reconfigure_flow(hass), host=other.host)
@@ -448,9 +449,7 @@ async def test_announced_reader_without_an_id_has_its_model_name(
 @pytest.fixture
 async def other(house: House, start: Start) -> WhatwattSimulator:
     """Return another reader with a password."""
-    reader = WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="of its own")
-    await start(reader)
-    return reader
+    return await start(WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="of its own"))
 
 
 async def move(reader: WhatwattSimulator, other: WhatwattSimulator) -> None:

@@ -98,8 +98,7 @@ async def test_password_is_requested_when_other_readers_stream(
 ) -> None:
     entry_for(WhatwattSimulator(house, device_id="ECC9FF000000"), host=UNUSED).add_to_hass(hass)
     await set_up(hass, whatwatt)
-    other = WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="secret")
-    await start(other)
+    other = await start(WhatwattSimulator(house, device_id="ECC9FF8A2B30", password="secret"))
     assert outcome(await enter_host(hass, other.host)) == "form password"
 
 

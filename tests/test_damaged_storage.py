@@ -33,9 +33,12 @@ from .test_power_tariff import HOURLY, at
 from .time_lapse import REGISTERS, TimeLapse
 from .wait import wait_until
 
-pytestmark = pytest.mark.slow(
-    "store.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
-)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.slow(
+        "store.py", "power_tariff/*", "coordinator.py", "registers.py", "wall_clock.py", "tests/time_lapse.py"
+    ),
+]
 
 TARIFF = {CONF_POWER_TARIFF: {"enabled": True}}
 
@@ -45,7 +48,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for line in logged_messages(caplog, logging.ERROR) if "stored data" not in line]
 
 
-async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+async def load_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     """Load the entry, receive a reading and two reports of an appliance, and unload it."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
@@ -73,10 +76,9 @@ async def test_reading_is_shown_after_random_damage(
     section: str,
     times: int,
 ) -> None:
-    entry = entry_for(currentlyone)
+    entry = entry_for(currentlyone, options=TARIFF)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=TARIFF)
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     key = storage_key(entry.entry_id)
     stored = copy.deepcopy(hass_storage[key])
     random = RandomPayloads(seed=5)
@@ -86,7 +88,7 @@ async def test_reading_is_shown_after_random_damage(
         hass_storage[key] = copy.deepcopy(stored)
         hass_storage[key]["data"][section] = data
         caplog.clear()
-        await live_once(hass, entry, currentlyone)
+        await load_once(hass, entry, currentlyone)
         assert errors(caplog) == []
         damaged += "restoring stored data" in caplog.text
     assert damaged > times / 10
@@ -198,9 +200,8 @@ async def test_invalid_options_are_ignored_and_newer_ones_kept(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, options: dict[str, Any]
 ) -> None:
     whatwatt.sub_meters = {"20000741": 1234.5}
-    entry = entry_for(whatwatt)
+    entry = entry_for(whatwatt, options=options)
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options=options)
     assert is_json(await async_get_config_entry_diagnostics(hass, entry))
     assert await hass.config_entries.async_setup(entry.entry_id)
     await wait_until(lambda: whatwatt.streams)

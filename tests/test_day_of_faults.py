@@ -17,15 +17,15 @@ from .home_assistant import set_up
 from .logs import logged_messages
 from .saved_files import files_of
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.network import FaultyNetwork
-from .test_reliability import STREAM_HEAD, hang_up, saying, status
+from .simulators.network import FaultyNetwork, close_connection
+from .test_reliability import STREAM_HEAD, responding, status
 from .time_machine import TimeMachine
 
 GARBAGE: Final = b'event: \xff\x00\r\ndata: {"a":[1,\r\n\r\ndata: ' + b"x" * 300_000 + b"\r\n\r\n"
 
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
-    {"answer": hang_up},
-    {"answer": saying(STREAM_HEAD, then_wait=True)},
+    {"answer": close_connection},
+    {"answer": responding(STREAM_HEAD, then_wait=True)},
     {"answer": status("503 Busy")},
     {"is_frozen": True},
     {"mangle": lambda piece: (piece, GARBAGE)},

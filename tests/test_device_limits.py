@@ -14,7 +14,7 @@ from custom_components.energy_sse.appliances import Appliance as KnownAppliance
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import ApplianceProfile, ApplianceState, connection
 
-from .home_assistant import set_up, settle, state_of
+from .home_assistant import reload, set_up, settle, state_of
 from .simulators import CurrentlyOneSimulator
 from .simulators.house import Appliance, State
 from .time_machine import TimeMachine
@@ -60,12 +60,6 @@ async def live(
     for _ in range(seconds // 10):
         await time_machine.advance(10)
         await settle(hass, entry, reader)
-
-
-async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
-    count = reader.stream_count
-    await hass.config_entries.async_reload(entry.entry_id)
-    await wait_until(lambda: reader.stream_count > count and reader.streams)
 
 
 @pytest.mark.parametrize(("times", "restarts"), [(1, False), (2, True)], ids=["once", "repeated"])

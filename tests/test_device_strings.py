@@ -38,8 +38,7 @@ def transition(reader: CurrentlyOneSimulator, fields: str) -> bytes:
 async def test_half_a_character_does_not_prevent_saving(
     hass: HomeAssistant, house: House, start: Start
 ) -> None:
-    reader = CurrentlyOneSimulator(house, name=f"Cellar {HALF}")
-    await start(reader)
+    reader = await start(CurrentlyOneSimulator(house, name=f"Cellar {HALF}"))
     result = await enter_host(hass, reader.host)
     entry = result["result"]
     assert entry.title == "Cellar ?"

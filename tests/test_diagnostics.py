@@ -97,8 +97,7 @@ async def test_diagnostics_of_a_currentlyone_contain_no_identity(
     house: House,
     start: Start,
 ) -> None:
-    reader = CurrentlyOneSimulator(house, name="Casa Segreta")
-    await start(reader)
+    reader = await start(CurrentlyOneSimulator(house, name="Casa Segreta"))
     entry = await set_up(hass, reader, **{CONF_ENTERED_HOST: "meter.example.org"})
     hass.config_entries.async_update_entry(entry, title="Casa Segreta")
     await reader.broadcast(b"event: log\r\ndata: Casa Segreta at 192.168.1.122\r\n\r\n")

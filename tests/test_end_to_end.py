@@ -1,15 +1,13 @@
-"""Each kind of reader, from its announcement to its entities."""
+"""Discovery of each kind of reader, up to its entities."""
 
-from homeassistant.config_entries import SOURCE_ZEROCONF
-from homeassistant.const import CONF_PASSWORD
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
 
 from .conftest import Start
+from .dialogs import discover, outcome, submit
 from .home_assistant import announcement, state_of, tick
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .wait import wait_until
@@ -18,14 +16,11 @@ from .wait import wait_until
 async def test_whatwatt_with_a_password_is_discovered(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
 ) -> None:
-    reader = WhatwattSimulator(house, password="secret")
-    await start(reader)
-    flow = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
-    )
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "password")
-    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PASSWORD: "secret"})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    reader = await start(WhatwattSimulator(house, password="secret"))
+    flow = await discover(hass, announcement(reader))
+    assert outcome(flow) == "form password"
+    result = await submit(hass, flow, password="secret")
+    assert outcome(result) == "create_entry"
     assert result["title"] == "whatwatt Go 5C7F14"
     await hass.async_block_till_done()
     await wait_until(lambda: reader.streams)
@@ -53,15 +48,12 @@ async def test_whatwatt_with_a_password_is_discovered(
 async def test_currentlyone_with_an_appliance_is_discovered(
     hass: HomeAssistant, device_registry: dr.DeviceRegistry, house: House, start: Start
 ) -> None:
-    reader = CurrentlyOneSimulator(house, name="Casa Mia")
-    await start(reader)
-    flow = await hass.config_entries.flow.async_init(
-        DOMAIN, context={"source": SOURCE_ZEROCONF}, data=announcement(reader)
-    )
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "discovery_confirm")
+    reader = await start(CurrentlyOneSimulator(house, name="Casa Mia"))
+    flow = await discover(hass, announcement(reader))
+    assert outcome(flow) == "form discovery_confirm"
     assert hass.config_entries.async_entries(DOMAIN) == [], "the user has to confirm it"
-    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
-    assert result["type"] is FlowResultType.CREATE_ENTRY
+    result = await submit(hass, flow)
+    assert outcome(result) == "create_entry"
     assert result["title"] == "Casa Mia"
     await hass.async_block_till_done()
     await wait_until(lambda: reader.streams)

@@ -11,23 +11,17 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
     do_adhoc_statistics,
 )
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager, WebSocketGenerator
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import CONF_SUB_METERS
 from custom_components.energy_sse.reader import Measurement as M
 from demo.setting_up import grid_source
 
 from .conftest import Start
-from .home_assistant import entity_id, entry_for, set_up, settle, tick
+from .home_assistant import entity_id, set_up, settle, tick
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, because the test package requires it."""
 
 
 async def compile_statistics(hass: HomeAssistant, since: datetime) -> None:
@@ -104,11 +98,7 @@ async def test_appliance_and_gas_meter_fit_the_energy_dashboard(
     began = utcnow()
     assert await async_setup_component(hass, "energy", {})
     whatwatt.sub_meters = {"20000741": 123.45}
-    entry = entry_for(whatwatt)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_SUB_METERS: {"20000741": "gas"}})
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: whatwatt.streams)
+    entry = await set_up(hass, whatwatt, options={CONF_SUB_METERS: {"20000741": "gas"}})
     await tick(hass, whatwatt)
     entry = await set_up(hass, currentlyone)
     await currentlyone.switch("mocca_mast", "on")

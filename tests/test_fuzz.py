@@ -8,7 +8,6 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.appliances import Appliances
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
@@ -24,10 +23,9 @@ from custom_components.energy_sse.reader import (
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from custom_components.energy_sse.reader.traffic import ConnectionStats
 
-from .home_assistant import entry_for, set_up, tick
+from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator, Simulator
 from .time_machine import TimeMachine
-from .wait import wait_until
 
 KEYS = st.sampled_from(
     [
@@ -126,11 +124,6 @@ def test_unknown_event_types_are_limited() -> None:
     assert stats.events["others"] == 950
 
 
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package requires."""
-
-
 async def test_endless_hours_and_meters_are_limited(
     recorder_mock: None,
     hass: HomeAssistant,
@@ -139,11 +132,7 @@ async def test_endless_hours_and_meters_are_limited(
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    entry = entry_for(currentlyone)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: currentlyone.streams)
+    entry = await set_up(hass, currentlyone, options={CONF_POWER_TARIFF: {"enabled": True}})
     await tick(hass, currentlyone)
     hours = [f'event: hourly\r\ndata: {{"sec":{3600 * n + 1},"Wh":{n}}}\r\n\r\n' for n in range(3000)]
     await currentlyone.broadcast("".join(hours).encode())

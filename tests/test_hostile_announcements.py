@@ -69,11 +69,9 @@ async def tarpit() -> AsyncGenerator[Tarpit]:
 
 
 @pytest.fixture
-async def live(house: House) -> AsyncGenerator[WhatwattSimulator]:
+async def live(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt without a password that sends readings."""
-    reader = await WhatwattSimulator(house).start(live=True)
-    yield reader
-    await reader.stop()
+    return await start(WhatwattSimulator(house), live=True)
 
 
 def mdns(

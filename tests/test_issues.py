@@ -1,7 +1,6 @@
 """Repair issues: other clients, meter keys, wrong clocks and other devices."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import ConnectionState
 
-from .conftest import MakeTimeLapse
+from .conftest import MakeTimeLapse, Start
 from .home_assistant import entry_for, set_up, state_of, tick
 from .simulators import House, WhatwattSimulator
 from .simulators.server import Simulator
@@ -38,11 +37,9 @@ def reader(house: House) -> WhatwattSimulator:
 
 
 @pytest.fixture
-async def live(reader: WhatwattSimulator) -> AsyncGenerator[WhatwattSimulator]:
+async def live(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
     """Return the reader while its meter sends by itself."""
-    await reader.start(live=True)
-    yield reader
-    await reader.stop()
+    return await start(reader, live=True)
 
 
 class Rival:

@@ -25,7 +25,7 @@ from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.reader import ConnectionState, Property, ReaderStatus
 
 from .home_assistant import entry_for
-from .leftovers import living_objects
+from .remaining_objects import count_objects
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.server import Handler
 from .test_issues import Rival
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow(
     "issues.py",
     "reader/*",
     "power_tariff/*",
-    "tests/leftovers.py",
+    "tests/remaining_objects.py",
 )
 
 # Seconds of simulated time. The longest timeout of a first set-up is one minute.
@@ -277,7 +277,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     def files() -> list[str]:
         return [key for key in hass_storage if home.entry.entry_id in key]
 
-    entries, before = hass.config_entries, living_objects()
+    entries, before = hass.config_entries, count_objects()
     await reach_state(home)
     entry_id, was_loaded = home.entry.entry_id, home.entry.state is ConfigEntryState.LOADED
     ways: dict[str, Callable[[], Awaitable[object]]] = {
@@ -296,7 +296,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     assert [state for state in hass.states.async_all() if not state.attributes.get("restored")] == []
     if was_loaded:
         # The coordinator of a failed set-up stays with its entry, for the diagnostics.
-        assert living_objects() == before
+        assert count_objects() == before
     requests, stored = len(home.reader.requests), files()
     assert how == "disable" or stored == []
     if home.rival is None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import gc
 import logging
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from homeassistant.core import HomeAssistant
 import pytest
@@ -16,13 +16,13 @@ import pytest
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 
 from .conftest import MakeTimeLapse
-from .home_assistant import entry_for, tick
-from .leftovers import living_objects
+from .home_assistant import set_up, tick
+from .remaining_objects import count_objects
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .test_power_tariff import HOURLY, at
 from .wait import wait_until
 
-pytestmark = [pytest.mark.weekly, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.weekly, pytest.mark.timeout(900), pytest.mark.stored_files]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,18 +56,6 @@ def get_growth(before: Use, times: int, unit: str) -> float:
     return growth
 
 
-@pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Write real files, because the fixture of the test package keeps all data in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files in a folder of the test."""
-    return hass_tmp_config_dir
-
-
 def log_errors_only(caplog: pytest.LogCaptureFixture) -> None:
     """Log only errors, because pytest keeps each record."""
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
@@ -81,11 +69,8 @@ async def test_memory_does_not_grow_with_reloads(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log_errors_only(caplog)
-    entries = [entry_for(reader) for reader in (whatwatt, currentlyone)]
-    for entry in entries:
-        entry.add_to_hass(hass)
-        hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-        assert await hass.config_entries.async_setup(entry.entry_id)
+    options = {CONF_POWER_TARIFF: {"enabled": True}}
+    entries = [await set_up(hass, reader, options=options) for reader in (whatwatt, currentlyone)]
 
     async def reload(times: int) -> None:
         for _ in range(times):
@@ -97,10 +82,10 @@ async def test_memory_does_not_grow_with_reloads(
 
     # Home Assistant fills its caches, and entities of phases that export are added.
     await reload(50)
-    objects, before = living_objects(), measure()
+    objects, before = count_objects(), measure()
     await reload(RELOADS)
     assert get_growth(before, RELOADS, "reloads") < MAX_GROWTH
-    assert living_objects() == objects
+    assert count_objects() == objects
 
 
 async def test_memory_does_not_grow_in_a_month(
@@ -113,7 +98,7 @@ async def test_memory_does_not_grow_in_a_month(
         time_lapse.interval = timedelta(minutes=10)
         await time_lapse.start()
         await time_lapse.live(days=2)
-        objects, before = living_objects(), measure()
+        objects, before = count_objects(), measure()
         await time_lapse.live(days=DAYS)
         assert get_growth(before, DAYS, "days") < MAX_GROWTH
-        assert living_objects() == objects
+        assert count_objects() == objects

@@ -156,13 +156,13 @@ def test_leases_of_all_kinds_are_in_the_manifest() -> None:
 
 
 def test_minimum_home_assistant_is_the_oldest_tested_one() -> None:
-    floor = AwesomeVersion(json.loads((ROOT / "hacs.json").read_text())["homeassistant"])
+    minimum = AwesomeVersion(json.loads((ROOT / "hacs.json").read_text())["homeassistant"])
     # With this version of the test package, the tests run on the oldest Home Assistant.
-    package, _, pinned = (ROOT / "tests/requirements/floor.txt").read_text().strip().partition("==")
+    package, _, pinned = (ROOT / "tests/requirements/oldest.txt").read_text().strip().partition("==")
     if version(package) == pinned:
-        assert AwesomeVersion(const.__version__) == floor
+        assert AwesomeVersion(const.__version__) == minimum
     else:
-        assert AwesomeVersion(const.__version__) > floor
+        assert AwesomeVersion(const.__version__) > minimum
 
 
 def test_requests_to_a_reader_run_one_at_a_time() -> None:

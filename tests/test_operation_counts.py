@@ -36,8 +36,7 @@ async def arrive(hass: HomeAssistant, reader: WhatwattSimulator, payload: dict[s
 
 
 async def test_reading_writes_only_changed_states(hass: HomeAssistant, house: House, start: Start) -> None:
-    reader = WhatwattSimulator(house)
-    await start(reader)
+    reader = await start(WhatwattSimulator(house))
     await set_up(hass, reader)
     payload = {key: 100.0 + number for number, key in enumerate(WHATWATT_FIELDS)} | {"T": 1, "V_P1": 230.0}
     await arrive(hass, reader, payload)

@@ -198,7 +198,8 @@ def test_marketplace_accepts_the_archive(archive: zipfile.ZipFile, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"), [("v1.0", "is no version"), ("1.0", "is no version"), ("99.0.0", "says nothing")]
+    ("version", "reason"),
+    [("v1.0", "Invalid version"), ("1.0", "Invalid version"), ("99.0.0", "has no section")],
 )
 def test_release_without_notes_is_rejected(tmp_path: Path, version: str, reason: str) -> None:
     made = release(tmp_path, version)
@@ -223,7 +224,9 @@ SCHEMAS = {
     "vendor.github-workflows": WORKFLOWS,
     "custom.github-workflows-require-timeout": WORKFLOWS,
     "vendor.dependabot": [GITHUB / "dependabot.yml"],
-    "vendor.github-issue-forms": [GITHUB / "ISSUE_TEMPLATE/problem.yml", GITHUB / "ISSUE_TEMPLATE/wish.yml"],
+    "vendor.github-issue-forms": [
+        GITHUB / f"ISSUE_TEMPLATE/{name}.yml" for name in ("problem", "feature_request")
+    ],
     "vendor.github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
 }
 

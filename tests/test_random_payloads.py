@@ -11,14 +11,13 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 from homeassistant.helpers.json import ExtendedJSONEncoder, json_bytes
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import REDACTOR, connection
 
 from .conftest import Start
-from .home_assistant import entry_for, tick
+from .home_assistant import set_up, tick
 from .random_payloads import RandomPayloads
 from .saved_files import files_of
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
@@ -169,11 +168,6 @@ def task_names(entry: MockConfigEntry) -> Counter[str]:
 
 
 @pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
-
-
-@pytest.fixture
 def watch(
     hass: HomeAssistant,
     caplog: pytest.LogCaptureFixture,
@@ -215,11 +209,7 @@ async def test_random_payloads_cause_no_error(  # noqa: PLR0917 (fixtures)
     messages: int = pytestconfig.getoption("--messages")
     # A small number of messages is also logged.
     caplog.set_level(logging.DEBUG if messages < 10_000 else logging.WARNING)
-    entry = entry_for(reader)
-    entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: reader.streams)
+    entry = await set_up(hass, reader, options={CONF_POWER_TARIFF: {"enabled": True}})
     await hass.async_block_till_done()
     # These tasks end.
     await wait_until(

@@ -36,7 +36,7 @@ REPLAY = 45
 
 
 @dataclass
-class World:
+class Home:
     """Home Assistant and a reader with a coffee machine."""
 
     hass: HomeAssistant
@@ -82,17 +82,17 @@ class World:
 
 
 @pytest.fixture
-async def world(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> AsyncGenerator[World]:
-    """Return a world before the reader is set up."""
+async def home(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> AsyncGenerator[Home]:
+    """Return a home before the reader is set up."""
     now = datetime(2026, 11, 24, 11, 20, tzinfo=UTC)
     freezer.move_to(now)
     off, on = State("off", 0, is_on=False), State("on", 1450, is_on=True)
     coffee_machine = Appliance("mocca_mast", "Mocca Master", "coffee-makers", 0, (off, on), (10**9, 10**9))
     reader = CurrentlyOneSimulator(House(clock=now, appliances=[coffee_machine]))
-    world = World(hass, reader, TimeMachine(asyncio.get_running_loop(), freezer.tick))
-    yield world
-    if world.entry is not None:
-        await hass.config_entries.async_unload(world.entry.entry_id)
+    home = Home(hass, reader, TimeMachine(asyncio.get_running_loop(), freezer.tick))
+    yield home
+    if home.entry is not None:
+        await hass.config_entries.async_unload(home.entry.entry_id)
     await reader.stop()
 
 
@@ -107,54 +107,54 @@ async def store_readings(reader: CurrentlyOneSimulator) -> None:
 @pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES, YEARS, -YEARS], ids=str)
 @pytest.mark.parametrize("has_stored", [True, False], ids=["stored readings", "no stored readings"])
 async def test_corrected_clock_causes_no_gap(
-    world: World, error: timedelta, after: int, *, has_stored: bool
+    home: Home, error: timedelta, after: int, *, has_stored: bool
 ) -> None:
-    world.reader.clock_error = error
+    home.reader.clock_error = error
     if has_stored:
-        await store_readings(world.reader)
-    await world.connect()
+        await store_readings(home.reader)
+    await home.connect()
     if has_stored:
-        world.watch()
-    await world.machine.advance(after)
-    world.reader.clock_error = timedelta()
-    await world.machine.advance(REPLAY)
+        home.watch()
+    await home.machine.advance(after)
+    home.reader.clock_error = timedelta()
+    await home.machine.advance(REPLAY)
     if not has_stored:
         # Readings of the first seconds can be mistaken for repeated ones.
-        world.watch()
-    expected = await world.live(LASTS)
-    assert world.unavailable == []
-    assert world.fired == expected
-    assert world.issues == []
+        home.watch()
+    expected = await home.live(LASTS)
+    assert home.unavailable == []
+    assert home.fired == expected
+    assert home.issues == []
 
 
 @pytest.mark.parametrize("error", [HOUR, -HOUR, MINUTES, -MINUTES], ids=str)
 @pytest.mark.parametrize("is_config_only", [False, True])
 async def test_clock_that_changes_often_causes_no_gap(
-    world: World, error: timedelta, *, is_config_only: bool
+    home: Home, error: timedelta, *, is_config_only: bool
 ) -> None:
     """Change the clock for 200 seconds twice, or only in one message with the configuration."""
-    await store_readings(world.reader)
-    await world.connect()
-    world.watch()
-    await world.machine.advance(REPLAY)
+    await store_readings(home.reader)
+    await home.connect()
+    home.watch()
+    await home.machine.advance(REPLAY)
     expected = []
     for clock_error in (error, timedelta(), error, timedelta()):
-        world.reader.clock_error = clock_error
+        home.reader.clock_error = clock_error
         if is_config_only:
-            config = world.reader.config()
-            world.reader.clock_error = timedelta()
-            await world.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
-        expected += await world.live(200)
-    assert world.unavailable == []
-    assert world.fired == expected
+            config = home.reader.config()
+            home.reader.clock_error = timedelta()
+            await home.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
+        expected += await home.live(200)
+    assert home.unavailable == []
+    assert home.fired == expected
 
 
-async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_replay_fires_no_event_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_MIN_WAIT", 0.01)
-    reader, machine = world.reader, world.machine
+    reader, machine = home.reader, home.machine
     await store_readings(reader)
-    await world.connect(live=False)
-    world.watch()
+    await home.connect(live=False)
+    home.watch()
     sent: list[bytes] = []
     send = reader.broadcast
 
@@ -168,7 +168,7 @@ async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytes
             await reader.tick()
             await reader.switch("mocca_mast", state)
             await machine.advance(10)
-    assert world.fired == ["turned_on", "turned_off"] * 4
+    assert home.fired == ["turned_on", "turned_off"] * 4
     # With a weak network, the replay lasts for more than a minute. It contains transitions, too.
     online, config, *_ = reader._greeting().split(b"\r\n\r\n")  # noqa: SLF001
     reader.recording = b"\r\n\r\n".join((online, config, b""))
@@ -183,4 +183,4 @@ async def test_slow_replay_fires_no_event_again(world: World, monkeypatch: pytes
     await machine.advance(10)
     await reader.switch("mocca_mast", "on")
     await machine.idle()
-    assert world.fired == ["turned_on", "turned_off"] * 4 + ["turned_on"]
+    assert home.fired == ["turned_on", "turned_off"] * 4 + ["turned_on"]

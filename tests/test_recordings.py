@@ -68,8 +68,7 @@ async def test_recording_has_these_entities(
     name: str,
 ) -> None:
     for recording in read(FOLDER / name):
-        reader = ReplayedReader(recording)
-        await start(reader)
+        reader = await start(ReplayedReader(recording))
         entry, seen = await run_replay(hass, reader, time_machine)
         assert [*rows(hass, entry), *(" ".join(each) for each in seen.transitions)] == snapshot
         events = entry.runtime_data.coordinator.reader.stats.events

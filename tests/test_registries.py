@@ -11,12 +11,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import DOMAIN
 
-from .home_assistant import entity_id, set_up, settle, state_of, tick
+from .home_assistant import entity_id, reload, set_up, settle, state_of, tick
 from .logs import logged_messages
 from .saved_files import files_of
 from .simulators import CurrentlyOneSimulator, WhatwattSimulator
-from .simulators.server import Simulator
-from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
@@ -26,11 +24,6 @@ async def turn_on(reader: CurrentlyOneSimulator, appliance_id: str, name: str, *
     transition = {"id": appliance_id, "bs": "ON", "W": 5, "Wh": 10, "dName": name, "sName": "on", **more}
     transition |= {"from": "off", "sec": int(reader.house.clock.timestamp())}
     await reader.broadcast(f"event: transition\r\ndata: {json.dumps(transition)}\r\n\r\n".encode())
-
-
-async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: Simulator) -> None:
-    await hass.config_entries.async_reload(entry.entry_id)
-    await wait_until(lambda: reader.streams)
 
 
 def device_of(hass: HomeAssistant, entry: MockConfigEntry, identifier: str) -> dr.DeviceEntry:

@@ -28,7 +28,7 @@ from .home_assistant import announcement, entity_id, sent_value, set_up
 from .logs import logged_messages
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.digest import BasicLogin
-from .simulators.network import FaultyNetwork
+from .simulators.network import FaultyNetwork, close_connection
 from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -54,7 +54,7 @@ WITH_PASSWORD = tuple(kind for kind, reader in READERS.items() if reader.can_hav
 
 
 @dataclass
-class World:
+class Home:
     """A Home Assistant, a reader that sends readings, and the network between them."""
 
     hass: HomeAssistant
@@ -93,10 +93,10 @@ class World:
         return max((sum(a <= b < a + 60 for b in self.attempts) for a in self.attempts), default=0)
 
 
-type Step = Callable[[World], Coroutine[Any, Any, None]]
+type Step = Callable[[Home], Coroutine[Any, Any, None]]
 
 
-async def nothing(_world: World) -> None:
+async def nothing(_home: Home) -> None:
     """Do nothing."""
 
 
@@ -121,7 +121,7 @@ class Fault:
 # ------------------------------------------------------------------------------------ responses
 
 
-def saying(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
+def responding(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
     """Return a function that responds with bytes."""
 
     async def answer(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,15 +135,11 @@ def saying(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[N
 
 def status(code: str, *headers: str, body: bytes = b"") -> Callable[..., Awaitable[None]]:
     lines = [f"HTTP/1.1 {code}", *headers, "Connection: close", f"Content-Length: {len(body)}", "", ""]
-    return saying("\r\n".join(lines).encode() + body)
+    return responding("\r\n".join(lines).encode() + body)
 
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 LIVE = b'event: live\ndata: {"P_In":1.5,"P_Out":0}\n\n'
-
-
-async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Close the connection."""
 
 
 async def drip(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,31 +160,31 @@ async def endless_line(_client: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 
 def answering(answer: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
-    async def begin(world: World) -> None:
-        world.network.only_the_stream = only_the_stream
-        world.network.answer = answer
-        await world.network.cut()
+    async def begin(home: Home) -> None:
+        home.network.only_the_stream = only_the_stream
+        home.network.answer = answer
+        await home.network.cut()
 
     return begin
 
 
-async def answer_properly(world: World) -> None:
-    world.network.answer = None
+async def answer_properly(home: Home) -> None:
+    home.network.answer = None
 
 
 # ------------------------------------------------------------------------------------ changed streams
 
 
 def mangling(mangle: Callable[[bytes], Any]) -> Step:
-    async def begin(world: World) -> None:
-        world.network.mangle = mangle
-        await world.network.cut()
+    async def begin(home: Home) -> None:
+        home.network.mangle = mangle
+        await home.network.cut()
 
     return begin
 
 
-async def mangle_no_more(world: World) -> None:
-    world.network.mangle = None
+async def mangle_no_more(home: Home) -> None:
+    home.network.mangle = None
 
 
 def byte_by_byte(piece: bytes) -> list[bytes]:
@@ -234,174 +230,174 @@ def other_line_ends(piece: bytes) -> list[bytes]:
     return [piece.replace(b"\n", b"\r\n")]
 
 
-async def compressed(world: World) -> None:
+async def compressed(home: Home) -> None:
     compressor = zlib.compressobj(wbits=31)
 
     def mangle(piece: bytes) -> list[bytes]:
         return [compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)]
 
-    world.network.mangle = mangle
-    world.network.extra_head = b"Content-Encoding: gzip\r\n"
-    await world.network.cut()
+    home.network.mangle = mangle
+    home.network.extra_head = b"Content-Encoding: gzip\r\n"
+    await home.network.cut()
 
 
-async def compressed_no_more(world: World) -> None:
-    world.network.mangle = None
-    world.network.extra_head = b""
-    await world.network.cut()
+async def compressed_no_more(home: Home) -> None:
+    home.network.mangle = None
+    home.network.extra_head = b""
+    await home.network.cut()
 
 
-def cut_in_half(world: World, piece: bytes) -> list[bytes]:
-    asyncio.get_running_loop().call_soon(partial(asyncio.ensure_future, world.network.cut()))
+def cut_in_half(home: Home, piece: bytes) -> list[bytes]:
+    asyncio.get_running_loop().call_soon(partial(asyncio.ensure_future, home.network.cut()))
     return [piece[: len(piece) // 2]]
 
 
-async def reset_in_the_middle(world: World) -> None:
-    world.network.mangle = partial(cut_in_half, world)
+async def reset_in_the_middle(home: Home) -> None:
+    home.network.mangle = partial(cut_in_half, home)
 
 
 # ------------------------------------------------------------------------------------ other faults
 
 
-async def unplug(world: World) -> None:
-    await world.network.stop()
+async def unplug(home: Home) -> None:
+    await home.network.stop()
 
 
-async def plug_in(world: World) -> None:
-    await world.network.start(world.network.port)
+async def plug_in(home: Home) -> None:
+    await home.network.start(home.network.port)
 
 
-async def swallow(world: World) -> None:
-    await world.network.swallow()
+async def swallow(home: Home) -> None:
+    await home.network.swallow()
 
 
-async def unswallow(world: World) -> None:
-    await world.network.stop()
-    await world.network.start(world.network.port)
+async def unswallow(home: Home) -> None:
+    await home.network.stop()
+    await home.network.start(home.network.port)
 
 
-async def freeze(world: World) -> None:
-    world.network.is_frozen = True
+async def freeze(home: Home) -> None:
+    home.network.is_frozen = True
 
 
-async def thaw(world: World) -> None:
-    world.network.is_frozen = False
+async def thaw(home: Home) -> None:
+    home.network.is_frozen = False
 
 
-async def restart(world: World, *, announced: bool) -> None:
-    reader = world.reader
+async def restart(home: Home, *, announced: bool) -> None:
+    reader = home.reader
     if announced:
         await reader.announce_restart()
-    await world.network.stop()
+    await home.network.stop()
     await asyncio.sleep(40)
     reader.reboot()
-    await world.network.start(world.network.port)
+    await home.network.start(home.network.port)
 
 
-async def move(world: World) -> None:
-    await world.network.stop()
+async def move(home: Home) -> None:
+    await home.network.stop()
     await asyncio.sleep(20)
-    await world.announce(await world.another_network(world.reader))
+    await home.announce(await home.another_network(home.reader))
 
 
-async def announce_two_addresses(world: World) -> None:
-    other = await world.another_network(world.reader)
+async def announce_two_addresses(home: Home) -> None:
+    other = await home.another_network(home.reader)
     for _ in range(10):
-        await world.announce(other)
+        await home.announce(other)
         await asyncio.sleep(30)
-        await world.announce(world.network)
+        await home.announce(home.network)
         await asyncio.sleep(30)
 
 
-async def swap(world: World) -> None:
-    other = world.reader.neighbor(House(clock=world.reader.house.clock, seed=7))
+async def swap(home: Home) -> None:
+    other = home.reader.neighbor(House(clock=home.reader.house.clock, seed=7))
     await other.start(live=True)
-    world.network.reader = other
-    await world.network.cut()
+    home.network.reader = other
+    await home.network.cut()
 
 
-async def swap_back(world: World) -> None:
-    await world.network.reader.stop()
-    world.network.reader = world.reader
+async def swap_back(home: Home) -> None:
+    await home.network.reader.stop()
+    home.network.reader = home.reader
 
 
-async def let_a_rogue_take_its_place(world: World) -> None:
+async def let_a_rogue_take_its_place(home: Home) -> None:
     """Announce a device with the same id that wants the password in the clear, while the reader is off."""
-    await world.network.stop()
-    rogue = WhatwattSimulator(world.reader.house, device_id=world.reader.device_id)
+    await home.network.stop()
+    rogue = WhatwattSimulator(home.reader.house, device_id=home.reader.device_id)
     rogue.login = BasicLogin("secret")
     await rogue.start()
-    network = await world.another_network(rogue)
+    network = await home.another_network(rogue)
     for _ in range(12):
-        await world.announce(network)
+        await home.announce(network)
         await asyncio.sleep(60)
     assert "GET /api/v1/live" not in rogue.requests
 
 
-async def contend(world: World) -> None:
+async def contend(home: Home) -> None:
     async def take_the_stream() -> None:
         while True:
-            reader, writer = await asyncio.open_connection("127.0.0.1", world.reader.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", home.reader.port)
             writer.write(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             with suppress(ConnectionError):
                 await reader.read(-1)
             writer.close()
             await asyncio.sleep(3)
 
-    world.others.append(asyncio.create_task(take_the_stream()))
+    home.others.append(asyncio.create_task(take_the_stream()))
 
 
-async def give_way(world: World) -> None:
-    world.others.pop().cancel()
+async def give_way(home: Home) -> None:
+    home.others.pop().cancel()
 
 
-async def stop_meter(world: World) -> None:
-    world.reader.stop_meter()
+async def stop_meter(home: Home) -> None:
+    home.reader.stop_meter()
 
 
-async def resume_meter(world: World) -> None:
-    world.reader.resume_meter()
+async def resume_meter(home: Home) -> None:
+    home.reader.resume_meter()
 
 
-async def lose_the_clock(world: World) -> None:
-    world.reader.house.clock = datetime(1970, 1, 1, tzinfo=UTC)
-    await world.network.cut()
+async def lose_the_clock(home: Home) -> None:
+    home.reader.house.clock = datetime(1970, 1, 1, tzinfo=UTC)
+    await home.network.cut()
 
 
-async def find_the_clock(world: World) -> None:
-    world.reader.house.clock = datetime.now(UTC)
+async def find_the_clock(home: Home) -> None:
+    home.reader.house.clock = datetime.now(UTC)
 
 
-async def drop_again_and_again(world: World, *, after: float) -> None:
+async def drop_again_and_again(home: Home, *, after: float) -> None:
     """Close all connections repeatedly, for most of the fault."""
     for _ in range(int(0.8 * FAULT_LASTS / after)):
-        await world.network.cut(reset=False)
+        await home.network.cut(reset=False)
         await asyncio.sleep(after)
 
 
-async def change_firmware(world: World) -> None:
-    assert isinstance(world.reader, WhatwattSimulator)
-    world.reader.firmware = Firmware.FILLING
+async def change_firmware(home: Home) -> None:
+    assert isinstance(home.reader, WhatwattSimulator)
+    home.reader.firmware = Firmware.FILLING
 
 
-async def ask_for_a_password(world: World, challenge: str | None) -> None:
+async def ask_for_a_password(home: Home, challenge: str | None) -> None:
     headers = () if challenge is None else (f"WWW-Authenticate: {challenge}",)
-    await answering(status("401 Unauthorized", *headers))(world)
+    await answering(status("401 Unauthorized", *headers))(home)
 
 
-async def wear_nonces_out(world: World) -> None:
-    assert isinstance(world.reader, WhatwattSimulator)
-    assert world.reader.login is not None
-    assert not isinstance(world.reader.login, BasicLogin)
-    world.reader.login.uses_per_nonce = 1
-    world.reader.login.forget_nonces()
-    world.reader.end_streams()
+async def wear_nonces_out(home: Home) -> None:
+    assert isinstance(home.reader, WhatwattSimulator)
+    assert home.reader.login is not None
+    assert not isinstance(home.reader.login, BasicLogin)
+    home.reader.login.uses_per_nonce = 1
+    home.reader.login.forget_nonces()
+    home.reader.end_streams()
 
 
-async def remove_the_password(world: World) -> None:
-    assert isinstance(world.reader, WhatwattSimulator)
-    world.reader.login = None
-    world.reader.end_streams()
+async def remove_the_password(home: Home) -> None:
+    assert isinstance(home.reader, WhatwattSimulator)
+    home.reader.login = None
+    home.reader.end_streams()
 
 
 LICENCED = {"password": None, "licence": "PLUS"}
@@ -410,10 +406,10 @@ DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", o
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
     Fault("calls vanish (no route, firewall)", swallow, unswallow),
-    Fault("accept, then silence", answering(saying(b"", then_wait=True)), answer_properly),
-    Fault("accept, then close", answering(hang_up), answer_properly),
+    Fault("accept, then silence", answering(responding(b"", then_wait=True)), answer_properly),
+    Fault("accept, then close", answering(close_connection), answer_properly),
     *(
-        Fault(name, answering(saying(data), only_the_stream=True), answer_properly)
+        Fault(name, answering(responding(data), only_the_stream=True), answer_properly)
         for name, data in (
             ("stream: accept, then close", STREAM_HEAD),
             ("stream: close after one event", STREAM_HEAD + LIVE),
@@ -502,35 +498,35 @@ CASES = [(fault, kind) for fault in FAULTS for kind in fault.readers]
 
 
 @pytest.fixture
-async def world(
+async def home(
     hass: HomeAssistant,
     house: House,
     time_machine: TimeMachine,
     monkeypatch: pytest.MonkeyPatch,
     case: tuple[Fault, str],
-) -> AsyncGenerator[World]:
-    """Return a world without faults."""
+) -> AsyncGenerator[Home]:
+    """Return a home without faults."""
     fault, kind = case
     options = {"password": "secret"} if kind in WITH_PASSWORD else {}
     reader = SIMULATORS[kind](house, **(options | fault.options))
     await reader.start(live=True)
     network = await FaultyNetwork(reader).start()
-    world = World(hass, reader, network, time_machine, networks=[network])
-    world.entry = await set_up(hass, reader, host=network.host)
+    home = Home(hass, reader, network, time_machine, networks=[network])
+    home.entry = await set_up(hass, reader, host=network.host)
     await time_machine.advance(BEFORE)
-    assert world.coordinator.availability.has_fresh_readings
+    assert home.coordinator.availability.has_fresh_readings
     attempt = connection.Backoff.record_attempt
 
     def note_attempt(backoff: connection.Backoff) -> None:
-        world.attempts.append(clock.now())
+        home.attempts.append(clock.now())
         attempt(backoff)
 
     monkeypatch.setattr(connection.Backoff, "record_attempt", note_attempt)
-    yield world
-    await hass.config_entries.async_unload(world.entry.entry_id)
-    for other in world.others:
+    yield home
+    await hass.config_entries.async_unload(home.entry.entry_id)
+    for other in home.others:
         other.cancel()
-    for each in world.networks:
+    for each in home.networks:
         await each.stop()
         if each.reader is not reader:
             await each.reader.stop()
@@ -539,7 +535,7 @@ async def world(
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]}: {case[0].name}")
 async def test_connection_recovers_after_a_fault(
-    world: World,
+    home: Home,
     case: tuple[Fault, str],
     caplog: pytest.LogCaptureFixture,
     reliability_table: list[tuple[str, ...]],
@@ -550,7 +546,7 @@ async def test_connection_recovers_after_a_fault(
     @callback
     def note_state(event: Event[EventStateChangedData]) -> None:
         assert event.data["new_state"] is not None
-        world.states.append((clock.now(), event.data["new_state"].state))
+        home.states.append((clock.now(), event.data["new_state"].state))
 
     received: list[datetime] = []
 
@@ -558,38 +554,38 @@ async def test_connection_recovers_after_a_fault(
     def note_reading(update: RegisterUpdate) -> None:
         received.append(update.reading.time)
 
-    world.coordinator.async_add_reading_listener(note_reading)
-    async_track_state_change_event(world.hass, world.power, note_state)
+    home.coordinator.async_add_reading_listener(note_reading)
+    async_track_state_change_event(home.hass, home.power, note_state)
 
-    telegrams = world.reader.telegrams
-    beginning = asyncio.create_task(fault.begin(world))
-    await world.time_machine.advance(fault.lasts)
+    telegrams = home.reader.telegrams
+    beginning = asyncio.create_task(fault.begin(home))
+    await home.time_machine.advance(fault.lasts)
     await beginning
     ended = clock.now()
-    await fault.end(world)
+    await fault.end(home)
 
     recovered = "-"
     asks_the_user = kind in fault.asks_the_user
     if asks_the_user:
-        attempts = len(world.attempts)
-        await world.time_machine.advance(RECOVERS_WITHIN)
-        assert len(world.attempts) == attempts
-        (flow,) = world.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+        attempts = len(home.attempts)
+        await home.time_machine.advance(RECOVERS_WITHIN)
+        assert len(home.attempts) == attempts
+        (flow,) = home.hass.config_entries.flow.async_progress_by_handler(DOMAIN)
         assert flow["context"]["source"] == "reauth"
     else:
-        await world.time_machine.advance(RECOVERS_WITHIN)
-        assert world.states[-1][1] != "unavailable"
+        await home.time_machine.advance(RECOVERS_WITHIN)
+        assert home.states[-1][1] != "unavailable"
         # The last telegram can arrive later on a busy machine.
-        registers = world.coordinator.readings.values
+        registers = home.coordinator.readings.values
         register = Measurement.ACTIVE_ENERGY_IMPORT
-        await wait_until(lambda: registers[register] == sent_value(world.reader, register))
-        back = next((at for at, state in world.states if at >= ended and state != "unavailable"), ended)
+        await wait_until(lambda: registers[register] == sent_value(home.reader, register))
+        back = next((at for at, state in home.states if at >= ended and state != "unavailable"), ended)
         recovered = f"{back - ended:.0f} s" if fault.seen else "-"
 
-    was_unavailable = "unavailable" in [state for _, state in world.states]
+    was_unavailable = "unavailable" in [state for _, state in home.states]
     if fault.seen is not None:
         assert was_unavailable == (fault.seen or asks_the_user)
-    assert world.worst_minute() <= 6
+    assert home.worst_minute() <= 6
     lines = logged_messages(caplog)
     lost = [line for line in lines if "sends no readings:" in line]
     back_again = [line for line in lines if "sends readings again" in line]
@@ -604,10 +600,10 @@ async def test_connection_recovers_after_a_fault(
         (
             fault.name,
             kind,
-            str(len(world.attempts)),
-            str(world.worst_minute()),
+            str(len(home.attempts)),
+            str(home.worst_minute()),
             recovered,
-            str(max(world.reader.telegrams - telegrams - distinct(received), 0)),
+            str(max(home.reader.telegrams - telegrams - distinct(received), 0)),
             str(len(lines)),
             values,
         )

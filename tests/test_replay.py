@@ -139,9 +139,7 @@ async def private_reader(request: pytest.FixtureRequest, house: House, start: St
     """Return a reader of each kind with private names."""
     house.appliances = appliances_with_names()
     options: dict[str, Any] = {"password": "sesame"} if READERS[request.param].can_have_password else {}
-    reader = SIMULATORS[request.param](house, name='Casa "Mia" Segreta', **options)
-    await start(reader)
-    return reader
+    return await start(SIMULATORS[request.param](house, name='Casa "Mia" Segreta', **options))
 
 
 async def download_diagnostics(
@@ -167,7 +165,7 @@ def log_of_integration(caplog: pytest.LogCaptureFixture) -> str:
 
 def functions_of_integration() -> list[FunctionType]:
     """Return all functions that run while a reader is connected, except those that contain errors."""
-    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_data")
+    guards = ("__init__", "run", "async_start", "_collect")
     return [
         function
         for name, module in sys.modules.items()
@@ -247,8 +245,7 @@ async def test_replayed_log_gives_the_same_entities_and_events(
     assert recording.missing == []
     assert len(recording.events) == sum(received.values())
     caplog.clear()
-    reader = ReplayedReader(recording)
-    await start(reader)
+    reader = await start(ReplayedReader(recording))
     second_entry, second = await run_replay(second_hass, reader, time_machine)
 
     first = first.anonymous()
@@ -289,8 +286,7 @@ async def test_replayed_diagnostics_give_the_same_entities(
     (recording,) = read(await download_diagnostics(hass, hass_client, entry, tmp_path / "diagnostics.json"))
     assert recording.missing == []
     assert await hass.config_entries.async_unload(entry.entry_id)
-    reader = ReplayedReader(recording)
-    await start(reader)
+    reader = await start(ReplayedReader(recording))
     second_entry, second = await run_replay(second_hass, reader, time_machine)
     # The diagnostics do not contain old events of appliances.
     assert {key for key in second.entities if not key.startswith(":")} == {

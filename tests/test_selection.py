@@ -164,8 +164,8 @@ def test_each_supported_home_assistant_is_tested(
     monkeypatch.setattr(checks, "_run", lambda _command: (1, "3 passed, 1 failed"))
     monkeypatch.setattr(checks, "_SETUP", "true")
     *_, browser = run()
-    assert set(tested) == {".venv", ".venv-floor", ".venv-newest"}
+    assert set(tested) == {".venv", ".venv-oldest", ".venv-newest"}
     assert "--cov" in tested[".venv"]
-    assert ("smoke and not server" in tested[".venv-floor"]) == (run is checks.run_all)
+    assert ("smoke and not server" in tested[".venv-oldest"]) == (run is checks.run_all)
     assert "tests.newest_home_assistant" in tested[".venv-newest"]
     assert browser.counts == {"passed": 3, "failed": 1}

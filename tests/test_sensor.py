@@ -213,8 +213,7 @@ async def test_replay_after_a_reconnect_is_not_written(
 async def test_each_firmware_streams(
     hass: HomeAssistant, house: House, start: Start, firmware: Firmware
 ) -> None:
-    reader = WhatwattSimulator(house, firmware=firmware, password="secret")
-    await start(reader)
+    reader = await start(WhatwattSimulator(house, firmware=firmware, password="secret"))
     await set_up(hass, reader)
     await tick(hass, reader)
     assert float(value(hass, reader.device_id, M.ACTIVE_ENERGY_EXPORT)) == reader.live()["E_Out"]

@@ -14,7 +14,6 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse import statistics, sum_reset
 from custom_components.energy_sse.const import DOMAIN
@@ -25,17 +24,12 @@ from .home_assistant import entry_for, set_up, tick
 from .logs import logged_messages
 from .simulators import House, WhatwattSimulator
 from .simulators.network import FaultyNetwork
-from .test_reliability import drip, saying, status
+from .test_reliability import drip, responding, status
 from .time_machine import TimeMachine
 from .wait import wait_until
 
 # Maximum seconds of simulated time for a shutdown.
 SECONDS = 2
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package wants it."""
 
 
 @pytest.fixture
@@ -68,7 +62,7 @@ async def nothing(_network: FaultyNetwork) -> None:
         (nothing, ConnectionState.STREAMING),
         (FaultyNetwork.stop, ConnectionState.WAITING),
         (FaultyNetwork.swallow, ConnectionState.CONNECTING),
-        (answering(saying(b"", then_wait=True)), ConnectionState.CONNECTING),
+        (answering(responding(b"", then_wait=True)), ConnectionState.CONNECTING),
         (answering(drip), ConnectionState.CONNECTING),
         (answering(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
     ],
@@ -110,7 +104,9 @@ async def test_connection_ends_at_once(
     # The test package finds lingering tasks, timers and sockets.
 
 
-@pytest.mark.parametrize("answer", [saying(b"", then_wait=True), drip], ids=["no response", "slow headers"])
+@pytest.mark.parametrize(
+    "answer", [responding(b"", then_wait=True), drip], ids=["no response", "slow headers"]
+)
 async def test_home_assistant_stops_at_once_during_a_set_up(
     hass: HomeAssistant,
     network: FaultyNetwork,

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
@@ -23,6 +22,8 @@ from .wait import wait_until
 
 pytestmark = [
     pytest.mark.errors,
+    pytest.mark.stored_files,
+    pytest.mark.timeout(300),
     pytest.mark.slow("store.py", "__init__.py", "coordinator.py"),
 ]
 
@@ -31,24 +32,11 @@ CUTS = 20
 
 
 @pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Replace the fixture that keeps files in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files in a folder of the test."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture
 async def entry(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> MockConfigEntry:
     """Return an entry with a power tariff, and with its file."""
-    entry = entry_for(currentlyone)
+    entry = entry_for(currentlyone, options={CONF_POWER_TARIFF: {"enabled": True}})
     entry.add_to_hass(hass)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {"enabled": True}})
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     assert names(hass, entry) == [storage_key(entry.entry_id)]
     return entry
 
@@ -64,7 +52,7 @@ def names(hass: HomeAssistant, entry: MockConfigEntry) -> list[str]:
     return sorted(name for name in found if "corrupt" not in name)
 
 
-async def live_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
+async def load_once(hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator) -> None:
     """Load the entry, receive a reading, and unload it."""
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
@@ -106,7 +94,7 @@ async def test_damaged_file_is_replaced(
     good = json.loads(path.read_bytes())
     for content in damaged(path.read_bytes()):
         path.write_bytes(content)
-        await live_once(hass, entry, currentlyone)
+        await load_once(hass, entry, currentlyone)
         stored = json.loads(path.read_bytes())
         assert {key: stored[key] for key in stored if key != "data"} == {
             key: good[key] for key in good if key != "data"
@@ -142,7 +130,7 @@ async def test_folder_in_place_of_the_file_is_kept(
     path = path_of(hass, entry)
     path.unlink()
     path.mkdir()
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     caplog.clear()
     await hass.config_entries.async_remove(entry.entry_id)
     # The integration has not created the folder.
@@ -157,7 +145,7 @@ async def test_file_without_permission_is_replaced(
     path.chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("root reads every file")
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     assert json.loads(path.read_bytes())["data"]
 
 
@@ -175,7 +163,7 @@ async def test_file_is_saved_when_a_full_disk_has_space_again(
     with monkeypatch.context() as full:
         full.setattr(storage, "write_utf8_file", fail)
         for _ in range(2):
-            await live_once(hass, entry, currentlyone)
+            await load_once(hass, entry, currentlyone)
     assert path_of(hass, entry).read_bytes() == before
-    await live_once(hass, entry, currentlyone)
+    await load_once(hass, entry, currentlyone)
     assert path_of(hass, entry).read_bytes() != before

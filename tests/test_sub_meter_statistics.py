@@ -12,7 +12,6 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
     do_adhoc_statistics,
 )
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from .home_assistant import set_up, state_of, tick
 from .simulators import WhatwattSimulator
@@ -23,13 +22,8 @@ from .wait import wait_until
 METER_ID = "20000741"
 
 
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, as the test package requires it."""
-
-
 @pytest.mark.parametrize("minutes", [2, 4])
-async def test_sub_meter_has_statistics_after_the_first_choice_of_its_kind(
+async def test_sub_meter_has_statistics_after_its_first_kind(
     recorder_mock: None,
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,

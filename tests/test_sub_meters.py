@@ -18,7 +18,7 @@ from custom_components.energy_sse.const import (
     DOMAIN,
 )
 
-from .home_assistant import entity_id, set_up, state_of, tick
+from .home_assistant import entity_id, reload, set_up, state_of, tick
 from .logs import logged_messages
 from .simulators import WhatwattSimulator
 from .time_machine import TimeMachine
@@ -41,11 +41,6 @@ async def send(hass: HomeAssistant, reader: WhatwattSimulator, values: dict[str,
     """Send a reading with registers of sub-meters."""
     reader.sub_meters = values
     await tick(hass, reader)
-
-
-async def reload(hass: HomeAssistant, entry: MockConfigEntry, reader: WhatwattSimulator) -> None:
-    await hass.config_entries.async_reload(entry.entry_id)
-    await wait_until(lambda: reader.streams)
 
 
 def devices(hass: HomeAssistant, entry: MockConfigEntry) -> list[dr.DeviceEntry]:

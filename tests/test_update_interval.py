@@ -12,7 +12,6 @@ from homeassistant.core import HassJob, HomeAssistant, State as HomeAssistantSta
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.typing import RecorderInstanceContextManager
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
 from custom_components.energy_sse.reader import READERS, Measurement as M
@@ -25,11 +24,6 @@ from .time_machine import TimeMachine
 from .wait import wait_until
 
 INTERVALS = [5, 10, 30, 60]
-
-
-@pytest.fixture
-async def mock_recorder_before_hass(async_test_recorder: RecorderInstanceContextManager) -> None:
-    """Set up the recorder first, because the test package requires it."""
 
 
 class Home:

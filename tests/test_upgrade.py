@@ -45,27 +45,14 @@ TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 
 LIVE: Final = ("5c7f14_demand", "b8b418_demand", "_expected_demand", "_available_power")
 LIVE_TOLERANCE: Final = 0.15
 
-pytestmark = pytest.mark.slow("custom_components/*", "tests/upgrade/*", "tests/simulators/*")
+pytestmark = [
+    pytest.mark.slow("custom_components/*", "tests/upgrade/*", "tests/simulators/*"),
+    pytest.mark.stored_files,
+    # Home Assistant leaves timers when it stops.
+    pytest.mark.parametrize("expected_lingering_timers", [True]),
+]
 
 START: Final = datetime.fromisoformat(json.loads((FOLDER / "readers.json").read_text())["clock"])
-
-
-@pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Replace the fixture that keeps files in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files of the Home Assistant of the test package apart."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture
-def expected_lingering_timers() -> bool:
-    """Allow timers that Home Assistant leaves when it stops."""
-    return True
 
 
 @pytest.fixture

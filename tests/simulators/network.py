@@ -24,6 +24,10 @@ async def _read_chunk(stream: asyncio.StreamReader) -> bytes:
     return chunk
 
 
+async def close_connection(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Close the connection without a response, as the proxy does when this has returned."""
+
+
 class FaultyNetwork:
     """Proxy of a reader that forwards data, or injects faults."""
 

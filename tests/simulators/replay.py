@@ -67,7 +67,7 @@ class ReplayedReader(Server):
     # ------------------------------------------------------------------------------------------- playing
 
     @override
-    async def speak(self) -> None:
+    async def send_events(self) -> None:
         while True:
             for stream in self.recording.streams:
                 await self._play(stream)

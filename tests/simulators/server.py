@@ -70,7 +70,7 @@ class Server(ABC):
         self.port = 0
         self._reserved: ReservedPort | None = None
         self._runner: web.AppRunner | None = None
-        self._speaking: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def host(self) -> str:
@@ -92,7 +92,7 @@ class Server(ABC):
         """Routes of the HTTP server."""
 
     @abstractmethod
-    async def speak(self) -> None:
+    async def send_events(self) -> None:
         """Send events until cancelled."""
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -121,14 +121,14 @@ class Server(ABC):
         await site.start()
         self.port = port
         if live:
-            self._speaking = asyncio.create_task(self.speak())
+            self._sending = asyncio.create_task(self.send_events())
         return self
 
     async def stop(self) -> None:
         """Stop the server, and end all streams."""
-        if self._speaking is not None:
-            self._speaking.cancel()
-            self._speaking = None
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
         self.end_streams()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -275,7 +275,7 @@ class Simulator(Server):
                 self.streams.remove(stream)
 
     @override
-    async def speak(self) -> None:
+    async def send_events(self) -> None:
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:

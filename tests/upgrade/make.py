@@ -195,25 +195,9 @@ async def _run_without_home_assistant(home: Home) -> None:
     await home.run_until(at("13:20", 2))
 
 
-@pytest.fixture
-def hass_storage() -> dict[str, Any]:
-    """Replace the fixture that keeps files in memory."""
-    return {}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Keep the files of the Home Assistant of the test package apart."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture
-def expected_lingering_timers() -> bool:
-    """Allow timers that Home Assistant leaves when it stops."""
-    return True
-
-
 @pytest.mark.timeout(600)
+@pytest.mark.stored_files
+@pytest.mark.parametrize("expected_lingering_timers", [True])  # Home Assistant leaves timers when it stops.
 async def test_make(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Make the files. It is a test, so that it has the fixtures of all tests."""
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.

@@ -33,31 +33,18 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import Measurement
 
-from .conftest import Start
-from .home_assistant import entry_for, set_up, tick
-from .household import STEP, ControlledHouse, Metered, simulated_time
-from .simulators import WhatwattSimulator
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..conftest import Start
+from ..home_assistant import entry_for, set_up, tick
+from ..simulators import WhatwattSimulator
+from ..time_machine import TimeMachine
+from ..wait import wait_until
+from .home import STEP, ControlledHouse, MeterHome
 
 pytestmark = pytest.mark.slow(
-    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
+    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/blueprints/home.py", "tests/time_machine.py"
 )
 
 TARIFF = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Return a folder of the test, into which blueprints are copied."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture(autouse=True)
-async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return the control of all clocks, before one is read."""
-    with simulated_time(caplog) as time_machine:
-        yield time_machine
 
 
 class Plug(SwitchEntity):
@@ -125,7 +112,7 @@ class WaterHeater(WaterHeaterEntity):
         await self.async_set_operation_mode("off")
 
 
-class Billed(Metered):
+class TariffHome(MeterHome):
     """A home with a power tariff that has billed 2 kW so far, and loads that can be turned off."""
 
     power_of: Mapping[str, float]
@@ -154,22 +141,22 @@ class Billed(Metered):
     async def run_until(self, minute: int) -> None:
         """Advance the time to a minute of the hour, with readings."""
         while datetime.now(UTC).minute != minute:
-            await self.live(STEP / 60)
+            await self.run(STEP / 60)
 
-    async def live_into_the_next_interval(self) -> None:
+    async def run_to_next_interval(self) -> None:
         """Advance the time to 40 seconds after the interval, with readings.
 
         A peak has to be expected for a minute.
         """
         await self.run_until(0)
-        await self.live(minutes=2 / 3)
+        await self.run(minutes=2 / 3)
 
     async def pass_until(self, minute: int) -> None:
         """Advance the time to a minute of the hour, without a reading."""
         minutes = (minute - datetime.now(UTC).minute - 1) % 60 + 1
         await self.advance(minutes * 60 - datetime.now(UTC).second)
 
-    async def pass_into_the_next_interval(self) -> None:
+    async def skip_to_next_interval(self) -> None:
         """Advance the time to 40 seconds after the interval, without a reading."""
         await self.pass_until(0)
         await self.advance(40)
@@ -194,7 +181,7 @@ class Billed(Metered):
         async_track_state_change_event(self.hass, list(self.power_of), note)
         return calls
 
-    async def plug_in(self, **watts: float) -> tuple[Plug, ...]:
+    async def add_plugs(self, **watts: float) -> tuple[Plug, ...]:
         """Add plugs, which are the first loads to be turned off."""
         plugs = tuple(map(Plug, watts))
         self.plugs = {plug.entity_id: plug for plug in plugs}
@@ -210,7 +197,7 @@ class Billed(Metered):
         runs: int = automation.attributes["current"]
         return runs
 
-    async def use_by_hand(self, load: str, service: str, user: MockUser | None = None) -> None:
+    async def switch_as_user(self, load: str, service: str, user: MockUser | None = None) -> None:
         """Turn a load on or off as a user does."""
         context = Context(user_id=user and user.id)
         await self.hass.services.async_call(
@@ -219,19 +206,18 @@ class Billed(Metered):
 
 
 @pytest.fixture
-async def billed(
+async def home(
     hass: HomeAssistant,
     start: Start,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
-) -> AsyncGenerator[Billed]:
+) -> AsyncGenerator[TariffHome]:
     """Return a home whose month bills 2 kW so far, some minutes after an hour."""
-    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
-    await start(reader)
+    reader = await start(WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC))))
     assert await async_setup_component(hass, "homeassistant", {})
     entry = await set_up(hass, reader)
     await tick(hass, reader)
-    home = Billed(hass, reader, time_machine)
+    home = TariffHome(hass, reader, time_machine)
     add_hours(entry)
     hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF})
     await hass.config_entries.async_reload(entry.entry_id)
@@ -264,65 +250,65 @@ def add_hours(entry: MockConfigEntry) -> None:
 
 
 @pytest.mark.parametrize("unit", ["kW", "W"])
-async def test_loads_are_turned_off_in_order_and_on_again(billed: Billed, unit: str) -> None:
-    await billed.show_in(billed.entity("_demand_limit"), unit)
-    calls = await billed.stay_below()
-    await billed.live(minutes=2 / 3)
-    assert billed.turned == [], "the peak has to be expected for a minute"
+async def test_loads_are_turned_off_in_order_and_on_again(home: TariffHome, unit: str) -> None:
+    await home.show_in(home.entity("_demand_limit"), unit)
+    calls = await home.stay_below()
+    await home.run(minutes=2 / 3)
+    assert home.turned == [], "the peak has to be expected for a minute"
     # The loads draw 6 kW, and the limit is 2 kW.
-    await billed.live(minutes=9)
-    assert billed.turned == BOILER_AND_SAUNA
-    await billed.run_until(59)
-    assert len(billed.turned) == 2
+    await home.run(minutes=9)
+    assert home.turned == BOILER_AND_SAUNA
+    await home.run_until(59)
+    assert len(home.turned) == 2
     assert calls == []
-    await billed.live_into_the_next_interval()
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
+    await home.run_to_next_interval()
+    assert home.turned[2:] == ["boiler on", "sauna on"]
 
 
 @pytest.mark.smoke
-async def test_kettle_is_not_a_peak(billed: Billed) -> None:
-    for load in billed.power_of:
-        await billed.use_by_hand(load, "turn_off")
-    await billed.live(minutes=1)
-    await billed.stay_below()
+async def test_kettle_is_not_a_peak(home: TariffHome) -> None:
+    for load in home.power_of:
+        await home.switch_as_user(load, "turn_off")
+    await home.run(minutes=1)
+    await home.stay_below()
     for _ in range(3):
-        billed.base = 3000
-        await billed.live(minutes=2 / 3)
-        billed.base = 500
-        await billed.live(minutes=5)
-    assert billed.turned == []
+        home.base = 3000
+        await home.run(minutes=2 / 3)
+        home.base = 500
+        await home.run(minutes=5)
+    assert home.turned == []
 
 
-async def test_loads_that_a_user_has_switched_stay_so(billed: Billed) -> None:
-    await billed.use_by_hand("input_boolean.sauna", "turn_off")
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert billed.turned == ["boiler off"]
-    await billed.use_by_hand("input_boolean.boiler", "turn_on")
-    await billed.live(minutes=5)
-    assert billed.turned[1:] == ["boiler on", "charger off"], "a user turned the boiler on"
-    await billed.pass_into_the_next_interval()
-    assert billed.turned[3:] == ["charger on"], "a user turned the sauna off"
+async def test_loads_that_a_user_has_switched_stay_so(home: TariffHome) -> None:
+    await home.switch_as_user("input_boolean.sauna", "turn_off")
+    await home.stay_below()
+    await home.run(minutes=5)
+    assert home.turned == ["boiler off"]
+    await home.switch_as_user("input_boolean.boiler", "turn_on")
+    await home.run(minutes=5)
+    assert home.turned[1:] == ["boiler on", "charger off"], "a user turned the boiler on"
+    await home.skip_to_next_interval()
+    assert home.turned[3:] == ["charger on"], "a user turned the sauna off"
 
 
 @pytest.mark.smoke
-async def test_later_peak_in_an_interval_turns_off_more(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=9)
-    assert billed.turned == BOILER_AND_SAUNA
-    billed.base = 2000
-    await billed.live(minutes=15)
-    assert billed.turned[2:] == ["charger off"]
+async def test_later_peak_in_an_interval_turns_off_more(home: TariffHome) -> None:
+    await home.stay_below()
+    await home.run(minutes=9)
+    assert home.turned == BOILER_AND_SAUNA
+    home.base = 2000
+    await home.run(minutes=15)
+    assert home.turned[2:] == ["charger off"]
 
 
-async def test_remaining_power_is_reported_once_an_interval(billed: Billed) -> None:
-    billed.base = 3000
-    calls = await billed.stay_below()
-    await billed.run_until(0)
+async def test_remaining_power_is_reported_once_an_interval(home: TariffHome) -> None:
+    home.base = 3000
+    calls = await home.stay_below()
+    await home.run_until(0)
     assert len(calls) == 1
     assert 1000 < calls[0]["above"] < 1600, "everything else draws 3 kW, and the limit is 2 kW"
-    await billed.live(minutes=20)
-    assert billed.turned == [
+    await home.run(minutes=20)
+    assert home.turned == [
         *(*BOILER_AND_SAUNA, "charger off"),
         *("boiler on", "sauna on", "charger on"),
         *(*BOILER_AND_SAUNA, "charger off"),
@@ -330,95 +316,95 @@ async def test_remaining_power_is_reported_once_an_interval(billed: Billed) -> N
     assert len(calls) == 2
 
 
-async def test_loads_are_turned_on_while_the_reader_is_offline(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    await billed.reader.stop()
-    await billed.advance(40 * 60)
-    assert billed.turned == BOILER_AND_SAUNA
-    await billed.advance(20 * 60)
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
+async def test_loads_are_turned_on_while_the_reader_is_offline(home: TariffHome) -> None:
+    await home.stay_below()
+    await home.run(minutes=5)
+    await home.reader.stop()
+    await home.advance(40 * 60)
+    assert home.turned == BOILER_AND_SAUNA
+    await home.advance(20 * 60)
+    assert home.turned[2:] == ["boiler on", "sauna on"]
 
 
-async def test_loads_are_turned_on_when_home_assistant_stops(billed: Billed) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=9)
-    assert billed.turned == BOILER_AND_SAUNA
-    await billed.hass.async_stop()
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
+async def test_loads_are_turned_on_when_home_assistant_stops(home: TariffHome) -> None:
+    await home.stay_below()
+    await home.run(minutes=9)
+    assert home.turned == BOILER_AND_SAUNA
+    await home.hass.async_stop()
+    assert home.turned[2:] == ["boiler on", "sauna on"]
 
 
-async def test_next_load_is_turned_off_when_one_fails(billed: Billed) -> None:
+async def test_next_load_is_turned_off_when_one_fails(home: TariffHome) -> None:
     @callback
     def fail(_call: ServiceCall) -> None:
         raise HomeAssistantError("No response.")
 
     for service in ("turn_off", "turn_on"):
-        billed.hass.services.async_register("light", service, fail)
-    billed.hass.states.async_set("light.garden", "on")
-    billed.power_of = {"light.garden": 0, "light.gone": 0, **billed.power_of}
-    await billed.stay_below()
-    await billed.live(minutes=19)
-    assert billed.turned[:2] == BOILER_AND_SAUNA
-    await billed.pass_into_the_next_interval()
-    turned_off = [each for each in billed.turned if each.endswith(" off")]
-    turned_on = billed.turned[len(turned_off) :]
+        home.hass.services.async_register("light", service, fail)
+    home.hass.states.async_set("light.garden", "on")
+    home.power_of = {"light.garden": 0, "light.gone": 0, **home.power_of}
+    await home.stay_below()
+    await home.run(minutes=19)
+    assert home.turned[:2] == BOILER_AND_SAUNA
+    await home.skip_to_next_interval()
+    turned_off = [each for each in home.turned if each.endswith(" off")]
+    turned_on = home.turned[len(turned_off) :]
     assert turned_on == [each.replace("off", "on") for each in turned_off]
 
 
-async def set_up_thermostat(billed: Billed) -> None:
+async def set_up_thermostat(home: TariffHome) -> None:
     """Add a thermostat, which is the first load to be turned off."""
     thermostat = {"platform": "generic_thermostat", "name": "Heat pump", "heater": "input_boolean.sauna"}
     climate = {**thermostat, "target_sensor": "sensor.room", "initial_hvac_mode": "heat"}
-    assert await async_setup_component(billed.hass, "climate", {"climate": climate})
-    await billed.hass.async_block_till_done()
-    billed.power_of = {"climate.heat_pump": 6000, **billed.power_of}
+    assert await async_setup_component(home.hass, "climate", {"climate": climate})
+    await home.hass.async_block_till_done()
+    home.power_of = {"climate.heat_pump": 6000, **home.power_of}
 
 
-async def test_thermostat_returns_to_its_mode(billed: Billed) -> None:
-    await set_up_thermostat(billed)
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert billed.turned[0] == "heat_pump off"
-    await billed.pass_into_the_next_interval()
-    assert "heat_pump heat" in billed.turned
+async def test_thermostat_returns_to_its_mode(home: TariffHome) -> None:
+    await set_up_thermostat(home)
+    await home.stay_below()
+    await home.run(minutes=5)
+    assert home.turned[0] == "heat_pump off"
+    await home.skip_to_next_interval()
+    assert "heat_pump heat" in home.turned
 
 
 # ------------------------------------------------------------------------------- commands without effect
 
 
 @pytest.fixture
-async def freezer(billed: Billed) -> Plug:
+async def freezer(home: TariffHome) -> Plug:
     """Return the first load, which draws so much that a peak is expected only while it is on."""
-    billed.base = 300
-    billed.power_of = {}
-    (freezer,) = await billed.plug_in(freezer=4000)
+    home.base = 300
+    home.power_of = {}
+    (freezer,) = await home.add_plugs(freezer=4000)
     return freezer
 
 
 @pytest.fixture
-async def turned_off(billed: Billed, freezer: Plug) -> Plug:
+async def turned_off(home: TariffHome, freezer: Plug) -> Plug:
     """Return the freezer, which the automation has turned off."""
-    await billed.stay_below()
-    await billed.live(minutes=5)
+    await home.stay_below()
+    await home.run(minutes=5)
     assert freezer.commands == ["off"]
     return freezer
 
 
-async def test_unreachable_load_is_turned_on_when_it_is_back(billed: Billed, turned_off: Plug) -> None:
+async def test_unreachable_load_is_turned_on_when_it_is_back(home: TariffHome, turned_off: Plug) -> None:
     turned_off.set_reachable(is_reachable=False)
-    await billed.pass_until(0)
-    await billed.pass_until(20)
+    await home.pass_until(0)
+    await home.pass_until(20)
     turned_off.set_reachable(is_reachable=True)
-    await billed.advance(100)
+    await home.advance(100)
     assert turned_off.commands == ["off", "on"]
-    await billed.advance(100)
-    assert not billed.runs
+    await home.advance(100)
+    assert not home.runs
 
 
-async def test_command_to_turn_on_is_repeated_when_missed(billed: Billed, turned_off: Plug) -> None:
+async def test_command_to_turn_on_is_repeated_when_missed(home: TariffHome, turned_off: Plug) -> None:
     turned_off.missed = 2
-    await billed.pass_until(5)
+    await home.pass_until(5)
     assert turned_off.commands == ["off", "on", "on", "on"]
     assert turned_off.is_on
 
@@ -428,175 +414,175 @@ ERRORS = (HomeAssistantError("No."), TimeoutError(), ServiceNotFound("shell_comm
 
 @pytest.mark.parametrize("error", ERRORS, ids=type)
 async def test_load_is_turned_on_after_an_hour_of_errors(
-    billed: Billed, turned_off: Plug, error: Exception
+    home: TariffHome, turned_off: Plug, error: Exception
 ) -> None:
     turned_off.error = error
-    await billed.pass_until(1)
-    await billed.pass_until(0)
+    await home.pass_until(1)
+    await home.pass_until(0)
     assert 55 < len(turned_off.commands) < 65
     turned_off.error = None
-    await billed.advance(100)
+    await home.advance(100)
     assert turned_off.is_on
 
 
-async def test_command_to_turn_off_is_repeated_when_missed(billed: Billed, freezer: Plug) -> None:
+async def test_command_to_turn_off_is_repeated_when_missed(home: TariffHome, freezer: Plug) -> None:
     freezer.missed = 2
-    await billed.stay_below()
-    await billed.live(minutes=5)
+    await home.stay_below()
+    await home.run(minutes=5)
     assert freezer.commands == ["off", "off", "off"]
     assert not freezer.is_on
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert freezer.is_on
 
 
-async def test_load_is_turned_off_when_it_is_back(billed: Billed, freezer: Plug) -> None:
+async def test_load_is_turned_off_when_it_is_back(home: TariffHome, freezer: Plug) -> None:
     freezer.missed = 1
-    await billed.stay_below()
-    await billed.live(minutes=4 / 3)
+    await home.stay_below()
+    await home.run(minutes=4 / 3)
     assert freezer.commands == ["off"]
     freezer.set_reachable(is_reachable=False)
-    await billed.live(minutes=5)
+    await home.run(minutes=5)
     freezer.set_reachable(is_reachable=True)
-    await billed.live(minutes=2)
+    await home.run(minutes=2)
     assert freezer.commands == ["off", "off"]
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert freezer.is_on
 
 
-async def test_load_is_turned_on_when_it_turned_off_late(billed: Billed, freezer: Plug) -> None:
+async def test_load_is_turned_on_when_it_turned_off_late(home: TariffHome, freezer: Plug) -> None:
     freezer.missed = 10
-    await billed.run_until(55)
-    await billed.stay_below()
-    await billed.run_until(0)
+    await home.run_until(55)
+    await home.stay_below()
+    await home.run_until(0)
     assert freezer.is_on
     freezer.missed = 0
     freezer.press("off")
-    await billed.advance(40)
+    await home.advance(40)
     assert freezer.is_on
 
 
-async def test_load_is_turned_on_when_its_state_was_outdated(billed: Billed, freezer: Plug) -> None:
-    await billed.stay_below()
-    await billed.live(minutes=4 / 3)
+async def test_load_is_turned_on_when_its_state_was_outdated(home: TariffHome, freezer: Plug) -> None:
+    await home.stay_below()
+    await home.run(minutes=4 / 3)
     for state in ("on", "off"):
         freezer.press(state)
-        await billed.advance(10)
-    await billed.pass_into_the_next_interval()
+        await home.advance(10)
+    await home.skip_to_next_interval()
     assert freezer.commands == ["off", "on"]
 
 
-async def test_load_stays_off_while_a_peak_is_expected_again(billed: Billed, turned_off: Plug) -> None:
+async def test_load_stays_off_while_a_peak_is_expected_again(home: TariffHome, turned_off: Plug) -> None:
     turned_off.set_reachable(is_reachable=False)
-    await billed.run_until(0)
-    billed.base = 6000
-    await billed.live(minutes=8)
+    await home.run_until(0)
+    home.base = 6000
+    await home.run(minutes=8)
     turned_off.set_reachable(is_reachable=True)
-    await billed.live(minutes=5)
+    await home.run(minutes=5)
     assert turned_off.commands == ["off"]
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert turned_off.commands == ["off", "on"]
 
 
-async def test_load_is_turned_on_when_others_are_turned_off_again(billed: Billed) -> None:
-    billed.base = 300
-    billed.power_of = {}
-    freezer, boiler = await billed.plug_in(freezer=2000, boiler=4000)
-    await billed.stay_below()
-    await billed.live(minutes=10)
+async def test_load_is_turned_on_when_others_are_turned_off_again(home: TariffHome) -> None:
+    home.base = 300
+    home.power_of = {}
+    freezer, boiler = await home.add_plugs(freezer=2000, boiler=4000)
+    await home.stay_below()
+    await home.run(minutes=10)
     assert (freezer.is_on, boiler.is_on) == (False, False)
     freezer.missed = 20
-    await billed.live_into_the_next_interval()
+    await home.run_to_next_interval()
     assert (freezer.is_on, boiler.is_on) == (False, True)
-    await billed.live(minutes=10)
+    await home.run(minutes=10)
     assert (freezer.is_on, boiler.is_on) == (False, False)
     freezer.missed = 0
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert (freezer.is_on, boiler.is_on) == (True, True)
     assert boiler.commands == ["off", "on", "off", "on"]
 
 
-async def test_repetition_ends_when_the_load_is_removed(billed: Billed, turned_off: Plug) -> None:
+async def test_repetition_ends_when_the_load_is_removed(home: TariffHome, turned_off: Plug) -> None:
     await turned_off.async_remove()
-    await billed.pass_until(1)
-    await billed.pass_until(0)
-    await billed.advance(100)
-    assert not billed.runs
+    await home.pass_until(1)
+    await home.pass_until(0)
+    await home.advance(100)
+    assert not home.runs
     assert turned_off.commands == ["off"]
 
 
-async def test_water_heater_returns_to_its_mode(billed: Billed) -> None:
+async def test_water_heater_returns_to_its_mode(home: TariffHome) -> None:
     heater = WaterHeater()
-    setup_test_component_platform(billed.hass, "water_heater", [heater])
-    assert await async_setup_component(billed.hass, "water_heater", {"water_heater": {"platform": "test"}})
-    billed.power_of = {heater.entity_id: 4000}
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    assert billed.turned == ["heater off"]
-    await billed.pass_into_the_next_interval()
-    assert billed.turned == ["heater off", "heater High demand"]
+    setup_test_component_platform(home.hass, "water_heater", [heater])
+    assert await async_setup_component(home.hass, "water_heater", {"water_heater": {"platform": "test"}})
+    home.power_of = {heater.entity_id: 4000}
+    await home.stay_below()
+    await home.run(minutes=5)
+    assert home.turned == ["heater off"]
+    await home.skip_to_next_interval()
+    assert home.turned == ["heater off", "heater High demand"]
 
 
 # ------------------------------------------------------------------------------------- commands of a user
 
 
-async def test_load_stays_off_when_it_was_turned_on_and_off(billed: Billed, turned_off: Plug) -> None:
+async def test_load_stays_off_when_it_was_turned_on_and_off(home: TariffHome, turned_off: Plug) -> None:
     turned_off.press("on")
     turned_off.press("off")
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert turned_off.commands == ["off"]
 
 
 async def test_load_stays_off_when_a_user_turned_it_off(
-    billed: Billed, freezer: Plug, hass_admin_user: MockUser
+    home: TariffHome, freezer: Plug, hass_admin_user: MockUser
 ) -> None:
     freezer.missed = 1
-    await billed.stay_below()
-    await billed.live(minutes=4 / 3)
+    await home.stay_below()
+    await home.run(minutes=4 / 3)
     assert freezer.commands == ["off"]
-    await billed.use_by_hand(freezer.entity_id, "turn_off", hass_admin_user)
-    await billed.pass_into_the_next_interval()
+    await home.switch_as_user(freezer.entity_id, "turn_off", hass_admin_user)
+    await home.skip_to_next_interval()
     assert freezer.commands == ["off", "off"]
 
 
-async def test_load_stays_off_when_it_turned_off_much_later(billed: Billed, freezer: Plug) -> None:
+async def test_load_stays_off_when_it_turned_off_much_later(home: TariffHome, freezer: Plug) -> None:
     freezer.missed = 100
-    await billed.stay_below()
-    await billed.live(minutes=5)
-    await billed.pass_until(40)
+    await home.stay_below()
+    await home.run(minutes=5)
+    await home.pass_until(40)
     freezer.press("off")
-    await billed.pass_into_the_next_interval()
+    await home.skip_to_next_interval()
     assert "on" not in freezer.commands
 
 
-async def test_load_stays_off_when_turned_off_after_the_interval(billed: Billed, turned_off: Plug) -> None:
-    await billed.pass_into_the_next_interval()
+async def test_load_stays_off_when_turned_off_after_the_interval(home: TariffHome, turned_off: Plug) -> None:
+    await home.skip_to_next_interval()
     assert turned_off.is_on
     turned_off.press("off")
-    await billed.advance(600)
+    await home.advance(600)
     assert not turned_off.is_on
 
 
-async def test_load_stays_off_when_used_while_commands_fail(billed: Billed, turned_off: Plug) -> None:
+async def test_load_stays_off_when_used_while_commands_fail(home: TariffHome, turned_off: Plug) -> None:
     turned_off.error = HomeAssistantError("No.")
-    await billed.pass_until(5)
+    await home.pass_until(5)
     for state in ("on", "off"):
         turned_off.press(state)
-        await billed.advance(20)
+        await home.advance(20)
     turned_off.error = None
-    await billed.advance(600)
+    await home.advance(600)
     assert not turned_off.is_on
 
 
-async def test_thermostat_stays_off_when_a_user_turned_it_off(billed: Billed) -> None:
-    await set_up_thermostat(billed)
-    await billed.stay_below()
-    await billed.live(minutes=5)
+async def test_thermostat_stays_off_when_a_user_turned_it_off(home: TariffHome) -> None:
+    await set_up_thermostat(home)
+    await home.stay_below()
+    await home.run(minutes=5)
     for mode in ("heat", "off"):
         data = {"entity_id": "climate.heat_pump", "hvac_mode": mode}
-        await billed.hass.services.async_call("climate", "set_hvac_mode", data, blocking=True)
-        await billed.live(minutes=1)
-    await billed.pass_into_the_next_interval()
-    assert billed.hass.states.is_state("climate.heat_pump", "off")
+        await home.hass.services.async_call("climate", "set_hvac_mode", data, blocking=True)
+        await home.run(minutes=1)
+    await home.skip_to_next_interval()
+    assert home.hass.states.is_state("climate.heat_pump", "off")
 
 
 # ---------------------------------------------------------------------------------------- interruptions
@@ -612,34 +598,34 @@ async def add_helper(hass: HomeAssistant, hass_storage: dict[str, Any], max_leng
 
 
 @pytest.fixture
-async def stored(billed: Billed, freezer: Plug, hass_storage: dict[str, Any]) -> Billed:
+async def stored(home: TariffHome, freezer: Plug, hass_storage: dict[str, Any]) -> TariffHome:
     """Return a home in which the freezer is off, which a text helper stores."""
-    await add_helper(billed.hass, hass_storage, 255)
-    await billed.stay_below(text_helper=HELPER)
-    await billed.live(minutes=5)
+    await add_helper(home.hass, hass_storage, 255)
+    await home.stay_below(text_helper=HELPER)
+    await home.run(minutes=5)
     assert freezer.commands == ["off"]
-    return billed
+    return home
 
 
-async def test_helper_stores_the_loads_that_fit(billed: Billed, hass_storage: dict[str, Any]) -> None:
-    await add_helper(billed.hass, hass_storage, 50)
-    await billed.stay_below(text_helper=HELPER)
-    await billed.live(minutes=9)
-    assert billed.turned == BOILER_AND_SAUNA
-    helper = billed.hass.states.get(HELPER)
+async def test_helper_stores_the_loads_that_fit(home: TariffHome, hass_storage: dict[str, Any]) -> None:
+    await add_helper(home.hass, hass_storage, 50)
+    await home.stay_below(text_helper=HELPER)
+    await home.run(minutes=9)
+    assert home.turned == BOILER_AND_SAUNA
+    helper = home.hass.states.get(HELPER)
     assert helper is not None
     end, *loads = helper.state.split(",")
     assert datetime.fromtimestamp(int(end), UTC) == datetime(2026, 11, 15, 12, tzinfo=UTC)
     assert loads == ["input_boolean.boiler=on"]
-    await billed.pass_into_the_next_interval()
-    assert billed.turned[2:] == ["boiler on", "sauna on"]
-    assert billed.hass.states.is_state(HELPER, "")
+    await home.skip_to_next_interval()
+    assert home.turned[2:] == ["boiler on", "sauna on"]
+    assert home.hass.states.is_state(HELPER, "")
 
 
 @asynccontextmanager
 async def restart(
-    home: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine, *, is_power_cut: bool
-) -> AsyncGenerator[tuple[Billed, Plug]]:
+    home: TariffHome, hass_storage: dict[str, Any], time_machine: TimeMachine, *, is_power_cut: bool
+) -> AsyncGenerator[tuple[TariffHome, Plug]]:
     """Start another Home Assistant a minute after this one has ended, with its stored data."""
     (entry,) = home.hass.config_entries.async_entries(DOMAIN)
     if is_power_cut:
@@ -660,9 +646,9 @@ async def restart(
         entry.add_to_hass(hass)
         hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF})
         assert await hass.config_entries.async_setup(entry.entry_id)
-        home = Billed(hass, home.reader, time_machine)
+        home = TariffHome(hass, home.reader, time_machine)
         home.base, home.power_of, home.turned = 300, {}, []
-        (freezer,) = await home.plug_in(freezer=4000)
+        (freezer,) = await home.add_plugs(freezer=4000)
         await home.stay_below(text_helper=HELPER)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hass, "async_block_till_done", time_machine.idle)
@@ -674,39 +660,39 @@ async def restart(
 
 
 async def test_load_is_turned_on_after_a_power_cut(
-    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+    stored: TariffHome, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
     async with restart(stored, hass_storage, time_machine, is_power_cut=True) as (home, freezer):
         freezer.press("off")
         freezer.set_reachable(is_reachable=False)
         await home.hass.async_start()
-        await home.live(minutes=5)
+        await home.run(minutes=5)
         freezer.set_reachable(is_reachable=True)
         await home.pass_until(59)
         assert not freezer.is_on, "the interval has not ended"
-        await home.pass_into_the_next_interval()
+        await home.skip_to_next_interval()
         assert freezer.is_on
 
 
 async def test_unreachable_load_is_turned_on_after_a_restart(
-    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+    stored: TariffHome, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
     stored.plugs["switch.freezer"].set_reachable(is_reachable=False)
     async with restart(stored, hass_storage, time_machine, is_power_cut=False) as (home, freezer):
         freezer.press("off")
         await home.hass.async_start()
-        await home.pass_into_the_next_interval()
+        await home.skip_to_next_interval()
         assert freezer.is_on
 
 
 async def test_load_that_is_on_after_a_power_cut_stays_on(
-    stored: Billed, hass_storage: dict[str, Any], time_machine: TimeMachine
+    stored: TariffHome, hass_storage: dict[str, Any], time_machine: TimeMachine
 ) -> None:
     async with restart(stored, hass_storage, time_machine, is_power_cut=True) as (home, freezer):
         await home.hass.async_start()
-        await home.live(minutes=10)
+        await home.run(minutes=10)
         freezer.press("off")
-        await home.pass_into_the_next_interval()
+        await home.skip_to_next_interval()
         assert freezer.commands == []
 
 
@@ -715,7 +701,7 @@ WRONG_END = "2000000000,switch.freezer=on"
 
 
 @pytest.mark.parametrize("text", [None, WRONG_END])
-async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug, text: str | None) -> None:
+async def test_load_is_turned_on_after_disabling(stored: TariffHome, freezer: Plug, text: str | None) -> None:
     services = stored.hass.services
     await stored.stop_automations()
     if text is None:
@@ -729,27 +715,27 @@ async def test_load_is_turned_on_after_disabling(stored: Billed, freezer: Plug, 
     assert freezer.is_on
 
 
-async def test_load_is_turned_on_after_a_change_of_inputs(stored: Billed, freezer: Plug) -> None:
+async def test_load_is_turned_on_after_a_change_of_inputs(stored: TariffHome, freezer: Plug) -> None:
     await stored.change_automation(patience=60)
-    await stored.pass_into_the_next_interval()
+    await stored.skip_to_next_interval()
     assert freezer.is_on
 
 
-async def test_load_stays_off_when_it_was_removed_from_inputs(stored: Billed, freezer: Plug) -> None:
+async def test_load_stays_off_when_it_was_removed_from_inputs(stored: TariffHome, freezer: Plug) -> None:
     await stored.change_automation(loads=["input_boolean.sauna"])
-    await stored.pass_into_the_next_interval()
+    await stored.skip_to_next_interval()
     assert not freezer.is_on
     assert stored.hass.states.is_state(HELPER, "")
 
 
 @pytest.mark.parametrize("duration", [{"minutes": 1}, {"seconds": "60"}, "00:01:00", 60], ids=str)
 async def test_load_is_turned_off_when_a_peak_was_expected_before(
-    billed: Billed, freezer: Plug, duration: Any
+    home: TariffHome, freezer: Plug, duration: Any
 ) -> None:
-    await billed.live(minutes=5)
-    assert billed.hass.states.is_state(billed.entity("_peak_expected", "binary_sensor"), "on")
-    await billed.stay_below(duration=duration)
-    await billed.live(minutes=7 / 3)
+    await home.run(minutes=5)
+    assert home.hass.states.is_state(home.entity("_peak_expected", "binary_sensor"), "on")
+    await home.stay_below(duration=duration)
+    await home.run(minutes=7 / 3)
     assert freezer.commands == ["off"]
 
 
@@ -761,11 +747,11 @@ ACTIONS = {
 
 
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS.keys())
-async def test_actions_do_not_keep_loads_off(billed: Billed, freezer: Plug, action: dict[str, Any]) -> None:
-    billed.base = 3000
-    await billed.stay_below(actions=[action])
+async def test_actions_do_not_keep_loads_off(home: TariffHome, freezer: Plug, action: dict[str, Any]) -> None:
+    home.base = 3000
+    await home.stay_below(actions=[action])
     for _ in range(2):
-        await billed.live(minutes=8)
+        await home.run(minutes=8)
         assert not freezer.is_on
-        await billed.live_into_the_next_interval()
+        await home.run_to_next_interval()
         assert freezer.is_on

@@ -22,7 +22,7 @@ _KINDS: Final = (
 )
 
 
-def living_objects() -> Counter[str]:
+def count_objects() -> Counter[str]:
     """Return the number of objects by class. The first call fills caches of Python."""
     gc.collect()
     return Counter(type(each).__name__ for each in gc.get_objects() if issubclass(type(each), _KINDS))

@@ -8,32 +8,19 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
 
-from .conftest import Start
-from .home_assistant import set_up, tick
-from .household import FOLDER, ROOT, ControlledHouse, Household, Metered, simulated_time
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.house import Appliance, State
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..conftest import Start
+from ..home_assistant import set_up, tick
+from ..simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from ..simulators.house import Appliance, State
+from ..time_machine import TimeMachine
+from ..wait import wait_until
+from .home import FOLDER, ROOT, ControlledHouse, Home, MeterHome
 
 pytestmark = pytest.mark.slow(
-    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/household.py", "tests/time_machine.py"
+    "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/blueprints/home.py", "tests/time_machine.py"
 )
 
 BLUEPRINTS = sorted(path.name for path in FOLDER.iterdir())
-
-
-@pytest.fixture
-def hass_config_dir(hass_tmp_config_dir: str) -> str:
-    """Return a folder of the test, into which blueprints are copied."""
-    return hass_tmp_config_dir
-
-
-@pytest.fixture(autouse=True)
-async def time_machine(caplog: pytest.LogCaptureFixture) -> AsyncGenerator[TimeMachine]:
-    """Return the control of all clocks, before one is read."""
-    with simulated_time(caplog) as time_machine:
-        yield time_machine
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)
@@ -53,7 +40,7 @@ def test_home_assistant_imports_the_blueprint(name: str) -> None:
 # -------------------------------------------------------------------------------------------- appliances
 
 
-class Kitchen(Household[CurrentlyOneSimulator]):
+class Kitchen(Home[CurrentlyOneSimulator]):
     """A home with a dishwasher that a test controls."""
 
     @property
@@ -77,8 +64,7 @@ async def kitchen(hass: HomeAssistant, start: Start, time_machine: TimeMachine) 
         State("heating", 2100, is_on=True),
     )
     dishwasher = Appliance("dishwasher", "Dishwasher", "dishwashers", 1, states, (10**9,) * 3)
-    reader = CurrentlyOneSimulator(House(clock=datetime.now(UTC), appliances=[dishwasher]))
-    await start(reader)
+    reader = await start(CurrentlyOneSimulator(House(clock=datetime.now(UTC), appliances=[dishwasher])))
     await set_up(hass, reader)
     kitchen = Kitchen(hass, reader, time_machine)
     await tick(hass, reader)
@@ -104,13 +90,13 @@ async def test_finished_appliance_has_its_duration_and_energy(kitchen: Kitchen, 
     await kitchen.show_in(kitchen.entity(":dishwasher:energy"), unit)
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn("washing")
-    await kitchen.live(minutes=6)
+    await kitchen.run(minutes=6)
     await kitchen.turn("heating")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     await kitchen.turn("off")
-    await kitchen.live(minutes=2)
+    await kitchen.run(minutes=2)
     assert calls == [], "it can start again"
-    await kitchen.live(minutes=2)
+    await kitchen.run(minutes=2)
     # 120 W for 6 minutes and 2100 W for 4.
     assert calls == [{"appliance": "Dishwasher", "minutes": 10, "watt_hours": pytest.approx(152, abs=1)}]
 
@@ -120,11 +106,11 @@ async def test_pause_does_not_end_a_run(kitchen: Kitchen) -> None:
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     for _ in range(2):
         await kitchen.turn("heating")
-        await kitchen.live(minutes=3)
+        await kitchen.run(minutes=3)
         await kitchen.turn("off")
-        await kitchen.live(minutes=2)
+        await kitchen.run(minutes=2)
     assert calls == []
-    await kitchen.live(minutes=2)
+    await kitchen.run(minutes=2)
     # From the first time on to the last time off.
     assert calls == [{"appliance": "Dishwasher", "minutes": 8, "watt_hours": AROUND_210}]
 
@@ -135,44 +121,44 @@ async def test_pause_does_not_end_a_run(kitchen: Kitchen) -> None:
 async def test_short_or_weak_run_does_not_count(kitchen: Kitchen, state: str, minutes: int) -> None:
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn(state)
-    await kitchen.live(minutes)
+    await kitchen.run(minutes)
     await kitchen.turn("off")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert calls == []
     await kitchen.turn("heating")
-    await kitchen.live(minutes=6)
+    await kitchen.run(minutes=6)
     await kitchen.turn("off")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert len(calls) == 1, "the next run counts"
 
 
 async def test_run_is_reported_after_a_start(kitchen: Kitchen) -> None:
     await kitchen.turn("heating")
     calls = await kitchen.automate_at_start("appliance_finished", running=kitchen.running, actions=FINISHED)
-    await kitchen.live(minutes=6)
+    await kitchen.run(minutes=6)
     await kitchen.turn("off")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert calls == [{"appliance": "Dishwasher", "minutes": 6, "watt_hours": AROUND_210}]
 
 
 async def test_run_is_reported_after_a_change(kitchen: Kitchen) -> None:
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn("heating")
-    await kitchen.live(minutes=1)
+    await kitchen.run(minutes=1)
     await kitchen.change_automation(minimum_minutes=4)
-    await kitchen.live(minutes=6)
+    await kitchen.run(minutes=6)
     await kitchen.turn("off")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert [call["minutes"] for call in calls] == [6], "minutes count since the change"
 
 
 async def test_run_with_an_outage_is_reported_once_and_whole(kitchen: Kitchen) -> None:
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn("heating")
-    await kitchen.live(minutes=1)
-    await kitchen.lose_the_reader(minutes=6)
+    await kitchen.run(minutes=1)
+    await kitchen.disconnect_reader(minutes=6)
     await kitchen.turn("off")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert [call["minutes"] for call in calls] == [7]
     assert calls[0]["watt_hours"] == pytest.approx(2100 * 7 / 60, abs=7)
 
@@ -185,15 +171,15 @@ async def test_appliance_left_on_is_reported_once(kitchen: Kitchen) -> None:
         "appliance_left_on", running=kitchen.running, limit={"minutes": 10}, actions=LEFT_ON
     )
     await kitchen.turn("heating")
-    await kitchen.live(minutes=5)
+    await kitchen.run(minutes=5)
     # The dishwasher stays on.
     await kitchen.turn("washing")
-    await kitchen.live(minutes=4)
+    await kitchen.run(minutes=4)
     assert calls == []
-    await kitchen.live(minutes=3)
+    await kitchen.run(minutes=3)
     # The automation checks it every minute.
     assert calls in ([{"appliance": "Dishwasher", "minutes": minutes}] for minutes in (10, 11))
-    await kitchen.live(minutes=10)
+    await kitchen.run(minutes=10)
     assert len(calls) == 1
 
 
@@ -203,9 +189,9 @@ async def test_appliance_turned_off_in_time_is_not_reported(kitchen: Kitchen) ->
     )
     for _ in range(3):
         await kitchen.turn("heating")
-        await kitchen.live(minutes=4)
+        await kitchen.run(minutes=4)
         await kitchen.turn("off")
-        await kitchen.live(minutes=2)
+        await kitchen.run(minutes=2)
     assert calls == []
 
 
@@ -214,11 +200,11 @@ async def test_appliance_left_on_is_reported_once_after_a_change(kitchen: Kitche
     calls = await kitchen.automate(
         "appliance_left_on", running=kitchen.running, limit={"hours": 1}, actions=LEFT_ON
     )
-    await kitchen.live(minutes=10)
+    await kitchen.run(minutes=10)
     assert calls == []
     for minutes in (9, 8):
         await kitchen.change_automation(limit={"minutes": minutes})
-        await kitchen.live(minutes=3)
+        await kitchen.run(minutes=3)
         assert calls == [{"appliance": "Dishwasher", "minutes": 10}]
 
 
@@ -226,13 +212,12 @@ async def test_appliance_left_on_is_reported_once_after_a_change(kitchen: Kitche
 
 
 @pytest.fixture
-async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[Metered]:
+async def home(hass: HomeAssistant, start: Start, time_machine: TimeMachine) -> AsyncGenerator[MeterHome]:
     """Return a home with a meter."""
-    reader = WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC)))
-    await start(reader)
+    reader = await start(WhatwattSimulator(ControlledHouse(clock=datetime.now(UTC))))
     await set_up(hass, reader)
     await tick(hass, reader)
-    home = Metered(hass, reader, time_machine)
+    home = MeterHome(hass, reader, time_machine)
     with pytest.MonkeyPatch.context() as patch:
         # An automation that waits does not end before the wait does.
         patch.setattr(hass, "async_block_till_done", time_machine.idle)
@@ -244,115 +229,115 @@ IMPORT = {"limit": 4000, "actions": {"watts": "{{ watts }}"}}
 
 
 @pytest.mark.parametrize("unit", ["W", "kW"])
-async def test_import_above_the_limit_is_reported_after_a_minute(home: Metered, unit: str) -> None:
+async def test_import_above_the_limit_is_reported_after_a_minute(home: MeterHome, unit: str) -> None:
     power = home.entity("_active_power_import")
     await home.show_in(power, unit)
     calls = await home.automate("import_above_limit", power=power, **IMPORT)
     home.meter.shown_power = 6000
-    await home.live(minutes=2 / 3)
+    await home.run(minutes=2 / 3)
     home.meter.shown_power = 3900
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [], "a kettle is too short"
     home.meter.shown_power = 6000
-    await home.live(minutes=5)
+    await home.run(minutes=5)
     assert calls == [{"watts": 6000}]
     home.meter.shown_power = 300
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     home.meter.shown_power = 4200
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert calls == [{"watts": 6000}, {"watts": 4200}]
 
 
-async def test_import_above_the_limit_is_reported_after_an_outage(home: Metered) -> None:
+async def test_import_above_the_limit_is_reported_after_an_outage(home: MeterHome) -> None:
     calls = await home.automate("import_above_limit", power=home.entity("_active_power_net"), **IMPORT)
     home.meter.shown_power = 5000
-    await home.lose_the_reader(minutes=10)
+    await home.disconnect_reader(minutes=10)
     assert calls == []
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert calls == [{"watts": 5000}]
     home.meter.shown_power = -6000
-    await home.live(minutes=3)
+    await home.run(minutes=3)
     assert len(calls) == 1, "export is not import"
 
 
-async def test_import_above_the_limit_is_reported_after_a_start(home: Metered) -> None:
+async def test_import_above_the_limit_is_reported_after_a_start(home: MeterHome) -> None:
     home.meter.shown_power = 5000
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     calls = await home.automate_at_start(
         "import_above_limit", power=home.entity("_active_power_net"), **IMPORT
     )
-    await home.live(minutes=2 / 3)
+    await home.run(minutes=2 / 3)
     assert calls == []
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [{"watts": 5000}]
     await home.reload_automations()
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert len(calls) == 1, "this automation was not changed"
     await home.change_automation(limit=4500)
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert len(calls) == 2
 
 
-async def test_import_that_falls_after_a_start_is_not_reported(home: Metered) -> None:
+async def test_import_that_falls_after_a_start_is_not_reported(home: MeterHome) -> None:
     home.meter.shown_power = 5000
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     calls = await home.automate_at_start(
         "import_above_limit", power=home.entity("_active_power_net"), **IMPORT
     )
     for power in (3000, 5000, 3000):
         home.meter.shown_power = power
-        await home.live(minutes=2 / 3)
+        await home.run(minutes=2 / 3)
     assert calls == []
 
 
-async def test_voltage_is_reported_with_phase_and_direction(home: Metered) -> None:
+async def test_voltage_is_reported_with_phase_and_direction(home: MeterHome) -> None:
     actions = {"sensor": "{{ sensor }}", "volts": "{{ volts | round }}", "direction": "{{ direction }}"}
     calls = await home.automate("voltage_out_of_band", voltages=home.phases("voltage"), actions=actions)
     home.meter.shown_voltages = (206, 253.1, 230)
-    await home.live(minutes=2 / 3)
+    await home.run(minutes=2 / 3)
     home.meter.shown_voltages = (230, 253.1, 230)
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [{"sensor": "Meter Voltage L2", "volts": 253, "direction": "high"}]
     home.meter.shown_voltages = (203, 240, 203)
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert sorted((call["sensor"], call["direction"]) for call in calls[1:]) == [
         ("Meter Voltage L1", "low"),
         ("Meter Voltage L3", "low"),
     ]
 
 
-async def test_phases_out_of_balance_are_reported(home: Metered) -> None:
+async def test_phases_out_of_balance_are_reported(home: MeterHome) -> None:
     actions = {"highest": "{{ highest }}", "lowest": "{{ lowest }}", "amperes": "{{ amperes }}"}
     calls = await home.automate("phases_out_of_balance", currents=home.phases("current"), actions=actions)
     home.meter.shown_currents = (18, 17, 18)
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert calls == [], "much, but balanced"
     home.meter.shown_currents = (18, 1.5, 4)
-    await home.live(minutes=2 / 3)
+    await home.run(minutes=2 / 3)
     assert calls == []
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [{"highest": "Meter Current L1", "lowest": "Meter Current L2", "amperes": 16.5}]
 
 
-async def test_phases_out_of_balance_are_reported_after_a_start(home: Metered) -> None:
+async def test_phases_out_of_balance_are_reported_after_a_start(home: MeterHome) -> None:
     home.meter.shown_currents = (18, 1.5, 4)
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     calls = await home.automate_at_start(
         "phases_out_of_balance", currents=home.phases("current"), actions={"amperes": "{{ amperes }}"}
     )
-    await home.live(minutes=2)
+    await home.run(minutes=2)
     assert calls == [{"amperes": 16.5}]
 
 
-async def test_phases_are_in_balance_during_an_outage(home: Metered) -> None:
+async def test_phases_are_in_balance_during_an_outage(home: MeterHome) -> None:
     home.meter.shown_currents = (15, 15, 15)
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     currents = home.phases("current")
     calls = await home.automate(
         "phases_out_of_balance", currents=currents, limit=10, actions={"state": "bad"}
     )
-    await home.lose_the_reader(minutes=10)
-    await home.live(minutes=2)
+    await home.disconnect_reader(minutes=10)
+    await home.run(minutes=2)
     assert calls == []
 
 
@@ -369,35 +354,35 @@ SURPLUS = {
 
 
 @pytest.mark.parametrize("unit", ["W", "kW"])
-async def test_surplus_has_two_limits(home: Metered, unit: str) -> None:
+async def test_surplus_has_two_limits(home: MeterHome, unit: str) -> None:
     power = home.entity("_active_power_net")
     await home.show_in(power, unit)
     calls = await home.automate("solar_surplus", power=power, **SURPLUS)
     home.meter.shown_power = -2400
-    await home.live(minutes=5 / 3)
+    await home.run(minutes=5 / 3)
     assert calls == [], "not for long enough yet"
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [{"on": 2400}]
     # The load that was turned on uses a part of the surplus.
     home.meter.shown_power = -600
-    await home.live(minutes=5)
+    await home.run(minutes=5)
     home.meter.shown_power = 1500
-    await home.live(minutes=5 / 3)
+    await home.run(minutes=5 / 3)
     home.meter.shown_power = -600
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert len(calls) == 1, "a cloud is too short"
     home.meter.shown_power = 300
-    await home.live(minutes=8 / 3)
+    await home.run(minutes=8 / 3)
     assert calls == [{"on": 2400}, {"off": -300}]
     home.meter.shown_power = -1900
-    await home.live(minutes=5)
+    await home.run(minutes=5)
     assert len(calls) == 2
 
 
-async def test_surplus_ends_during_an_outage(home: Metered) -> None:
+async def test_surplus_ends_during_an_outage(home: MeterHome) -> None:
     calls = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
     home.meter.shown_power = -3000
-    await home.live(minutes=8 / 3)
+    await home.run(minutes=8 / 3)
     assert calls == [{"on": 3000}]
     await home.reader.stop()
     await home.advance(3 * 60)
@@ -412,30 +397,30 @@ async def test_surplus_ends_during_an_outage(home: Metered) -> None:
     ids=["surplus", "between", "none"],
 )
 async def test_surplus_is_reported_at_once_after_a_start(
-    home: Metered, power: float, expected: list[dict[str, int]]
+    home: MeterHome, power: float, expected: list[dict[str, int]]
 ) -> None:
     home.meter.shown_power = power
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     calls = await home.automate_at_start("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
     await home.hass.async_block_till_done()
     assert calls == expected
 
 
-async def test_surplus_does_not_end_before_the_first_reading(home: Metered) -> None:
+async def test_surplus_does_not_end_before_the_first_reading(home: MeterHome) -> None:
     home.meter.shown_power = -3000
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     port = home.reader.port
     await home.reader.stop()
     await home.advance(600)
     calls = await home.automate_at_start("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
     await home.advance(60)
     assert calls == []
-    await home.return_reader(port)
-    await home.live(minutes=1)
+    await home.reconnect_reader(port)
+    await home.run(minutes=1)
     assert calls == [{"on": 3000}]
 
 
-async def test_surplus_ends_without_a_reading_after_a_start(home: Metered) -> None:
+async def test_surplus_ends_without_a_reading_after_a_start(home: MeterHome) -> None:
     await home.reader.stop()
     await home.advance(600)
     calls = await home.automate_at_start("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
@@ -445,17 +430,17 @@ async def test_surplus_ends_without_a_reading_after_a_start(home: Metered) -> No
     assert calls == [{"off": None}]
 
 
-async def test_surplus_is_reported_after_a_change(home: Metered) -> None:
+async def test_surplus_is_reported_after_a_change(home: MeterHome) -> None:
     home.meter.shown_power = -1900
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     calls = await home.automate("solar_surplus", power=home.entity("_active_power_net"), **SURPLUS)
-    await home.live(minutes=3)
+    await home.run(minutes=3)
     assert calls == []
     await home.change_automation(start=1500)
-    await home.live(minutes=1)
+    await home.run(minutes=1)
     assert calls == [{"on": 1900}]
     await home.reload_automations()
-    await home.live(minutes=3)
+    await home.run(minutes=3)
     assert len(calls) == 1
 
 
@@ -468,20 +453,20 @@ TARIFF = {"tariff": "T{{ tariff }}"}
     ("tariffs", "expected"), [({}, ["T2", "T1"]), ({"tariffs": ["2"]}, ["T2"])], ids=["any", "only tariff 2"]
 )
 async def test_change_of_the_tariff_is_reported(
-    home: Metered, tariffs: dict[str, list[str]], expected: list[str]
+    home: MeterHome, tariffs: dict[str, list[str]], expected: list[str]
 ) -> None:
     active_tariff = home.entity("_active_tariff")
     calls = await home.automate("tariff_changed", active_tariff=active_tariff, actions=TARIFF, **tariffs)
     for tariff in (1, 2, 2, 1):
         home.meter.shown_tariff = tariff
-        await home.live(minutes=1)
+        await home.run(minutes=1)
     assert [call["tariff"] for call in calls] == expected
 
 
 @pytest.mark.parametrize("is_start", [False, True], ids=["outage", "start"])
 @pytest.mark.parametrize(("after_interruption", "expected"), [(False, []), (True, [{"tariff": "T2"}])])
 async def test_tariff_is_reported_after_an_outage_on_request(
-    home: Metered, *, after_interruption: bool, expected: list[dict[str, str]], is_start: bool
+    home: MeterHome, *, after_interruption: bool, expected: list[dict[str, str]], is_start: bool
 ) -> None:
     inputs = {
         "active_tariff": home.entity("_active_tariff"),
@@ -490,11 +475,11 @@ async def test_tariff_is_reported_after_an_outage_on_request(
     }
     if is_start:
         home.meter.shown_tariff = 2
-        await home.live(minutes=1)
+        await home.run(minutes=1)
         calls = await home.automate_at_start("tariff_changed", tariffs=["2"], **inputs)
     else:
         calls = await home.automate("tariff_changed", **inputs)
         home.meter.shown_tariff = 2
-        await home.lose_the_reader(minutes=10)
-    await home.live(minutes=1)
+        await home.disconnect_reader(minutes=10)
+    await home.run(minutes=1)
     assert calls == expected

@@ -19,12 +19,12 @@ import pytest
 
 from custom_components.energy_sse.const import DOMAIN
 
-from .home_assistant import entity_id, tick
-from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .time_machine import TimeMachine
-from .wait import wait_until
+from ..home_assistant import entity_id, tick
+from ..simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from ..time_machine import TimeMachine
+from ..wait import wait_until
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
 
 # Seconds between readings. It is shorter than any freshness, so that the values stay available.
@@ -39,7 +39,7 @@ def simulated_time(caplog: pytest.LogCaptureFixture) -> Iterator[TimeMachine]:
         yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)
 
 
-class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
+class Home[R: WhatwattSimulator | CurrentlyOneSimulator]:
     """A home with a reader, in simulated time."""
 
     def __init__(self, hass: HomeAssistant, reader: R, time_machine: TimeMachine) -> None:
@@ -52,7 +52,7 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
         """Advance the time without a reading."""
         await self._time_machine.advance(seconds)
 
-    async def live(self, minutes: float) -> None:
+    async def run(self, minutes: float) -> None:
         """Advance the time, with readings."""
         for _ in range(round(minutes * 60 / STEP)):
             await self.advance(STEP)
@@ -62,16 +62,16 @@ class Household[R: WhatwattSimulator | CurrentlyOneSimulator]:
     def set_power(self) -> None:
         """Set the power of the next reading."""
 
-    async def lose_the_reader(self, minutes: float) -> None:
+    async def disconnect_reader(self, minutes: float) -> None:
         """Disconnect the reader for some time."""
         port = self.reader.port
         await self.reader.stop()
         await self.advance(minutes * 60)
         assert self.hass.states.is_state(self.entity("_active_power_net"), STATE_UNAVAILABLE)
         await self.reader.advance(minutes * 60)
-        await self.return_reader(port)
+        await self.reconnect_reader(port)
 
-    async def return_reader(self, port: int) -> None:
+    async def reconnect_reader(self, port: int) -> None:
         """Connect the reader again."""
         await self.reader.start(port)
         entry = self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, self.reader.device_id)
@@ -165,7 +165,7 @@ class ControlledHouse(House):
         self.voltage = [volts + noise for volts in self.shown_voltages]
 
 
-class Metered(Household[WhatwattSimulator]):
+class MeterHome(Home[WhatwattSimulator]):
     """A home with meter values that a test sets."""
 
     @property
