@@ -4,14 +4,6 @@ from . import clock
 from .base import Announcement, Reader, Restartable
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .exceptions import (
-    ReaderAuthDowngradeError,
-    ReaderAuthenticationError,
-    ReaderConnectionError,
-    ReaderError,
-    ReaderMismatchError,
-    ReaderProtocolError,
-)
 from .freshness import Freshness, max_gap
 from .identify import READERS, Identity, get_full_name, identify, make_reader
 from .logger import EXCEPTION_FILTER
@@ -26,7 +18,13 @@ from .models import (
     Measurement,
     Message,
     Property,
+    ReaderAuthDowngradeError,
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderMismatchError,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     SubMeterReading,

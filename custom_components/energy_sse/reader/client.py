@@ -16,14 +16,14 @@ from yarl import URL
 
 from . import clock
 from .auth import DeviceAuth
-from .exceptions import (
+from .models import (
+    AuthScheme,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .models import AuthScheme
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
 from .traffic import ConnectionStats, Stream, TrafficLog

@@ -14,18 +14,21 @@ from . import clock
 from .addresses import Addresses
 from .base import Reader
 from .client import RateLimiter
-from .exceptions import (
+from .identify import diagnose_mismatch, get_full_name
+from .logger import LOGGER
+from .models import (
+    AuthScheme,
+    Message,
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
+    ReaderInfo,
     ReaderMismatchError,
     ReaderProtocolError,
     ReaderStreamEndedError,
+    Reading,
 )
-from .identify import diagnose_mismatch, get_full_name
-from .logger import LOGGER
-from .models import AuthScheme, Message, ReaderInfo, Reading
 
 # Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
 # for a device that is switched off. They find it within five minutes of its return.

@@ -23,7 +23,6 @@ from .base import (
     parse_measurements,
 )
 from .client import DeviceClient
-from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -34,7 +33,10 @@ from .models import (
     Measurement as M,
     Message,
     Property as P,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     Transition,

@@ -9,14 +9,15 @@ import aiohttp
 from .base import Reader
 from .client import DeviceClient
 from .currentlyone import CurrentlyOneReader
-from .exceptions import (
+from .models import (
+    AuthScheme,
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderError,
+    ReaderInfo,
     ReaderMismatchError,
     ReaderProtocolError,
 )
-from .models import AuthScheme, ReaderInfo
 from .whatwatt import WhatwattReader
 
 # In the order of the requests. The whatwatt comes first because it can require a password, and because its

@@ -20,12 +20,15 @@ from .base import (
     measurement_names,
     parse_measurements,
 )
-from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     Measurement as M,
     Message,
     Property as P,
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     SubMeterReading,
