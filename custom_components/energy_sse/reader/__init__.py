@@ -6,7 +6,6 @@ from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
 from .freshness import Freshness, max_gap
 from .identify import READERS, Identity, get_full_name, identify, make_reader
-from .logger import EXCEPTION_FILTER
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -32,7 +31,7 @@ from .models import (
     Unit,
 )
 from .payload import get_number, get_text, is_number, parse_object
-from .redaction import REDACTOR
+from .redaction import EXCEPTION_FILTER, REDACTOR
 from .traffic import ConnectionStats, ReceivedEvent, ReceivedResponse
 from .validation import (
     MAX_ENERGY_PER_HOUR,

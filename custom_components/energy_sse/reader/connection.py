@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+import logging
 import math
 import random
 from typing import Final, Protocol
@@ -15,7 +16,6 @@ from .addresses import Addresses
 from .base import Reader
 from .client import RateLimiter
 from .identify import diagnose_mismatch, get_full_name
-from .logger import LOGGER
 from .models import (
     AuthScheme,
     Message,
@@ -29,6 +29,10 @@ from .models import (
     ReaderStreamEndedError,
     Reading,
 )
+from .redaction import EXCEPTION_FILTER
+
+LOGGER: Final = logging.getLogger(__package__)
+LOGGER.addFilter(EXCEPTION_FILTER)
 
 # Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
 # for a device that is switched off. They find it within five minutes of its return.
