@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 import json
 import re
-from typing import Any, ClassVar, Final, cast, override
+from typing import Any, ClassVar, Final, override
 
 from aiohttp import web
 from homeassistant.config_entries import SOURCE_DHCP, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryState
@@ -185,7 +185,7 @@ class GridletSimulator(Simulator):
 
 @pytest.fixture(autouse=True)
 def _gridlets_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, GridletReader)
+    monkeypatch.setitem(READERS, GridletReader.kind, GridletReader)
     simulators = cast("dict[str, type[Simulator]]", SIMULATORS)
     monkeypatch.setitem(simulators, GridletSimulator.kind, GridletSimulator)
 
@@ -271,7 +271,7 @@ async def test_third_reader_can_lack_a_measurement(
     class Lacking(GridletReader):
         fields: ClassVar = {name: field for name, field in FIELDS.items() if name != key}
 
-    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, Lacking)
+    monkeypatch.setitem(READERS, GridletReader.kind, Lacking)
     gridlet.lacks = {key}
     entry = entry_for(gridlet)
     entry.add_to_hass(hass)

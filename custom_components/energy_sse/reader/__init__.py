@@ -1,11 +1,20 @@
 """Protocol layer: communication with the readers over HTTP. It does not import Home Assistant."""
 
 from . import clock
-from .base import Announcement, Reader, Restartable
+from .base import (
+    READERS,
+    Announcement,
+    Identity,
+    Reader,
+    Restartable,
+    get_full_name,
+    identify,
+    make_reader,
+)
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
+from .currentlyone import CurrentlyOneReader
 from .freshness import Freshness, max_gap
-from .identify import READERS, Identity, get_full_name, identify, make_reader
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -41,6 +50,7 @@ from .validation import (
     is_possible,
     limits_of_meter,
 )
+from .whatwatt import WhatwattReader
 
 __all__ = [
     "EXCEPTION_FILTER",
@@ -95,3 +105,6 @@ __all__ = [
     "parse_host",
     "parse_object",
 ]
+
+# The whatwatt comes first because it can require a password, and because its request is small.
+READERS.update((each.kind, each) for each in (WhatwattReader, CurrentlyOneReader))

@@ -13,9 +13,8 @@ from typing import Final, Protocol
 
 from . import clock
 from .addresses import Addresses
-from .base import Reader
+from .base import Reader, diagnose_mismatch, get_full_name
 from .client import RateLimiter
-from .identify import diagnose_mismatch, get_full_name
 from .models import (
     AuthScheme,
     Message,
