@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 import json
 import re
-from typing import Any, ClassVar, Final, override
+from typing import Any, ClassVar, Final, cast, override
 
 from aiohttp import web
 from homeassistant.config_entries import SOURCE_DHCP, SOURCE_USER, SOURCE_ZEROCONF, ConfigEntryState
