@@ -250,10 +250,28 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """Report of the state of an appliance, which can be the state that it had before."""
+class ApplianceReport:
+    """Report on an appliance."""
 
     appliance_id: str
+    energy: float | None = None
+    """Wh, cumulative."""
+
+    time: datetime | None = None
+    """Time of the report, by the device's clock."""
+
+    age: float | None = 0.0
+    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
+    connection, and None if it is unknown."""
+
+    may_be_replay: bool = False
+    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition(ApplianceReport):
+    """Report of the state of an appliance, which can be the state that it had before."""
+
     state: str
     """Name of the state, as the owner entered it."""
 
@@ -265,19 +283,7 @@ class Transition:
     power: float | None = None
     """W."""
 
-    energy: float | None = None
-    """Wh, cumulative."""
-
     category: str | None = None
-    time: datetime | None = None
-    """Time of the report, by the device's clock."""
-
-    age: float | None = 0.0
-    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
-    connection, and None if it is unknown."""
-
-    may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
     @property
     def is_change(self) -> bool:
@@ -286,25 +292,11 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detection:
+class Detection(ApplianceReport):
     """Last state of an appliance that the device has detected, and the energy that it has used."""
 
-    appliance_id: str
     state_index: int | None = None
     """Position in the list of states of the appliance's profile."""
-
-    energy: float | None = None
-    """Wh, cumulative."""
-
-    time: datetime | None = None
-    """Time of the report, by the device's clock."""
-
-    age: float | None = 0.0
-    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
-    connection, and None if it is unknown."""
-
-    may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
 
 @dataclass(frozen=True, slots=True)
