@@ -195,10 +195,9 @@ class Reader(ABC):
         """Return the same reader at another address that its owner trusts."""
         return type(self)(self._http.with_host(host))
 
-    def probe(self, reader_class: type[Reader]) -> Reader:
+    def probe(self, kind: str) -> Reader:
         """Return a reader of any kind at the same address, without the password."""
-        can_have_password = reader_class.can_have_password
-        return reader_class(self._http.without_credentials(can_have_password=can_have_password))
+        return make_reader(kind, self._http.session, self.host)
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
@@ -281,9 +280,11 @@ def make_reader(
 
     `auth_scheme` is the scheme that it required before, if it is known. A weaker one is rejected.
     """
-    reader = READERS[kind]
-    can_have_password = reader.can_have_password
-    return reader(DeviceClient(session, host, password, auth_scheme, can_have_password=can_have_password))
+    reader_class = READERS[kind]
+    can_have_password = reader_class.can_have_password
+    return reader_class(
+        DeviceClient(session, host, password, auth_scheme, can_have_password=can_have_password)
+    )
 
 
 async def identify(
@@ -309,9 +310,9 @@ async def identify(
 
 async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
     """Return the error that results if another device responds in place of a reader, or the error itself."""
-    for reader_class in READERS.values():
+    for kind in READERS:
         try:
-            info = await reader.probe(reader_class).identify()
+            info = await reader.probe(kind).identify()
         except ReaderAuthenticationError:
             if not reader.can_have_password:
                 return ReaderMismatchError(None)

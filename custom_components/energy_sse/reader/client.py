@@ -113,7 +113,7 @@ class DeviceClient:
         self.stats = ConnectionStats()
         self._traffic_log = TrafficLog(self.stats)
         self._traffic_log.host = host
-        self._session = session
+        self.session = session
         # A whatwatt has failed when it received several requests at once. The stream is an exception.
         self._request_lock = asyncio.Lock()
         self._can_have_password = can_have_password
@@ -142,16 +142,12 @@ class DeviceClient:
     def with_host(self, host: str) -> DeviceClient:
         """Return a client of the same device at another trusted address."""
         return DeviceClient(
-            self._session,
+            self.session,
             host,
             self._auth.password,
             self._auth.scheme,
             can_have_password=self._can_have_password,
         )
-
-    def without_credentials(self, *, can_have_password: bool) -> DeviceClient:
-        """Return a client of any device at this address, without the password."""
-        return DeviceClient(self._session, self.host, can_have_password=can_have_password)
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
@@ -226,7 +222,7 @@ class DeviceClient:
     async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, with credentials if the device asks for them, and yield a successful response."""
         async with asyncio.timeout(_RESPONSE_TIMEOUT):
-            response = await self._session.request(
+            response = await self.session.request(
                 method,
                 URL(f"http://{self.host}").with_path(path),
                 headers={
