@@ -17,7 +17,6 @@ from . import clock
 from .base import (
     Announcement,
     Fields,
-    Path,
     Reader,
     measurement_names,
     parse_measurements,
@@ -128,10 +127,6 @@ _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 # then, and holds another moment's registers.
 _HOURLY_WITHIN: Final = timedelta(minutes=1)
 
-# Key of `config` → property.
-NUMBERS: Final[Mapping[Path, P]] = {("rssi",): P.SIGNAL_STRENGTH}
-TEXTS: Final[Mapping[Path, P]] = {("m",): P.MODE, ("area",): P.PRICE_AREA, ("rr",): P.RESTART_REASON}
-
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 
@@ -150,8 +145,9 @@ class CurrentlyOneReader(Reader):
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "CurrentlyOne"
     fields: ClassVar = FIELDS
-    numbers: ClassVar = NUMBERS
-    texts: ClassVar = TEXTS
+    # Keys of `config`.
+    numbers: ClassVar = {("rssi",): P.SIGNAL_STRENGTH}
+    texts: ClassVar = {("m",): P.MODE, ("area",): P.PRICE_AREA, ("rr",): P.RESTART_REASON}
     stream_path: ClassVar = "/events"
     stores_hours: ClassVar = True
     dhcp_hostnames: ClassVar = (_ANNOUNCED_NAME,)

@@ -117,20 +117,7 @@ _REPORT_KEYS: Final[Mapping[Path, str]] = {
     },
 }
 
-# Path in `/system` → property, for numbers and texts. Clouds have an object each.
-NUMBERS: Final[Mapping[Path, P]] = {
-    ("meter", "report_interval"): P.REPORT_INTERVAL,
-    ("wifi", "rssi"): P.SIGNAL_STRENGTH,
-    ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
-    ("device", "plug", "v_mbus"): P.SUPPLY_VOLTAGE_MBUS,
-    ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
-    ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
-}
-TEXTS: Final[Mapping[Path, P]] = {
-    ("meter", "status"): P.METER_STATUS,
-    ("meter", "interface"): P.METER_INTERFACE,
-    ("device", "license", "type"): P.LICENCE,
-}
+# Object of a cloud in `/system` → property.
 CLOUDS: Final[Mapping[str, P]] = {
     "whatwatt": P.CLOUD_WHATWATT,
     "mystrom": P.CLOUD_MYSTROM,
@@ -161,8 +148,20 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     fields: ClassVar = FIELDS
-    numbers: ClassVar = NUMBERS
-    texts: ClassVar = TEXTS
+    # Paths in `/system`.
+    numbers: ClassVar = {
+        ("meter", "report_interval"): P.REPORT_INTERVAL,
+        ("wifi", "rssi"): P.SIGNAL_STRENGTH,
+        ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
+        ("device", "plug", "v_mbus"): P.SUPPLY_VOLTAGE_MBUS,
+        ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
+        ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
+    }
+    texts: ClassVar = {
+        ("meter", "status"): P.METER_STATUS,
+        ("meter", "interface"): P.METER_INTERFACE,
+        ("device", "license", "type"): P.LICENCE,
+    }
     stream_path: ClassVar = "/api/v1/live"
     identity_path: ClassVar = "/api/v1/system"
     key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED", "ENCRYPTION KEY"})
