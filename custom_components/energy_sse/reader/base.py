@@ -179,7 +179,7 @@ class Reader(ABC):
 
     @property
     def auth_scheme(self) -> AuthScheme | None:
-        """How the device lets us in; None while that is not known."""
+        """Authentication scheme of the device; None while it is not known."""
         return self._http.auth_scheme
 
     @property
