@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -22,9 +21,7 @@ from .models import (
     ReaderInfo,
     ReaderMismatchError,
     ReaderProtocolError,
-    ReaderStatus,
     Reading,
-    SubMeterReading,
     Unit,
 )
 from .payload import get_nested, get_number, get_text, parse_numbers
@@ -50,12 +47,11 @@ class Announcement(NamedTuple):
     """TXT record. A value can be anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
+class Poll(NamedTuple):
     """Response of a reader to a request for its values."""
 
-    messages: tuple[Reading | SubMeterReading | ReaderStatus, ...]
-    """Messages in the response. There is no reading if the last one is repeated."""
+    reading: Reading | None
+    """None if the response repeats the last reading, or the meter sends no data."""
 
     interval: float
     """Seconds until the next reading."""

@@ -256,9 +256,11 @@ class DeviceClient:
                 return ReaderProtocolError("the device asks for a password that it cannot have")
             return ReaderAuthenticationError("the device rejects the credentials")
         if status in _TEMPORARY_STATUSES:
+            # RFC 9110, section 10.2.3. A date is ignored.
+            seconds = _RETRY_AFTER.fullmatch(response.headers.get(hdrs.RETRY_AFTER, ""))
             return ReaderConnectionError(
                 f"the device responds with HTTP status {status}",
-                retry_after=_parse_retry_after(response.headers.get(hdrs.RETRY_AFTER, "")),
+                retry_after=float(seconds[0]) if seconds else 0.0,
             )
         return ReaderProtocolError(f"the device responds with HTTP status {status}")
 
@@ -285,11 +287,6 @@ def _translate_errors(
         raise disconnected("the device closed the connection") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
-
-
-def _parse_retry_after(value: str) -> float:
-    """Return the seconds of a `Retry-After` (RFC 9110, section 10.2.3). A date counts as 0."""
-    return float(value) if _RETRY_AFTER.fullmatch(value) else 0.0
 
 
 def _reason(error: Exception) -> str:

@@ -493,6 +493,6 @@ class ReaderConnection:
             return _MAX_POLL_INTERVAL
         if poll is None:
             return _MAX_WAIT
-        for message in poll.messages:
-            self._dispatch(message)
+        if poll.reading is not None:
+            self._dispatch(poll.reading)
         return min(max(poll.interval, _MIN_POLL_INTERVAL), _MAX_POLL_INTERVAL)

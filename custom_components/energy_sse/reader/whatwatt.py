@@ -258,12 +258,10 @@ class WhatwattReader(Reader):
             return None
         report = get_object(payload, "report")
         report_id, self._report_id = self._report_id, get_number(report, "id")
-        messages = []
         # After the meter has stopped, the device still serves the last report.
         is_current = get_text(get_object(payload, "meter"), "status") == _METER_OK
-        if is_current and self._report_id != report_id and (values := parse_report(report)):
-            messages.append(Reading(values=values))
-        return Poll(messages=tuple(messages), interval=get_number(report, "interval") or 0.0)
+        values = parse_report(report) if is_current and self._report_id != report_id else {}
+        return Poll(Reading(values=values) if values else None, get_number(report, "interval") or 0.0)
 
     async def _request_status(self) -> ReaderStatus | None:
         """Request the status. Return None after an error, because the stream is more important."""
