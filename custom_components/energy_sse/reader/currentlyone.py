@@ -319,11 +319,11 @@ class EventInterpreter:
         if not values:
             return None
         time = get_time(payload, "sec")
-        if not self._follow_replay(time):
+        if (age := self._age_of_reading(time)) is None:
             return None
         return Reading(
             values=values,
-            age=self._age(time),
+            age=age,
             reader_time=time,
             meter_time=None if is_additional else parse_time(get_text(payload, "t")),
         )
@@ -351,8 +351,10 @@ class EventInterpreter:
 
     def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
         detected = payload.get("detected")
+        if not isinstance(detected, list):
+            return
         time = get_time(payload, "sec")
-        for entry in detected if isinstance(detected, list) else ():
+        for entry in detected:
             if isinstance(entry, dict) and (appliance_id := get_id(entry, "id")):
                 yield Detection(
                     appliance_id=appliance_id,
@@ -379,18 +381,18 @@ class EventInterpreter:
     def _is_before_config(self, delay: float) -> bool:
         return delay > clock.now() - self._configured_at
 
-    def _follow_replay(self, time: datetime | None) -> bool:
-        """Update the end of the replay from the time of a reading. Return False if its age is unknown.
+    def _age_of_reading(self, time: datetime | None) -> float | None:
+        """Return the age of a reading in seconds, None if it is unknown. Update the end of the replay.
 
         The device repeats readings in the order of time, and faster than they were measured, so the delay of
         each one is shorter. All others have the same delay, also after a correction of the device's clock.
         """
         has_readings = self._min_delay < math.inf
         if (has_readings and not self._is_replaying) or (delay := self._delay(time)) is None:
-            return True
+            return 0.0
         if delay < -_CLOCK_JUMP and self._is_replaying:
             # From before the device's clock was set back. Accepted as new, it would set the registers back.
-            return False
+            return None
         if delay > self._min_delay + _CLOCK_JUMP:
             # The clock was set back after `config`, because the replay is in the order of time.
             self._replay_ends_at = -math.inf
@@ -398,7 +400,7 @@ class EventInterpreter:
             self._min_delay = delay
             if self._is_before_config(delay):
                 self._replay_ends_at = clock.now() + _REPLAY_DURATION
-        return True
+        return self._age(time)
 
     def _age_of_report(self, time: datetime | None) -> float | None:
         """Return the age of a report on an appliance in seconds.
@@ -411,7 +413,7 @@ class EventInterpreter:
 
     def _age(self, time: datetime | None) -> float:
         """Return the age of a repeated message in seconds; 0 for other messages."""
-        if self._clock is None or not self._is_replaying or (delay := self._delay(time)) is None:
+        if not self._is_replaying or (delay := self._delay(time)) is None:
             return 0.0
         return min(delay, _MAX_AGE) if self._is_before_config(delay) else 0.0
 

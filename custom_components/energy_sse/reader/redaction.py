@@ -31,7 +31,7 @@ _KEY_LENGTH: Final = 32
 _safe_keys: Final[set[str]] = set()
 _protocol_words: Final[set[str]] = set()
 _plain_protocol_words: Final[set[str]] = set()
-_recoverable_keys: Final[dict[str, None]] = {}
+_recoverable_keys: Final[set[str]] = set()
 
 # Keys of a category. It identifies nothing, even if the owner calls an appliance the same.
 _CATEGORY_KEYS: Final = frozenset({"cat", "profileId"})
@@ -87,7 +87,7 @@ def add_vocabulary(
     _safe_keys.update(safe_keys)
     _protocol_words.update(protocol_words)
     _plain_protocol_words.update(map(_plain, (*safe_keys, *protocol_words)))
-    _recoverable_keys.update(dict.fromkeys(recoverable_keys))
+    _recoverable_keys.update(recoverable_keys)
 
 
 def shape(text: str) -> str:
