@@ -42,6 +42,10 @@ _PIECE_SIZE: Final = 4096
 _EVENTS_PER_SECOND: Final = 20.0
 _MAX_EVENTS_AT_ONCE: Final = 500
 
+# Items of a stream after which other tasks run. One event of a real reader holds fewer messages, so that
+# other tasks do not see a part of it.
+_ITEMS_PER_TURN: Final = 8
+
 # Statuses of a device that may accept the same request later. With any other status, it is not a reader.
 _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
 
@@ -73,21 +77,20 @@ class RateLimiter:
     its database. A burst is not delayed, because a reader replays its stored messages.
     """
 
-    def __init__(self, *, per_second: float, burst: int, items_per_turn: int = 1) -> None:
-        """Start a stream. Other tasks run after every `items_per_turn` items."""
+    def __init__(self, *, per_second: float, burst: int) -> None:
+        """Start a stream."""
         self._interval = 1 / per_second
         self._burst = burst * self._interval
-        self._items_per_turn = items_per_turn
         self._items = 0
         self._due_at = -math.inf
         """Time at which the next item would be due without a burst."""
 
     async def wait(self) -> None:
-        """Wait until the next item is due."""
+        """Wait until the next item is due. Other tasks run after a few items."""
         now = clock.now()
         seconds = self._due_at - self._burst - now
         self._items += 1
-        if seconds > 0 or self._items % self._items_per_turn == 0:
+        if seconds > 0 or self._items % _ITEMS_PER_TURN == 0:
             await asyncio.sleep(seconds)
         self._due_at = max(self._due_at, now) + self._interval
 
@@ -201,6 +204,9 @@ class DeviceClient:
                         await limiter.wait()
                         await self._traffic_log.add_event(stream, event, now)
                         yield event
+                        if len(events) > 1:
+                            # Other tasks run between the events of a burst.
+                            await asyncio.sleep(0)
                     if events:
                         # The delay by the rate limit does not count as idle time.
                         received_at = clock.now()

@@ -63,9 +63,6 @@ _ROUNDS_BEFORE_QUESTION: Final = 2
 _MESSAGES_PER_SECOND: Final = 50.0
 _MAX_MESSAGES_AT_ONCE: Final = 1000
 
-# Messages. More than one event of a real reader holds, so that other tasks do not see a part of it.
-_MESSAGES_PER_TURN: Final = 8
-
 # Seconds between two polls. Shorter intervals could shut down a device that is powered by the meter. With
 # longer ones, values would expire.
 _MIN_POLL_INTERVAL: Final = 5.0
@@ -278,9 +275,7 @@ class ReaderConnection:
 
     async def _read_stream(self) -> None:
         """Process the messages of one stream. Raises a ReaderError."""
-        limiter = RateLimiter(
-            per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE, items_per_turn=_MESSAGES_PER_TURN
-        )
+        limiter = RateLimiter(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE)
         try:
             async with (
                 asyncio.timeout(None) as deadline,
