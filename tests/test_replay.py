@@ -169,14 +169,16 @@ def log_of_integration(caplog: pytest.LogCaptureFixture) -> str:
 
 def functions_of_integration() -> list[FunctionType]:
     """Return all functions that run while a reader is connected, except those that contain errors."""
-    guards = ("__init__", "run", "_run", "_wake_up", "async_start", "_data")
-    # An error in these functions would be logged with its text.
-    log_filter = ("filter", "format_trace", "_lines")
+    # The last three are the filter that removes the texts of errors.
+    guards = (
+        *("__init__", "run", "_run", "_wake_up", "async_start", "_data"),
+        *("filter", "format_trace", "_lines"),
+    )
     return [
         function
         for name, module in sys.modules.items()
         if name.startswith(f"{OURS}.") and not name.endswith((".errors", ".diagnostics"))
-        for function in functions_of(module, but=guards + log_filter)
+        for function in functions_of(module, but=guards)
         # Decorators of other packages are not changed.
         if function.__code__.co_filename == module.__file__
     ]
