@@ -13,7 +13,6 @@ from custom_components.energy_sse.reader import (
     READERS,
     Measurement as M,
     Property as P,
-    currentlyone,
     whatwatt,
 )
 
@@ -37,7 +36,7 @@ OTHER_KEYS: dict[str, dict[str, str]] = {
         M.METER_CLOCK_OFFSET: "`t`",
         **{
             each: f"`{'.'.join(path)}` of `config`"
-            for path, each in {**currentlyone.TEXTS, **currentlyone.NUMBERS}.items()
+            for path, each in {**READERS["currentlyone"].texts, **READERS["currentlyone"].numbers}.items()
         },
     },
 }

@@ -196,7 +196,7 @@ class GridletSimulator(Simulator):
 
 @pytest.fixture(autouse=True)
 def _gridlets_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, GridletReader)
+    monkeypatch.setitem(READERS, GridletReader.kind, GridletReader)
     simulators = cast("dict[str, type[Simulator]]", SIMULATORS)
     monkeypatch.setitem(simulators, GridletSimulator.kind, GridletSimulator)
 
@@ -285,7 +285,7 @@ async def test_third_reader_can_lack_a_measurement(
     class Lacking(GridletReader):
         fields: ClassVar = {name: field for name, field in FIELDS.items() if name != key}
 
-    monkeypatch.setitem(cast("dict[str, type[Reader]]", READERS), GridletReader.kind, Lacking)
+    monkeypatch.setitem(READERS, GridletReader.kind, Lacking)
     gridlet.lacks = {key}
     entry = await set_up(hass, gridlet, options={CONF_POWER_TARIFF: {"enabled": True}})
     await gridlet.tick()

@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.energy_sse.const import SubMeterKind
 from custom_components.energy_sse.descriptions import MEASUREMENTS, SUB_METERS
-from custom_components.energy_sse.reader import Measurement, Reading, Unit, currentlyone, whatwatt
+from custom_components.energy_sse.reader import READERS, Measurement, Reading, Unit, currentlyone, whatwatt
 
 from .entities_table import DOCUMENT, with_tables
 from .samples import FOLDER, sample_events
@@ -39,10 +39,12 @@ DOCUMENTED = {
     *(f"{prefix}{light}" for prefix in ("cs", "d") for light in LIGHTS),
 }
 
+CONFIG = {**READERS["currentlyone"].texts, **READERS["currentlyone"].numbers}
+
 SHOWN = {
     "live": {*whatwatt.FIELDS, "Vol", "Date", "Time"},
     "state": {*currentlyone.FIELDS, "sec", "t", "detected"},
-    "config": {key for path in (*currentlyone.TEXTS, *currentlyone.NUMBERS) for key in path},
+    "config": {key for path in CONFIG for key in path},
     "transition": {"id", "bs", "W", "Wh", "sec", "t", "dName", "sName", "from", "cat"},
 }
 

@@ -194,7 +194,7 @@ def test_sub_meters_with_impossible_values_are_limited() -> None:
     for number in range(1000):
         assert not sub_meters.update(SubMeterReading(meter_id=str(number), value=-1), number)
     assert len(sub_meters.values) == 0
-    assert len(sub_meters.validator._limits) <= 32  # noqa: SLF001 (limits the memory)
+    assert len(sub_meters.validator._registers) <= 32  # noqa: SLF001 (limits the memory)
     assert sub_meters.update(SubMeterReading(meter_id="1", value=1), 1000)
     assert not sub_meters.update(SubMeterReading(meter_id="1", value=-1), 1001)
     assert sub_meters.validator.dropped == {"negative": 1}

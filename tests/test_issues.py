@@ -126,9 +126,8 @@ async def test_polled_values_are_those_of_the_stream(
     entry = await set_up(hass, live)
     await time_machine.advance(60)
     before = dict(entry.runtime_data.coordinator.data.values)
-    poll = await entry.runtime_data.coordinator.reader.poll()
-    (reading,) = poll.messages
-    assert poll.interval == 5
+    reading, interval = await entry.runtime_data.coordinator.reader.poll()
+    assert interval == 5
     common = {key: value for key, value in reading.values.items() if key in before}
     assert len(common) >= 20
     live_now = live.live()

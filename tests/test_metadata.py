@@ -24,7 +24,7 @@ from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
 from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader
-from custom_components.energy_sse.reader.identify import READERS
+from custom_components.energy_sse.reader.base import READERS
 
 from .simulators import SIMULATORS
 from .test_translations import flatten

@@ -108,8 +108,8 @@ def currentlyone_work(keys: list[str]) -> Callable[[], object]:
 @pytest.mark.parametrize(
     ("make_work", "keys", "limit"),
     [
-        pytest.param(whatwatt_work, list(WHATWATT_FIELDS), 15, id="whatwatt"),
-        pytest.param(currentlyone_work, list(CURRENTLYONE_FIELDS), 29, id="currentlyone"),
+        pytest.param(whatwatt_work, list(WHATWATT_FIELDS), 14, id="whatwatt"),
+        pytest.param(currentlyone_work, list(CURRENTLYONE_FIELDS), 23, id="currentlyone"),
     ],
 )
 async def test_number_of_calls_does_not_depend_on_the_values(

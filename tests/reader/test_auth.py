@@ -7,7 +7,7 @@ import pytest
 from custom_components.energy_sse.reader import AuthScheme, ReaderAuthDowngradeError, ReaderProtocolError
 from custom_components.energy_sse.reader.auth import parse_schemes
 from custom_components.energy_sse.reader.client import DeviceClient
-from custom_components.energy_sse.reader.exceptions import ReaderAuthenticationError
+from custom_components.energy_sse.reader.models import ReaderAuthenticationError
 from tests.reader.test_client import Serve, serve
 from tests.simulators.digest import BasicLogin, DigestLogin
 

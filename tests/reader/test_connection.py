@@ -25,8 +25,8 @@ from custom_components.energy_sse.reader import (
     make_reader,
     whatwatt as whatwatt_module,
 )
+from custom_components.energy_sse.reader.base import diagnose_mismatch
 from custom_components.energy_sse.reader.connection import Backoff
-from custom_components.energy_sse.reader.identify import diagnose_mismatch
 from custom_components.energy_sse.reader.whatwatt import WhatwattReader
 from tests.conftest import Start
 from tests.error_injection import ERRORS, ErrorInjector, functions_of

@@ -12,7 +12,8 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 import pytest
 
 from custom_components.energy_sse.reader import EXCEPTION_FILTER, payload
-from custom_components.energy_sse.reader.logger import LOGGER as READER_LOGGER, format_trace
+from custom_components.energy_sse.reader.connection import LOGGER as READER_LOGGER
+from custom_components.energy_sse.reader.redaction import format_trace
 
 LOGGER = logging.getLogger("custom_components.energy_sse.test")
 

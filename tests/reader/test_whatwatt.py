@@ -15,7 +15,7 @@ from custom_components.energy_sse.reader import (
     SubMeterReading,
     Unit,
 )
-from custom_components.energy_sse.reader.exceptions import ReaderProtocolError
+from custom_components.energy_sse.reader.models import ReaderProtocolError
 from custom_components.energy_sse.reader.whatwatt import (
     WhatwattReader,
     parse_identity,

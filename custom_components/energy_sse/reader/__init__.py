@@ -1,20 +1,20 @@
 """Protocol layer: communication with the readers over HTTP. It does not import Home Assistant."""
 
 from . import clock
-from .base import Announcement, Reader, Restartable
+from .base import (
+    READERS,
+    Announcement,
+    Identity,
+    Reader,
+    Restartable,
+    get_full_name,
+    identify,
+    make_reader,
+)
 from .client import parse_host
 from .connection import ConnectionState, ReaderConnection
-from .exceptions import (
-    ReaderAuthDowngradeError,
-    ReaderAuthenticationError,
-    ReaderConnectionError,
-    ReaderError,
-    ReaderMismatchError,
-    ReaderProtocolError,
-)
+from .currentlyone import CurrentlyOneReader
 from .freshness import Freshness, max_gap
-from .identify import READERS, Identity, get_full_name, identify, make_reader
-from .logger import EXCEPTION_FILTER
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -26,7 +26,13 @@ from .models import (
     Measurement,
     Message,
     Property,
+    ReaderAuthDowngradeError,
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderMismatchError,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     SubMeterReading,
@@ -34,7 +40,7 @@ from .models import (
     Unit,
 )
 from .payload import get_number, get_text, is_number, parse_object
-from .redaction import REDACTOR
+from .redaction import EXCEPTION_FILTER, REDACTOR
 from .traffic import ConnectionStats, ReceivedEvent, ReceivedResponse
 from .validation import (
     MAX_ENERGY_PER_HOUR,
@@ -44,6 +50,7 @@ from .validation import (
     bounds_of,
     limits_of_meter,
 )
+from .whatwatt import WhatwattReader
 
 __all__ = [
     "EXCEPTION_FILTER",
@@ -98,3 +105,6 @@ __all__ = [
     "parse_host",
     "parse_object",
 ]
+
+# The whatwatt comes first because it can require a password, and because its request is small.
+READERS.update((each.kind, each) for each in (WhatwattReader, CurrentlyOneReader))

@@ -13,8 +13,7 @@ from urllib.request import parse_http_list
 import aiohttp
 from aiohttp import hdrs
 
-from .exceptions import ReaderAuthDowngradeError, ReaderProtocolError
-from .models import AuthScheme
+from .models import AuthScheme, ReaderAuthDowngradeError, ReaderProtocolError
 
 # The scheme at the beginning of a challenge (RFC 9110, section 11.3): a token without a value.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")

@@ -1,10 +1,12 @@
-"""Base class of the readers: what differs between their kinds, and what their protocols have in common."""
+"""Base class and registry of the kinds of readers, and identification of the device at an address."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
+
+import aiohttp
 
 from .client import DeviceClient
 from .freshness import Freshness
@@ -13,10 +15,13 @@ from .models import (
     Measurement as M,
     Message,
     Property,
+    ReaderAuthDowngradeError,
+    ReaderAuthenticationError,
+    ReaderError,
     ReaderInfo,
-    ReaderStatus,
+    ReaderMismatchError,
+    ReaderProtocolError,
     Reading,
-    SubMeterReading,
     Unit,
 )
 from .payload import get_nested, get_number, get_text, parse_numbers
@@ -42,12 +47,11 @@ class Announcement(NamedTuple):
     """TXT record. A value can be anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
+class Poll(NamedTuple):
     """Response of a reader to a request for its values."""
 
-    messages: tuple[Reading | SubMeterReading | ReaderStatus, ...]
-    """Messages in the response. There is no reading if the last one is repeated."""
+    reading: Reading | None
+    """None if the response repeats the last reading, or the meter sends no data."""
 
     interval: float
     """Seconds until the next reading."""
@@ -171,7 +175,7 @@ class Reader(ABC):
 
     @property
     def auth_scheme(self) -> AuthScheme | None:
-        """How the device lets us in; None while that is not known."""
+        """Authentication scheme of the device; None while it is not known."""
         return self._http.auth_scheme
 
     @property
@@ -187,10 +191,9 @@ class Reader(ABC):
         """Return the same reader at another address that its owner trusts."""
         return type(self)(self._http.with_host(host))
 
-    def probe(self, reader_class: type[Reader]) -> Reader:
+    def probe(self, kind: str) -> Reader:
         """Return a reader of any kind at the same address, without the password."""
-        can_have_password = reader_class.can_have_password
-        return reader_class(self._http.without_credentials(can_have_password=can_have_password))
+        return make_reader(kind, self._http.session, self.host)
 
     @abstractmethod
     async def identify(self) -> ReaderInfo:
@@ -249,3 +252,77 @@ def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> di
     elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
         values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
     return values
+
+
+READERS: Final[dict[str, type[Reader]]] = {}
+"""Kinds of readers by name, in the order of the requests to an unknown device."""
+
+
+class Identity(NamedTuple):
+    """Identity of a device, and the authentication scheme that it has required."""
+
+    info: ReaderInfo
+    scheme: AuthScheme
+
+
+def make_reader(
+    kind: str,
+    session: aiohttp.ClientSession,
+    host: str,
+    password: str | None = None,
+    auth_scheme: AuthScheme | None = None,
+) -> Reader:
+    """Return the reader of a kind at `host` or `host:port`.
+
+    `auth_scheme` is the scheme that it required before, if it is known. A weaker one is rejected.
+    """
+    reader_class = READERS[kind]
+    can_have_password = reader_class.can_have_password
+    return reader_class(
+        DeviceClient(session, host, password, auth_scheme, can_have_password=can_have_password)
+    )
+
+
+async def identify(
+    session: aiohttp.ClientSession,
+    host: str,
+    password: str | None = None,
+    minimum: AuthScheme | None = None,
+    *,
+    kinds: Iterable[str] = READERS,
+) -> Identity:
+    """Return the identity of the device at `host` or `host:port`, which can be a reader of one of `kinds`.
+
+    `minimum` is the weakest scheme that is accepted. Raises ReaderProtocolError if the device is not a
+    reader, ReaderAuthenticationError if it requires a password or another one, ReaderAuthDowngradeError if it
+    requires a weaker scheme, and ReaderConnectionError if it does not respond.
+    """
+    for kind in kinds:
+        reader = make_reader(kind, session, host, password, minimum)
+        with suppress(ReaderProtocolError):
+            return Identity(await reader.identify(), reader.auth_scheme or AuthScheme.NONE)
+    raise ReaderProtocolError("the device at this address is not a known reader")
+
+
+async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
+    """Return the error that results if another device responds in place of a reader, or the error itself."""
+    for kind in READERS:
+        try:
+            info = await reader.probe(kind).identify()
+        except ReaderAuthenticationError:
+            if not reader.can_have_password:
+                return ReaderMismatchError(None)
+        except ReaderError:
+            continue
+        else:
+            return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
+    if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
+        # Another kind of device, which does not require authentication.
+        return ReaderProtocolError("the device is not a known reader")
+    return error
+
+
+def get_full_name(info: ReaderInfo) -> str:
+    """Return the name of an identified reader, with its model."""
+    reader = READERS[info.kind]
+    return reader.full_name(info.name or reader.default_name(info.id))

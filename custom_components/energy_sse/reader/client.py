@@ -16,14 +16,14 @@ from yarl import URL
 
 from . import clock
 from .auth import DeviceAuth
-from .exceptions import (
+from .models import (
+    AuthScheme,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
     ReaderProtocolError,
     ReaderStreamEndedError,
 )
-from .models import AuthScheme
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
 from .traffic import ConnectionStats, Stream, TrafficLog
@@ -41,6 +41,10 @@ _PIECE_SIZE: Final = 4096
 # Events. The fastest meters send one a second. A CurrentlyOne replays up to 200 after every connect.
 _EVENTS_PER_SECOND: Final = 20.0
 _MAX_EVENTS_AT_ONCE: Final = 500
+
+# Items of a stream after which other tasks run. One event of a real reader holds fewer messages, so that
+# other tasks do not see a part of it.
+_ITEMS_PER_TURN: Final = 8
 
 # Statuses of a device that may accept the same request later. With any other status, it is not a reader.
 _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
@@ -73,21 +77,20 @@ class RateLimiter:
     its database. A burst is not delayed, because a reader replays its stored messages.
     """
 
-    def __init__(self, *, per_second: float, burst: int, items_per_turn: int = 1) -> None:
-        """Start a stream. Other tasks run after every `items_per_turn` items."""
+    def __init__(self, *, per_second: float, burst: int) -> None:
+        """Start a stream."""
         self._interval = 1 / per_second
         self._burst = burst * self._interval
-        self._items_per_turn = items_per_turn
         self._items = 0
         self._due_at = -math.inf
         """Time at which the next item would be due without a burst."""
 
     async def wait(self) -> None:
-        """Wait until the next item is due."""
+        """Wait until the next item is due. Other tasks run after a few items."""
         now = clock.now()
         seconds = self._due_at - self._burst - now
         self._items += 1
-        if seconds > 0 or self._items % self._items_per_turn == 0:
+        if seconds > 0 or self._items % _ITEMS_PER_TURN == 0:
             await asyncio.sleep(seconds)
         self._due_at = max(self._due_at, now) + self._interval
 
@@ -113,7 +116,7 @@ class DeviceClient:
         self.stats = ConnectionStats()
         self._traffic_log = TrafficLog(self.stats)
         self._traffic_log.host = host
-        self._session = session
+        self.session = session
         # A whatwatt has failed when it received several requests at once. The stream is an exception.
         self._request_lock = asyncio.Lock()
         self._can_have_password = can_have_password
@@ -142,16 +145,12 @@ class DeviceClient:
     def with_host(self, host: str) -> DeviceClient:
         """Return a client of the same device at another trusted address."""
         return DeviceClient(
-            self._session,
+            self.session,
             host,
             self._auth.password,
             self._auth.scheme,
             can_have_password=self._can_have_password,
         )
-
-    def without_credentials(self, *, can_have_password: bool) -> DeviceClient:
-        """Return a client of any device at this address, without the password."""
-        return DeviceClient(self._session, self.host, can_have_password=can_have_password)
 
     async def get_json(self, path: str) -> dict[str, Any]:
         """Return the JSON object at a path. Raises a ReaderError."""
@@ -205,6 +204,9 @@ class DeviceClient:
                         await limiter.wait()
                         await self._traffic_log.add_event(stream, event, now)
                         yield event
+                        if len(events) > 1:
+                            # Other tasks run between the events of a burst.
+                            await asyncio.sleep(0)
                     if events:
                         # The delay by the rate limit does not count as idle time.
                         received_at = clock.now()
@@ -226,7 +228,7 @@ class DeviceClient:
     async def _open(self, method: str, path: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, with credentials if the device asks for them, and yield a successful response."""
         async with asyncio.timeout(_RESPONSE_TIMEOUT):
-            response = await self._session.request(
+            response = await self.session.request(
                 method,
                 URL(f"http://{self.host}").with_path(path),
                 headers={
@@ -260,9 +262,11 @@ class DeviceClient:
                 return ReaderProtocolError("the device asks for a password that it cannot have")
             return ReaderAuthenticationError("the device rejects the credentials")
         if status in _TEMPORARY_STATUSES:
+            # RFC 9110, section 10.2.3. A date is ignored.
+            seconds = _RETRY_AFTER.fullmatch(response.headers.get(hdrs.RETRY_AFTER, ""))
             return ReaderConnectionError(
                 f"the device responds with HTTP status {status}",
-                retry_after=_parse_retry_after(response.headers.get(hdrs.RETRY_AFTER, "")),
+                retry_after=float(seconds[0]) if seconds else 0.0,
             )
         return ReaderProtocolError(f"the device responds with HTTP status {status}")
 
@@ -289,11 +293,6 @@ def _translate_errors(
         raise disconnected("the device closed the connection") from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
         raise ReaderConnectionError(_reason(error)) from error
-
-
-def _parse_retry_after(value: str) -> float:
-    """Return the seconds of a `Retry-After` (RFC 9110, section 10.2.3). A date counts as 0."""
-    return float(value) if _RETRY_AFTER.fullmatch(value) else 0.0
 
 
 def _reason(error: Exception) -> str:

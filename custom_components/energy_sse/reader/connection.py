@@ -6,26 +6,32 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+import logging
 import math
 import random
 from typing import Final, Protocol
 
 from . import clock
 from .addresses import Addresses
-from .base import Reader
+from .base import Reader, diagnose_mismatch, get_full_name
 from .client import RateLimiter
-from .exceptions import (
+from .models import (
+    AuthScheme,
+    Message,
     ReaderAuthDowngradeError,
     ReaderAuthenticationError,
     ReaderConnectionError,
     ReaderError,
+    ReaderInfo,
     ReaderMismatchError,
     ReaderProtocolError,
     ReaderStreamEndedError,
+    Reading,
 )
-from .identify import diagnose_mismatch, get_full_name
-from .logger import LOGGER
-from .models import AuthScheme, Message, ReaderInfo, Reading
+from .redaction import EXCEPTION_FILTER
+
+LOGGER: Final = logging.getLogger(__package__)
+LOGGER.addFilter(EXCEPTION_FILTER)
 
 # Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
 # for a device that is switched off. They find it within five minutes of its return.
@@ -56,9 +62,6 @@ _ROUNDS_BEFORE_QUESTION: Final = 2
 # Messages. One event can hold thousands of sub-meters or appliances.
 _MESSAGES_PER_SECOND: Final = 50.0
 _MAX_MESSAGES_AT_ONCE: Final = 1000
-
-# Messages. More than one event of a real reader holds, so that other tasks do not see a part of it.
-_MESSAGES_PER_TURN: Final = 8
 
 # Seconds between two polls. Shorter intervals could shut down a device that is powered by the meter. With
 # longer ones, values would expire.
@@ -272,9 +275,7 @@ class ReaderConnection:
 
     async def _read_stream(self) -> None:
         """Process the messages of one stream. Raises a ReaderError."""
-        limiter = RateLimiter(
-            per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE, items_per_turn=_MESSAGES_PER_TURN
-        )
+        limiter = RateLimiter(per_second=_MESSAGES_PER_SECOND, burst=_MAX_MESSAGES_AT_ONCE)
         try:
             async with (
                 asyncio.timeout(None) as deadline,
@@ -487,6 +488,6 @@ class ReaderConnection:
             return _MAX_POLL_INTERVAL
         if poll is None:
             return _MAX_WAIT
-        for message in poll.messages:
-            self._dispatch(message)
+        if poll.reading is not None:
+            self._dispatch(poll.reading)
         return min(max(poll.interval, _MIN_POLL_INTERVAL), _MAX_POLL_INTERVAL)

@@ -17,13 +17,11 @@ from . import clock
 from .base import (
     Announcement,
     Fields,
-    Path,
     Reader,
     measurement_names,
     parse_measurements,
 )
 from .client import DeviceClient
-from .exceptions import ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -34,7 +32,10 @@ from .models import (
     Measurement as M,
     Message,
     Property as P,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     Transition,
@@ -52,7 +53,7 @@ from .payload import (
 )
 from .sse import ServerSentEvent
 
-# Seconds. A `ping` comes after 15 s of silence; two may be lost.
+# Seconds. The device sends a `ping` after 15 s without another event. Two may be lost.
 _IDLE_TIMEOUT: Final = 45.0
 
 # Seconds. `config` is the second event of every connection.
@@ -64,7 +65,7 @@ _INVENTORY_TIMEOUT: Final = 5
 # Seconds between two requests for the inventory, also over reconnects. Many requests can crash the device.
 _INVENTORY_INTERVAL: Final = 60.0
 
-# More appliances than any home has. A longer list is not an inventory.
+# More appliances than any home has. A longer list is not accepted.
 _MAX_APPLIANCES: Final = 100
 
 # Seconds. The device repeats stored events in one go, right after `config`. Over a weak network, the replay
@@ -74,7 +75,7 @@ _REPLAY_DURATION: Final = 30.0
 # Seconds. The resolution of the device's times, and of their delay in the network.
 _CLOCK_RESOLUTION: Final = 2.0
 
-# Seconds. More than a device stores readings for: another clock has stamped what is further ahead.
+# Seconds. The device stores readings for less time. A time that is further ahead is from another clock.
 _CLOCK_JUMP: Final = 600.0
 
 # Key → measurement. Active power W and L are import, P export; reactive power R is import, Q export; an h
@@ -122,13 +123,9 @@ _MAX_AGE: Final = 366.0 * 86400
 # Keys of `hourly`.
 _HOURLY_NAMES: Final = {key: _NAMES[key] for key in ("Wh", "Ph")}
 
-# The device stamps an `hourly` a second after the full hour. One from later is of a meter that was silent
-# then, and holds another moment's registers.
+# The time of an `hourly` is a second after the hour. A later one has the registers of that time, because the
+# meter sent no data on the hour.
 _HOURLY_WITHIN: Final = timedelta(minutes=1)
-
-# Key of `config` → property.
-NUMBERS: Final[Mapping[Path, P]] = {("rssi",): P.SIGNAL_STRENGTH}
-TEXTS: Final[Mapping[Path, P]] = {("m",): P.MODE, ("area",): P.PRICE_AREA, ("rr",): P.RESTART_REASON}
 
 # The Wi-Fi MAC address, last byte first.
 _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
@@ -148,8 +145,9 @@ class CurrentlyOneReader(Reader):
     manufacturer: ClassVar = "Stopgap AB"
     model: ClassVar = "CurrentlyOne"
     fields: ClassVar = FIELDS
-    numbers: ClassVar = NUMBERS
-    texts: ClassVar = TEXTS
+    # Keys of `config`.
+    numbers: ClassVar = {("rssi",): P.SIGNAL_STRENGTH}
+    texts: ClassVar = {("m",): P.MODE, ("area",): P.PRICE_AREA, ("rr",): P.RESTART_REASON}
     stream_path: ClassVar = "/events"
     stores_hours: ClassVar = True
     dhcp_hostnames: ClassVar = (_ANNOUNCED_NAME,)
@@ -222,7 +220,7 @@ class CurrentlyOneReader(Reader):
                 if event is None:
                     raise ReaderConnectionError("no sign of life")
                 for message in interpreter.parse(event):
-                    # First, so that a new appliance is known when its report is passed on.
+                    # Before the report of a new appliance, so that its name is known.
                     if self._is_inventory_due(message) and (inventory := await self._request_inventory()):
                         yield inventory
                     if isinstance(message, ReaderInfo):
@@ -313,21 +311,21 @@ class EventInterpreter:
 
     def _read_state(self, payload: Mapping[str, Any]) -> Reading | None:
         source = get_text(payload, "m")
-        # The meter's blinking, beside its port, is a coarser opinion: its count is not the register.
-        is_second_opinion = source == "BLINK" and self._mode in ("HAN", "H+B")
+        # The optical sensor measures in addition to the meter's port, and its count is not the register.
+        is_additional = source == "BLINK" and self._mode in ("HAN", "H+B")
         if source == "HAN":
             self._mode = self._mode or source
-        values = parse_measurements(payload, _BLINK_NAMES if is_second_opinion else _NAMES)
+        values = parse_measurements(payload, _BLINK_NAMES if is_additional else _NAMES)
         if not values:
             return None
         time = get_time(payload, "sec")
-        if not self._follow_replay(time):
+        if (age := self._age_of_reading(time)) is None:
             return None
         return Reading(
             values=values,
-            age=self._age(time),
+            age=age,
             reader_time=time,
-            meter_time=None if is_second_opinion else parse_time(get_text(payload, "t")),
+            meter_time=None if is_additional else parse_time(get_text(payload, "t")),
         )
 
     def _read_transition(self, payload: Mapping[str, Any]) -> Transition | None:
@@ -353,8 +351,10 @@ class EventInterpreter:
 
     def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
         detected = payload.get("detected")
+        if not isinstance(detected, list):
+            return
         time = get_time(payload, "sec")
-        for entry in detected if isinstance(detected, list) else ():
+        for entry in detected:
             if isinstance(entry, dict) and (appliance_id := get_id(entry, "id")):
                 yield Detection(
                     appliance_id=appliance_id,
@@ -370,58 +370,52 @@ class EventInterpreter:
         return clock.now() < self._replay_ends_at
 
     def _delay(self, time: datetime | None) -> float | None:
-        """Return by how many seconds a time is behind the device's clock, as `config` has shown it.
+        """Return by how many seconds a time is behind the device's clock. None if one of them is unknown.
 
-        None where either is unknown.
+        The clock is that of `config`, and goes on since.
         """
         if time is None or self._clock is None:
             return None
         return (self._clock - time).total_seconds() + clock.now() - self._configured_at
 
-    def _is_before_config(self, behind: float) -> bool:
-        return behind > clock.now() - self._configured_at
+    def _is_before_config(self, delay: float) -> bool:
+        return delay > clock.now() - self._configured_at
 
-    def _follow_replay(self, time: datetime | None) -> bool:
-        """Note from a reading whether the replay goes on. Return False for one whose age is unknown.
+    def _age_of_reading(self, time: datetime | None) -> float | None:
+        """Return the age of a reading in seconds, None if it is unknown. Update the end of the replay.
 
-        The device repeats readings in the order of time, and faster than they were measured, so that each one
-        is less far behind. All others are equally far behind, also after a correction of the device's clock.
+        The device repeats readings in the order of time, and faster than they were measured, so the delay of
+        each one is shorter. All others have the same delay, also after a correction of the device's clock.
         """
         has_readings = self._min_delay < math.inf
-        if has_readings and not self._is_replaying:
-            return True
-        if (behind := self._delay(time)) is None:
-            return True
-        if behind < -_CLOCK_JUMP and self._is_replaying:
+        if (has_readings and not self._is_replaying) or (delay := self._delay(time)) is None:
+            return 0.0
+        if delay < -_CLOCK_JUMP and self._is_replaying:
             # From before the device's clock was set back. Accepted as new, it would set the registers back.
-            return False
-        if behind > self._min_delay + _CLOCK_JUMP:
+            return None
+        if delay > self._min_delay + _CLOCK_JUMP:
             # The clock was set back after `config`, because the replay is in the order of time.
             self._replay_ends_at = -math.inf
-        elif behind < self._min_delay - _CLOCK_RESOLUTION:
-            self._min_delay = behind
-            if self._is_before_config(behind):
+        elif delay < self._min_delay - _CLOCK_RESOLUTION:
+            self._min_delay = delay
+            if self._is_before_config(delay):
                 self._replay_ends_at = clock.now() + _REPLAY_DURATION
-        return True
+        return self._age(time)
 
     def _age_of_report(self, time: datetime | None) -> float | None:
-        """Return how many seconds ago an appliance was reported on.
+        """Return the age of a report on an appliance in seconds.
 
-        None while the device repeats what was before, for what has no time, or one that has yet to come: its
-        clock has jumped back.
+        None during a replay if the time is unknown, or in the future because the clock was set back.
         """
-        if self._is_replaying and ((behind := self._delay(time)) is None or behind < -_REPLAY_DURATION):
+        if self._is_replaying and ((delay := self._delay(time)) is None or delay < -_REPLAY_DURATION):
             return None
         return self._age(time)
 
     def _age(self, time: datetime | None) -> float:
-        """Return how many seconds ago something happened that the device repeats; 0 for all else."""
-        if self._clock is None or not self._is_replaying:
+        """Return the age of a repeated message in seconds; 0 for other messages."""
+        if not self._is_replaying or (delay := self._delay(time)) is None:
             return 0.0
-        behind = self._delay(time)
-        if behind is None or not self._is_before_config(behind):
-            return 0.0
-        return min(behind, _MAX_AGE)
+        return min(delay, _MAX_AGE) if self._is_before_config(delay) else 0.0
 
 
 def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
@@ -436,7 +430,7 @@ def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
 def parse_inventory(payload: Mapping[str, Any]) -> Inventory | None:
     """Return the appliances of `/api/v1/device`, or None if it does not list them.
 
-    The device's own web page is all that documents it.
+    The format is known from the device's own web page only.
     """
     devices = payload.get("devices")
     if not isinstance(devices, list) or len(devices) > _MAX_APPLIANCES:
@@ -456,10 +450,10 @@ def parse_inventory(payload: Mapping[str, Any]) -> Inventory | None:
 
 
 def _parse_states(states: object) -> Iterator[ApplianceState]:
-    # Position counts: a detection names a state by it. So what is no state keeps its place.
+    # A detection contains the position of a state. So an invalid state keeps its position.
     for state in states if isinstance(states, list) else ():
         if not isinstance(state, dict):
-            state = {}  # noqa: PLW2901 (nothing is known of it)
+            state = {}  # noqa: PLW2901 (all of it is unknown)
         status = state.get("status")
         yield ApplianceState(
             name=get_text(state, "name") or "",

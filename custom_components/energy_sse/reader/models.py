@@ -1,4 +1,7 @@
-"""Messages of the readers, in terms of metering that do not depend on a protocol."""
+"""Messages and errors of the readers, in terms of metering that do not depend on a protocol.
+
+The texts of errors are logged, so they contain neither secrets nor identities.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -247,10 +250,28 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transition:
-    """Report of the state of an appliance, which can be the state that it had before."""
+class ApplianceReport:
+    """Report on an appliance."""
 
     appliance_id: str
+    energy: float | None = None
+    """Wh, cumulative."""
+
+    time: datetime | None = None
+    """Time of the report, by the device's clock."""
+
+    age: float | None = 0.0
+    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
+    connection, and None if it is unknown."""
+
+    may_be_replay: bool = False
+    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition(ApplianceReport):
+    """Report of the state of an appliance, which can be the state that it had before."""
+
     state: str
     """Name of the state, as the owner entered it."""
 
@@ -262,19 +283,7 @@ class Transition:
     power: float | None = None
     """W."""
 
-    energy: float | None = None
-    """Wh, cumulative."""
-
     category: str | None = None
-    time: datetime | None = None
-    """Time of the report, by the device's clock."""
-
-    age: float | None = 0.0
-    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
-    connection, and None if it is unknown."""
-
-    may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
     @property
     def is_change(self) -> bool:
@@ -283,25 +292,11 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detection:
+class Detection(ApplianceReport):
     """Last state of an appliance that the device has detected, and the energy that it has used."""
 
-    appliance_id: str
     state_index: int | None = None
     """Position in the list of states of the appliance's profile."""
-
-    energy: float | None = None
-    """Wh, cumulative."""
-
-    time: datetime | None = None
-    """Time of the report, by the device's clock."""
-
-    age: float | None = 0.0
-    """Seconds since the report, by the device's own clock. It is above 0 for a report from before the
-    connection, and None if it is unknown."""
-
-    may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,3 +318,55 @@ type Message = (
     | Detection
     | Heartbeat
 )
+
+
+class ReaderError(Exception):
+    """Error of a reader. Its subclasses differ in how to handle them."""
+
+
+class ReaderConnectionError(ReaderError):
+    """The device cannot be reached, or fails temporarily: try again."""
+
+    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+        """Create the error. `retry_after` is the seconds until the device accepts requests again."""
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class ReaderStreamEndedError(ReaderConnectionError):
+    """The device ended an event stream: try again.
+
+    It was restarted, or it serves one stream and another client has opened it.
+    """
+
+
+class ReaderAuthenticationError(ReaderError):
+    """The device rejects the credentials, or requires some: ask the user."""
+
+
+class ReaderAuthDowngradeError(ReaderAuthenticationError):
+    """The device asks for a weaker authentication scheme than before: ask the user.
+
+    It can be another device that imitates the reader to get the password, or to send false values.
+    """
+
+    def __init__(self, scheme: AuthScheme) -> None:
+        """Create the error. `scheme` is the scheme that the device accepts."""
+        super().__init__("the device asks for a weaker authentication scheme than before")
+        self.scheme = scheme
+
+
+class ReaderProtocolError(ReaderError):
+    """The response is not one of this kind of reader: ask the user, or try again after a firmware update."""
+
+
+class ReaderMismatchError(ReaderProtocolError):
+    """Another reader responds at the address: ask the user."""
+
+    def __init__(self, found: str | None) -> None:
+        """Create the error. `found` is the name of the other reader, None if that requires credentials.
+
+        The text does not contain the name, because it is logged.
+        """
+        super().__init__("another device responds at this address")
+        self.found = found

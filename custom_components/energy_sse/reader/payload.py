@@ -40,8 +40,8 @@ def parse_object(text: str | bytes) -> dict[str, Any] | None:
         if isinstance(text, bytes):
             text = text.decode(errors="replace")
         try:
-            forgiven = json.loads(_NOT_A_NUMBER.sub("null", text), strict=False)
-            value = json.loads(json.dumps(forgiven, ensure_ascii=False).encode(errors="replace"))
+            repaired = json.loads(_NOT_A_NUMBER.sub("null", text), strict=False)
+            value = json.loads(json.dumps(repaired, ensure_ascii=False).encode(errors="replace"))
         except ValueError, RecursionError:
             return None
     return value if isinstance(value, dict) else None

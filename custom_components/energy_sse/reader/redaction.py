@@ -1,16 +1,22 @@
-"""Removal of identities from the data of readers, for the traffic log and the diagnostics.
+"""Removal of identities from the traffic log, from diagnostics, and from log records of errors.
 
 A text is kept only under a key whose texts are words of the firmware. Numbers are kept, except those that are
 identities. Every identity becomes a pseudonym, and the same identity always has the same pseudonym.
+
+The text of an exception can contain received data or an address: a KeyError contains the key, and an OSError
+the host. So an exception is logged as its type and its lines of code.
 """
 
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from itertools import combinations
+import logging
+from pathlib import Path
 import re
 import secrets
 from threading import Lock
-from typing import Any, Final
+from traceback import walk_tb
+from typing import Any, Final, override
 
 from .payload import parse_fields, parse_object
 
@@ -25,7 +31,7 @@ _KEY_LENGTH: Final = 32
 _safe_keys: Final[set[str]] = set()
 _protocol_words: Final[set[str]] = set()
 _plain_protocol_words: Final[set[str]] = set()
-_recoverable_keys: Final[dict[str, None]] = {}
+_recoverable_keys: Final[set[str]] = set()
 
 # Keys of a category. It identifies nothing, even if the owner calls an appliance the same.
 _CATEGORY_KEYS: Final = frozenset({"cat", "profileId"})
@@ -68,6 +74,11 @@ _MIN_IDENTITY_LENGTH: Final = 4
 # No reader nests deeper than this. Python cannot write JSON of a thousand levels.
 _MAX_DEPTH: Final = 20
 
+_PACKAGE: Final = f"{Path(__file__).parents[1]}/"
+
+# Exceptions in a chain of causes, which can be a ring.
+_MAX_CAUSES: Final = 5
+
 
 def add_vocabulary(
     safe_keys: Iterable[str], protocol_words: Iterable[str], recoverable_keys: Iterable[str]
@@ -76,7 +87,7 @@ def add_vocabulary(
     _safe_keys.update(safe_keys)
     _protocol_words.update(protocol_words)
     _plain_protocol_words.update(map(_plain, (*safe_keys, *protocol_words)))
-    _recoverable_keys.update(dict.fromkeys(recoverable_keys))
+    _recoverable_keys.update(recoverable_keys)
 
 
 def shape(text: str) -> str:
@@ -223,3 +234,55 @@ def _plain(identity: str) -> str:
 
 REDACTOR: Final = Redactor()
 """Redactor of this process, so that the log and the diagnostics of all readers use the same pseudonyms."""
+
+
+class ExceptionFilter(logging.Filter):
+    """Filter that replaces exceptions in log records by their types and lines of code.
+
+    An exception of a type that was raised at a line is logged once, because tasks repeat every few seconds.
+    """
+
+    def __init__(self) -> None:
+        """Start without logged exceptions."""
+        super().__init__()
+        self.logged: set[tuple[str, ...]] = set()
+        """Types and lines of the logged exceptions."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record, after removing the texts of its exceptions."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, Exception):
+            return True
+        kind = (type(error).__name__, *_lines(error)[-1:])
+        if kind in self.logged:
+            return False
+        self.logged.add(kind)
+        record.msg, record.args = f"{record.getMessage()}: {format_trace(error)}", None
+        record.exc_info = record.exc_text = None
+        return True
+
+
+EXCEPTION_FILTER: Final = ExceptionFilter()
+"""Filter of all loggers of this process."""
+
+
+def format_trace(error: BaseException) -> str:
+    """Return the types and the lines of code of an exception and of its causes."""
+    traces: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(traces) < _MAX_CAUSES:
+        lines = " > ".join(_lines(cause))
+        traces.append(f"{type(cause).__name__} at {lines}" if lines else type(cause).__name__)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return ", because of ".join(traces)
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Return the lines of this package that an exception passed, and the line that raised it."""
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    return [
+        f"{file.removeprefix(_PACKAGE) if file.startswith(_PACKAGE) else Path(file).name}:{line}"
+        for file, line in places
+        if file.startswith(_PACKAGE) or (file, line) == places[-1]
+    ]

@@ -1,12 +1,8 @@
-"""The event stream format: bytes in, events out.
-
-Implements "interpreting an event stream" of the HTML standard (section server-sent events), and nothing else.
-"""
+"""Decoder of the event stream format, by the HTML standard (section "server-sent events")."""
 
 from typing import Final, NamedTuple
 
-# Bytes, as of a response: 25 times the largest event that either reader is known to send. Beyond it a line is
-# a fault or an attack, and is not kept.
+# Bytes, as of a response: 25 times the largest known event of a reader. A larger one is a fault or an attack.
 MAX_EVENT_SIZE: Final = 64 * 1024
 
 _FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
@@ -15,27 +11,27 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(NamedTuple):
-    """One dispatched event."""
+    """Event of a stream."""
 
     type: str
-    """The event's name; `message` when the stream gave none."""
+    """`message` if the event has none."""
 
     data: str
     last_event_id: str
-    """The last `id` the stream has given so far; empty when there was none."""
+    """Last `id` of the stream; empty if there was none."""
 
 
 class EventStreamDecoder:
-    """Decodes one event stream, fed in chunks that may be cut anywhere.
+    """Decoder of one event stream, whose chunks can begin and end anywhere.
 
-    Takes any bytes without raising. What it holds is bounded by `MAX_EVENT_SIZE`: an event that exceeds it,
-    in one line or in many, is dropped and counted, and the stream goes on with the next event.
+    It accepts any bytes. An event above `MAX_EVENT_SIZE`, in one line or in many, is dropped and counted, and
+    takes no more memory than that.
     """
 
     def __init__(self) -> None:
         """Start at the beginning of a stream."""
         self.dropped_events = 0
-        """How many events were too large."""
+        """Number of events that were too large."""
 
         self._last_event_id = ""
         self._at_start = True
@@ -45,7 +41,9 @@ class EventStreamDecoder:
         # The event whose end has not arrived.
         self._type = ""
         self._data: list[bytes] = []
-        self._room = MAX_EVENT_SIZE
+        self._remaining = MAX_EVENT_SIZE
+        """Bytes that this event can still have."""
+
         self._is_oversized = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
@@ -63,10 +61,10 @@ class EventStreamDecoder:
         if not chunk:
             return []
         if self._after_carriage_return:
-            # A line has ended with the CR already; now shows whether an LF belongs to it.
+            # The line ended with the CR. An LF right after it belongs to the same line end.
             chunk = chunk.removeprefix(b"\n")
         self._after_carriage_return = chunk.endswith(b"\r")
-        # Of bytes, these are the standard's three line ends and no others.
+        # For bytes, this splits at the three line ends of the standard only.
         lines = chunk.splitlines()
         rest = lines.pop() if chunk and not chunk.endswith((b"\n", b"\r")) else b""
         if lines and self._unfinished_line:
@@ -81,19 +79,19 @@ class EventStreamDecoder:
         return lines
 
     def _keep_unfinished(self, part: bytes) -> None:
-        """Keep a part of a line, but no more than it takes to see that the line is too long."""
-        room = len(_BYTE_ORDER_MARK) + MAX_EVENT_SIZE + 1 - len(self._unfinished_line)
-        self._unfinished_line += part[:room]
+        """Keep a part of a line, up to one byte above the limit, which shows that the line is too long."""
+        remaining = len(_BYTE_ORDER_MARK) + MAX_EVENT_SIZE + 1 - len(self._unfinished_line)
+        self._unfinished_line += part[:remaining]
 
     def _process_field(self, line: bytes) -> None:
-        # A comment is a field without a name, and falls through like every unknown field. `retry` does, too:
+        # A comment is a field without a name, and is ignored like every unknown field. So is `retry`, because
         # the connection decides how long to wait.
         field, _, value = line.partition(b":")
         if len(line) > MAX_EVENT_SIZE:
             self._is_oversized |= field in _FIELDS_OF_AN_EVENT
         elif field == b"data":
-            self._room -= len(line)
-            if self._room >= 0:
+            self._remaining -= len(line)
+            if self._remaining >= 0:
                 self._data.append(value.removeprefix(b" "))
             else:
                 self._is_oversized = True
@@ -112,5 +110,5 @@ class EventStreamDecoder:
             event = ServerSentEvent(self._type or "message", data, self._last_event_id)
         self._type = ""
         self._data.clear()
-        self._room = MAX_EVENT_SIZE
+        self._remaining = MAX_EVENT_SIZE
         return event

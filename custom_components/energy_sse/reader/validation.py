@@ -12,17 +12,9 @@ from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
-# In one hour, in the register's unit: three phases of 290 A. No household supply carries more, and the
-# values of a broken telegram are mostly far beyond it.
-MAX_RISE_PER_HOUR: Final[Mapping[Unit, float]] = {
-    Unit.WATT_HOUR: 200_000.0,
-    Unit.KILOWATT_HOUR: 200.0,
-    Unit.VAR_HOUR: 200_000.0,
-    Unit.KILOVAR_HOUR: 200.0,
-}
-
-# Wh in one hour, the same for the register histories, which are in Wh.
-MAX_ENERGY_PER_HOUR: Final = MAX_RISE_PER_HOUR[Unit.WATT_HOUR]
+# Wh or varh in one hour: three phases of 290 A. No household supply carries more, and the values of a broken
+# telegram are mostly far beyond it.
+MAX_ENERGY_PER_HOUR: Final = 200_000.0
 
 # Lowest and highest value of each unit. The power is that of three phases of 290 A, as for the registers. A
 # phase has 230 V, or 400 V between two phases. Energy: that power for thirty years, the longest that a
@@ -40,7 +32,7 @@ BOUNDS: Final[Mapping[Unit, tuple[float, float]]] = {
     Unit.KILOVAR_HOUR: (-math.inf, 52.6e6),
 }
 
-# One Wh in each unit of a register.
+# One Wh or varh in each unit of a register.
 _ONE: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 1.0,
     Unit.KILOWATT_HOUR: 0.001,
@@ -100,6 +92,10 @@ class RegisterLimits:
     same one in a coarser resolution.
     """
 
+    def max_rise(self, seconds: float) -> float:
+        """Return the highest possible rise between two readings."""
+        return self.rise_per_hour * ((max(seconds, 0.0) + self.max_repeat_age + _GRACE) / 3600)
+
 
 class ReplacedRegister(NamedTuple):
     """Meter replacement that a reading confirms."""
@@ -115,17 +111,6 @@ class ReplacedRegister(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Register:
-    value: float
-    time: float
-    changed: float
-    """Time when the value changed, or was first received."""
-
-    is_restored: bool = False
-    """True if the register was not received since a restart."""
-
-
-@dataclass(slots=True)
 class _Candidate:
     """Rejected value that can be confirmed by the next readings."""
 
@@ -135,6 +120,96 @@ class _Candidate:
     first: float
     readings: int = 0
     rises_too_fast: bool = False
+
+
+@dataclass(slots=True)
+class _Register:
+    """Last accepted value of a register, and the rejected value that can replace it."""
+
+    limits: RegisterLimits
+    value: float | None = None
+    """None if there is no accepted value."""
+
+    time: float = -math.inf
+    changed: float = -math.inf
+    """Time when the value changed, or was first received."""
+
+    is_restored: bool = False
+    """True if the register was not received since a restart."""
+
+    candidate: _Candidate | None = None
+    replacements: int = 0
+    """Number of meter replacements."""
+
+    def rejection_reason(self, value: float, time: float) -> str | None:
+        """Return why a value is impossible; None if it is possible."""
+        if value < 0:
+            return "negative"
+        if self.value is None:
+            return "zero" if value == 0 and self.limits.resolution else None
+        if value == 0 < self.value:
+            return "zero"
+        if value < self.value:
+            return "lower"
+        return "higher than possible" if value > self.value + self.limits.max_rise(time - self.time) else None
+
+    def finer(self, value: float) -> float | None:
+        """Return the last value if this is the same one in a coarser resolution."""
+        one, last = self.limits.resolution, self.value
+        if one is None or last is None or not 0 < value < last:
+            return None
+        is_same = any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER)
+        return last if is_same else None
+
+    def is_slightly_lower(self, value: float) -> bool:
+        """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
+        one = self.limits.resolution
+        if one is None or self.value is None or value == 0:
+            return False
+        return 0 < self.value - value < one * _COARSER[-1]
+
+    def is_large_step(self, candidate: _Candidate) -> bool:
+        """Return whether the same meter can have counted the rise during a restart, or in one step."""
+        if self.value is None:
+            return False
+        if self.is_restored:
+            max_rise = _MAX_RISE_DURING_A_RESTART * (self.limits.resolution or 1.0)
+        else:
+            max_rise = self.limits.rise_per_hour * ((candidate.since - self.changed) / 3600)
+        return 0 <= candidate.value - self.value <= max_rise
+
+    def accept(self, value: float, time: float) -> None:
+        """Replace the last value."""
+        candidate, self.candidate = self.candidate, None
+        if candidate is not None and candidate.value == value and candidate.rises_too_fast:
+            # The register is in another unit than expected, because no household supply allows such steps.
+            # A limit would reject all its values.
+            self.limits = replace(self.limits, rise_per_hour=math.inf)
+        if value != self.value or self.is_restored:
+            self.changed = time
+        self.value, self.time, self.is_restored = value, time, False
+
+    def confirm(self, value: float, time: float) -> _Candidate | None:
+        """Return the candidate if a rejected value was received in enough readings, for long enough."""
+        candidate = self.candidate
+        # A clock that was set back does not show since when the value was received.
+        if candidate is None or value < candidate.value or time < candidate.since:
+            candidate = self.candidate = _Candidate(value, time, since=time, first=value)
+        max_rise = self.limits.max_rise(time - candidate.time)
+        candidate.rises_too_fast = value > candidate.value + max_rise
+        if candidate.rises_too_fast:
+            candidate.first = value
+        candidate.value, candidate.time = value, time
+        candidate.readings += 1
+        proof = self._proof(candidate)
+        seconds = max(proof.seconds, 0.0 if self.value is None else self.limits.max_repeat_age)
+        is_confirmed = candidate.readings >= proof.readings and time - candidate.since >= seconds
+        return candidate if is_confirmed else None
+
+    def _proof(self, candidate: _Candidate) -> _Proof:
+        if self.value is None or candidate.value < self.value:
+            return _LOWER
+        return _LARGE_STEP if self.is_restored or self.is_large_step(candidate) else _HIGHER
 
 
 class RegisterValidator[K: Hashable]:
@@ -147,7 +222,7 @@ class RegisterValidator[K: Hashable]:
     """
 
     def __init__(self, limits: Mapping[K, RegisterLimits], *, label: str | None = None) -> None:
-        """Start without registers. Values without limits are not registers, and are always accepted.
+        """Start without values. Values without limits are not registers, and are always accepted.
 
         `label` replaces the keys in the log, where they would identify a device or a person.
         """
@@ -157,33 +232,33 @@ class RegisterValidator[K: Hashable]:
         self.replaced: dict[K, ReplacedRegister] = {}
         """Meter replacements that the last reading has confirmed."""
 
-        self._limits = dict(limits)
         self._label = label
-        self._registers: dict[K, _Register] = {}
-        self._candidates: dict[K, _Candidate] = {}
-        self._logged: Counter[K] = Counter()
-        """Number of meter replacements."""
+        self._registers = {key: _Register(each) for key, each in limits.items()}
 
-    def add_register(self, register: K, limits: RegisterLimits) -> None:
+    def add_register(self, key: K, limits: RegisterLimits) -> None:
         """Validate one more register from now on."""
-        self._limits.setdefault(register, limits)
+        self._registers.setdefault(key, _Register(limits))
 
     @property
     def registers(self) -> Mapping[K, float]:
         """The last accepted values."""
-        return {key: register.value for key, register in self._registers.items()}
+        return {key: each.value for key, each in self._registers.items() if each.value is not None}
 
     @property
     def last_received(self) -> Mapping[K, float]:
         """The time of the last accepted value of each register that was received since the restart."""
-        return {key: register.time for key, register in self._registers.items() if not register.is_restored}
+        return {
+            key: each.time
+            for key, each in self._registers.items()
+            if each.value is not None and not each.is_restored
+        }
 
-    def restore(self, register: K, value: object, time: float | None) -> None:
+    def restore(self, key: K, value: object, time: float | None) -> None:
         """Restore the last value from before a restart. Its time is None if it is unknown."""
-        if register in self._limits and is_number(value) and value >= 0:
+        if (register := self._registers.get(key)) and is_number(value) and value >= 0:
+            register.value, register.is_restored = value, True
             # After an unknown time any rise is possible.
-            time = -math.inf if time is None else time
-            self._registers[register] = _Register(value, time, time, is_restored=True)
+            register.time = register.changed = -math.inf if time is None else time
 
     def validate(
         self, values: Mapping[K, float], time: float, *, is_repeated: bool = False
@@ -193,126 +268,58 @@ class RegisterValidator[K: Hashable]:
         `is_repeated` is True for a reading that the device has sent before.
         """
         accepted = dict(values)
-        rejected = []
         self.replaced.clear()
-        for register in values.keys() & self._limits.keys():
-            value, last = values[register], self._registers.get(register)
-            if not self._candidates and last and last.value == value and not last.is_restored:
+        rejected = []
+        for key in values.keys() & self._registers.keys():
+            register, value = self._registers[key], values[key]
+            last = register.value
+            if value == last and register.candidate is None and not register.is_restored:
                 # Most registers rise once in many readings. This halves the work for a reading.
-                last.time = time
-            elif last is not None and self._is_rounded(register, value, last.value):
-                accepted[register] = last.value
-                self._accept(register, last.value, time)
-            elif (reason := self._rejection_reason(register, value, time)) is None:
-                self._accept(register, value, time)
+                register.time = time
+            elif (finer := register.finer(value)) is not None:
+                accepted[key] = finer
+                register.accept(finer, time)
+            elif (reason := register.rejection_reason(value, time)) is None:
+                register.accept(value, time)
             else:
-                del accepted[register]
-                if is_repeated and last is not None:
-                    # From before a restart. It does not prove which meter is there now.
-                    continue
-                if last is not None or reason != "zero":
-                    # A first zero has to be confirmed, and is not wrong.
-                    self.dropped[reason] += 1
-                if value >= 0 and not self._is_slightly_lower(register, value):
-                    rejected.append(register)
-        confirmed = [each for each in rejected if self._is_confirmed(each, values[each], time)]
-        if any(values[register] or register not in self._registers for register in confirmed):
-            for register in confirmed:
-                self._note_replacement(register, time)
-                accepted[register] = values[register]
-                self._accept(register, values[register], time)
+                del accepted[key]
+                # A repeated reading is from before a restart. It does not prove which meter is there now.
+                if last is None or not is_repeated:
+                    rejected.append(key)
+                    if last is not None or reason != "zero":
+                        # A first zero has to be confirmed, and is not wrong.
+                        self.dropped[reason] += 1
+        if rejected:
+            accepted |= self._confirm({key: values[key] for key in rejected}, time)
         return accepted
 
-    def _note_replacement(self, register: K, time: float) -> None:
-        last, candidate = self._registers.get(register), self._candidates[register]
-        if last is None:
+    def _confirm(self, rejected: Mapping[K, float], time: float) -> dict[K, float]:
+        """Accept the rejected registers that have been received for long enough, and return them."""
+        confirmed: dict[K, _Candidate] = {}
+        for key, value in rejected.items():
+            register = self._registers[key]
+            can_be_confirmed = value >= 0 and not register.is_slightly_lower(value)
+            if can_be_confirmed and (candidate := register.confirm(value, time)):
+                confirmed[key] = candidate
+        if not any(each.value or self._registers[key].value is None for key, each in confirmed.items()):
+            return {}
+        for key, candidate in confirmed.items():
+            self._note_replacement(key, candidate, time)
+            self._registers[key].accept(candidate.value, time)
+        return {key: each.value for key, each in confirmed.items()}
+
+    def _note_replacement(self, key: K, candidate: _Candidate, time: float) -> None:
+        register = self._registers[key]
+        if register.value is None:
             return
-        name = self._label or register
-        if self._is_large_step(register, last, candidate):
+        name = self._label or key
+        if register.is_large_step(candidate):
             _LOGGER.debug("The register of %s rose in one step", name)
             return
-        self.replaced[register] = ReplacedRegister(last.value, candidate.first, time - candidate.since)
-        self._logged[register] += 1
-        if self._logged[register] <= _MAX_LOGGED_REPLACEMENTS:
+        self.replaced[key] = ReplacedRegister(register.value, candidate.first, time - candidate.since)
+        register.replacements += 1
+        if register.replacements <= _MAX_LOGGED_REPLACEMENTS:
             _LOGGER.warning("A meter was replaced: the register of %s has a new start value", name)
-
-    def _is_large_step(self, register: K, last: _Register, candidate: _Candidate) -> bool:
-        """Return whether the same meter can have counted the rise during a restart, or in one step."""
-        limits = self._limits[register]
-        if last.is_restored:
-            max_rise = _MAX_RISE_DURING_A_RESTART * (limits.resolution or 1.0)
-        else:
-            max_rise = limits.rise_per_hour * ((candidate.since - last.changed) / 3600)
-        return 0 <= candidate.value - last.value <= max_rise
-
-    def _rejection_reason(self, register: K, value: float, time: float) -> str | None:
-        """Return why a value is impossible; None if it is possible."""
-        last = self._registers.get(register)
-        if value < 0:
-            return "negative"
-        if last is None:
-            return "zero" if value == 0 and self._limits[register].resolution else None
-        if value == 0 < last.value:
-            return "zero"
-        if value < last.value:
-            return "lower"
-        return "higher than possible" if self._rises_too_fast(register, last, value, time) else None
-
-    def _is_rounded(self, register: K, value: float, last: float) -> bool:
-        """Return whether a value is the last one in a coarser resolution."""
-        one = self._limits[register].resolution
-        return (
-            one is not None
-            and 0 < value < last
-            and any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER)
-        )
-
-    def _is_slightly_lower(self, register: K, value: float) -> bool:
-        """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
-        one, last = self._limits[register].resolution, self._registers.get(register)
-        if one is None or last is None or value == 0:
-            return False
-        return 0 < last.value - value < one * _COARSER[-1]
-
-    def _rises_too_fast(self, register: K, last: _Register | _Candidate, value: float, time: float) -> bool:
-        limits = self._limits[register]
-        hours = (max(time - last.time, 0.0) + limits.max_repeat_age + _GRACE) / 3600
-        return value > last.value + limits.rise_per_hour * hours
-
-    def _accept(self, register: K, value: float, time: float) -> None:
-        candidate = self._candidates.pop(register, None)
-        if candidate is not None and candidate.value == value and candidate.rises_too_fast:
-            # The register is in another unit than expected, because no household supply allows such steps.
-            # A limit would reject all its values.
-            self._limits[register] = replace(self._limits[register], rise_per_hour=math.inf)
-        last, changed = self._registers.get(register), time
-        if last is not None and last.value == value and not last.is_restored:
-            changed = last.changed
-        self._registers[register] = _Register(value, time, changed)
-
-    def _is_confirmed(self, register: K, value: float, time: float) -> bool:
-        """Return whether a rejected register was received in enough readings, for long enough."""
-        last, candidate = self._registers.get(register), self._candidates.get(register)
-        # A clock that was set back does not show since when the value was received.
-        if candidate is None or value < candidate.value or time < candidate.since:
-            candidate = self._candidates[register] = _Candidate(value, time, since=time, first=value)
-        candidate.rises_too_fast = self._rises_too_fast(register, candidate, value, time)
-        if candidate.rises_too_fast:
-            candidate.first = value
-        candidate.value, candidate.time = value, time
-        candidate.readings += 1
-        proof = self._proof(register, last, candidate)
-        seconds = proof.seconds
-        if last is not None:
-            seconds = max(seconds, self._limits[register].max_repeat_age)
-        return candidate.readings >= proof.readings and time - candidate.since >= seconds
-
-    def _proof(self, register: K, last: _Register | None, candidate: _Candidate) -> _Proof:
-        if last is None or candidate.value < last.value:
-            return _LOWER
-        if last.is_restored or self._is_large_step(register, last, candidate):
-            return _LARGE_STEP
-        return _HIGHER
 
 
 def bounds_of(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[float, float]]:
@@ -323,7 +330,7 @@ def bounds_of(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[floa
 def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter, whose registers are the measurements in units of energy."""
     return {
-        measurement: RegisterLimits(rise_per_hour=MAX_RISE_PER_HOUR[unit], resolution=_ONE[unit])
+        measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * one, resolution=one)
         for measurement, unit in units.items()
-        if unit in MAX_RISE_PER_HOUR
+        if (one := _ONE.get(unit)) is not None
     }

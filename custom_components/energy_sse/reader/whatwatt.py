@@ -20,12 +20,15 @@ from .base import (
     measurement_names,
     parse_measurements,
 )
-from .exceptions import ReaderAuthenticationError, ReaderConnectionError, ReaderError, ReaderProtocolError
 from .models import (
     Measurement as M,
     Message,
     Property as P,
+    ReaderAuthenticationError,
+    ReaderConnectionError,
+    ReaderError,
     ReaderInfo,
+    ReaderProtocolError,
     ReaderStatus,
     Reading,
     SubMeterReading,
@@ -114,20 +117,7 @@ _REPORT_KEYS: Final[Mapping[Path, str]] = {
     },
 }
 
-# Path in `/system` → property, for numbers and texts. Clouds have an object each.
-NUMBERS: Final[Mapping[Path, P]] = {
-    ("meter", "report_interval"): P.REPORT_INTERVAL,
-    ("wifi", "rssi"): P.SIGNAL_STRENGTH,
-    ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
-    ("device", "plug", "v_mbus"): P.SUPPLY_VOLTAGE_MBUS,
-    ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
-    ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
-}
-TEXTS: Final[Mapping[Path, P]] = {
-    ("meter", "status"): P.METER_STATUS,
-    ("meter", "interface"): P.METER_INTERFACE,
-    ("device", "license", "type"): P.LICENCE,
-}
+# Object of a cloud in `/system` → property.
 CLOUDS: Final[Mapping[str, P]] = {
     "whatwatt": P.CLOUD_WHATWATT,
     "mystrom": P.CLOUD_MYSTROM,
@@ -158,8 +148,20 @@ class WhatwattReader(Reader):
     manufacturer: ClassVar = "whatwatt AG"
     model: ClassVar = "whatwatt Go"
     fields: ClassVar = FIELDS
-    numbers: ClassVar = NUMBERS
-    texts: ClassVar = TEXTS
+    # Paths in `/system`.
+    numbers: ClassVar = {
+        ("meter", "report_interval"): P.REPORT_INTERVAL,
+        ("wifi", "rssi"): P.SIGNAL_STRENGTH,
+        ("device", "plug", "v_usb"): P.SUPPLY_VOLTAGE_USB,
+        ("device", "plug", "v_mbus"): P.SUPPLY_VOLTAGE_MBUS,
+        ("device", "plug", "v_p1"): P.SUPPLY_VOLTAGE_P1,
+        ("device", "plug", "v_scap"): P.SUPPLY_VOLTAGE_BUFFER,
+    }
+    texts: ClassVar = {
+        ("meter", "status"): P.METER_STATUS,
+        ("meter", "interface"): P.METER_INTERFACE,
+        ("device", "license", "type"): P.LICENCE,
+    }
     stream_path: ClassVar = "/api/v1/live"
     identity_path: ClassVar = "/api/v1/system"
     key_missing_statuses: ClassVar = frozenset({"KEY REQUIRED", "ENCRYPTION KEY"})
@@ -256,12 +258,10 @@ class WhatwattReader(Reader):
             return None
         report = get_object(payload, "report")
         report_id, self._report_id = self._report_id, get_number(report, "id")
-        messages = []
         # After the meter has stopped, the device still serves the last report.
         is_current = get_text(get_object(payload, "meter"), "status") == _METER_OK
-        if is_current and self._report_id != report_id and (values := parse_report(report)):
-            messages.append(Reading(values=values))
-        return Poll(messages=tuple(messages), interval=get_number(report, "interval") or 0.0)
+        values = parse_report(report) if is_current and self._report_id != report_id else {}
+        return Poll(Reading(values=values) if values else None, get_number(report, "interval") or 0.0)
 
     async def _request_status(self) -> ReaderStatus | None:
         """Request the status. Return None after an error, because the stream is more important."""
