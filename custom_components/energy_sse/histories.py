@@ -54,6 +54,15 @@ class RegisterHistories:
 
     def update(self, reading: ValidatedReading) -> RegisterUpdate:
         """Update the histories from a reading."""
+        try:
+            return RegisterUpdate(reading, self, self._update(reading))
+        except Exception:
+            # The next boundary must not get an older register than the sensor has shown.
+            for history in (*self.by_register.values(), self._tariff_sum.history):
+                history.note_gap()
+            raise
+
+    def _update(self, reading: ValidatedReading) -> bool:
         values = {key: self._convert(key, value) for key, value in reading.values.items() if key in _INPUTS}
         replaced = {
             key: ReplacedRegister(self._convert(key, each.last), self._convert(key, each.first), each.seconds)
@@ -65,8 +74,7 @@ class RegisterHistories:
             is_changed |= self.by_register[register].update(
                 reading, values.get(register), values.get(power), replaced.get(register)
             )
-        is_changed |= self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
-        return RegisterUpdate(reading, self, is_changed)
+        return is_changed | self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
 
     def add_hourly(self, hourly: HourlyRegister) -> None:
         """Add registers that the reader has stored on the hour."""

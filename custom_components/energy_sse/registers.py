@@ -334,6 +334,10 @@ class RegisterHistory:
             is_changed |= is_usual or is_near
         return is_changed
 
+    def note_gap(self) -> None:
+        """Note that registers were missed, so that the last one does not count for the next boundary."""
+        self._confirmed, self._is_continuous = None, False
+
     def _remove(self, period: Period, now: datetime) -> bool:
         """Remove all that was noted in a period by a wrong clock."""
         before = len(self.boundaries)
