@@ -48,7 +48,7 @@ _JITTER: Final = 0.9
 _AGREEMENT: Final = 0.25
 
 # Readers store 64 hours.
-_KEEP_HOURS: Final = timedelta(hours=72)
+KEEP_HOURS: Final = timedelta(hours=72)
 _MAX_HOURLY: Final = 200
 
 # A meter is replaced every ten years. A stream of garbage must not fill the memory.
@@ -193,8 +193,6 @@ class RegisterHistory:
         if is_changed:
             # A later register can decide the stored ones.
             self._hourly.is_outdated = True
-        if self._hourly.is_outdated and self._changed is not None and reading.has_right_clock:
-            is_changed |= self._accept_hourly(point)
         return is_changed
 
     def _continued(self, last: Point, time: datetime, power: float) -> Point:
@@ -360,9 +358,15 @@ class RegisterHistory:
         if register > 0:
             self._hourly.add(time, register)
 
-    def _accept_hourly(self, last: Point) -> bool:
-        """Accept the stored registers that fit. Return whether boundaries have changed."""
-        totals = self._hourly.totals(last.time, self.replacements)
+    def accept_hourly(self, wrong: Period | None) -> bool:
+        """Accept the stored registers that fit. Return whether boundaries have changed.
+
+        The reader may have stored the registers of a period by a wrong clock.
+        """
+        last = self.last
+        if last is None or self._changed is None or not self._hourly.is_outdated:
+            return False
+        totals = self._hourly.totals(last.time, self.replacements, wrong)
         if not totals:
             return False
         # A stored register corrects an estimate, but not a register that was received in time, because the
@@ -403,8 +407,8 @@ class RegisterHistory:
         Their number decides, because the clock can be wrong.
         """
         self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
-        self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
-        self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])
+        self._estimates = dict(sorted(self._estimates.items())[-(KEEP_HOURS // QUARTER) :])
+        self.received = set(sorted(self.received)[-(KEEP_HOURS // HOUR) :])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data to store, as JSON can hold it."""
@@ -466,11 +470,15 @@ class _HourlyRecords:
     def remove(self, time: datetime) -> None:
         self._registers.pop(time, None)
 
-    def totals(self, now: datetime, replacements: Sequence[Replacement]) -> dict[datetime, float]:
-        """Return the totals of the last days, and remove older records."""
+    def totals(
+        self, now: datetime, replacements: Sequence[Replacement], wrong: Period | None
+    ) -> dict[datetime, float]:
+        """Return the totals of the last days, and remove older and wrong records."""
         self.is_outdated = False
         self._registers = {
-            time: register for time, register in self._registers.items() if abs(time - now) < _KEEP_HOURS
+            time: register
+            for time, register in self._registers.items()
+            if abs(time - now) < KEEP_HOURS and not (wrong and wrong.has(time))
         }
         return {
             time: register + sum(each.last - each.first for each in replacements if each.since <= time)
