@@ -632,7 +632,7 @@ def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: s
 
 @pytest.mark.parametrize("error", [-40_000_000.0, 6.5])
 def test_records_are_accepted_after_other_clock_errors(error: float) -> None:
-    """Accept the hours of an outage when the reader's clock was years behind for a moment, or some seconds."""
+    """Accept the hours of an outage when the reader's clock was years or some seconds off for a moment."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     installation.now, installation.reader_clock = at("10:30:00"), error
