@@ -44,7 +44,7 @@ class RegisterHistories:
         """Start empty."""
         self.by_register = {register: RegisterHistory() for register in _POWERS}
         self._tariff_sum = _TariffSum()
-        self._units = units
+        self._factors = {key: _FACTORS[units[key]] for key in _INPUTS if key in units}
         self._last_hourly: HourlyRegister | None = None
         self._wrong_hours = _WrongHours()
 
@@ -65,11 +65,12 @@ class RegisterHistories:
             raise
 
     def _update(self, reading: ValidatedReading) -> bool:
-        values = {key: self._convert(key, value) for key, value in reading.values.items() if key in _INPUTS}
+        received, factors = reading.values, self._factors
+        values = {key: received[key] * factor for key, factor in factors.items() if key in received}
         replaced = {
-            key: ReplacedRegister(self._convert(key, each.last), self._convert(key, each.first), each.seconds)
+            key: ReplacedRegister(each.last * factors[key], each.first * factors[key], each.seconds)
             for key, each in reading.replaced.items()
-            if key in _INPUTS
+            if key in factors
         }
         self._wrong_hours.update(reading)
         is_changed = False
@@ -91,11 +92,7 @@ class RegisterHistories:
             return
         for register, history in self.by_register.items():
             if (value := hourly.values.get(register)) is not None:
-                history.add_hourly(hourly.hour, self._convert(register, value))
-
-    def _convert(self, measurement: Measurement, value: float) -> float:
-        """Return a value in W or Wh."""
-        return value * _FACTORS[self._units[measurement]]
+                history.add_hourly(hourly.hour, value * self._factors[register])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data to store, as JSON can hold it. The oldest boundaries are removed."""
@@ -144,10 +141,10 @@ class _WrongHours:
 
     def update(self, reading: ValidatedReading) -> None:
         """Update the period from a reading."""
-        was_running, self._is_running = self._is_running, True
-        if was_running and reading.distrusted is not None:
+        if reading.distrusted is not None and self._is_running:
             # Home Assistant's clock was wrong, not the reader's.
             self._error = timedelta()
+        self._is_running = True
         if reading.is_repeated or reading.is_delayed:
             return
         if not reading.has_right_clock:
