@@ -227,4 +227,3 @@ def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
 def test_month_before_january_is_december() -> None:
     assert Month(2026, 1).before == (2025, 12)
     assert Month(2026, 12).before == (2026, 11)
-    assert Month(2026, 11).begin(STOCKHOLM).astimezone(UTC) == datetime(2026, 10, 31, 23, tzinfo=UTC)

@@ -109,10 +109,6 @@ class Month(NamedTuple):
         """The previous month."""
         return Month(self.year - 1, 12) if self.month == 1 else Month(self.year, self.month - 1)
 
-    def begin(self, zone: tzinfo) -> datetime:
-        """Return the start of the month in a time zone."""
-        return datetime(self.year, self.month, 1, tzinfo=zone)
-
 
 class Peak(NamedTuple):
     """One of the highest intervals of a month."""
