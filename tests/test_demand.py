@@ -209,6 +209,14 @@ def test_limit_is_twice_as_high_at_half_weight() -> None:
     assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
 
 
+@pytest.mark.parametrize(("begin", "end"), [(6, 22), (22, 6)])
+def test_hours_count_from_the_begin_to_before_the_end(begin: int, end: int) -> None:
+    tariff = Tariff(interval=QUARTER, begin=time(begin), end=time(end))
+    for hour, before, after in ((begin, 0.0, 1.0), (end, 1.0, 0.0)):
+        change = NEW_YEAR + hour * HOUR
+        assert [tariff.weight(change - QUARTER), tariff.weight(change)] == [before, after]
+
+
 def test_repeated_hour_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
