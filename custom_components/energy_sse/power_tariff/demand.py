@@ -165,7 +165,10 @@ class MonthlyPeak:
 
 
 def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, MonthlyPeak]:
-    """Return the peaks of each month that has intervals that count."""
+    """Return the peaks of each month that has intervals that count.
+
+    The intervals are in the order of time.
+    """
     highest: dict[Month, dict[object, Peak]] = {}
     missed: dict[Month, int] = {}
     hours = tariff.interval / HOUR
@@ -185,8 +188,8 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
         month: MonthlyPeak(
             tariff=tariff,
             zone=zone,
-            # The first one of two equal peaks.
-            highest=sorted(peaks.values(), key=lambda peak: (-peak.demand, peak.start)),
+            # The first one of two equal peaks is first, because the intervals are in the order of time.
+            highest=sorted(peaks.values(), key=lambda peak: peak.demand, reverse=True),
             missed=missed[month],
         )
         for month, peaks in highest.items()
