@@ -590,7 +590,7 @@ def test_records_wait_for_a_known_clock() -> None:
     assert installation.history.boundaries == {START + 4 * HOUR: installation.register(at("10:00:00"))}
 
 
-@pytest.mark.parametrize("event", ["none", "restart", "restart while wrong"])
+@pytest.mark.parametrize("event", ["none", "restart", "restart while wrong", "wrong again"])
 @pytest.mark.parametrize("reader_clock", [-300.0, -HOURS, 600.0, HOURS])
 def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: str) -> None:
     """Accept only hours of a right clock when the reader repeats all hours after a correction.
@@ -614,6 +614,11 @@ def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: s
     if event == "restart while wrong":
         installation.restart()
     installation.reader_clock = 0.0
+    installation.run(at("12:10:00"))
+    if event == "wrong again":
+        installation.reader_clock = -120.0
+        installation.run(at("12:20:00"))
+        installation.reader_clock = 0.0
     installation.run(at("12:30:00"))
     if event == "restart":
         installation.restart()
@@ -628,6 +633,37 @@ def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: s
     for point in installation.points(HOUR):
         seconds = (point.time - START).total_seconds()
         assert point.energy == pytest.approx(installation.total(seconds), abs=10), point.time
+
+
+def test_record_of_a_wrong_clock_replaces_no_right_one() -> None:
+    """Keep the record of an hour when the clock is set back by an hour, and the reader stores it again."""
+    installation = Installation(steady())
+    installation.run(at("07:55:00"))
+    installation.now = at("08:05:00")
+    installation.send_hourly(at("08:00:00"))
+    installation.run(at("08:10:00"))
+    installation.now, installation.reader_clock = at("09:30:00"), -HOURS
+    installation.send_hourly(at("08:00:00"), installation.register(at("09:00:00")))
+    installation.run(at("09:40:00"))
+    installation.reader_clock = 0.0
+    installation.run(at("09:50:00"))
+    assert installation.history.boundaries[START + 2 * HOUR] == installation.register(at("08:00:00"))
+
+
+@pytest.mark.parametrize("has_delayed", [False, True])
+def test_records_are_accepted_after_a_sleep(*, has_delayed: bool) -> None:
+    """Accept the hours of a computer's sleep when the telegrams from before it arrive with them."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now, installation.slept = at("11:30:00"), at("11:30:00") - installation.now
+    for second in range(10, 60, 10) if has_delayed else ():
+        sent = at("08:10:00") + second
+        installation.receive(installation.now, register=installation.register(sent), power=3500.0, sent=sent)
+    for hour in ("09:00:00", "10:00:00", "11:00:00"):
+        installation.send_hourly(at(hour))
+    installation.run(at("12:10:00"))
+    hours = installation.demands(HOUR, "08:00", "11:00")
+    assert [is_missed for _, _, is_missed in hours] == [False] * 4
 
 
 @pytest.mark.parametrize("error", [-40_000_000.0, 6.5])

@@ -134,7 +134,7 @@ class _WrongHours:
         """Last reading with a right clock."""
 
         self._error = timedelta()
-        """Largest error since."""
+        """Error of the clock since; zero while it is right."""
 
         self._is_running = False
         """True after the first reading since the start of Home Assistant."""
@@ -151,13 +151,14 @@ class _WrongHours:
             error = timedelta(seconds=abs(reading.values.get(Measurement.READER_CLOCK_OFFSET, 0.0)))
             if error < KEEP_HOURS:
                 # A clock that is further off stores no hours of these days.
-                self._error = max(self._error, error)
+                self._error = error
             return
         if self._error:
             start = self._right_at - self._error
             if self.period is not None:
                 start = min(start, self.period.start)
-            self.period = Period(start, reading.time + self._error)
+            # A later hour has a right register, too, which the reader repeats after the wrong one.
+            self.period = Period(start, reading.time)
             self._error = timedelta()
         self._right_at = reading.time
 
