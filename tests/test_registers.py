@@ -635,6 +635,25 @@ def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: s
         assert point.energy == pytest.approx(installation.total(seconds), abs=10), point.time
 
 
+def test_record_of_a_replaced_meter_is_not_accepted() -> None:
+    """Accept no record of the old meter that it has stored after its last reading.
+
+    The power of the new meter is received before its register.
+    """
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now = at("11:00:00")
+    register = installation.register(at("09:00:00"))
+    installation.replace(5.0)
+    installation.run(at("12:04:00"), has_register=lambda time: False)
+    installation.send_hourly(at("09:00:00"), register)
+    installation.run(at("12:04:50"), has_register=lambda time: False)
+    installation.run(at("12:30:00"))
+    totals = [point.energy for point in installation.points(QUARTER)]
+    assert totals == sorted(totals)
+    assert START + 3 * HOUR not in installation.history.boundaries
+
+
 def test_record_of_a_wrong_clock_replaces_no_right_one() -> None:
     """Keep the record of an hour when the clock is set back by an hour, and the reader stores it again."""
     installation = Installation(steady())
@@ -648,6 +667,27 @@ def test_record_of_a_wrong_clock_replaces_no_right_one() -> None:
     installation.reader_clock = 0.0
     installation.run(at("09:50:00"))
     assert installation.history.boundaries[START + 2 * HOUR] == installation.register(at("08:00:00"))
+
+
+def test_record_of_a_wrong_clock_is_ignored_in_a_replay() -> None:
+    """Accept no wrong record when the reader repeats readings before it sends a new one."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.reader_clock = -120.0
+    installation.run(at("08:20:00"))
+    installation.reader_clock = 0.0
+    hours = [at(f"{hour:02}:00:00") for hour in (9, 10, 11)]
+    for hour in hours:
+        installation.send_hourly(hour, installation.register(hour + 120))
+    sent = at("10:59:50")
+    age = at("11:05:00") - sent
+    installation.receive(sent + age, register=installation.register(sent), power=3500.0, age=age)
+    installation.run(at("11:10:00"))
+    boundaries = installation.history.boundaries
+    known = [hour for hour in hours if START + timedelta(seconds=hour) in boundaries]
+    assert known in ([], [at("11:00:00")])
+    for hour in known:
+        assert boundaries[START + timedelta(seconds=hour)] == pytest.approx(installation.total(hour), abs=20)
 
 
 @pytest.mark.parametrize("has_delayed", [False, True])

@@ -364,10 +364,8 @@ class RegisterHistory:
         The reader may have stored the registers of a period by a wrong clock.
         """
         last, confirmed = self.last, self._confirmed
-        if last is None or self._changed is None or not self._hourly.is_outdated:
-            return False
-        if not self._is_continuous and (confirmed is None or confirmed.time != last.time):
-            # After a gap, only a register shows up to which total the records count.
+        if last is None or confirmed is None or not self._hourly.is_outdated or confirmed.time != last.time:
+            # Only a register of the same time shows which records are possible.
             return False
         totals = self._hourly.totals(last.time, self.replacements, wrong)
         if not totals:
