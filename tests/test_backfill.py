@@ -454,21 +454,33 @@ async def test_sums_of_the_user_are_kept(time_lapse: TimeLapse, caplog: pytest.L
     assert await time_lapse.hours(EXPORT) == before
 
 
-async def test_wrong_reader_clock_corrects_nothing(time_lapse: TimeLapse) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("error", [timedelta(minutes=10), -timedelta(minutes=5), -HOUR], ids=str)
+async def test_hours_of_a_wrong_reader_clock_are_ignored(
+    time_lapse: TimeLapse, error: timedelta, *, restarts: bool
+) -> None:
     await time_lapse.start()
     await time_lapse.run_until(at("07:57:20"))
-    time_lapse.reader.clock_error = timedelta(minutes=10)
+    time_lapse.reader.clock_error = error
     await outage(time_lapse, "off", time_lapse.now, at("11:11:20"))
     await time_lapse.run_until(at("11:50:00"))
-    # Repeated readings have an age, but stored registers of hours have only a time.
-    hours = await time_lapse.hours(EXPORT)
-    assert hours[at("08:00:00")].change == 0
     (issue,) = ir.async_get(time_lapse.hass).issues.values()
     assert issue.translation_key == "reader_clock_wrong"
+    if restarts:
+        await time_lapse.stop()
     time_lapse.reader.clock_error = timedelta()
+    if restarts:
+        await time_lapse.start()
     await live_past_full_hours(time_lapse, 2)
     assert not ir.async_get(time_lapse.hass).issues
-    await check_hours(time_lapse, at("06:00:00"))
+    # The reader repeats the hours of the wrong clock.
+    await outage(time_lapse, "deaf", time_lapse.now, time_lapse.now + timedelta(minutes=15))
+    await live_past_full_hours(time_lapse, 1)
+    hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
+    assert hours[at("07:00:00")].state == pytest.approx(truth[at("08:00:00")], abs=200)
+    for hour in (at("08:00:00"), at("09:00:00")):
+        assert hour not in hours or hours[hour].change == 0
+    await check_hours(time_lapse, at("11:00:00"))
 
 
 # The other register counts at that time.

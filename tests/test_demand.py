@@ -201,12 +201,26 @@ def test_second_peak_of_a_day_does_not_count() -> None:
     assert bill.limit(NEW_YEAR + 50 * HOUR) == 1000
 
 
+@pytest.mark.parametrize("one_per_day", [False, True])
+def test_first_of_two_equal_peaks_counts(*, one_per_day: bool) -> None:
+    bill = bill_of(Tariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
+    assert [peak.start for peak in bill.peaks] == [NEW_YEAR + HOUR]
+
+
 def test_limit_is_twice_as_high_at_half_weight() -> None:
     tariff = Tariff(begin=time(6), end=time(22), other_weight=0.5)
     bill = bill_of(tariff, hours(9000, *[0] * 5, 4000))
     assert bill.demand == 4500
     assert bill.limit(NEW_YEAR + 12 * HOUR) == 4500
     assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
+
+
+@pytest.mark.parametrize(("begin", "end"), [(6, 22), (22, 6)])
+def test_hours_count_from_the_begin_to_before_the_end(begin: int, end: int) -> None:
+    tariff = Tariff(interval=QUARTER, begin=time(begin), end=time(end))
+    for hour, before, after in ((begin, 0.0, 1.0), (end, 1.0, 0.0)):
+        change = NEW_YEAR + hour * HOUR
+        assert [tariff.weight(change - QUARTER), tariff.weight(change)] == [before, after]
 
 
 def test_repeated_hour_is_two_hours_of_one_day() -> None:
@@ -221,10 +235,13 @@ def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
     assert is_peak_expected(5001, 5000, was=False)
     assert is_peak_expected(4800, 5000, was=True)
     assert not is_peak_expected(4750, 5000, was=True)
+    # The band is at least 100 W.
+    assert is_peak_expected(901, 1000, was=True)
+    assert not is_peak_expected(900, 1000, was=True)
     assert not is_peak_expected(9000, None, was=True)
 
 
 def test_month_before_january_is_december() -> None:
     assert Month(2026, 1).before == (2025, 12)
+    assert Month(2026, 2).before == (2026, 1)
     assert Month(2026, 12).before == (2026, 11)
-    assert Month(2026, 11).begin(STOCKHOLM).astimezone(UTC) == datetime(2026, 10, 31, 23, tzinfo=UTC)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from custom_components.energy_sse import registers
 from custom_components.energy_sse.histories import RegisterHistories
 from custom_components.energy_sse.reader import HourlyRegister, Measurement as M, ReplacedRegister, Unit
 from custom_components.energy_sse.wall_clock import Period
@@ -53,6 +54,23 @@ def test_repeated_record_of_an_hour_is_ignored(register: float, *, is_accepted: 
     reading = validated_reading(START, 60.0, values={IMPORT: 5.6}, has_right_clock=True)
     assert histories.update(reading).boundaries_changed
     assert (HOUR in histories.by_register[IMPORT].boundaries) is is_accepted
+
+
+def test_boundary_is_unknown_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the boundary unknown when the last reading before it was lost by an unexpected error."""
+    histories = RegisterHistories(UNITS)
+    for second in range(59, 1020, 60):
+        reading = validated_reading(
+            HOUR + timedelta(seconds=second), 60.0, values={IMPORT: 5.0 + second / 1000}
+        )
+        with monkeypatch.context() as patch:
+            if second == 899:
+                patch.setattr(registers, "start_of", None)
+                with pytest.raises(TypeError):
+                    histories.update(reading)
+            else:
+                histories.update(reading)
+    assert histories.billed.boundaries == {}
 
 
 # ------------------------------------------------------- import register, and the sum of the tariffs

@@ -145,6 +145,11 @@ def outages_in(month: Month) -> Iterator[Outage]:
             yield Outage(start, end, kind)
 
 
+def begin(month: Month) -> datetime:
+    """Return the start of a month."""
+    return datetime(*month, 1, tzinfo=STOCKHOLM)
+
+
 def next_month(month: Month) -> Month:
     """Return the next month."""
     return Month.of(datetime(*month, 1) + timedelta(days=31))  # noqa: DTZ001 (days of the calendar)
@@ -264,7 +269,7 @@ async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
         assert demand > by_the_meter - allowed
     missed_time = sum((each.end - each.start for each in outages_in(month)), timedelta())
     return (
-        f"{month.begin(STOCKHOLM):%B %Y}",
+        f"{begin(month):%B %Y}",
         name,
         f"{missed_time / HOUR:.0f} h",
         str(len(missed)),
@@ -307,11 +312,11 @@ async def test_each_month_bills_the_energy_of_the_meter(
         year = Year(time_lapse, tariff)
         while time_lapse.now < end:
             month = Month.of(time_lapse.now.astimezone(STOCKHOLM))
-            end_of_run = min(next_month(month).begin(STOCKHOLM).astimezone(UTC) + timedelta(hours=28), end)
+            end_of_run = min(begin(next_month(month)).astimezone(UTC) + timedelta(hours=28), end)
             await year.run_month(end_of_run)
             is_over = Month.of(end_of_run.astimezone(STOCKHOLM)) != month
             row = await check(year, name, month, K.PREVIOUS_PEAK_DEMAND if is_over else K.PEAK_DEMAND)
-            if tariff_table is not None and month.begin(STOCKHOLM) >= start:
+            if tariff_table is not None and begin(month) >= start:
                 # At once, so that an interrupted measurement can be continued.
                 measured_tables.renew("tariff", (row[0], "yes" if stores else "no", *row[1:]), tariff_table)
             is_replaced = month == Month.of(REPLACEMENT)

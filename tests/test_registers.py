@@ -13,7 +13,14 @@ import pytest
 
 from custom_components.energy_sse.histories import RegisterHistories
 from custom_components.energy_sse.power_tariff.demand import Boundary, Interval, intervals_between
-from custom_components.energy_sse.reader import Freshness, Measurement as M, Reading, ReplacedRegister, Unit
+from custom_components.energy_sse.reader import (
+    Freshness,
+    HourlyRegister,
+    Measurement as M,
+    Reading,
+    ReplacedRegister,
+    Unit,
+)
 from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.registers import (
     HOUR,
@@ -164,8 +171,9 @@ class Installation:
 
     def send_hourly(self, time: float, register: float | None = None) -> None:
         """Send the reader's record of an hour: by default, the right one."""
-        clock = START + timedelta(seconds=time)
-        self.history.add_hourly(clock, self.register(time) if register is None else register)
+        hour = START + timedelta(seconds=time)
+        values = {ENERGY: self.register(time) if register is None else register}
+        self.histories.add_hourly(HourlyRegister(hour=hour, values=values))
 
     def restart(self) -> None:
         """Restart Home Assistant at once, from its stored data."""
@@ -517,7 +525,7 @@ def test_old_records_are_not_accepted() -> None:
     """Accept no record of a reader whose clock was years behind."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
-    installation.history.add_hourly(START - timedelta(days=300), REGISTER - 1000.0)
+    installation.send_hourly(-300 * 24 * HOURS, REGISTER - 1000.0)
     installation.run(at("08:40:00"))
     assert min(installation.history.boundaries) > START
 
@@ -570,17 +578,163 @@ def test_one_wrong_record_of_ten_is_dropped(hour: int, wrong: float, *, has_hist
     }
 
 
-def test_records_wait_for_a_right_clock() -> None:
-    """Accept records only while the reader's clock is right."""
-    installation = Installation(steady(), reader_clock=HOURS)
+def test_records_wait_for_a_known_clock() -> None:
+    """Accept records when the reader's clock is known and right."""
+    installation = Installation(steady(), reader_clock=None)
     installation.now = at("10:30:00")
-    installation.send_hourly(at("10:00:00"), installation.register(at("09:00:00")))
+    installation.send_hourly(at("10:00:00"))
     installation.run(at("10:40:00"))
     assert installation.history.boundaries == {}
     installation.reader_clock = 0.0
-    installation.send_hourly(at("10:00:00"))
     installation.run(at("10:41:00"))
     assert installation.history.boundaries == {START + 4 * HOUR: installation.register(at("10:00:00"))}
+
+
+@pytest.mark.parametrize("event", ["none", "restart", "restart while wrong", "wrong again"])
+@pytest.mark.parametrize("reader_clock", [-300.0, -HOURS, 600.0, HOURS])
+def test_records_of_a_wrong_clock_are_not_accepted(reader_clock: float, event: str) -> None:
+    """Accept only hours of a right clock when the reader repeats all hours after a correction.
+
+    The clock is wrong from 8:10 to 11:40. Home Assistant receives nothing from 8:20 to 11:30, and from 12:30
+    to 14:30.
+    """
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.reader_clock = reader_clock
+    installation.run(at("08:20:00"))
+    installation.now = at("11:30:00")
+
+    def send_hours(last: int, *, is_wrong: bool) -> None:
+        for hour in range(9, last + 1):
+            time = at(f"{hour:02}:00:00")
+            installation.send_hourly(time, installation.register(time - reader_clock * is_wrong))
+
+    send_hours(11, is_wrong=True)
+    installation.run(at("11:40:00"))
+    if event == "restart while wrong":
+        installation.restart()
+    installation.reader_clock = 0.0
+    installation.run(at("12:10:00"))
+    if event == "wrong again":
+        installation.reader_clock = -120.0
+        installation.run(at("12:20:00"))
+        installation.reader_clock = 0.0
+    installation.run(at("12:30:00"))
+    if event == "restart":
+        installation.restart()
+    installation.now = at("14:30:00")
+    send_hours(11, is_wrong=True)
+    for hour in (12, 13, 14):
+        installation.send_hourly(at(f"{hour}:00:00"))
+    installation.run(at("15:10:00"))
+    demands = installation.demands(HOUR, "08:00", "15:00")
+    missed = [start for start, _, is_missed in demands if is_missed]
+    assert missed == ["08:00", "09:00", "10:00", "11:00"]
+    for point in installation.points(HOUR):
+        seconds = (point.time - START).total_seconds()
+        assert point.energy == pytest.approx(installation.total(seconds), abs=10), point.time
+
+
+def test_record_of_a_replaced_meter_is_not_accepted() -> None:
+    """Accept no record of the old meter that it has stored after its last reading.
+
+    The power of the new meter is received before its register.
+    """
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now = at("11:00:00")
+    register = installation.register(at("09:00:00"))
+    installation.replace(5.0)
+    installation.run(at("12:04:00"), has_register=lambda time: False)
+    installation.send_hourly(at("09:00:00"), register)
+    installation.run(at("12:04:50"), has_register=lambda time: False)
+    # The new meter counts more than the old one after its last reading.
+    installation.run(at("14:30:00"))
+    totals = [point.energy for point in installation.points(QUARTER)]
+    assert totals == sorted(totals)
+    assert START + 3 * HOUR not in installation.history.boundaries
+
+
+def test_record_of_a_wrong_clock_replaces_no_right_one() -> None:
+    """Keep the record of an hour when the clock is set back by an hour, and the reader stores it again."""
+    installation = Installation(steady())
+    installation.run(at("07:55:00"))
+    installation.now = at("08:05:00")
+    installation.send_hourly(at("08:00:00"))
+    installation.run(at("08:10:00"))
+    installation.now, installation.reader_clock = at("09:30:00"), -HOURS
+    installation.send_hourly(at("08:00:00"), installation.register(at("09:00:00")))
+    installation.run(at("09:40:00"))
+    installation.reader_clock = 0.0
+    installation.run(at("09:50:00"))
+    assert installation.history.boundaries[START + 2 * HOUR] == installation.register(at("08:00:00"))
+
+
+def test_record_of_a_wrong_clock_is_ignored_in_a_replay() -> None:
+    """Accept no wrong record when the reader repeats readings before it sends a new one."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.reader_clock = -120.0
+    installation.run(at("08:20:00"))
+    installation.reader_clock = 0.0
+    hours = [at(f"{hour:02}:00:00") for hour in (9, 10, 11)]
+    for hour in hours:
+        installation.send_hourly(hour, installation.register(hour + 120))
+    sent = at("10:59:50")
+    age = at("11:05:00") - sent
+    installation.receive(sent + age, register=installation.register(sent), power=3500.0, age=age)
+    installation.run(at("11:10:00"))
+    boundaries = installation.history.boundaries
+    known = [hour for hour in hours if START + timedelta(seconds=hour) in boundaries]
+    assert known in ([], [at("11:00:00")])
+    for hour in known:
+        assert boundaries[START + timedelta(seconds=hour)] == pytest.approx(installation.total(hour), abs=20)
+
+
+@pytest.mark.parametrize("has_delayed", [False, True])
+def test_records_are_accepted_after_a_sleep(*, has_delayed: bool) -> None:
+    """Accept the hours of a computer's sleep when the telegrams from before it arrive with them."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now, installation.slept = at("11:30:00"), at("11:30:00") - installation.now
+    for second in range(10, 60, 10) if has_delayed else ():
+        sent = at("08:10:00") + second
+        installation.receive(installation.now, register=installation.register(sent), power=3500.0, sent=sent)
+    for hour in ("09:00:00", "10:00:00", "11:00:00"):
+        installation.send_hourly(at(hour))
+    installation.run(at("12:10:00"))
+    hours = installation.demands(HOUR, "08:00", "11:00")
+    assert [is_missed for _, _, is_missed in hours] == [False] * 4
+
+
+@pytest.mark.parametrize("error", [-40_000_000.0, 6.5])
+def test_records_are_accepted_after_other_clock_errors(error: float) -> None:
+    """Accept the hours of an outage when the reader's clock was years or some seconds off for a moment."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now, installation.reader_clock = at("10:30:00"), error
+    installation.run(at("10:31:00"))
+    installation.reader_clock = 0.0
+    for hour in ("09:00:00", "10:00:00"):
+        installation.send_hourly(at(hour))
+    installation.run(at("11:10:00"))
+    hours = installation.demands(HOUR, "08:00", "10:00")
+    assert [is_missed for _, _, is_missed in hours] == [False] * 3
+
+
+@pytest.mark.parametrize("error", [HOURS, -HOURS])
+def test_records_are_accepted_after_a_wrong_wall_clock(error: float) -> None:
+    """Accept the hours of an outage when Home Assistant's clock was wrong after it."""
+    installation = Installation(steady())
+    installation.run(at("08:10:00"))
+    installation.now, installation.wall_error = at("11:30:00"), error
+    installation.run(at("11:40:00"))
+    installation.wall_error = 0.0
+    for hour in ("09:00:00", "10:00:00", "11:00:00"):
+        installation.send_hourly(at(hour))
+    installation.run(at("12:10:00"))
+    hours = installation.demands(HOUR, "08:00", "11:00")
+    assert [is_missed for _, _, is_missed in hours] == [False] * 4
 
 
 # ------------------------------------------------------------------------------------------ properties

@@ -1,12 +1,13 @@
 """Register histories of one reader: import, export, and the sum of the import tariffs."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from .reader import HourlyRegister, Measurement, ReplacedRegister, Unit
-from .registers import RegisterHistory
+from .registers import KEEP_HOURS, RegisterHistory, from_timestamp
 from .validated_reading import ValidatedReading
+from .wall_clock import Period
 
 _IMPORT: Final = Measurement.ACTIVE_ENERGY_IMPORT
 _TARIFFS: Final = (Measurement.ACTIVE_ENERGY_IMPORT_T1, Measurement.ACTIVE_ENERGY_IMPORT_T2)
@@ -43,8 +44,9 @@ class RegisterHistories:
         """Start empty."""
         self.by_register = {register: RegisterHistory() for register in _POWERS}
         self._tariff_sum = _TariffSum()
-        self._units = units
+        self._factors = {key: _FACTORS[units[key]] for key in _INPUTS if key in units}
         self._last_hourly: HourlyRegister | None = None
+        self._wrong_hours = _WrongHours()
 
     @property
     def billed(self) -> RegisterHistory:
@@ -54,19 +56,33 @@ class RegisterHistories:
 
     def update(self, reading: ValidatedReading) -> RegisterUpdate:
         """Update the histories from a reading."""
-        values = {key: self._convert(key, value) for key, value in reading.values.items() if key in _INPUTS}
+        try:
+            return RegisterUpdate(reading, self, self._update(reading))
+        except Exception:
+            # The next boundary must not get an older register than the sensor has shown.
+            for history in (*self.by_register.values(), self._tariff_sum.history):
+                history.note_gap()
+            raise
+
+    def _update(self, reading: ValidatedReading) -> bool:
+        received, factors = reading.values, self._factors
+        values = {key: received[key] * factor for key, factor in factors.items() if key in received}
         replaced = {
-            key: ReplacedRegister(self._convert(key, each.last), self._convert(key, each.first), each.seconds)
+            key: ReplacedRegister(each.last * factors[key], each.first * factors[key], each.seconds)
             for key, each in reading.replaced.items()
-            if key in _INPUTS
+            if key in factors
         }
+        self._wrong_hours.update(reading)
         is_changed = False
         for register, power in _POWERS.items():
-            is_changed |= self.by_register[register].update(
+            history = self.by_register[register]
+            is_changed |= history.update(
                 reading, values.get(register), values.get(power), replaced.get(register)
             )
-        is_changed |= self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
-        return RegisterUpdate(reading, self, is_changed)
+            # A repeated reading does not show whether the clock is right now.
+            if reading.has_right_clock and not reading.is_repeated:
+                is_changed |= history.accept_hourly(self._wrong_hours.period)
+        return is_changed | self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
 
     def add_hourly(self, hourly: HourlyRegister) -> None:
         """Add registers that the reader has stored on the hour."""
@@ -76,18 +92,15 @@ class RegisterHistories:
             return
         for register, history in self.by_register.items():
             if (value := hourly.values.get(register)) is not None:
-                history.add_hourly(hourly.hour, self._convert(register, value))
-
-    def _convert(self, measurement: Measurement, value: float) -> float:
-        """Return a value in W or Wh."""
-        return value * _FACTORS[self._units[measurement]]
+                history.add_hourly(hourly.hour, value * self._factors[register])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data to store, as JSON can hold it. The oldest boundaries are removed."""
         for register, history in self.by_register.items():
             history.remove_oldest(_KEEP_BILLED if register is _IMPORT else _KEEP)
         data: dict[str, Any] = {
-            "registers": {str(register): each.as_dict() for register, each in self.by_register.items()}
+            "registers": {str(register): each.as_dict() for register, each in self.by_register.items()},
+            "wrong_hours": self._wrong_hours.as_dict(),
         }
         if (tariffs := self._tariff_sum.history).has_register:
             tariffs.remove_oldest(_KEEP_BILLED)
@@ -100,6 +113,8 @@ class RegisterHistories:
             history.restore(data["registers"][register])
         if "tariffs" in data:
             self._tariff_sum.history.restore(data["tariffs"])
+        if "wrong_hours" in data:
+            self._wrong_hours.restore(data["wrong_hours"])
 
 
 class RegisterUpdate(NamedTuple):
@@ -108,6 +123,58 @@ class RegisterUpdate(NamedTuple):
     reading: ValidatedReading
     histories: RegisterHistories
     boundaries_changed: bool
+
+
+class _WrongHours:
+    """Hours that the reader may have stored while its clock was wrong. It repeats them after a correction."""
+
+    def __init__(self) -> None:
+        self.period: Period | None = None
+        self._right_at = datetime.fromtimestamp(0, UTC)
+        """Last reading with a right clock."""
+
+        self._error = timedelta()
+        """Error of the clock since; zero while it is right."""
+
+        self._is_running = False
+        """True after the first reading since the start of Home Assistant."""
+
+    def update(self, reading: ValidatedReading) -> None:
+        """Update the period from a reading."""
+        if reading.distrusted is not None and self._is_running:
+            # Home Assistant's clock was wrong, not the reader's.
+            self._error = timedelta()
+        self._is_running = True
+        if reading.is_repeated or reading.is_delayed:
+            return
+        if not reading.has_right_clock:
+            error = timedelta(seconds=abs(reading.values.get(Measurement.READER_CLOCK_OFFSET, 0.0)))
+            if error < KEEP_HOURS:
+                # A clock that is further off stores no hours of these days.
+                self._error = error
+            return
+        if self._error:
+            start = self._right_at - self._error
+            if self.period is not None:
+                start = min(start, self.period.start)
+            # A later hour has a right register, too, which the reader repeats after the wrong one.
+            self.period = Period(start, reading.time)
+            self._error = timedelta()
+        self._right_at = reading.time
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the data to store, as JSON can hold it."""
+        return {
+            "period": self.period and [time.timestamp() for time in self.period],
+            "right_at": self._right_at.timestamp(),
+            "error": self._error.total_seconds(),
+        }
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Restore stored data."""
+        self.period = data["period"] and Period(*map(from_timestamp, data["period"]))
+        self._right_at = from_timestamp(data["right_at"])
+        self._error = timedelta(seconds=data["error"])
 
 
 class _TariffSum:

@@ -48,7 +48,7 @@ _JITTER: Final = 0.9
 _AGREEMENT: Final = 0.25
 
 # Readers store 64 hours.
-_KEEP_HOURS: Final = timedelta(hours=72)
+KEEP_HOURS: Final = timedelta(hours=72)
 _MAX_HOURLY: Final = 200
 
 # A meter is replaced every ten years. A stream of garbage must not fill the memory.
@@ -181,31 +181,32 @@ class RegisterHistory:
                 self._note_replacement(register, replaced, last)
                 self._confirmed = None
             return is_changed
-        point = Point(time, 0.0, 0.0, power or 0.0)
-        if last is not None:
-            point = self._continued(last, time, last.power if power is None else power)
-            is_changed |= self._pass_boundary(last, time, point.energy)
+        point = self._next_point(time, power)
+        if last is not None and (boundary := start_of(last.time, QUARTER) + QUARTER) <= time:
+            is_changed |= self._pass_boundary(boundary, last, point)
+        changed = self._changed
         if register is not None:
             is_changed |= self._update_register(register, replaced, point, is_repeated=reading.is_repeated)
-        if (changed := self._changed) is not None:
-            point = point._replace(total=changed.total + point.energy - changed.energy)
-        self.last = point
+        self.last = point if self._changed is changed else self._changed
         if is_changed:
             # A later register can decide the stored ones.
             self._hourly.is_outdated = True
-        if self._hourly.is_outdated and self._changed is not None and reading.has_right_clock:
-            is_changed |= self._accept_hourly(point)
         return is_changed
 
-    def _continued(self, last: Point, time: datetime, power: float) -> Point:
-        """Return the point of a reading after the last one, with the total by power."""
-        energy, gaps = last.energy, last.gaps
-        if time - last.time <= self._max_gap:
-            energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
-        else:
-            gaps += 1
-            self._is_continuous = False
-        return Point(time, energy, energy, power, gaps)
+    def _next_point(self, time: datetime, power: float | None) -> Point:
+        """Return the point of a reading, with the total by power."""
+        last, changed = self.last, self._changed
+        energy, gaps = 0.0, 0
+        if last is not None:
+            energy, gaps = last.energy, last.gaps
+            power = last.power if power is None else power
+            if time - last.time <= self._max_gap:
+                energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
+            else:
+                gaps += 1
+                self._is_continuous = False
+        total = energy if changed is None else changed.total + energy - changed.energy
+        return Point(time, total, energy, power or 0.0, gaps)
 
     @property
     def _max_gap(self) -> timedelta:
@@ -217,17 +218,14 @@ class RegisterHistory:
         longest = sorted(self._register_intervals)[-2:]
         return longest[0] if longest else _DEFAULT_REGISTER_INTERVAL
 
-    def _pass_boundary(self, last: Point, time: datetime, energy: float) -> bool:
-        """Note the total at the boundary between two readings, if there is one.
+    def _pass_boundary(self, boundary: datetime, last: Point, point: Point) -> bool:
+        """Note the total at the boundary between two readings. Return whether it is known.
 
         The last register before the boundary counts, as in the statistics, if it was received within the
         interval of the readings. Otherwise, the total is estimated by power.
         """
-        boundary = start_of(last.time, QUARTER) + QUARTER
-        if boundary > time:
-            return False
         changed, confirmed = self._changed, self._confirmed
-        is_continuous = time - last.time <= self._max_gap
+        is_continuous = point.gaps == last.gaps
         late = _JITTER + (
             1.1 * self._interval if is_continuous else min(self._interval, _MAX_DELAY_AFTER_GAP)
         )
@@ -241,33 +239,33 @@ class RegisterHistory:
                 self.received.add(boundary)
             return True
         if is_continuous and (changed is None or self._is_continuous):
-            share = (boundary - last.time) / (time - last.time)
-            self._estimates[boundary] = last.total + share * (energy - last.energy)
+            share = (boundary - last.time) / (point.time - last.time)
+            self._estimates[boundary] = last.total + share * (point.energy - last.energy)
         return False
 
     def _update_register(
         self, register: float, replaced: ReplacedRegister | None, point: Point, *, is_repeated: bool
     ) -> bool:
-        changed = self._changed
-        if changed is not None and replaced is None and register < self._register_of(changed) - ROUNDING:
-            # The validation does not know the old meter, for example because a file was lost.
-            replaced = ReplacedRegister(self._register_of(changed), register, 0.0)
-        new = point._replace(total=register + self.offset(point.time))
-        is_changed = False
+        changed, is_changed = self._changed, False
+        if changed is not None and replaced is None:
+            last = changed.total - self.offset(changed.time)
+            if register < last - ROUNDING:
+                # The validation does not know the old meter, for example because a file was lost.
+                replaced = ReplacedRegister(last, register, 0.0)
+        total = register + self.offset(point.time)
         if replaced is not None:
             self._note_replacement(register, replaced, point)
         elif changed is None:
-            self._estimates = {
-                time: total + new.total - new.energy for time, total in self._estimates.items()
-            }
-            self._changed, self._is_continuous = new, True
-        elif new.total > changed.total:
-            self._interpolate(changed.total, new)
-            is_changed = self._settle(changed, new)
-            self._learn_interval(changed, new)
+            rise = total - point.energy
+            self._estimates = {time: each + rise for time, each in self._estimates.items()}
+            self._set_changed(point, total)
+        elif total > changed.total:
+            self._interpolate(changed.total, point.time, total)
+            is_changed = self._settle(changed, point, total)
+            self._learn_interval(changed, point)
             # The first register after a gap decides the records of the gap.
             self._hourly.is_outdated |= not self._is_continuous
-            self._changed, self._is_continuous = new, True
+            self._set_changed(point, total)
         elif point.energy - changed.energy > TELEGRAM or (
             not self._is_continuous and (self._register_interval > _RARE or point.power > 0)
         ):
@@ -275,9 +273,12 @@ class RegisterHistory:
             return False
         else:
             # Nothing was used. The next register can follow much later.
-            is_changed = self._settle(changed, new)
+            is_changed = self._settle(changed, point, total)
         self._confirmed = _Confirmation(point.time, is_repeated)
         return is_changed
+
+    def _set_changed(self, point: Point, total: float) -> None:
+        self._changed, self._is_continuous = point._replace(total=total), True
 
     def _note_replacement(self, register: float, replaced: ReplacedRegister, point: Point) -> None:
         """Note a meter replacement, after which the register is the first change."""
@@ -287,35 +288,33 @@ class RegisterHistory:
         if len(self.replacements) > _MAX_REPLACEMENTS:
             one, other, *rest = self.replacements
             self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
-        self._changed = point._replace(total=register + self.offset(point.time))
-        self._is_continuous = True
+        self._set_changed(point, register + self.offset(point.time))
 
-    def _interpolate(self, total: float, new: Point) -> None:
+    def _interpolate(self, total: float, time: datetime, new_total: float) -> None:
         """Interpolate the total of a boundary between two registers that are far apart.
 
         The first register was noted for it.
         """
-        rise = new.total - total
-        if self._confirmed is None or rise <= TELEGRAM:
+        if self._confirmed is None or new_total - total <= TELEGRAM:
             return
         begin = self._confirmed.time
-        boundary, lasted = start_of(begin, QUARTER) + QUARTER, new.time - begin
-        if boundary <= new.time and lasted <= self._max_gap and self.boundaries.get(boundary) == total:
+        boundary, lasted = start_of(begin, QUARTER) + QUARTER, time - begin
+        if boundary <= time and lasted <= self._max_gap and self.boundaries.get(boundary) == total:
             # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
-            interpolated = total + (boundary - begin) / lasted * rise
+            interpolated = total + (boundary - begin) / lasted * (new_total - total)
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
-
-    def _register_of(self, point: Point) -> float:
-        return point.total - self.offset(point.time)
 
     def _learn_interval(self, old: Point, new: Point) -> None:
         seconds = (new.time - old.time).total_seconds()
         if self._is_continuous and (new.energy - old.energy > TELEGRAM or seconds <= _RARE):
             self._register_intervals.append(seconds)
 
-    def _settle(self, old: Point, new: Point) -> bool:
+    def _settle(self, old: Point, new: Point, new_total: float) -> bool:
         """Scale the estimates between two registers to them, and accept them if that is certain enough."""
-        rise, energy = new.total - old.total, new.energy - old.energy
+        times = [time for time in self._estimates if time > old.time]
+        if not times:
+            return False
+        rise, energy = new_total - old.total, new.energy - old.energy
         received = old.time if self._confirmed is None else max(old.time, self._confirmed.time)
         longest = max(1.5 * self._register_interval, max_gap(self._interval))
         is_usual = (
@@ -324,15 +323,18 @@ class RegisterHistory:
             and (rise <= _COARSE_STEP or (new.time - received).total_seconds() <= longest)
         )
         is_changed = False
-        times = [time for time in self._estimates if time > old.time]
         for time in times:
             share = (self._estimates.pop(time) - old.total) / energy if energy else 0.0
-            later = min((total for each, total in self.boundaries.items() if each > time), default=new.total)
+            later = min((total for each, total in self.boundaries.items() if each > time), default=new_total)
             total = min(old.total + min(max(share, 0.0), 1.0) * rise, later)
-            is_near = self._is_continuous and energy > 0 and new.total - total <= TELEGRAM
+            is_near = self._is_continuous and energy > 0 and new_total - total <= TELEGRAM
             (self.boundaries if is_usual or is_near else self._estimates)[time] = total
             is_changed |= is_usual or is_near
         return is_changed
+
+    def note_gap(self) -> None:
+        """Note that registers were missed, so that the last one does not count for the next boundary."""
+        self._confirmed, self._is_continuous = None, False
 
     def _remove(self, period: Period, now: datetime) -> bool:
         """Remove all that was noted in a period by a wrong clock."""
@@ -356,9 +358,16 @@ class RegisterHistory:
         if register > 0:
             self._hourly.add(time, register)
 
-    def _accept_hourly(self, last: Point) -> bool:
-        """Accept the stored registers that fit. Return whether boundaries have changed."""
-        totals = self._hourly.totals(last.time, self.replacements)
+    def accept_hourly(self, wrong: Period | None) -> bool:
+        """Accept the stored registers that fit. Return whether boundaries have changed.
+
+        The reader may have stored the registers of a period by a wrong clock.
+        """
+        last, confirmed = self.last, self._confirmed
+        if last is None or confirmed is None or not self._hourly.is_outdated or confirmed.time != last.time:
+            # Only a register of the same time shows which records are possible.
+            return False
+        totals = self._hourly.totals(last.time, self.replacements, wrong)
         if not totals:
             return False
         # A stored register corrects an estimate, but not a register that was received in time, because the
@@ -399,8 +408,8 @@ class RegisterHistory:
         Their number decides, because the clock can be wrong.
         """
         self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
-        self._estimates = dict(sorted(self._estimates.items())[-(_KEEP_HOURS // QUARTER) :])
-        self.received = set(sorted(self.received)[-(_KEEP_HOURS // HOUR) :])
+        self._estimates = dict(sorted(self._estimates.items())[-(KEEP_HOURS // QUARTER) :])
+        self.received = set(sorted(self.received)[-(KEEP_HOURS // HOUR) :])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the data to store, as JSON can hold it."""
@@ -462,11 +471,15 @@ class _HourlyRecords:
     def remove(self, time: datetime) -> None:
         self._registers.pop(time, None)
 
-    def totals(self, now: datetime, replacements: Sequence[Replacement]) -> dict[datetime, float]:
-        """Return the totals of the last days, and remove older records."""
+    def totals(
+        self, now: datetime, replacements: Sequence[Replacement], wrong: Period | None
+    ) -> dict[datetime, float]:
+        """Return the totals of the last days, and remove older and wrong records."""
         self.is_outdated = False
         self._registers = {
-            time: register for time, register in self._registers.items() if abs(time - now) < _KEEP_HOURS
+            time: register
+            for time, register in self._registers.items()
+            if abs(time - now) < KEEP_HOURS and not (wrong and wrong.has(time))
         }
         return {
             time: register + sum(each.last - each.first for each in replacements if each.since <= time)

@@ -1,17 +1,14 @@
 """Repair flows."""
 
-from abc import abstractmethod
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import override
 
-from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowResult
+from homeassistant.components.repairs import ConfirmRepairFlow, FlowType, RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigFlowContext
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers import entity_registry as er
 from sqlalchemy.exc import SQLAlchemyError
-import voluptuous as vol
 
 from .const import DOMAIN
 from .issues import FIXED_BY_RECONFIGURE
@@ -25,39 +22,16 @@ async def async_create_fix_flow(
     return ReconfigureFlow() if issue_id.startswith(FIXED_BY_RECONFIGURE) else SumResetFlow()
 
 
-class IssueFlow(RepairsFlow):
-    """Shows an issue, and repairs it when the user confirms."""
-
-    async def async_step_init(
-        self,
-        user_input: dict[str, str] | None = None,  # noqa: ARG002 (the first step has none)
-    ) -> RepairsFlowResult:
-        """Handle the first step."""
-        return await self.async_step_confirm()
-
-    async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
-        """Show the issue, and repair it when the user confirms."""
-        if user_input is None:
-            issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
-            return self.async_show_form(
-                step_id="confirm",
-                data_schema=vol.Schema({}),
-                description_placeholders=None if issue is None else issue.translation_placeholders,
-            )
-        assert self.data is not None
-        return await self._async_fix(self.data)
-
-    @abstractmethod
-    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
-        """Repair the issue with its data."""
-
-
-class ReconfigureFlow(IssueFlow):
+class ReconfigureFlow(ConfirmRepairFlow):
     """Opens *Reconfigure*. The issue is deleted when the right reader answers."""
 
     @override
-    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
-        entry_id = str(data["entry_id"])
+    async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Show the issue, and open the dialog when the user confirms."""
+        if user_input is None:
+            return await super().async_step_confirm()
+        assert self.data is not None
+        entry_id = str(self.data["entry_id"])
         if self.hass.config_entries.async_get_entry(entry_id) is None:
             # The user has removed the entry while the dialog was open.
             return self.async_create_entry(data={})
@@ -66,11 +40,16 @@ class ReconfigureFlow(IssueFlow):
         return self.async_abort(reason="reconfigure", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
 
-class SumResetFlow(IssueFlow):
+class SumResetFlow(ConfirmRepairFlow):
     """Raises the sums of a statistic that were reset to zero."""
 
     @override
-    async def _async_fix(self, data: Mapping[str, str | float | None]) -> RepairsFlowResult:
+    async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Show the issue, and raise the sums when the user confirms."""
+        if user_input is None:
+            return await super().async_step_confirm()
+        assert self.data is not None
+        data = self.data
         # Version 0.1 has stored the id of the sensor, which the user can change.
         sensor = er.async_get(self.hass).async_get(str(data.get("entity", data.get("statistic_id"))))
         if sensor is None:

@@ -28,8 +28,8 @@ from homeassistant.const import (
     Platform,
     UnitOfEnergy,
 )
-from homeassistant.core import CALLBACK_TYPE, Event, HassJob, HomeAssistant, callback
-from homeassistant.helpers.event import async_call_later
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 from homeassistant.util.unit_conversion import EnergyConverter
@@ -84,13 +84,6 @@ class Adjustment(NamedTuple):
     """Wh."""
 
 
-class Correction(NamedTuple):
-    """Corrections of one statistic. An adjustment comes alone, because a full database may not take it."""
-
-    adjustment: Adjustment | None = None
-    rows: Sequence[Row] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """Statistics of one register, as the recorder has them."""
@@ -102,21 +95,27 @@ class Recorded:
     latest: Row
     """Last five minutes, whose sum the recorder continues."""
 
+    @property
+    def unit(self) -> str:
+        """Return the unit in which the statistics are stored."""
+        return str(self.metadata["unit_of_measurement"])
 
-def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Correction:
-    """Return the corrections that the known registers demand."""
+
+def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Adjustment | Sequence[Row]:
+    """Return the adjustment or the rows that the known registers demand.
+
+    An adjustment comes alone, because a full database may not take it.
+    """
     if adjustment := _adjustment_for_replacement([*recorded.rows, recorded.latest], history):
-        return Correction(adjustment)
+        return adjustment
     begin, base = _begin(recorded)
     if earlier := _earlier_hours(recorded, history, begin):
         # The first hour of a history is the first one whose registers are known at both ends.
         zero = -history.boundaries[earlier[0]]
         if abs(zero - base) > ROUNDING:
-            return Correction(Adjustment(begin, zero - base))
-        return Correction(
-            rows=[Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
-        )
-    return Correction(rows=list(_wrong_rows(recorded, history, now)))
+            return Adjustment(begin, zero - base)
+        return [Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
+    return list(_wrong_rows(recorded, history, now))
 
 
 def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -> Adjustment | None:
@@ -238,8 +237,7 @@ class StatisticsCorrector:
         self._rows_to_check = ROWS_AT_SETUP
         """Rows in which to look for sums that were reset."""
 
-        self._job = HassJob(self._start, cancel_on_shutdown=True)
-        self._cancel: CALLBACK_TYPE | None = None
+        self._debouncer = Debouncer(hass, LOGGER, cooldown=_DELAY, immediate=False, function=self._start)
         self._task: asyncio.Task[None] | None = None
         self._is_waiting = False
         """True while the recorder has not yet written the last correction."""
@@ -251,7 +249,7 @@ class StatisticsCorrector:
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
             self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
             self._coordinator.async_add_reading_listener(self._handle_reading),
-            self._stop,
+            self._debouncer.async_shutdown,
         ):
             self._entry.async_on_unload(unsubscribe)
         self._schedule()
@@ -276,18 +274,11 @@ class StatisticsCorrector:
 
     @callback
     def _schedule(self) -> None:
-        if self._cancel is None and not self._is_waiting:
-            self._cancel = async_call_later(self._hass, _DELAY, self._job)
+        if not self._is_waiting:
+            self._debouncer.async_schedule_call()
 
     @callback
-    def _stop(self) -> None:
-        if self._cancel is not None:
-            self._cancel()
-            self._cancel = None
-
-    @callback
-    def _start(self, _now: datetime) -> None:
-        self._cancel = None
+    def _start(self) -> None:
         if self._task is not None and not self._task.done():
             self._schedule()
             return
@@ -320,43 +311,43 @@ class StatisticsCorrector:
         if entity_id is None or not is_entity_recorded(self._hass, entity_id) or self._hass.is_stopping:
             return
         compared = await self._async_compare(entity_id, history)
-        if compared is not None and compared[1].adjustment is not None:
+        if compared is not None and isinstance(compared[1], Adjustment):
             # A recorder that is locked may have the same adjustment in its queue, from before a reload.
-            unit = str(compared[0].metadata["unit_of_measurement"])
-            if not await async_is_idle(self._hass, entity_id, unit, _COMMIT_TIMEOUT):
+            if not await async_is_idle(self._hass, entity_id, compared[0].unit, _COMMIT_TIMEOUT):
                 return
             compared = await self._async_compare(entity_id, history)
-        if compared is not None:
+        if compared is not None and compared[1]:
             await self._async_write(register, *compared, history)
 
     async def _async_compare(
         self, entity_id: str, history: RegisterHistory
-    ) -> tuple[Recorded, Correction] | None:
+    ) -> tuple[Recorded, Adjustment | Sequence[Row]] | None:
         recorded = await async_read(self._hass, _read, entity_id, history)
         return None if recorded is None else (recorded, correction(recorded, history, dt_util.utcnow()))
 
     async def _async_write(
-        self, register: Measurement, recorded: Recorded, right: Correction, history: RegisterHistory
+        self,
+        register: Measurement,
+        recorded: Recorded,
+        right: Adjustment | Sequence[Row],
+        history: RegisterHistory,
     ) -> None:
-        unit = str(recorded.metadata["unit_of_measurement"])
+        unit, instance = recorded.unit, get_instance(self._hass)
         to_stored = EnergyConverter.converter_factory(UnitOfEnergy.WATT_HOUR, unit)
-        statistic_id = recorded.metadata["statistic_id"]
-        if right.adjustment is None and not right.rows:
-            return
-        instance = get_instance(self._hass)
-        if right.adjustment is not None:
-            start, energy = right.adjustment
-            instance.async_adjust_statistics(statistic_id, start, to_stored(energy), unit)
-        if right.rows:
-            LOGGER.info("Corrected the statistics of %s hours of %s", len(right.rows), register)
-        rows = [
-            StatisticData(
-                start=row.end - HOUR,
-                state=to_stored(row.total - history.offset(row.end)),
-                sum=to_stored(row.sum),
-            )
-            for row in right.rows
-        ]
+        rows: list[StatisticData] = []
+        if isinstance(right, Adjustment):
+            statistic_id, energy = recorded.metadata["statistic_id"], to_stored(right.energy)
+            instance.async_adjust_statistics(statistic_id, right.start, energy, unit)
+        else:
+            LOGGER.info("Corrected the statistics of %s hours of %s", len(right), register)
+            rows = [
+                StatisticData(
+                    start=row.end - HOUR,
+                    state=to_stored(row.total - history.offset(row.end)),
+                    sum=to_stored(row.sum),
+                )
+                for row in right
+            ]
         # Without rows, too, because the recorder is only waited for while its queue is not empty. A slow
         # recorder must not get an adjustment twice.
         async_import_statistics(self._hass, recorded.metadata, rows)
@@ -365,7 +356,7 @@ class StatisticsCorrector:
             async with asyncio.timeout(_COMMIT_TIMEOUT):
                 await instance.async_block_till_done()
                 self._is_waiting = False
-        if right.adjustment is not None:
+        if isinstance(right, Adjustment):
             self._schedule()
 
 

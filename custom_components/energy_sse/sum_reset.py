@@ -75,24 +75,20 @@ def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
     """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
+    rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
     # Two dialogs that are confirmed at once must not raise the sums twice.
     async with hass.data.setdefault(_LOCK, asyncio.Lock()):
-        return await _async_raise_sums(hass, statistic_id, start)
-
-
-async def _async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
-    for check in range(_CHECKS):
-        found = await async_read(hass, _read, {statistic_id}, rows)
-        resets = [each for each in found if each[2].after.start == start]
-        if not resets:
-            return True
-        if check == 0:
-            _, unit, reset = resets[0]
-            if not await async_is_idle(hass, statistic_id, unit, _CHECKS):
-                return False
-            get_instance(hass).async_adjust_statistics(statistic_id, start, reset.raise_by, unit)
-        await asyncio.sleep(1)
+        for check in range(_CHECKS):
+            found = await async_read(hass, _read, {statistic_id}, rows)
+            resets = [each for each in found if each[2].after.start == start]
+            if not resets:
+                return True
+            if check == 0:
+                _, unit, reset = resets[0]
+                if not await async_is_idle(hass, statistic_id, unit, _CHECKS):
+                    return False
+                get_instance(hass).async_adjust_statistics(statistic_id, start, reset.raise_by, unit)
+            await asyncio.sleep(1)
     return False
 
 

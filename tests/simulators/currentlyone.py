@@ -83,16 +83,22 @@ class CurrentlyOneSimulator(Simulator):
     @override
     async def advance(self, seconds: float) -> None:
         self._idle_seconds += seconds
-        while (to_hour := 3600 - self.house.clock.timestamp() % 3600) <= seconds:
+        while (to_hour := min(self._to_hour(timedelta()), self._to_hour(self.clock_error))) <= seconds:
             await self._advance_house(to_hour)
-            self._on_the_hour = self._registers
-            if self.meter_is_connected and self.stores_readings:
+            if self.house.clock.timestamp() % 3600 == 0:
+                self._on_the_hour = self._registers
+            # The device stores the registers when its own clock is on the hour.
+            if self._now % 3600 == 0 and self.meter_is_connected and self.stores_readings:
                 self._hourly.append(_event("hourly", self._hourly_register()))
                 await self._send(self._hourly[-1])
             seconds -= to_hour
         await self._advance_house(seconds)
         if self._idle_seconds >= PING_AFTER and not self.meter_is_connected:
             await self.send_heartbeat()
+
+    def _to_hour(self, clock_error: timedelta) -> float:
+        """Return the seconds until a clock is on the hour."""
+        return 3600 - (self.house.clock + clock_error).timestamp() % 3600
 
     async def _advance_house(self, seconds: float) -> None:
         for change in self.house.advance(seconds):
@@ -270,7 +276,7 @@ class CurrentlyOneSimulator(Simulator):
 
     def _hourly_register(self) -> str:
         """Return the registers on the hour, with the time of the next second."""
-        second = self._now // 3600 * 3600 + 1
+        second = self._now + 1
         return f'{{"sec":{second},"Wh":{self._registers["Wh"]},"Ph":{self._registers["Ph"]}}}'
 
     @property

@@ -109,10 +109,6 @@ class Month(NamedTuple):
         """The previous month."""
         return Month(self.year - 1, 12) if self.month == 1 else Month(self.year, self.month - 1)
 
-    def begin(self, zone: tzinfo) -> datetime:
-        """Return the start of the month in a time zone."""
-        return datetime(self.year, self.month, 1, tzinfo=zone)
-
 
 class Peak(NamedTuple):
     """One of the highest intervals of a month."""
@@ -169,7 +165,10 @@ class MonthlyPeak:
 
 
 def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, MonthlyPeak]:
-    """Return the peaks of each month that has intervals that count."""
+    """Return the peaks of each month that has intervals that count.
+
+    The intervals are in the order of time.
+    """
     highest: dict[Month, dict[object, Peak]] = {}
     missed: dict[Month, int] = {}
     hours = tariff.interval / HOUR
@@ -189,8 +188,8 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
         month: MonthlyPeak(
             tariff=tariff,
             zone=zone,
-            # The first one of two equal peaks.
-            highest=sorted(peaks.values(), key=lambda peak: (-peak.demand, peak.start)),
+            # The first one of two equal peaks is first, because the intervals are in the order of time.
+            highest=sorted(peaks.values(), key=lambda peak: peak.demand, reverse=True),
             missed=missed[month],
         )
         for month, peaks in highest.items()

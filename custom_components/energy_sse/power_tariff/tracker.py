@@ -59,7 +59,7 @@ async def async_setup_tariff(
         _remove_entities(hass, coordinator)
         return None
     write_interval = entry.options.get(CONF_WRITE_INTERVAL, 0)
-    tracker = DemandTracker(hass, coordinator, tariff, supply_of(settings), write_interval)
+    tracker = DemandTracker(coordinator, tariff, supply_of(settings), write_interval)
     await tracker.async_start(entry)
     return tracker
 
@@ -77,7 +77,6 @@ class DemandTracker:
 
     def __init__(
         self,
-        hass: HomeAssistant,
         coordinator: EnergySseCoordinator,
         tariff: Tariff,
         supply: float,
@@ -88,7 +87,6 @@ class DemandTracker:
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """None while no register is known."""
 
-        self._hass = hass
         self._coordinator = coordinator
         self._supply = supply
         self._current = CurrentInterval(tariff.interval, supply)
@@ -96,7 +94,11 @@ class DemandTracker:
         """History of the current interval; None before the first reading."""
 
         self._debouncer = Debouncer(
-            hass, LOGGER, cooldown=max(_CHECK_INTERVAL, write_interval), immediate=True, function=self._check
+            coordinator.hass,
+            LOGGER,
+            cooldown=max(_CHECK_INTERVAL, write_interval),
+            immediate=True,
+            function=self._check,
         )
         self._written = _WrittenValues()
         self._forecast = _PeakForecast()
@@ -184,7 +186,7 @@ class DemandTracker:
         if update.boundaries_changed:
             self._is_outdated = True
             if self._calculation is None or self._calculation.done():
-                self._calculation = self._hass.async_create_task(
+                self._calculation = self._coordinator.hass.async_create_task(
                     self._async_calculate(), f"{DOMAIN} power tariff"
                 )
         history = update.histories.billed
@@ -240,7 +242,7 @@ class DemandTracker:
         """Calculate the peaks outside of the event loop, because two months have 6,000 quarters."""
         history = self._coordinator.histories.billed
         if history.has_register:
-            self.monthly_peaks = await self._hass.async_add_executor_job(
+            self.monthly_peaks = await self._coordinator.hass.async_add_executor_job(
                 _count,
                 dict(history.boundaries),
                 self.tariff,
