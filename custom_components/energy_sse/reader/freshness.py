@@ -69,8 +69,10 @@ class Freshness:
         return 0.0 if self.last is None else self.last + self.limit - now
 
     def _update_interval(self) -> None:
+        gaps = sorted(self._gaps)
         # The first gap can be an outage. A time beyond every limit always is one.
-        shortest = min(self._gaps) if len(self._gaps) > 1 else self._announced_interval or 0.0
+        shortest = gaps[0] if len(gaps) > 1 else self._announced_interval or 0.0
         limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
-        longest = sorted(gap for gap in self._gaps if gap <= limit)[-2:]
-        self.interval = longest[0] if longest else self._announced_interval
+        while gaps and gaps[-1] > limit:
+            gaps.pop()
+        self.interval = gaps[-2:][0] if gaps else self._announced_interval
