@@ -69,7 +69,7 @@ def http_configuration(address: str, port: int) -> dict[str, Any]:
 
 # Seconds. Home Assistant allows more, but a demo has little to write.
 STOP_TIMEOUT = 40
-TELL_EVERY = 15
+PROGRESS_INTERVAL = 15
 START_TIMEOUT = 600
 
 
@@ -142,13 +142,13 @@ class HomeAssistantProcess:
                 start_new_session=True,
             )
         async with aiohttp.ClientSession() as session, asyncio.timeout(START_TIMEOUT):
-            began = told = monotonic()
+            started = last_report = monotonic()
             while not await self._answers(session):
                 if self._process.returncode is not None:
                     raise HomeAssistantFailedError(f"Home Assistant ended at its start; see {self.log}.")
-                if monotonic() - told >= TELL_EVERY:
-                    told = monotonic()
-                    on_waiting(told - began)
+                if monotonic() - last_report >= PROGRESS_INTERVAL:
+                    last_report = monotonic()
+                    on_waiting(last_report - started)
                 await asyncio.sleep(0.2)
 
     async def wait(self) -> None:

@@ -59,19 +59,19 @@ class Home:
     def row(self, english: str) -> Locator:
         """Return the row of an entity on the page of its device."""
         rows = self.user.page.locator("hui-sensor-entity-row")
-        return rows.filter(has=self.user.page.get_by_text(self.user.say(english)))
+        return rows.filter(has=self.user.page.get_by_text(self.user.text(english)))
 
     # ------------------------------------------------------------------------------ frequent actions
 
     async def add_by_hand(self, host: str) -> None:
         """Enter an address in the dialog that adds a reader."""
-        await self.user.fill(self.user.say("Host"), host)
-        await self.user.press(self.user.say("Submit"))
+        await self.user.fill(self.user.text("Host"), host)
+        await self.user.press(self.user.text("Submit"))
 
     async def enter_password(self, password: str) -> None:
         """Enter a password in the dialog that asks for it."""
-        await self.user.fill(self.user.say("Password"), password)
-        await self.user.press(self.user.say("Submit"))
+        await self.user.fill(self.user.text("Password"), password)
+        await self.user.press(self.user.text("Submit"))
 
     async def import_hours(
         self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"

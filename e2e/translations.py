@@ -56,7 +56,7 @@ class Words:
         texts = {text.format(**placeholders) if placeholders else text for text in self._said[english]}
         return f"(?:{'|'.join(_pattern_of(text) for text in sorted(texts))})"
 
-    def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
+    def text(self, english: str, **placeholders: str) -> re.Pattern[str]:
         """Return an expression for the whole text, with the asterisk of a required field."""
         return re.compile(rf"^\s*{self.pattern(english, **placeholders)}\s*\*?\s*$")
 

@@ -121,9 +121,9 @@ class User:
 
     # ------------------------------------------------------------------------------------------- reading
 
-    def say(self, english: str, **placeholders: str) -> re.Pattern[str]:
+    def text(self, english: str, **placeholders: str) -> re.Pattern[str]:
         """Return a text in the language of the user."""
-        return self.translations.say(english, **placeholders)
+        return self.translations.text(english, **placeholders)
 
     def shown(self, text: Text, within: Locator | None = None) -> Locator:
         """Return the elements with a text."""
@@ -160,18 +160,18 @@ class User:
 
     async def choose_in_menu(self, menu_of: Locator, item: Text) -> None:
         """Open a menu and choose."""
-        await menu_of.get_by_role("button", name=self.say("Menu")).first.click()
+        await menu_of.get_by_role("button", name=self.text("Menu")).first.click()
         await menu_of.get_by_role("menuitem", name=item).click()
 
     async def read_notifications(self) -> None:
         """Open the notifications in the sidebar, which a narrow page hides."""
         if self.screen is Screen.PHONE:
             await self.open("/config")
-            await self.press(self.say("Sidebar toggle"))
-        await self.shown(self.say("Notifications")).click()
+            await self.press(self.text("Sidebar toggle"))
+        await self.shown(self.text("Notifications")).click()
 
     async def finish(self, button: str) -> None:
         """Close a finished dialog, and wait until it is gone, because it can go back one page."""
         dialog = self.page.locator("dialog-data-entry-flow")
-        await self.page.get_by_role("button", name=self.say(button)).last.click()
+        await self.page.get_by_role("button", name=self.text(button)).last.click()
         await expect(dialog.get_by_role("dialog")).to_have_count(0)

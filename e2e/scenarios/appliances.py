@@ -40,10 +40,10 @@ async def automation(home: Home) -> None:
     await user.open("/config/automation/edit/new")
     await _trigger(home)
     await _action(home, "Coffee is ready.")
-    await user.press(user.say("Save"))
+    await user.press(user.text("Save"))
     dialog = user.page.locator("ha-dialog-automation-save")
     await dialog.get_by_role("textbox").first.fill("Coffee")
-    await user.press(user.say("Save"), dialog)
+    await user.press(user.text("Save"), dialog)
     await user.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
     await switch("mocca_mast", "on")
     await switch("mocca_mast", "off")
@@ -54,14 +54,14 @@ async def automation(home: Home) -> None:
 async def _trigger(home: Home) -> None:
     """Choose: when the Mocca Master is turned off."""
     user, words = home.user, home.user.translations
-    await user.press(user.say("Add trigger"))
+    await user.press(user.text("Add trigger"))
     chooser = user.page.locator("add-automation-element-dialog")
     await chooser.get_by_role("textbox").fill("Mocca")
     await user.press(re.compile(rf"^{words.pattern('Transition')}"), chooser)
     await user.press(re.compile(rf"^{words.pattern('Event received')}"), chooser)
     # Only the field of the event is required.
     await user.press(re.compile(r"\*$"), user.page.locator("ha-automation-sidebar"))
-    await user.shown(user.say("Turned off")).click()
+    await user.shown(user.text("Turned off")).click()
     await user.picture("automation")
     await user.page.keyboard.press("Escape")
 
@@ -70,14 +70,14 @@ async def _action(home: Home, message: str) -> None:
     """Choose: show a notification."""
     user, words = home.user, home.user.translations
     action = "Create persistent notification"
-    await user.press(user.say("Add action"))
+    await user.press(user.text("Add action"))
     chooser = user.page.locator("add-automation-element-dialog")
     await chooser.get_by_role("textbox").fill(words.typed(action))
     await user.press(re.compile(words.pattern(action)), chooser)
     # A dialog that closes returns the focus to its button.
     await expect(chooser.get_by_role("dialog")).to_have_count(0)
     sidebar = user.page.locator("ha-automation-sidebar")
-    await user.sees(user.say("Message body of the notification."), sidebar)
+    await user.sees(user.text("Message body of the notification."), sidebar)
     await sidebar.get_by_role("textbox").first.fill(message)
 
 

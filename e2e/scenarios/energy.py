@@ -23,11 +23,11 @@ async def settings(home: Home) -> None:
         await _pick_import_and_export(home, dialog, WHATWATT, " tariff {part}", part=tariff)
         if tariff == "1":
             await _pick_power(home, dialog, WHATWATT)
-            await expect(dialog.get_by_role("button", name=user.say("Save"))).to_be_enabled()
+            await expect(dialog.get_by_role("button", name=user.text("Save"))).to_be_enabled()
             await user.picture("grid")
         # These fields are shown after the choice of an export, which clears a name that was typed before.
-        await expect(dialog.get_by_role("radio", name=user.say("Do not track compensation"))).to_be_checked()
-        await dialog.get_by_role("textbox", name=user.say("Display name")).fill(name)
+        await expect(dialog.get_by_role("radio", name=user.text("Do not track compensation"))).to_be_checked()
+        await dialog.get_by_role("textbox", name=user.text("Display name")).fill(name)
         await _save(home, dialog)
     dialog = await _open_grid(home)
     await home.pick_entity("Energy imported from grid", "Energy import", CURRENTLYONE, dialog)
@@ -42,7 +42,7 @@ async def gas(home: Home) -> None:
     """The sub-meter for gas is offered as gas, and Home Assistant reports no problem."""
     user = home.user
     await user.open("/config/energy/gas")
-    await user.press(user.say("Add gas source"))
+    await user.press(user.text("Add gas source"))
     dialog = user.page.locator("dialog-energy-gas-settings")
     name = user.translations.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
     field = re.compile(rf"^\s*{user.translations.pattern('Gas consumption')}")
@@ -62,14 +62,14 @@ async def yesterday(home: Home) -> None:
     """The Energy dashboard shows the import and the gas of yesterday, by reader and tariff."""
     user, words = home.user, home.user.translations
     await user.open("/energy/electricity")
-    await user.press(user.say("Previous"))
+    await user.press(user.text("Previous"))
     for name in (*_TARIFFS.values(), f"{CURRENTLYONE} {words.pattern('Energy import')}", "Solar energy"):
         imported = re.compile(rf"{name}.*[1-9][\d.,]*\skWh")
         row = user.page.get_by_role("table").get_by_role("row", name=imported)
         await expect(row.first).to_be_visible()
     await user.sees("Dishwasher")
     await user.picture("energy")
-    await user.page.get_by_role("tab", name=user.say("Gas")).click()
+    await user.page.get_by_role("tab", name=user.text("Gas")).click()
     meter = words.pattern("Gas meter {meter_id}", meter_id=SUB_METER)
     await expect(
         user.page.get_by_role("row", name=re.compile(rf"{meter}.*[45][.,]\d+\sm³")).first
@@ -84,7 +84,7 @@ async def now(home: Home) -> None:
     await user.open("/energy/now")
     drawn = user.page.locator("hui-power-total-badge")
     await expect(drawn).to_contain_text(re.compile(r"[1-9][.,]\d+\s*kW"))
-    await user.sees(user.say("Current power flow"))
+    await user.sees(user.text("Current power flow"))
     await user.picture("now")
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
@@ -101,12 +101,12 @@ async def _issues(home: Home) -> set[str]:
 
 
 async def _open_grid(home: Home) -> Locator:
-    await home.user.press(home.user.say("Add grid connection"))
+    await home.user.press(home.user.text("Add grid connection"))
     return home.user.page.locator("dialog-energy-grid-settings")
 
 
 async def _save(home: Home, dialog: Locator) -> None:
-    await home.user.press(home.user.say("Save"), dialog)
+    await home.user.press(home.user.text("Save"), dialog)
     await expect(dialog.get_by_role("dialog")).to_have_count(0)
 
 
@@ -121,14 +121,14 @@ async def _pick_import_and_export(
 
 
 async def _pick_power(home: Home, dialog: Locator, device: str) -> None:
-    await dialog.get_by_role("radio", name=home.user.say("Standard")).click()
+    await dialog.get_by_role("radio", name=home.user.text("Standard")).click()
     await home.pick_entity("Power measurement", "Net power", device, dialog)
 
 
 async def _add_sun(home: Home) -> None:
     """Add the states of an inverter."""
     user = home.user
-    await user.press(user.say("Add solar production"))
+    await user.press(user.text("Add solar production"))
     dialog = user.page.locator("dialog-energy-solar-settings")
     for field, name in (
         ("Solar production energy", "Solar energy"),
@@ -141,7 +141,7 @@ async def _add_sun(home: Home) -> None:
 
 async def _add_appliance(home: Home) -> None:
     user = home.user
-    await user.press(user.say("Add device"))
+    await user.press(user.text("Add device"))
     dialog = user.page.locator("dialog-energy-device-settings")
     await home.pick_entity("Device energy consumption", "Energy", "Dishwasher", dialog)
     await home.pick_entity("Device power consumption", "Power", "Dishwasher", dialog)

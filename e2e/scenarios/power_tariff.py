@@ -90,7 +90,7 @@ async def switched_off(home: Home) -> None:
 
 async def _open_options(home: Home) -> Locator:
     await home.user.open(INTEGRATION_PAGE)
-    await home.user.press(home.user.say("Configure"), home.entry(CURRENTLYONE))
+    await home.user.press(home.user.text("Configure"), home.entry(CURRENTLYONE))
     return home.user.page.locator("dialog-data-entry-flow")
 
 

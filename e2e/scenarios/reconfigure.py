@@ -74,9 +74,9 @@ async def repair(home: Home) -> None:
     simulator.meter_status = "KEY REQUIRED"
     simulator.end_streams()
     await home.open_repairs("meter_key_required")
-    title = user.say("{name} cannot read its meter", name=ATTIC)
+    title = user.text("{name} cannot read its meter", name=ATTIC)
     await user.shown(title).click()
-    await user.sees(user.say(user.translations.whole("The meter encrypts what it sends.")))
+    await user.sees(user.text(user.translations.whole("The meter encrypts what it sends.")))
     await user.picture("repair")
     simulator.meter_status = "OK"
     simulator.end_streams()

@@ -23,7 +23,7 @@ async def diagnostics(home: Home) -> None:
     user = home.user
     await user.open(INTEGRATION_PAGE)
     async with user.page.expect_download() as downloading:
-        await user.choose_in_menu(home.entry(WHATWATT), user.say("Download diagnostics"))
+        await user.choose_in_menu(home.entry(WHATWATT), user.text("Download diagnostics"))
     text = _data_of(await (await downloading.value).path())
     device_id, host = home.whatwatt.simulator.device_id, home.whatwatt.host
     for secret in (f'"{PASSWORD}"', NEW_PASSWORD, device_id, device_id.lower(), SUB_METER, host):
@@ -42,8 +42,8 @@ async def removal(home: Home) -> None:
     user = home.user
     await user.open(INTEGRATION_PAGE)
     for title in (ATTIC, CURRENTLYONE, GARAGE, WHATWATT):
-        await user.choose_in_menu(home.entry(title), user.say("Delete"))
-        await user.press(user.say("Delete"), user.page.locator("dialog-box"))
+        await user.choose_in_menu(home.entry(title), user.text("Delete"))
+        await user.press(user.text("Delete"), user.page.locator("dialog-box"))
         await expect(home.entry(title)).to_have_count(0)
     assert await home.api.command("config_entries/get", domain="energy_sse") == []
     left = json.dumps(

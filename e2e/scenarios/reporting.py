@@ -67,7 +67,7 @@ async def replay(home: Home) -> None:
     (user.folder / "recording.log").write_text("\n".join(_recorded(home)) + "\n")
     async with _replayed(home, user.folder / "recording.log") as has_ended:
         await user.open(INTEGRATION_PAGE)
-        await user.press(user.say("Add hub"))
+        await user.press(user.text("Add hub"))
         await home.add_by_hand(str(home.unused_host.address))
         await user.finish("Skip and finish")
         await asyncio.wait_for(has_ended, 60)
@@ -86,7 +86,7 @@ async def replay(home: Home) -> None:
 async def _open_menu(home: Home, item: re.Pattern[str], picture: str) -> Locator:
     """Open the menu of the page of the integration. Return an item of it."""
     menu = home.user.page.locator('ha-dropdown[slot="toolbar-icon"]')
-    await menu.get_by_role("button", name=home.user.say("Menu")).click()
+    await menu.get_by_role("button", name=home.user.text("Menu")).click()
     found = menu.get_by_role("menuitem", name=item)
     await expect(found).to_be_visible()
     await home.user.picture(picture)
@@ -96,7 +96,7 @@ async def _open_menu(home: Home, item: re.Pattern[str], picture: str) -> Locator
 async def _download_diagnostics(home: Home, title: str) -> dict[str, Any]:
     user = home.user
     async with user.page.expect_download() as downloading:
-        await user.choose_in_menu(home.entry(title), user.say("Download diagnostics"))
+        await user.choose_in_menu(home.entry(title), user.text("Download diagnostics"))
     data: dict[str, Any] = json.loads((await (await downloading.value).path()).read_text())["data"]
     return data
 

@@ -37,11 +37,11 @@ async def discovery(home: Home) -> None:
 async def wrong_password(home: Home) -> None:
     """A wrong password is rejected with a reason."""
     user = home.user
-    await user.press(user.say("Add"), home.discovered(WHATWATT))
+    await user.press(user.text("Add"), home.discovered(WHATWATT))
     question = "{name} at {host} is protected by a password."
-    await user.sees(user.say(question, name=WHATWATT, host=home.whatwatt.host))
+    await user.sees(user.text(question, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password("wrong")
-    await user.sees(user.say(user.translations.whole("The reader refuses this password.")))
+    await user.sees(user.text(user.translations.whole("The reader refuses this password.")))
     await user.picture("password")
 
 
@@ -52,7 +52,7 @@ async def right_password(home: Home) -> None:
     await user.finish("Skip and finish")
     await user.page.wait_for_url("**/config/devices/device/*")
     await expect(home.row("Net power")).to_contain_text(re.compile(r"\d\s*W"))
-    await user.sees(user.say("Firmware: {version}", version="2.8.2"))
+    await user.sees(user.text("Firmware: {version}", version="2.8.2"))
     await user.picture("device")
 
 
@@ -60,10 +60,10 @@ async def one_question(home: Home) -> None:
     """One confirmation adds the CurrentlyOne with its appliances."""
     user = home.user
     await user.open("/config/integrations/dashboard")
-    await user.press(user.say("Add"), home.discovered(CURRENTLYONE_FOUND))
+    await user.press(user.text("Add"), home.discovered(CURRENTLYONE_FOUND))
     question = "Do you want to add {name}, found at {host}?"
-    await user.sees(user.say(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
-    await user.press(user.say("Submit"))
+    await user.sees(user.text(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
+    await user.press(user.text("Submit"))
     await user.finish("Skip and finish")
     await user.open(INTEGRATION_PAGE)
     for title in ("Dishwasher", "Heat pump", "Mocca Master"):
@@ -74,14 +74,14 @@ async def search(home: Home) -> None:
     """The search finds the integration by the names of the products."""
     user = home.user
     await user.open("/config/integrations/dashboard")
-    await user.press(user.say("Add integration"))
+    await user.press(user.text("Add integration"))
     chooser = user.page.locator("dialog-add-integration")
     for product in ("CurrentlyOne", "whatwatt"):
         await chooser.get_by_role("textbox").fill(product)
-        found = chooser.get_by_role("button", name=user.say("whatwatt & CurrentlyOne (Energy SSE)"))
+        found = chooser.get_by_role("button", name=user.text("whatwatt & CurrentlyOne (Energy SSE)"))
         await expect(found).to_be_visible()
     await found.click()
-    await user.sees(user.say("Add a meter reader"))
+    await user.sees(user.text("Add a meter reader"))
 
 
 async def wrong_hosts(home: Home) -> None:
@@ -94,7 +94,7 @@ async def wrong_hosts(home: Home) -> None:
             (printers_host, "Something answers at this address, but it is neither"),
         ):
             await home.add_by_hand(host)
-            await user.sees(user.say(user.translations.whole(reason)))
+            await user.sees(user.text(user.translations.whole(reason)))
 
 
 async def by_hand(home: Home) -> None:
@@ -102,7 +102,7 @@ async def by_hand(home: Home) -> None:
     user = home.user
     for reader in (home.attic, home.garage):
         await user.open(INTEGRATION_PAGE)
-        await user.press(user.say("Add hub"))
+        await user.press(user.text("Add hub"))
         await home.add_by_hand(reader.host)
         await user.finish("Skip and finish")
     await user.open(INTEGRATION_PAGE)
@@ -114,11 +114,11 @@ async def by_hand(home: Home) -> None:
 async def _printer(host: Host) -> AsyncIterator[str]:
     """Run another web server, and return its address."""
 
-    async def say_hello(_request: web.Request) -> web.Response:
+    async def respond(_request: web.Request) -> web.Response:
         return web.json_response({"I am": "a printer"})
 
     app = web.Application()
-    app.add_routes([web.get("/", say_hello)])
+    app.add_routes([web.get("/", respond)])
     runner = web.AppRunner(app)
     await runner.setup()
     with host.namespace.entered():
