@@ -166,6 +166,49 @@ def test_times_before_years_behind_are_not_distrusted() -> None:
     assert distrusted(update(clock, 15, 5, 0.0), 0, 3, 5, 10) == []
 
 
+def test_small_difference_after_a_restart_is_accepted() -> None:
+    assert update(restored(started(100.0)), 10, None, 50.0) is None
+
+
+@pytest.mark.parametrize(
+    ("minutes", "error", "is_distrusted"),
+    [(-5000, 0.0, True), (-1400, None, True), (-2000, None, False), (-5000, None, False)],
+)
+def test_clock_that_is_behind_after_a_restart(
+    minutes: float, error: float | None, *, is_distrusted: bool
+) -> None:
+    """Distrust earlier times if the reader's clock shows that the clock is right, or within a day."""
+    period = update(restored(started(None)), minutes, None, error)
+    assert (period is not None) is is_distrusted
+
+
+@pytest.mark.parametrize(
+    ("minutes", "error_before", "error", "slept"),
+    [
+        pytest.param(65, None, None, 55, id="without a reader's clock"),
+        pytest.param(65, 0.0, 0.0, 55, id="with a reader's clock"),
+        pytest.param(10, 0.0, 3300.0, 55, id="wall clock that stood still"),
+        pytest.param(10, 0.0, 90_000.0, 0, id="reader's clock that was set"),
+    ],
+)
+def test_sleep_of_the_computer_is_noted(
+    minutes: float, error_before: float | None, error: float | None, slept: float
+) -> None:
+    """Note the minutes for which the event loop's clock stood still."""
+    clock = started(error_before)
+    update(clock, minutes, 5, error)
+    assert clock.slept == 60 * slept
+
+
+def test_readings_of_ten_seconds_are_delayed() -> None:
+    clock = started(0.0)
+    delayed = []
+    for seconds, passed, error in ((5, 5, -30.0), (10, 5, -600.0), (19, 9, -591.0), (20, 1, -590.0)):
+        update(clock, 5 + seconds / 60, passed / 60, error)
+        delayed.append(clock.is_delayed)
+    assert delayed == [False, True, True, False]
+
+
 def test_stored_data_is_restored() -> None:
     clock = started(12.0)
     assert restored(clock).as_dict() == clock.as_dict()

@@ -385,10 +385,11 @@ class RegisterHistory:
                 newer = popped if popped[0] > time else newer
             if self._fits((time, total), known[-1] if known else None, newer):
                 newer = time, total
-                self._hourly.remove(time)
                 if time not in self.received and self.boundaries.get(time) != total:
                     self.boundaries[time], is_changed = total, True
                     self._estimates.pop(time, None)
+                # Last, so that an unexpected error does not lose the record.
+                self._hourly.remove(time)
         return is_changed
 
     def _fits(self, record: _Total, older: _Total | None, newer: _Total) -> bool:
