@@ -152,6 +152,8 @@ class RegisterHistory:
 
     def offset(self, time: datetime) -> float:
         """Return total minus register at a time."""
+        if not self.replacements:
+            return 0.0
         return sum(each.last - each.first for each in self.replacements if each.time <= time)
 
     def total(self, boundary: datetime) -> float | None:
@@ -200,17 +202,13 @@ class RegisterHistory:
         if last is not None:
             energy, gaps = last.energy, last.gaps
             power = last.power if power is None else power
-            if time - last.time <= self._max_gap:
+            if (time - last.time).total_seconds() <= max_gap(self._interval):
                 energy += (last.power + power) / 2 * ((time - last.time) / HOUR)
             else:
                 gaps += 1
                 self._is_continuous = False
         total = energy if changed is None else changed.total + energy - changed.energy
         return Point(time, total, energy, power or 0.0, gaps)
-
-    @property
-    def _max_gap(self) -> timedelta:
-        return timedelta(seconds=max_gap(self._interval))
 
     @property
     def _register_interval(self) -> float:
@@ -299,7 +297,11 @@ class RegisterHistory:
             return
         begin = self._confirmed.time
         boundary, lasted = start_of(begin, QUARTER) + QUARTER, time - begin
-        if boundary <= time and lasted <= self._max_gap and self.boundaries.get(boundary) == total:
+        if (
+            boundary <= time
+            and lasted.total_seconds() <= max_gap(self._interval)
+            and self.boundaries.get(boundary) == total
+        ):
             # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
             interpolated = total + (boundary - begin) / lasted * (new_total - total)
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
