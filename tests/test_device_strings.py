@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.markdown import escape
+from custom_components.energy_sse.issues import escape_markdown
 
 from .conftest import Start
 from .dialogs import discover, enter_host, outcome
@@ -122,7 +122,9 @@ async def test_name_of_another_device_is_escaped_in_an_issue(
     # The title is plain text, the description Markdown.
     assert placeholders["name"] == "My *own* meter"
     assert placeholders["reader"] == r"My \*own\* meter \(whatwatt Go\)"
-    assert placeholders["found"] == escape(IN_ONE_LINE + "n" * (255 - len(IN_ONE_LINE)) + " (whatwatt Go)")
+    assert placeholders["found"] == escape_markdown(
+        IN_ONE_LINE + "n" * (255 - len(IN_ONE_LINE)) + " (whatwatt Go)"
+    )
 
 
 async def test_name_of_a_discovered_device_is_escaped(
@@ -133,7 +135,7 @@ async def test_name_of_a_discovered_device_is_escaped(
     assert outcome(result) == "form discovery_confirm"
     placeholders = result["description_placeholders"]
     assert placeholders is not None
-    assert placeholders["name"] == escape(f"{IN_ONE_LINE} (whatwatt Go)")
+    assert placeholders["name"] == escape_markdown(f"{IN_ONE_LINE} (whatwatt Go)")
     (flow,) = hass.config_entries.flow.async_progress()
     # The title of a discovered device is plain text.
     assert flow["context"]["title_placeholders"] == {"name": f"{IN_ONE_LINE} (whatwatt Go)"}
@@ -153,6 +155,6 @@ async def test_title_of_an_entry_is_escaped_in_reconfigure(
 
 
 def test_markdown_is_escaped() -> None:
-    assert escape("Kettle 2 in Zürich") == "Kettle 2 in Zürich"
+    assert escape_markdown("Kettle 2 in Zürich") == "Kettle 2 in Zürich"
     escaped = r"\[Click here\]\(http\:\/\/evil\.example\) \<img src\=x\> www\.evil\.example"
-    assert escape(IN_ONE_LINE) == escaped + r"  \# You \*must\* \`now\`"
+    assert escape_markdown(IN_ONE_LINE) == escaped + r"  \# You \*must\* \`now\`"

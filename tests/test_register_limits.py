@@ -2,9 +2,10 @@
 
 import pytest
 
+from custom_components.energy_sse.appliances import APPLIANCE_LIMITS
 from custom_components.energy_sse.const import SubMeterKind
-from custom_components.energy_sse.limits import APPLIANCE_LIMITS, SUB_METER_LIMITS
 from custom_components.energy_sse.reader import RegisterLimits, RegisterValidator
+from custom_components.energy_sse.sub_meters import SUB_METER_LIMITS
 
 
 @pytest.mark.parametrize(

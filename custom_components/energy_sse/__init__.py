@@ -17,7 +17,7 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_FILL_MISSED_HOURS, DOMAIN
+from .const import CONF_FILL_MISSED_HOURS, DOMAIN, LOGGER
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry, EnergySseData
 from .devices import Devices
@@ -26,10 +26,13 @@ from .migration import async_migrate_entry
 from .options_flow import async_remove_invalid_options
 from .power_tariff.tracker import async_setup_tariff
 from .pseudonyms import async_remove_key, async_restore_key
+from .reader import EXCEPTION_FILTER
 from .statistics import StatisticsCorrector
 from .store import async_remove_file, storage_key
 
 __all__ = ["async_migrate_entry"]
+
+LOGGER.addFilter(EXCEPTION_FILTER)
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)

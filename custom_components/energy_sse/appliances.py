@@ -8,12 +8,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from .const import SUB_METER_PREFIX
-from .limits import APPLIANCE_LIMITS, DeviceLimit
 from .reader import (
+    MAX_REPEAT_AGE,
     ApplianceProfile,
     ApplianceState,
     Detection,
+    DeviceLimit,
     Inventory,
+    RegisterLimits,
     RegisterValidator,
     Transition,
     get_number,
@@ -45,6 +47,9 @@ _MAX_STATES: Final = 50
 
 # Key of the stored energy, and of the one register of an appliance.
 _ENERGY: Final = "energy"
+
+# Wh. The largest AC charger of a home: three phases of 63 A.
+APPLIANCE_LIMITS: Final = RegisterLimits(rise_per_hour=43_500.0, max_repeat_age=MAX_REPEAT_AGE)
 
 # An appliance that is only on or off has no sensor with the name of its state.
 _ON_OFF_STATES: Final = 2

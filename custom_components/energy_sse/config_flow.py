@@ -40,7 +40,7 @@ from .const import (
 )
 from .coordinator import entered_host_of, moved_to
 from .data import EnergySseConfigEntry
-from .markdown import escape
+from .issues import escape_markdown
 from .options_flow import EnergySseOptionsFlow
 from .reader import (
     READERS,
@@ -291,7 +291,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=errors,
             # An error is shown as plain text.
             description_placeholders={
-                "name": escape(self._name),
+                "name": escape_markdown(self._name),
                 "reader": self._name,
                 "found": self._found_name if errors.get("base") == "wrong_device" else "",
             },
@@ -321,7 +321,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self.async_step_unencrypted()
         if self.source == SOURCE_REAUTH and self._identity.info.id != self._get_reauth_entry().unique_id:
             return self.async_abort(
-                reason="wrong_device", description_placeholders={"found": escape(self._found_name)}
+                reason="wrong_device", description_placeholders={"found": escape_markdown(self._found_name)}
             )
         return await self.async_step_unprotected()
 
@@ -352,7 +352,9 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _abort_if_configured(self, entry: ConfigEntry, updates: dict[str, Any] | None = None) -> None:
         """Abort with the name of the entry if the device is configured."""
-        self._abort_if_unique_id_configured(updates, description_placeholders={"name": escape(entry.title)})
+        self._abort_if_unique_id_configured(
+            updates, description_placeholders={"name": escape_markdown(entry.title)}
+        )
 
     def _abort_if_streaming(self) -> None:
         """Abort if a configured device has its stream at this address, without asking for its password."""
@@ -366,7 +368,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             short_id = entry.runtime_data.coordinator.reader.short_id(str(entry.unique_id)).lower()
             is_local_name = self._host.partition(":")[0].endswith(f"-{short_id}.local")
             if is_local_name or self._host == entry.data[CONF_HOST]:
-                raise AbortFlow("already_configured", {"name": escape(entry.title)})
+                raise AbortFlow("already_configured", {"name": escape_markdown(entry.title)})
 
     async def _async_step_identify(
         self,
@@ -391,7 +393,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             step_id=step_id,
             data_schema=schema,
             errors=errors,
-            description_placeholders={"name": escape(self._name), "host": self._host},
+            description_placeholders={"name": escape_markdown(self._name), "host": self._host},
         )
 
     async def _async_identify_at(
@@ -463,7 +465,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     def _async_update_entry(self, data: dict[str, str]) -> ConfigFlowResult:
         """Update the entry after reauthentication or reconfiguration, if the same device responds."""
         self._abort_if_unique_id_mismatch(
-            reason="wrong_device", description_placeholders={"found": escape(self._found_name)}
+            reason="wrong_device", description_placeholders={"found": escape_markdown(self._found_name)}
         )
         is_reauth = self.source == SOURCE_REAUTH
         entry = self._get_reauth_entry() if is_reauth else self._get_reconfigure_entry()

@@ -4,11 +4,8 @@ from enum import StrEnum
 import logging
 from typing import Final
 
-from .reader import EXCEPTION_FILTER
-
 DOMAIN: Final = "energy_sse"
 LOGGER: Final = logging.getLogger(__package__)
-LOGGER.addFilter(EXCEPTION_FILTER)
 
 # Keys of a config entry's data, beside the host and the password.
 CONF_ENTERED_HOST: Final = "entered_host"

@@ -31,8 +31,7 @@ from .const import (
 from .descriptions import is_supported
 from .devices import Devices
 from .histories import RegisterHistories, RegisterUpdate
-from .issues import Issue, Issues
-from .markdown import escape
+from .issues import Issue, Issues, escape_markdown
 from .reader import (
     AuthScheme,
     ConnectionState,
@@ -335,8 +334,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
                 host=self.config_entry.data[CONF_HOST],
-                reader=escape(self.reader.full_name(self.config_entry.title)),
-                found=escape(error.found or ""),
+                reader=escape_markdown(self.reader.full_name(self.config_entry.title)),
+                found=escape_markdown(error.found or ""),
             )
         LOGGER.debug("The stream ended: %s", error)
         self._set_streaming(is_streaming=False)

@@ -1,6 +1,7 @@
 """Repair issues of a config entry. Each one is deleted as soon as its problem is solved."""
 
 from enum import StrEnum
+import re
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -19,6 +20,8 @@ class Issue(StrEnum):
     WRONG_DEVICE = "wrong_device"
     PROTECTED_DEVICE = "protected_device"
 
+
+_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
 # Issues whose repair is *Reconfigure*.
 FIXED_BY_RECONFIGURE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
@@ -69,3 +72,12 @@ class Issues:
 
     def _id(self, issue: Issue) -> str:
         return f"{issue}_{self._entry.entry_id}"
+
+
+def escape_markdown(text: str) -> str:
+    """Return the Markdown that shows a line of text as it is, without links, pictures or emphasis.
+
+    Home Assistant renders Markdown in the descriptions of issues and dialogs.
+    """
+    # In Markdown, all punctuation of ASCII can be escaped, also where it has no meaning.
+    return _PUNCTUATION.sub(r"\\\g<0>", text)

@@ -4,13 +4,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .const import SubMeterKind
-from .limits import SUB_METER_LIMITS, DeviceLimit
-from .reader import RegisterValidator, SubMeterReading
+from .reader import MAX_REPEAT_AGE, DeviceLimit, RegisterLimits, RegisterValidator, SubMeterReading
 from .readings import RegisterTimestamps
 
 # More than any meter passes on.
 _MAX_AT_FIRST_REPORT: Final = 16
 _MAX_SUB_METERS: Final = 64
+
+SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
+    # The unit is unknown, so there is no limit.
+    SubMeterKind.NONE: RegisterLimits(max_repeat_age=MAX_REPEAT_AGE),
+    # m³. The largest flow of a G16 (EN 1359), 250 kW: a house of many flats. A home has a G4 (6) or G6 (10).
+    SubMeterKind.GAS: RegisterLimits(rise_per_hour=25.0, max_repeat_age=MAX_REPEAT_AGE),
+    # m³. The overload flow of a meter with Q3 = 16 (ISO 4064), for as many flats. A home has 3.1 or 5.
+    SubMeterKind.WATER: RegisterLimits(rise_per_hour=20.0, max_repeat_age=MAX_REPEAT_AGE),
+    # kWh. A flow of 2.5 m³/h that is cooled down by 70 K (EN 1434). A home has 1.5 m³/h or less.
+    SubMeterKind.HEAT: RegisterLimits(rise_per_hour=200.0, max_repeat_age=MAX_REPEAT_AGE),
+}
 
 
 class SubMeters:

@@ -44,6 +44,8 @@ from .redaction import EXCEPTION_FILTER, REDACTOR
 from .traffic import ConnectionStats, ReceivedEvent, ReceivedResponse
 from .validation import (
     MAX_ENERGY_PER_HOUR,
+    MAX_REPEAT_AGE,
+    DeviceLimit,
     RegisterLimits,
     RegisterValidator,
     ReplacedRegister,
@@ -55,6 +57,7 @@ from .whatwatt import WhatwattReader
 __all__ = [
     "EXCEPTION_FILTER",
     "MAX_ENERGY_PER_HOUR",
+    "MAX_REPEAT_AGE",
     "READERS",
     "REDACTOR",
     "Announcement",
@@ -64,6 +67,7 @@ __all__ = [
     "ConnectionState",
     "ConnectionStats",
     "Detection",
+    "DeviceLimit",
     "Freshness",
     "Heartbeat",
     "HourlyRegister",

@@ -1,6 +1,6 @@
 """Validation of values: each has bounds, and registers only grow."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 import logging
@@ -70,6 +70,10 @@ _LARGE_STEP: Final = _Proof(5, 60.0)
 # One Wh each. A higher rise during a restart is a meter replacement, whatever the clock shows: an outage of
 # ten days with 4 kW.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
+
+# Seconds. An electricity meter reads sub-meters once an hour (gas by DSMR 4) or more often, and repeats the
+# last value in between. A CurrentlyOne repeats its last detections after every connect.
+MAX_REPEAT_AGE: Final = 3600.0
 
 # Of one register. A meter is replaced every ten years.
 _MAX_LOGGED_REPLACEMENTS: Final = 3
@@ -334,3 +338,25 @@ def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, Regi
         for measurement, unit in units.items()
         if (one := _ONE.get(unit)) is not None
     }
+
+
+class DeviceLimit:
+    """Limit of the number of devices, so that invalid data fills neither memory nor registries.
+
+    Above a first number, a device is accepted at its second report, because invalid ids rarely repeat.
+    """
+
+    def __init__(self, at_first_report: int, total: int) -> None:
+        """Set the number of devices that are accepted at once, and the number of all."""
+        self._at_first_report = at_first_report
+        self._total = total
+        self._reported: deque[str] = deque(maxlen=total)
+
+    def accepts(self, device_id: str, count: int) -> bool:
+        """Return whether a reported device is accepted, besides `count` others."""
+        if count < self._at_first_report:
+            return True
+        if device_id in self._reported:
+            return count < self._total
+        self._reported.append(device_id)
+        return False
