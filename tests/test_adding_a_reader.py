@@ -156,8 +156,8 @@ class GridletSimulator(Simulator):
             "total": round(sum(house.active_import.values()) / 1000, 3),
             "fed": round(sum(house.active_export.values()) / 1000, 3),
             "time": house.clock.isoformat(),
-        } | self.lies
-        return {key: value for key, value in payload.items() if key not in self.lacks}
+        } | self.overrides
+        return {key: value for key, value in payload.items() if key not in self.missing_keys}
 
     @override
     def encode(self, payload: str) -> bytes:
@@ -170,7 +170,7 @@ class GridletSimulator(Simulator):
 
     @override
     def set_register(self, watt_hours: float) -> None:
-        self.lies["total"] = round(watt_hours / 1000, 3)
+        self.overrides["total"] = round(watt_hours / 1000, 3)
 
     @override
     def stop_meter(self) -> None:
@@ -286,7 +286,7 @@ async def test_third_reader_can_lack_a_measurement(
         fields: ClassVar = {name: field for name, field in FIELDS.items() if name != key}
 
     monkeypatch.setitem(READERS, GridletReader.kind, Lacking)
-    gridlet.lacks = {key}
+    gridlet.missing_keys = {key}
     entry = await set_up(hass, gridlet, options={CONF_POWER_TARIFF: {"enabled": True}})
     await gridlet.tick()
     found = "active_energy_import" if key == "power" else "active_power_net"

@@ -79,12 +79,12 @@ async def outage(
             await time_lapse.stop()
         case "crashed":
             await time_lapse.crash()
-        case "deaf":
+        case "disconnected":
             await time_lapse.disconnect_reader()
     await time_lapse.run_until(end)
     if clock_error:
         time_lapse.set_clock(clock_error)
-    await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
+    await (time_lapse.reconnect_reader() if kind == "disconnected" else time_lapse.start())
 
 
 class Errors(NamedTuple):
@@ -108,7 +108,7 @@ async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | N
     interpolation = 10 if time_lapse.before_the_end > timedelta(seconds=1) else 1e-3
     for register in REGISTERS:
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
-        heard = time_lapse.heard[register]
+        received = time_lapse.received[register]
         over = [end for end in sorted(truth) if time_lapse.now >= end + timedelta(minutes=1)]
         for end in over:
             begin = end - HOUR
@@ -117,11 +117,11 @@ async def check_hours(time_lapse: TimeLapse, first: datetime, last: datetime | N
             hour = hours[begin]
             # After a power failure, the register of the reader may have replaced that of the last telegram.
             shown = hour.state - (hours[begin - HOUR].state if begin - HOUR in hours else truth[begin])
-            assert heard.get(end, truth[end]) - 1e-3 <= hour.state, (register, begin)
+            assert received.get(end, truth[end]) - 1e-3 <= hour.state, (register, begin)
             assert hour.state <= truth[end] + interpolation, (register, begin)
             assert hour.change == pytest.approx(shown, abs=1e-3), (register, begin)
             error = abs(hour.change - (truth[end] - truth[begin]))
-            match (begin in heard, end in heard):
+            match (begin in received, end in received):
                 case (False, False):
                     errors = errors._replace(missed=max(errors.missed, error))
                 case (True, False) | (False, True):
@@ -189,15 +189,15 @@ class Outage(NamedTuple):
 OUTAGES = [
     Outage("off", at("07:57:20"), at("11:11:20")),
     Outage("crashed", at("08:00:06"), at("11:00:03")),
-    Outage("deaf", at("07:31:00"), at("11:04:58")),
+    Outage("disconnected", at("07:31:00"), at("11:04:58")),
     Outage("off", at("07:58:02"), at("10:59:52")),
     Outage("crashed", at("08:59:40"), at("14:59:58", day=11)),
-    Outage("deaf", at("08:00:01"), at("14:00:09", day=11)),
-    Outage("deaf", at("08:04:00"), at("23:00:20", day=12)),
+    Outage("disconnected", at("08:00:01"), at("14:00:09", day=11)),
+    Outage("disconnected", at("08:04:00"), at("23:00:20", day=12)),
     Outage("off", at("07:57:59"), at("22:59:30", day=12)),
     Outage("crashed", at("08:30:00"), at("23:30:00", day=12)),
     Outage("off", at("08:59:00"), at("07:00:05", day=13)),
-    Outage("deaf", at("08:20:00"), at("06:20:00", day=13)),
+    Outage("disconnected", at("08:20:00"), at("06:20:00", day=13)),
     Outage("crashed", at("08:01:10"), at("06:01:00", day=13)),
 ]
 
@@ -234,7 +234,7 @@ async def test_every_hour_of_an_outage_shows_its_energy(
     shown, written = await snapshot(time_lapse), rows_written(caplog)
     await time_lapse.stop()
     await time_lapse.start()
-    await time_lapse.live(minutes=15)
+    await time_lapse.run_for(minutes=15)
     assert await snapshot(time_lapse) == shown
     again = rows_written(caplog) - written
     assert again == 0
@@ -249,7 +249,9 @@ async def test_every_hour_of_an_outage_shows_its_energy(
 
 
 async def test_first_hour_has_all_energy_without_corrections(time_lapse: TimeLapse) -> None:
-    at_zero, returned, missed = await live_without_filling(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
+    at_zero, returned, missed = await live_without_filling(
+        time_lapse, "disconnected", at("07:57:20"), at("11:11:20")
+    )
     assert at_zero == 3
     assert returned == pytest.approx(missed, rel=0.02)
 
@@ -271,7 +273,7 @@ async def test_day_is_right_with_an_outage_of_eight_hours(
     async with make_time_lapse(f"sqlite:///{database}") as time_lapse:
         time_lapse.options = {CONF_FILL_MISSED_HOURS: fills}
         time_lapse.reader.house.clock = yesterday - 3 * HOUR
-        await time_lapse.live(minutes=1)
+        await time_lapse.run_for(minutes=1)
         await time_lapse.start()
         begin = yesterday + timedelta(hours=6, minutes=40)
         await outage(time_lapse, "off", begin, begin + timedelta(hours=8))
@@ -289,7 +291,7 @@ async def test_hours_are_corrected_within_a_minute(
 ) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    await time_lapse.live(seconds=60)
+    await time_lapse.run_for(seconds=60)
     await wait_until(lambda: rows_written(caplog))
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
@@ -301,13 +303,13 @@ async def test_option_corrects_hours_of_several_outages(
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:11:20"))
-    await outage(time_lapse, "deaf", at("10:50:00"), at("12:11:20"))
+    await outage(time_lapse, "disconnected", at("10:50:00"), at("12:11:20"))
     await live_past_full_hours(time_lapse, 1)
     time_lapse.options = {}
     await time_lapse.stop()
     await time_lapse.start()
     # Until the first reading, but not until the recorder has compiled the next five minutes.
-    await time_lapse.live(minutes=2, seconds=30)
+    await time_lapse.run_for(minutes=2, seconds=30)
     await wait_until(lambda: rows_written(caplog) >= 4)
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00"))
@@ -318,7 +320,7 @@ async def test_option_corrects_hours_of_several_outages(
 )
 async def test_hours_are_right_when_summer_time_changes(time_lapse: TimeLapse, begin: datetime) -> None:
     time_lapse.reader.house.clock = begin - 2 * HOUR
-    await time_lapse.live(minutes=1)
+    await time_lapse.run_for(minutes=1)
     await time_lapse.start()
     await outage(time_lapse, "off", begin, begin + 23 * HOUR)
     await live_past_full_hours(time_lapse, 2)
@@ -372,7 +374,7 @@ async def test_first_day_shows_the_stored_hours(
 ) -> None:
     await time_lapse.run_until(at("14:35:00", day=13))
     await time_lapse.start()
-    await time_lapse.live(minutes=7)
+    await time_lapse.run_for(minutes=7)
     await wait_until(lambda: rows_written(caplog) >= 2 * (STORED_HOURS - 1))
     await time_lapse.settle()
     oldest = at("14:00:00", day=13) - (STORED_HOURS - 1) * HOUR
@@ -388,7 +390,7 @@ async def test_first_day_shows_the_stored_hours(
     shown = await snapshot(time_lapse)
     await time_lapse.stop()
     await time_lapse.start()
-    await time_lapse.live(minutes=15)
+    await time_lapse.run_for(minutes=15)
     assert await snapshot(time_lapse) == shown
     assert not refusals(caplog)
 
@@ -397,7 +399,7 @@ async def test_first_day_shows_the_stored_hours(
     ("kind", "begin", "end"),
     [
         ("off", "14:50:00", "18:10:00"),
-        ("deaf", "14:50:00", "18:10:00"),
+        ("disconnected", "14:50:00", "18:10:00"),
         # The reader was just added.
         ("off", "14:37:00", "15:03:00"),
     ],
@@ -448,7 +450,7 @@ async def test_sums_of_the_user_are_kept(time_lapse: TimeLapse, caplog: pytest.L
     time_lapse.options = {}
     await time_lapse.start()
     before = await time_lapse.hours(EXPORT)
-    await time_lapse.live(minutes=15)
+    await time_lapse.run_for(minutes=15)
     await wait_until(lambda: refusals(caplog))
     await time_lapse.settle()
     assert await time_lapse.hours(EXPORT) == before
@@ -474,7 +476,7 @@ async def test_hours_of_a_wrong_reader_clock_are_ignored(
     await live_past_full_hours(time_lapse, 2)
     assert not ir.async_get(time_lapse.hass).issues
     # The reader repeats the hours of the wrong clock.
-    await outage(time_lapse, "deaf", time_lapse.now, time_lapse.now + timedelta(minutes=15))
+    await outage(time_lapse, "disconnected", time_lapse.now, time_lapse.now + timedelta(minutes=15))
     await live_past_full_hours(time_lapse, 1)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     assert hours[at("07:00:00")].state == pytest.approx(truth[at("08:00:00")], abs=200)
@@ -494,11 +496,11 @@ async def test_zeros_are_a_gap_of_their_register_only(
     await time_lapse.start()
     await time_lapse.run_until(hour - timedelta(minutes=9))
     # Four times, which is not enough for a meter replacement.
-    time_lapse.reader.lies = {key: 0}
+    time_lapse.reader.overrides = {key: 0}
     await time_lapse.run_until(hour - timedelta(minutes=1))
-    time_lapse.reader.lies = {}
+    time_lapse.reader.overrides = {}
     await live_past_full_hours(time_lapse, 2)
-    del time_lapse.heard[register][hour]
+    del time_lapse.received[register][hour]
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -528,12 +530,12 @@ async def test_unknown_hours_are_not_corrected(time_lapse: TimeLapse) -> None:
 
 async def test_hours_are_corrected_after_a_backup(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
+    await outage(time_lapse, "disconnected", at("07:57:20"), at("11:11:20"))
     instance = get_instance(time_lapse.hass)
     assert await instance.lock_database()
     # The recorder cannot be settled while it is locked.
     time_lapse.recorder_is_locked = True
-    await time_lapse.live(minutes=3)
+    await time_lapse.run_for(minutes=3)
     assert instance.unlock_database()
     time_lapse.recorder_is_locked = False
     await live_past_full_hours(time_lapse, 2)
@@ -569,7 +571,7 @@ async def test_database_error_is_not_logged_as_an_error(
             connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
 
     await instance.async_add_executor_job(rename, "statistics", "statistics_away")
-    await time_lapse.live(minutes=1)
+    await time_lapse.run_for(minutes=1)
     await wait_until(lambda: refusals(caplog))
     await instance.async_add_executor_job(rename, "statistics_away", "statistics")
     await live_past_full_hours(time_lapse, 2)
@@ -614,7 +616,7 @@ async def test_sensor_keeps_its_hours_when_it_is_excluded(
     await time_lapse.stop()
     time_lapse.recorder_options = {"exclude": {"entity_globs": "sensor.*export"}}
     await time_lapse.start()
-    await outage(time_lapse, "deaf", at("08:20:00"), at("11:11:20"))
+    await outage(time_lapse, "disconnected", at("08:20:00"), at("11:11:20"))
     await live_past_full_hours(time_lapse, 1)
     assert max(await time_lapse.hours(EXPORT)) == at("08:00:00")
     assert max(await time_lapse.hours(IMPORT)) == at("11:00:00")
@@ -640,7 +642,7 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
-    await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=13))
+    await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=13))
     await live_past_full_hours(time_lapse, 2)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     assert rows_written(caplog) == 0
@@ -673,7 +675,7 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
         assert done["type"] is FlowResultType.CREATE_ENTRY
 
     # Each hour that the reader stores gets its own energy.
-    await time_lapse.live(minutes=1)
+    await time_lapse.run_for(minutes=1)
     await wait_until(lambda: rows_written(caplog) >= 2 * (STORED_HOURS - 1))
     await time_lapse.settle()
     await check_hours(time_lapse, at("06:00:00", day=13) - (STORED_HOURS - 1) * HOUR)
@@ -701,7 +703,7 @@ async def test_no_energy_is_lost_when_the_clock_is_wrong(time_lapse: TimeLapse, 
     time_lapse.recorder_options = {"purge_keep_days": 1}
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"), clock_error=error)
-    await time_lapse.live(minutes=7)
+    await time_lapse.run_for(minutes=7)
     # A time server sets the clock.
     time_lapse.set_clock(timedelta())
     await time_lapse.run_until(at("14:02:00"))

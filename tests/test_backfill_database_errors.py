@@ -77,13 +77,13 @@ async def test_hours_are_corrected_after_the_database_is_full(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     await time_lapse.start()
-    await outage(time_lapse, "deaf", at("07:57:20"), at("11:11:20"))
+    await outage(time_lapse, "disconnected", at("07:57:20"), at("11:11:20"))
     # At first, only the hours cannot be written. Then, nothing can be written.
     with full_database(time_lapse, *HOURS) as rejected:
-        await time_lapse.live(minutes=2)
+        await time_lapse.run_for(minutes=2)
         await wait_until(lambda: rows_written(caplog) and rejected)
     with full_database(time_lapse, *ANYTHING):
-        await time_lapse.live(minutes=12)
+        await time_lapse.run_for(minutes=12)
     await live_past_full_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
@@ -106,7 +106,7 @@ async def test_hours_fit_when_the_database_rejects_sums(
     await time_lapse.run_until(at("14:35:00", day=13))
     await time_lapse.start()
     with full_database(time_lapse, *SUMS) as rejected:
-        await time_lapse.live(minutes=7)
+        await time_lapse.run_for(minutes=7)
         await wait_until(lambda: rejected)
     await live_past_full_hours(time_lapse, 1)
     oldest = at("14:00:00", day=13) - (STORED_HOURS - 1) * HOUR
@@ -117,7 +117,7 @@ async def test_issue_of_a_reset_returns_when_it_was_not_stored(time_lapse: TimeL
     time_lapse.recorder_options |= {"purge_keep_days": 1}
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
-    await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
+    await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=12))
     await live_past_full_hours(time_lapse, 1)
     flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
     await wait_until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
@@ -131,7 +131,7 @@ async def test_issue_of_a_reset_returns_when_it_was_not_stored(time_lapse: TimeL
     with full_database(time_lapse, *SUMS) as rejected:
         await confirm()
         await wait_until(lambda: rejected)
-        await time_lapse.live(minutes=1)
+        await time_lapse.run_for(minutes=1)
     assert set(ir.async_get(time_lapse.hass).issues) == issues
     await confirm()
     await time_lapse.settle()
@@ -145,7 +145,7 @@ async def test_hours_are_corrected_after_a_power_failure(time_lapse: TimeLapse, 
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     with full_database(time_lapse, *HOURS):
-        await time_lapse.live(seconds=seconds)
+        await time_lapse.run_for(seconds=seconds)
         await time_lapse.crash()
     await time_lapse.run_until(at("11:13:20"))
     await time_lapse.start()
@@ -160,7 +160,7 @@ async def test_hours_are_corrected_when_a_purge_comes_between(
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
     # The register is received at 11:12:00, and its hours are known ten seconds later.
     with full_database(time_lapse, *HOURS) as rejected:
-        await time_lapse.live(seconds=51)
+        await time_lapse.run_for(seconds=51)
         await wait_until(lambda: rows_written(caplog) and rejected)
         await time_lapse.hass.services.async_call(
             "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
@@ -173,12 +173,12 @@ async def test_hours_are_corrected_when_a_purge_comes_between(
 async def test_hours_are_corrected_when_killed_in_a_backup(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    await time_lapse.live(seconds=49)
+    await time_lapse.run_for(seconds=49)
     # Rows that wait for the end of a backup are lost.
     with full_database(time_lapse, *ANYTHING):
-        await time_lapse.live(minutes=20)
+        await time_lapse.run_for(minutes=20)
         await time_lapse.crash()
-    await time_lapse.live(minutes=1)
+    await time_lapse.run_for(minutes=1)
     await time_lapse.start()
     await live_past_full_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))).missed < 1e-3
@@ -196,12 +196,12 @@ async def test_locked_recorder_gets_an_adjustment_once_after_reloads(time_lapse:
     assert await instance.lock_database()
     time_lapse.recorder_is_locked = True
     for _ in range(3):
-        await time_lapse.live(seconds=12)
+        await time_lapse.run_for(seconds=12)
         await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
     assert instance.unlock_database()
     time_lapse.recorder_is_locked = False
     await live_past_full_hours(time_lapse, 2)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     old = replacement.last - truth[at("08:00:00")]
-    new = time_lapse.heard[EXPORT][at("09:00:00")] - replacement.first
+    new = time_lapse.received[EXPORT][at("09:00:00")] - replacement.first
     assert hours[at("08:00:00")].change == pytest.approx(old + new, abs=1)

@@ -51,16 +51,16 @@ async def choose_device_class(time_lapse: TimeLapse) -> None:
 
 async def disable(time_lapse: TimeLapse) -> None:
     change(time_lapse, disabled_by=er.RegistryEntryDisabler.USER)
-    await time_lapse.live(hours=2)
+    await time_lapse.run_for(hours=2)
     change(time_lapse, disabled_by=None)
     # Home Assistant reloads the entry.
-    await time_lapse.live(minutes=1)
+    await time_lapse.run_for(minutes=1)
 
 
 async def remove(time_lapse: TimeLapse) -> None:
     for sensor in sensors(time_lapse):
         er.async_get(time_lapse.hass).async_remove(sensor)
-    await time_lapse.live(hours=2)
+    await time_lapse.run_for(hours=2)
     await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
 
 

@@ -49,7 +49,7 @@ class Home:
     networks: list[FaultyNetwork]
     time_machine: TimeMachine
 
-    async def live(self, hours: int) -> None:
+    async def run_for(self, hours: int) -> None:
         """Inject all faults in every hour."""
         for fault in FAULTS * hours:
             for network in self.networks:
@@ -103,9 +103,9 @@ async def test_day_of_faults_does_not_leak(
     tasks = [len(entry._background_tasks) for entry in home.entries]  # noqa: SLF001
     tracemalloc.start()
     try:
-        await home.live(WARM_UP)
+        await home.run_for(WARM_UP)
         before = allocated()
-        await home.live(DAY - WARM_UP)
+        await home.run_for(DAY - WARM_UP)
         after = allocated()
     finally:
         tracemalloc.stop()

@@ -49,7 +49,7 @@ def devices(hass: HomeAssistant, entry: MockConfigEntry) -> set[str]:
     return {each.removeprefix(f"{READER}:") for each in ids if ":" in each}
 
 
-async def live(
+async def run_for(
     hass: HomeAssistant,
     entry: MockConfigEntry,
     reader: CurrentlyOneSimulator,
@@ -162,11 +162,11 @@ async def test_inventory_is_requested_once_a_minute_for_many_configs(
     for _ in range(100):
         await config(reader)
     await settle(hass, entry, reader)
-    await live(hass, entry, reader, time_machine, 50)
+    await run_for(hass, entry, reader, time_machine, 50)
     assert reader.requests.count(INVENTORY) == 1
     assert "sauna" not in devices(hass, entry)
     # The second request is made a minute after the first one.
-    await live(hass, entry, reader, time_machine, 120)
+    await run_for(hass, entry, reader, time_machine, 120)
     assert reader.requests.count(INVENTORY) == 2
     assert "sauna" in devices(hass, entry)
 
@@ -211,7 +211,7 @@ async def test_inventory_is_requested_for_a_new_appliance(
     hass: HomeAssistant, reader: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, reader)
-    await live(hass, entry, reader, time_machine, 70)
+    await run_for(hass, entry, reader, time_machine, 70)
     # Its first report is a detection, which only the inventory explains.
     reader.house.appliances.append(sauna())
     second = int(reader.house.clock.timestamp())
@@ -246,7 +246,7 @@ async def test_inventory_is_requested_rarely_for_unknown_appliances(
     entry = await set_up(hass, reader)
     for each in ids:
         await report(reader, each)
-        await live(hass, entry, reader, time_machine, 30)
+        await run_for(hass, entry, reader, time_machine, 30)
     assert reader.requests.count(INVENTORY) in (count, count - (count > 2))
     assert ids[0][0] in devices(hass, entry)
 

@@ -37,7 +37,7 @@ def reader(house: House) -> WhatwattSimulator:
 
 
 @pytest.fixture
-async def live(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
+async def run_for(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
     """Return the reader while its meter sends by itself."""
     return await start(reader, live=True)
 
@@ -190,20 +190,20 @@ async def test_wrong_clock_is_an_issue_until_it_is_right(make_time_lapse: MakeTi
         reader = time_lapse.reader
         reader.clock_error = timedelta(hours=-1)
         await time_lapse.start()
-        await time_lapse.live(minutes=9)
+        await time_lapse.run_for(minutes=9)
         assert issues(time_lapse.hass) == {}
-        await time_lapse.live(minutes=5)
+        await time_lapse.run_for(minutes=5)
         issue = issues(time_lapse.hass)["reader_clock_wrong"]
         assert issue.translation_placeholders == {"name": "Meter", "difference": "1:00:00"}
         assert not issue.is_fixable
         reader.clock_error = timedelta()
-        await time_lapse.live(minutes=4)
+        await time_lapse.run_for(minutes=4)
         assert issues(time_lapse.hass) == {}
         # A clock can be wrong for some minutes after a start.
         reader.clock_error = timedelta(hours=1)
-        await time_lapse.live(minutes=8)
+        await time_lapse.run_for(minutes=8)
         reader.clock_error = timedelta()
-        await time_lapse.live(minutes=30)
+        await time_lapse.run_for(minutes=30)
         assert issues(time_lapse.hass) == {}
 
 
@@ -213,7 +213,7 @@ async def test_error_of_years_is_shown_in_hours(make_time_lapse: MakeTimeLapse) 
     async with make_time_lapse(None) as time_lapse:
         time_lapse.reader.clock_error = timedelta(days=-400, minutes=-5)
         await time_lapse.start()
-        await time_lapse.live(minutes=14)
+        await time_lapse.run_for(minutes=14)
         placeholders = issues(time_lapse.hass)["reader_clock_wrong"].translation_placeholders
         assert placeholders == {"name": "Meter", "difference": "9600:05:00"}
 
@@ -300,7 +300,7 @@ async def test_wrong_zero_after_a_restart_is_rejected(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Their first zero is rejected, too.
-    whatwatt.lacks = {"rEii", "rEei"}
+    whatwatt.missing_keys = {"rEii", "rEei"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     energy = "ECC9FF5C7F14_active_energy_import"

@@ -70,7 +70,7 @@ async def clear(time_lapse: TimeLapse) -> None:
 
 async def disable(time_lapse: TimeLapse) -> None:
     await time_lapse.hass.services.async_call("recorder", "disable", blocking=True)
-    await time_lapse.live(hours=2)
+    await time_lapse.run_for(hours=2)
     await time_lapse.hass.services.async_call("recorder", "enable", blocking=True)
 
 

@@ -97,8 +97,8 @@ async def test_memory_does_not_grow_in_a_month(
         time_lapse.options = {CONF_POWER_TARIFF: HOURLY}
         time_lapse.interval = timedelta(minutes=10)
         await time_lapse.start()
-        await time_lapse.live(days=2)
+        await time_lapse.run_for(days=2)
         objects, before = count_objects(), measure()
-        await time_lapse.live(days=DAYS)
+        await time_lapse.run_for(days=DAYS)
         assert get_growth(before, DAYS, "days") < MAX_GROWTH
         assert count_objects() == objects

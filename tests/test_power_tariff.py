@@ -156,7 +156,7 @@ async def test_values_are_written_every_ten_seconds_to_a_minute(
     assert len(written) in numbers
 
 
-@pytest.mark.parametrize("kind", ["off", "crashed", "deaf"])
+@pytest.mark.parametrize("kind", ["off", "crashed", "disconnected"])
 async def test_hour_is_complete_after_a_restart(time_lapse: TimeLapse, kind: str) -> None:
     await time_lapse.start()
     await draw(time_lapse, 2000, at("07:20:00"))
@@ -174,11 +174,13 @@ async def test_hour_is_complete_after_a_restart(time_lapse: TimeLapse, kind: str
 
 
 async def begin_outage(time_lapse: TimeLapse, kind: str) -> None:
-    await {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}[kind]()
+    await {"off": time_lapse.stop, "crashed": time_lapse.crash, "disconnected": time_lapse.disconnect_reader}[
+        kind
+    ]()
 
 
 async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
-    await (time_lapse.reconnect_reader() if kind == "deaf" else time_lapse.start())
+    await (time_lapse.reconnect_reader() if kind == "disconnected" else time_lapse.start())
 
 
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not stored"])
@@ -219,7 +221,7 @@ async def test_meter_replacement_is_not_a_peak(time_lapse: TimeLapse, register: 
     # The energy that the new meter counts before its first telegram is unknown.
     assert sum(bill.values()) == pytest.approx(hour + counted(time_lapse, at("08:00:00")), abs=0.1)
     await time_lapse.stop()
-    await time_lapse.live(minutes=2)
+    await time_lapse.run_for(minutes=2)
     await time_lapse.start()
     await draw(time_lapse, 0, at("10:02:00"))
     assert max(power for _, power in intervals(time_lapse)) < 2.6

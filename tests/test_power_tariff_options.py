@@ -112,7 +112,7 @@ async def choose(hass: HomeAssistant, entry: MockConfigEntry, **tariff: Any) -> 
 
 
 async def test_tariff_that_is_off_needs_no_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.lacks = {"E_In", "E_In_T2"}
+    whatwatt.missing_keys = {"E_In", "E_In_T2"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
     assert (await choose(hass, entry, enabled=False))["type"] is FlowResultType.CREATE_ENTRY
@@ -186,7 +186,7 @@ async def set_up_with_tariff(hass: HomeAssistant, reader: Simulator) -> MockConf
 
 async def test_tariff_sum_is_followed_by_power(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     whatwatt.house.solar_peak = 0.0
-    whatwatt.lacks = {"E_In", "E_In_T2"}
+    whatwatt.missing_keys = {"E_In", "E_In_T2"}
     await set_up_with_tariff(hass, whatwatt)
     for _ in range(5):
         await tick(hass, whatwatt)

@@ -104,10 +104,10 @@ class Outage(NamedTuple):
 EVERY_MONTH = (
     (2, 7, 9, "off", 3, 4),
     (5, 5, 20, "off", 200, 1200),
-    (9, 5, 20, "deaf", 120, 700),
+    (9, 5, 20, "disconnected", 120, 700),
     (13, 5, 20, "crashed", 60, 480),
     (16, 17, 18, "off", 2, 4),
-    (19, 5, 20, "deaf", 1500, 1600),
+    (19, 5, 20, "disconnected", 1500, 1600),
     (22, 5, 20, "off", 2400, 3000),
     (27, 12, 19, "crashed", 20, 40),
 )
@@ -117,15 +117,15 @@ BEGINS_AT = (8, 9, 22, 24, 37, 39, 53, 54)
 
 ONCE = (
     # At the end of a month and of the year.
-    Outage(local(2026, 12, 31, "21:47"), local(2027, 1, 1, "03:12"), "deaf"),
+    Outage(local(2026, 12, 31, "21:47"), local(2027, 1, 1, "03:12"), "disconnected"),
     Outage(local(2027, 1, 31, "22:20"), local(2027, 2, 1, "02:31"), "off"),
     # At changes of summer time.
     Outage(local(2026, 10, 25, "01:20"), local(2026, 10, 25, "04:50"), "off"),
     Outage(local(2027, 3, 28, "01:20"), local(2027, 3, 28, "04:50"), "off"),
-    Outage(local(2027, 10, 31, "01:20"), local(2027, 10, 31, "04:50"), "deaf"),
+    Outage(local(2027, 10, 31, "01:20"), local(2027, 10, 31, "04:50"), "disconnected"),
     # Longer than the reader stores hours.
     Outage(local(2027, 7, 24, "09:20"), local(2027, 7, 28, "17:35"), "off"),
-    Outage(local(2027, 5, 28, "18:20"), local(2027, 6, 1, "20:40"), "deaf"),
+    Outage(local(2027, 5, 28, "18:20"), local(2027, 6, 1, "20:40"), "disconnected"),
 )
 
 # Time of the meter replacement, and the first register in Wh.
@@ -187,11 +187,15 @@ class Year:
     async def run_outage(self, outage: Outage) -> None:
         """Advance to the end of an outage."""
         time_lapse = self.time_lapse
-        begin = {"off": time_lapse.stop, "crashed": time_lapse.crash, "deaf": time_lapse.disconnect_reader}
+        begin = {
+            "off": time_lapse.stop,
+            "crashed": time_lapse.crash,
+            "disconnected": time_lapse.disconnect_reader,
+        }
         await self.run_until(outage.start)
         await begin[outage.kind]()
         await self.run_until(outage.end)
-        await (time_lapse.reconnect_reader() if outage.kind == "deaf" else time_lapse.start())
+        await (time_lapse.reconnect_reader() if outage.kind == "disconnected" else time_lapse.start())
         if time_lapse.reader.stores_readings:
             self.replayed |= dict(list(time_lapse.sent.items())[-REPLAYED:])
 

@@ -65,7 +65,7 @@ class Home:
         elif state.entity_id == "event.mocca_master_transition":
             self.fired.append(state.attributes["event_type"])
 
-    async def live(self, seconds: int) -> list[str]:
+    async def run_for(self, seconds: int) -> list[str]:
         """Let time pass while the coffee machine is switched every 50 seconds. Return the expected events."""
         expected = []
         for n in range(seconds // 50):
@@ -121,7 +121,7 @@ async def test_corrected_clock_causes_no_gap(
     if not has_stored:
         # Readings of the first seconds can be mistaken for repeated ones.
         home.watch()
-    expected = await home.live(LASTS)
+    expected = await home.run_for(LASTS)
     assert home.unavailable == []
     assert home.fired == expected
     assert home.issues == []
@@ -144,7 +144,7 @@ async def test_clock_that_changes_often_causes_no_gap(
             config = home.reader.config()
             home.reader.clock_error = timedelta()
             await home.reader.broadcast(f"event: config\r\ndata: {config}\r\n\r\n".encode())
-        expected += await home.live(200)
+        expected += await home.run_for(200)
     assert home.unavailable == []
     assert home.fired == expected
 

@@ -27,7 +27,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
     """Return a home that exports more energy in ten minutes than is possible in one minute."""
     async with make_time_lapse(None) as time_lapse:
         time_lapse.reader.house.clock = MORNING - timedelta(minutes=17)
-        await time_lapse.live(minutes=1)
+        await time_lapse.run_for(minutes=1)
         await time_lapse.start()
         await time_lapse.run_until(MORNING)
         yield time_lapse
@@ -46,7 +46,7 @@ def shown(time_lapse: TimeLapse) -> list[float]:
 async def restart_after(time_lapse: TimeLapse, **duration: float) -> None:
     """Stop Home Assistant, and start it after a time."""
     await time_lapse.stop()
-    await time_lapse.live(**duration)
+    await time_lapse.run_for(**duration)
     await time_lapse.start()
 
 
@@ -54,9 +54,9 @@ async def test_register_that_fell_during_a_restart_is_rejected(time_lapse: TimeL
     before = shown(time_lapse)
     await time_lapse.stop()
     time_lapse.reader.house.active_export = {1: 12.0, 2: 0.0}
-    await time_lapse.live(minutes=2)
+    await time_lapse.run_for(minutes=2)
     await time_lapse.start()
-    await time_lapse.live(minutes=2)
+    await time_lapse.run_for(minutes=2)
     assert dropped(time_lapse)
     assert shown(time_lapse)[1] == before[1]
 
@@ -64,12 +64,12 @@ async def test_register_that_fell_during_a_restart_is_rejected(time_lapse: TimeL
 async def test_replayed_readings_of_an_old_meter_are_ignored(time_lapse: TimeLapse) -> None:
     time_lapse.reader.house.active_import = {1: 12.0, 2: 0.0}
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
-    await time_lapse.live(minutes=20)
+    await time_lapse.run_for(minutes=20)
     before = replacements(time_lapse)
     assert before == [1, 1]
     # The reader still stores readings of the old meter, which it repeats after the connect.
     await restart_after(time_lapse, minutes=1)
-    await time_lapse.live(minutes=20)
+    await time_lapse.run_for(minutes=20)
     assert replacements(time_lapse) == before
     assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
 
@@ -87,13 +87,13 @@ async def test_register_that_rose_in_an_outage_is_accepted_at_once(
 ) -> None:
     await time_lapse.stop()
     await time_lapse.disconnect_reader()
-    await time_lapse.live(hours=5)
+    await time_lapse.run_for(hours=5)
     await time_lapse.start()
     for _ in range(restarts):
         await restart_after(time_lapse, minutes=1)
     assert time_lapse.entry.state is ConfigEntryState.SETUP_RETRY
     await time_lapse.reconnect_reader()
-    await time_lapse.live(minutes=2)
+    await time_lapse.run_for(minutes=2)
     assert shown(time_lapse) == pytest.approx(time_lapse.meter_registers, abs=200)
     assert not dropped(time_lapse)
     assert "A meter was replaced" not in caplog.text
@@ -111,7 +111,7 @@ async def test_stored_registers_have_the_time_of_their_reading(
 ) -> None:
     time_lapse.reader.meter_is_connected = not is_meter_silent
     silent_since = time_lapse.now.timestamp()
-    await time_lapse.live(minutes=20)
+    await time_lapse.run_for(minutes=20)
     await time_lapse.stop()
     expected = silent_since if is_meter_silent else time_lapse.now.timestamp()
     assert list(time_lapse.stored("meter")["received_at"].values()) == pytest.approx([expected] * 4, abs=150)

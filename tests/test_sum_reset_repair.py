@@ -43,7 +43,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
         time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
         await time_lapse.start()
         assert await async_setup_component(time_lapse.hass, "repairs", {})
-        await outage(time_lapse, "deaf", at("12:20:00"), at("06:20:00", day=12))
+        await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=12))
         await live_past_full_hours(time_lapse, 1)
         await wait_until(lambda: len(issues(time_lapse)) == len(REGISTERS))
         yield time_lapse

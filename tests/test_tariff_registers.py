@@ -79,7 +79,7 @@ async def home(
     house.appliances[:] = [Appliance("stove", "Stove", "stoves", 0, states, (100_000,) * len(states))]
     house.solar_peak = 0.0
     reader = WhatwattSimulator(house)
-    reader.lacks = {"E_In"}
+    reader.missing_keys = {"E_In"}
     await start(reader)
     home = TariffHome(hass, freezer, reader, begin="2026-11-10 21:28:00")
     yield home
@@ -89,7 +89,7 @@ async def home(
 def fill_with_zeros(reader: WhatwattSimulator) -> None:
     """Let the firmware send zero instead of the register that the meter does not have."""
     reader.firmware = Firmware.FILLING
-    reader.lacks, reader.lies = set(), {"E_In": 0}
+    reader.missing_keys, reader.overrides = set(), {"E_In": 0}
 
 
 # ------------------------------------------------------------------------------------------ the bill
@@ -130,9 +130,9 @@ async def test_telegrams_without_a_register_are_left_out(home: TariffHome) -> No
     await home.draw("low", 16)
     energy = await home.draw("high", 5)
     for missing in (T1, T2):
-        home.reader.lacks = {"E_In", missing}
+        home.reader.missing_keys = {"E_In", missing}
         energy += await home.draw("high", 1)
-    home.reader.lacks = {"E_In"}
+    home.reader.missing_keys = {"E_In"}
     energy += await home.draw("high", 8)
     await home.draw("off", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.15)
@@ -143,10 +143,10 @@ async def test_rejected_register_makes_no_peak(home: TariffHome, lie: float) -> 
     await home.start()
     await home.draw("low", 16)
     energy = await home.draw("high", 5)
-    home.reader.lies = {T2: lie}
+    home.reader.overrides = {T2: lie}
     await home.send()
     energy += await home.draw("high", 1)
-    home.reader.lies = {}
+    home.reader.overrides = {}
     energy += await home.draw("high", 9)
     await home.draw("off", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.15)
@@ -190,12 +190,12 @@ async def test_peak_is_the_same_after_a_restart(home: TariffHome) -> None:
 
 
 async def test_tariff_is_accepted_after_the_second_register(home: TariffHome) -> None:
-    home.reader.lacks = {"E_In", T2}
+    home.reader.missing_keys = {"E_In", T2}
     home.reader.house.active_import[2] = 0.0
     await home.start(enabled=False)
     await home.draw("low", 2)
     assert await home.choose() == "no_register"
-    home.reader.lacks, home.reader.house.active_import[2] = {"E_In"}, 1.0
+    home.reader.missing_keys, home.reader.house.active_import[2] = {"E_In"}, 1.0
     await home.draw("low", 1)
     assert await home.choose() is None
     await home.draw("low", 13)
@@ -207,9 +207,9 @@ async def test_tariff_is_accepted_after_the_second_register(home: TariffHome) ->
 @pytest.mark.parametrize("is_sparse", [True, False])
 async def test_tariff_is_rejected_without_a_register(home: TariffHome, *, is_sparse: bool) -> None:
     if is_sparse:
-        home.reader.lacks = {"E_In", T1, T2}
+        home.reader.missing_keys = {"E_In", T1, T2}
     else:
-        home.reader.lacks, home.reader.lies = set(), {"E_In": 0, T1: 0, T2: 0}
+        home.reader.missing_keys, home.reader.overrides = set(), {"E_In": 0, T1: 0, T2: 0}
     await home.start(enabled=False)
     await home.draw("low", 8)
     assert await home.choose() == "no_register"
@@ -221,9 +221,9 @@ async def test_tariff_is_rejected_when_the_meter_has_more(home: TariffHome) -> N
     await home.draw("low", 16)
     await home.draw("high", 16)
     assert home.peak > 0
-    home.reader.lies = {"T": 3}
+    home.reader.overrides = {"T": 3}
     await home.draw("high", 1)
-    home.reader.lies = {}
+    home.reader.overrides = {}
     await home.draw("high", 15)
     unique_id = f"{home.reader.device_id}_{K.PEAK_DEMAND}"
     assert state_of(home.hass, "sensor", unique_id).state == "unavailable"

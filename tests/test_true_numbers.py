@@ -143,9 +143,9 @@ class FaultyHome(Home):
         reader = self.reader
         right = self.house.register
         register = self.register(right)
-        reader.lacks -= REGISTER_KEYS[reader.kind]
+        reader.missing_keys -= REGISTER_KEYS[reader.kind]
         if register is None:
-            reader.lacks |= REGISTER_KEYS[reader.kind]
+            reader.missing_keys |= REGISTER_KEYS[reader.kind]
         else:
             reader.set_register(register)
         await reader.send_reading()
@@ -250,7 +250,7 @@ async def home(
     if kind == "whatwatt":
         reader = WhatwattSimulator(house, interval=10)
         # They are zero, which is dropped and counted until it is confirmed.
-        reader.lacks = {"rEii", "rEei"}
+        reader.missing_keys = {"rEii", "rEei"}
     else:
         reader = StoringCurrentlyOne(house)
         reader.stores_readings = kind == "currentlyone"
@@ -460,9 +460,9 @@ async def test_absurd_value_is_dropped(
     await home.draw(3000, "07:05:05")
     written = watch_states(home.hass)
     key = KEYS[home.reader.kind][quantity]
-    home.reader.lies[key] = absurd // 1000 if key == "P_In" else absurd
+    home.reader.overrides[key] = absurd // 1000 if key == "P_In" else absurd
     await home.draw(3000, "07:05:15")
-    del home.reader.lies[key]
+    del home.reader.overrides[key]
     await home.draw(3000, "07:10:00")
     assert home.dropped == {"beyond a household supply": 1}
     bounds = {"kW": 17.25, "W": 17_250, "A": 5, "V": 231}

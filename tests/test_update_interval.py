@@ -71,7 +71,7 @@ class Home:
     async def send(self) -> None:
         """Send a reading, with another marker unless the test needs the house's own."""
         if self.changes_marker:
-            value = self.reader.lies[self.reader.marker_key] = next(self._values)
+            value = self.reader.overrides[self.reader.marker_key] = next(self._values)
             self.value = str(value)
         self.energy = int(sum(self.reader.house.active_export.values())) / 1000
         await self.reader.send_reading()
@@ -191,10 +191,10 @@ async def test_both_parts_of_a_telegram_are_written(home: Home, interval: int) -
     power = {key for key, (each, _) in fields.items() if each.startswith("active_power")}
     energies, powers = home.writes(M.ACTIVE_ENERGY_EXPORT), home.writes(M.ACTIVE_POWER_NET)
     for number in range(1, 7):
-        home.reader.lacks = keys - power
+        home.reader.missing_keys = keys - power
         await home.send()
         await home.advance(0.3)
-        home.reader.lacks = power
+        home.reader.missing_keys = power
         await home.send()
         await home.advance(interval)
         assert float(energies[-1].state) == pytest.approx(home.energy, abs=0.0011)

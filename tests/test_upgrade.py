@@ -261,8 +261,8 @@ async def test_registers_are_compared_with_the_stored_ones(home: Home) -> None:
     shorten_greeting(home)
     # Registers never fall, and the export cannot have risen that much since the stop.
     counts, whatwatt.sub_meters = whatwatt.sub_meters, dict.fromkeys(whatwatt.sub_meters, 1.0)
-    whatwatt.lies = {"E_In_T1": 0.5, "E_Out": 9e6}
-    currentlyone.lies = {"Wh": 5, "Ph": 2**31}
+    whatwatt.overrides = {"E_In_T1": 0.5, "E_Out": 9e6}
+    currentlyone.overrides = {"Wh": 5, "Ph": 2**31}
     await home.start(has_recorder=False)
     await home.run_until(START + timedelta(minutes=1))
     registers = {
@@ -272,7 +272,7 @@ async def test_registers_are_compared_with_the_stored_ones(home: Home) -> None:
     }
     assert len(registers) == 7
     assert {home.shown()[each][0] for each in registers} <= {"unavailable", "unknown"}
-    whatwatt.sub_meters, whatwatt.lies, currentlyone.lies = counts, {}, {}
+    whatwatt.sub_meters, whatwatt.overrides, currentlyone.overrides = counts, {}, {}
     await home.run_until(START + timedelta(minutes=3))
     assert {home.shown()[each][0] for each in registers} & {"unavailable", "unknown"} == set()
 

@@ -101,7 +101,7 @@ class TimeLapse:
         self.sent: dict[datetime, int] = {}
         """Import register in each telegram that the meter has sent."""
 
-        self.heard: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
+        self.received: dict[M, dict[datetime, int]] = {register: {} for register in REGISTERS}
         """Registers in the last telegram before an hour's end, if Home Assistant has received it."""
 
         self._database = database
@@ -172,7 +172,7 @@ class TimeLapse:
             if self.now == telegram:
                 await self._send_telegram()
 
-    async def live(self, **duration: float) -> None:
+    async def run_for(self, **duration: float) -> None:
         """Advance by a duration."""
         await self.run_until(self.now + timedelta(**duration))
 
@@ -245,9 +245,9 @@ class TimeLapse:
         await self.settle()
         self.telegrams[self.now], _ = self.meter_registers
         hour = self.now + self.before_the_end
-        if not hour.minute and not self.reader.sends_registers_hourly and not self.reader.lacks:
+        if not hour.minute and not self.reader.sends_registers_hourly and not self.reader.missing_keys:
             for register, value in zip(REGISTERS, self.meter_registers, strict=True):
-                self.heard[register][hour] = value
+                self.received[register][hour] = value
 
     async def disconnect_reader(self) -> None:
         """Disconnect the reader from the network while Home Assistant is running."""
@@ -263,7 +263,7 @@ class TimeLapse:
             await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
             # Home Assistant retries the setup.
-            await self.live(seconds=10)
+            await self.run_for(seconds=10)
 
     # --------------------------------------------------------------------------------- Home Assistant
 

@@ -130,7 +130,7 @@ class CurrentlyOneSimulator(Simulator):
 
     @override
     def set_register(self, watt_hours: float) -> None:
-        self.lies["Wh"] = int(watt_hours)
+        self.overrides["Wh"] = int(watt_hours)
 
     @override
     def stop_meter(self) -> None:
@@ -238,8 +238,8 @@ class CurrentlyOneSimulator(Simulator):
             fields |= self._on_the_hour
         if not has_registers:
             fields = {key: value for key, value in fields.items() if not key.endswith("h")}
-        fields |= {**self.lies, "sec": self._now}
-        fields = {key: value for key, value in fields.items() if key not in self.lacks}
+        fields |= {**self.overrides, "sec": self._now}
+        fields = {key: value for key, value in fields.items() if key not in self.missing_keys}
         return "{" + ",".join(f'"{key}":{value}' for key, value in fields.items()) + "}"
 
     def inventory(self) -> dict[str, Any]:

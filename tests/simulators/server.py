@@ -170,10 +170,10 @@ class Simulator(Server):
         self.telegrams = 0
         """Number of telegrams that the meter has sent."""
 
-        self.lies: dict[str, float] = {}
+        self.overrides: dict[str, float] = {}
         """Wrong values in readings by key."""
 
-        self.lacks: set[str] = set()
+        self.missing_keys: set[str] = set()
         """Keys that are missing in readings."""
 
     @classmethod

@@ -138,7 +138,7 @@ class WhatwattSimulator(Simulator):
 
     @override
     def set_register(self, watt_hours: float) -> None:
-        self.lies["E_In"] = _kilo(watt_hours)
+        self.overrides["E_In"] = _kilo(watt_hours)
 
     @override
     def stop_meter(self) -> None:
@@ -246,8 +246,8 @@ class WhatwattSimulator(Simulator):
             "Time": f"{local:%H:%M:%S}",
             "Uptime": _number(self.uptime / 3600, 2),
         }
-        payload |= self.lies
-        return {key: value for key, value in payload.items() if key not in self.lacks}
+        payload |= self.overrides
+        return {key: value for key, value in payload.items() if key not in self.missing_keys}
 
     def _reactive_phases(self) -> dict[str, float]:
         reactive = self.house.reactive_power

@@ -80,7 +80,7 @@ def make_currentlyone(clock: datetime) -> CurrentlyOneSimulator:
     """Return the CurrentlyOne of the home."""
     reader = CurrentlyOneSimulator(SteadyHouse(clock=clock, appliances=appliances()))
     # Fewer entities, so that the stored files are small.
-    reader.lacks = {f"{key}{phase}" for key in "LRQPI" for phase in (1, 2, 3)} | {"R", "Q", "Rh", "Qh"}
+    reader.missing_keys = {f"{key}{phase}" for key in "LRQPI" for phase in (1, 2, 3)} | {"R", "Q", "Rh", "Qh"}
     return reader
 
 
@@ -91,7 +91,7 @@ def make_whatwatt(clock: datetime) -> WhatwattSimulator:
     reader = WhatwattSimulator(house, password="secret", interval=INTERVAL.total_seconds())
     phases = ("P_P{}_In", "P_P{}_Out", "rP_P{}_In", "rP_P{}_Out", "I_P{}", "V_P{}")
     reactive = ("rP_In", "rP_Out", "rE_In", "rE_Out", "rEii", "rEic", "rEei", "rEec", "PF")
-    reader.lacks = {"E_In", *reactive, *(key.format(phase) for key in phases for phase in (1, 2, 3))}
+    reader.missing_keys = {"E_In", *reactive, *(key.format(phase) for key in phases for phase in (1, 2, 3))}
     reader.clouds["whatwatt"] = True
     reader.sub_meters = {"20000741": 1234.5, "20000742": 87.25, "20000743": 5.0}
     return reader
