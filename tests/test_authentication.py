@@ -53,7 +53,7 @@ async def rogue(house: House, start: Start) -> Rogue:
 
 
 @pytest.fixture
-async def run_for(house: House, start: Start) -> WhatwattSimulator:
+async def live(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt with a password that sends readings."""
     return await start(WhatwattSimulator(house, password=PASSWORD), live=True)
 

@@ -69,7 +69,7 @@ async def tarpit() -> AsyncGenerator[Tarpit]:
 
 
 @pytest.fixture
-async def run_for(house: House, start: Start) -> WhatwattSimulator:
+async def live(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt without a password that sends readings."""
     return await start(WhatwattSimulator(house), live=True)
 

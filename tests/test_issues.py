@@ -37,7 +37,7 @@ def reader(house: House) -> WhatwattSimulator:
 
 
 @pytest.fixture
-async def run_for(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
+async def live(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
     """Return the reader while its meter sends by itself."""
     return await start(reader, live=True)
 
