@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from homeassistant.const import EVENT_STATE_CHANGED, Platform
 from homeassistant.core import HomeAssistant, ServiceCall
@@ -19,6 +20,7 @@ from custom_components.energy_sse.reader import connection, currentlyone
 
 from .home_assistant import entity_id, set_up
 from .simulators import CurrentlyOneSimulator
+from .state_writes import watch_states
 from .test_appliances import READER, Kitchen
 from .wait import wait_until
 
@@ -65,6 +67,36 @@ async def test_transition_is_an_event_with_its_data(kitchen: Kitchen) -> None:
     await kitchen.turn("mocca_mast", "off")
     attributes = kitchen.event("mocca_mast").attributes
     assert (attributes["event_type"], attributes["state"], attributes["energy"]) == ("turned_off", "off", 4)
+
+
+async def test_transition_writes_each_state_once(kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write each state once, and nothing into the device registry."""
+    await kitchen.set_up()
+    await kitchen.turn("mocca_mast", "on")
+    registered: list[object] = []
+    get_or_create = dr.DeviceRegistry.async_get_or_create
+
+    def record(*args: Any, **options: Any) -> dr.DeviceEntry:
+        registered.append(options)
+        return get_or_create(*args, **options)
+
+    monkeypatch.setattr(dr.DeviceRegistry, "async_get_or_create", record)
+    unique_ids = {
+        Platform.EVENT: "transition",
+        Platform.BINARY_SENSOR: "running",
+        Platform.SENSOR: "power",
+    }
+    entity_ids = [
+        entity_id(kitchen.hass, platform, f"{READER}:mocca_mast:{key}")
+        for platform, key in unique_ids.items()
+    ]
+    writes = watch_states(kitchen.hass, *entity_ids)
+    sec = int(kitchen.reader.house.clock.timestamp()) + 10
+    await kitchen.report(
+        "transition", id="mocca_mast", bs="OFF", sName="off", W=0, Wh=10, sec=sec, **{"from": "on"}
+    )
+    assert sorted(write.entity_id for write in writes) == sorted(entity_ids)
+    assert registered == []
 
 
 async def test_change_between_two_running_states_is_an_event(kitchen: Kitchen) -> None:
