@@ -22,14 +22,14 @@ async def appliance(home: Home) -> None:
 
 async def deletion(home: Home) -> None:
     """An appliance of the inventory cannot be deleted, and the reason is shown."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     page = user.page.locator("ha-config-device-page")
-    await page.get_by_role("button", name=say("Menu")).last.click()
-    await page.get_by_role("menuitem", name=say("Delete")).click()
+    await page.get_by_role("button", name=text("Menu")).last.click()
+    await page.get_by_role("menuitem", name=text("Delete")).click()
     dialog = user.page.locator("dialog-box")
-    await user.press(say("Delete"), dialog)
-    await user.sees(say(user.translations.whole("{name} cannot be deleted"), name="Mocca Master"), dialog)
-    await user.press(say("OK"), dialog)
+    await user.press(text("Delete"), dialog)
+    await user.sees(text(user.translations.whole("{name} cannot be deleted"), name="Mocca Master"), dialog)
+    await user.press(text("OK"), dialog)
     # A dialog that closes can go back one page.
     await expect(dialog.get_by_role("dialog")).to_have_count(0)
 
@@ -83,21 +83,21 @@ async def _action(home: Home, message: str) -> None:
 
 async def options(home: Home) -> None:
     """The options and the kind of a sub-meter are changed."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     home.whatwatt.simulator.sub_meters = {SUB_METER: 812.5}
     await user.open(INTEGRATION_PAGE)
     entry = home.entry(WHATWATT)
-    await user.sees(say("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
-    await user.press(say("Configure"), entry)
+    await user.sees(text("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
+    await user.press(text("Configure"), entry)
     fields = user.page.locator("ha-selector-select")
     await fields.first.click()
-    await user.shown(say("10 seconds")).click()
+    await user.shown(text("10 seconds")).click()
     await fields.last.click()
-    await user.shown(say("Gas (m³)")).click()
+    await user.shown(text("Gas (m³)")).click()
     await user.picture("options")
-    await user.press(say("Submit"))
+    await user.press(text("Submit"))
     await user.finish("Finish")
-    await user.sees(say("Gas meter {meter_id}", meter_id=SUB_METER), entry)
+    await user.sees(text("Gas meter {meter_id}", meter_id=SUB_METER), entry)
     await _remember_gas(home)
 
 

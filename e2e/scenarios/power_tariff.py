@@ -29,22 +29,22 @@ _PEAKS: Final = """\
 
 async def switched_on(home: Home) -> None:
     """The power tariff is enabled. Invalid settings are rejected, and the others are kept."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     dialog = await _open_options(home)
-    await dialog.get_by_role("button", name=say("Power tariff")).click()
+    await dialog.get_by_role("button", name=text("Power tariff")).click()
     await _switch(home, dialog)
     # From the first minutes with the tariff.
     begin = dialog.get_by_role("group").first.get_by_role("spinbutton").nth(1)
-    peaks = dialog.get_by_role("spinbutton", name=say("Highest demands that count"))
+    peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
     await begin.fill("15")
     await peaks.fill("2")
-    await user.press(say("Submit"), dialog)
-    await user.sees(say(user.translations.whole("“From” and “To” have to be times")), dialog)
+    await user.press(text("Submit"), dialog)
+    await user.sees(text(user.translations.whole("“From” and “To” have to be times")), dialog)
     await user.picture("tariff_refused")
     await expect(peaks).to_have_value("2")
     await begin.fill("0")
     await peaks.fill("3")
-    await user.press(say("Submit"), dialog)
+    await user.press(text("Submit"), dialog)
     await user.finish("Finish")
 
 
@@ -77,10 +77,10 @@ async def looked_at(home: Home) -> None:
 
 async def switched_off(home: Home) -> None:
     """The power tariff is disabled, and its sensors are removed."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     dialog = await _open_options(home)
     await _switch(home, dialog)
-    await user.press(say("Submit"), dialog)
+    await user.press(text("Submit"), dialog)
     await user.finish("Finish")
     unique_ids = {f"{home.currentlyone.simulator.device_id}_{key}" for key in (*_SENSORS, "peak_expected")}
     registry = await home.api.command("config/entity_registry/list")

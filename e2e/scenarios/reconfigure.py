@@ -8,7 +8,7 @@ from tests.simulators.digest import BasicLogin
 
 async def reconfigure(home: Home) -> None:
     """Another reader at the address is a repair, which opens the dialog for the right address."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     await home.attic.leave()
     stranger = Reader(
         home.attic.machine, WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30"), port=8080
@@ -17,15 +17,15 @@ async def reconfigure(home: Home) -> None:
     home.attic.machine = home.unused_host
     await home.attic.plug_in(is_announced=False)
     await home.open_repairs("wrong_device")
-    title = say("Another reader answers instead of {name}", name=ATTIC)
+    title = text("Another reader answers instead of {name}", name=ATTIC)
     await user.shown(title).click()
     await user.picture("wrong_reader")
-    await user.press(say("Reconfigure"))
+    await user.press(text("Reconfigure"))
     await home.add_by_hand(home.garage.host)
     reason = user.translations.whole("Another reader answers at this address: {found}. Enter")
-    await user.sees(say(reason, found=f"{GARAGE} (CurrentlyOne)"))
+    await user.sees(text(reason, found=f"{GARAGE} (CurrentlyOne)"))
     await home.add_by_hand(home.attic.host)
-    await user.sees(say("Reconfiguration was successful"))
+    await user.sees(text("Reconfiguration was successful"))
     await user.finish("Close")
     await home.is_streaming(home.attic)
     await user.sees_no(title)
@@ -34,36 +34,36 @@ async def reconfigure(home: Home) -> None:
 
 async def new_password(home: Home) -> None:
     """A changed password is requested, and then used."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     login = home.whatwatt.simulator.login
     assert login is not None
     login.password = NEW_PASSWORD
     home.whatwatt.simulator.end_streams()
     await user.open(INTEGRATION_PAGE)
-    await user.sees(say("Needs attention"))
-    await user.press(say("Reconfigure"))
+    await user.sees(text("Needs attention"))
+    await user.press(text("Reconfigure"))
     reason = user.translations.whole("{name} at {host} does not accept the login")
-    await user.sees(say(reason, name=WHATWATT, host=home.whatwatt.host))
+    await user.sees(text(reason, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password(NEW_PASSWORD)
-    await user.sees(say("Re-authentication was successful"))
+    await user.sees(text("Re-authentication was successful"))
     await user.finish("Close")
     await home.is_streaming(home.whatwatt)
 
 
 async def weaker_login(home: Home) -> None:
     """A reader gets its password unencrypted only after a question."""
-    user, say, simulator = home.user, home.user.say, home.whatwatt.simulator
+    user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
     digest, simulator.login = simulator.login, BasicLogin(NEW_PASSWORD)
     simulator.end_streams()
     await user.open(INTEGRATION_PAGE)
-    await user.sees(say("Needs attention"))
-    await user.press(say("Reconfigure"))
+    await user.sees(text("Needs attention"))
+    await user.press(text("Reconfigure"))
     await home.enter_password(NEW_PASSWORD)
-    await user.sees(say("Send the password unencrypted?"))
+    await user.sees(text("Send the password unencrypted?"))
     await user.picture("unencrypted")
     simulator.login = digest
-    await user.press(say("Submit"))
-    await user.sees(say("Re-authentication was successful"))
+    await user.press(text("Submit"))
+    await user.sees(text("Re-authentication was successful"))
     await user.finish("Close")
     await home.is_streaming(home.whatwatt)
 
@@ -86,7 +86,7 @@ async def repair(home: Home) -> None:
 
 async def stranger(home: Home) -> None:
     """Another device with a password at the address of a CurrentlyOne is a repair."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     house = home.attic.simulator.house
     stranger = Reader(
         home.garage.machine, WhatwattSimulator(house, device_id="ECC9FF8A2B30", password=PASSWORD)
@@ -94,10 +94,10 @@ async def stranger(home: Home) -> None:
     await home.garage.leave()
     await stranger.plug_in(is_announced=False)
     await home.open_repairs("protected_device")
-    title = say("Another device answers instead of {name}", name=GARAGE)
+    title = text("Another device answers instead of {name}", name=GARAGE)
     await user.shown(title).click()
     reason = user.translations.whole("At {host}, a device answers that asks for a password")
-    await user.sees(say(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
+    await user.sees(text(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
     await user.picture("stranger")
     await stranger.leave()
     await home.garage.plug_in()

@@ -22,10 +22,10 @@ _OF_THE_MOMENT: Final = ("reader_clock_drift", "meter_clock_drift")
 
 async def recording(home: Home) -> None:
     """Debug logging is enabled and disabled on the page of the integration, which downloads the recording."""
-    user, say, reader = home.user, home.user.say, home.currentlyone.simulator
+    user, text, reader = home.user, home.user.text, home.currentlyone.simulator
     await user.open(INTEGRATION_PAGE)
-    await (await _open_menu(home, say("Enable debug logging"), "enable_debug_logging")).click()
-    await user.sees(say("Debug logging enabled"))
+    await (await _open_menu(home, text("Enable debug logging"), "enable_debug_logging")).click()
+    await user.sees(text("Debug logging enabled"))
     for appliance in reader.house.appliances:
         for state in appliance.states:
             await reader.switch(appliance.id, state.name)
@@ -37,19 +37,19 @@ async def recording(home: Home) -> None:
     await until(has_spoken)
     # The last values are compared.
     reader.meter_is_connected = False
-    disable = await _open_menu(home, say("Disable debug logging"), "disable_debug_logging")
+    disable = await _open_menu(home, text("Disable debug logging"), "disable_debug_logging")
     async with user.page.expect_download() as downloading:
         await disable.click()
     await (await downloading.value).save_as(user.folder / "home-assistant.log")
-    await user.sees_no(say("Debug logging enabled"))
+    await user.sees_no(text("Debug logging enabled"))
 
 
 async def report(home: Home) -> None:
     """The recording and the diagnostics do not contain the names of the reader and its appliances."""
-    user, say = home.user, home.user.say
+    user, text = home.user, home.user.text
     menu = home.entry(CURRENTLYONE)
-    await menu.get_by_role("button", name=say("Menu")).first.click()
-    await expect(user.page.get_by_role("menuitem", name=say("Download diagnostics"))).to_be_visible()
+    await menu.get_by_role("button", name=text("Menu")).first.click()
+    await expect(user.page.get_by_role("menuitem", name=text("Download diagnostics"))).to_be_visible()
     await user.picture("download_diagnostics")
     await user.page.keyboard.press("Escape")
     diagnostics = await _download_diagnostics(home, CURRENTLYONE)
