@@ -300,8 +300,8 @@ class StatisticsCorrector:
             except SQLAlchemyError as error:
                 LOGGER.debug("Hours are not corrected: the database fails (%s)", type(error).__name__)
             except RuntimeError:
-                # The recorder has stopped.
-                if not self._hass.is_stopping:
+                # The recorder has stopped, because Home Assistant is stopping or has stopped.
+                if self._hass.is_running:
                     raise
         except Exception:
             LOGGER.exception("Unexpected error while correcting the statistics")
