@@ -29,7 +29,7 @@ CLOUDS: Final = (
     P.CLOUD_STROMKONTO,
 )
 
-# The vendor publishes no list of categories. These words of common appliances are searched in the category.
+# Word in the category of an appliance → icon. The vendor does not publish a list of the categories.
 _ICONS: Final[Mapping[str, str]] = {
     "coffee": "mdi:coffee-maker",
     "dishwasher": "mdi:dishwasher",
@@ -64,7 +64,7 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of the reader and of its appliances."""
+    """Add the binary sensors of the reader, its appliances and the power tariff."""
     coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
     data = coordinator.data
     async_add_entities([ConnectionBinarySensor(coordinator)])
