@@ -18,7 +18,7 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.power_tariff.demand import Interval, Month, Tariff
-from custom_components.energy_sse.power_tariff.settings import tariff_of
+from custom_components.energy_sse.power_tariff.settings import get_tariff
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, QUARTER
 
@@ -300,7 +300,7 @@ async def test_each_month_bills_the_energy_of_the_meter(
     else:
         start, end = local(2027, 3, 27, "09:30"), local(2027, 4, 1, "08:00")
     house = LivedInHouse(clock=start - timedelta(minutes=20), appliances=[], solar_peak=4000.0)
-    tariff = tariff_of(TARIFFS[name])
+    tariff = get_tariff(TARIFFS[name])
     assert tariff is not None
     async with make_time_lapse(None, house) as time_lapse:
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")

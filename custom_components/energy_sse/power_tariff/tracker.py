@@ -20,7 +20,7 @@ from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
 from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
-from .settings import supply_of, tariff_of
+from .settings import get_max_power, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -50,7 +50,7 @@ async def async_setup_tariff(
     """
     settings = entry.options.get(CONF_POWER_TARIFF)
     try:
-        tariff = tariff_of(settings)
+        tariff = get_tariff(settings)
     except vol.Invalid as error:
         # The entities are kept for an option that is valid again.
         LOGGER.warning("Ignoring the invalid option of a power tariff: %s", error)
@@ -59,7 +59,7 @@ async def async_setup_tariff(
         _remove_entities(hass, coordinator)
         return None
     write_interval = entry.options.get(CONF_WRITE_INTERVAL, 0)
-    tracker = DemandTracker(coordinator, tariff, supply_of(settings), write_interval)
+    tracker = DemandTracker(coordinator, tariff, get_max_power(settings), write_interval)
     await tracker.async_start(entry)
     return tracker
 
