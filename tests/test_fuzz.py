@@ -146,7 +146,7 @@ async def test_endless_hours_and_meters_are_limited(
     await time_machine.advance(15)
     tracker = entry.runtime_data.tariff
     assert tracker is not None
-    assert tracker.report["meter_replacements"] == 20
+    assert tracker.diagnostics["meter_replacements"] == 20
     assert caplog.text.count("A meter was replaced") == 3
     for history in entry.runtime_data.coordinator.histories.by_register.values():
         assert len(history._hourly._registers) <= 200  # noqa: SLF001 (limits the memory)

@@ -41,7 +41,7 @@ REPLAYED = 32
 MAX_POWER = 18_000
 
 # Interval of most meters.
-TELEGRAM = timedelta(seconds=10)
+TELEGRAM_ENERGY = timedelta(seconds=10)
 
 TARIFFS = {
     # The mean of the three highest hours of different days. At night, half of the demand counts.
@@ -267,7 +267,7 @@ async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
         start = datetime.fromisoformat(interval["start"])
         energy = energies[start.astimezone(UTC)] * counts(year.tariff, start.astimezone(STOCKHOLM))
         assert interval["power"] * 1000 == pytest.approx(energy * as_power, abs=1.5)
-    allowed = 1.5 if year.tariff.interval == HOUR else MAX_POWER * (TELEGRAM / QUARTER)
+    allowed = 1.5 if year.tariff.interval == HOUR else MAX_POWER * (TELEGRAM_ENERGY / QUARTER)
     assert demand < by_the_meter + allowed
     if not missed:
         assert demand > by_the_meter - allowed

@@ -487,7 +487,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         if error is not None and self.readings.check_reader_clock(clock.now()):
             if self._issues.async_exists(Issue.READER_CLOCK_WRONG):
                 return
-            # More than 24 hours are not shown as days, because that word would have to be translated.
+            # Days are shown as hours, because that word would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
             self._issues.async_create(Issue.READER_CLOCK_WRONG, difference=difference)

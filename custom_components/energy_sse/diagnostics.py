@@ -35,7 +35,7 @@ async def async_get_config_entry_diagnostics(
     tariff = None if runtime_data is None else runtime_data.tariff
     return {
         "entry": _entry_data(entry),
-        "power_tariff": None if tariff is None else tariff.report,
+        "power_tariff": None if tariff is None else tariff.diagnostics,
         "entities": _entities(hass, entry),
         **reader_data,
     }

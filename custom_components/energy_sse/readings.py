@@ -64,7 +64,7 @@ class Readings:
         if is_repeated and reading.reader_time is not None:
             # The reader's clock, as it was when the connection began.
             reader_error = _seconds_ahead(reading.reader_time + timedelta(seconds=reading.age))
-        distrusted = self.wall_clock.update(received, now, reader_error, reading.age)
+        wrong_period = self.wall_clock.update(received, now, reader_error, reading.age)
         values = self.validator.validate(
             self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
@@ -76,7 +76,7 @@ class Readings:
             time=received - timedelta(seconds=reading.age),
             received_at=now,
             interval=self.freshness.interval or 0.0,
-            distrusted=distrusted,
+            wrong_period=wrong_period,
             is_repeated=is_repeated,
             is_delayed=self.wall_clock.is_delayed,
             has_right_clock=self.has_right_clock,

@@ -39,7 +39,7 @@ from .const import DOMAIN, LOGGER
 from .coordinator import EnergySseCoordinator
 from .histories import RegisterUpdate
 from .reader import Measurement
-from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
+from .registers import HOUR, ROUNDING_ERROR, TELEGRAM_ENERGY, RegisterHistory, Replacement, start_of
 from .sum_reset import ROWS, ROWS_AT_SETUP, async_find_sum_resets, async_is_idle, async_read
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
@@ -112,7 +112,7 @@ def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> A
     if earlier := _earlier_hours(recorded, history, begin):
         # The first hour of a history is the first one whose registers are known at both ends.
         zero = -history.boundaries[earlier[0]]
-        if abs(zero - base) > ROUNDING:
+        if abs(zero - base) > ROUNDING_ERROR:
             return Adjustment(begin, zero - base)
         return [Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
     return list(_wrong_rows(recorded, history, now))
@@ -127,7 +127,7 @@ def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -
         difference = other.base - one.base
         replaced = [each for each in history.replacements if one.end < each.time <= other.end]
         for begin, energy in _counted(replaced[-_MAX_REPLACEMENTS:]):
-            if abs(difference - energy) <= max(TELEGRAM, _AGREEMENT * abs(energy)) < abs(difference):
+            if abs(difference - energy) <= max(TELEGRAM_ENERGY, _AGREEMENT * abs(energy)) < abs(difference):
                 is_compiled = other is not rows[-1]
                 return Adjustment(
                     other.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
@@ -178,7 +178,7 @@ def _wrong_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> 
     run: list[datetime] = []
     for end in sorted(right):
         row = rows.get(end)
-        tolerance = TELEGRAM if end in history.received else ROUNDING
+        tolerance = TELEGRAM_ENERGY if end in history.received else ROUNDING_ERROR
         if row is None or abs(row.total - right[end]) > tolerance:
             run.append(end)
             continue
@@ -217,7 +217,7 @@ def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorde
     before = [row for row in recorded.rows if row.end < run[0]][-1:]
     after = [row for row in (*recorded.rows, recorded.latest) if row.end > run[-1]][:1]
     bases = [row.base for row in (*before, *inside, *after)]
-    if not bases or max(bases) - min(bases) > ROUNDING:
+    if not bases or max(bases) - min(bases) > ROUNDING_ERROR:
         LOGGER.debug("Hours are not corrected: the sums around them do not continue each other")
         return
     yield from (Row(end, right[end], right[end] + bases[-1]) for end in run)

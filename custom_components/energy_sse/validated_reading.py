@@ -30,10 +30,10 @@ class ValidatedReading(NamedTuple):
     """Time of the event loop's clock, in seconds."""
 
     interval: float
-    """Usual seconds between readings; 0 while they are unknown."""
+    """Usual time between readings in seconds; 0 while it is unknown."""
 
-    distrusted: Period | None
-    """Period whose times were noted by a wrong wall clock."""
+    wrong_period: Period | None
+    """Period in which the wall clock was wrong, so that totals of its boundaries are removed."""
 
     is_repeated: bool
     """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
@@ -41,7 +41,7 @@ class ValidatedReading(NamedTuple):
     """
 
     is_delayed: bool
-    """True if the reading has waited, so that it is older than its time."""
+    """True if the reading was delayed, so that it was measured before `time`."""
 
     has_right_clock: bool
-    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
+    """True if the reader's clock is right, so that the registers that it stores on the hour are used."""
