@@ -14,7 +14,7 @@ from . import clock
 from .base import (
     Announcement,
     Fields,
-    Path,
+    KeyPath,
     Poll,
     Reader,
     measurement_names,
@@ -94,8 +94,8 @@ FIELDS: Final[Fields] = {
 }
 _NAMES: Final = measurement_names(FIELDS)
 
-# Path in `/report` → key of the same value in `live`.
-_REPORT_KEYS: Final[Mapping[Path, str]] = {
+# KeyPath in `/report` → key of the same value in `live`.
+_REPORT_KEYS: Final[Mapping[KeyPath, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
     **{
