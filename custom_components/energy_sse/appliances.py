@@ -348,4 +348,4 @@ class Appliances:
         inventory = self._inventory or frozenset()
         if appliance_id in inventory:
             return len(self._appliances) < _MAX_APPLIANCES
-        return self._limit.accepts(appliance_id, len(self._appliances.keys() - inventory))
+        return self._limit.accept(appliance_id, len(self._appliances.keys() - inventory))

@@ -14,9 +14,9 @@ from .reader import (
     Reading,
     RegisterValidator,
     Unit,
-    bounds_of,
+    get_bounds,
+    get_meter_limits,
     is_number,
-    limits_of_meter,
 )
 from .validated_reading import ValidatedReading
 from .wall_clock import WallClock
@@ -44,10 +44,10 @@ class Readings:
         """Start without a reading."""
         self.values: dict[Measurement, float] = {}
         self.freshness = freshness
-        self.validator = RegisterValidator(limits_of_meter(units))
+        self.validator = RegisterValidator(get_meter_limits(units))
         self.wall_clock = WallClock()
 
-        self._bounds = bounds_of(units)
+        self._bounds = get_bounds(units)
         self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
         self._clock_wrong_since: float | None = None

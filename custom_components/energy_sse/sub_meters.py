@@ -54,7 +54,7 @@ class SubMeters:
         elif meter_id not in self.known:
             # No register is negative.
             count = len({*self.known, *self.values})
-            if (value or 0) < 0 or not self._limit.accepts(meter_id, count):
+            if (value or 0) < 0 or not self._limit.accept(meter_id, count):
                 return False
         if value is not None:
             self._add_register(meter_id)
