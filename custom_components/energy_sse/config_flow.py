@@ -110,7 +110,7 @@ _PRECEDENCE: Final = (
 
 
 class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
-    """Flow that identifies the device before it creates or changes an entry."""
+    """Config flow that identifies the device before it creates or changes an entry."""
 
     VERSION = 2
 
@@ -500,9 +500,9 @@ def _minimum_scheme(entry: ConfigEntry, password: str | None = None) -> AuthSche
 def get_hosts(discovery_info: ZeroconfServiceInfo) -> list[str]:
     """Return the addresses of the HTTP server of an announced device, the preferred one first.
 
-    The web servers of the devices use IPv4, so IPv6 addresses come last. Addresses that cannot lead to a
-    device are left out. A loopback address is that of a simulated reader, and used only if it is announced
-    alone.
+    The web servers of the devices use IPv4, so IPv6 addresses come last. Addresses that cannot belong to a
+    device are ignored. A loopback address belongs to a simulated reader, and is ignored if there is another
+    address.
     """
     addresses = [
         address

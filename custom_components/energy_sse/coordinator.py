@@ -62,8 +62,8 @@ from .validated_reading import ValidatedReading
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
 _FIRST_ATTEMPT_TIMEOUT: Final = 60
 
-# Seconds until stored data is saved. Each save writes the whole file, and memory cards wear out: readings
-# alone are saved every quarter of an hour, as boundaries are, and when Home Assistant stops.
+# Seconds until stored data is saved. Each save writes the whole file, which wears out memory cards. So
+# readings without a new boundary are saved every quarter of an hour, and when Home Assistant stops.
 _SAVE_BOUNDARIES_WITHIN: Final = 60
 _SAVE_WITHIN: Final = 900
 
@@ -100,7 +100,7 @@ class ReaderData:
 
 
 class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
-    """Receives the messages of one reader, and updates the entities.
+    """Coordinator that receives the messages of one reader, and updates the entities.
 
     The context of an entity is the measurement, property, appliance, device identifier or value that it
     shows. An update concerns some contexts; all entities are updated when the availability changes.

@@ -28,7 +28,7 @@ _NUMBER: Final = re.compile(r"-?[0-9.]+(?:e[+-]?[0-9]+)?")
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: EnergySseConfigEntry
 ) -> dict[str, Any]:
-    """Return the diagnostics of an entry. Those of the connection cover the time since the last setup."""
+    """Return the diagnostics of an entry. The connection statistics begin at the last setup."""
     # The traffic is redacted first, because it shows which words are identities.
     runtime_data: EnergySseData | None = getattr(entry, "runtime_data", None)
     reader_data = {} if runtime_data is None else await _async_reader_data(hass, runtime_data.coordinator)

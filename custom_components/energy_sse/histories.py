@@ -21,7 +21,7 @@ _POWERS: Final = {
 # Measurements in W and Wh that the histories are made of.
 _INPUTS: Final = frozenset({*_POWERS, *_POWERS.values(), *_TARIFFS})
 
-# The statistics need the last days. A power tariff bills the import of this month and the one before.
+# The statistics need the last days. A power tariff needs the import of this month and of the previous month.
 _KEEP: Final = timedelta(days=4)
 _KEEP_BILLED: Final = timedelta(days=66)
 

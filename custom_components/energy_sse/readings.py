@@ -83,7 +83,7 @@ class Readings:
         )
 
     def _remove_impossible(self, reading: Reading) -> Mapping[Measurement, float]:
-        """Return the values without those that a household supply cannot carry."""
+        """Return the values of a reading without impossible ones, and count these."""
         values, bounds = reading.values, self._bounds
         impossible = {
             each for each, value in values.items() if not bounds[each][0] <= value <= bounds[each][1]

@@ -44,7 +44,8 @@ _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 # Seconds by which a telegram can be late. Without a gap, a tenth of the interval is added.
 _JITTER: Final = 0.9
 
-# Part. Two estimates of the same energy differ by less than this part, or by less than a telegram.
+# Part. Two estimates of the same energy differ by less than this part, or by less than the energy of
+# a telegram.
 _MAX_DEVIATION: Final = 0.25
 
 # Readers store 64 hours.
@@ -412,9 +413,9 @@ class RegisterHistory:
     # ----------------------------------------------------------------------------------------- storage
 
     def remove_oldest(self, keep: timedelta) -> None:
-        """Remove the oldest boundaries, so that those of a duration stay.
+        """Keep the boundaries of a duration, and remove older ones.
 
-        Their number decides, because the clock can be wrong.
+        They are selected by their number, not by their time, because the clock can be wrong.
         """
         self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
         self._estimates = dict(sorted(self._estimates.items())[-(KEEP_HOURS // QUARTER) :])

@@ -189,7 +189,7 @@ def _corrected_rows(recorded: Recorded, history: RegisterHistory, now: datetime)
 
 
 def _correct_totals(rows: Mapping[datetime, Row], known: Mapping[datetime, float]) -> dict[datetime, float]:
-    """Return the totals of hours: known ones, and those of rows, limited to the known ones around them."""
+    """Return the known totals of hours; for other hours, the totals of rows, limited by the known ones."""
     totals: dict[datetime, float] = {}
     ends = sorted({*rows, *known})
     following: dict[datetime, float] = {}

@@ -42,7 +42,7 @@ _CHECKS: Final = 5
 _ROUNDING: Final = 0.001
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """Statistics of an hour, in the stored unit."""
 
     start: datetime
@@ -53,8 +53,8 @@ class Row(NamedTuple):
 class SumReset(NamedTuple):
     """Reset of a sum to zero between two rows."""
 
-    before: Row
-    after: Row
+    before: StoredRow
+    after: StoredRow
 
     @property
     def raise_by(self) -> float:
@@ -62,7 +62,7 @@ class SumReset(NamedTuple):
         return (self.before.sum - self.before.state) - (self.after.sum - self.after.state)
 
 
-def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
+def find_sum_resets(rows: Sequence[StoredRow]) -> Iterator[SumReset]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
         # A sum that started at zero is the register minus its first value, which is between the registers of
@@ -158,7 +158,7 @@ def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tup
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         resets = find_sum_resets(
             [
-                Row(dt_util.utc_from_timestamp(row["start"]), state, total)
+                StoredRow(dt_util.utc_from_timestamp(row["start"]), state, total)
                 for row in reversed(rows.get(statistic_id, []))
                 if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
             ]

@@ -1,6 +1,6 @@
 """Validated reading: the message from the coordinator to entities, statistics and power tariff.
 
-Imports nothing of Home Assistant.
+This module does not import Home Assistant.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class ValidatedReading(NamedTuple):
     """All accepted values, in the units of the reader's `units`."""
 
     changed: Mapping[Measurement, float]
-    """Values to write: those that have changed, or that were not written for a minute."""
+    """Values to write, because they have changed or were not written for a minute."""
 
     replaced: Mapping[Measurement, ReplacedRegister]
     """Meter replacements that the reading confirms."""

@@ -32,7 +32,7 @@ class Period(NamedTuple):
 
 
 class WallClock:
-    """Compares the wall clock with the event loop's clock and with the reader's clock."""
+    """Comparison of the wall clock with the event loop's clock and with the reader's clock."""
 
     def __init__(self) -> None:
         """Start without a reading."""

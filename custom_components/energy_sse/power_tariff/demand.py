@@ -130,7 +130,7 @@ class MonthlyPeak:
     """Highest interval of each day, or all intervals, in falling order."""
 
     missed: int
-    """Number of missed intervals among those that count."""
+    """Number of missed intervals that count."""
 
     @property
     def peaks(self) -> Sequence[Peak]:

@@ -73,7 +73,7 @@ def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> 
 
 
 class DemandTracker:
-    """Power tariff of one reader."""
+    """Tracker of the demand and the monthly peaks of one reader."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class DemandTracker:
         self._calculation: asyncio.Task[None] | None = None
 
     async def async_start(self, entry: ConfigEntry) -> None:
-        """Follow the reader until the entry is unloaded. The register histories have been restored."""
+        """Start to process readings, until the entry is unloaded. The register histories must be restored."""
         self._coordinator.store.async_add_section("power_tariff", self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
         entry.async_on_unload(self._debouncer.async_shutdown)
@@ -273,7 +273,7 @@ class DemandTracker:
 
 
 class _PeakForecast:
-    """Forecast whether the current interval will raise the monthly peak."""
+    """Forecast of a demand in the current interval that raises the monthly peak."""
 
     def __init__(self) -> None:
         self.limit: float | None = None
@@ -293,7 +293,7 @@ class _PeakForecast:
 
 
 class _WrittenValues:
-    """Values that were written last, and the decision which new values are written."""
+    """Last written values, with which new values are compared."""
 
     def __init__(self) -> None:
         self._written: dict[TariffKey, tuple[float, float | None]] = {}

@@ -51,7 +51,7 @@ class Addresses:
         return [host for host in hosts if host not in self._failed]
 
     def is_trusted(self, host: str) -> bool:
-        """Return whether the owner agreed to send the password to an address, whatever the scheme."""
+        """Return whether the owner agreed to send the password to an address with any scheme."""
         return host in self._trusted
 
     def announce(self, hosts: Iterable[str]) -> None:

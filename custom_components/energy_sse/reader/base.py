@@ -58,7 +58,7 @@ class Poll(NamedTuple):
 
 
 class Reader(ABC):
-    """Connection to one device that reads one meter.
+    """Client of one device that reads one meter.
 
     The differences between the kinds of readers are attributes and methods of the subclasses.
     """
@@ -104,7 +104,7 @@ class Reader(ABC):
     """Keys whose texts are words of the firmware. Logs and diagnostics show them as they are."""
 
     protocol_words: ClassVar[frozenset[str]] = frozenset()
-    """Types of events, keys besides those of `fields`, and words of texts that are not JSON.
+    """Types of events, keys in addition to `fields`, and words of texts that are not JSON.
 
     Logs and diagnostics show them even if the owner gives something the same name.
     """
@@ -226,7 +226,7 @@ class Restartable(Protocol):
 
 
 def _units_of(fields: Fields) -> Mapping[M, Unit]:
-    """Return the units of the measurements that a protocol has, and of those that are computed."""
+    """Return the units of the measurements of a protocol and of the computed measurements."""
     units = dict(fields.values())
     if (net := units.get(M.ACTIVE_POWER_NET)) is not None:
         units |= {M.ACTIVE_POWER_IMPORT: net, M.ACTIVE_POWER_EXPORT: net}
@@ -241,10 +241,10 @@ def measurement_names(fields: Fields) -> Mapping[str, M]:
 
 
 def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> dict[M, float]:
-    """Return the measurements in a payload, and those that follow from them.
+    """Return the measurements in a payload, and the computed measurements.
 
-    Net power follows from import and export. A meter that sends net power, with a sign, has no other two:
-    they follow from it.
+    Net power is computed from import and export. If a meter sends net power with a sign instead, import and
+    export are computed from it.
     """
     values = parse_numbers(payload, names)
     power_import, power_export = values.get(M.ACTIVE_POWER_IMPORT), values.get(M.ACTIVE_POWER_EXPORT)

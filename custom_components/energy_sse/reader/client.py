@@ -71,7 +71,7 @@ def parse_host(text: str) -> str:
 
 
 class RateLimiter:
-    """Rate limit for a stream that sends far more than a meter.
+    """Rate limiter for a stream that sends far more than a meter.
 
     One reading can write dozens of states. Thousands of readings a second would block Home Assistant and fill
     its database. A burst is not delayed, because a reader replays its stored messages.

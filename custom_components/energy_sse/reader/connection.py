@@ -90,7 +90,7 @@ class ConnectionState(StrEnum):
 
 
 class ConnectionListener(Protocol):
-    """Listener to a connection."""
+    """Listener of a connection."""
 
     def handle_message(self, message: Message) -> None:
         """Process a message. The first one of each stream is a ReaderInfo."""
@@ -171,7 +171,7 @@ class _StreamProgress:
 
 
 class ReaderConnection:
-    """Connection that keeps one stream of one reader open."""
+    """Connection to one reader, whose stream is opened again after each failure."""
 
     def __init__(
         self,
@@ -198,7 +198,7 @@ class ReaderConnection:
         """Number of consecutive streams that the device has ended before they were proven."""
 
     async def run(self) -> None:
-        """Stay connected until cancelled.
+        """Keep the connection until the task is cancelled.
 
         Raises ReaderAuthenticationError if the device rejects the credentials, which only the user can solve.
         """

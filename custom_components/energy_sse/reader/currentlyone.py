@@ -139,7 +139,7 @@ _JSON_EVENTS: Final = frozenset({"transition", "state", "hourly", "ping"})
 
 
 class CurrentlyOneReader(Reader):
-    """Connection to a CurrentlyOne."""
+    """Client of a CurrentlyOne."""
 
     kind: ClassVar = "currentlyone"
     manufacturer: ClassVar = "Stopgap AB"

@@ -48,7 +48,7 @@ _MAX_LATENESS: Final = 60.0
 
 
 class _ConfirmationRule(NamedTuple):
-    """Number of readings in a row, and their duration, that confirm a rejected register.
+    """Number of consecutive readings, and their duration, that confirm a rejected register.
 
     Both are needed, because some meters send every second. Each invalid telegram has another value, but a
     reader can repeat one of them for some time.

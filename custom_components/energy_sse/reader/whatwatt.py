@@ -142,7 +142,7 @@ _ETHERNET_OFFSET: Final = 3
 
 
 class WhatwattReader(Reader):
-    """Connection to a whatwatt Go."""
+    """Client of a whatwatt Go."""
 
     kind: ClassVar = "whatwatt"
     manufacturer: ClassVar = "whatwatt AG"
@@ -284,7 +284,7 @@ class WhatwattReader(Reader):
 def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     """Return the identity in `/system`, in which every key but the id may be missing.
 
-    Raises ReaderProtocolError if it is not that of a whatwatt.
+    Raises ReaderProtocolError if it does not contain the id of a whatwatt.
     """
     device = get_object(payload, "device")
     device_id = get_text(device, "id")
@@ -320,7 +320,7 @@ def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
 
 
 def parse_live(data: str) -> Iterator[Message]:
-    """Yield the reading in the payload of a `live` event, and those of the sub-meters that it relays."""
+    """Yield the reading and the sub-meter readings in the payload of a `live` event."""
     payload = parse_object(data)
     if payload is None:
         return
