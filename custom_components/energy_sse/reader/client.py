@@ -114,8 +114,7 @@ class DeviceClient:
         """
         self.host = host
         self.stats = ConnectionStats()
-        self._traffic_log = TrafficLog(self.stats)
-        self._traffic_log.host = host
+        self._traffic_log = TrafficLog(self.stats, host)
         self.session = session
         # A whatwatt can fail if it receives several requests at once. An open stream does not matter.
         self._request_lock = asyncio.Lock()

@@ -27,7 +27,7 @@ from .sse import ServerSentEvent
 # The name differs from the name of this module, because users and recordings refer to this logger.
 LOGGER: Final = logging.getLogger(f"{__package__}.recording")
 
-# Enough for the events of a CurrentlyOne from `config` to the first live ones, and minutes of a whatwatt.
+# Events that are kept: those of a CurrentlyOne from `config` to the first live ones, or minutes of a whatwatt.
 _MAX_EVENTS: Final = 40
 
 # Each reader has less than ten types. Invalid data must not fill the memory.
@@ -110,9 +110,9 @@ class Stream:
 class TrafficLog:
     """Log of the traffic of one device."""
 
-    def __init__(self, stats: ConnectionStats) -> None:
-        """Start a log of the events and responses that `stats` keeps."""
-        self.host = ""
+    def __init__(self, stats: ConnectionStats, host: str) -> None:
+        """Start a log of the events and responses that `stats` keeps, with the address of the device."""
+        self.host = host
         self._stats = stats
 
     @contextmanager
