@@ -320,7 +320,7 @@ APPLIANCES: Final = (
     ),
 )
 
-# Only for appliances with more states than on and off.
+# Sensor of appliances with more states than on and off.
 APPLIANCE_STATE: Final = ApplianceDescription(key="state", value_fn=lambda appliance: appliance.state)
 
 

@@ -21,7 +21,7 @@ _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Period(NamedTuple):
-    """Times after `start`, up to and including `end`."""
+    """Period of time after `start`, up to and including `end`."""
 
     start: datetime
     end: datetime
@@ -94,7 +94,8 @@ class WallClock:
                 if not _is_right(last_error):
                     wrong_period = Period(max(since, last - _MAX_WRONG_PERIOD), last)
                     self._since = begin
-                # Otherwise, a boundary between the last right time and the first wrong one is wrong, too.
+                # If the last time was right, `_since` is kept, because a boundary between the last right time
+                # and the first wrong time is wrong, too.
                 self.reader_error = reader_error
         if _is_right(self.reader_error):
             self._since = time

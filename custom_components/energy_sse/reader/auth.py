@@ -60,7 +60,7 @@ class DeviceAuth:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send a request, and send it again with other credentials if a challenge asks for them.
+        """Send a request, and send it again with other credentials if a challenge requires them.
 
         Raises ReaderAuthDowngradeError if these credentials would be too weak, and ReaderProtocolError if the
         challenge is invalid.
@@ -110,7 +110,7 @@ class DeviceAuth:
             return False
         schemes = parse_schemes(challenges)
         if AuthScheme.DIGEST in schemes:
-            # With Digest, the first response was to a nonce that can have expired (RFC 7616, section 3.3).
+            # The rejected Digest credentials can have used an expired nonce (RFC 7616, section 3.3).
             if self._digest is None:
                 self.reset()
             return True

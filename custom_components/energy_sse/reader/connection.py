@@ -93,7 +93,7 @@ class ConnectionListener(Protocol):
     """Listener of a connection."""
 
     def handle_message(self, message: Message) -> None:
-        """Process a message. The first one of each stream is a ReaderInfo."""
+        """Process a message. The first message of each stream is a ReaderInfo."""
 
     def handle_disconnect(self, error: ReaderError) -> None:
         """Handle the end of a stream, or attempts that have failed at all addresses."""

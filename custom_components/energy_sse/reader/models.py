@@ -155,7 +155,7 @@ class AuthScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderInfo:
-    """Identity of a reader. It is the first message of every connection."""
+    """Identity of a reader. Every connection sends it before the first reading."""
 
     kind: str
     """`Reader.kind` of its class."""

@@ -262,7 +262,7 @@ class RegisterValidator[K: Hashable]:
         """Restore the last value from before a restart. Its time is None if it is unknown."""
         if (register := self._registers.get(key)) and is_number(value) and value >= 0:
             register.value, register.is_restored = value, True
-            # After an unknown time any rise is possible.
+            # If the time is unknown, any rise is possible.
             register.time = register.changed = -math.inf if time is None else time
 
     def validate(
