@@ -43,7 +43,7 @@ class Tariff:
     """Time of the first interval of a day that counts."""
 
     end: time = MIDNIGHT
-    """Time from which intervals do not count, also after midnight. If it is equal to `begin`, all count."""
+    """Time from which intervals do not count. It can be after midnight. All count if it equals `begin`."""
 
     other_weight: float = 0.0
     """Weight of all other intervals, from 0 to 1."""

@@ -83,7 +83,7 @@ class Reader(ABC):
 
     stream_path: ClassVar[str]
     identity_path: ClassVar[str | None] = None
-    """KeyPath of the response with the id of the device; None if the stream contains it."""
+    """Path of the response with the id of the device; None if the stream contains it."""
 
     key_missing_statuses: ClassVar[frozenset[str]] = frozenset()
     """Values of `Property.METER_STATUS` if the reader needs a key to decrypt what the meter sends."""

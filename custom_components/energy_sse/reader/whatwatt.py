@@ -94,7 +94,7 @@ FIELDS: Final[Fields] = {
 }
 _NAMES: Final = measurement_names(FIELDS)
 
-# KeyPath in `/report` → key of the same value in `live`.
+# Path in `/report` → key of the same value in `live`.
 _REPORT_KEYS: Final[Mapping[KeyPath, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
