@@ -159,6 +159,8 @@ class Reader(ABC):
         """Return the name of a device with its model, because its owner may know either."""
         return name if cls.model.lower() in name.lower() else f"{name} ({cls.model})"
 
+    # --------------------------------------------------------------------------------------- status
+
     @classmethod
     def parse_properties(cls, payload: Mapping[str, Any]) -> dict[Property, str | float | bool | datetime]:
         """Return the numbers and texts of a status, where every key may be missing."""
