@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.power_tariff.demand import Tariff
-from custom_components.energy_sse.power_tariff.tracker import _count
+from custom_components.energy_sse.power_tariff.tracker import _calculate_peaks
 from custom_components.energy_sse.reader import READERS, Measurement
 from custom_components.energy_sse.registers import HOUR, QUARTER
 from tests.simulators import SIMULATORS, House
@@ -66,7 +66,7 @@ def calculate_bills(interval: timedelta) -> Result:
     # The first calculation fills caches.
     for _ in range(21):
         began = process_time()
-        monthly_peaks = _count(boundaries, tariff, now, zone)
+        monthly_peaks = _calculate_peaks(boundaries, tariff, now, zone)
         seconds.append(process_time() - began)
         assert len(monthly_peaks) == 3, "two months and a part of the month before are calculated"  # noqa: PLR2004
     return Result(seconds[1:])

@@ -34,7 +34,7 @@ from custom_components.energy_sse.reader import (
 )
 from custom_components.energy_sse.reader.base import (
     Fields,
-    Path,
+    KeyPath,
     measurement_names,
     parse_measurements,
 )
@@ -61,8 +61,8 @@ FIELDS: Final[Fields] = {
 NAMES: Final = measurement_names(FIELDS)
 
 # Keys of `/me` → property.
-NUMBERS: Final[Mapping[Path, P]] = {("wifi", "rssi"): P.SIGNAL_STRENGTH}
-TEXTS: Final[Mapping[Path, P]] = {("meter",): P.METER_STATUS}
+NUMBERS: Final[Mapping[KeyPath, P]] = {("wifi", "rssi"): P.SIGNAL_STRENGTH}
+TEXTS: Final[Mapping[KeyPath, P]] = {("meter",): P.METER_STATUS}
 
 # Value of `meter` → value of *Meter status*.
 METER_STATUSES: Final = {"fine": "OK", "locked": "KEY REQUIRED"}

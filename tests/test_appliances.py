@@ -358,17 +358,17 @@ def report(state: str, second: int | None, *, age: float = 0, may_be_replay: boo
 def test_energy_reset_is_accepted_after_enough_reports(kettle: KnownAppliance) -> None:
     energies = []
     for n, energy in enumerate((5000, 0, 0, 10, 20, 30, 40, 50)):
-        kettle.detect(Detection(appliance_id="kettle", energy=energy), NOW + timedelta(hours=n / 2))
+        kettle.apply_detection(Detection(appliance_id="kettle", energy=energy), NOW + timedelta(hours=n / 2))
         energies.append(kettle.energy)
     assert energies == [5000] * 5 + [30, 40, 50]
 
 
 def test_energy_reset_is_accepted_after_the_clock_was_set_back(kettle: KnownAppliance) -> None:
     then = NOW.replace(year=2028)
-    kettle.detect(Detection(appliance_id="kettle", energy=5000), then)
-    kettle.detect(Detection(appliance_id="kettle", energy=10), then)
+    kettle.apply_detection(Detection(appliance_id="kettle", energy=5000), then)
+    kettle.apply_detection(Detection(appliance_id="kettle", energy=10), then)
     for n in range(8):
-        kettle.detect(Detection(appliance_id="kettle", energy=20), NOW + timedelta(hours=n / 2))
+        kettle.apply_detection(Detection(appliance_id="kettle", energy=20), NOW + timedelta(hours=n / 2))
     assert kettle.energy == 20
 
 
@@ -383,7 +383,7 @@ def test_energy_reset_is_accepted_after_the_clock_was_set_back(kettle: KnownAppl
 def test_rise_of_energy_is_limited_by_the_time_of_a_restart(
     kettle: KnownAppliance, hours: float | None, energy: float
 ) -> None:
-    kettle.detect(Detection(appliance_id="kettle", energy=5000), NOW)
+    kettle.apply_detection(Detection(appliance_id="kettle", energy=5000), NOW)
     if hours is None:
         data = kettle.as_dict()
         del data["energy_at"]
@@ -392,7 +392,9 @@ def test_rise_of_energy_is_limited_by_the_time_of_a_restart(
     else:
         # Restarts without a report keep the time.
         kettle = restarted(restarted(kettle))
-    kettle.detect(Detection(appliance_id="kettle", energy=105_000), NOW + timedelta(hours=hours or 0))
+    kettle.apply_detection(
+        Detection(appliance_id="kettle", energy=105_000), NOW + timedelta(hours=hours or 0)
+    )
     assert kettle.energy == energy
 
 
@@ -429,7 +431,7 @@ def test_rise_of_energy_is_limited_by_the_time_of_a_restart(
 )
 def test_report_fires_one_event(kettle: KnownAppliance, reports: list[Transition], events: list[str]) -> None:
     for each in reports:
-        kettle.apply(each, NOW)
+        kettle.apply_transition(each, NOW)
     assert event_types(kettle) == events
 
 
@@ -438,21 +440,21 @@ def test_report_fires_one_event(kettle: KnownAppliance, reports: list[Transition
 def test_missed_change_fires_an_event_for_a_minute(
     kettle: KnownAppliance, age: float, events: list[str], *, restarts: bool
 ) -> None:
-    kettle.apply(report("on", 1000), NOW)
+    kettle.apply_transition(report("on", 1000), NOW)
     kettle.pending_events.clear()
     if restarts:
         kettle = restarted(kettle)
     later = NOW + timedelta(seconds=300)
-    kettle.apply(report("on", 1000, age=300), later)
-    kettle.apply(report("off", 1300 - int(age), age=age), later)
-    kettle.apply(report("off", 1300 - int(age), age=age), later)
+    kettle.apply_transition(report("on", 1000, age=300), later)
+    kettle.apply_transition(report("off", 1300 - int(age), age=age), later)
+    kettle.apply_transition(report("off", 1300 - int(age), age=age), later)
     assert event_types(kettle) == events
     assert kettle.is_on is False
 
 
 def test_older_transition_in_a_replay_changes_nothing(kettle: KnownAppliance) -> None:
-    kettle.apply(report("on", 200), NOW)
-    kettle.apply(report("off", 100, age=100), NOW)
+    kettle.apply_transition(report("on", 200), NOW)
+    kettle.apply_transition(report("off", 100, age=100), NOW)
     assert event_types(kettle) == ["turned_on"]
     assert kettle.is_on
 
@@ -460,13 +462,13 @@ def test_older_transition_in_a_replay_changes_nothing(kettle: KnownAppliance) ->
 def test_stored_times_without_a_zone_are_restored(kettle: KnownAppliance) -> None:
     time = "2026-01-01T00:00:00"
     kettle.restore({"state": "on", "changed_at": time, "changes": [["on", time]]})
-    kettle.apply(report("off", 1_800_000_000, age=5), NOW)
+    kettle.apply_transition(report("off", 1_800_000_000, age=5), NOW)
     assert kettle.state == "off"
 
 
 def test_inventory_and_detection_can_contain_only_an_id(kettle: KnownAppliance) -> None:
     kettle.update_from_inventory(ApplianceProfile(id="kettle", states=(ApplianceState(name=""),)))
-    kettle.detect(Detection(appliance_id="kettle", state_index=0), NOW)
+    kettle.apply_detection(Detection(appliance_id="kettle", state_index=0), NOW)
     assert not kettle.pending_events
     assert (kettle.name, kettle.state, kettle.energy) == ("Kettle", None, None)
 

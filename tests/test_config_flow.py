@@ -181,7 +181,7 @@ def test_announced_addresses_are_those_of_web_servers(
         name="CurrentlyOne_b8b41879cf58._currently._tcp.local.",
         properties={},
     )
-    assert config_flow.hosts_of(info) == hosts
+    assert config_flow.get_hosts(info) == hosts
 
 
 @pytest.mark.parametrize("prefix", ["CurrentlyOne", "currentlyone"])

@@ -269,7 +269,7 @@ def test_current_interval_survives_a_clock_correction(length: timedelta, kind: s
     last = meter.history.last.time
     for n in range(3):
         time = last + timedelta(seconds=seconds + 10 * n)
-        reading = validated_reading(time, 10.0, distrusted=None if n else Period(START, last))
+        reading = validated_reading(time, 10.0, wrong_period=None if n else Period(START, last))
         register = REGISTER + 1e4 + n * 2000 / 360 if kind == "always" else None
         meter.history.update(reading, register, 2000.0)
         meter.running.update(meter.history.last, None)

@@ -231,17 +231,17 @@ def test_repeated_hour_is_two_hours_of_one_day() -> None:
 
 
 def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:
-    assert not is_peak_expected(5000, 5000, was=False)
-    assert is_peak_expected(5001, 5000, was=False)
-    assert is_peak_expected(4800, 5000, was=True)
-    assert not is_peak_expected(4750, 5000, was=True)
+    assert not is_peak_expected(5000, 5000, was_expected=False)
+    assert is_peak_expected(5001, 5000, was_expected=False)
+    assert is_peak_expected(4800, 5000, was_expected=True)
+    assert not is_peak_expected(4750, 5000, was_expected=True)
     # The band is at least 100 W.
-    assert is_peak_expected(901, 1000, was=True)
-    assert not is_peak_expected(900, 1000, was=True)
-    assert not is_peak_expected(9000, None, was=True)
+    assert is_peak_expected(901, 1000, was_expected=True)
+    assert not is_peak_expected(900, 1000, was_expected=True)
+    assert not is_peak_expected(9000, None, was_expected=True)
 
 
 def test_month_before_january_is_december() -> None:
-    assert Month(2026, 1).before == (2025, 12)
-    assert Month(2026, 2).before == (2026, 1)
-    assert Month(2026, 12).before == (2026, 11)
+    assert Month(2026, 1).previous == (2025, 12)
+    assert Month(2026, 2).previous == (2026, 1)
+    assert Month(2026, 12).previous == (2026, 11)

@@ -259,7 +259,7 @@ def test_states_of_the_inventory_are_known_despite_many_others() -> None:
     appliance.update_from_inventory(ApplianceProfile(id="x", states=states))
     for n in range(100):
         appliance._add_state(f"more {n}", is_on=None)  # noqa: SLF001
-    known = appliance._is_on_in  # noqa: SLF001
+    known = appliance._is_on_by_state  # noqa: SLF001
     assert len(known) == 50
     assert {name: known[name] for name in ("off", "on", "full")} == {"off": False, "on": True, "full": True}
     assert known.keys() >= {"more 99"}

@@ -94,11 +94,11 @@ def test_script_is_listed(script: Path) -> None:
 
 def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:
     """Yield the values of each recorded reading, in the units of the protocol."""
-    interpreter = currentlyone.EventInterpreter()
+    parser = currentlyone.EventParser()
     for path in FOLDER.glob("*.sse"):
         for event in sample_events(path.name):
             reader = whatwatt.WhatwattReader if event.type == "live" else currentlyone.CurrentlyOneReader
-            messages = [*interpreter.parse(event)]
+            messages = [*parser.parse(event)]
             if event.type == "live":
                 messages = [*whatwatt.parse_live(event.data)]
             for reading in messages:

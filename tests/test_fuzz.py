@@ -102,7 +102,7 @@ def test_endless_appliances_and_states_are_limited() -> None:
     for n in range(100):
         states = tuple(ApplianceState(name=f"{n} {each}") for each in range(100))
         appliances.update_from_inventory(Inventory(appliances=(ApplianceProfile(id="0", states=states),)))
-    assert len(known[0]._is_on_in) == 50  # noqa: SLF001 (limits the memory)
+    assert len(known[0]._is_on_by_state) == 50  # noqa: SLF001 (limits the memory)
 
 
 def test_large_events_are_limited() -> None:
@@ -146,7 +146,7 @@ async def test_endless_hours_and_meters_are_limited(
     await time_machine.advance(15)
     tracker = entry.runtime_data.tariff
     assert tracker is not None
-    assert tracker.report["meter_replacements"] == 20
+    assert tracker.diagnostics["meter_replacements"] == 20
     assert caplog.text.count("A meter was replaced") == 3
     for history in entry.runtime_data.coordinator.histories.by_register.values():
         assert len(history._hourly._registers) <= 200  # noqa: SLF001 (limits the memory)

@@ -102,13 +102,13 @@ def test_own_register_is_billed_after_a_clock_correction() -> None:
     """Bill the import register even if it does not change, and its times have been removed."""
     histories, time = RegisterHistories(UNITS), START
     for jump in (timedelta(), timedelta(hours=3), timedelta(hours=-3)):
-        distrusted = Period(START - timedelta(days=1), time) if jump else None
+        wrong_period = Period(START - timedelta(days=1), time) if jump else None
         time += jump
         for n in range(9):
             values = {T1: 9.0 + n, T2: 7.0} if n % 2 else {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}
-            histories.update(validated_reading(time, 300.0, values=values, distrusted=distrusted))
+            histories.update(validated_reading(time, 300.0, values=values, wrong_period=wrong_period))
             assert histories.billed is histories.by_register[IMPORT]
-            time, distrusted = time + timedelta(minutes=5), None
+            time, wrong_period = time + timedelta(minutes=5), None
 
 
 def test_own_register_replaces_the_sum_without_a_loss() -> None:

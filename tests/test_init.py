@@ -57,7 +57,7 @@ async def test_wrong_password_starts_reauth_and_no_more_requests(
 async def test_set_up_ends_without_an_identity(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_CONTACT_TIMEOUT", 0.1)
+    monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_ATTEMPT_TIMEOUT", 0.1)
     monkeypatch.setattr(currentlyone, "config", lambda: "{}")
     entry = entry_for(currentlyone)
     entry.add_to_hass(hass)

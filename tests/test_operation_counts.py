@@ -9,7 +9,7 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS, EventInterpreter
+from custom_components.energy_sse.reader.currentlyone import FIELDS as CURRENTLYONE_FIELDS, EventParser
 from custom_components.energy_sse.reader.sse import EventStreamDecoder
 from custom_components.energy_sse.reader.whatwatt import FIELDS as WHATWATT_FIELDS, parse_live
 
@@ -100,9 +100,9 @@ def whatwatt_work(keys: list[str]) -> Callable[[], object]:
 
 
 def currentlyone_work(keys: list[str]) -> Callable[[], object]:
-    decoder, interpreter, event = EventStreamDecoder(), EventInterpreter(), event_of("state", "\r\n", keys)
+    decoder, parser, event = EventStreamDecoder(), EventParser(), event_of("state", "\r\n", keys)
     decoder.feed(event)
-    return lambda: [message for e in decoder.feed(event) for message in interpreter.parse(e)]
+    return lambda: [message for e in decoder.feed(event) for message in parser.parse(e)]
 
 
 @pytest.mark.parametrize(

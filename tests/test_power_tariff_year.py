@@ -18,7 +18,7 @@ import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.power_tariff.demand import Interval, Month, Tariff
-from custom_components.energy_sse.power_tariff.settings import tariff_of
+from custom_components.energy_sse.power_tariff.settings import get_tariff
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, QUARTER
 
@@ -41,7 +41,7 @@ REPLAYED = 32
 MAX_POWER = 18_000
 
 # Interval of most meters.
-TELEGRAM = timedelta(seconds=10)
+TELEGRAM_ENERGY = timedelta(seconds=10)
 
 TARIFFS = {
     # The mean of the three highest hours of different days. At night, half of the demand counts.
@@ -267,7 +267,7 @@ async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
         start = datetime.fromisoformat(interval["start"])
         energy = energies[start.astimezone(UTC)] * counts(year.tariff, start.astimezone(STOCKHOLM))
         assert interval["power"] * 1000 == pytest.approx(energy * as_power, abs=1.5)
-    allowed = 1.5 if year.tariff.interval == HOUR else MAX_POWER * (TELEGRAM / QUARTER)
+    allowed = 1.5 if year.tariff.interval == HOUR else MAX_POWER * (TELEGRAM_ENERGY / QUARTER)
     assert demand < by_the_meter + allowed
     if not missed:
         assert demand > by_the_meter - allowed
@@ -300,7 +300,7 @@ async def test_each_month_bills_the_energy_of_the_meter(
     else:
         start, end = local(2027, 3, 27, "09:30"), local(2027, 4, 1, "08:00")
     house = LivedInHouse(clock=start - timedelta(minutes=20), appliances=[], solar_peak=4000.0)
-    tariff = tariff_of(TARIFFS[name])
+    tariff = get_tariff(TARIFFS[name])
     assert tariff is not None
     async with make_time_lapse(None, house) as time_lapse:
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")

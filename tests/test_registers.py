@@ -25,7 +25,7 @@ from custom_components.energy_sse.readings import Readings
 from custom_components.energy_sse.registers import (
     HOUR,
     QUARTER,
-    TELEGRAM,
+    TELEGRAM_ENERGY,
     RegisterHistory,
     Replacement,
     start_of,
@@ -828,7 +828,7 @@ def telegram_of(sent: Telegrams, installation: Installation, time: float) -> flo
     """Return the largest error of a boundary in Wh, from a telegram and the register's resolution."""
     pause = max(4 * sent.every, MINUTE) + sent.every if sent.lost else 1.1 * sent.every + 1
     energy = installation.house.highest(time - pause, time + pause) * pause / HOURS
-    return energy + installation.resolution + (TELEGRAM if sent.kind == "old" else 0.0) + 2
+    return energy + installation.resolution + (TELEGRAM_ENERGY if sent.kind == "old" else 0.0) + 2
 
 
 def is_old_after_an_outage(sent: Telegrams) -> bool:

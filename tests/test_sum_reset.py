@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from custom_components.energy_sse.registers import HOUR
-from custom_components.energy_sse.sum_reset import Row, find_sum_resets
+from custom_components.energy_sse.sum_reset import StoredRow, find_sum_resets
 
 LEFT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def row(hour: int, state: float, total: float) -> Row:
-    return Row(LEFT + hour * HOUR, state, total)
+def row(hour: int, state: float, total: float) -> StoredRow:
+    return StoredRow(LEFT + hour * HOUR, state, total)
 
 
 # The sum was 400 kWh when the register was 1400 kWh. After the outage, the register was 1450 kWh.

@@ -13,7 +13,7 @@ def validated_reading(time: datetime, interval: float, **fields: Any) -> Validat
         "changed": {},
         "replaced": {},
         "received_at": time.timestamp(),
-        "distrusted": None,
+        "wrong_period": None,
         "is_repeated": False,
         "is_delayed": False,
         "has_right_clock": False,

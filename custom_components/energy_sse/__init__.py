@@ -63,7 +63,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     await coordinator.async_restore()
     entry.runtime_data.tariff = await async_setup_tariff(hass, entry, coordinator)
     await coordinator.async_config_entry_first_refresh()
-    # Before the stop event, because Home Assistant stores the states of other integrations then.
+    # Shutdown jobs run before the stop event, at which Home Assistant stores the states to restore.
     entry.async_on_unload(hass.async_add_shutdown_job(HassJob(entry.runtime_data.async_flush)))
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     if "recorder" in hass.config.components:

@@ -23,21 +23,21 @@ from .reader import (
     is_number,
 )
 
-# Events that wait for the event entity to be added. A disabled one is never added.
+# Events that wait for the event entity to be added. A disabled entity is never added.
 _MAX_PENDING_EVENTS: Final = 16
 
 # Seconds. A device reports one change as a transition and as a detection, with nearly the same time.
-_SAME_CHANGE_WITHIN: Final = 5
+_SAME_CHANGE_TOLERANCE: Final = 5
 
-# Seconds. A change that was missed during a disconnect fires an event for so long, because an automation that
-# runs later does more harm than good.
+# Seconds. A change that was missed during a disconnect fires an event only if it is more recent, because an
+# automation that runs too late can do harm.
 _EVENT_MAX_AGE: Final = 60
 
 # Changes of one appliance that are stored: more than a device repeats after a connect.
 _MAX_CHANGES: Final = 16
 
-# More than any home has. Appliances of the inventory are accepted even if invalid ids have used up the
-# others.
+# More appliances than any home has: accepted at their first report, accepted outside of the inventory, and in
+# total. So invalid ids cannot prevent appliances of the inventory from being accepted.
 _MAX_AT_FIRST_REPORT: Final = 50
 _MAX_OUTSIDE_INVENTORY: Final = 150
 _MAX_APPLIANCES: Final = 250
@@ -45,7 +45,7 @@ _MAX_APPLIANCES: Final = 250
 # States of one appliance. Invalid data must not fill the memory.
 _MAX_STATES: Final = 50
 
-# Key of the stored energy, and of the one register of an appliance.
+# Key of the stored energy, and of the only register of an appliance.
 _ENERGY: Final = "energy"
 
 # Wh. The largest AC charger of a home: three phases of 63 A.
@@ -103,9 +103,9 @@ class Appliance:
     """Time of the last change by Home Assistant's clock, because the device's can be wrong or jump."""
 
     _changes: deque[tuple[str, datetime | None]] = field(default_factory=lambda: deque(maxlen=_MAX_CHANGES))
-    """Last states and their times by the device's clock, which identify a change that is repeated."""
+    """Last states and their times by the device's clock, which identify a repeated change."""
 
-    _is_on_in: dict[str, bool | None] = field(default_factory=dict)
+    _is_on_by_state: dict[str, bool | None] = field(default_factory=dict)
     """Known names of states, and whether they mean on."""
 
     @property
@@ -116,7 +116,7 @@ class Appliance:
     @property
     def has_many_states(self) -> bool:
         """True if there are more states than on and off."""
-        return len(self._is_on_in) > _ON_OFF_STATES
+        return len(self._is_on_by_state) > _ON_OFF_STATES
 
     def update_from_inventory(self, profile: ApplianceProfile) -> None:
         """Update the appliance from the inventory of the device."""
@@ -127,11 +127,14 @@ class Appliance:
             if state.name:
                 self._add_state(state.name, is_on=state.is_on)
         if self.is_on is None:
-            # Nothing was stored for it.
-            self.is_on = self._is_on_in.get(self.state or "")
+            # No state was stored for this appliance.
+            self.is_on = self._is_on_by_state.get(self.state or "")
 
-    def detect(self, detection: Detection, now: datetime) -> bool:
-        """Process a detection like a transition. Its state is an index in the inventory."""
+    def apply_detection(self, detection: Detection, now: datetime) -> bool:
+        """Process a detection as a transition. Return whether it causes an event.
+
+        The state of a detection is an index in the inventory.
+        """
         self.was_reported = True
         if self._is_superseded(detection, now):
             return False
@@ -139,7 +142,7 @@ class Appliance:
         if index is None or not 0 <= index < len(self._states) or not (state := self._states[index]).name:
             self._accept_energy(detection, now)
             return False
-        return self.apply(
+        return self.apply_transition(
             Transition(
                 appliance_id=self.id,
                 state=state.name,
@@ -156,8 +159,8 @@ class Appliance:
             now,
         )
 
-    def apply(self, transition: Transition, now: datetime) -> bool:
-        """Process a transition. Return whether it causes an event, which is added to the pending ones."""
+    def apply_transition(self, transition: Transition, now: datetime) -> bool:
+        """Process a transition. Return whether it causes an event, which is added to the pending events."""
         self.was_reported = True
         self.name = transition.name or self.name
         self.category = transition.category or self.category
@@ -173,7 +176,7 @@ class Appliance:
         return event is not None
 
     def _accept_energy(self, report: Transition | Detection, now: datetime) -> float | None:
-        """Update the energy from a report. Return None if it is rejected."""
+        """Update the energy from a report. Return the energy in Wh; None if it is missing or rejected."""
         if report.energy is None:
             return None
         time = now.timestamp() - (report.age or 0)
@@ -195,8 +198,8 @@ class Appliance:
         )
         if is_repeated or is_too_old or not transition.is_change:
             return None
-        # The previous state of the device is newer than the one that is stored here.
-        was_on = self._is_on_in.get(transition.previous_state or self.state or "")
+        # The previous state in the report is newer than the stored state.
+        was_on = self._is_on_by_state.get(transition.previous_state or self.state or "")
         return ApplianceEvent(_event_type(was_on=was_on, is_on=self._is_on_after(transition)), transition)
 
     def _apply_state(self, transition: Transition, now: datetime) -> None:
@@ -210,7 +213,27 @@ class Appliance:
             self._changes.append((transition.state, transition.time))
 
     def _is_on_after(self, transition: Transition) -> bool | None:
-        return self._is_on_in.get(transition.state) if transition.is_on is None else transition.is_on
+        return self._is_on_by_state.get(transition.state) if transition.is_on is None else transition.is_on
+
+    def _add_state(self, name: str, *, is_on: bool | None) -> None:
+        states = self._is_on_by_state
+        states[name] = is_on
+        if len(states) > _MAX_STATES:
+            in_inventory = {state.name for state in self._states}
+            del states[next((each for each in states if each not in in_inventory), name)]
+
+    def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
+        """Return whether a report is older than the last change.
+
+        Both clocks are compared. The device's clock can have jumped, and with Home Assistant's clock only the
+        age of the report is known.
+        """
+        if not report.age or self._changed_at is None:
+            return False
+        happened_at = now - timedelta(seconds=report.age)
+        last_change = self._changes[-1][1] if self._changes else None
+        is_later = report.time is not None and last_change is not None and report.time > last_change
+        return happened_at < self._changed_at - timedelta(seconds=_SAME_CHANGE_TOLERANCE) and not is_later
 
     # ----------------------------------------------------------------------------------------- storage
 
@@ -239,34 +262,15 @@ class Appliance:
             "changes": [(state, time and time.isoformat()) for state, time in self._changes],
         }
 
-    def _add_state(self, name: str, *, is_on: bool | None) -> None:
-        self._is_on_in[name] = is_on
-        if len(self._is_on_in) > _MAX_STATES:
-            in_inventory = {state.name for state in self._states}
-            del self._is_on_in[next((each for each in self._is_on_in if each not in in_inventory), name)]
-
-    def _is_superseded(self, report: Transition | Detection, now: datetime) -> bool:
-        """Return whether a report is older than the last change.
-
-        Both clocks are compared, because the device's can have jumped, and Home Assistant's shows only the
-        age.
-        """
-        if not report.age or self._changed_at is None:
-            return False
-        happened_at = now - timedelta(seconds=report.age)
-        last_change = self._changes[-1][1] if self._changes else None
-        is_later = report.time is not None and last_change is not None and report.time > last_change
-        return happened_at < self._changed_at - timedelta(seconds=_SAME_CHANGE_WITHIN) and not is_later
-
 
 def _is_same_moment(one: datetime | None, other: datetime | None) -> bool:
     if one is None or other is None:
         return one is other
-    return abs((one - other).total_seconds()) <= _SAME_CHANGE_WITHIN
+    return abs((one - other).total_seconds()) <= _SAME_CHANGE_TOLERANCE
 
 
 def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventType:
-    # Most appliances have two states: where it is not known whether the last one was on, it was the other.
+    # Most appliances have two states, so an unknown previous state was the other state.
     if is_on is None or was_on is is_on:
         return ApplianceEventType.STATE_CHANGED
     return ApplianceEventType.TURNED_ON if is_on else ApplianceEventType.TURNED_OFF
@@ -309,8 +313,8 @@ class Appliances:
         if (appliance := self._get_or_create(report.appliance_id)) is None:
             return None
         if isinstance(report, Transition):
-            return appliance, appliance.apply(report, now)
-        return appliance, appliance.detect(report, now)
+            return appliance, appliance.apply_transition(report, now)
+        return appliance, appliance.apply_detection(report, now)
 
     def remove(self, appliance: Appliance) -> bool:
         """Remove an appliance. Return False for one that the reader still reports."""
@@ -344,4 +348,4 @@ class Appliances:
         inventory = self._inventory or frozenset()
         if appliance_id in inventory:
             return len(self._appliances) < _MAX_APPLIANCES
-        return self._limit.accepts(appliance_id, len(self._appliances.keys() - inventory))
+        return self._limit.accept(appliance_id, len(self._appliances.keys() - inventory))

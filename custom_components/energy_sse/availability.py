@@ -10,14 +10,14 @@ from homeassistant.helpers.event import async_call_later
 from .const import LOGGER
 from .reader import Freshness, ReaderError, clock
 
-# Seconds of readings until the recovery is logged. A stream that comes and goes must not fill the log.
+# Seconds of readings until the recovery is logged, so that an unstable stream does not fill the log.
 _RECOVERED_AFTER: Final = 60
 
 
 class Availability:
     """Online state of a reader and freshness of its readings.
 
-    A short disconnect changes nothing, because both last for a few intervals.
+    Both last for a few intervals, so that a short disconnect does not change them.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Availability:
     ) -> None:
         """Start offline. `model` is used in the log; `on_change` is called after each change."""
         self.is_online = False
-        """True while the device has sent something lately."""
+        """True while the last message of the device is recent enough."""
 
         self.has_fresh_readings = False
         """True while the last reading is recent enough to be shown."""
@@ -45,7 +45,7 @@ class Availability:
 
     @callback
     def record_activity(self) -> None:
-        """Record that the device has sent something."""
+        """Record that the device has sent a message."""
         self._activity.note(clock.now())
         if self._cancel_expiry is None:
             self.update()
@@ -57,7 +57,8 @@ class Availability:
         before = self.is_online, self.has_fresh_readings
         remaining = [freshness.remaining(now) for freshness in (self._activity, self._readings)]
         self.is_online, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
-        # Before the change is reported, so that an error there cannot keep old values available.
+        # The expiry is scheduled before the listener is called, so that an error in the listener cannot keep
+        # outdated values available.
         self.stop()
         if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):
             self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)

@@ -29,7 +29,7 @@ CLOUDS: Final = (
     P.CLOUD_STROMKONTO,
 )
 
-# The vendor publishes no list of categories. These words of common appliances are searched in the category.
+# Word in the category of an appliance → icon. The vendor does not publish a list of the categories.
 _ICONS: Final[Mapping[str, str]] = {
     "coffee": "mdi:coffee-maker",
     "dishwasher": "mdi:dishwasher",
@@ -64,7 +64,7 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of the reader and of its appliances."""
+    """Add the binary sensors of the reader, its appliances and the power tariff."""
     coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
     data = coordinator.data
     async_add_entities([ConnectionBinarySensor(coordinator)])
@@ -82,7 +82,7 @@ async def async_setup_entry(
 
 
 class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
-    """Connection of the stream. It stays available while all other entities are unavailable."""
+    """Connection state of the stream. It is always available."""
 
     _attr_device_class = BinarySensorDeviceClass.CONNECTIVITY
     _attr_entity_category = EntityCategory.DIAGNOSTIC
@@ -109,7 +109,7 @@ class ConnectionBinarySensor(ReaderEntity, BinarySensorEntity):
 
 
 class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
-    """Connection of the reader to a cloud service that its owner has enabled."""
+    """Connection state of the reader and a cloud service that its owner has enabled."""
 
     _attr_device_class = BinarySensorDeviceClass.CONNECTIVITY
     _attr_entity_category = EntityCategory.DIAGNOSTIC
@@ -133,7 +133,7 @@ class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
 
 
 class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
-    """On if the current interval will raise the peak of the month at the present power."""
+    """Binary sensor that is on if the current interval will raise the monthly peak at the present power."""
 
     _attr_translation_key = TariffKey.PEAK_EXPECTED
 
@@ -154,7 +154,7 @@ class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
 
 
 class RunningBinarySensor(ApplianceEntity, BinarySensorEntity):
-    """On while an appliance runs, by its last report."""
+    """Binary sensor that is on while an appliance is running, by its last report."""
 
     _attr_device_class = BinarySensorDeviceClass.RUNNING
 

@@ -29,7 +29,7 @@ async def async_setup_entry(
 
 
 class RestartButton(ReaderEntity, ButtonEntity):
-    """Restarts the reader, which takes less than a minute."""
+    """Button that restarts the reader, which takes less than a minute."""
 
     _attr_device_class = ButtonDeviceClass.RESTART
     _attr_entity_category = EntityCategory.CONFIG
@@ -37,13 +37,14 @@ class RestartButton(ReaderEntity, ButtonEntity):
     @property
     @override
     def available(self) -> bool:
+        # A reader without a stream can be restarted, too.
         return True
 
     @override
     async def async_press(self) -> None:
         reader, host = self.coordinator.reader, self.coordinator.config_entry.data[CONF_HOST]
         if reader.host != host:
-            # The connection tries an announced address, where another device may answer.
+            # The connection is trying an announced address, where another device may respond.
             reader = reader.with_host(host)
         assert isinstance(reader, Restartable)
         try:

@@ -38,7 +38,7 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .coordinator import entered_host_of, moved_to
+from .coordinator import get_entered_host, get_moved_data
 from .data import EnergySseConfigEntry
 from .issues import escape_markdown
 from .options_flow import EnergySseOptionsFlow
@@ -81,11 +81,11 @@ _MAC_ADDRESS: Final = re.compile(r"[0-9a-f]{12}")
 # can take ten seconds.
 _MAX_ADDRESSES: Final = 8
 
-# Discoveries at a time. More are aborted at once, so that made-up announcements cannot open hundreds of
-# connections and dialogs.
+# Discoveries at a time. More are aborted, so that forged announcements cannot open hundreds of connections
+# and dialogs.
 _MAX_DISCOVERIES: Final = 16
 
-# Seconds, for new entries. One without the option, made before there was this default, writes every reading.
+# Seconds, for new entries. Entries from before this default do not have the option, and write every reading.
 _DEFAULT_WRITE_INTERVAL: Final = 5
 
 # Error → key of its text.
@@ -110,16 +110,16 @@ _PRECEDENCE: Final = (
 
 
 class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
-    """Flow that identifies the device before it creates or changes an entry."""
+    """Config flow that identifies the device before it creates or changes an entry."""
 
     VERSION = 2
 
     _host: str
     _name = " / ".join(reader.model for reader in READERS.values() if reader.can_have_password)
-    """Name of the device in dialogs. One that asks for a password has not sent its name yet."""
+    """Name of the device in dialogs. It is not known before the password is accepted."""
 
     _kinds: Iterable[str] = READERS
-    """Kinds of readers that the device can be. An announcement shows the kind."""
+    """Kinds of readers that are tried. An announcement shows the kind."""
 
     _password: str | None = None
     _identity: Identity
@@ -163,7 +163,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         for kind, reader in READERS.items():
             device_id = reader.id_in_announcement(announcement)
             if device_id is not None:
-                return await self._async_handle_discovery(kind, device_id, hosts_of(discovery_info))
+                return await self._async_handle_discovery(kind, device_id, get_hosts(discovery_info))
         return self.async_abort(reason="not_supported")
 
     @override
@@ -215,7 +215,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """Update the address of a configured device, after it has identified itself there."""
         is_loaded = entry.state is ConfigEntryState.LOADED
         if is_loaded and entry.runtime_data.coordinator.connection_state is not ConnectionState.AUTH_FAILED:
-            # A running stream goes on. Without one, the connection tries these addresses.
+            # A running stream is kept. Without a stream, the connection tries these addresses.
             entry.runtime_data.coordinator.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
         others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
@@ -230,12 +230,12 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         if error in _DOWNGRADES:
             error = "not_supported"
         if error is None:
-            moved = moved_to(entry, self._host)
+            moved_data = get_moved_data(entry, self._host)
             if entry.state is ConfigEntryState.SETUP_ERROR:
                 # Another device has rejected the password at the known address.
-                self.hass.config_entries.async_update_entry(entry, data={**entry.data, **moved})
+                self.hass.config_entries.async_update_entry(entry, data={**entry.data, **moved_data})
                 self.hass.config_entries.async_schedule_reload(entry.entry_id)
-            self._abort_if_configured(entry, updates=moved)
+            self._abort_if_configured(entry, updates=moved_data)
         return self.async_abort(reason=str(error))
 
     async def async_step_discovery_confirm(
@@ -284,7 +284,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             errors["base"] = error
         can_have_password = READERS[entry.data[CONF_KIND]].can_have_password
         schema = _RECONFIGURE_SCHEMA if can_have_password else _HOST_SCHEMA
-        suggested = user_input or {CONF_HOST: entered_host_of(entry) or entry.data[CONF_HOST]}
+        suggested = user_input or {CONF_HOST: get_entered_host(entry) or entry.data[CONF_HOST]}
         return self.async_show_form(
             step_id="reconfigure",
             data_schema=self.add_suggested_values_to_schema(schema, {CONF_HOST: suggested[CONF_HOST]}),
@@ -429,7 +429,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         except ReaderAuthDowngradeError as error:
             if error.scheme is AuthScheme.BASIC:
                 return "unencrypted"
-            # It sends its identity without authentication.
+            # The device sends its identity without authentication.
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
             return next(key for error_type, key in _ERRORS.items() if isinstance(error, error_type))
@@ -447,7 +447,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             await self.async_set_unique_id(info.id)
             return self._async_update_entry(data)
-        # A discovery of the same device must not block its owner.
+        # A discovery of the same device in another flow must not block the user.
         entry = await self.async_set_unique_id(info.id, raise_on_progress=False)
         if entry is not None and self.source != SOURCE_USER:
             # The device has changed its id since its announcement.
@@ -472,7 +472,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         # A password that is no longer required is removed.
         kept = {key: value for key, value in entry.data.items() if key != CONF_PASSWORD}
         if not is_reauth or (data[CONF_AUTH_SCHEME] == AuthScheme.BASIC and CONF_ENTERED_HOST in kept):
-            # The password may be sent unencrypted to this address, and to no earlier one.
+            # The password may be sent unencrypted to this address only, and not to earlier ones.
             kept |= {CONF_ENTERED_HOST: self._host}
         return self.async_update_reload_and_abort(entry, data={**kept, **data})
 
@@ -497,12 +497,12 @@ def _minimum_scheme(entry: ConfigEntry, password: str | None = None) -> AuthSche
     return AuthScheme.DIGEST if password or entry.data.get(CONF_PASSWORD) else AuthScheme.NONE
 
 
-def hosts_of(discovery_info: ZeroconfServiceInfo) -> list[str]:
+def get_hosts(discovery_info: ZeroconfServiceInfo) -> list[str]:
     """Return the addresses of the HTTP server of an announced device, the preferred one first.
 
-    The web servers of the devices use IPv4, so IPv6 addresses come last. Addresses that cannot lead to a
-    device are left out. A loopback address is that of a simulated reader, and used only if it is announced
-    alone.
+    The web servers of the devices use IPv4, so IPv6 addresses come last. Addresses that cannot belong to a
+    device are ignored. A loopback address belongs to a simulated reader, and is ignored if there is another
+    address.
     """
     addresses = [
         address

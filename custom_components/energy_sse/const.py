@@ -7,7 +7,9 @@ from typing import Final
 DOMAIN: Final = "energy_sse"
 LOGGER: Final = logging.getLogger(__package__)
 
-# Keys of a config entry's data, beside the host and the password.
+# Some values differ from the names of their constants, because they are stored under earlier names.
+
+# Keys of a config entry's data, besides the host and the password.
 CONF_ENTERED_HOST: Final = "entered_host"
 CONF_KIND: Final = "kind"
 CONF_AUTH_SCHEME: Final = "login"
@@ -18,7 +20,7 @@ CONF_FILL_MISSED_HOURS: Final = "fill_missed_hours"
 CONF_POWER_TARIFF: Final = "power_tariff"
 CONF_WRITE_INTERVAL: Final = "write_interval"
 
-# Prefix of the ids of sub-meters, which appliances do not have.
+# Prefix of the ids of sub-meters, which distinguishes them from the ids of appliances.
 SUB_METER_PREFIX: Final = "counter:"
 
 

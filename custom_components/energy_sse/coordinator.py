@@ -60,10 +60,10 @@ from .sub_meters import SubMeters
 from .validated_reading import ValidatedReading
 
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
-_FIRST_CONTACT_TIMEOUT: Final = 60
+_FIRST_ATTEMPT_TIMEOUT: Final = 60
 
-# Seconds until stored data is saved. Each save writes the whole file, and memory cards wear out: readings
-# alone are saved every quarter of an hour, as boundaries are, and when Home Assistant stops.
+# Seconds until stored data is saved. Each save writes the whole file, which wears out memory cards. So
+# readings without a new boundary are saved every quarter of an hour, and when Home Assistant stops.
 _SAVE_BOUNDARIES_WITHIN: Final = 60
 _SAVE_WITHIN: Final = 900
 
@@ -100,7 +100,7 @@ class ReaderData:
 
 
 class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
-    """Receives the messages of one reader, and updates the entities.
+    """Coordinator that receives the messages of one reader, and updates the entities.
 
     The context of an entity is the measurement, property, appliance, device identifier or value that it
     shows. An update concerns some contexts; all entities are updated when the availability changes.
@@ -131,13 +131,15 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             appliances=Appliances(self.devices.appliances()),
         )
         self.availability = Availability(
-            hass, self.reader.model, self.readings.freshness, self._handle_availability
+            hass, self.reader.model, self.readings.freshness, self._handle_availability_change
         )
         self._connection = ReaderConnection(
-            self.reader, entry.unique_id, self, entered_host=entered_host_of(entry)
+            self.reader, entry.unique_id, self, entered_host=get_entered_host(entry)
         )
         self._issues = Issues(hass, entry)
-        self._first_contact: asyncio.Future[None] = hass.loop.create_future()
+        self._first_attempt: asyncio.Future[None] = hass.loop.create_future()
+        """Result of the first attempt to connect, for which the setup waits."""
+
         self._reading_listeners: list[Callable[[RegisterUpdate], None]] = []
         self._pending: set[Hashable] = set()
         """Contexts that have changed since the last write."""
@@ -149,7 +151,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             else None
         )
 
-    # --------------------------------------------------------------------------------- set-up
+    # ---------------------------------------------------------------------------------- setup
 
     @override
     async def _async_setup(self) -> None:
@@ -163,8 +165,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             )
         self.config_entry.async_create_background_task(self.hass, self._async_run(), f"{DOMAIN} stream")
         try:
-            async with asyncio.timeout(_FIRST_CONTACT_TIMEOUT):
-                await self._first_contact
+            async with asyncio.timeout(_FIRST_ATTEMPT_TIMEOUT):
+                await self._first_attempt
         except ReaderAuthenticationError as error:
             raise ConfigEntryAuthFailed(translation_domain=DOMAIN, translation_key="invalid_auth") from error
         except (ReaderError, TimeoutError) as error:
@@ -175,7 +177,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             ) from error
 
     async def async_restore(self) -> None:
-        """Restore what is stored."""
+        """Restore the stored data."""
         await self.store.async_load()
         self.config_entry.async_on_unload(self.store.async_close)
         for name, collect, restore in (
@@ -194,17 +196,18 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         return self.data
 
     async def _async_run(self) -> None:
+        """Keep the connection until the task is cancelled, or the device rejects the credentials."""
         try:
             await self._connection.run()
         except asyncio.CancelledError:
-            if not self._first_contact.done():
-                # Home Assistant is stopping, and must not wait for the set-up.
-                self._first_contact.set_exception(ReaderConnectionError("Home Assistant is stopping"))
+            if not self._first_attempt.done():
+                # Home Assistant is stopping, and must not wait for the setup.
+                self._first_attempt.set_exception(ReaderConnectionError("Home Assistant is stopping"))
             raise
         except ReaderAuthenticationError as error:
-            is_set_up = self._first_contact.done()
+            is_set_up = self._first_attempt.done()
             self.handle_disconnect(error)
-            # A dialog about another address would prevent the one about this address.
+            # An open dialog about another address would prevent a dialog about this address.
             self._abort_reauth()
             if is_set_up:
                 self.config_entry.async_start_reauth(self.hass)
@@ -213,7 +216,10 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def async_update_context_listeners(self, contexts: Container[Hashable]) -> None:
-        """Update the entities of some contexts. An error costs only itself, as in the base class."""
+        """Update the entities of some contexts.
+
+        As in the base class, an error in one entity does not affect the others.
+        """
         for update, context in list(self._listeners.values()):
             if context in contexts:
                 try:
@@ -250,7 +256,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self.async_update_context_listeners(contexts)
 
     @callback
-    def _handle_availability(self) -> None:
+    def _handle_availability_change(self) -> None:
         self.last_update_success = self.availability.is_online
         self._pending = set()
         if self._debouncer is not None:
@@ -259,21 +265,23 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def async_remove_device(self, device: DeviceEntry) -> bool:
-        """Remove an appliance or a sub-meter. Return False for one that the reader still reports."""
+        """Remove an appliance or a sub-meter. Return False if the reader still reports it."""
+        is_removed = False
         for appliance in self.data.appliances:
             if self.devices.appliance_identifier(appliance.id) in device.identifiers:
-                self.devices.async_forget_appliance(appliance.id)
-                return self.data.appliances.remove(appliance) and self._async_notify_new_entities()
+                self.devices.async_clear_appliance(appliance.id)
+                is_removed = self.data.appliances.remove(appliance)
         for meter_id in list(self.data.sub_meters.known):
             if self.devices.sub_meter_identifier(meter_id) in device.identifiers:
-                return self.data.sub_meters.remove(meter_id) and self._async_notify_new_entities()
-        return False
+                is_removed = self.data.sub_meters.remove(meter_id)
+        if is_removed:
+            self._async_notify_new_entities()
+        return is_removed
 
     @callback
-    def _async_notify_new_entities(self) -> bool:
-        """Let the platforms add the entities that are missing. Return True."""
+    def _async_notify_new_entities(self) -> None:
+        """Notify the platforms, which add missing entities and remove obsolete ones from their lists."""
         self.async_update_context_listeners((NEW_ENTITIES,))
-        return True
 
     # ------------------------------------------------------------------------------ connection
 
@@ -322,8 +330,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._set_streaming(is_streaming=True)
         # The reader is back, so a dialog about another address is obsolete.
         self._abort_reauth()
-        if not self._first_contact.done():
-            self._first_contact.set_result(None)
+        if not self._first_attempt.done():
+            self._first_attempt.set_result(None)
 
     @callback
     def handle_disconnect(self, error: ReaderError) -> None:
@@ -339,8 +347,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             )
         LOGGER.debug("The stream ended: %s", error)
         self._set_streaming(is_streaming=False)
-        if not self._first_contact.done():
-            self._first_contact.set_exception(error)
+        if not self._first_attempt.done():
+            self._first_attempt.set_exception(error)
 
     @callback
     def handle_contention(self, *, is_contended: bool) -> None:
@@ -354,7 +362,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     def handle_move(self, host: str) -> None:
         """Store the address where the reader has identified itself."""
         LOGGER.info("The %s has moved to another address", self.reader.model)
-        self._update_entry(moved_to(self.config_entry, host))
+        self._update_entry(get_moved_data(self.config_entry, host))
 
     @callback
     def handle_basic_request(self, host: str) -> None:
@@ -443,7 +451,10 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def _update_histories(self, validated: ValidatedReading) -> None:
-        """Update the register histories, and call the listeners. An error costs only itself."""
+        """Update the register histories, and call the listeners.
+
+        An error in one listener does not affect the others.
+        """
         try:
             update = self.histories.update(validated)
         except Exception:
@@ -456,11 +467,11 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             except Exception:
                 LOGGER.exception("Unexpected error while processing a reading")
         if self.reader.stores_hours:
-            self._check_reader_clock()
+            self._update_clock_issue()
 
     @callback
     def _add_measurements(self, validated: ValidatedReading) -> None:
-        """Add the measurements that the reading shows for the first time."""
+        """Add the measurements that the meter has sent for the first time."""
         if validated.changed.keys() <= self.data.measurements:
             return
         values = self.data.values
@@ -470,13 +481,13 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._async_notify_new_entities()
 
     @callback
-    def _check_reader_clock(self) -> None:
+    def _update_clock_issue(self) -> None:
         """Create an issue while the reader's clock is wrong and its stored hours are not used."""
         error = self.readings.wall_clock.reader_error
-        if error is not None and self.readings.is_clock_wrong(clock.now()):
+        if error is not None and self.readings.check_reader_clock(clock.now()):
             if self._issues.async_exists(Issue.READER_CLOCK_WRONG):
                 return
-            # Without days, which would have to be translated.
+            # Days are shown as hours, because that word would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
             self._issues.async_create(Issue.READER_CLOCK_WRONG, difference=difference)
@@ -499,20 +510,21 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @callback
     def _restore_registers(self, data: Mapping[str, Any]) -> None:
-        # All or nothing: totals without their clock or without their meter replacements would be wrong.
+        # The fields are replaced only if all of them are valid, because totals without their clock or without
+        # their meter replacements would be wrong.
         histories = RegisterHistories(self.reader.units)
         histories.restore(data)
         self.readings.wall_clock.restore(data["clock"])
         self.histories = histories
 
 
-def entered_host_of(entry: ConfigEntry) -> str | None:
+def get_entered_host(entry: ConfigEntry) -> str | None:
     """Return the address that the user entered; None for a reader that was only discovered."""
     entered: str | None = entry.data.get(CONF_ENTERED_HOST)
     return entry.data[CONF_HOST] if entered is None and entry.source == SOURCE_USER else entered
 
 
-def moved_to(entry: ConfigEntry, host: str) -> dict[str, str]:
+def get_moved_data(entry: ConfigEntry, host: str) -> dict[str, str]:
     """Return the entry data to update when a reader has moved. An address that the user entered is kept."""
-    entered = entered_host_of(entry)
+    entered = get_entered_host(entry)
     return {CONF_HOST: host} | ({} if entered is None else {CONF_ENTERED_HOST: entered})

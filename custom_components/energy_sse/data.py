@@ -20,7 +20,7 @@ class EnergySseData:
 
     @callback
     def async_flush(self) -> None:
-        """Write all pending changes, because the entry is unloaded."""
+        """Write all pending changes before the entry is unloaded."""
         self.coordinator.async_flush()
         if self.tariff is not None:
             self.tariff.async_flush()

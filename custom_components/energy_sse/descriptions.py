@@ -41,19 +41,19 @@ class PropertyDescription(SensorEntityDescription):
     key: P
     entity_category: EntityCategory | None = EntityCategory.DIAGNOSTIC
     protocol_values: Mapping[str, str] | None = None
-    """Option of each value of the protocol, if the property is an enumeration."""
+    """Value of the protocol → option of the sensor, if the property is an enumeration."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Class:
-    """Common values of the measurements of one physical quantity."""
+class _Quantity:
+    """Physical quantity: common attributes of the descriptions of its measurements."""
 
     device_class: SensorDeviceClass | None
     state_class: SensorStateClass | None
     unit: str | None
     precision: int
 
-    def row(
+    def describe(
         self,
         key: M,
         name: str,
@@ -76,49 +76,49 @@ class _Class:
         )
 
 
-_POWER: Final = _Class(
+_POWER: Final = _Quantity(
     device_class=SensorDeviceClass.POWER,
     state_class=SensorStateClass.MEASUREMENT,
     unit=UnitOfPower.WATT,
     precision=0,
 )
-_ENERGY: Final = _Class(
+_ENERGY: Final = _Quantity(
     device_class=SensorDeviceClass.ENERGY,
     state_class=SensorStateClass.TOTAL_INCREASING,
     unit=UnitOfEnergy.KILO_WATT_HOUR,
     precision=3,
 )
-_REACTIVE_POWER: Final = _Class(
+_REACTIVE_POWER: Final = _Quantity(
     device_class=SensorDeviceClass.REACTIVE_POWER,
     state_class=SensorStateClass.MEASUREMENT,
     unit=UnitOfReactivePower.VOLT_AMPERE_REACTIVE,
     precision=0,
 )
-_REACTIVE_ENERGY: Final = _Class(
+_REACTIVE_ENERGY: Final = _Quantity(
     device_class=SensorDeviceClass.REACTIVE_ENERGY,
     state_class=SensorStateClass.TOTAL_INCREASING,
     unit=UnitOfReactiveEnergy.KILO_VOLT_AMPERE_REACTIVE_HOUR,
     precision=3,
 )
-_VOLTAGE: Final = _Class(
+_VOLTAGE: Final = _Quantity(
     device_class=SensorDeviceClass.VOLTAGE,
     state_class=SensorStateClass.MEASUREMENT,
     unit=None,
     precision=1,
 )
-_CURRENT: Final = _Class(
+_CURRENT: Final = _Quantity(
     device_class=SensorDeviceClass.CURRENT,
     state_class=SensorStateClass.MEASUREMENT,
     unit=None,
     precision=2,
 )
-_POWER_FACTOR: Final = _Class(
+_POWER_FACTOR: Final = _Quantity(
     device_class=SensorDeviceClass.POWER_FACTOR,
     state_class=SensorStateClass.MEASUREMENT,
     unit=None,
     precision=2,
 )
-_OFFSET: Final = _Class(
+_OFFSET: Final = _Quantity(
     device_class=SensorDeviceClass.DURATION,
     state_class=SensorStateClass.MEASUREMENT,
     unit=UnitOfTime.SECONDS,
@@ -126,39 +126,39 @@ _OFFSET: Final = _Class(
 )
 
 
-def _rows() -> Iterable[MeasurementDescription]:
-    yield _POWER.row(M.ACTIVE_POWER_NET, "power_net")
-    yield _POWER.row(M.ACTIVE_POWER_IMPORT, "power_import")
-    yield _POWER.row(M.ACTIVE_POWER_EXPORT, "power_export")
-    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1")
-    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2")
-    yield _POWER.row(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3")
-    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1")
-    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2")
-    yield _POWER.row(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3")
-    # A maximum that is reset with the billing period is not a total.
-    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT, "maximum_demand")
-    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T1, "maximum_demand_tariff", "1", enabled=False)
-    yield _POWER.row(M.MAXIMUM_DEMAND_IMPORT_T2, "maximum_demand_tariff", "2", enabled=False)
-    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT, "energy_import")
-    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT_T1, "energy_import_tariff", "1")
-    yield _ENERGY.row(M.ACTIVE_ENERGY_IMPORT_T2, "energy_import_tariff", "2")
-    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT, "energy_export")
-    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT_T1, "energy_export_tariff", "1")
-    yield _ENERGY.row(M.ACTIVE_ENERGY_EXPORT_T2, "energy_export_tariff", "2")
+def _describe_measurements() -> Iterable[MeasurementDescription]:
+    yield _POWER.describe(M.ACTIVE_POWER_NET, "power_net")
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT, "power_import")
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT, "power_export")
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1")
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2")
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3")
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1")
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2")
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3")
+    # The meter resets a maximum at the end of the billing period, so it is not a total.
+    yield _POWER.describe(M.MAXIMUM_DEMAND_IMPORT, "maximum_demand")
+    yield _POWER.describe(M.MAXIMUM_DEMAND_IMPORT_T1, "maximum_demand_tariff", "1", enabled=False)
+    yield _POWER.describe(M.MAXIMUM_DEMAND_IMPORT_T2, "maximum_demand_tariff", "2", enabled=False)
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_IMPORT, "energy_import")
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_IMPORT_T1, "energy_import_tariff", "1")
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_IMPORT_T2, "energy_import_tariff", "2")
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_EXPORT, "energy_export")
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_EXPORT_T1, "energy_export_tariff", "1")
+    yield _ENERGY.describe(M.ACTIVE_ENERGY_EXPORT_T2, "energy_export_tariff", "2")
     yield MeasurementDescription(
         key=M.ACTIVE_TARIFF,
         translation_key="active_tariff",
         device_class=SensorDeviceClass.ENUM,
         options=["1", "2", "3", "4"],
     )
-    yield _VOLTAGE.row(M.VOLTAGE_L1, "voltage_phase", "L1")
-    yield _VOLTAGE.row(M.VOLTAGE_L2, "voltage_phase", "L2")
-    yield _VOLTAGE.row(M.VOLTAGE_L3, "voltage_phase", "L3")
-    yield _CURRENT.row(M.CURRENT_L1, "current_phase", "L1")
-    yield _CURRENT.row(M.CURRENT_L2, "current_phase", "L2")
-    yield _CURRENT.row(M.CURRENT_L3, "current_phase", "L3")
-    yield _POWER_FACTOR.row(M.POWER_FACTOR, "power_factor", enabled=False)
+    yield _VOLTAGE.describe(M.VOLTAGE_L1, "voltage_phase", "L1")
+    yield _VOLTAGE.describe(M.VOLTAGE_L2, "voltage_phase", "L2")
+    yield _VOLTAGE.describe(M.VOLTAGE_L3, "voltage_phase", "L3")
+    yield _CURRENT.describe(M.CURRENT_L1, "current_phase", "L1")
+    yield _CURRENT.describe(M.CURRENT_L2, "current_phase", "L2")
+    yield _CURRENT.describe(M.CURRENT_L3, "current_phase", "L3")
+    yield _POWER_FACTOR.describe(M.POWER_FACTOR, "power_factor", enabled=False)
     for measurement, name, part in (
         (M.REACTIVE_POWER_IMPORT, "reactive_power_import", None),
         (M.REACTIVE_POWER_EXPORT, "reactive_power_export", None),
@@ -169,7 +169,7 @@ def _rows() -> Iterable[MeasurementDescription]:
         (M.REACTIVE_POWER_EXPORT_L2, "reactive_power_export_phase", "L2"),
         (M.REACTIVE_POWER_EXPORT_L3, "reactive_power_export_phase", "L3"),
     ):
-        yield _REACTIVE_POWER.row(measurement, name, part, enabled=False)
+        yield _REACTIVE_POWER.describe(measurement, name, part, enabled=False)
     for measurement in (
         M.REACTIVE_ENERGY_IMPORT,
         M.REACTIVE_ENERGY_EXPORT,
@@ -178,19 +178,21 @@ def _rows() -> Iterable[MeasurementDescription]:
         M.REACTIVE_ENERGY_EXPORTED_INDUCTIVE,
         M.REACTIVE_ENERGY_EXPORTED_CAPACITIVE,
     ):
-        yield _REACTIVE_ENERGY.row(measurement, measurement, enabled=False)
-    yield _POWER.row(M.BLINK_POWER, "blink_power", enabled=False)
-    yield _ENERGY.row(M.BLINK_ENERGY, "blink_energy", enabled=False)
+        yield _REACTIVE_ENERGY.describe(measurement, measurement, enabled=False)
+    yield _POWER.describe(M.BLINK_POWER, "blink_power", enabled=False)
+    yield _ENERGY.describe(M.BLINK_ENERGY, "blink_energy", enabled=False)
     for measurement in (M.READER_CLOCK_OFFSET, M.METER_CLOCK_OFFSET):
-        yield _OFFSET.row(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
+        yield _OFFSET.describe(measurement, measurement, enabled=False, category=EntityCategory.DIAGNOSTIC)
 
 
-# In the order in which the sensors are added.
-MEASUREMENTS: Final[Mapping[M, MeasurementDescription]] = {row.key: row for row in _rows()}
+# The sensors are added in this order.
+MEASUREMENTS: Final[Mapping[M, MeasurementDescription]] = {
+    each.key: each for each in _describe_measurements()
+}
 
 
-def _one_of(key: P, *values: str, enabled: bool = True) -> PropertyDescription:
-    """Return the description of an enumeration. `values` are those of the protocol."""
+def _enumeration(key: P, *values: str, enabled: bool = True) -> PropertyDescription:
+    """Return the description of an enumeration. `values` are its values in the protocol."""
     options = {value: value.lower().replace(" ", "_").replace("+", "_") for value in values}
     return PropertyDescription(
         key=key,
@@ -215,9 +217,9 @@ def _supply_voltage(key: P) -> PropertyDescription:
 
 
 PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
-    row.key: row
-    for row in (
-        _one_of(
+    each.key: each
+    for each in (
+        _enumeration(
             P.METER_STATUS,
             "OK",
             "NO DATA",
@@ -228,7 +230,7 @@ PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
             "NOT RECOGNIZED",
             "NO INIT",
         ),
-        _one_of(P.METER_INTERFACE, "NONE", "P1", "MBUS", "TTL", "MEP", enabled=False),
+        _enumeration(P.METER_INTERFACE, "NONE", "P1", "MBUS", "TTL", "MEP", enabled=False),
         PropertyDescription(
             key=P.REPORT_INTERVAL,
             translation_key=P.REPORT_INTERVAL,
@@ -251,7 +253,7 @@ PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
         _supply_voltage(P.SUPPLY_VOLTAGE_MBUS),
         _supply_voltage(P.SUPPLY_VOLTAGE_P1),
         _supply_voltage(P.SUPPLY_VOLTAGE_BUFFER),
-        _one_of(P.LICENCE, "PLUS", "PRO", enabled=False),
+        _enumeration(P.LICENCE, "PLUS", "PRO", enabled=False),
         PropertyDescription(
             key=P.LAST_RESTART,
             translation_key=P.LAST_RESTART,
@@ -261,7 +263,7 @@ PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
         PropertyDescription(
             key=P.RESTART_REASON, translation_key=P.RESTART_REASON, entity_registry_enabled_default=False
         ),
-        _one_of(P.MODE, "HAN", "H+B", "BLINK", enabled=False),
+        _enumeration(P.MODE, "HAN", "H+B", "BLINK", enabled=False),
         PropertyDescription(
             key=P.PRICE_AREA, translation_key=P.PRICE_AREA, entity_registry_enabled_default=False
         ),
@@ -318,7 +320,7 @@ APPLIANCES: Final = (
     ),
 )
 
-# Only for appliances with more states than on and off.
+# Sensor of appliances with more states than on and off.
 APPLIANCE_STATE: Final = ApplianceDescription(key="state", value_fn=lambda appliance: appliance.state)
 
 
@@ -336,8 +338,8 @@ def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> Sens
 
 # In kW, as power tariffs are billed.
 TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
-    TariffKey(row.key): row
-    for row in (
+    TariffKey(each.key): each
+    for each in (
         _demand(TariffKey.DEMAND, SensorStateClass.MEASUREMENT),
         _demand(TariffKey.EXPECTED_DEMAND),
         _demand(TariffKey.PEAK_DEMAND, SensorStateClass.MEASUREMENT),
@@ -359,10 +361,10 @@ _ALWAYS_SUPPORTED: Final = frozenset(
     }
 )
 
-# A register above zero shows that there is export, also at night.
-_SHOWN_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
+# Measurement → register that shows that the meter has it: a register of export is not zero at night, either.
+_SUPPORTED_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
 
-# Volts. A phase that is not connected reads 0, or some 36 V from its neighbors.
+# Volts. A phase that is not connected has 0 V, or about 36 V from the other phases.
 _MIN_VOLTAGE: Final = 50
 _VOLTAGES: Final = frozenset({M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3})
 
@@ -377,4 +379,4 @@ def is_supported(measurement: M, values: Mapping[M, float]) -> bool:
         return True
     if measurement in _VOLTAGES:
         return values[measurement] >= _MIN_VOLTAGE
-    return bool(values[measurement] or values.get(_SHOWN_BY.get(measurement, measurement)))
+    return bool(values[measurement] or values.get(_SUPPORTED_BY.get(measurement, measurement)))

@@ -23,8 +23,8 @@ _MAX_NAME_LENGTH: Final = 150
 class Devices:
     """Registry entries of one reader.
 
-    Identifiers and unique ids begin with the id of the reader. A colon separates the id of a device below it,
-    because the owner can give an appliance the name of a measurement.
+    Identifiers and unique ids begin with the id of the reader. A colon separates the id of an appliance or a
+    sub-meter, because the owner can give an appliance the name of a measurement.
     """
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
@@ -36,7 +36,7 @@ class Devices:
         self._devices = dr.async_get(hass)
         self._entities = er.async_get(hass)
         self._registered: dict[str, tuple[str, str | None]] = {}
-        """Names and categories of the appliances that are in the registry."""
+        """Cached names and categories of the appliances in the registry."""
 
     # --------------------------------------------------------------------------- identifiers
 
@@ -73,9 +73,9 @@ class Devices:
             hw_version=info.hardware,
             sw_version=info.firmware,
             serial_number=info.id,
-            name=_shortened(self._entry.title),
+            name=_shorten(self._entry.title),
         )
-        # Otherwise, earlier connections would stay.
+        # `async_get_or_create` only adds connections, and keeps earlier ones.
         self._devices.async_update_device(device.id, new_connections=connections)
 
     @callback
@@ -88,7 +88,7 @@ class Devices:
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
             identifiers={self.appliance_identifier(appliance.id)},
-            name=_shortened(appliance.name),
+            name=_shorten(appliance.name),
             model=UNDEFINED if category is None else self._model(category),
             # Earlier versions stored the category here, and the page of the device showed it twice.
             model_id=None,
@@ -115,13 +115,13 @@ class Devices:
             identifiers={self.sub_meter_identifier(meter_id)},
             serial_number=meter_id,
             translation_key=f"sub_meter_{kind}",
-            translation_placeholders={"meter_id": _shortened(meter_id)},
+            translation_placeholders={"meter_id": _shorten(meter_id)},
             via_device_id=self._reader_device_id(),
         )
 
     @callback
-    def async_forget_appliance(self, appliance_id: str) -> None:
-        """Forget the registry entry of an appliance, which the user deletes."""
+    def async_clear_appliance(self, appliance_id: str) -> None:
+        """Clear the cached name and category of an appliance, whose device the user deletes."""
         self._registered.pop(appliance_id, None)
 
     def _reader_device_id(self) -> str | UndefinedType:
@@ -174,7 +174,7 @@ class Devices:
         return None if sensor is None else ATTR_STATE_CLASS in (sensor.capabilities or {})
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
-        """Return the id of a device below the reader; None for the reader. A sub-meter's has a prefix."""
+        """Return the id of an appliance or, with its prefix, of a sub-meter; None for the reader."""
         prefix = self.appliance_identifier("")[1]
         return next(
             (
@@ -195,8 +195,8 @@ class Devices:
         return {entry.unique_id for entry in entries}
 
 
-def _shortened(name: str) -> str:
-    """Return a name that is short enough for entity ids, in which one character can become several."""
+def _shorten(name: str) -> str:
+    """Shorten a name for entity ids, in which one character can become several."""
     while len(slugify(name)) > _MAX_NAME_LENGTH:
         name = name[: len(name) * 3 // 4]
     return name

@@ -28,14 +28,14 @@ _NUMBER: Final = re.compile(r"-?[0-9.]+(?:e[+-]?[0-9]+)?")
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: EnergySseConfigEntry
 ) -> dict[str, Any]:
-    """Return the diagnostics of an entry. Those of the connection cover the time since the last setup."""
-    # First, because the traffic shows which words are identities.
+    """Return the diagnostics of an entry. The connection statistics begin at the last setup."""
+    # The traffic is redacted first, because it shows which words are identities.
     runtime_data: EnergySseData | None = getattr(entry, "runtime_data", None)
     reader_data = {} if runtime_data is None else await _async_reader_data(hass, runtime_data.coordinator)
     tariff = None if runtime_data is None else runtime_data.tariff
     return {
         "entry": _entry_data(entry),
-        "power_tariff": None if tariff is None else tariff.report,
+        "power_tariff": None if tariff is None else tariff.diagnostics,
         "entities": _entities(hass, entry),
         **reader_data,
     }
@@ -59,9 +59,9 @@ async def _async_reader_data(hass: HomeAssistant, coordinator: EnergySseCoordina
     events = list(stats.recent_events)
     if stats.identity_event is not None and stats.identity_event not in events:
         events.insert(0, stats.identity_event)
-    zero = dt_util.utcnow() - timedelta(seconds=clock.now())
-    # Redacting all of it can take longer than the event loop may be blocked.
-    traffic = await hass.async_add_executor_job(_traffic, dict(stats.responses), events, zero)
+    clock_start = dt_util.utcnow() - timedelta(seconds=clock.now())
+    # Redacting all of the traffic in the event loop could block it for too long.
+    traffic = await hass.async_add_executor_job(_traffic, dict(stats.responses), events, clock_start)
     return {
         "reader": _reader(coordinator),
         "stream": _connection(coordinator),
@@ -74,9 +74,9 @@ async def _async_reader_data(hass: HomeAssistant, coordinator: EnergySseCoordina
 def _reader(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     return {
         "model": coordinator.reader.model,
-        "firmware": _word(coordinator.data.firmware),
+        "firmware": _redact_text(coordinator.data.firmware),
         "status": {
-            key: REDACTED if key is Property.PRICE_AREA else _word(value)
+            key: REDACTED if key is Property.PRICE_AREA else _redact_text(value)
             for key, value in coordinator.data.status.items()
         },
     }
@@ -111,7 +111,7 @@ def _appliances(coordinator: EnergySseCoordinator) -> list[dict[str, Any]]:
     return [
         {
             "id": REDACTOR.pseudonym(appliance.id),
-            "category": _word(appliance.category, "cat"),
+            "category": _redact_text(appliance.category, "cat"),
             "is_on": appliance.is_on,
             "energy": appliance.energy,
         }
@@ -120,19 +120,19 @@ def _appliances(coordinator: EnergySseCoordinator) -> list[dict[str, Any]]:
 
 
 def _traffic(
-    responses: Mapping[str, ReceivedResponse], events: list[ReceivedEvent], zero: datetime
+    responses: Mapping[str, ReceivedResponse], events: list[ReceivedEvent], clock_start: datetime
 ) -> dict[str, Any]:
     """Return the last responses and events, from which `python -m tests.simulators replay` makes a reader.
 
-    `zero` is the time at which `clock.now()` was zero.
+    `clock_start` is the time at which `clock.now()` was zero.
     """
     for _at, event in events:
-        # An earlier event can contain an identity that only a later one shows to be one.
+        # An earlier event can contain a word that only a later event identifies as an identity.
         REDACTOR.event(event.type, event.data)
     return {
         "answers": [
             {
-                "time": zero + timedelta(seconds=response.at),
+                "time": clock_start + timedelta(seconds=response.at),
                 "path": path,
                 "status": response.status,
                 "data": REDACTOR.data(response.body),
@@ -141,7 +141,7 @@ def _traffic(
         ],
         "recent_events": [
             {
-                "time": zero + timedelta(seconds=at),
+                "time": clock_start + timedelta(seconds=at),
                 "type": REDACTOR.event_type(event.type),
                 "data": REDACTOR.event(event.type, event.data),
             }
@@ -151,7 +151,7 @@ def _traffic(
 
 
 def _entities(hass: HomeAssistant, entry: EnergySseConfigEntry) -> list[dict[str, Any]]:
-    """Return the entities by key, because entity ids are made of the user's names."""
+    """Return the entities by key, because entity ids contain names that the user has chosen."""
     entities = [
         {
             "platform": entity.domain,
@@ -180,9 +180,11 @@ def _key(unique_id: str, reader_id: str) -> str:
 def _state(unique_id: str, state: State | None) -> str | None:
     if state is None or state.state in (STATE_UNAVAILABLE, STATE_UNKNOWN):
         return None if state is None else state.state
-    return REDACTOR.pseudonym(state.state) if unique_id.endswith(_PRIVATE_STATES) else _word(state.state)
+    return (
+        REDACTOR.pseudonym(state.state) if unique_id.endswith(_PRIVATE_STATES) else _redact_text(state.state)
+    )
 
 
-def _word[T](value: T, key: str = "status") -> T | str:
-    """Return a value, but a pseudonym for a text that is neither a word of the firmware nor a number."""
+def _redact_text[T](value: T, key: str = "status") -> T | str:
+    """Replace a text by its pseudonym, unless it is a number or a word of the firmware."""
     return REDACTOR.text(key, value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value

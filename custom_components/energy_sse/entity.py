@@ -19,20 +19,21 @@ from .power_tariff.tracker import MONTHLY_KEYS, DemandTracker
 def async_add_new_entities[T: Hashable](
     coordinator: EnergySseCoordinator,
     async_add_entities: AddConfigEntryEntitiesCallback,
-    current: Callable[[], Iterable[T]],
+    get_items: Callable[[], Iterable[T]],
     create: Callable[[T], Entity],
 ) -> None:
-    """Add an entity for each thing that a reader has, now and later.
+    """Add an entity for each present item of a reader, and for each item that is reported later.
 
-    `current` returns what there is. A thing that was removed gets a new entity when it is there again.
+    `get_items` returns the present items. An item that was removed gets a new entity when it is reported
+    again.
     """
     known: set[T] = set()
 
     @callback
     def add_new_entities() -> None:
-        things = dict.fromkeys(current())
-        new = [each for each in things if each not in known]
-        known.intersection_update(things)
+        items = dict.fromkeys(get_items())
+        new = [each for each in items if each not in known]
+        known.intersection_update(items)
         known.update(new)
         if new:
             async_add_entities(create(each) for each in new)
@@ -74,7 +75,7 @@ class ReaderEntity(EnergySseEntity):
 
 
 class ApplianceEntity(EnergySseEntity):
-    """Entity of an appliance. It shows the last report, however old it is."""
+    """Entity of an appliance. It shows the last report, independent of its age."""
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance, key: str) -> None:
         """Create one of the entities of an appliance."""

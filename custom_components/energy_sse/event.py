@@ -32,7 +32,7 @@ async def async_setup_entry(
 
 
 class TransitionEvent(ApplianceEntity, EventEntity):
-    """Fires when an appliance changes its state."""
+    """Event entity that fires when an appliance changes its state."""
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance) -> None:
         """Create the event entity of an appliance."""

@@ -12,7 +12,7 @@ from .wall_clock import Period
 _IMPORT: Final = Measurement.ACTIVE_ENERGY_IMPORT
 _TARIFFS: Final = (Measurement.ACTIVE_ENERGY_IMPORT_T1, Measurement.ACTIVE_ENERGY_IMPORT_T2)
 
-# Registers with a history, and the power that each counts.
+# Register with a history → power that it counts.
 _POWERS: Final = {
     Measurement.ACTIVE_ENERGY_IMPORT: Measurement.ACTIVE_POWER_IMPORT,
     Measurement.ACTIVE_ENERGY_EXPORT: Measurement.ACTIVE_POWER_EXPORT,
@@ -21,12 +21,12 @@ _POWERS: Final = {
 # Measurements in W and Wh that the histories are made of.
 _INPUTS: Final = frozenset({*_POWERS, *_POWERS.values(), *_TARIFFS})
 
-# The statistics need the last days. A power tariff bills the import of this month and the one before.
+# The statistics need the last days. A power tariff needs the import of this month and of the previous month.
 _KEEP: Final = timedelta(days=4)
 _KEEP_BILLED: Final = timedelta(days=66)
 
-# A register that was not received for longer is no longer sent.
-_OUTDATED: Final = timedelta(days=1)
+# A register that was not received for longer is not sent any more.
+_OUTDATED_AFTER: Final = timedelta(days=1)
 
 # W or Wh in each unit.
 _FACTORS: Final[Mapping[Unit, float]] = {
@@ -59,7 +59,7 @@ class RegisterHistories:
         try:
             return RegisterUpdate(reading, self, self._update(reading))
         except Exception:
-            # The next boundary must not get an older register than the sensor has shown.
+            # The next boundary must not get a register that is older than the state of the sensor.
             for history in (*self.by_register.values(), self._tariff_sum.history):
                 history.note_gap()
             raise
@@ -79,7 +79,7 @@ class RegisterHistories:
             is_changed |= history.update(
                 reading, values.get(register), values.get(power), replaced.get(register)
             )
-            # A repeated reading does not show whether the clock is right now.
+            # A repeated reading does not show whether the clock is right at present.
             if reading.has_right_clock and not reading.is_repeated:
                 is_changed |= history.accept_hourly(self._wrong_hours.period)
         return is_changed | self._tariff_sum.update(reading, values, replaced, self.by_register[_IMPORT])
@@ -88,7 +88,7 @@ class RegisterHistories:
         """Add registers that the reader has stored on the hour."""
         last, self._last_hourly = self._last_hourly, hourly
         if last is not None and last.hour < hourly.hour and last.values == hourly.values:
-            # The reader has repeated a record: every household imports or exports within an hour.
+            # The reader has repeated a record, because every household imports or exports within an hour.
             return
         for register, history in self.by_register.items():
             if (value := hourly.values.get(register)) is not None:
@@ -126,25 +126,28 @@ class RegisterUpdate(NamedTuple):
 
 
 class _WrongHours:
-    """Hours that the reader may have stored while its clock was wrong. It repeats them after a correction."""
+    """Hours that the reader may have stored while its clock was wrong.
+
+    The reader repeats them after its clock was corrected.
+    """
 
     def __init__(self) -> None:
         self.period: Period | None = None
         self._right_at = datetime.fromtimestamp(0, UTC)
-        """Last reading with a right clock."""
+        """Time of the last reading with a right clock."""
 
         self._error = timedelta()
-        """Error of the clock since; zero while it is right."""
+        """Last error of the clock; zero while it is right."""
 
-        self._is_running = False
+        self._has_reading = False
         """True after the first reading since the start of Home Assistant."""
 
     def update(self, reading: ValidatedReading) -> None:
         """Update the period from a reading."""
-        if reading.distrusted is not None and self._is_running:
+        if reading.wrong_period is not None and self._has_reading:
             # Home Assistant's clock was wrong, not the reader's.
             self._error = timedelta()
-        self._is_running = True
+        self._has_reading = True
         if reading.is_repeated or reading.is_delayed:
             return
         if not reading.has_right_clock:
@@ -157,7 +160,7 @@ class _WrongHours:
             start = self._right_at - self._error
             if self.period is not None:
                 start = min(start, self.period.start)
-            # A later hour has a right register, too, which the reader repeats after the wrong one.
+            # A later hour also has a right register, which the reader repeats after the wrong one.
             self.period = Period(start, reading.time)
             self._error = timedelta()
         self._right_at = reading.time
@@ -206,7 +209,7 @@ class _TariffSum:
         if reading.values.get(Measurement.ACTIVE_TARIFF, 0) > len(_TARIFFS):
             # The reader does not send the registers of other tariffs.
             self._is_complete = False
-        # Firmware that fills with zeros sends a register that the meter does not have.
+        # Some firmware sends zero for a register that the meter does not have.
         has_own = bool(values.get(_IMPORT))
         if self.history.has_register:
             if self._is_obsolete(own, reading.time, has_own=has_own):
@@ -217,7 +220,7 @@ class _TariffSum:
         self._replaced |= {key: each for key, each in replaced.items() if key in _TARIFFS}
         total, total_replaced = None, None
         if all(tariff in values for tariff in _TARIFFS):
-            # The digits of the protocol, without the noise of adding binary fractions.
+            # Rounded to the digits of the protocol, because adding binary fractions is not exact.
             total = round(sum(values[tariff] for tariff in _TARIFFS), 3)
             if self._replaced:
                 total_replaced = self._sum_of_replaced(values)
@@ -233,13 +236,13 @@ class _TariffSum:
 
     def _sum_of_replaced(self, values: Mapping[Measurement, float]) -> ReplacedRegister:
         """Return the replacement of the sum. A register that was not replaced is the same on both sides."""
-        each = [
+        replacements = [
             self._replaced.get(tariff, ReplacedRegister(values[tariff], values[tariff], 0.0))
             for tariff in _TARIFFS
         ]
-        lasts, firsts, seconds = zip(*each, strict=True)
+        lasts, firsts, seconds = zip(*replacements, strict=True)
         return ReplacedRegister(sum(lasts), sum(firsts), max(seconds))
 
 
 def _is_outdated(history: RegisterHistory, time: datetime) -> bool:
-    return history.received_at is None or time - history.received_at > _OUTDATED
+    return history.received_at is None or time - history.received_at > _OUTDATED_AFTER

@@ -28,16 +28,16 @@ FIXED_BY_RECONFIGURE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
 
 class Issues:
-    """Issues of one config entry."""
+    """Repair issues of one config entry."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
-        """Start without changing any issue."""
+        """Initialize without changing any issue."""
         self._hass = hass
         self._entry = entry
 
     @callback
     def async_create(self, issue: Issue, **placeholders: str) -> None:
-        """Create an issue. `placeholders` are those of its text, besides the name of the reader.
+        """Create an issue. `placeholders` are used in its text, in addition to the name of the reader.
 
         A description is Markdown, a title is plain text.
         """
@@ -59,13 +59,13 @@ class Issues:
 
     @callback
     def async_delete(self, *issues: Issue) -> None:
-        """Delete issues, as far as they exist."""
+        """Delete the issues that exist."""
         for issue in issues:
             ir.async_delete_issue(self._hass, DOMAIN, self._id(issue))
 
     @callback
     def async_delete_all(self) -> None:
-        """Delete all issues of the entry, those of its statistics too."""
+        """Delete all issues of the entry, including the issues of its statistics."""
         for domain, issue_id in list(ir.async_get(self._hass).issues):
             if domain == DOMAIN and self._entry.entry_id in issue_id:
                 ir.async_delete_issue(self._hass, DOMAIN, issue_id)

@@ -46,13 +46,13 @@ async def _async_migrate_files(hass: HomeAssistant, entry: ConfigEntry) -> None:
         is_migrated = False
     if not is_migrated and (sections := await store.async_sections({})):
         await store.async_save(sections)
-    # After a power failure, this can be the second migration: the entry is saved later than the file.
+    # After a power failure, this can be the second migration, because the entry is saved later than the file.
     for suffix in (_REGISTERS, _POWER_TARIFF):
         await async_remove_file(hass, store.key + suffix)
 
 
 class _MigratingStore(Store[dict[str, Any]]):
-    """Store that makes the file of version 2 from the files of version 1."""
+    """Store that creates the file of version 2 from the files of version 1."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
         super().__init__(hass, STORAGE_VERSION, storage_key(entry.entry_id), private=True)

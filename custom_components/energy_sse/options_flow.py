@@ -56,7 +56,7 @@ def async_remove_invalid_options(hass: HomeAssistant, entry: ConfigEntry) -> Non
 
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
-    """Shows the form with all options."""
+    """Options flow with one form."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Show the form, and store valid options."""
@@ -69,7 +69,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
                 CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
                 CONF_SUB_METERS: {**self._sub_meters, **user_input.get(CONF_SUB_METERS, {})},
             }
-            error = power_tariff.error_in(chosen.get(CONF_POWER_TARIFF, {})) or self._register_error(chosen)
+            error = power_tariff.get_error(chosen.get(CONF_POWER_TARIFF, {})) or self._register_error(chosen)
             if error is None:
                 return self.async_create_entry(data=chosen)
             # Shown above the section of the power tariff.
@@ -101,7 +101,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
         return vol.Schema(fields)
 
     def _register_error(self, chosen: Mapping[str, Any]) -> str | None:
-        """Return the key of the error of a meter that cannot be billed by the interval, or None."""
+        """Return an error key if the meter's register is not sufficient for a power tariff, or None."""
         is_on = chosen.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED)
         if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
             return None
@@ -110,7 +110,7 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
 
     @property
     def _sub_meters(self) -> dict[str, str]:
-        """Kinds of all sub-meters, as far as they are chosen."""
+        """Chosen kind of each sub-meter, or NONE."""
         chosen: dict[str, str] = self.config_entry.options.get(CONF_SUB_METERS, {})
         known = Devices(self.hass, self.config_entry).sub_meters()
         return {**dict.fromkeys(known, str(SubMeterKind.NONE)), **chosen}

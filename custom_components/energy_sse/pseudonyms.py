@@ -18,7 +18,10 @@ _VERSION: Final = 1
 
 
 async def async_restore_key(hass: HomeAssistant) -> None:
-    """Restore the key, so that pseudonyms stay the same after a restart. Store a new one if there is none."""
+    """Restore the key, so that pseudonyms stay the same after a restart.
+
+    A new key is stored if there is no valid one.
+    """
     store = Store[dict[str, Any]](hass, _VERSION, _KEY, private=True)
     try:
         if (data := await store.async_load()) is not None:

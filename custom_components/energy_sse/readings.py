@@ -14,9 +14,9 @@ from .reader import (
     Reading,
     RegisterValidator,
     Unit,
-    bounds_of,
+    get_bounds,
+    get_meter_limits,
     is_number,
-    limits_of_meter,
 )
 from .validated_reading import ValidatedReading
 from .wall_clock import WallClock
@@ -25,87 +25,89 @@ from .wall_clock import WallClock
 # automations and helpers use it to distinguish a steady value from a sensor without data.
 _REPORT_WITHIN: Final = 60
 
-# Seconds. The registers that a reader stores on the hour count while its clock is right to within a telegram,
-# or this.
+# Seconds. The registers that a reader stores on the hour are used while the error of its clock is less than
+# this, or less than the interval of the meter.
 _CLOCK_TOLERANCE: Final = 10.0
 
-# Seconds. A clock can be wrong for a moment after a start, until a time server has corrected it.
-_CLOCK_IS_WRONG_AFTER: Final = 600.0
+# Seconds. After a start, a clock can be wrong until a time server has corrected it.
+_CLOCK_WRONG_AFTER: Final = 600.0
 
 
 class Readings:
-    """The values of one meter.
+    """Validated values of one meter.
 
-    All times are seconds of the event loop's clock. Stored times are those of the wall clock, which goes on
-    over a restart.
+    All times are seconds of the event loop's clock. Stored times are those of the wall clock, which continues
+    during a restart.
     """
 
     def __init__(self, units: Mapping[Measurement, Unit], freshness: Freshness) -> None:
         """Start without a reading."""
         self.values: dict[Measurement, float] = {}
         self.freshness = freshness
-        self.validator = RegisterValidator(limits_of_meter(units))
+        self.validator = RegisterValidator(get_meter_limits(units))
         self.wall_clock = WallClock()
 
-        self._bounds = bounds_of(units)
+        self._bounds = get_bounds(units)
         self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
-        self._clock_is_wrong_since: float | None = None
+        self._clock_wrong_since: float | None = None
 
     @callback
     def update(self, reading: Reading, now: float) -> ValidatedReading | None:
         """Update the values from a reading. Return None if it is older than the last one."""
-        true_at, is_repeated = now - reading.age, reading.age > 0
-        if is_repeated and self.freshness.last is not None and true_at <= self.freshness.last:
+        measured_at, is_repeated = now - reading.age, reading.age > 0
+        if is_repeated and self.freshness.last is not None and measured_at <= self.freshness.last:
             return None
-        self.freshness.note(true_at)
+        self.freshness.note(measured_at)
         received, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
         if is_repeated and reading.reader_time is not None:
             # The reader's clock, as it was when the connection began.
             reader_error = _seconds_ahead(reading.reader_time + timedelta(seconds=reading.age))
-        distrusted = self.wall_clock.update(received, now, reader_error, reading.age)
+        wrong_period = self.wall_clock.update(received, now, reader_error, reading.age)
         values = self.validator.validate(
-            self._possible(reading), true_at + self.wall_clock.slept, is_repeated=is_repeated
+            self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
         values.update(clock_offsets)
         return ValidatedReading(
             values=values,
-            changed=self._update_values(values, true_at),
+            changed=self._update_values(values, measured_at),
             replaced=dict(self.validator.replaced),
             time=received - timedelta(seconds=reading.age),
             received_at=now,
             interval=self.freshness.interval or 0.0,
-            distrusted=distrusted,
+            wrong_period=wrong_period,
             is_repeated=is_repeated,
             is_delayed=self.wall_clock.is_delayed,
             has_right_clock=self.has_right_clock,
         )
 
-    def _possible(self, reading: Reading) -> Mapping[Measurement, float]:
-        """Return the values that a household supply can carry."""
+    def _remove_impossible(self, reading: Reading) -> Mapping[Measurement, float]:
+        """Return the values of a reading without impossible ones, and count these."""
         values, bounds = reading.values, self._bounds
         impossible = {
             each for each, value in values.items() if not bounds[each][0] <= value <= bounds[each][1]
         }
         if not impossible:
             return values
-        # The net power follows from the others.
+        # The net power is not counted, because it follows from import and export, or they from it.
         if counted := impossible - {Measurement.ACTIVE_POWER_NET}:
             self.validator.dropped["beyond a household supply"] += len(counted)
         return {each: value for each, value in values.items() if each not in impossible}
 
-    def _update_values(self, values: Mapping[Measurement, float], true_at: float) -> dict[Measurement, float]:
+    def _update_values(
+        self, values: Mapping[Measurement, float], measured_at: float
+    ) -> dict[Measurement, float]:
         """Update the values, and return those to write."""
         last, reported_at = self.values, self._reported_at
-        report_before = true_at - _REPORT_WITHIN + (self.freshness.interval or 0)
+        report_before = measured_at - _REPORT_WITHIN + (self.freshness.interval or 0)
         changed = {
             measurement: value
             for measurement, value in values.items()
             if last.get(measurement) != value or reported_at[measurement] <= report_before
         }
         last |= changed
-        reported_at |= dict.fromkeys(changed, true_at)
+        reported_at |= dict.fromkeys(changed, measured_at)
         return changed
 
     @callback
@@ -115,18 +117,21 @@ class Readings:
 
     @property
     def has_right_clock(self) -> bool:
-        """Return whether the reader's clock is right to within a telegram."""
+        """Return whether the error of the reader's clock is less than the interval of the meter."""
         error = self.wall_clock.reader_error
         return error is not None and abs(error) <= max(self.freshness.interval or 0.0, _CLOCK_TOLERANCE)
 
-    def is_clock_wrong(self, now: float) -> bool:
-        """Return whether the reader's clock has been wrong for too long to be corrected by a time server."""
+    def check_reader_clock(self, now: float) -> bool:
+        """Update since when the reader's clock is wrong.
+
+        Return whether this is too long for a correction by a time server.
+        """
         if self.has_right_clock or self.wall_clock.reader_error is None:
-            self._clock_is_wrong_since = None
-        elif self._clock_is_wrong_since is None:
-            self._clock_is_wrong_since = now
-        since = self._clock_is_wrong_since
-        return since is not None and now - since >= _CLOCK_IS_WRONG_AFTER
+            self._clock_wrong_since = None
+        elif self._clock_wrong_since is None:
+            self._clock_wrong_since = now
+        since = self._clock_wrong_since
+        return since is not None and now - since >= _CLOCK_WRONG_AFTER
 
     def as_dict(self, now: float) -> dict[str, Any]:
         """Return the registers and the times at which they were received, as JSON can hold them."""
@@ -170,12 +175,12 @@ class RegisterTimestamps[K: str]:
 
 
 def _started_at(now: float) -> float:
-    """Return the wall clock time at which a clock was zero that shows `now`."""
+    """Return the wall clock time, in seconds since 1970, at which a clock that shows `now` was zero."""
     return dt_util.utcnow().timestamp() - now
 
 
 def _clock_offsets(reading: Reading) -> dict[Measurement, float]:
-    """Return by how many seconds the device's clocks are ahead, in the resolution that they have."""
+    """Return by how many seconds the device's clocks are ahead, in whole seconds as the device sends them."""
     if reading.age:
         return {}
     offsets: dict[Measurement, float] = {}

@@ -19,11 +19,11 @@ from .wall_clock import Period
 QUARTER: Final = timedelta(minutes=15)
 HOUR: Final = timedelta(hours=1)
 
-# Wh. A smaller error is less than the energy between two telegrams, and is accepted.
-TELEGRAM: Final = 50.0
+# Wh. Energy between two telegrams. A smaller error is accepted.
+TELEGRAM_ENERGY: Final = 50.0
 
 # Wh. Registers count whole Wh; smaller differences are rounding errors.
-ROUNDING: Final = 0.5
+ROUNDING_ERROR: Final = 0.5
 
 # Wh. The coarsest resolution of a register. Such a register rises in steps, however small the load is.
 _COARSE_STEP: Final = 100.0
@@ -31,27 +31,28 @@ _COARSE_STEP: Final = 100.0
 # Seconds. Readings that are further apart show no quarters.
 _MAX_INTERVAL: Final = 900.0
 
-# Seconds. After a gap, the last register before it counts for a boundary that follows within its interval,
-# but not later than this.
+# Seconds. After a gap, the last register before it counts for a boundary that follows within the interval of
+# the readings, but not later than this.
 _MAX_DELAY_AFTER_GAP: Final = 60.0
 
-# Seconds. Registers with a longer interval are rarer than the readings.
-_RARE: Final = 300.0
+# Seconds. Registers with a longer interval are sent less often than the readings.
+_RARE_INTERVAL: Final = 300.0
 
-# Seconds. Until the interval of rare registers has been learned: meters send them once an hour.
+# Seconds. Default until the interval of such registers is known: meters send them once an hour.
 _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 
-# Seconds. A telegram is later than usual by less. While readings go on, a tenth of the interval is added.
+# Seconds by which a telegram can be late. Without a gap, a tenth of the interval is added.
 _JITTER: Final = 0.9
 
-# Part. Two estimates of the same energy agree within this part, and within a telegram.
-_AGREEMENT: Final = 0.25
+# Part. Two estimates of the same energy differ by less than this part, or by less than the energy of
+# a telegram.
+_MAX_DEVIATION: Final = 0.25
 
 # Readers store 64 hours.
 KEEP_HOURS: Final = timedelta(hours=72)
 _MAX_HOURLY: Final = 200
 
-# A meter is replaced every ten years. A stream of garbage must not fill the memory.
+# A meter is replaced every ten years. Invalid data must not fill the memory.
 _MAX_REPLACEMENTS: Final = 20
 
 
@@ -64,9 +65,11 @@ class _Confirmation(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """A meter replacement, when it was confirmed."""
+    """Meter replacement."""
 
     time: datetime
+    """Time of its confirmation."""
+
     last: float
     """Last register of the old meter."""
 
@@ -82,10 +85,10 @@ class Point(NamedTuple):
 
     time: datetime
     total: float
-    """Estimated by power since the register changed, or altogether when the meter has no register."""
+    """Total in Wh. It is estimated by power since the last change of the register, or without a register."""
 
     energy: float
-    """Energy by power, of readings without gaps between them."""
+    """Energy in Wh, integrated from the power between readings without gaps."""
 
     power: float
     gaps: int = 0
@@ -108,7 +111,7 @@ class RegisterHistory:
     def __init__(self) -> None:
         """Start empty."""
         self.boundaries: dict[datetime, float] = {}
-        """Known totals."""
+        """Known totals in Wh by time of the boundary."""
 
         self.received: set[datetime] = set()
         """Hours whose register was received in time, so that the recorder has it, too."""
@@ -175,23 +178,24 @@ class RegisterHistory:
         """
         if 0 < reading.interval <= _MAX_INTERVAL:
             self._interval = reading.interval
-        is_changed = reading.distrusted is not None and self._remove(reading.distrusted, reading.time)
+        is_changed = reading.wrong_period is not None and self._remove(reading.wrong_period, reading.time)
         last, time = self.last, reading.time
         if last is not None and (time < last.time or reading.is_delayed):
-            # The clock is behind a time that is known, or the telegram is old. Nothing else is noted.
+            # The clock is behind the last reading, or the telegram was delayed. Only a meter replacement is
+            # noted.
             if register is not None and replaced is not None:
                 self._note_replacement(register, replaced, last)
                 self._confirmed = None
             return is_changed
         point = self._next_point(time, power)
         if last is not None and (boundary := start_of(last.time, QUARTER) + QUARTER) <= time:
-            is_changed |= self._pass_boundary(boundary, last, point)
+            is_changed |= self._note_boundary(boundary, last, point)
         changed = self._changed
         if register is not None:
             is_changed |= self._update_register(register, replaced, point, is_repeated=reading.is_repeated)
         self.last = point if self._changed is changed else self._changed
         if is_changed:
-            # A later register can decide the stored ones.
+            # A new boundary or a later register can show that hourly registers are possible.
             self._hourly.is_outdated = True
         return is_changed
 
@@ -212,11 +216,11 @@ class RegisterHistory:
 
     @property
     def _register_interval(self) -> float:
-        """Second longest of the last seconds between changes, because one of them can be an outage."""
+        """Second-longest of the last intervals in seconds, because the longest one can be an outage."""
         longest = sorted(self._register_intervals)[-2:]
         return longest[0] if longest else _DEFAULT_REGISTER_INTERVAL
 
-    def _pass_boundary(self, boundary: datetime, last: Point, point: Point) -> bool:
+    def _note_boundary(self, boundary: datetime, last: Point, point: Point) -> bool:
         """Note the total at the boundary between two readings. Return whether it is known.
 
         The last register before the boundary counts, as in the statistics, if it was received within the
@@ -224,10 +228,10 @@ class RegisterHistory:
         """
         changed, confirmed = self._changed, self._confirmed
         is_continuous = point.gaps == last.gaps
-        late = _JITTER + (
+        max_delay = _JITTER + (
             1.1 * self._interval if is_continuous else min(self._interval, _MAX_DELAY_AFTER_GAP)
         )
-        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=late):
+        if changed and confirmed and boundary - confirmed.time <= timedelta(seconds=max_delay):
             if confirmed.is_repeated:
                 # A register that the reader has stored on the hour is more exact.
                 self.boundaries.setdefault(boundary, changed.total)
@@ -247,7 +251,7 @@ class RegisterHistory:
         changed, is_changed = self._changed, False
         if changed is not None and replaced is None:
             last = changed.total - self.offset(changed.time)
-            if register < last - ROUNDING:
+            if register < last - ROUNDING_ERROR:
                 # The validation does not know the old meter, for example because a file was lost.
                 replaced = ReplacedRegister(last, register, 0.0)
         total = register + self.offset(point.time)
@@ -259,19 +263,19 @@ class RegisterHistory:
             self._set_changed(point, total)
         elif total > changed.total:
             self._interpolate(changed.total, point.time, total)
-            is_changed = self._settle(changed, point, total)
-            self._learn_interval(changed, point)
-            # The first register after a gap decides the records of the gap.
+            is_changed = self._accept_estimates(changed, point, total)
+            self._note_register_interval(changed, point)
+            # The first register after a gap shows which hourly registers of the gap are possible.
             self._hourly.is_outdated |= not self._is_continuous
             self._set_changed(point, total)
-        elif point.energy - changed.energy > TELEGRAM or (
-            not self._is_continuous and (self._register_interval > _RARE or point.power > 0)
+        elif point.energy - changed.energy > TELEGRAM_ENERGY or (
+            not self._is_continuous and (self._register_interval > _RARE_INTERVAL or point.power > 0)
         ):
-            # The meter repeats an old register.
+            # The meter repeats an outdated register.
             return False
         else:
-            # Nothing was used. The next register can follow much later.
-            is_changed = self._settle(changed, point, total)
+            # No energy was used. The next register can follow much later.
+            is_changed = self._accept_estimates(changed, point, total)
         self._confirmed = _Confirmation(point.time, is_repeated)
         return is_changed
 
@@ -289,30 +293,33 @@ class RegisterHistory:
         self._set_changed(point, register + self.offset(point.time))
 
     def _interpolate(self, total: float, time: datetime, new_total: float) -> None:
-        """Interpolate the total of a boundary between two registers that are far apart.
+        """Interpolate the total of a boundary between two registers that differ by much.
 
-        The first register was noted for it.
+        Until now, the first register is the total of this boundary.
         """
-        if self._confirmed is None or new_total - total <= TELEGRAM:
+        if self._confirmed is None or new_total - total <= TELEGRAM_ENERGY:
             return
         begin = self._confirmed.time
-        boundary, lasted = start_of(begin, QUARTER) + QUARTER, time - begin
+        boundary, duration = start_of(begin, QUARTER) + QUARTER, time - begin
         if (
             boundary <= time
-            and lasted.total_seconds() <= max_gap(self._interval)
+            and duration.total_seconds() <= max_gap(self._interval)
             and self.boundaries.get(boundary) == total
         ):
-            # Whole Wh, as most meters show them, so that an hour has no more energy than the meter has shown.
-            interpolated = total + (boundary - begin) / lasted * (new_total - total)
+            # Rounded down to whole Wh, as most meters count, so that the energy of an hour is not too high.
+            interpolated = total + (boundary - begin) / duration * (new_total - total)
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
 
-    def _learn_interval(self, old: Point, new: Point) -> None:
+    def _note_register_interval(self, old: Point, new: Point) -> None:
         seconds = (new.time - old.time).total_seconds()
-        if self._is_continuous and (new.energy - old.energy > TELEGRAM or seconds <= _RARE):
+        if self._is_continuous and (new.energy - old.energy > TELEGRAM_ENERGY or seconds <= _RARE_INTERVAL):
             self._register_intervals.append(seconds)
 
-    def _settle(self, old: Point, new: Point, new_total: float) -> bool:
-        """Scale the estimates between two registers to them, and accept them if that is certain enough."""
+    def _accept_estimates(self, old: Point, new: Point, new_total: float) -> bool:
+        """Scale the estimates between two registers, and accept those that are certain enough.
+
+        Return whether boundaries have changed.
+        """
         times = [time for time in self._estimates if time > old.time]
         if not times:
             return False
@@ -321,15 +328,15 @@ class RegisterHistory:
         longest = max(1.5 * self._register_interval, max_gap(self._interval))
         is_usual = (
             self._is_continuous
-            and (energy > 0 or rise <= TELEGRAM)
+            and (energy > 0 or rise <= TELEGRAM_ENERGY)
             and (rise <= _COARSE_STEP or (new.time - received).total_seconds() <= longest)
         )
         is_changed = False
         for time in times:
             share = (self._estimates.pop(time) - old.total) / energy if energy else 0.0
-            later = min((total for each, total in self.boundaries.items() if each > time), default=new_total)
-            total = min(old.total + min(max(share, 0.0), 1.0) * rise, later)
-            is_near = self._is_continuous and energy > 0 and new_total - total <= TELEGRAM
+            limit = min((total for each, total in self.boundaries.items() if each > time), default=new_total)
+            total = min(old.total + min(max(share, 0.0), 1.0) * rise, limit)
+            is_near = self._is_continuous and energy > 0 and new_total - total <= TELEGRAM_ENERGY
             (self.boundaries if is_usual or is_near else self._estimates)[time] = total
             is_changed |= is_usual or is_near
         return is_changed
@@ -339,16 +346,16 @@ class RegisterHistory:
         self._confirmed, self._is_continuous = None, False
 
     def _remove(self, period: Period, now: datetime) -> bool:
-        """Remove all that was noted in a period by a wrong clock."""
+        """Remove the boundaries of a period in which the clock was wrong. Return whether there were any."""
         before = len(self.boundaries)
-        self.boundaries = {time: total for time, total in self.boundaries.items() if not period.has(time)}
-        if self.last is not None and period.has(self.last.time):
+        self.boundaries = {time: total for time, total in self.boundaries.items() if not period.covers(time)}
+        if self.last is not None and period.covers(self.last.time):
             self.last, self._confirmed, self._is_continuous = None, None, False
             self._changed = self._changed and self._changed._replace(time=now, energy=0.0)
-        self._estimates = {time: total for time, total in self._estimates.items() if not period.has(time)}
-        self.received = {time for time in self.received if not period.has(time)}
+        self._estimates = {time: total for time, total in self._estimates.items() if not period.covers(time)}
+        self.received = {time for time in self.received if not period.covers(time)}
         self.replacements = [
-            each._replace(time=now, since=now) if period.has(each.time) else each
+            each._replace(time=now, since=now) if period.covers(each.time) else each
             for each in self.replacements
         ]
         return len(self.boundaries) != before
@@ -373,12 +380,12 @@ class RegisterHistory:
         if not totals:
             return False
         # A stored register corrects an estimate, but not a register that was received in time, because the
-        # reader's clock may have been wrong when it stored that.
+        # reader may have stored it by a wrong clock.
         known = [
             (time, total)
             for time, total in sorted(self.boundaries.items())
             if time <= last.time
-            and (time in self.received or abs(totals.get(time, total) - total) <= TELEGRAM)
+            and (time in self.received or abs(totals.get(time, total) - total) <= TELEGRAM_ENERGY)
         ]
         newer, is_changed = (last.time, last.total), False
         for time, total in sorted(totals.items(), reverse=True):
@@ -390,7 +397,7 @@ class RegisterHistory:
                 if time not in self.received and self.boundaries.get(time) != total:
                     self.boundaries[time], is_changed = total, True
                     self._estimates.pop(time, None)
-                # Last, so that an unexpected error does not lose the record.
+                # The record is removed last, so that it is not lost after an unexpected error.
                 self._hourly.remove(time)
         return is_changed
 
@@ -400,15 +407,15 @@ class RegisterHistory:
         if older is None:
             return True
         estimate = self._estimates.get(record[0], record[1])
-        tolerance = max(TELEGRAM, _AGREEMENT * (estimate - older[1]))
+        tolerance = max(TELEGRAM_ENERGY, _MAX_DEVIATION * (estimate - older[1]))
         return _is_possible(older, record) and abs(record[1] - estimate) <= tolerance
 
     # ----------------------------------------------------------------------------------------- storage
 
     def remove_oldest(self, keep: timedelta) -> None:
-        """Remove the oldest boundaries, so that those of a duration stay.
+        """Keep the boundaries of a duration, and remove older ones.
 
-        Their number decides, because the clock can be wrong.
+        They are selected by their number, not by their time, because the clock can be wrong.
         """
         self.boundaries = dict(sorted(self.boundaries.items())[-(keep // QUARTER) :])
         self._estimates = dict(sorted(self._estimates.items())[-(KEEP_HOURS // QUARTER) :])
@@ -468,7 +475,7 @@ class _HourlyRecords:
         self._registers[time] = register
         self.is_outdated = True
         if len(self._registers) > _MAX_HOURLY:
-            # The first one added, because the times of a wrong clock can be in the future.
+            # The record that was added first is removed, because times of a wrong clock can be in the future.
             self.remove(next(iter(self._registers)))
 
     def remove(self, time: datetime) -> None:
@@ -482,14 +489,14 @@ class _HourlyRecords:
         self._registers = {
             time: register
             for time, register in self._registers.items()
-            if abs(time - now) < KEEP_HOURS and not (wrong and wrong.has(time))
+            if abs(time - now) < KEEP_HOURS and not (wrong and wrong.covers(time))
         }
         return {
             time: register + sum(each.last - each.first for each in replacements if each.since <= time)
             for time, register in self._registers.items()
             if time <= now
-            # What an old meter has counted after its last reading is not part of the totals.
-            and not any(time < each.since and register > each.last + ROUNDING for each in replacements)
+            # The energy that an old meter has counted after its last reading is not part of the totals.
+            and not any(time < each.since and register > each.last + ROUNDING_ERROR for each in replacements)
         }
 
 
@@ -501,8 +508,8 @@ def start_of(time: datetime, length: timedelta) -> datetime:
 
 def _is_possible(older: _Total, newer: _Total) -> bool:
     """Return whether a meter can count from one total to another."""
-    most = MAX_ENERGY_PER_HOUR * ((newer[0] - older[0]) / HOUR) + TELEGRAM
-    return -ROUNDING <= newer[1] - older[1] <= most
+    max_rise = MAX_ENERGY_PER_HOUR * ((newer[0] - older[0]) / HOUR) + TELEGRAM_ENERGY
+    return -ROUNDING_ERROR <= newer[1] - older[1] <= max_rise
 
 
 def from_timestamp(timestamp: float) -> datetime:

@@ -23,7 +23,7 @@ async def async_create_fix_flow(
 
 
 class ReconfigureFlow(ConfirmRepairFlow):
-    """Opens *Reconfigure*. The issue is deleted when the right reader answers."""
+    """Repair flow that opens *Reconfigure*. The issue is deleted when the right reader responds."""
 
     @override
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
@@ -41,7 +41,7 @@ class ReconfigureFlow(ConfirmRepairFlow):
 
 
 class SumResetFlow(ConfirmRepairFlow):
-    """Raises the sums of a statistic that were reset to zero."""
+    """Repair flow that raises the sums of a statistic that were reset to zero."""
 
     @override
     async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
@@ -50,13 +50,13 @@ class SumResetFlow(ConfirmRepairFlow):
             return await super().async_step_confirm()
         assert self.data is not None
         data = self.data
-        # Version 0.1 has stored the id of the sensor, which the user can change.
+        # Version 0.1 stored the entity id of the sensor, which the user can change.
         sensor = er.async_get(self.hass).async_get(str(data.get("entity", data.get("statistic_id"))))
         if sensor is None:
             return self.async_create_entry(data={})
         start = datetime.fromtimestamp(float(data["start"] or 0), UTC)
         is_raised = False
-        # RuntimeError: the recorder has stopped.
+        # A RuntimeError is raised if the recorder has stopped.
         with suppress(SQLAlchemyError, RuntimeError):
             if "recorder" in self.hass.config.components:
                 is_raised = await async_raise_sums(self.hass, sensor.entity_id, start)

@@ -33,7 +33,7 @@ from .reader import Measurement, Property
 PARALLEL_UPDATES = 0
 
 # Seconds. The recorder compiles five minutes at a time. If these begin with a state without a unit, from
-# before the user has chosen the kind of a sub-meter, the statistics would have no unit forever.
+# before the user has chosen the kind of a sub-meter, the statistics never get a unit.
 _STATISTICS_DELAY: Final = 330
 
 

@@ -1,9 +1,9 @@
-"""Compares the long-term statistics of the energy sensors with the register histories, and corrects them.
+"""Correction of the long-term statistics of the energy sensors by the register histories.
 
-A row of an hour holds the register at its end (`state`) and a running total (`sum`). As long as no user has
-adjusted the sums, `sum` minus the total of the register history is one number along all rows, here called the
-base. So the right row of an hour follows from the register at its end alone. Everything is compared in Wh,
-and written in the unit in which the statistics are stored.
+A row of an hour contains the register at its end (`state`) and a running total (`sum`). Unless a user has
+adjusted the sums, `sum` minus the total of the register history is the same number in all rows: the *base*.
+So the correct row of an hour follows from the register at its end. All values are compared in Wh, and written
+in the unit in which the statistics are stored.
 """
 
 import asyncio
@@ -39,22 +39,23 @@ from .const import DOMAIN, LOGGER
 from .coordinator import EnergySseCoordinator
 from .histories import RegisterUpdate
 from .reader import Measurement
-from .registers import HOUR, ROUNDING, TELEGRAM, RegisterHistory, Replacement, start_of
+from .registers import HOUR, ROUNDING_ERROR, TELEGRAM_ENERGY, RegisterHistory, Replacement, start_of
 from .sum_reset import ROWS, ROWS_AT_SETUP, async_find_sum_resets, async_is_idle, async_read
 
 _FIVE_MINUTES: Final = timedelta(minutes=5)
 
-# Seconds. Within them, the recorder commits what it has compiled, and a reader sends all hours that it
+# Seconds. Within this time, the recorder commits compiled statistics, and a reader sends all hours that it
 # stores.
 _DELAY: Final = 10
 
-# Seconds. A recorder that is locked or cannot write is left alone until it has compiled again.
+# Seconds. If a recorder is locked or cannot write, the next correction waits until it has compiled again.
 _COMMIT_TIMEOUT: Final = 60
 
-# Part. After a power failure, the recorder and the register history have different last registers.
-_AGREEMENT: Final = 0.1
+# Part of the energy of a meter replacement. After a power failure, the recorder and the register history can
+# have different last registers.
+_TOLERANCE: Final = 0.1
 
-# In an hour. A stream of garbage must not take time.
+# Meter replacements in an hour. Invalid data must not take processor time.
 _MAX_REPLACEMENTS: Final = 4
 
 # Readers store 64 hours. The rows before them show which sums they continue.
@@ -86,7 +87,7 @@ class Adjustment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """Statistics of one register, as the recorder has them."""
+    """Statistics of one register in the recorder."""
 
     metadata: StatisticMetaData
     rows: Sequence[Row]
@@ -102,32 +103,32 @@ class Recorded:
 
 
 def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Adjustment | Sequence[Row]:
-    """Return the adjustment or the rows that the known registers demand.
+    """Return the adjustment of sums or the rows that are needed to match the known registers.
 
-    An adjustment comes alone, because a full database may not take it.
+    There are no rows together with an adjustment, because the recorder can fail to write the adjustment.
     """
     if adjustment := _adjustment_for_replacement([*recorded.rows, recorded.latest], history):
         return adjustment
-    begin, base = _begin(recorded)
+    begin, base = _get_start(recorded)
     if earlier := _earlier_hours(recorded, history, begin):
         # The first hour of a history is the first one whose registers are known at both ends.
         zero = -history.boundaries[earlier[0]]
-        if abs(zero - base) > ROUNDING:
+        if abs(zero - base) > ROUNDING_ERROR:
             return Adjustment(begin, zero - base)
         return [Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
-    return list(_wrong_rows(recorded, history, now))
+    return list(_corrected_rows(recorded, history, now))
 
 
 def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -> Adjustment | None:
     """Return the adjustment for the first meter replacements that the recorder has counted as energy, if any.
 
-    Any other difference was made by the user.
+    Any other difference is an adjustment by the user.
     """
     for one, other in pairwise(rows):
         difference = other.base - one.base
         replaced = [each for each in history.replacements if one.end < each.time <= other.end]
-        for begin, energy in _counted(replaced[-_MAX_REPLACEMENTS:]):
-            if abs(difference - energy) <= max(TELEGRAM, _AGREEMENT * abs(energy)) < abs(difference):
+        for begin, energy in _possible_counts(replaced[-_MAX_REPLACEMENTS:]):
+            if abs(difference - energy) <= max(TELEGRAM_ENERGY, _TOLERANCE * abs(energy)) < abs(difference):
                 is_compiled = other is not rows[-1]
                 return Adjustment(
                     other.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
@@ -135,11 +136,11 @@ def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -
     return None
 
 
-def _counted(replaced: Sequence[Replacement]) -> Iterator[tuple[datetime, float]]:
-    """Yield each energy that the recorder can have counted for replacements, and since when.
+def _possible_counts(replaced: Sequence[Replacement]) -> Iterator[tuple[datetime, float]]:
+    """Yield each energy that the recorder can have counted for replacements, and the time of the first one.
 
-    The recorder takes a rise, or a fall by less than a tenth, as it is, and counts the register after a
-    larger fall from zero. It counts nothing for a replacement that was adjusted before.
+    The recorder counts a rise, or a fall by less than a tenth, as energy. After a larger fall, it counts the
+    register from zero. It counts nothing for a replacement that was adjusted before.
     """
     for energies in product(*((0.0, each.first - each.last, each.first) for each in replaced)):
         counted = [(each.time, energy) for each, energy in zip(replaced, energies, strict=True) if energy]
@@ -147,8 +148,8 @@ def _counted(replaced: Sequence[Replacement]) -> Iterator[tuple[datetime, float]
             yield counted[0][0], sum(energy for _, energy in counted)
 
 
-def _begin(recorded: Recorded) -> tuple[datetime, float]:
-    """Return the start of the first hour of the statistics, and its base. It may not have a row yet."""
+def _get_start(recorded: Recorded) -> tuple[datetime, float]:
+    """Return the start of the first hour of the statistics, which may not have a row yet, and its base."""
     if recorded.rows:
         return recorded.rows[0].end - HOUR, recorded.rows[0].base
     return start_of(recorded.latest.end - _FIVE_MINUTES, HOUR), recorded.latest.base
@@ -156,15 +157,15 @@ def _begin(recorded: Recorded) -> tuple[datetime, float]:
 
 def _earlier_hours(recorded: Recorded, history: RegisterHistory, begin: datetime) -> list[datetime]:
     """Return the hours before the first row, on the first day of a reader that stores hours."""
-    # Statistics that the user has deleted had rows for hours that were received.
+    # If an hour before the first row was received, the user has deleted rows.
     if len(recorded.rows) == _ROWS or any(hour < begin for hour in history.received):
         return []
     earlier = sorted(end for end in history.boundaries if end <= begin and end.minute == 0)
     return earlier if earlier and earlier[0] < begin else []
 
 
-def _wrong_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> Iterator[Row]:
-    """Yield the right rows for hours that are missing or wrong."""
+def _corrected_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> Iterator[Row]:
+    """Yield the correct rows for hours that are missing or wrong."""
     rows = {row.end: row for row in recorded.rows}
     if not rows:
         return
@@ -174,24 +175,22 @@ def _wrong_rows(recorded: Recorded, history: RegisterHistory, now: datetime) -> 
         for end, total in history.boundaries.items()
         if min(rows) <= end <= last and end.minute == 0
     }
-    right = _right_totals(rows, known, history)
-    run: list[datetime] = []
-    for end in sorted(right):
+    totals = _correct_totals(rows, known)
+    hours: list[datetime] = []
+    for end in sorted(totals):
         row = rows.get(end)
-        tolerance = TELEGRAM if end in history.received else ROUNDING
-        if row is None or abs(row.total - right[end]) > tolerance:
-            run.append(end)
+        tolerance = TELEGRAM_ENERGY if end in history.received else ROUNDING_ERROR
+        if row is None or abs(row.total - totals[end]) > tolerance:
+            hours.append(end)
             continue
-        yield from _with_base(run, right, recorded)
-        run = []
-    yield from _with_base(run, right, recorded)
+        yield from _continue_sums(hours, totals, recorded)
+        hours = []
+    yield from _continue_sums(hours, totals, recorded)
 
 
-def _right_totals(
-    rows: Mapping[datetime, Row], known: Mapping[datetime, float], history: RegisterHistory
-) -> dict[datetime, float]:
-    """Return the totals of hours: the known ones, and what the rows have where that fits between them."""
-    right: dict[datetime, float] = {}
+def _correct_totals(rows: Mapping[datetime, Row], known: Mapping[datetime, float]) -> dict[datetime, float]:
+    """Return the known totals of hours; for other hours, the totals of rows, limited by the known ones."""
+    totals: dict[datetime, float] = {}
     ends = sorted({*rows, *known})
     following: dict[datetime, float] = {}
     next_known = float("inf")
@@ -200,36 +199,41 @@ def _right_totals(
         next_known = known.get(end, next_known)
     before = float("-inf")
     for end in ends:
-        before = right[end] = known.get(
+        before = totals[end] = known.get(
             end, min(max(rows[end].total, before), following[end]) if end in rows else 0.0
         )
-    return right
+    return totals
 
 
-def _with_base(run: Sequence[datetime], right: Mapping[datetime, float], recorded: Recorded) -> Iterator[Row]:
-    """Yield the rows of hours in a row, unless the sums around them do not continue each other.
+def _continue_sums(
+    hours: Sequence[datetime], totals: Mapping[datetime, float], recorded: Recorded
+) -> Iterator[Row]:
+    """Yield the rows of consecutive hours, unless the rows around them have different bases.
 
-    The user has corrected such sums, or they were reset to zero.
+    In this case, the user has adjusted the sums, or they were reset to zero.
     """
-    if not run:
+    if not hours:
         return
-    inside = [row for row in recorded.rows if run[0] <= row.end <= run[-1]]
-    before = [row for row in recorded.rows if row.end < run[0]][-1:]
-    after = [row for row in (*recorded.rows, recorded.latest) if row.end > run[-1]][:1]
+    inside = [row for row in recorded.rows if hours[0] <= row.end <= hours[-1]]
+    before = [row for row in recorded.rows if row.end < hours[0]][-1:]
+    after = [row for row in (*recorded.rows, recorded.latest) if row.end > hours[-1]][:1]
     bases = [row.base for row in (*before, *inside, *after)]
-    if not bases or max(bases) - min(bases) > ROUNDING:
+    if not bases or max(bases) - min(bases) > ROUNDING_ERROR:
         LOGGER.debug("Hours are not corrected: the sums around them do not continue each other")
         return
-    yield from (Row(end, right[end], right[end] + bases[-1]) for end in run)
+    yield from (Row(end, totals[end], totals[end] + bases[-1]) for end in hours)
 
 
 class StatisticsCorrector:
-    """Corrects the statistics of one reader."""
+    """Corrector of the statistics of one reader."""
 
     def __init__(
         self, hass: HomeAssistant, coordinator: EnergySseCoordinator, *, corrects_hours: bool
     ) -> None:
-        """Prepare. The recorder is set up. Sums that were reset are always searched for."""
+        """Initialize without listening. The recorder has to be set up.
+
+        Sums that were reset are searched for even if `corrects_hours` is False.
+        """
         self._hass = hass
         self._entry = coordinator.config_entry
         self._coordinator = coordinator
@@ -244,7 +248,7 @@ class StatisticsCorrector:
 
     @callback
     def async_start(self) -> None:
-        """Compare after each compile of the recorder, and when registers become known."""
+        """Start to compare after each compilation by the recorder, and when registers become known."""
         for unsubscribe in (
             self._hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._handle_compiled),
             self._hass.bus.async_listen(EVENT_RECORDER_HOURLY_STATISTICS_GENERATED, self._check_sums),
@@ -261,7 +265,7 @@ class StatisticsCorrector:
     @callback
     def _handle_compiled(self, _event: Event) -> None:
         try:
-            # The recorder has done, or dropped, what it was given before.
+            # The recorder has written or dropped the last correction.
             self._is_waiting = False
             self._schedule()
         except Exception:
@@ -312,7 +316,7 @@ class StatisticsCorrector:
             return
         compared = await self._async_compare(entity_id, history)
         if compared is not None and isinstance(compared[1], Adjustment):
-            # A recorder that is locked may have the same adjustment in its queue, from before a reload.
+            # A locked recorder can have the same adjustment in its queue, from before a reload of the entry.
             if not await async_is_idle(self._hass, entity_id, compared[0].unit, _COMMIT_TIMEOUT):
                 return
             compared = await self._async_compare(entity_id, history)
@@ -348,7 +352,7 @@ class StatisticsCorrector:
                 )
                 for row in right
             ]
-        # Without rows, too, because the recorder is only waited for while its queue is not empty. A slow
+        # Also without rows, because `async_block_till_done` returns at once while the queue is empty. A slow
         # recorder must not get an adjustment twice.
         async_import_statistics(self._hass, recorded.metadata, rows)
         self._is_waiting = True
@@ -370,7 +374,7 @@ def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Reco
     latest = get_last_short_term_statistics(hass, 1, entity_id, convert_units=False, types=types).get(
         entity_id, []
     )
-    rows, last = (list(_rows(each, found[1], history)) for each in (reversed(hours), latest))
+    rows, last = (list(_convert_rows(each, found[1], history)) for each in (reversed(hours), latest))
     return (
         Recorded(metadata=found[1], rows=[row for row in rows if row.end <= last[0].end], latest=last[0])
         if last
@@ -378,7 +382,7 @@ def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Reco
     )
 
 
-def _rows(
+def _convert_rows(
     rows: Iterable[Mapping[str, Any]], metadata: StatisticMetaData, history: RegisterHistory
 ) -> Iterator[Row]:
     to_wh = EnergyConverter.converter_factory(metadata["unit_of_measurement"], UnitOfEnergy.WATT_HOUR)

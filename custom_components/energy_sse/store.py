@@ -32,8 +32,8 @@ async def async_remove_file(hass: HomeAssistant, key: str) -> None:
 class EnergySseStore:
     """Data of one reader that survives a restart.
 
-    `Store.async_delay_save` postpones a save that is due: with a reading every five seconds and a delay of
-    five minutes it would never save. Here, a due save keeps its time.
+    `Store.async_delay_save` postpones a scheduled save: with a reading every five seconds and a delay of five
+    minutes, it would never save. This class never postpones a scheduled save.
     """
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
@@ -41,7 +41,7 @@ class EnergySseStore:
         self._store = Store[dict[str, Any]](hass, STORAGE_VERSION, storage_key(entry_id), private=True)
         self._sections: dict[str, Callable[[], Any]] = {}
         self._data: dict[str, Any] = {}
-        """Sections as loaded or saved last."""
+        """Sections that were loaded or saved last."""
 
         self._is_changed = False
         self._due_at = math.inf
@@ -60,7 +60,7 @@ class EnergySseStore:
     ) -> None:
         """Add a section, and restore it from the file.
 
-        `collect` returns the data to save, as JSON can hold it. `restore` gets what was saved last.
+        `collect` returns the data to save, as JSON can hold it. `restore` is called with the last saved data.
         """
         self._sections[name] = collect
         if name in self._data:

@@ -1,4 +1,4 @@
-"""Sub-meters for gas, water and heat, whose registers the electricity meter passes on."""
+"""Sub-meters for gas, water and heat, whose registers the electricity meter relays."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -7,7 +7,7 @@ from .const import SubMeterKind
 from .reader import MAX_REPEAT_AGE, DeviceLimit, RegisterLimits, RegisterValidator, SubMeterReading
 from .readings import RegisterTimestamps
 
-# More than any meter passes on.
+# More sub-meters than any electricity meter relays.
 _MAX_AT_FIRST_REPORT: Final = 16
 _MAX_SUB_METERS: Final = 64
 
@@ -54,7 +54,7 @@ class SubMeters:
         elif meter_id not in self.known:
             # No register is negative.
             count = len({*self.known, *self.values})
-            if (value or 0) < 0 or not self._limit.accepts(meter_id, count):
+            if (value or 0) < 0 or not self._limit.accept(meter_id, count):
                 return False
         if value is not None:
             self._add_register(meter_id)
@@ -65,7 +65,7 @@ class SubMeters:
         return is_changed
 
     def remove(self, meter_id: str) -> bool:
-        """Remove a sub-meter. Return False for one that was reported since the start."""
+        """Remove a sub-meter. Return False if it was reported since the start."""
         if meter_id in self.values:
             return False
         self.known.pop(meter_id, None)

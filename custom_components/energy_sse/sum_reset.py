@@ -1,9 +1,9 @@
-"""Finds sums that were reset to zero, and raises them when the user confirms.
+"""Detection and repair of sums that the recorder has reset to zero.
 
-The recorder continues a sum from the last five minutes of a sensor, and keeps these for ten days, or for as
-long as the user has chosen, unless the user purges them all. After a longer absence or such a purge, the sum
-starts at zero, and the Energy dashboard shows an hour of minus all energy ever counted (issue 87311 of Home
-Assistant). The register shows the right sum.
+The recorder continues a sum from the last short-term statistics of a sensor. It keeps these for ten days, or
+for as long as the user has chosen, unless the user purges them. After a longer absence or such a purge, the
+sum starts at zero, and the Energy dashboard shows an hour with the negative of all energy ever counted (issue
+87311 of Home Assistant). The correct sum follows from the register.
 """
 
 import asyncio
@@ -28,21 +28,21 @@ ISSUE: Final = "sum_restart"
 
 _LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_{ISSUE}")
 
-# Hours. The hour of the return shows the reset. Home Assistant may have been off since.
+# Hours to read after each hour. Home Assistant can have been off since the hour in which the sum was reset.
 ROWS: Final = 72
 
-# Hours. After a setup, the issues of earlier resets are created again. They are not stored, because Home
-# Assistant adds stored issues to the diagnostics, with the names of the reader and of the sensor.
+# Hours to read after a setup, to create the issues of earlier resets again. The issues are not persistent,
+# because Home Assistant adds persistent issues to the diagnostics, with names of the reader and the sensor.
 ROWS_AT_SETUP: Final = 90 * 24
 
-# Once a second, after the recorder was asked to raise the sums.
+# Number of checks, one per second, whether the recorder has raised the sums.
 _CHECKS: Final = 5
 
 # In the unit of the statistics: one Wh in kWh.
 _ROUNDING: Final = 0.001
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """Statistics of an hour, in the stored unit."""
 
     start: datetime
@@ -51,22 +51,22 @@ class Row(NamedTuple):
 
 
 class SumReset(NamedTuple):
-    """Sum that was reset to zero between two rows."""
+    """Reset of a sum to zero between two rows."""
 
-    before: Row
-    after: Row
+    before: StoredRow
+    after: StoredRow
 
     @property
     def raise_by(self) -> float:
-        """Energy that is missing in all sums since the reset."""
+        """Energy, in the stored unit, that is missing in all sums since the reset."""
         return (self.before.sum - self.before.state) - (self.after.sum - self.after.state)
 
 
-def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
+def find_sum_resets(rows: Sequence[StoredRow]) -> Iterator[SumReset]:
     """Yield the resets among the hours of a statistic."""
     for before, after in pairwise(rows):
-        # A sum that started at zero is the register minus its first value, which the meter passed since the
-        # row before. Any other difference was made by the user, or by a meter replacement.
+        # A sum that started at zero is the register minus its first value, which is between the registers of
+        # both rows. Any other difference is caused by the user or by a meter replacement.
         zero_point, reset = after.state - after.sum, SumReset(before, after)
         is_reset = before.state - _ROUNDING <= zero_point <= after.state + _ROUNDING
         if is_reset and after.sum < before.sum and reset.raise_by > _ROUNDING:
@@ -74,7 +74,7 @@ def find_sum_resets(rows: Sequence[Row]) -> Iterator[SumReset]:
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    """Raise the sums of a statistic since a reset. Return whether the reset is gone."""
+    """Raise the sums of a statistic since a reset. Return whether the sums are correct now."""
     rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
     # Two dialogs that are confirmed at once must not raise the sums twice.
     async with hass.data.setdefault(_LOCK, asyncio.Lock()):
@@ -121,10 +121,10 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
 
 
 async def async_read[*Ts, T](hass: HomeAssistant, read: Callable[[HomeAssistant, *Ts], T], *args: *Ts) -> T:
-    """Return what a function reads in a thread of the recorder.
+    """Call a function that reads the database in a thread of the recorder, and return its result.
 
     Home Assistant waits for this task before it stops, so that no thread reads from a closed database. Raises
-    SQLAlchemyError, or RuntimeError when the recorder has stopped.
+    SQLAlchemyError, or RuntimeError if the recorder has stopped.
     """
 
     async def run() -> T:
@@ -134,12 +134,12 @@ async def async_read[*Ts, T](hass: HomeAssistant, read: Callable[[HomeAssistant,
 
 
 async def async_is_idle(hass: HomeAssistant, statistic_id: str, unit: str, seconds: float) -> bool:
-    """Return whether the recorder has done, within some seconds, all that it was given.
+    """Return whether the recorder processes its queue within some seconds.
 
-    A recorder that is locked does it later. Sums must not be adjusted again meanwhile.
+    A locked recorder processes the queue later. Until then, sums must not be adjusted again.
     """
     instance = get_instance(hass)
-    # It changes nothing: the recorder is only waited for while its queue is not empty.
+    # This adjustment changes nothing. `async_block_till_done` returns at once while the queue is empty.
     instance.async_adjust_statistics(statistic_id, dt_util.utcnow(), 0.0, unit)
     try:
         async with asyncio.timeout(seconds):
@@ -150,7 +150,7 @@ async def async_is_idle(hass: HomeAssistant, statistic_id: str, unit: str, secon
 
 
 def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tuple[str, str, SumReset]]:
-    """Return the resets of statistics with their units, in a thread of the recorder."""
+    """Return the ids, units and resets of statistics. Runs in a thread of the recorder."""
     found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
         # The recorder removes from this set what a statistic does not have.
@@ -158,7 +158,7 @@ def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tup
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         resets = find_sum_resets(
             [
-                Row(dt_util.utc_from_timestamp(row["start"]), state, total)
+                StoredRow(dt_util.utc_from_timestamp(row["start"]), state, total)
                 for row in reversed(rows.get(statistic_id, []))
                 if (state := row.get("state")) is not None and (total := row.get("sum")) is not None
             ]

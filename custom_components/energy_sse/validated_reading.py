@@ -1,6 +1,6 @@
 """Validated reading: the message from the coordinator to entities, statistics and power tariff.
 
-Imports nothing of Home Assistant.
+This module does not import Home Assistant.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class ValidatedReading(NamedTuple):
     """All accepted values, in the units of the reader's `units`."""
 
     changed: Mapping[Measurement, float]
-    """Values to write: those that have changed, or that were not written for a minute."""
+    """Values to write, because they have changed or were not written for a minute."""
 
     replaced: Mapping[Measurement, ReplacedRegister]
     """Meter replacements that the reading confirms."""
@@ -30,10 +30,10 @@ class ValidatedReading(NamedTuple):
     """Time of the event loop's clock, in seconds."""
 
     interval: float
-    """Usual seconds between readings; 0 while they are unknown."""
+    """Usual time between readings in seconds; 0 while it is unknown."""
 
-    distrusted: Period | None
-    """Period whose times were noted by a wrong wall clock."""
+    wrong_period: Period | None
+    """Period in which the wall clock was wrong, so that totals of its boundaries are removed."""
 
     is_repeated: bool
     """True if the reader repeats the reading after a connect, so that the recorder does not have it at this
@@ -41,7 +41,7 @@ class ValidatedReading(NamedTuple):
     """
 
     is_delayed: bool
-    """True if the reading has waited, so that it is older than its time."""
+    """True if the reading was delayed, so that it was measured before `time`."""
 
     has_right_clock: bool
-    """True if the reader's clock is right to within a telegram, so that the registers it stores count."""
+    """True if the reader's clock is right, so that the registers that it stores on the hour are used."""

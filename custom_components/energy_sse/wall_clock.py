@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-# Seconds. The clock was set, or the computer slept, when wall clock and event loop differ by more. A clock
-# that differs from the reader's by less is right.
+# Seconds. If wall clock and event loop differ by more, the clock was set, or the computer slept. A clock that
+# differs from the reader's clock by less is right.
 _TOLERANCE: Final = 60.0
 
-# A wrong clock is corrected within a day. Otherwise, its older times are kept.
-_MAX_DISTRUST: Final = timedelta(days=1)
+# A wrong clock is expected to be corrected within a day. Older times are kept.
+_MAX_WRONG_PERIOD: Final = timedelta(days=1)
 
 # Seconds. A reader's clock that has advanced by more was set.
 _MAX_SLEEP: Final = 86400.0
@@ -21,18 +21,18 @@ _END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Period(NamedTuple):
-    """Times after `start`, up to and including `end`."""
+    """Period of time after `start`, up to and including `end`."""
 
     start: datetime
     end: datetime
 
-    def has(self, time: datetime) -> bool:
+    def covers(self, time: datetime) -> bool:
         """Return whether a time is in the period."""
         return self.start < time <= self.end
 
 
 class WallClock:
-    """Compares the wall clock with the event loop's clock and with the reader's clock."""
+    """Comparison of the wall clock with the event loop's clock and with the reader's clock."""
 
     def __init__(self) -> None:
         """Start without a reading."""
@@ -40,7 +40,7 @@ class WallClock:
         """Seconds by which the reader's clock is ahead; None while it is unknown."""
 
         self.slept = 0.0
-        """Seconds for which the event loop's clock stood still, as in a computer that sleeps."""
+        """Seconds for which the event loop's clock stopped, for example while the computer slept."""
 
         self._since: datetime | None = None
         """Last reading by a right clock, or just before the first one by the present clock."""
@@ -59,32 +59,32 @@ class WallClock:
     def is_delayed(self) -> bool:
         """Return whether the last reading was delayed, for example while the computer slept.
 
-        Delayed readings arrive together. A reader's clock that was set back stays behind.
+        Delayed readings arrive together, but a reader's clock that was set back stays behind.
         """
         return self._delayed_for is not None and self._delayed_for < _MAX_DELAYED
 
     def update(
         self, time: datetime, now: float, reader_error: float | None, age: float = 0.0
     ) -> Period | None:
-        """Check the time when a reading arrives. Return the period that was noted by a wrong clock, if any.
+        """Check the time of arrival of a reading. Return the period in which the clock was wrong, if any.
 
-        `now` is the time of the event loop. `age` are the seconds since the meter has sent the reading, which
-        is noted for that time.
+        `now` is the time of the event loop. `age` is the number of seconds since the meter sent the reading,
+        which counts for that time.
         """
         if reader_error is not None:
             self.reader_error = reader_error
         last, since, last_error = self._last, self._since, self._last_error
         last_received, self._last_received = self._last_received, now
         begin = time - timedelta(seconds=age) - timedelta.resolution
-        distrusted = None
+        wrong_period = None
         if last is None or since is None:
             self._since = begin
         elif last_received is None:
-            distrusted = self._distrusted_after_a_restart(since, last, time)
-            if distrusted is not None:
+            wrong_period = self._wrong_period_after_restart(since, last, time)
+            if wrong_period is not None:
                 self._since = begin
             elif _is_right(last_error) or not _is_same(last_error, self.reader_error):
-                # Readings that the reader repeats are noted from the last one before the restart on.
+                # Repeated readings can be as old as the last reading before the restart.
                 self._since = min(time, last)
         else:
             passed, elapsed = (time - last).total_seconds(), now - last_received
@@ -92,19 +92,21 @@ class WallClock:
             self._note_delay(elapsed, reader_error)
             if abs(passed - elapsed) > _TOLERANCE and not _is_same(last_error, reader_error):
                 if not _is_right(last_error):
-                    distrusted = Period(max(since, last - _MAX_DISTRUST), last)
+                    wrong_period = Period(max(since, last - _MAX_WRONG_PERIOD), last)
                     self._since = begin
-                # Otherwise, a boundary between the last right time and the first wrong one is wrong, too.
+                # If the last time was right, `_since` is kept, because a boundary between the last right time
+                # and the first wrong time is wrong, too.
                 self.reader_error = reader_error
         if _is_right(self.reader_error):
             self._since = time
         self._last, self._last_error = time, self.reader_error
-        return distrusted
+        return wrong_period
 
     def _note_sleep(self, passed: float, elapsed: float, reader_error: float | None) -> None:
-        """Note the seconds by which the wall clock or the reader's clock has advanced more.
+        """Add the seconds by which the wall clock or the reader's clock has advanced more than the loop's.
 
-        The wall clock of a virtual machine stands still, too, until a time server corrects it.
+        The reader's clock is needed because the wall clock of a paused virtual machine also stops, until a
+        time server corrects it.
         """
         by_reader = 0.0
         if reader_error is not None and self._last_error is not None:
@@ -122,13 +124,14 @@ class WallClock:
         elif self._delayed_for is not None:
             self._delayed_for += elapsed
 
-    def _distrusted_after_a_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
+    def _wrong_period_after_restart(self, since: datetime, last: datetime, time: datetime) -> Period | None:
         old, new = self._last_error, self.reader_error
         if old is not None and new is not None and abs(new) < abs(old) - _TOLERANCE:
-            return Period(max(since, last - _MAX_DISTRUST), last)
-        is_recent = new is None and last - time <= _MAX_DISTRUST
+            return Period(max(since, last - _MAX_WRONG_PERIOD), last)
+        is_recent = new is None and last - time <= _MAX_WRONG_PERIOD
         if time < last and (_is_right(new) or since <= time or is_recent):
-            # The clock was ahead. One that is behind now, by more than a day, leaves all times.
+            # The clock was ahead before the restart. If it is now behind by more than a day, it may be wrong
+            # itself, and all times are kept.
             return Period(time, _END_OF_TIME)
         return None
 

@@ -398,8 +398,8 @@ async def test_unknown_event_of_a_whatwatt_is_ignored(
     ("kind", "meter_status", "reason"),
     [
         ("whatwatt", "KEY REQUIRED", None),
-        ("whatwatt", "OK", "the stream is silent though the meter is not"),
-        ("currentlyone", "", "no sign of life"),
+        ("whatwatt", "OK", "the stream is idle although the meter sends data"),
+        ("currentlyone", "", "the device sends no events"),
     ],
 )
 async def test_silent_stream_is_closed_unless_the_meter_is_silent(

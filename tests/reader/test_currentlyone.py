@@ -25,7 +25,7 @@ from custom_components.energy_sse.reader import (
 )
 from custom_components.energy_sse.reader.currentlyone import (
     CurrentlyOneReader,
-    EventInterpreter,
+    EventParser,
     parse_inventory,
 )
 from custom_components.energy_sse.reader.sse import ServerSentEvent
@@ -42,11 +42,11 @@ def interpret(*events: tuple[str, str]) -> list[Message]:
 def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
     """Return the messages of events, which are seconds after the connect, type and data."""
     with patch.object(clock, "now", return_value=0.0) as now:
-        interpreter = EventInterpreter()
+        parser = EventParser()
         messages: list[Message] = []
         for seconds, event_type, data in events:
             now.return_value = seconds
-            messages += interpreter.parse(ServerSentEvent(event_type, data, ""))
+            messages += parser.parse(ServerSentEvent(event_type, data, ""))
         return messages
 
 

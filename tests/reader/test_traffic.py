@@ -138,8 +138,7 @@ async def test_large_and_deep_events_do_not_block(
     nested = f'{{"a":{"[" * 4000}{"1," * 4000}1'
     deep = f'{{"a":{"[" * 900}{"1," * 7000}1{"]" * 900}}}'
     stats = ConnectionStats()
-    log = TrafficLog(stats)
-    log.host = "192.168.1.2"
+    log = TrafficLog(stats, "192.168.1.2")
     enable_log(caplog)
     used = 0.0
     with log.stream("/events") as stream:

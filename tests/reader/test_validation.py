@@ -11,8 +11,8 @@ from custom_components.energy_sse.reader import (
     RegisterLimits,
     RegisterValidator,
     Unit,
-    bounds_of,
-    limits_of_meter,
+    get_bounds,
+    get_meter_limits,
 )
 
 IMPORT, EXPORT, POWER = M.ACTIVE_ENERGY_IMPORT, M.ACTIVE_ENERGY_EXPORT, M.ACTIVE_POWER_IMPORT
@@ -47,13 +47,13 @@ def through(
 def test_impossible_value_is_rejected_and_counted(
     values: list[float], accepted: list[float], reason: str
 ) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, *values) == accepted
     assert validator.dropped == {reason: len(values) - len(accepted)}
 
 
 def test_possible_rise_is_accepted() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     # A finer resolution, 80 kW for ten seconds at a time, and one rise for a whole hour.
     values = [4300, 4345, 5000, 5000, 5222, 5444, 5444]
     assert through(validator, *values) == values
@@ -72,7 +72,7 @@ def test_possible_rise_is_accepted() -> None:
 def test_rise_is_limited_by_a_household_supply(
     unit: Unit, kilo: int, rise: float, seconds: float, *, is_accepted: bool
 ) -> None:
-    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator = RegisterValidator(get_meter_limits({IMPORT: unit}))
     validator.validate({IMPORT: 5 * kilo}, 0.0)
     rise *= kilo
     assert bool(validator.validate({IMPORT: 5 * kilo + rise}, seconds)) is is_accepted
@@ -96,7 +96,7 @@ HIGHER = (5_000_000, 9_000_000)
 def test_replacement_is_accepted_after_enough_readings_and_time(
     registers: tuple[int, int], interval: float, readings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     old, first = registers
     values = [first + n // 3 for n in range(readings + 2)]
     with caplog.at_level(logging.WARNING):
@@ -107,7 +107,7 @@ def test_replacement_is_accepted_after_enough_readings_and_time(
 
 @pytest.mark.parametrize(("old", "first"), [LOWER, HIGHER])
 def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     replaced = []
     for n in range(40):
         validator.validate({IMPORT: old if n == 0 else first + n, EXPORT: 700}, n * INTERVAL)
@@ -120,7 +120,7 @@ def test_replacement_has_the_last_and_the_first_register(old: int, first: int) -
 @pytest.mark.parametrize("second", [900_000, 90_000_000])
 def test_replacement_begins_with_the_second_meter(second: int) -> None:
     """Count nothing between a provisional meter and the meter that replaces it within the proof."""
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     values = [5_000_000, 12, 12, 13, *[second + n for n in range(60)]]
     replaced = []
     for n, value in enumerate(values):
@@ -140,7 +140,7 @@ def test_large_step_of_a_repeated_register_is_energy(
     hours: int, rise: int, *, is_replaced: bool, restarts: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Accept a step that a meter can have counted since the register changed: it is not another meter."""
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     if restarts:
         validator.restore(IMPORT, 5_000_001, -math.inf)
     values = [*[5_000_001] * 360 * hours, *[5_000_001 + rise] * (40 if is_replaced else 7)]
@@ -165,7 +165,7 @@ def test_large_step_of_a_repeated_register_is_energy(
     ],
 )
 def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *, is_replaced: bool) -> None:
-    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator = RegisterValidator(get_meter_limits({IMPORT: unit}))
     validator.restore(IMPORT, 5000, 0.0)
     new = 5000 + rise
     readings = 19 if rise < 0 else 7
@@ -175,7 +175,7 @@ def test_large_rise_during_a_restart_is_a_replacement(unit: Unit, rise: float, *
 
 
 def test_first_zero_is_accepted_after_enough_readings() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, *[0] * 5, register=EXPORT, interval=60) == [0]
     assert not validator.replaced
     assert through(validator, 0, 1, register=EXPORT, start=300) == [0, 1]
@@ -195,7 +195,7 @@ def test_first_zero_of_a_sub_meter_is_accepted_at_once() -> None:
     ],
 )
 def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values: list[float]) -> None:
-    validator = RegisterValidator(limits_of_meter({IMPORT: unit}))
+    validator = RegisterValidator(get_meter_limits({IMPORT: unit}))
     validator.validate({IMPORT: last}, 0.0)
     for number, value in enumerate(values):
         start = 10_000.0 * number + INTERVAL
@@ -208,7 +208,7 @@ def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values
     ("last", "value"), [(12_345, 12_341), (12_345, 12_330), (12_345, 12_200), (12_345, 10_000), (345, 0)]
 )
 def test_lower_register_of_another_meter_is_not_rounding(last: float, value: float) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, last, value) == [last]
     assert sum(validator.dropped.values()) == 1
 
@@ -232,12 +232,12 @@ def test_values_beyond_a_household_supply_are_out_of_bounds(
     unit: Unit, low: float | None, high: float
 ) -> None:
     """Test the bounds. The validator rejects negative registers, and counts them."""
-    assert bounds_of({IMPORT: unit}) == {IMPORT: (-math.inf if low is None else low, high)}
+    assert get_bounds({IMPORT: unit}) == {IMPORT: (-math.inf if low is None else low, high)}
 
 
 @pytest.mark.parametrize("unit", [Unit.NONE, Unit.SECOND])
 def test_units_of_no_supply_have_no_bounds(unit: Unit) -> None:
-    assert bounds_of({IMPORT: unit}) == {IMPORT: (-math.inf, math.inf)}
+    assert get_bounds({IMPORT: unit}) == {IMPORT: (-math.inf, math.inf)}
 
 
 OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]
@@ -258,13 +258,13 @@ OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]
     ],
 )
 def test_replacement_needs_a_series_of_similar_values(values: list[float], accepted: list[float]) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, *values) == accepted
     assert (validator.dropped.total() == 0) == (values[0] == 0)
 
 
 def test_zeros_come_with_a_new_meter_only() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.validate({IMPORT: 5000, EXPORT: 700}, 0)
     accepted = [validator.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
     assert accepted[:18] == [{}] * 18
@@ -272,7 +272,7 @@ def test_zeros_come_with_a_new_meter_only() -> None:
 
 
 def test_each_register_is_validated_for_itself() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.validate({IMPORT: 5000, EXPORT: 700, POWER: 100}, 0)
     values = {IMPORT: 0, EXPORT: 701, POWER: -5}
     assert validator.validate(values, INTERVAL) == {EXPORT: 701, POWER: -5}
@@ -280,7 +280,7 @@ def test_each_register_is_validated_for_itself() -> None:
 
 @pytest.mark.parametrize("wrong", [IMPORT, EXPORT])
 def test_register_is_rejected_despite_valid_others(wrong: M) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     known = {IMPORT: 5000.0, EXPORT: 700.0}
     assert validator.validate(known, 0) == known
     right = {register: value for register, value in known.items() if register != wrong}
@@ -292,7 +292,7 @@ def test_register_is_rejected_despite_valid_others(wrong: M) -> None:
 @pytest.mark.parametrize("old", [4900.0, 4_900_000.0, 0.0])
 def test_repeated_readings_are_not_a_replacement(old: float) -> None:
     """Drop the earlier registers that a reader repeats after a restart, also those of another meter."""
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.restore(IMPORT, 5000, 1000.0)
     repeated = [validator.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
     assert not any(repeated)
@@ -302,9 +302,9 @@ def test_repeated_readings_are_not_a_replacement(old: float) -> None:
 
 
 def test_registers_are_restored() -> None:
-    before = RegisterValidator(limits_of_meter(UNITS))
+    before = RegisterValidator(get_meter_limits(UNITS))
     before.validate({IMPORT: 5000, POWER: 100}, 0)
-    after = RegisterValidator(limits_of_meter(UNITS))
+    after = RegisterValidator(get_meter_limits(UNITS))
     for measurement, value in {**before.registers, POWER: 100}.items():
         after.restore(measurement, value, 1000.0)
     assert after.registers == {IMPORT: 5000}
@@ -314,7 +314,7 @@ def test_registers_are_restored() -> None:
 def test_large_rise_during_a_restart_is_accepted_late(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.restore(IMPORT, 5000, 0.0)
     assert not validator.last_received
     with caplog.at_level(logging.WARNING):
@@ -326,17 +326,17 @@ def test_large_rise_during_a_restart_is_accepted_late(
 
 
 def test_large_rise_needs_five_readings_and_a_minute() -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.restore(IMPORT, 5000, 0.0)
     assert through(validator, *[50_000] * 60, interval=1) == []
     assert through(validator, 50_000, start=60) == [50_000]
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.restore(IMPORT, 5000, 0.0)
     assert through(validator, *[50_000] * 5, interval=60) == [50_000]
 
 
 def test_equal_register_after_a_restart_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     validator.restore(IMPORT, 5000, 0.0)
     assert through(validator, 5000) == [5000]
     assert validator.last_received == {IMPORT: 0.0}
@@ -345,7 +345,7 @@ def test_equal_register_after_a_restart_is_accepted(caplog: pytest.LogCaptureFix
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))))
 def test_register_falls_only_to_repeated_values(readings: list[tuple[float, float]]) -> None:
-    validator = RegisterValidator(limits_of_meter(UNITS))
+    validator = RegisterValidator(get_meter_limits(UNITS))
     time, last, lower = 0.0, 0.0, 0
     for value, wait in readings:
         time += wait

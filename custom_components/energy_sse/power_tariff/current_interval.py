@@ -1,4 +1,4 @@
-"""The current interval: its demand so far, and the expected demand and the available power that follow.
+"""Current interval of a power tariff: demand so far, expected demand and available power.
 
 Energies are Wh, powers are W.
 """
@@ -11,32 +11,33 @@ from typing import Any, Final
 
 from ..registers import HOUR, Point, from_timestamp, start_of
 
-# The expected demand follows from the mean power of the last minutes: a fifth of those that are left, so that
-# a kettle is not a peak.
-_PART_OF_THE_REST: Final = 5
+# The expected demand follows from the mean power of the last minutes. This window is a fifth of the remaining
+# time, so that a short load, such as a kettle, does not cause a peak.
+_WINDOW_DIVISOR: Final = 5
 _MIN_WINDOW: Final = timedelta(minutes=1)
 _MAX_WINDOW: Final = timedelta(minutes=10)
 
-# Between two points that are stored for the mean power.
-_MIN_STEP: Final = timedelta(seconds=5)
+# Minimum time between two points that are kept for the mean power.
+_MIN_POINT_INTERVAL: Final = timedelta(seconds=5)
 
-# The energy of a telegram is most of what is left, so that the result is useless.
-_NO_AVAILABLE_POWER: Final = timedelta(seconds=30)
+# In the last seconds, the energy of one telegram is a large part of the remaining energy, so that the
+# available power would be wrong.
+_MIN_REMAINING: Final = timedelta(seconds=30)
 
-# The powers of two readings that are further apart do not show what was used between them.
-_MAX_STEP: Final = timedelta(minutes=5)
+# The powers of two readings that are further apart do not show the energy between them.
+_MAX_GAP: Final = timedelta(minutes=5)
 
 
 class CurrentInterval:
     """Current interval of a power tariff."""
 
-    def __init__(self, length: timedelta, supply: float) -> None:
-        """Start without a reading. The supply carries a power in W."""
+    def __init__(self, length: timedelta, max_power: float) -> None:
+        """Start without a reading. `max_power` is the power in W that the main fuse allows."""
         self.start: datetime | None = None
         """Start of the interval; None before the first reading."""
 
         self._length = length
-        self._supply = supply
+        self._max_power = max_power
         self._start_total: float | None = None
         """Total at the start; None while it is unknown."""
 
@@ -57,21 +58,21 @@ class CurrentInterval:
         start, last = start_of(point.time, self._length), self._last
         is_new = start != self.start
         if last is not None and (point.time < last.time or point.energy < last.energy):
-            # The clock was corrected, and what was noted before is removed.
+            # The clock was corrected, so the readings before the correction are not used.
             self._points.clear()
             self._first = last = None
         if is_new or self._first is None:
             self.start, self._first = start, point
             self._lowest, self._highest = math.inf, -math.inf
         powers = [point.power]
-        if last is not None and (point.gaps != last.gaps or point.time - last.time > _MAX_STEP):
+        if last is not None and (point.gaps != last.gaps or point.time - last.time > _MAX_GAP):
             self._points.clear()
             if start <= last.time and point.total > last.total:
                 # The power during a gap follows from the register.
                 powers.append((point.total - last.total) / ((point.time - last.time) / HOUR))
         self._lowest, self._highest = min(self._lowest, *powers), max(self._highest, *powers)
         self._start_total, self._last = start_total, point
-        if not self._points or point.time - self._points[-1].time >= _MIN_STEP:
+        if not self._points or point.time - self._points[-1].time >= _MIN_POINT_INTERVAL:
             self._points.append(point)
         while len(self._points) > 1 and point.time - self._points[1].time >= _MAX_WINDOW:
             self._points.popleft()
@@ -79,46 +80,48 @@ class CurrentInterval:
 
     @property
     def demand(self) -> float | None:
-        """Mean power so far, within the powers that were received; None before the first reading.
+        """Mean power in W so far, within the range of the received powers; None before the first reading.
 
-        An unknown part at the start counts as the known part.
+        If the start of the interval is unknown, the mean since the first reading counts.
         """
         if self._last is None or self._first is None or self.start is None:
             return None
-        begin, total = self.start, self._start_total
+        start, total = self.start, self._start_total
         if total is None:
-            begin, total = self._first.time, self._first.total
-        lasted = (self._last.time - begin) / HOUR
-        mean = (self._last.total - total) / lasted if lasted else self._last.power
+            start, total = self._first.time, self._first.total
+        hours = (self._last.time - start) / HOUR
+        mean = (self._last.total - total) / hours if hours else self._last.power
         return min(max(mean, self._lowest), self._highest)
 
     @property
     def expected(self) -> float | None:
-        """Demand at the end, if the mean power of the last minutes stays; None before the first reading."""
+        """Demand in W at the end if the recent mean power stays; None before the first reading."""
         demand, last = self.demand, self._last
         if demand is None or last is None:
             return None
-        window = min(max(self._rest / _PART_OF_THE_REST, _MIN_WINDOW), _MAX_WINDOW)
+        window = min(max(self._remaining / _WINDOW_DIVISOR, _MIN_WINDOW), _MAX_WINDOW)
         points = [last, *reversed(self._points)]
         point = next((each for each in points if last.time - each.time >= window), points[-1])
-        lasted = (last.time - point.time) / HOUR
-        power = (last.energy - point.energy) / lasted if lasted else last.power
-        part = self._rest / self._length
+        hours = (last.time - point.time) / HOUR
+        power = (last.energy - point.energy) / hours if hours else last.power
+        part = self._remaining / self._length
         return demand * (1 - part) + power * part
 
     def available(self, limit: float) -> float | None:
-        """Power that can be drawn until the end to stay below a limit, as far as the supply carries it.
+        """Return the power in W that can be drawn until the end to stay below a limit in W.
+
+        It is not more than `max_power`.
 
         None before the first reading, and in the last 30 seconds.
         """
         demand = self.demand
-        if demand is None or self._rest < _NO_AVAILABLE_POWER:
+        if demand is None or self._remaining < _MIN_REMAINING:
             return None
-        part = self._rest / self._length
-        return min(max(limit - demand * (1 - part), 0.0) / part, self._supply)
+        part = self._remaining / self._length
+        return min(max(limit - demand * (1 - part), 0.0) / part, self._max_power)
 
     @property
-    def _rest(self) -> timedelta:
+    def _remaining(self) -> timedelta:
         assert self.start is not None
         assert self._last is not None
         return self.start + self._length - self._last.time

@@ -1,4 +1,4 @@
-"""The arithmetic of a power tariff: from the energy of intervals to the peaks of a month.
+"""Calculation of the monthly peaks of a power tariff from the energy of intervals.
 
 Energies are Wh, powers are W. Times are aware. An interval belongs to the day and the month in which it
 begins, by the wall clock of the time zone.
@@ -18,9 +18,10 @@ MIDNIGHT: Final = time(0)
 
 _SATURDAY: Final = 5
 
-# Part of the limit, and W. A peak stays expected until the expected demand is below the limit by more.
-_BAND: Final = 0.05
-_MIN_BAND: Final = 100.0
+# Hysteresis: part of the limit, and W. A peak stays expected until the expected demand is below the limit by
+# more than both.
+_HYSTERESIS: Final = 0.05
+_MIN_HYSTERESIS: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class Tariff:
     """Time of the first interval of a day that counts."""
 
     end: time = MIDNIGHT
-    """Time from which intervals do not count. All count if it is `begin`. It can be after midnight."""
+    """Time from which intervals do not count. It can be after midnight. All count if it equals `begin`."""
 
     other_weight: float = 0.0
     """Weight of all other intervals, from 0 to 1."""
@@ -105,7 +106,7 @@ class Month(NamedTuple):
         return cls(local.year, local.month)
 
     @property
-    def before(self) -> Month:
+    def previous(self) -> Month:
         """The previous month."""
         return Month(self.year - 1, 12) if self.month == 1 else Month(self.year, self.month - 1)
 
@@ -129,16 +130,16 @@ class MonthlyPeak:
     """Highest interval of each day, or all intervals, in falling order."""
 
     missed: int
-    """Number of missed intervals among those that count."""
+    """Number of missed intervals that count."""
 
     @property
     def peaks(self) -> Sequence[Peak]:
-        """The intervals that are averaged, the highest first."""
+        """Peaks that are averaged, the highest first."""
         return self.highest[: self.tariff.peaks]
 
     @property
     def demand(self) -> float | None:
-        """W, the mean of the peaks; None before the first peak."""
+        """Mean of the peaks in W; None before the first peak."""
         return _mean([peak.demand for peak in self.peaks])
 
     def limit(self, start: datetime) -> float | None:
@@ -196,11 +197,14 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
     }
 
 
-def is_peak_expected(expected: float, limit: float | None, *, was: bool) -> bool:
-    """Return whether a demand will pass the limit. `was` is True until the demand falls below a band."""
+def is_peak_expected(expected: float, limit: float | None, *, was_expected: bool) -> bool:
+    """Return whether the expected demand exceeds the limit. `was_expected` applies the hysteresis.
+
+    Both are in W. Without a limit, no peak is expected.
+    """
     if limit is None:
         return False
-    return expected > (limit - max(_BAND * limit, _MIN_BAND) if was else limit)
+    return expected > (limit - max(_HYSTERESIS * limit, _MIN_HYSTERESIS) if was_expected else limit)
 
 
 def _mean(values: Sequence[float]) -> float | None:

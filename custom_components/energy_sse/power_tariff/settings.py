@@ -1,4 +1,4 @@
-"""The power tariff in the options of a reader: its form, its errors, and the tariff that follows."""
+"""Options of a power tariff: form, validation, and conversion to a `Tariff`."""
 
 from collections.abc import Mapping
 from datetime import time, timedelta
@@ -87,27 +87,27 @@ _MAIN_FUSE: Final = NumberSelector(
     )
 )
 
-_CHOSEN: Final = vol.Schema(
+_SETTINGS_SCHEMA: Final = vol.Schema(
     {vol.Required(key): field for key, field in _FIELDS.items()} | {vol.Optional(CONF_MAIN_FUSE): _MAIN_FUSE},
     extra=vol.REMOVE_EXTRA,
 )
 
 
 def form_section(chosen: Mapping[str, Any]) -> section:
-    """Return the fields with the present values. The section is open while the tariff is on."""
+    """Return the form section with the chosen values. It is expanded if the tariff is on."""
     values = {**_DEFAULTS, **chosen}
     fields: dict[vol.Marker, Any] = {
         vol.Required(key, default=values[key]): field for key, field in _FIELDS.items()
     }
-    # Optional, so that it can be cleared.
+    # The main fuse has no default, so that the user can clear it.
     fields[vol.Optional(CONF_MAIN_FUSE, description={"suggested_value": values.get(CONF_MAIN_FUSE)})] = (
         _MAIN_FUSE
     )
     return section(vol.Schema(fields), SectionConfig(collapsed=not values[CONF_ENABLED]))
 
 
-def error_in(settings: Mapping[str, Any]) -> str | None:
-    """Return the key of the error of a tariff that is on; None without an error."""
+def get_error(settings: Mapping[str, Any]) -> str | None:
+    """Return the error key of invalid settings; None if they are valid, or the tariff is off."""
     settings = {**_DEFAULTS, **settings}
     if not settings[CONF_ENABLED]:
         return None
@@ -125,12 +125,12 @@ def _is_boundary(moment: time, interval: str) -> bool:
     return not (moment.minute % int(interval) or moment.second or moment.microsecond)
 
 
-def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
+def get_tariff(settings: Mapping[str, Any] | None) -> Tariff | None:
     """Return the chosen tariff; None if the tariff is off.
 
     Raises vol.Invalid for options that no form has accepted.
     """
-    values = _CHOSEN({**_DEFAULTS, **(settings or {})})
+    values = _SETTINGS_SCHEMA({**_DEFAULTS, **(settings or {})})
     if not values[CONF_ENABLED]:
         return None
     return Tariff(
@@ -145,8 +145,8 @@ def tariff_of(settings: Mapping[str, Any] | None) -> Tariff | None:
     )
 
 
-def supply_of(settings: Mapping[str, Any] | None) -> float:
-    """Return the power that the supply carries, in W: of the main fuse, or the bound of the validation."""
+def get_max_power(settings: Mapping[str, Any] | None) -> float:
+    """Return the power in W that the main fuse allows; without a main fuse, the bound of the validation."""
     values = {**_DEFAULTS, **(settings or {})}
     if values.get(CONF_MAIN_FUSE) is None:
         return MAX_ENERGY_PER_HOUR

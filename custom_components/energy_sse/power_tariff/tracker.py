@@ -20,20 +20,20 @@ from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
 from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
-from .settings import supply_of, tariff_of
+from .settings import get_max_power, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
 
-# W, part of the value, and seconds. A value that has changed by less is written only after this time: a
-# minute, less what a telegram can be early. In the last minutes of an interval, the available power is many
-# kilowatts, and changes by some.
+# W, part of the value, and seconds. A value that has changed by less than the larger limit is written only
+# after a minute, less what a telegram can be early. The relative limit is needed because the available power
+# is many kilowatts in the last minutes of an interval.
 _MIN_CHANGE: Final = 100.0
-_MIN_PART: Final = 0.05
+_MIN_RELATIVE_CHANGE: Final = 0.05
 _WRITE_WITHIN: Final = 59.5
 
-# Seconds. *Peak expected* stays on for them, so that a load that is switched each minute does not switch it.
-_PEAK_STAYS: Final = 120
+# Seconds for which *Peak expected* stays on, so that a load that is switched every minute does not switch it.
+_PEAK_HOLD_TIME: Final = 120
 
 LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
@@ -50,7 +50,7 @@ async def async_setup_tariff(
     """
     settings = entry.options.get(CONF_POWER_TARIFF)
     try:
-        tariff = tariff_of(settings)
+        tariff = get_tariff(settings)
     except vol.Invalid as error:
         # The entities are kept for an option that is valid again.
         LOGGER.warning("Ignoring the invalid option of a power tariff: %s", error)
@@ -59,7 +59,7 @@ async def async_setup_tariff(
         _remove_entities(hass, coordinator)
         return None
     write_interval = entry.options.get(CONF_WRITE_INTERVAL, 0)
-    tracker = DemandTracker(coordinator, tariff, supply_of(settings), write_interval)
+    tracker = DemandTracker(coordinator, tariff, get_max_power(settings), write_interval)
     await tracker.async_start(entry)
     return tracker
 
@@ -73,24 +73,28 @@ def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> 
 
 
 class DemandTracker:
-    """Power tariff of one reader."""
+    """Tracker of the demand and the monthly peaks of one reader."""
 
     def __init__(
         self,
         coordinator: EnergySseCoordinator,
         tariff: Tariff,
-        supply: float,
+        max_power: float,
         write_interval: float,
     ) -> None:
-        """Prepare. The supply carries a power in W. Values are written every so many seconds at most."""
+        """Create a tracker that is not started.
+
+        `max_power` is the power in W that the main fuse allows. `write_interval` is the shortest time in
+        seconds between two states.
+        """
         self.tariff = tariff
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """None while no register is known."""
 
         self._coordinator = coordinator
-        self._supply = supply
-        self._current = CurrentInterval(tariff.interval, supply)
-        self._followed: RegisterHistory | None = None
+        self._max_power = max_power
+        self._current = CurrentInterval(tariff.interval, max_power)
+        self._history: RegisterHistory | None = None
         """History of the current interval; None before the first reading."""
 
         self._debouncer = Debouncer(
@@ -98,7 +102,7 @@ class DemandTracker:
             LOGGER,
             cooldown=max(_CHECK_INTERVAL, write_interval),
             immediate=True,
-            function=self._check,
+            function=self._update_live_values,
         )
         self._written = _WrittenValues()
         self._forecast = _PeakForecast()
@@ -108,29 +112,29 @@ class DemandTracker:
         self._calculation: asyncio.Task[None] | None = None
 
     async def async_start(self, entry: ConfigEntry) -> None:
-        """Follow the reader until the entry is unloaded. The register histories have been restored."""
+        """Start to process readings, until the entry is unloaded. The register histories must be restored."""
         self._coordinator.store.async_add_section("power_tariff", self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
         entry.async_on_unload(self._debouncer.async_shutdown)
-        # Before the entities are added, so that they are available at once.
+        # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
 
     @callback
     def async_flush(self) -> None:
         """Write the pending changes."""
         self._debouncer.async_shutdown()
-        self._check()
+        self._update_live_values()
 
-    # ------------------------------------------------------------------------------- for the entities
+    # --------------------------------------------------------------------------------- values
 
     @property
     def limit(self) -> float | None:
-        """W, up to which the current interval does not raise the bill. None if there is no limit."""
+        """Demand limit of the current interval in W; None if there is no limit."""
         return self._forecast.limit
 
     @property
     def expects_peak(self) -> bool:
-        """Return whether the current interval will raise the bill if the present power stays."""
+        """Return whether the current interval will raise the monthly peak if the present power stays."""
         return self._forecast.expects_peak
 
     def value(self, key: TariffKey) -> float | None:
@@ -151,7 +155,7 @@ class DemandTracker:
         """Return the peaks of this month, or of the previous one; None while there are no peaks."""
         month = Month.of(dt_util.now())
         return (self.monthly_peaks or {}).get(
-            month.before if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
+            month.previous if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
         )
 
     @property
@@ -161,8 +165,8 @@ class DemandTracker:
         return None if start is None else start + self.tariff.interval
 
     @property
-    def report(self) -> dict[str, Any]:
-        """Diagnostics, as JSON can hold them."""
+    def diagnostics(self) -> dict[str, Any]:
+        """Data for the diagnostics, as JSON can hold it."""
         history = self._coordinator.histories.billed
         return {
             "limit": self.limit,
@@ -193,12 +197,12 @@ class DemandTracker:
         point = history.last
         if update.reading.is_repeated or point is None:
             return
-        if self._followed not in (None, history):
-            self._current = CurrentInterval(self.tariff.interval, self._supply)
-        self._followed = history
+        if self._history not in (None, history):
+            self._current = CurrentInterval(self.tariff.interval, self._max_power)
+        self._history = history
         if self._current.update(point, history.total(start_of(point.time, self.tariff.interval))):
-            # At once, with the present peaks, because the new interval can have another weight, or be of
-            # another day.
+            # The limit is updated at once, because the new interval can have another weight, or be of another
+            # day.
             self._update_limit()
             self._coordinator.async_update_context_listeners(
                 (TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED)
@@ -207,8 +211,8 @@ class DemandTracker:
         self._debouncer.async_schedule_call()
 
     @callback
-    def _check(self) -> None:
-        """Notify of the values that have changed with the readings."""
+    def _update_live_values(self) -> None:
+        """Update the entities of the values that change with every reading."""
         try:
             self._update_forecast()
             values = {key: self.value(key) for key in LIVE_KEYS}
@@ -239,11 +243,11 @@ class DemandTracker:
                 LOGGER.exception("Unexpected error while calculating the monthly peaks")
 
     async def _async_update_monthly_peaks(self) -> None:
-        """Calculate the peaks outside of the event loop, because two months have 6,000 quarters."""
+        """Calculate the peaks in the executor, because two months have 6,000 quarter-hours."""
         history = self._coordinator.histories.billed
         if history.has_register:
             self.monthly_peaks = await self._coordinator.hass.async_add_executor_job(
-                _count,
+                _calculate_peaks,
                 dict(history.boundaries),
                 self.tariff,
                 dt_util.utcnow(),
@@ -269,33 +273,33 @@ class DemandTracker:
 
 
 class _PeakForecast:
-    """Decides whether a peak is expected."""
+    """Forecast of a demand in the current interval that raises the monthly peak."""
 
     def __init__(self) -> None:
         self.limit: float | None = None
         self.expects_peak = False
-        self._stays_until = 0.0
+        self._holds_until = 0.0
 
     def update(self, expected: float | None) -> bool:
         """Update the forecast from the expected demand in W. Return whether it has changed."""
         before = self.expects_peak
-        expects = expected is not None and is_peak_expected(expected, self.limit, was=before)
+        expects = expected is not None and is_peak_expected(expected, self.limit, was_expected=before)
         if expects:
-            self._stays_until = clock.now() + _PEAK_STAYS
+            self._holds_until = clock.now() + _PEAK_HOLD_TIME
         elif before and self.limit is not None:
-            expects = clock.now() < self._stays_until
+            expects = clock.now() < self._holds_until
         self.expects_peak = expects
         return expects != before
 
 
 class _WrittenValues:
-    """Decides which of the changing values are written."""
+    """Last written values, with which new values are compared."""
 
     def __init__(self) -> None:
         self._written: dict[TariffKey, tuple[float, float | None]] = {}
 
     def update(self, values: Mapping[TariffKey, float | None]) -> list[TariffKey]:
-        """Return the values to write: those that have changed by more than noise, and each once a minute."""
+        """Return the keys of the values to write: after a large change, and at least once a minute."""
         now = clock.now()
         changed = []
         for key, value in values.items():
@@ -309,10 +313,10 @@ class _WrittenValues:
 def _has_changed(before: float | None, after: float | None) -> bool:
     if before is None or after is None:
         return before is not after
-    return abs(after - before) >= max(_MIN_CHANGE, _MIN_PART * abs(before))
+    return abs(after - before) >= max(_MIN_CHANGE, _MIN_RELATIVE_CHANGE * abs(before))
 
 
-def _count(
+def _calculate_peaks(
     boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
 ) -> Mapping[Month, MonthlyPeak]:
     ends = [

@@ -49,8 +49,8 @@ from .validation import (
     RegisterLimits,
     RegisterValidator,
     ReplacedRegister,
-    bounds_of,
-    limits_of_meter,
+    get_bounds,
+    get_meter_limits,
 )
 from .whatwatt import WhatwattReader
 
@@ -96,14 +96,14 @@ __all__ = [
     "SubMeterReading",
     "Transition",
     "Unit",
-    "bounds_of",
     "clock",
+    "get_bounds",
     "get_full_name",
+    "get_meter_limits",
     "get_number",
     "get_text",
     "identify",
     "is_number",
-    "limits_of_meter",
     "make_reader",
     "max_gap",
     "parse_host",

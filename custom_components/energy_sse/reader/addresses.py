@@ -1,21 +1,21 @@
-"""The addresses of one reader, and the order in which they are tried."""
+"""Addresses of one reader, and the order of attempts."""
 
 from collections.abc import Iterable
 from typing import Final
 
-# A reader with two interfaces announces two addresses. Each may be there a second time after a move.
+# A reader with two interfaces announces two addresses. After a move, both old addresses can be kept, too.
 _MAX_ANNOUNCED: Final = 8
 
-# In one round: of the current address, the entered one, and the announced ones.
+# Attempts in one round: at the current address, the entered one, and the announced ones.
 _MAX_ATTEMPTS: Final = 2 + _MAX_ANNOUNCED
 
 
 class Addresses:
-    """Addresses as `host` or `host:port`.
+    """Addresses of one reader, as `host` or `host:port`.
 
-    The current one, where the reader has identified itself, is tried first. The one that the owner entered
-    comes next, then the announced ones. Each is tried once before any is tried again. A round also ends after
-    a number of attempts, so that repeated announcements cannot keep the known addresses from being tried.
+    The current address, where the reader has identified itself, is tried first. The address that the owner
+    entered comes next, then the announced addresses. In a round, each of them is tried once. A round also
+    ends after a number of attempts, so that repeated announcements cannot delay attempts at known addresses.
     """
 
     def __init__(self, current: str, entered: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Addresses:
 
     @property
     def has_untried(self) -> bool:
-        """Return whether this round goes on: there is an address that has not failed in it."""
+        """Return whether there is an address that has not failed in this round."""
         return self._attempts < _MAX_ATTEMPTS and bool(self._untried)
 
     @property
@@ -51,7 +51,7 @@ class Addresses:
         return [host for host in hosts if host not in self._failed]
 
     def is_trusted(self, host: str) -> bool:
-        """Return whether the owner agreed to send the password to an address, whatever the scheme."""
+        """Return whether the owner agreed to send the password to an address with any scheme."""
         return host in self._trusted
 
     def announce(self, hosts: Iterable[str]) -> None:
@@ -61,7 +61,7 @@ class Addresses:
         self._announced = list(dict.fromkeys([*hosts, *self._announced]))[:_MAX_ANNOUNCED]
 
     def succeed(self, host: str) -> bool:
-        """Make an address the current one. Return whether it was another one."""
+        """Make an address the current one. Return whether the current address has changed."""
         self._start_round()
         if host == self.current:
             return False
@@ -70,7 +70,7 @@ class Addresses:
         return True
 
     def fail(self, host: str) -> None:
-        """Try the other addresses before this one."""
+        """Record a failed attempt, so that the other addresses are tried before this one."""
         self._failed.add(host)
 
     def remove(self, host: str) -> None:

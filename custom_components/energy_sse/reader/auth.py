@@ -35,7 +35,7 @@ class DeviceAuth:
     """
 
     def __init__(self, password: str | None, scheme: AuthScheme | None) -> None:
-        """Prepare for a device at a trusted address."""
+        """Initialize for a device at a trusted address."""
         self.password = password
         self.scheme = scheme
         """Scheme that the device has used before. With None, any scheme is accepted at a trusted address."""
@@ -44,15 +44,15 @@ class DeviceAuth:
         self.reset()
 
     def move(self, *, is_trusted: bool) -> None:
-        """Continue at another address."""
+        """Use another address for the next requests."""
         self._is_trusted = is_trusted
         self.reset()
 
     def reset(self) -> None:
         """Send no credentials until the device sends a challenge.
 
-        Reusing a challenge saves a request. But only a device that sends a challenge proves that it still
-        requires credentials.
+        Reusing a challenge would save a request. But only by sending a challenge does a device prove that it
+        still requires credentials.
         """
         self._digest = aiohttp.DigestAuthMiddleware("", self.password) if self.password else None
         """None if the credentials are sent with Basic."""
@@ -60,7 +60,7 @@ class DeviceAuth:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send a request, and send it again with other credentials if a challenge asks for them.
+        """Send a request, and send it again with other credentials if a challenge requires them.
 
         Raises ReaderAuthDowngradeError if these credentials would be too weak, and ReaderProtocolError if the
         challenge is invalid.
@@ -103,14 +103,14 @@ class DeviceAuth:
     def _use_challenge(self, response: aiohttp.ClientResponse) -> bool:
         """Choose the scheme for the next request from the challenges in a response with status 401.
 
-        Returns whether that request may succeed. Raises ReaderAuthDowngradeError.
+        Return whether that request can succeed. Raises ReaderAuthDowngradeError.
         """
         challenges = response.headers.getall(hdrs.WWW_AUTHENTICATE, [])
         if not self.password or len(challenges) > _MAX_CHALLENGES:
             return False
         schemes = parse_schemes(challenges)
         if AuthScheme.DIGEST in schemes:
-            # With Digest, the first response was to a nonce that can have expired (RFC 7616, section 3.3).
+            # The rejected Digest credentials can have used an expired nonce (RFC 7616, section 3.3).
             if self._digest is None:
                 self.reset()
             return True

@@ -30,7 +30,7 @@ from .redaction import add_vocabulary
 type Fields = Mapping[str, tuple[M, Unit]]
 """Key of the protocol → measurement and unit."""
 
-type Path = tuple[str, ...]
+type KeyPath = tuple[str, ...]
 """Keys that lead to a value in nested objects."""
 
 
@@ -58,28 +58,28 @@ class Poll(NamedTuple):
 
 
 class Reader(ABC):
-    """Connection to one device that reads one meter.
+    """Client of one device that reads one meter.
 
-    All that is special about a kind of reader is an attribute or a method of its class.
+    The differences between the kinds of readers are attributes and methods of the subclasses.
     """
 
     kind: ClassVar[str]
-    """Name of this kind in config entries, where it is stored for good."""
+    """Name of this kind in config entries. It must not change, because it is stored there."""
 
     manufacturer: ClassVar[str]
     model: ClassVar[str]
 
     fields: ClassVar[Fields]
-    """Keys of its readings."""
+    """Measurement and unit of each key of its readings."""
 
     units: ClassVar[Mapping[M, Unit]]
     """Units of the measurements that its readings can have. They follow from `fields`."""
 
-    numbers: ClassVar[Mapping[Path, Property]] = {}
-    """Places of the numbers in its status."""
+    numbers: ClassVar[Mapping[KeyPath, Property]] = {}
+    """Paths of the numbers in its status."""
 
-    texts: ClassVar[Mapping[Path, Property]] = {}
-    """Places of the texts in its status."""
+    texts: ClassVar[Mapping[KeyPath, Property]] = {}
+    """Paths of the texts in its status."""
 
     stream_path: ClassVar[str]
     identity_path: ClassVar[str | None] = None
@@ -98,22 +98,22 @@ class Reader(ABC):
     """True if a second client takes the stream from the first one."""
 
     dhcp_hostnames: ClassVar[tuple[str, ...]] = ()
-    """Beginnings of its host name in DHCP leases, in lower case."""
+    """Prefixes of its host name in DHCP leases, in lower case."""
 
     safe_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys whose texts are words of the firmware. Logs and diagnostics show them as they are."""
 
     protocol_words: ClassVar[frozenset[str]] = frozenset()
-    """Types of events, keys besides those of `fields`, and words of texts that are not JSON.
+    """Types of events, keys in addition to `fields`, and words of texts that are not JSON.
 
     Logs and diagnostics show them even if the owner gives something the same name.
     """
 
     recoverable_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys whose texts are read from an object that is not valid JSON."""
+    """Keys whose texts can be parsed from an object that is not valid JSON."""
 
     def __init_subclass__(cls) -> None:
-        """Derive the units of a kind, and keep its protocol readable in logs and diagnostics."""
+        """Set the units of a kind, and exempt the words of its protocol from redaction."""
         cls.units = _units_of(cls.fields)
         add_vocabulary(cls.safe_keys, cls.protocol_words | cls.fields.keys(), cls.recoverable_keys)
 
@@ -122,9 +122,9 @@ class Reader(ABC):
         self._http = http
         self.stats = http.stats
         self.freshness = Freshness()
-        """Age of the meter's readings. The consumer of the readings updates it, and the stream reads it."""
+        """Interval and age of the readings. The consumer of the readings updates it for the stream."""
 
-    # ------------------------------------------------------------------------------- how it is found
+    # ------------------------------------------------------------------------------------- discovery
 
     @classmethod
     @abstractmethod
@@ -151,13 +151,15 @@ class Reader(ABC):
 
     @classmethod
     def default_name(cls, device_id: str) -> str:
-        """Return the name of a device that has none of its own. The id can be empty."""
+        """Return the name of a device without a name. The id can be empty."""
         return f"{cls.model} {cls.short_id(device_id)}".strip()
 
     @classmethod
     def full_name(cls, name: str) -> str:
         """Return the name of a device with its model, because its owner may know either."""
         return name if cls.model.lower() in name.lower() else f"{name} ({cls.model})"
+
+    # --------------------------------------------------------------------------------------- status
 
     @classmethod
     def parse_properties(cls, payload: Mapping[str, Any]) -> dict[Property, str | float | bool | datetime]:
@@ -184,7 +186,10 @@ class Reader(ABC):
         return self._http.host
 
     def move_to(self, host: str, *, is_trusted: bool) -> None:
-        """Ask at another address from now on. The password goes unencrypted to a trusted address only."""
+        """Send the next requests to another address.
+
+        The password is sent unencrypted to a trusted address only.
+        """
         self._http.move_to(host, is_trusted=is_trusted)
 
     def with_host(self, host: str) -> Reader:
@@ -223,7 +228,7 @@ class Restartable(Protocol):
 
 
 def _units_of(fields: Fields) -> Mapping[M, Unit]:
-    """Return the units of the measurements that a protocol has, and of those that are computed."""
+    """Return the units of the measurements of a protocol and of the computed measurements."""
     units = dict(fields.values())
     if (net := units.get(M.ACTIVE_POWER_NET)) is not None:
         units |= {M.ACTIVE_POWER_IMPORT: net, M.ACTIVE_POWER_EXPORT: net}
@@ -238,16 +243,16 @@ def measurement_names(fields: Fields) -> Mapping[str, M]:
 
 
 def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> dict[M, float]:
-    """Return the measurements in a payload, and those that follow from them.
+    """Return the measurements in a payload, and the computed measurements.
 
-    Net power follows from import and export. A meter that sends net power, with a sign, has no other two:
-    they follow from it.
+    Net power is computed from import and export. If a meter sends net power with a sign instead, import and
+    export are computed from it.
     """
     values = parse_numbers(payload, names)
     power_import, power_export = values.get(M.ACTIVE_POWER_IMPORT), values.get(M.ACTIVE_POWER_EXPORT)
     if power_import is not None and power_export is not None:
-        # Rounded to the mW or finer, far below any meter's resolution: this only removes the noise of
-        # subtracting binary fractions. Zero has no sign.
+        # Rounded far below the resolution of a meter, because subtracting binary fractions is not exact.
+        # Adding zero removes the sign of a negative zero.
         values[M.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
     elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
         values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
@@ -305,7 +310,7 @@ async def identify(
 
 
 async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
-    """Return the error that results if another device responds in place of a reader, or the error itself."""
+    """Return a more precise error if another device responds instead of the reader, or the same error."""
     for kind in READERS:
         try:
             info = await reader.probe(kind).identify()
@@ -317,7 +322,7 @@ async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str
         else:
             return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
     if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
-        # Another kind of device, which does not require authentication.
+        # This is another kind of device, which does not require authentication.
         return ReaderProtocolError("the device is not a known reader")
     return error
 

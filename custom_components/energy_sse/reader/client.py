@@ -42,8 +42,8 @@ _PIECE_SIZE: Final = 4096
 _EVENTS_PER_SECOND: Final = 20.0
 _MAX_EVENTS_AT_ONCE: Final = 500
 
-# Items of a stream after which other tasks run. One event of a real reader holds fewer messages, so that
-# other tasks do not see a part of it.
+# Items of a stream after which other tasks run. One event of a real reader contains fewer messages, so that
+# other tasks do not run before all of them are processed.
 _ITEMS_PER_TURN: Final = 8
 
 # Statuses of a device that may accept the same request later. With any other status, it is not a reader.
@@ -71,19 +71,19 @@ def parse_host(text: str) -> str:
 
 
 class RateLimiter:
-    """Rate limit for a stream that sends far more than a meter.
+    """Rate limiter for a stream that sends far more than a meter.
 
     One reading can write dozens of states. Thousands of readings a second would block Home Assistant and fill
     its database. A burst is not delayed, because a reader replays its stored messages.
     """
 
     def __init__(self, *, per_second: float, burst: int) -> None:
-        """Start a stream."""
+        """Initialize for a new stream."""
         self._interval = 1 / per_second
         self._burst = burst * self._interval
         self._items = 0
         self._due_at = -math.inf
-        """Time at which the next item would be due without a burst."""
+        """Time at which the next item would be due if no burst were allowed."""
 
     async def wait(self) -> None:
         """Wait until the next item is due. Other tasks run after a few items."""
@@ -107,17 +107,16 @@ class DeviceClient:
         *,
         can_have_password: bool = True,
     ) -> None:
-        """Prepare for a device at `host` or `host:port`. Does not connect.
+        """Initialize for a device at `host` or `host:port`, without connecting.
 
         `auth_scheme` is the scheme that the device has used before, None if it is not known. A device that
         cannot have a password and asks for one is another device.
         """
         self.host = host
         self.stats = ConnectionStats()
-        self._traffic_log = TrafficLog(self.stats)
-        self._traffic_log.host = host
+        self._traffic_log = TrafficLog(self.stats, host)
         self.session = session
-        # A whatwatt has failed when it received several requests at once. The stream is an exception.
+        # A whatwatt can fail if it receives several requests at once. An open stream does not matter.
         self._request_lock = asyncio.Lock()
         self._can_have_password = can_have_password
         self._auth = (
@@ -272,7 +271,7 @@ class DeviceClient:
 
 
 async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> bytes | None:
-    """Return the next bytes of a stream, empty at its end, None if there are none until the deadline."""
+    """Return the next bytes of a stream; empty at its end, and None if no bytes arrive until the deadline."""
     try:
         async with asyncio.timeout_at(deadline):
             return await response.content.read(_PIECE_SIZE)

@@ -1,4 +1,4 @@
-"""Connection to a reader: one state machine, drawn in docs/architecture.md."""
+"""Connection to a reader: a state machine, which docs/architecture.md shows."""
 
 import asyncio
 from collections import deque
@@ -33,33 +33,33 @@ from .redaction import EXCEPTION_FILTER
 LOGGER: Final = logging.getLogger(__package__)
 LOGGER.addFilter(EXCEPTION_FILTER)
 
-# Seconds. The first wait is short, because most dropped connections can be opened again. The last waits are
-# for a device that is switched off. They find it within five minutes of its return.
+# Seconds. The first wait is short, because most dropped connections can be opened again. The longest wait is
+# for a device that is switched off, which is found within five minutes after it is switched on.
 _MIN_WAIT: Final = 2.0
 _MAX_WAIT: Final = 300.0
 
-# The limit for any kind of failure. The last attempt of a minute is reserved for an announcement, so that a
-# device that has moved does not wait because of failed attempts at its old address.
+# Limit for all kinds of failures. The last attempt of a minute is reserved for an announcement, so that
+# failed attempts at the old address do not delay the first attempt at the new address.
 _MAX_ATTEMPTS_PER_MINUTE: Final = 6
 _SCHEDULED_ATTEMPTS_PER_MINUTE: Final = 5
 
-# Seconds after which a stream with readings is proven: the next wait is short, and its end is not caused by
-# another client. Values stay fresh even if the stream drops right after. Three attempts a minute do not load
-# the device. A device that accepts connections and closes them is never proven.
+# Seconds after which a stream with readings is proven: the next wait is short, and the end of the stream is
+# not attributed to another client. Values stay available even if the stream drops soon after this time. Three
+# attempts per minute are no burden for the device. A device that closes each connection is never proven.
 _PROVEN_AFTER: Final = 20.0
 
-# Number of streams in a row that the device ends before they are proven. One can be a dropped connection, and
-# two a restart. The third means that another client takes the stream.
+# Number of consecutive streams that the device ends before they are proven. One can be a dropped connection,
+# and two a restart. After the third one, another client is assumed to take the stream.
 _MAX_SHORT_STREAMS: Final = 3
 
 # Seconds. A device identifies itself with its first events.
 _IDENTIFY_TIMEOUT: Final = 15.0
 
 # Number of rounds without a connection before the owner is asked to send the password unencrypted to an
-# announced address. A reader that only restarts is back by then.
-_ROUNDS_BEFORE_QUESTION: Final = 2
+# announced address. A reader that restarts is online again by then.
+_ROUNDS_BEFORE_BASIC_REQUEST: Final = 2
 
-# Messages. One event can hold thousands of sub-meters or appliances.
+# Messages. One event can contain thousands of sub-meters or appliances.
 _MESSAGES_PER_SECOND: Final = 50.0
 _MAX_MESSAGES_AT_ONCE: Final = 1000
 
@@ -69,7 +69,7 @@ _MIN_POLL_INTERVAL: Final = 5.0
 _MAX_POLL_INTERVAL: Final = 30.0
 
 # Seconds until the next attempt after an unexpected error.
-_ERROR_WAIT: Final = 60.0
+_WAIT_AFTER_ERROR: Final = 60.0
 
 
 class ConnectionState(StrEnum):
@@ -90,16 +90,16 @@ class ConnectionState(StrEnum):
 
 
 class ConnectionListener(Protocol):
-    """Listener to a connection."""
+    """Listener of a connection."""
 
     def handle_message(self, message: Message) -> None:
-        """Process a message. The first one of each stream is a ReaderInfo."""
+        """Process a message. The first message of each stream is a ReaderInfo."""
 
     def handle_disconnect(self, error: ReaderError) -> None:
         """Handle the end of a stream, or attempts that have failed at all addresses."""
 
     def handle_contention(self, *, is_contended: bool) -> None:
-        """Handle another client that takes the stream, or no longer does."""
+        """Handle the start or the end of a contention with another client."""
 
     def handle_move(self, host: str) -> None:
         """Handle a reader that has identified itself at another address."""
@@ -127,12 +127,12 @@ class Backoff:
         self._attempts.append(clock.now())
 
     def reset(self) -> None:
-        """Forget the failures after a connection that was proven."""
+        """Reset the number of failures after a stream was proven."""
         self._failures = 0
 
     def next_wait(self) -> float:
         """Return the seconds to wait after one more failure."""
-        # The exponent is bounded because a float's is.
+        # The exponent is bounded to avoid an overflow of the float.
         ceiling = min(_MIN_WAIT * 2.0 ** min(self._failures, 16), _MAX_WAIT)
         self._failures += 1
         jittered = random.uniform(0, ceiling)  # noqa: S311 (spreads clients, protects nothing)
@@ -171,7 +171,7 @@ class _StreamProgress:
 
 
 class ReaderConnection:
-    """Connection that keeps one stream of one reader open."""
+    """Connection to one reader, whose stream is opened again after each failure."""
 
     def __init__(
         self,
@@ -181,9 +181,9 @@ class ReaderConnection:
         *,
         entered_host: str | None = None,
     ) -> None:
-        """Prepare for the reader with this id. Does not connect.
+        """Initialize for the reader with an id, without connecting.
 
-        `entered_host` is the address that the owner entered, if there is one. It is preferred to all others.
+        `entered_host` is the address that the owner entered, or None. It is preferred to all other addresses.
         """
         self.state = ConnectionState.CONNECTING
         self._reader = reader
@@ -195,10 +195,10 @@ class ReaderConnection:
         self._search = _Search()
         self._stream = _StreamProgress()
         self._short_streams = 0
-        """Number of streams in a row that the device has ended before they were proven."""
+        """Number of consecutive streams that the device has ended before they were proven."""
 
     async def run(self) -> None:
-        """Stay connected until cancelled.
+        """Keep the connection until the task is cancelled.
 
         Raises ReaderAuthenticationError if the device rejects the credentials, which only the user can solve.
         """
@@ -217,13 +217,13 @@ class ReaderConnection:
             except Exception:
                 LOGGER.exception("Unexpected error while keeping the connection")
                 self.state = ConnectionState.WAITING
-                await asyncio.sleep(_ERROR_WAIT)
+                await asyncio.sleep(_WAIT_AFTER_ERROR)
 
     def handle_announcement(self, *hosts: str) -> None:
-        """Use an announcement of the reader: end a wait early, and add the addresses.
+        """Add the addresses of an announcement of the reader, and end a wait early.
 
-        A running stream is not touched, because a device with two interfaces announces two addresses in turn.
-        Other addresses are tried when there is no stream.
+        A running stream is kept, because a device with two interfaces announces two addresses in turn. Other
+        addresses are tried when there is no stream.
         """
         self._addresses.announce(hosts)
         self._retry_now.set()
@@ -247,7 +247,8 @@ class ReaderConnection:
         if not is_lost or isinstance(error, ReaderAuthenticationError):
             error = self._handle_failed_address(host, error)
         elif not self._stream.is_proven:
-            # The device identifies itself there, but another address may have a stream that lasts.
+            # The device identifies itself at this address, but its stream at another address may be more
+            # stable.
             self._addresses.fail(host)
         self._reader.stats.failures[str(error)] += 1
         if self._addresses.has_untried and not is_lost:
@@ -279,7 +280,7 @@ class ReaderConnection:
         try:
             async with (
                 asyncio.timeout(None) as deadline,
-                self._watching_entered_address(deadline),
+                self._watch_entered_address(deadline),
                 aclosing(self._reader.stream()) as messages,
             ):
                 async for message in messages:
@@ -321,7 +322,7 @@ class ReaderConnection:
             self._listener.handle_move(self._reader.host)
 
     def _dispatch(self, message: Message) -> None:
-        """Pass a message to the listener. If that raises an error, only this message is lost."""
+        """Pass a message to the listener. If the listener raises an error, only this message is lost."""
         try:
             self._listener.handle_message(message)
         except Exception:
@@ -347,14 +348,14 @@ class ReaderConnection:
         error, search.current_error = search.current_error or error, None
         if isinstance(error, ReaderAuthenticationError):
             raise error
-        if search.basic_host is not None and search.rounds >= _ROUNDS_BEFORE_QUESTION:
+        if search.basic_host is not None and search.rounds >= _ROUNDS_BEFORE_BASIC_REQUEST:
             self._listener.handle_basic_request(search.basic_host)
         return error
 
     def _other_address_error(self, host: str, error: ReaderError) -> ReaderError:
-        """Return the error of an address that is not the current one, and remove it if it was announced.
+        """Return the error of an address that is not the current one. Remove the address of another device.
 
-        A device that rejects the credentials there is not proven to be the reader, so the user is not asked.
+        A device that rejects the credentials there may not be the reader, so the user is not asked.
         """
         is_basic = isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.BASIC
         if is_basic and self._reader.auth_scheme is AuthScheme.BASIC:
@@ -366,13 +367,13 @@ class ReaderConnection:
         return ReaderConnectionError("another device responds at another address")
 
     async def _diagnose(self, error: ReaderError) -> ReaderError:
-        """Return a more precise error if another reader responds at the address.
+        """Return a more precise error if another reader responds at the address, or the same error.
 
         The device is asked without the password. This counts as an attempt.
         """
-        is_odd = isinstance(error, ReaderProtocolError | ReaderAuthDowngradeError)
+        is_unexpected = isinstance(error, ReaderProtocolError | ReaderAuthDowngradeError)
         is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
-        if is_known or not is_odd:
+        if is_known or not is_unexpected:
             return error
         if self._backoff.min_wait() > 0:
             if isinstance(error, ReaderAuthDowngradeError):
@@ -389,7 +390,7 @@ class ReaderConnection:
     # ---------------------------------------------------------------------------- the entered address
 
     @asynccontextmanager
-    async def _watching_entered_address(self, deadline: asyncio.Timeout) -> AsyncIterator[None]:
+    async def _watch_entered_address(self, deadline: asyncio.Timeout) -> AsyncIterator[None]:
         """End the stream from another address when the reader responds at the entered address again.
 
         A proxy at that address would otherwise never get the stream of a reader that serves only one.
@@ -398,14 +399,14 @@ class ReaderConnection:
         if entered in (None, self._reader.host):
             yield
             return
-        watch = asyncio.create_task(self._watch(entered, deadline))
+        watch = asyncio.create_task(self._wait_for_entered_address(entered, deadline))
         try:
             yield
         finally:
             watch.cancel()
             await asyncio.wait([watch])
 
-    async def _watch(self, host: str, deadline: asyncio.Timeout) -> None:
+    async def _wait_for_entered_address(self, host: str, deadline: asyncio.Timeout) -> None:
         is_back = False
         while not is_back:
             await asyncio.sleep(_MAX_WAIT)
@@ -427,7 +428,7 @@ class ReaderConnection:
     # ----------------------------------------------------------------------------- waiting, contention
 
     async def _wait(self, seconds: float) -> None:
-        """Wait, but not longer than until an announcement."""
+        """Wait for a number of seconds, or until an announcement."""
         try:
             async with asyncio.timeout(seconds):
                 await self._retry_now.wait()

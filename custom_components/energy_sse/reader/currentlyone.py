@@ -68,14 +68,14 @@ _INVENTORY_INTERVAL: Final = 60.0
 # More appliances than any home has. A longer list is not accepted.
 _MAX_APPLIANCES: Final = 100
 
-# Seconds. The device repeats stored events in one go, right after `config`. Over a weak network, the replay
-# takes longer. It goes on as long as each reading is less far behind than the ones before.
+# Seconds. The device repeats stored events without pauses, directly after `config`. In a slow network, the
+# replay takes longer. It continues as long as the delay of each reading is shorter than the delays before.
 _REPLAY_DURATION: Final = 30.0
 
-# Seconds. The resolution of the device's times, and of their delay in the network.
+# Seconds. Differences below the resolution of the device's times and their delay in the network are ignored.
 _CLOCK_RESOLUTION: Final = 2.0
 
-# Seconds. The device stores readings for less time. A time that is further ahead is from another clock.
+# Seconds. The device stores readings for a shorter time. A larger difference shows that its clock was set.
 _CLOCK_JUMP: Final = 600.0
 
 # Key → measurement. Active power W and L are import, P export; reactive power R is import, Q export; an h
@@ -135,11 +135,11 @@ _DEVICE_ID: Final = re.compile(r"[0-9a-fA-F]{12}")
 _ANNOUNCED_NAME: Final = "currentlyone_"
 _ANNOUNCED_ID: Final = re.compile(r"([0-9a-f]{12})(?![0-9a-f])")
 
-_EVENTS_OF_JSON: Final = frozenset({"transition", "state", "hourly", "ping"})
+_JSON_EVENTS: Final = frozenset({"transition", "state", "hourly", "ping"})
 
 
 class CurrentlyOneReader(Reader):
-    """Connection to a CurrentlyOne."""
+    """Client of a CurrentlyOne."""
 
     kind: ClassVar = "currentlyone"
     manufacturer: ClassVar = "Stopgap AB"
@@ -184,7 +184,7 @@ class CurrentlyOneReader(Reader):
     @override
     @classmethod
     def short_id(cls, device_id: str) -> str:
-        # The id is written backwards: the manufacturer's half is the last one.
+        # The id is the MAC address in reverse byte order, so that the manufacturer's part is the last one.
         return device_id[:6]
 
     @override
@@ -196,7 +196,7 @@ class CurrentlyOneReader(Reader):
         """Appliances in the inventory of this connection; None without one."""
 
         self._unlisted: deque[str] = deque(maxlen=_MAX_APPLIANCES)
-        """Appliances that were reported without being listed. Each is a reason to ask once."""
+        """Reported appliances that are not in the inventory. Each causes one request for the inventory."""
 
     @override
     async def identify(self) -> ReaderInfo:
@@ -211,16 +211,16 @@ class CurrentlyOneReader(Reader):
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
-        interpreter = EventInterpreter()
+        parser = EventParser()
         self._wants_inventory, self._listed = False, None
         async with aclosing(
             self._http.events(self.stream_path, idle_timeout=lambda: _IDLE_TIMEOUT)
         ) as events:
             async for event in events:
                 if event is None:
-                    raise ReaderConnectionError("no sign of life")
-                for message in interpreter.parse(event):
-                    # Before the report of a new appliance, so that its name is known.
+                    raise ReaderConnectionError("the device sends no events")
+                for message in parser.parse(event):
+                    # The inventory comes before the report of a new appliance, so that its name is known.
                     if self._is_inventory_due(message) and (inventory := await self._request_inventory()):
                         yield inventory
                     if isinstance(message, ReaderInfo):
@@ -229,7 +229,10 @@ class CurrentlyOneReader(Reader):
                     yield message
 
     def _is_inventory_due(self, message: Message) -> bool:
-        """Return whether to ask for the inventory before a message is passed on."""
+        """Return whether to request the inventory before a message is yielded.
+
+        A report of an appliance that is not in the inventory causes a request.
+        """
         if self._listed is not None and isinstance(message, (Transition, Detection)):
             appliance_id = message.appliance_id
             if appliance_id not in self._listed and appliance_id not in self._unlisted:
@@ -251,16 +254,20 @@ class CurrentlyOneReader(Reader):
         return inventory
 
 
-class EventInterpreter:
-    """Interpreter of the events of one connection, some of which depend on earlier ones."""
+class EventParser:
+    """Parser of the events of one connection, some of which depend on earlier events."""
 
     def __init__(self) -> None:
-        """Start at the beginning of a connection."""
-        self._clock: datetime | None = None
-        self._configured_at = 0.0
+        """Initialize for a new connection."""
+        self._config_clock: datetime | None = None
+        """Clock of the device in `config`."""
+
+        self._config_at = 0.0
+        """Time by `clock.now()` at which `config` was received."""
+
         self._replay_ends_at = math.inf
         self._min_delay = math.inf
-        """Seconds by which the times of readings were behind, at least."""
+        """Smallest delay of the readings so far, in seconds."""
 
         self._mode: str | None = None
 
@@ -271,23 +278,23 @@ class EventInterpreter:
         `log`, which is free text, and types that new firmware adds.
         """
         if event.type == "config":
-            yield from self._read_config(event.data)
+            yield from self._parse_config(event.data)
             return
-        payload = parse_object(event.data) or {} if event.type in _EVENTS_OF_JSON else {}
+        payload = parse_object(event.data) or {} if event.type in _JSON_EVENTS else {}
         match event.type:
             case "transition":
-                message: Message | None = self._read_transition(payload)
+                message: Message | None = self._parse_transition(payload)
             case "state":
-                yield from self._read_detections(payload)
-                message = self._read_state(payload)
+                yield from self._parse_detections(payload)
+                message = self._parse_state(payload)
             case "hourly":
-                message = _read_hourly(payload) or Heartbeat()
+                message = _parse_hourly(payload) or Heartbeat()
             case _:
                 message = Heartbeat(time=get_time(payload, "sec"))
         if message is not None:
             yield message
 
-    def _read_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
+    def _parse_config(self, data: str) -> Iterator[ReaderInfo | ReaderStatus]:
         payload: Mapping[str, Any] = parse_object(data) or parse_fields(
             data, CurrentlyOneReader.recoverable_keys
         )
@@ -296,8 +303,8 @@ class EventInterpreter:
             return
         device_clock = parse_time(get_text(payload, "t"))
         if self._replay_ends_at == math.inf:
-            self._clock, self._configured_at = device_clock, clock.now()
-            self._replay_ends_at = self._configured_at + _REPLAY_DURATION
+            self._config_clock, self._config_at = device_clock, clock.now()
+            self._replay_ends_at = self._config_at + _REPLAY_DURATION
         self._mode = get_text(payload, "m")
         yield ReaderInfo(
             kind=CurrentlyOneReader.kind,
@@ -309,7 +316,7 @@ class EventInterpreter:
         )
         yield ReaderStatus(values=CurrentlyOneReader.parse_properties(payload))
 
-    def _read_state(self, payload: Mapping[str, Any]) -> Reading | None:
+    def _parse_state(self, payload: Mapping[str, Any]) -> Reading | None:
         source = get_text(payload, "m")
         # The optical sensor measures in addition to the meter's port, and its count is not the register.
         is_additional = source == "BLINK" and self._mode in ("HAN", "H+B")
@@ -328,7 +335,7 @@ class EventInterpreter:
             meter_time=None if is_additional else parse_time(get_text(payload, "t")),
         )
 
-    def _read_transition(self, payload: Mapping[str, Any]) -> Transition | None:
+    def _parse_transition(self, payload: Mapping[str, Any]) -> Transition | None:
         appliance_id = get_id(payload, "id")
         binary_state = get_text(payload, "bs")
         state = get_text(payload, "sName") or binary_state
@@ -349,7 +356,7 @@ class EventInterpreter:
             may_be_replay=self._is_replaying,
         )
 
-    def _read_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
+    def _parse_detections(self, payload: Mapping[str, Any]) -> Iterator[Detection]:
         detected = payload.get("detected")
         if not isinstance(detected, list):
             return
@@ -370,16 +377,16 @@ class EventInterpreter:
         return clock.now() < self._replay_ends_at
 
     def _delay(self, time: datetime | None) -> float | None:
-        """Return by how many seconds a time is behind the device's clock. None if one of them is unknown.
+        """Return by how many seconds a time is behind the device's clock; None if one of them is unknown.
 
-        The clock is that of `config`, and goes on since.
+        The device's clock is its time in `config`, plus the time since then.
         """
-        if time is None or self._clock is None:
+        if time is None or self._config_clock is None:
             return None
-        return (self._clock - time).total_seconds() + clock.now() - self._configured_at
+        return (self._config_clock - time).total_seconds() + clock.now() - self._config_at
 
     def _is_before_config(self, delay: float) -> bool:
-        return delay > clock.now() - self._configured_at
+        return delay > clock.now() - self._config_at
 
     def _age_of_reading(self, time: datetime | None) -> float | None:
         """Return the age of a reading in seconds, None if it is unknown. Update the end of the replay.
@@ -391,7 +398,8 @@ class EventInterpreter:
         if (has_readings and not self._is_replaying) or (delay := self._delay(time)) is None:
             return 0.0
         if delay < -_CLOCK_JUMP and self._is_replaying:
-            # From before the device's clock was set back. Accepted as new, it would set the registers back.
+            # The reading is from before the device's clock was set back. If it were accepted as a new one,
+            # the registers would fall.
             return None
         if delay > self._min_delay + _CLOCK_JUMP:
             # The clock was set back after `config`, because the replay is in the order of time.
@@ -418,7 +426,7 @@ class EventInterpreter:
         return min(delay, _MAX_AGE) if self._is_before_config(delay) else 0.0
 
 
-def _read_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
+def _parse_hourly(payload: Mapping[str, Any]) -> HourlyRegister | None:
     time = get_time(payload, "sec")
     values = parse_measurements(payload, _HOURLY_NAMES)
     if time is None or not values:

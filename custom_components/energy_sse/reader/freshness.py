@@ -1,26 +1,30 @@
-"""Interval of the readings, and expiry of the last one."""
+"""Interval of the readings, and expiry of the last reading."""
 
 from collections import deque
 from typing import Final
 
-# Seconds. Below a minute a single lost telegram or a short reconnect would show; after five, a value is too
-# old, unless the meter sends less often.
+# Seconds. With a shorter limit, one lost telegram or a short reconnect would make values unavailable. After
+# five minutes, a value is outdated, unless the meter sends less often.
 _MIN_LIMIT: Final = 60.0
 _MAX_LIMIT: Final = 300.0
 
-# Intervals of a meter that sends less often than that.
+# Number of intervals after which a reading of such a slow meter is outdated.
 _SLOW_INTERVALS: Final = 1.5
 
-# A limit of a few intervals tolerates one or two lost telegrams.
+# Number of intervals after which any other reading is outdated, so that one or two telegrams can be lost.
 _INTERVALS: Final = 4
-_PATIENT_PART: Final = 0.75
-_REMEMBERED_GAPS: Final = 8
+
+# Part of the limit after which the connection is checked.
+_IDLE_PART: Final = 0.75
+
+# Number of times between readings that are kept.
+_MAX_INTERVALS: Final = 8
 
 
 def max_gap(interval: float) -> float:
-    """Return the longest time between two readings without a gap. All times are seconds.
+    """Return the longest time between two readings that is not a gap. All times are seconds.
 
-    After this time without a reading, values are too old, and the energy since then is missing.
+    After this time without a reading, values are outdated, and the energy since then is missing.
     """
     return max(min(max(_INTERVALS * interval, _MIN_LIMIT), _MAX_LIMIT), _SLOW_INTERVALS * interval)
 
@@ -34,13 +38,13 @@ class Freshness:
         """Time when the meter sent the last reading."""
 
         self.interval: float | None = None
-        """The second-longest recent time between readings; None while it is unknown.
+        """Second-longest recent time between readings; None while it is unknown.
 
-        One long time is an outage, two are the interval of the meter.
+        A single long time can be an outage. Two long times are the interval of the meter.
         """
 
         self._announced_interval: float | None = None
-        self._gaps: deque[float] = deque(maxlen=_REMEMBERED_GAPS)
+        self._intervals: deque[float] = deque(maxlen=_MAX_INTERVALS)
 
     def announce(self, interval: float | None) -> None:
         """Set the interval that the device sends, which is used until the interval is learned."""
@@ -49,18 +53,18 @@ class Freshness:
 
     @property
     def limit(self) -> float:
-        """The age at which a reading is too old."""
+        """Age at which a reading is outdated."""
         return max_gap(self.interval or 0.0)
 
     @property
     def idle_timeout(self) -> float:
         """Seconds without an event until the connection is checked, before the last reading expires."""
-        return _PATIENT_PART * self.limit
+        return _IDLE_PART * self.limit
 
     def note(self, at: float) -> None:
         """Note the time when the meter sent a reading."""
         if self.last is not None:
-            self._gaps.append(at - self.last)
+            self._intervals.append(at - self.last)
             self._update_interval()
         self.last = at
 
@@ -69,10 +73,10 @@ class Freshness:
         return 0.0 if self.last is None else self.last + self.limit - now
 
     def _update_interval(self) -> None:
-        gaps = sorted(self._gaps)
-        # The first gap can be an outage. A time beyond every limit always is one.
-        shortest = gaps[0] if len(gaps) > 1 else self._announced_interval or 0.0
+        intervals = sorted(self._intervals)
+        # The first time between readings can be an outage. A time above the limit always is an outage.
+        shortest = intervals[0] if len(intervals) > 1 else self._announced_interval or 0.0
         limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
-        while gaps and gaps[-1] > limit:
-            gaps.pop()
-        self.interval = gaps[-2:][0] if gaps else self._announced_interval
+        while intervals and intervals[-1] > limit:
+            intervals.pop()
+        self.interval = intervals[-2:][0] if intervals else self._announced_interval

@@ -83,7 +83,7 @@ class Property(StrEnum):
     """Quantity or state of the reader itself. The values are parts of unique ids."""
 
     METER_STATUS = "meter_status"
-    """Text; whether the reader receives the meter. The words are those of a whatwatt, for all kinds."""
+    """Text; state of the reception from the meter. All kinds of readers use the words of the whatwatt."""
 
     METER_INTERFACE = "meter_interface"
     """Text; the port of the meter that the reader uses."""
@@ -95,7 +95,7 @@ class Property(StrEnum):
     """dBm (Wi-Fi)."""
 
     SUPPLY_VOLTAGE_USB = "supply_voltage_usb"
-    """V, as the other supply voltages."""
+    """For all supply voltages: V."""
 
     SUPPLY_VOLTAGE_MBUS = "supply_voltage_mbus"
     SUPPLY_VOLTAGE_P1 = "supply_voltage_p1"
@@ -112,7 +112,7 @@ class Property(StrEnum):
 
     PRICE_AREA = "price_area"
     CLOUD_WHATWATT = "cloud_whatwatt"
-    """True if the reader is connected to a service, as the other clouds. Unknown if it is not enabled."""
+    """For all clouds: True if the reader is connected to the service; missing if it is not enabled."""
 
     CLOUD_MYSTROM = "cloud_mystrom"
     CLOUD_SOLAR_MANAGER = "cloud_solar_manager"
@@ -148,14 +148,14 @@ class AuthScheme(StrEnum):
     """A hash is sent from which the password can only be guessed (RFC 7616)."""
 
     def is_weaker_than(self, other: AuthScheme) -> bool:
-        """Return whether another device can imitate a device with this scheme more easily."""
+        """Return whether this scheme protects less against a device that imitates the reader."""
         order = list(AuthScheme)
         return order.index(self) < order.index(other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderInfo:
-    """Identity of a reader. It is the first message of every connection."""
+    """Identity of a reader. Every connection sends it before the first reading."""
 
     kind: str
     """`Reader.kind` of its class."""
@@ -164,7 +164,7 @@ class ReaderInfo:
     """Unique id, which never changes."""
 
     name: str = ""
-    """Name that the owner gave it; empty if there is none."""
+    """Name that the owner has given the device, or an empty text."""
 
     mac_addresses: tuple[str, ...] = ()
     firmware: str | None = None
@@ -175,7 +175,7 @@ class ReaderInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderStatus:
-    """All properties of a reader. Those that are missing are unknown."""
+    """All properties of a reader. Missing properties are unknown."""
 
     values: Mapping[Property, str | float | bool | datetime]
     """Numbers in the units of `Property`; texts as the device sends them."""
@@ -265,7 +265,7 @@ class ApplianceReport:
     connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay, whatever the clock shows."""
+    """True if it arrived soon after the connect, so that it can be a replay independent of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +301,7 @@ class Detection(ApplianceReport):
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Message that shows only that the device is alive."""
+    """Message that shows only that the device is online."""
 
     time: datetime | None = None
     """Clock of the device at that moment."""

@@ -22,21 +22,22 @@ from .payload import parse_fields, parse_object
 
 REDACTED: Final = "**REDACTED**"
 
-# Characters of an event or a response. The largest known one has 2,500. Only the length of longer ones stays.
+# Characters of an event or a response. The largest known one has 2,500. Longer ones are replaced by their
+# length.
 MAX_LENGTH: Final = 16_384
 
 _KEY_LENGTH: Final = 32
 
-# The kinds of readers add these, see `add_vocabulary`.
+# The kinds of readers add their vocabulary by `add_vocabulary`.
 _safe_keys: Final[set[str]] = set()
 _protocol_words: Final[set[str]] = set()
 _plain_protocol_words: Final[set[str]] = set()
 _recoverable_keys: Final[set[str]] = set()
 
-# Keys of a category. It identifies nothing, even if the owner calls an appliance the same.
+# Keys of a category. A category is not an identity, even if the owner has given an appliance the same name.
 _CATEGORY_KEYS: Final = frozenset({"cat", "profileId"})
 
-# Keys of identities, and of the location. Numbers below them are redacted, too.
+# Keys of identities and of the location. Numbers under these keys are redacted, too.
 _SENSITIVE_KEY: Final = re.compile(
     r"m_id|sn|lat|latitude|lon|lng|longitude|pin|zip|postcode|imei|iccid|ip|mac"
     r"|.*(?:meter_?id|name|addr|address|host|owner|gateway|url)"
@@ -44,7 +45,8 @@ _SENSITIVE_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 
-# Below these keys, a number of six digits or more is an identity. A shorter one is a position or a counter.
+# Under these keys, a number of six digits or more is an identity. A shorter number is a position or a
+# counter.
 _ID_KEY: Final = re.compile(r"(?i:(?:.*_)?ids?)|.*[a-z]I[dD]s?")
 _MIN_IDENTITY_NUMBER: Final = 100_000
 
@@ -76,7 +78,7 @@ _MAX_DEPTH: Final = 20
 
 _PACKAGE: Final = f"{Path(__file__).parents[1]}/"
 
-# Exceptions in a chain of causes, which can be a ring.
+# Exceptions in a chain of causes, which can be circular.
 _MAX_CAUSES: Final = 5
 
 
@@ -96,10 +98,7 @@ def shape(text: str) -> str:
 
 
 class Redactor:
-    """Replaces identities by pseudonyms.
-
-    Can be used by several threads.
-    """
+    """Redactor that replaces identities by pseudonyms. It is thread-safe."""
 
     def __init__(self) -> None:
         """Start with a random key."""
@@ -143,7 +142,7 @@ class Redactor:
         """Return a redacted object."""
         learned = self._learned
         redacted = self._object(payload, 0, is_sensitive=False)
-        # Again after a new identity, because a key or a word before it can contain it.
+        # Repeated after a new identity was found, because an earlier key or word can contain this identity.
         return redacted if self._learned == learned else self._object(payload, 0, is_sensitive=False)
 
     def event_type(self, event_type: str) -> str:
@@ -151,7 +150,7 @@ class Redactor:
         return self._key(event_type)
 
     def text(self, key: str, text: str) -> str:
-        """Return the text below a key, or its pseudonym."""
+        """Return the text under a key if it is a word of the firmware or a time; otherwise, its pseudonym."""
         if not text or _TIME.fullmatch(text):
             return text
         is_word = key in _safe_keys and _WORDS.fullmatch(text) and not _IDENTIFIER.search(text)
@@ -160,7 +159,7 @@ class Redactor:
         return self.pseudonym(text)
 
     def pseudonym(self, identity: str) -> str:
-        """Return the pseudonym of an identity. That of a MAC address looks like a MAC address."""
+        """Return the pseudonym of an identity. The pseudonym of a MAC address looks like a MAC address."""
         if not identity or _PSEUDONYM.fullmatch(identity):
             return identity
         plain = _plain(identity)
@@ -168,7 +167,7 @@ class Redactor:
         self._learn(plain)
         if not is_mac_address:
             return f"anon-{self._digest(identity)}"
-        # Host names end with the second half.
+        # Host names end with the second half of the MAC address.
         self._learn(plain[-6:])
         digest = self._digest(plain)
         pseudonym = f"{digest[:4]}5e5e{digest[4:]}"
@@ -220,7 +219,7 @@ class Redactor:
             self._learned += 1
             self._identities[plain] = None
             if len(self._identities) > _MAX_IDENTITIES:
-                # The oldest one. It is learned again when it occurs again.
+                # The oldest identity is removed. It is learned again when it occurs again.
                 del self._identities[next(iter(self._identities))]
 
     def _digest(self, text: str) -> str:

@@ -2,10 +2,11 @@
 
 from typing import Final, NamedTuple
 
-# Bytes, as of a response: 25 times the largest known event of a reader. A larger one is a fault or an attack.
+# Bytes, the same limit as for a response: 25 times the largest known event. A larger one is a fault or an
+# attack.
 MAX_EVENT_SIZE: Final = 64 * 1024
 
-_FIELDS_OF_AN_EVENT: Final = frozenset({b"data", b"event", b"id"})
+_EVENT_FIELDS: Final = frozenset({b"data", b"event", b"id"})
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -29,7 +30,7 @@ class EventStreamDecoder:
     """
 
     def __init__(self) -> None:
-        """Start at the beginning of a stream."""
+        """Initialize for a new stream."""
         self.dropped_events = 0
         """Number of events that were too large."""
 
@@ -38,26 +39,26 @@ class EventStreamDecoder:
         self._after_carriage_return = False
         self._unfinished_line = bytearray()
 
-        # The event whose end has not arrived.
+        # Fields of the event that is not complete yet.
         self._type = ""
         self._data: list[bytes] = []
         self._remaining = MAX_EVENT_SIZE
-        """Bytes that this event can still have."""
+        """Bytes until the limit of this event."""
 
         self._is_oversized = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Return the events that this chunk completes."""
         events = []
-        for line in self._lines_ended_by(chunk):
+        for line in self._split_lines(chunk):
             if line:
                 self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
         return events
 
-    def _lines_ended_by(self, chunk: bytes) -> list[bytes]:
-        """Return the lines whose ends are in a chunk, and keep the rest of it."""
+    def _split_lines(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that end in a chunk, and keep the rest of the chunk for the next one."""
         if not chunk:
             return []
         if self._after_carriage_return:
@@ -88,7 +89,7 @@ class EventStreamDecoder:
         # the connection decides how long to wait.
         field, _, value = line.partition(b":")
         if len(line) > MAX_EVENT_SIZE:
-            self._is_oversized |= field in _FIELDS_OF_AN_EVENT
+            self._is_oversized |= field in _EVENT_FIELDS
         elif field == b"data":
             self._remaining -= len(line)
             if self._remaining >= 0:

@@ -24,19 +24,21 @@ from . import clock
 from .redaction import MAX_LENGTH, REDACTOR, shape
 from .sse import ServerSentEvent
 
-# Not the name of this module, because users and recordings have the lines of this logger.
+# The name differs from the name of this module, because users and recordings refer to this logger.
 LOGGER: Final = logging.getLogger(f"{__package__}.recording")
 
-# Enough for the events of a CurrentlyOne from `config` to the first live ones, and minutes of a whatwatt.
+# Events that are kept: those of a CurrentlyOne from `config` to the first live ones, or minutes of a
+# whatwatt.
 _MAX_EVENTS: Final = 40
 
-# Each reader has less than ten; a stream of garbage must not fill the memory.
+# Each reader has less than ten types. Invalid data must not fill the memory.
 _MAX_EVENT_TYPES: Final = 50
 
 # Characters of the type and of the id of an event.
 _MAX_NAME_LENGTH: Final = 255
 
-# Characters. Redacting more can block the event loop, and runs in the executor. All usual events are shorter.
+# Characters. Longer texts are redacted in the executor, because they can block the event loop. Usual events
+# are shorter.
 _MAX_LENGTH_IN_LOOP: Final = 2048
 
 # Numbers in this process, because a log can contain several streams of a device at the same time.
@@ -52,7 +54,7 @@ class ReceivedResponse:
 
     status: int
     body: str
-    """Empty for another status than success."""
+    """Empty if the status is not success."""
 
 
 type ReceivedEvent = tuple[float, ServerSentEvent]
@@ -103,15 +105,15 @@ class Stream:
     path: str
     opened_at: float
     is_logged: bool = False
-    """True if the last event is in the log, and with it all that the next event depends on."""
+    """True if the last event is in the log, so that the next event can be understood."""
 
 
 class TrafficLog:
     """Log of the traffic of one device."""
 
-    def __init__(self, stats: ConnectionStats) -> None:
-        """Start a log of the events and responses that `stats` keeps."""
-        self.host = ""
+    def __init__(self, stats: ConnectionStats, host: str) -> None:
+        """Start a log of the events and responses that `stats` keeps, with the address of the device."""
+        self.host = host
         self._stats = stats
 
     @contextmanager
@@ -172,7 +174,7 @@ class TrafficLog:
 
 
 async def _redacted(text: str, redact: Callable[..., dict[str, Any] | str], *before: str) -> str:
-    """Return a text without identities, as one line."""
+    """Return a redacted text as one line."""
 
     def to_line() -> str:
         redacted = redact(*before, text)
@@ -180,7 +182,7 @@ async def _redacted(text: str, redact: Callable[..., dict[str, Any] | str], *bef
 
     if len(text) <= _MAX_LENGTH_IN_LOOP:
         return to_line()
-    # The caller waits, so that the lines stay in order.
+    # The caller awaits the executor, so that the lines stay in order.
     return await asyncio.get_running_loop().run_in_executor(None, to_line)
 
 

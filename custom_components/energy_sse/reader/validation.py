@@ -12,8 +12,8 @@ from .payload import is_number
 
 _LOGGER = logging.getLogger(__name__)
 
-# Wh or varh in one hour: three phases of 290 A. No household supply carries more, and the values of a broken
-# telegram are mostly far beyond it.
+# Wh or varh in one hour: three phases of 290 A. No household supply carries more, and the values of an
+# invalid telegram are mostly far higher.
 MAX_ENERGY_PER_HOUR: Final = 200_000.0
 
 # Lowest and highest value of each unit. The power is that of three phases of 290 A, as for the registers. A
@@ -33,49 +33,49 @@ BOUNDS: Final[Mapping[Unit, tuple[float, float]]] = {
 }
 
 # One Wh or varh in each unit of a register.
-_ONE: Final[Mapping[Unit, float]] = {
+_RESOLUTIONS: Final[Mapping[Unit, float]] = {
     Unit.WATT_HOUR: 1.0,
     Unit.KILOWATT_HOUR: 0.001,
     Unit.VAR_HOUR: 1.0,
     Unit.KILOVAR_HOUR: 0.001,
 }
 
-# Resolutions that a register can change to, as factors of one Wh.
-_COARSER: Final = (10.0, 100.0, 1000.0)
+# Coarser resolutions that a register can change to, in Wh.
+_COARSER_FACTORS: Final = (10.0, 100.0, 1000.0)
 
-# Seconds that are allowed in addition, because one telegram can be late and the next one in time.
-_GRACE: Final = 60.0
+# Seconds that are added to the time between two readings, because the first telegram can be late.
+_MAX_LATENESS: Final = 60.0
 
 
-class _Proof(NamedTuple):
-    """Number of readings in a row, and their duration, that confirm a rejected register.
+class _ConfirmationRule(NamedTuple):
+    """Number of consecutive readings, and their duration, that confirm a rejected register.
 
-    Both are needed, because some meters send every second. Each wrong telegram has another value, but a
-    reader can repeat one for a while.
+    Both are needed, because some meters send every second. Each invalid telegram has another value, but a
+    reader can repeat one of them for some time.
     """
 
     readings: int
     seconds: float
 
 
-_LOWER: Final = _Proof(5, 180.0)
+_CONFIRM_LOWER: Final = _ConfirmationRule(5, 180.0)
 
-# Accepting a wrong high register takes a second replacement to correct.
-_HIGHER: Final = _Proof(20, 300.0)
+# A higher register needs more, because a wrong one can be corrected only by a second replacement.
+_CONFIRM_HIGHER: Final = _ConfirmationRule(20, 300.0)
 
-# The duration of a restart was measured by a clock that may have been wrong. Some meters repeat their
-# register, and then send the energy of an hour or a day in one step.
-_LARGE_STEP: Final = _Proof(5, 60.0)
+# Rise during a restart, whose duration was measured by a clock that may have been wrong. Also, some meters
+# repeat their register, and then send the energy of an hour or a day in one step.
+_CONFIRM_LARGE_STEP: Final = _ConfirmationRule(5, 60.0)
 
-# One Wh each. A higher rise during a restart is a meter replacement, whatever the clock shows: an outage of
-# ten days with 4 kW.
+# Wh. A higher rise during a restart is a meter replacement, independent of the clock. 4 kW reach it in ten
+# days.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
 # Seconds. An electricity meter reads sub-meters once an hour (gas by DSMR 4) or more often, and repeats the
 # last value in between. A CurrentlyOne repeats its last detections after every connect.
 MAX_REPEAT_AGE: Final = 3600.0
 
-# Of one register. A meter is replaced every ten years.
+# Logged replacements of one register. A meter is replaced every ten years.
 _MAX_LOGGED_REPLACEMENTS: Final = 3
 
 
@@ -92,13 +92,13 @@ class RegisterLimits:
     resolution: float | None = None
     """One Wh in the register's unit, for the registers of electricity meters.
 
-    Their first zero has to be confirmed, because old firmware fills with zeros. A lower register can be the
-    same one in a coarser resolution.
+    A first zero has to be confirmed, because old firmware sends zero for registers that the meter does not
+    have. A lower register can be the same register in a coarser resolution.
     """
 
     def max_rise(self, seconds: float) -> float:
         """Return the highest possible rise between two readings."""
-        return self.rise_per_hour * ((max(seconds, 0.0) + self.max_repeat_age + _GRACE) / 3600)
+        return self.rise_per_hour * ((max(seconds, 0.0) + self.max_repeat_age + _MAX_LATENESS) / 3600)
 
 
 class ReplacedRegister(NamedTuple):
@@ -146,7 +146,7 @@ class _Register:
     """Number of meter replacements."""
 
     def rejection_reason(self, value: float, time: float) -> str | None:
-        """Return why a value is impossible; None if it is possible."""
+        """Return the reason why a value is impossible; None if it is possible."""
         if value < 0:
             return "negative"
         if self.value is None:
@@ -157,23 +157,23 @@ class _Register:
             return "lower"
         return "higher than possible" if value > self.value + self.limits.max_rise(time - self.time) else None
 
-    def finer(self, value: float) -> float | None:
-        """Return the last value if this is the same one in a coarser resolution."""
+    def get_finer(self, value: float) -> float | None:
+        """Return the last value if a value is equal to it in a coarser resolution; otherwise, None."""
         one, last = self.limits.resolution, self.value
         if one is None or last is None or not 0 < value < last:
             return None
-        is_same = any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER)
+        is_same = any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER_FACTORS)
         return last if is_same else None
 
     def is_slightly_lower(self, value: float) -> bool:
-        """Return whether a value is lower by less than the coarsest resolution: it is the same meter."""
+        """Return whether a value is lower by less than the coarsest resolution, which is not a new meter."""
         one = self.limits.resolution
         if one is None or self.value is None or value == 0:
             return False
-        return 0 < self.value - value < one * _COARSER[-1]
+        return 0 < self.value - value < one * _COARSER_FACTORS[-1]
 
     def is_large_step(self, candidate: _Candidate) -> bool:
-        """Return whether the same meter can have counted the rise during a restart, or in one step."""
+        """Return whether the rise to a candidate is possible during a restart, or in one step."""
         if self.value is None:
             return False
         if self.is_restored:
@@ -186,15 +186,15 @@ class _Register:
         """Replace the last value."""
         candidate, self.candidate = self.candidate, None
         if candidate is not None and candidate.value == value and candidate.rises_too_fast:
-            # The register is in another unit than expected, because no household supply allows such steps.
-            # A limit would reject all its values.
+            # The register is in another unit than expected, because no household supply allows such steps. A
+            # limit would reject all its values.
             self.limits = replace(self.limits, rise_per_hour=math.inf)
         if value != self.value or self.is_restored:
             self.changed = time
         self.value, self.time, self.is_restored = value, time, False
 
     def confirm(self, value: float, time: float) -> _Candidate | None:
-        """Return the candidate if a rejected value was received in enough readings, for long enough."""
+        """Update the candidate with a rejected value. Return the candidate if it is confirmed, or None."""
         candidate = self.candidate
         # A clock that was set back does not show since when the value was received.
         if candidate is None or value < candidate.value or time < candidate.since:
@@ -205,30 +205,31 @@ class _Register:
             candidate.first = value
         candidate.value, candidate.time = value, time
         candidate.readings += 1
-        proof = self._proof(candidate)
-        seconds = max(proof.seconds, 0.0 if self.value is None else self.limits.max_repeat_age)
-        is_confirmed = candidate.readings >= proof.readings and time - candidate.since >= seconds
+        rule = self._confirmation_rule(candidate)
+        seconds = max(rule.seconds, 0.0 if self.value is None else self.limits.max_repeat_age)
+        is_confirmed = candidate.readings >= rule.readings and time - candidate.since >= seconds
         return candidate if is_confirmed else None
 
-    def _proof(self, candidate: _Candidate) -> _Proof:
+    def _confirmation_rule(self, candidate: _Candidate) -> _ConfirmationRule:
         if self.value is None or candidate.value < self.value:
-            return _LOWER
-        return _LARGE_STEP if self.is_restored or self.is_large_step(candidate) else _HIGHER
+            return _CONFIRM_LOWER
+        return _CONFIRM_LARGE_STEP if self.is_restored or self.is_large_step(candidate) else _CONFIRM_HIGHER
 
 
 class RegisterValidator[K: Hashable]:
-    """Validates registers, each for itself.
+    """Validator of registers.
 
-    A zero after another value, a value below the last one, and a rise beyond the limit are rejected and
-    counted. Several such readings in a row are accepted, because the meter was replaced, or counts in
-    another unit than the protocol names. A zero is accepted only together with another register of the same
-    reading, because old firmware sends zeros for unknown registers. All times are seconds of one clock.
+    A zero after another value, a value below the last one, and a rise above the limit are rejected and
+    counted. After several consecutive readings of this kind, they are accepted, because the meter was
+    replaced, or uses another unit than documented. A zero is accepted only together with another register of
+    the same reading, because old firmware sends zeros for unknown registers. All times are seconds of one
+    clock.
     """
 
     def __init__(self, limits: Mapping[K, RegisterLimits], *, label: str | None = None) -> None:
         """Start without values. Values without limits are not registers, and are always accepted.
 
-        `label` replaces the keys in the log, where they would identify a device or a person.
+        `label` replaces the keys in the log, if they would identify a device or a person.
         """
         self.dropped: Counter[str] = Counter()
         """Number of rejected values by reason."""
@@ -240,17 +241,17 @@ class RegisterValidator[K: Hashable]:
         self._registers = {key: _Register(each) for key, each in limits.items()}
 
     def add_register(self, key: K, limits: RegisterLimits) -> None:
-        """Validate one more register from now on."""
+        """Add a register to validate."""
         self._registers.setdefault(key, _Register(limits))
 
     @property
     def registers(self) -> Mapping[K, float]:
-        """The last accepted values."""
+        """Last accepted values."""
         return {key: each.value for key, each in self._registers.items() if each.value is not None}
 
     @property
     def last_received(self) -> Mapping[K, float]:
-        """The time of the last accepted value of each register that was received since the restart."""
+        """Time of the last accepted value of each register that was received since the restart."""
         return {
             key: each.time
             for key, each in self._registers.items()
@@ -261,7 +262,7 @@ class RegisterValidator[K: Hashable]:
         """Restore the last value from before a restart. Its time is None if it is unknown."""
         if (register := self._registers.get(key)) and is_number(value) and value >= 0:
             register.value, register.is_restored = value, True
-            # After an unknown time any rise is possible.
+            # If the time is unknown, any rise is possible.
             register.time = register.changed = -math.inf if time is None else time
 
     def validate(
@@ -280,18 +281,18 @@ class RegisterValidator[K: Hashable]:
             if value == last and register.candidate is None and not register.is_restored:
                 # Most registers rise once in many readings. This halves the work for a reading.
                 register.time = time
-            elif (finer := register.finer(value)) is not None:
+            elif (finer := register.get_finer(value)) is not None:
                 accepted[key] = finer
                 register.accept(finer, time)
             elif (reason := register.rejection_reason(value, time)) is None:
                 register.accept(value, time)
             else:
                 del accepted[key]
-                # A repeated reading is from before a restart. It does not prove which meter is there now.
+                # A repeated reading is from before a restart. It does not show which meter is connected now.
                 if last is None or not is_repeated:
                     rejected.append(key)
                     if last is not None or reason != "zero":
-                        # A first zero has to be confirmed, and is not wrong.
+                        # A first zero has to be confirmed, but does not count as wrong.
                         self.dropped[reason] += 1
         if rejected:
             accepted |= self._confirm({key: values[key] for key in rejected}, time)
@@ -326,17 +327,17 @@ class RegisterValidator[K: Hashable]:
             _LOGGER.warning("A meter was replaced: the register of %s has a new start value", name)
 
 
-def bounds_of(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[float, float]]:
-    """Return the lowest and the highest value of each measurement that a household supply can carry."""
+def get_bounds(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[float, float]]:
+    """Return the lowest and the highest value of each measurement that is possible in a household."""
     return {each: BOUNDS.get(unit, (-math.inf, math.inf)) for each, unit in units.items()}
 
 
-def limits_of_meter(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
+def get_meter_limits(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter, whose registers are the measurements in units of energy."""
     return {
         measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * one, resolution=one)
         for measurement, unit in units.items()
-        if (one := _ONE.get(unit)) is not None
+        if (one := _RESOLUTIONS.get(unit)) is not None
     }
 
 
@@ -347,13 +348,13 @@ class DeviceLimit:
     """
 
     def __init__(self, at_first_report: int, total: int) -> None:
-        """Set the number of devices that are accepted at once, and the number of all."""
+        """Set the number of devices that are accepted at their first report, and the total number."""
         self._at_first_report = at_first_report
         self._total = total
         self._reported: deque[str] = deque(maxlen=total)
 
-    def accepts(self, device_id: str, count: int) -> bool:
-        """Return whether a reported device is accepted, besides `count` others."""
+    def accept(self, device_id: str, count: int) -> bool:
+        """Record a report. Return whether its device is accepted in addition to `count` others."""
         if count < self._at_first_report:
             return True
         if device_id in self._reported:

@@ -14,7 +14,7 @@ from . import clock
 from .base import (
     Announcement,
     Fields,
-    Path,
+    KeyPath,
     Poll,
     Reader,
     measurement_names,
@@ -45,7 +45,7 @@ from .payload import (
     parse_time,
 )
 
-# Seconds. A device that is powered by the meter shuts down after many requests.
+# Seconds. A device that is powered by the meter can shut down because of many requests.
 _STATUS_INTERVAL: Final = 300
 
 # Key → measurement. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
@@ -95,7 +95,7 @@ FIELDS: Final[Fields] = {
 _NAMES: Final = measurement_names(FIELDS)
 
 # Path in `/report` → key of the same value in `live`.
-_REPORT_KEYS: Final[Mapping[Path, str]] = {
+_REPORT_KEYS: Final[Mapping[KeyPath, str]] = {
     ("tariff",): "T",
     ("power_factor",): "PF",
     **{
@@ -142,7 +142,7 @@ _ETHERNET_OFFSET: Final = 3
 
 
 class WhatwattReader(Reader):
-    """Connection to a whatwatt Go."""
+    """Client of a whatwatt Go."""
 
     kind: ClassVar = "whatwatt"
     manufacturer: ClassVar = "whatwatt AG"
@@ -208,7 +208,7 @@ class WhatwattReader(Reader):
     @override
     @classmethod
     def ids_in_lease(cls, mac_address: str, hostname: str) -> Sequence[str]:
-        # Which of the two interfaces it is, the id in the host name shows.
+        # The id in the host name shows which of the two interfaces has the lease.
         ids = [f"{int(mac_address, 16) - offset:012X}" for offset in (0, _ETHERNET_OFFSET)]
         return sorted(ids, key=lambda each: not hostname.endswith(cls.short_id(each).lower()))
 
@@ -227,26 +227,26 @@ class WhatwattReader(Reader):
         # The stream contains neither the identity nor the status.
         system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
-        yield self._read_status(system)
-        ask_at = clock.now() + _STATUS_INTERVAL
+        yield self._process_status(system)
+        next_status_at = clock.now() + _STATUS_INTERVAL
         async with aclosing(
             self._http.events(self.stream_path, idle_timeout=lambda: self.freshness.idle_timeout)
         ) as events:
             async for event in events:
                 if event is None:
-                    # Either the meter has stopped, or the connection is dead.
-                    status = self._read_status(await self._http.get_json(self.identity_path))
+                    # Either the meter sends nothing, or the connection is broken.
+                    status = self._process_status(await self._http.get_json(self.identity_path))
                     yield status
                     if status.values.get(P.METER_STATUS) == _METER_OK:
-                        raise ReaderConnectionError("the stream is silent though the meter is not")
+                        raise ReaderConnectionError("the stream is idle although the meter sends data")
                     continue
                 if event.type == "live":
                     for message in parse_live(event.data):
                         yield message
-                if clock.now() >= ask_at:
-                    ask_at = clock.now() + _STATUS_INTERVAL
-                    if status_now := await self._request_status():
-                        yield status_now
+                if clock.now() >= next_status_at:
+                    next_status_at = clock.now() + _STATUS_INTERVAL
+                    if new_status := await self._request_status():
+                        yield new_status
 
     @override
     async def poll(self) -> Poll | None:
@@ -266,14 +266,15 @@ class WhatwattReader(Reader):
     async def _request_status(self) -> ReaderStatus | None:
         """Request the status. Return None after an error, because the stream is more important."""
         try:
-            return self._read_status(await self._http.get_json(self.identity_path))
+            return self._process_status(await self._http.get_json(self.identity_path))
         except ReaderAuthenticationError:
-            # A password was set meanwhile.
+            # The owner has set a password since the stream was opened.
             raise
         except ReaderError:
             return None
 
-    def _read_status(self, system: Mapping[str, Any]) -> ReaderStatus:
+    def _process_status(self, system: Mapping[str, Any]) -> ReaderStatus:
+        """Return the status in `/system`, and use its interval for the freshness."""
         status = parse_status(system)
         interval = status.values.get(P.REPORT_INTERVAL)
         self.freshness.announce(interval if is_number(interval) else None)
@@ -283,7 +284,7 @@ class WhatwattReader(Reader):
 def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     """Return the identity in `/system`, in which every key but the id may be missing.
 
-    Raises ReaderProtocolError if it is not that of a whatwatt.
+    Raises ReaderProtocolError if it does not contain the id of a whatwatt.
     """
     device = get_object(payload, "device")
     device_id = get_text(device, "id")
@@ -319,7 +320,7 @@ def parse_status(payload: Mapping[str, Any]) -> ReaderStatus:
 
 
 def parse_live(data: str) -> Iterator[Message]:
-    """Yield the reading in the payload of a `live` event, and those of the sub-meters that it relays."""
+    """Yield the reading and the sub-meter readings in the payload of a `live` event."""
     payload = parse_object(data)
     if payload is None:
         return
