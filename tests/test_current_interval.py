@@ -115,7 +115,7 @@ def empty(length: timedelta) -> CurrentInterval:
 def test_current_interval_is_unknown_before_a_reading(length: timedelta) -> None:
     """Know no value, and store no data, before the first reading."""
     running = empty(length)
-    assert (running.demand, running.expected, running.available(3000.0)) == (None, None, None)
+    assert (running.demand, running.expected_demand, running.available_power(3000.0)) == (None, None, None)
     assert (running.start, running.as_dict()) == (None, None)
 
 
@@ -127,7 +127,7 @@ def test_current_interval_follows_a_steady_power(length: timedelta, kind: str) -
 
     def check() -> None:
         assert meter.running.demand == pytest.approx(2000)
-        assert meter.running.expected == pytest.approx(2000, abs=1)
+        assert meter.running.expected_demand == pytest.approx(2000, abs=1)
 
     meter.run(3 * 3600, 2000.0, check)
 
@@ -149,12 +149,12 @@ def test_demand_is_within_the_received_powers(
     def check() -> None:
         running = meter.running
         assert running.demand is not None
-        assert running.expected is not None
+        assert running.expected_demand is not None
         low, high = min(meter.received), max(meter.received)
         if powers[0] >= 0:
             assert low - 0.01 <= running.demand <= high + 0.01
-        assert -0.01 <= running.expected <= 17_000.01
-        available = running.available(3000.0)
+        assert -0.01 <= running.expected_demand <= 17_000.01
+        available = running.available_power(3000.0)
         assert (available is None) == (meter.rest < 30)
         assert available is None or 0 <= available <= SUPPLY
 
@@ -176,8 +176,8 @@ def test_only_a_lasting_load_is_an_expected_peak(every: float) -> None:
     expected: list[float] = []
 
     def check() -> None:
-        assert meter.running.expected is not None
-        expected.append(meter.running.expected)
+        assert meter.running.expected_demand is not None
+        expected.append(meter.running.expected_demand)
 
     meter.run(180, 2600.0, check)
     meter.run(3000, 400.0, check)
@@ -185,7 +185,7 @@ def test_only_a_lasting_load_is_an_expected_peak(every: float) -> None:
     assert expected[-1] == pytest.approx((180 * 2600 + 3420 * 400) / 3600, rel=0.02)
     # A load that lasts is expected within the minutes of the mean power.
     meter.run(660, 5000.0)
-    assert meter.running.expected == pytest.approx(5000, abs=100)
+    assert meter.running.expected_demand == pytest.approx(5000, abs=100)
 
 
 @lengths
@@ -194,7 +194,7 @@ def test_available_power_lets_the_demand_reach_the_limit(length: timedelta) -> N
     meter = Meter(length)
     meter.run(length.total_seconds(), 1000.0)
     meter.run(length.total_seconds() / 2, 1000.0)
-    available = meter.running.available(3000.0)
+    available = meter.running.available_power(3000.0)
     assert available == pytest.approx(5000, rel=0.01)
     meter.run(length.total_seconds() / 2 - meter.every, 5000.0)
     assert meter.running.demand == pytest.approx(3000, rel=0.01)
@@ -205,12 +205,12 @@ def test_available_power_is_bounded_by_the_supply(length: timedelta) -> None:
     """Return the supply when more is left, zero when nothing is left, and None in the last 30 seconds."""
     meter = Meter(length, every=5.0)
     meter.run(2 * length.total_seconds() - 60, 100.0)
-    assert meter.running.available(10_000.0) == SUPPLY
-    assert meter.running.available(50.0) == 0.0
+    assert meter.running.available_power(10_000.0) == SUPPLY
+    assert meter.running.available_power(50.0) == 0.0
     meter.run(25, 100.0)
-    assert meter.running.available(10_000.0) == SUPPLY
+    assert meter.running.available_power(10_000.0) == SUPPLY
     meter.run(10, 100.0)
-    assert (meter.rest, meter.running.available(10_000.0)) == (25, None)
+    assert (meter.rest, meter.running.available_power(10_000.0)) == (25, None)
 
 
 @lengths
@@ -251,7 +251,7 @@ def test_expected_demand_follows_the_power_after_a_gap(
     meter.run(10, 3500.0)
     demand, part = meter.running.demand, meter.rest / length.total_seconds()
     assert demand is not None
-    assert meter.running.expected == pytest.approx(demand * (1 - part) + 3500 * part, abs=1)
+    assert meter.running.expected_demand == pytest.approx(demand * (1 - part) + 3500 * part, abs=1)
     if kind == "always":
         # The register at the start of the interval is from the telegram before it.
         mean = (120 * 3500 + seconds * power) / (110 + seconds)
@@ -274,7 +274,7 @@ def test_current_interval_survives_a_clock_correction(length: timedelta, kind: s
         meter.history.update(reading, register, 2000.0)
         meter.running.update(meter.history.last, None)
         assert meter.running.demand == pytest.approx(2000)
-        assert meter.running.expected == pytest.approx(2000, abs=10)
+        assert meter.running.expected_demand == pytest.approx(2000, abs=10)
 
 
 @kinds

@@ -251,3 +251,15 @@ async def test_unknown_status_is_redacted_and_a_number_is_kept(
     await wait_until(lambda: entry.runtime_data.coordinator.data.sub_meters.values)
     diagnostics = await download(hass, hass_client, entry)
     assert "12345678.9" in {entity["state"] for entity in diagnostics["entities"]}
+
+
+async def test_id_of_a_sub_meter_with_a_colon_is_redacted(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.sub_meters = {"house:20000741": 5.0}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await wait_until(lambda: entry.runtime_data.coordinator.data.sub_meters.values)
+    diagnostics = await download(hass, hass_client, entry)
+    assert_absent(diagnostics, "house:", "20000741")
+    assert "5.0" in {entity["state"] for entity in diagnostics["entities"]}

@@ -18,7 +18,7 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import connection, currentlyone
 
-from .home_assistant import entity_id, set_up
+from .home_assistant import entity_id, set_up, state_of
 from .simulators import CurrentlyOneSimulator
 from .state_writes import watch_states
 from .test_appliances import READER, Kitchen
@@ -87,7 +87,7 @@ async def test_transition_writes_each_state_once(kitchen: Kitchen, monkeypatch: 
         Platform.SENSOR: "power",
     }
     entity_ids = [
-        entity_id(kitchen.hass, platform, f"{READER}:mocca_mast:{key}")
+        state_of(kitchen.hass, platform, f"{READER}:mocca_mast:{key}").entity_id
         for platform, key in unique_ids.items()
     ]
     writes = watch_states(kitchen.hass, *entity_ids)

@@ -28,13 +28,13 @@ from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .time_machine import TimeMachine
 
 # Functions that are called once, while a reader is set up.
-ONCE = ("__init__", "async_start", "async_watch")
+ONCE = ("__init__", "async_start")
 
 # Functions that contain the errors of others, and timers.
 GUARDS = ("_async_calculate", "_schedule", "_start", "_async_correct_all")
 
 # Functions that Home Assistant calls to store data.
-STORED = ("as_dict", "_as_dict", "remove_oldest", "_to_json")
+STORED = ("as_dict", "_as_dict", "remove_oldest")
 COLLECTED = ("_registers_as_dict",)
 
 pytestmark = [

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 
-from .const import CONF_AUTH_SCHEME, CONF_KIND, CONF_SUB_METERS
+from .const import CONF_AUTH_SCHEME, CONF_KIND, CONF_SUB_METERS, SUB_METER_PREFIX
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry, EnergySseData
 from .reader import REDACTOR, Property, ReceivedEvent, ReceivedResponse, clock
@@ -171,9 +171,10 @@ def _key(unique_id: str, reader_id: str) -> str:
     rest = unique_id.removeprefix(reader_id)
     if not rest.startswith(":"):
         return rest.removeprefix("_")
-    sub_id, _, key = rest.removeprefix(":").rpartition(":")
-    if sub_id == "counter":
-        return f"counter:{REDACTOR.pseudonym(key)}"
+    rest = rest.removeprefix(":")
+    if rest.startswith(SUB_METER_PREFIX):
+        return SUB_METER_PREFIX + REDACTOR.pseudonym(rest.removeprefix(SUB_METER_PREFIX))
+    sub_id, _, key = rest.rpartition(":")
     return f"{REDACTOR.pseudonym(sub_id)}:{key}"
 
 

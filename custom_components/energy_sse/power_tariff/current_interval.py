@@ -94,7 +94,7 @@ class CurrentInterval:
         return min(max(mean, self._lowest), self._highest)
 
     @property
-    def expected(self) -> float | None:
+    def expected_demand(self) -> float | None:
         """Demand in W at the end if the recent mean power stays; None before the first reading."""
         demand, last = self.demand, self._last
         if demand is None or last is None:
@@ -107,7 +107,7 @@ class CurrentInterval:
         part = self._remaining / self._length
         return demand * (1 - part) + power * part
 
-    def available(self, limit: float) -> float | None:
+    def available_power(self, limit: float) -> float | None:
         """Return the power in W that can be drawn until the end to stay below a limit in W.
 
         It is not more than `max_power`.

@@ -145,9 +145,9 @@ class DemandTracker:
             case TariffKey.DEMAND:
                 return self._current.demand
             case TariffKey.EXPECTED_DEMAND:
-                return self._current.expected
+                return self._current.expected_demand
             case TariffKey.AVAILABLE_POWER:
-                return None if self.limit is None else self._current.available(self.limit)
+                return None if self.limit is None else self._current.available_power(self.limit)
         peak = self.monthly_peak(key)
         return None if peak is None else peak.demand
 
@@ -222,7 +222,7 @@ class DemandTracker:
 
     @callback
     def _update_forecast(self) -> None:
-        if self._forecast.update(self._current.expected):
+        if self._forecast.update(self._current.expected_demand):
             self._coordinator.async_update_context_listeners([TariffKey.PEAK_EXPECTED])
 
     @callback
