@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, thread_time
+from types import MappingProxyType
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -22,6 +23,7 @@ from homeassistant.config_entries import (
     ConfigEntries,
     ConfigEntry,
     ConfigEntryState,
+    ConfigSubentry,
 )
 from homeassistant.const import CONF_HOST, EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
 from homeassistant.core import Event, HomeAssistant, callback
@@ -31,7 +33,7 @@ from homeassistant.runner import create_event_loop
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 
-from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN, SUBENTRY_POWER_TARIFF
 from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.reader import whatwatt
 from custom_components.energy_sse.reader.whatwatt import FIELDS
@@ -131,13 +133,33 @@ class Meter:
         return events
 
 
+async def add_tariff(hass: HomeAssistant, entry: EnergySseConfigEntry, rules: Mapping[str, Any]) -> None:
+    """Add a power tariff, and wait until the entry is reloaded."""
+    subentry = ConfigSubentry(
+        data=MappingProxyType(dict(rules)),
+        subentry_type=SUBENTRY_POWER_TARIFF,
+        title="Tariff",
+        unique_id=None,
+    )
+    before = entry.runtime_data
+    hass.config_entries.async_add_subentry(entry, subentry)
+    await wait_until(lambda: entry.state is ConfigEntryState.LOADED and entry.runtime_data is not before)
+
+
 class Home:
     """A Home Assistant with one whatwatt whose entities are all enabled. Readings are a second apart."""
 
-    def __init__(self, *, recorder: bool = False, options: Mapping[str, Any] | None = None) -> None:
-        """Prepare an event loop with a clock that can be advanced."""
+    def __init__(
+        self,
+        *,
+        recorder: bool = False,
+        options: Mapping[str, Any] | None = None,
+        tariff: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Prepare an event loop with a clock that can be advanced, and a power tariff with some rules."""
         self._recorder = recorder
         self._options = options or {}
+        self._tariff = tariff
         self.loop = create_event_loop()
         self._skipped = 0.0
         self.loop.time = lambda: monotonic() + self._skipped  # type: ignore[method-assign] # for this loop only
@@ -181,6 +203,8 @@ class Home:
         self.hass.config_entries.async_update_entry(
             self.entry, options={**self.entry.options, **self._options}
         )
+        if self._tariff is not None:
+            await add_tariff(self.hass, self.entry, self._tariff)
         before = self.entry.runtime_data
         self._content = None
         enable_everything(self.hass, self.entry)

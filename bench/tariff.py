@@ -1,4 +1,4 @@
-"""Power tariff: the cost that its option adds to a reading and to the database, and the cost of the bills."""
+"""Power tariff: the cost that it adds to a reading and to the database, and the cost of the bills."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -12,7 +12,6 @@ from unittest.mock import patch
 from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.util import dt as dt_util
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF
 from custom_components.energy_sse.power_tariff.demand import Tariff
 from custom_components.energy_sse.power_tariff.tracker import _calculate_peaks
 from custom_components.energy_sse.reader import READERS, Measurement
@@ -23,13 +22,13 @@ from tests.wait import wait_until
 
 from . import database
 from .harness import measure
-from .home import Home, add_reader, home_assistant, run
+from .home import Home, add_reader, add_tariff, home_assistant, run
 from .measure import Effort, Result, alone, table
 from .reading import KINDS, bench_readings
 
-TARIFF: Final[Mapping[str, Any]] = {CONF_POWER_TARIFF: {"enabled": True, "interval": "60"}}
+TARIFF: Final[Mapping[str, Any]] = {"interval": "60"}
 
-WAYS: Final[Mapping[str, Mapping[str, Any]]] = {"without": {}, "with": TARIFF}
+WAYS: Final[Mapping[str, Mapping[str, Any] | None]] = {"without": None, "with": TARIFF}
 
 INTERVALS: Final = {"an hour": HOUR, "a quarter-hour": QUARTER}
 
@@ -45,13 +44,13 @@ ENERGY: Final = 1000.0
 
 def started(way: str) -> Home:
     """Return a Home Assistant with a recorder that is ready for readings."""
-    home = Home(recorder=True, options=WAYS[way])
+    home = Home(recorder=True, tariff=WAYS[way])
     home.run(home.start())
     return home
 
 
 def main() -> None:
-    """Measure a reading with the option and without it."""
+    """Measure a reading with the tariff and without it."""
     bench_readings(f"{__package__}.tariff", WAYS, started)
 
 
@@ -72,7 +71,7 @@ def calculate_bills(interval: timedelta) -> Result:
     return Result(seconds[1:])
 
 
-async def hour(kind: str, options: Mapping[str, Any], folder: Path) -> database.Written:
+async def hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) -> database.Written:
     """Let a reader stream for an hour of an evening, in a month that has a peak."""
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
@@ -96,8 +95,10 @@ async def hour(kind: str, options: Mapping[str, Any], folder: Path) -> database.
         assert history.last is not None
         total = history.last.total
         history.boundaries |= {hour - HOUR: total - 4 * ENERGY, hour: total}
-        hass.config_entries.async_update_entry(entry, options={**entry.options, **options})
-        await hass.config_entries.async_reload(entry.entry_id)
+        if tariff is None:
+            await hass.config_entries.async_reload(entry.entry_id)
+        else:
+            await add_tariff(hass, entry, tariff)
         await wait_until(lambda: simulator.streams)
         await machine.advance(5)
         before, _ = await database.count(hass, folder)
@@ -109,10 +110,10 @@ async def hour(kind: str, options: Mapping[str, Any], folder: Path) -> database.
         return database.Written(after - before, 0, len(sensors) * database.STATISTICS_ROWS)
 
 
-def rows_of_an_hour(kind: str, options: Mapping[str, Any]) -> database.Written:
+def rows_of_an_hour(kind: str, tariff: Mapping[str, Any] | None) -> database.Written:
     """Return the rows of an hour, written in this process."""
     with TemporaryDirectory() as folder:
-        return run(hour(kind, options, Path(folder)))
+        return run(hour(kind, tariff, Path(folder)))
 
 
 def percent(with_it: float, without: float) -> str:
@@ -134,7 +135,7 @@ def report(effort: Effort) -> str:
     ]
     written = []
     for kind in effort.choose(tuple(READERS), ("currentlyone",)):
-        found = {way: alone(rows_of_an_hour, kind, options) for way, options in WAYS.items()}
+        found = {way: alone(rows_of_an_hour, kind, tariff) for way, tariff in WAYS.items()}
         rows, statistics = (
             [getattr(found[way], name) for way in ("with", "without")] for name in ("rows", "statistics")
         )

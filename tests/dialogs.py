@@ -13,16 +13,19 @@ from homeassistant.config_entries import (
     SOURCE_USER,
     SOURCE_ZEROCONF,
     ConfigFlowResult,
+    ConfigSubentryFlow,
     OptionsFlow,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowHandler, FlowManager, FlowResult, FlowResultType
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
-from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.const import DOMAIN, SUBENTRY_POWER_TARIFF
 from custom_components.energy_sse.options_flow import EnergySseOptionsFlow
+from custom_components.energy_sse.tariff_flow import PowerTariffFlow
 
 TEXTS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "custom_components/energy_sse/translations/en.json").read_text()
@@ -47,6 +50,22 @@ async def submit(hass: HomeAssistant, flow: ConfigFlowResult, **fields: str) -> 
     return await hass.config_entries.flow.async_configure(flow["flow_id"], fields)
 
 
+async def open_options(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> ConfigFlowResult:
+    """Select an item in the menu of the options. Return its form."""
+    options = hass.config_entries.options
+    menu = await options.async_init(entry.entry_id)
+    assert menu["type"] is FlowResultType.MENU
+    return await options.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
+async def change_options(
+    hass: HomeAssistant, entry: MockConfigEntry, step: str, **fields: Any
+) -> ConfigFlowResult:
+    """Submit a form of the options."""
+    form = await open_options(hass, entry, step)
+    return await hass.config_entries.options.async_configure(form["flow_id"], fields)
+
+
 def outcome(flow: ConfigFlowResult) -> str:
     """Return the type of a result, the step of a form or the reason of an abort, and errors."""
     errors = (flow.get("errors") or {}).values()
@@ -67,13 +86,21 @@ def placeholders_of(texts: object) -> set[str]:
 
 def check(flow: FlowHandler[Any, Any], result: FlowResult[Any, Any]) -> None:
     """Check one page of a dialog."""
-    texts = TEXTS["options" if isinstance(flow, OptionsFlow) else "config"]
+    if isinstance(flow, ConfigSubentryFlow):
+        texts = TEXTS["config_subentries"][SUBENTRY_POWER_TARIFF]
+    else:
+        texts = TEXTS["options" if isinstance(flow, OptionsFlow) else "config"]
     given = set(result.get("description_placeholders") or {})
     if result["type"] is FlowResultType.FORM:
         step = texts["step"][result["step_id"]]
         assert step["title"]
         shown = [step, *(texts["error"][error] for error in (result["errors"] or {}).values())]
-    elif result["type"] is FlowResultType.ABORT:
+    elif result["type"] is FlowResultType.MENU:
+        step = texts["step"][result["step_id"]]
+        assert isinstance(result["menu_options"], list)
+        assert set(result["menu_options"]) <= set(step["menu_options"])
+        shown = [step]
+    elif result["type"] is FlowResultType.ABORT and "translation_domain" not in result:
         shown = [texts["abort"][result["reason"]]]
     else:
         return
@@ -90,7 +117,7 @@ def checked() -> Iterator[None]:
         manager: FlowManager[Any, Any], flow: FlowHandler[Any, Any], *args: Any, **kwargs: Any
     ) -> Any:
         result = await handle_step(manager, flow, *args, **kwargs)
-        if isinstance(flow, EnergySseConfigFlow | EnergySseOptionsFlow):
+        if isinstance(flow, EnergySseConfigFlow | EnergySseOptionsFlow | PowerTariffFlow):
             check(flow, result)
         return result
 

@@ -15,6 +15,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import (
     CONF_FILL_MISSED_HOURS,
+    CONF_MAIN_FUSE,
+    CONF_PHASES,
     CONF_POWER_TARIFF,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
@@ -25,6 +27,7 @@ from custom_components.energy_sse.reader import parse_object
 from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
+from .dialogs import open_options
 from .home_assistant import entry_for, set_up, settle, state_of, tick
 from .logs import logged_messages
 from .random_payloads import RandomPayloads
@@ -170,24 +173,16 @@ INVALID = [
     {CONF_SUB_METERS: ["20000741"]},
     {CONF_SUB_METERS: None},
     {CONF_FILL_MISSED_HOURS: "never"},
-    {CONF_POWER_TARIFF: []},
-    {CONF_POWER_TARIFF: "cheap"},
+    {CONF_MAIN_FUSE: 5000},
+    {CONF_MAIN_FUSE: "many"},
+    {CONF_PHASES: "2"},
+    {CONF_PHASES: []},
 ]
 
 OF_A_NEWER_VERSION = [
     {"of a newer version": 1},
     {CONF_SUB_METERS: {"20000741": "cooling"}},
     {CONF_SUB_METERS: {"20000741": ["gas"]}},
-    {CONF_POWER_TARIFF: {"enabled": True, "interval": "30"}},
-    {CONF_POWER_TARIFF: {"enabled": True, "interval": "0"}},
-    {CONF_POWER_TARIFF: {"enabled": True, "peaks": 0}},
-    {CONF_POWER_TARIFF: {"enabled": True, "months": ["13"]}},
-    {CONF_POWER_TARIFF: {"enabled": True, "begin": 7}},
-    {CONF_POWER_TARIFF: {"enabled": "perhaps"}},
-    {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": 5000}},
-    {CONF_POWER_TARIFF: {"enabled": True, "main_fuse": "many"}},
-    {CONF_POWER_TARIFF: {"enabled": True, "phases": "2"}},
-    {CONF_POWER_TARIFF: {"enabled": True, "of a newer version": 1}},
 ]
 
 
@@ -209,7 +204,8 @@ async def test_invalid_options_are_ignored_and_newer_ones_kept(
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", f"{whatwatt.device_id}:counter:20000741").state == "1234.5"
     assert is_json(await async_get_config_entry_diagnostics(hass, entry))
-    assert (await hass.config_entries.options.async_init(entry.entry_id))["type"] is FlowResultType.FORM
+    for step in ("updates", "supply", "energy_dashboard", "sub_meters"):
+        assert (await open_options(hass, entry, step))["type"] is FlowResultType.FORM
     assert entry.options == ({} if options in INVALID else options)
 
 

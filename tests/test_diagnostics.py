@@ -189,7 +189,7 @@ async def bring_to(
         case _:
             await hass.config_entries.async_unload(entry.entry_id)
             if state is ConfigEntryState.MIGRATION_ERROR:
-                hass.config_entries.async_update_entry(entry, version=3)
+                hass.config_entries.async_update_entry(entry, version=99)
             else:
                 hass.config_entries.async_update_entry(entry, data=entry.data | {CONF_KIND: "of the future"})
             await hass.config_entries.async_setup(entry.entry_id)

@@ -144,8 +144,7 @@ async def test_endless_hours_and_meters_are_limited(
             await time_machine.advance(40)
     await tick(hass, currentlyone)
     await time_machine.advance(15)
-    tracker = entry.runtime_data.tariff
-    assert tracker is not None
+    (tracker,) = entry.runtime_data.tariffs.values()
     assert tracker.diagnostics["meter_replacements"] == 20
     assert caplog.text.count("A meter was replaced") == 3
     for history in entry.runtime_data.coordinator.histories.by_register.values():

@@ -11,33 +11,33 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, DOMAIN
+from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN, SUBENTRY_POWER_TARIFF
 
 from .dialogs import discover, enter_host, outcome, submit
-from .home_assistant import announcement, set_up
-from .simulators import Simulator, WhatwattSimulator
+from .home_assistant import announcement, set_up, tick
+from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 
 FLOWS = "/api/config/config_entries/flow"
 OPTIONS_FLOWS = "/api/config/config_entries/options/flow"
+SUBENTRY_FLOWS = "/api/config/config_entries/subentries/flow"
 
-OPTIONS = {CONF_WRITE_INTERVAL: "5", "fill_missed_hours": True}
-
-type Send = Callable[[str, dict[str, Any], object], Awaitable[tuple[int, dict[str, Any]]]]
+type Send = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 
 @pytest.fixture
 async def send(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Send:
-    """Return a function that begins a dialog and submits its first step over HTTP."""
+    """Return a function that begins a dialog and submits its first steps over HTTP."""
     assert await async_setup_component(hass, "config", {})
     client = await hass_client()
 
     async def begin_and_submit(
-        url: str, begin: dict[str, Any], submitted: object
+        url: str, begin: dict[str, Any], *submitted: object
     ) -> tuple[int, dict[str, Any]]:
         response = await client.post(url, json=begin)
-        assert response.status == HTTPStatus.OK
-        flow = await response.json()
-        response = await client.post(f"{url}/{flow['flow_id']}", json=submitted)
+        for each in submitted:
+            assert response.status == HTTPStatus.OK
+            flow = await response.json()
+            response = await client.post(f"{url}/{flow['flow_id']}", json=each)
         return response.status, await response.json()
 
     return begin_and_submit
@@ -68,26 +68,55 @@ async def test_strange_password_is_wrong(
 
 
 @pytest.mark.parametrize(
-    "submitted",
+    ("step", "submitted"),
     [
-        [],
-        {**OPTIONS, CONF_WRITE_INTERVAL: 5},
-        {**OPTIONS, CONF_WRITE_INTERVAL: "7"},
-        {**OPTIONS, "counters": {"20000741": "gas"}},
-        {**OPTIONS, "counters": 5},
-        {**OPTIONS, CONF_POWER_TARIFF: 5},
-        {**OPTIONS, CONF_POWER_TARIFF: {"enabled": True, "x": 1}},
-        {**OPTIONS, "entered_host": "evil.example"},
+        ("updates", []),
+        ("updates", {CONF_WRITE_INTERVAL: 5}),
+        ("updates", {CONF_WRITE_INTERVAL: "7"}),
+        ("updates", {CONF_WRITE_INTERVAL: "5", "counters": {"20000741": "gas"}}),
+        ("updates", {CONF_WRITE_INTERVAL: "5", "entered_host": "evil.example"}),
+        ("supply", {"main_fuse": "many"}),
+        ("supply", {"phases": "2"}),
+        ("energy_dashboard", {"counters": {}}),
+        ("sub_meters", {"20000741": "gas"}),
     ],
     ids=repr,
 )
 async def test_options_reject_unknown_fields(
-    hass: HomeAssistant, whatwatt: WhatwattSimulator, send: Send, submitted: object
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, send: Send, step: str, submitted: object
 ) -> None:
+    whatwatt.sub_meters = {"20000742": 1234.5}
     entry = await set_up(hass, whatwatt)
-    status, _ = await send(OPTIONS_FLOWS, {"handler": entry.entry_id}, submitted)
+    await tick(hass, whatwatt)
+    await tick(hass, whatwatt)
+    status, _ = await send(OPTIONS_FLOWS, {"handler": entry.entry_id}, {"next_step_id": step}, submitted)
     assert status == HTTPStatus.BAD_REQUEST
     assert entry.options == {}
+
+
+@pytest.mark.parametrize(
+    "submitted",
+    [
+        [],
+        {"enabled": True},
+        {"interval": "30"},
+        {"interval": 60},
+        {"peaks": 0},
+        {"peaks": "many"},
+        {"name": 5},
+        {"months": ["1"]},
+    ],
+    ids=repr,
+)
+async def test_tariff_rejects_unknown_fields(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, send: Send, submitted: object
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    begin = {"handler": [entry.entry_id, SUBENTRY_POWER_TARIFF]}
+    status, _ = await send(SUBENTRY_FLOWS, begin, submitted)
+    assert status == HTTPStatus.BAD_REQUEST
+    assert not entry.subentries
 
 
 async def test_dialogs_at_a_time_create_one_entry(hass: HomeAssistant, any_reader: Simulator) -> None:

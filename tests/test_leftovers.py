@@ -24,6 +24,7 @@ from custom_components.energy_sse.const import (
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.reader import ConnectionState, Property, ReaderStatus
 
+from .dialogs import change_options
 from .home_assistant import entry_for
 from .remaining_objects import count_objects
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
@@ -209,10 +210,7 @@ async def another_device_at_the_start(home: Home) -> None:
 
 async def option_change(home: Home) -> None:
     await home.set_up()
-    options = home.hass.config_entries.options
-    form = await options.async_init(home.entry.entry_id)
-    choice = OPTIONS | {CONF_WRITE_INTERVAL: "60"}
-    result = await options.async_configure(form["flow_id"], choice)
+    result = await change_options(home.hass, home.entry, "updates", **{CONF_WRITE_INTERVAL: "60"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 

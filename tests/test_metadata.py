@@ -18,13 +18,19 @@ from custom_components.energy_sse import PLATFORMS, sum_reset
 from custom_components.energy_sse.appliances import ApplianceEventType
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
-from custom_components.energy_sse.const import DOMAIN, SubMeterKind, TariffKey
+from custom_components.energy_sse.const import (
+    DOMAIN,
+    SUBENTRY_POWER_TARIFF,
+    SubMeterKind,
+    TariffKey,
+)
 from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, SUB_METERS, TARIFF
 from custom_components.energy_sse.issues import Issue
-from custom_components.energy_sse.options_flow import WRITE_INTERVALS, EnergySseOptionsFlow
+from custom_components.energy_sse.options_flow import PHASES, WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
 from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader
 from custom_components.energy_sse.reader.base import READERS
+from custom_components.energy_sse.tariff_flow import PowerTariffFlow
 
 from .simulators import SIMULATORS
 from .test_translations import flatten
@@ -42,10 +48,6 @@ def load(name: str) -> dict[str, Any]:
 TEXTS = load("translations/en.json")
 
 
-# Steps without a form.
-STEPS_WITHOUT_FORM = {"dhcp", "reauth", "zeroconf"}
-
-
 def test_search_finds_the_integration_by_its_products() -> None:
     # The frontend searches the first 20 characters.
     for product in ("whatwatt", "CurrentlyOne"):
@@ -54,12 +56,20 @@ def test_search_finds_the_integration_by_its_products() -> None:
 
 
 def test_each_step_and_each_field_has_its_texts() -> None:
-    for flow, texts in ((EnergySseConfigFlow, "config"), (EnergySseOptionsFlow, "options")):
+    for flow, texts, without_form in (
+        (EnergySseConfigFlow, TEXTS["config"], {"dhcp", "reauth", "zeroconf"}),
+        (EnergySseOptionsFlow, TEXTS["options"], set()),
+        (PowerTariffFlow, TEXTS["config_subentries"][SUBENTRY_POWER_TARIFF], {"reconfigure", "user"}),
+    ):
         steps = {name.removeprefix("async_step_") for name in vars(flow) if name.startswith("async_step_")}
-        assert set(TEXTS[texts]["step"]) == steps - STEPS_WITHOUT_FORM
-        for step in TEXTS[texts]["step"].values():
-            for fields in (step, *step.get("sections", {}).values()):
-                assert set(fields.get("data", {})) == set(fields.get("data_description", {}))
+        assert set(texts["step"]) == steps - without_form
+        for step in texts["step"].values():
+            assert set(step.get("data", {})) == set(step.get("data_description", {}))
+
+
+def test_menu_of_the_options_has_a_text_for_each_step() -> None:
+    steps = TEXTS["options"]["step"]
+    assert set(steps["init"]["menu_options"]) == steps.keys() - {"init"}
 
 
 def test_each_choice_has_its_text() -> None:
@@ -71,7 +81,7 @@ def test_each_choice_has_its_text() -> None:
     assert set(selector["demand_interval"]["options"]) == set(settings.INTERVALS)
     assert set(selector["month"]["options"]) == set(settings.MONTHS)
     assert set(selector["tariff_days"]["options"]) == set(settings.DAYS)
-    assert set(selector["phases"]["options"]) == set(settings.PHASES)
+    assert set(selector["phases"]["options"]) == set(PHASES)
 
 
 def test_each_sensor_has_its_texts() -> None:

@@ -1,15 +1,26 @@
-"""Options: the update interval, and the correction of hours."""
+"""Options: the menu, the update interval, the supply, and the correction of hours."""
+
+from contextlib import nullcontext
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+import voluptuous as vol
 
-from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_SUB_METERS, CONF_WRITE_INTERVAL
+from custom_components.energy_sse.const import (
+    CONF_FILL_MISSED_HOURS,
+    CONF_MAIN_FUSE,
+    CONF_PHASES,
+    CONF_SUB_METERS,
+    CONF_WRITE_INTERVAL,
+)
 from custom_components.energy_sse.reader import Measurement as M
 
-from .home_assistant import set_up, state_of
+from .dialogs import change_options, open_options
+from .home_assistant import set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 from .test_update_interval import Home
 from .wait import wait_until
@@ -58,20 +69,85 @@ async def test_transition_is_written_at_once(home: Home) -> None:
 
 async def test_changed_options_take_effect_at_once(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     entry = await set_up(hass, whatwatt)
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
-    result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_WRITE_INTERVAL: "30"})
+    result = await change_options(hass, entry, "updates", **{CONF_WRITE_INTERVAL: "30"})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True, CONF_SUB_METERS: {}}
+    assert entry.options == {CONF_WRITE_INTERVAL: 30}
     await wait_until(lambda: whatwatt.stream_count == 2)
 
 
-async def defaults(hass: HomeAssistant, entry_id: str) -> dict[str, object]:
-    """Return the values that the dialog shows."""
-    flow = await hass.config_entries.options.async_init(entry_id)
-    assert flow["data_schema"] is not None
-    shown: dict[str, object] = flow["data_schema"]({})
+async def defaults(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> dict[str, object]:
+    """Return the values that a form shows."""
+    form = await open_options(hass, entry, step)
+    assert form["data_schema"] is not None
+    shown: dict[str, object] = form["data_schema"]({})
     return shown
+
+
+@pytest.mark.parametrize("has_sub_meter", [False, True])
+async def test_menu_has_the_steps_that_the_reader_needs(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, *, has_sub_meter: bool
+) -> None:
+    whatwatt.sub_meters = {"20000741": 812.5} if has_sub_meter else {}
+    entry = await set_up(hass, whatwatt)
+    await tick(hass, whatwatt)
+    await tick(hass, whatwatt)
+    menu = await hass.config_entries.options.async_init(entry.entry_id)
+    steps = ["updates", "supply", "energy_dashboard", *(["sub_meters"] if has_sub_meter else [])]
+    assert (menu["type"], menu["menu_options"]) == (FlowResultType.MENU, steps)
+    for step in steps:
+        form = await open_options(hass, entry, step)
+        assert (form["step_id"], form["description_placeholders"]) == (step, {"reader": entry.title})
+
+
+async def test_step_keeps_the_options_of_other_steps(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    options = {CONF_WRITE_INTERVAL: 30, CONF_SUB_METERS: {"20000741": "gas"}, CONF_MAIN_FUSE: 25}
+    hass.config_entries.async_update_entry(entry, options=options)
+    await change_options(hass, entry, "energy_dashboard", **{CONF_FILL_MISSED_HOURS: False})
+    assert entry.options == {**options, CONF_FILL_MISSED_HOURS: False}
+    await change_options(hass, entry, "sub_meters", **{"20000741": "water"})
+    assert entry.options[CONF_SUB_METERS] == {"20000741": "water"}
+    assert entry.options[CONF_MAIN_FUSE] == 25
+
+
+async def test_main_fuse_can_be_cleared(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    entry = await set_up(hass, whatwatt)
+    await change_options(hass, entry, "supply", **{CONF_MAIN_FUSE: 25.0, CONF_PHASES: "1"})
+    assert entry.options == {CONF_MAIN_FUSE: 25, CONF_PHASES: "1"}
+    assert isinstance(entry.options[CONF_MAIN_FUSE], int)
+    form = await open_options(hass, entry, "supply")
+    assert form["data_schema"] is not None
+    suggested = {
+        str(key): (key.description or {}).get("suggested_value") for key in form["data_schema"].schema
+    }
+    assert suggested[CONF_MAIN_FUSE] == 25
+    assert form["data_schema"]({}) == {CONF_PHASES: "1"}
+    await change_options(hass, entry, "supply", **{CONF_PHASES: "3"})
+    assert entry.options == {CONF_PHASES: "3"}
+
+
+@pytest.mark.parametrize(("amperes", "is_accepted"), [(5, False), (6, True), (290, True), (291, False)])
+async def test_main_fuse_has_limits(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, *, amperes: int, is_accepted: bool
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    form = await open_options(hass, entry, "supply")
+    assert form["data_schema"] is not None
+    with nullcontext() if is_accepted else pytest.raises(vol.Invalid):
+        form["data_schema"]({CONF_MAIN_FUSE: amperes})
+
+
+async def test_fraction_of_an_ampere_is_an_error_at_its_field(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    entry = await set_up(hass, whatwatt)
+    result = await change_options(hass, entry, "supply", **{CONF_MAIN_FUSE: 16.5, CONF_PHASES: "1"})
+    assert result["errors"] == {CONF_MAIN_FUSE: "not_whole"}
+    assert result["data_schema"] is not None
+    assert result["data_schema"]({})[CONF_PHASES] == "1"
+    assert entry.options == {}
 
 
 @pytest.mark.parametrize(("options", "shown"), [({}, "0"), ({CONF_WRITE_INTERVAL: 5}, "5")])
@@ -80,16 +156,14 @@ async def test_dialog_shows_the_current_interval(
 ) -> None:
     entry = await set_up(hass, whatwatt)
     hass.config_entries.async_update_entry(entry, options=options)
-    assert (await defaults(hass, entry.entry_id))[CONF_WRITE_INTERVAL] == shown
+    assert (await defaults(hass, entry, "updates"))[CONF_WRITE_INTERVAL] == shown
 
 
 async def test_correction_of_hours_is_on_by_default(hass: HomeAssistant, any_reader: Simulator) -> None:
     entry = await set_up(hass, any_reader)
-    assert (await defaults(hass, entry.entry_id))[CONF_FILL_MISSED_HOURS] is True
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    choice = {CONF_WRITE_INTERVAL: "0", CONF_FILL_MISSED_HOURS: False}
-    await hass.config_entries.options.async_configure(flow["flow_id"], choice)
+    assert (await defaults(hass, entry, "energy_dashboard"))[CONF_FILL_MISSED_HOURS] is True
+    await change_options(hass, entry, "energy_dashboard", **{CONF_FILL_MISSED_HOURS: False})
     assert entry.options[CONF_FILL_MISSED_HOURS] is False
     # The previous stream can still be open.
     await wait_until(lambda: any_reader.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
-    assert (await defaults(hass, entry.entry_id))[CONF_FILL_MISSED_HOURS] is False
+    assert (await defaults(hass, entry, "energy_dashboard"))[CONF_FILL_MISSED_HOURS] is False

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from homeassistant.core import State
+from homeassistant.helpers import entity_registry as er
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
@@ -14,9 +15,9 @@ from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR
 
 from .conftest import MakeTimeLapse
-from .home_assistant import entity_id, state_of
 from .simulators import House
 from .state_writes import watch_states
+from .tariffs import choose_tariff, tariff_state
 from .time_lapse import TimeLapse
 
 pytestmark = [
@@ -33,11 +34,10 @@ pytestmark = [
     ),
 ]
 
-HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
+RULES = {"interval": "60", "peaks": 2, "one_per_day": False}
 
-# kW. The last telegram of an hour is sent one second before its end (2.5 Wh at 9 kW), and totals are
-# rounded down to whole Wh.
-TOLERANCE = 0.0035
+# Option of version 2, which is migrated at the start.
+HOURLY = {"enabled": True, **RULES}
 
 # kW. The last telegram of an hour is sent one second before its end (2.5 Wh at 9 kW), and totals are
 # rounded down to whole Wh.
@@ -80,8 +80,7 @@ async def draw(time_lapse: TimeLapse, watts: float, end: datetime) -> None:
 
 
 def shown(time_lapse: TimeLapse, key: K) -> State:
-    platform = "binary_sensor" if key is K.PEAK_EXPECTED else "sensor"
-    return state_of(time_lapse.hass, platform, f"{time_lapse.reader.device_id}_{key}")
+    return tariff_state(time_lapse.hass, time_lapse.entry, key)
 
 
 def intervals(time_lapse: TimeLapse, key: K = K.PEAK_DEMAND) -> list[tuple[str, Any]]:
@@ -184,7 +183,7 @@ async def end_outage(time_lapse: TimeLapse, kind: str) -> None:
 
 
 @pytest.mark.parametrize("stores", [True, False], ids=["stored", "not stored"])
-async def test_hours_from_before_the_option_are_billed(time_lapse: TimeLapse, *, stores: bool) -> None:
+async def test_hours_from_before_the_tariff_are_billed(time_lapse: TimeLapse, *, stores: bool) -> None:
     """Bill stored hours as received hours, and the mean of missed hours."""
     time_lapse.options = {}
     time_lapse.reader.stores_readings = stores
@@ -246,7 +245,7 @@ async def test_hourly_registers_are_followed_by_power(time_lapse: TimeLapse) -> 
     )
 
 
-async def test_changed_option_keeps_the_current_interval(
+async def test_changed_tariff_keeps_the_current_interval(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.start()
@@ -270,27 +269,27 @@ async def test_changed_option_keeps_the_current_interval(
 
 
 async def choose(time_lapse: TimeLapse, **tariff: Any) -> str | None:
-    """Choose a tariff in the options. Return the key of the error, if there is one."""
-    options = time_lapse.hass.config_entries.options
-    flow = await options.async_init(time_lapse.entry.entry_id)
-    data = {"write_interval": "0", "fill_missed_hours": True, "power_tariff": {**HOURLY, **tariff}}
-    result = await options.async_configure(flow["flow_id"], data)
+    """Add a power tariff, or change it. Return the key of the error, if there is one."""
+    error = await choose_tariff(time_lapse.hass, time_lapse.entry, **{**RULES, **tariff})
     await time_lapse.settle()
-    return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
+    return error
 
 
-async def test_entities_are_removed_when_the_option_is_off(time_lapse: TimeLapse) -> None:
+async def test_deleted_tariff_can_be_added_again(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await draw(time_lapse, 5000, at("07:00:00"))
-    await choose(time_lapse, enabled=False)
-    assert not any(
-        entity_id(time_lapse.hass, platform, f"{time_lapse.reader.device_id}_{key}")
-        for platform in ("sensor", "binary_sensor")
-        for key in K
-    )
-    await choose(time_lapse, enabled=True)
-    await draw(time_lapse, 5000, at("07:05:00"))
-    assert intervals(time_lapse)
+    await draw(time_lapse, 5000, at("08:05:00"))
+    entry = time_lapse.entry
+    (subentry_id,) = entry.subentries
+    before = intervals(time_lapse)
+    time_lapse.hass.config_entries.async_remove_subentry(entry, subentry_id)
+    await time_lapse.settle()
+    registry = er.async_get(time_lapse.hass)
+    entities = er.async_entries_for_config_entry(registry, entry.entry_id)
+    assert not any(each.config_subentry_id or each.translation_key in K for each in entities)
+    assert not entry.runtime_data.tariffs
+    await choose(time_lapse)
+    assert before
+    assert intervals(time_lapse) == before
 
 
 async def test_diagnostics_have_settings_and_peaks(time_lapse: TimeLapse) -> None:
@@ -298,11 +297,12 @@ async def test_diagnostics_have_settings_and_peaks(time_lapse: TimeLapse) -> Non
     await draw(time_lapse, 3000, at("07:00:00"))
     await draw(time_lapse, 5000, at("08:05:00"))
     report = await async_get_config_entry_diagnostics(time_lapse.hass, time_lapse.entry)
-    assert report["entry"]["options"][CONF_POWER_TARIFF] == HOURLY
-    month = report["power_tariff"]["months"]["2026-11"]
+    assert report["entry"]["subentries"] == [RULES]
+    (tariff,) = report["power_tariffs"]
+    month = tariff["months"]["2026-11"]
     assert [start for start, _ in month["peaks"]] == [
         "2026-11-10T07:00:00+00:00",
         "2026-11-10T06:00:00+00:00",
     ]
     assert month["missed"] == 0
-    assert time_lapse.reader.device_id not in json.dumps(report["power_tariff"])
+    assert time_lapse.reader.device_id not in json.dumps(tariff)

@@ -1,121 +1,199 @@
-"""Options of the power tariff: errors, limits, defaults, and readers that lack a measurement."""
+"""Dialog of power tariffs, several of them at a time, and readers that lack a measurement."""
 
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import (
+    CONF_POWER_TARIFF,
+    DOMAIN,
+    SUBENTRY_POWER_TARIFF,
+    TariffKey as K,
+)
+from custom_components.energy_sse.power_tariff.settings import first_and_last, get_tariff, months_between
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, currentlyone as currentlyone_reader
 from custom_components.energy_sse.reader.base import measurement_names
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
+from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
-from .home_assistant import entry_for, set_up, state_of, tick
+from .dialogs import change_options
+from .home_assistant import entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
-from .test_power_tariff import Loads, at, draw, shown
+from .tariffs import add_tariff, choose_tariff, open_tariff, submit_tariff, tariff_state
+from .test_power_tariff import HOURLY, Loads, at, draw, shown
 from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
 
-HOURLY = {"enabled": True, "interval": "60", "peaks": 2, "one_per_day": False}
+# All rules of a tariff that was added with the defaults.
+DEFAULTS = {
+    "interval": "60",
+    "peaks": 3,
+    "one_per_day": True,
+    "months": [str(month) for month in range(1, 13)],
+    "days": "all",
+    "begin": "00:00",
+    "end": "24:00",
+    "other_weight": 0,
+}
+
+
+# ------------------------------------------------------------------------------------------- dialog
 
 
 @pytest.mark.parametrize(
-    ("tariff", "error"),
+    ("fields", "stored"),
     [
-        ({"months": []}, "no_months"),
-        ({"begin": "07:00:00", "end": "07:00:00"}, "no_hours"),
-        ({"begin": "07:15:00", "end": "19:00:00"}, "hours_between_intervals"),
-        ({"begin": "07:10:00", "end": "19:00:00", "interval": "15"}, "hours_between_intervals"),
-        ({"begin": "07:15:00", "end": "19:00:00", "interval": "15"}, None),
-        ({"begin": "22:00:00", "end": "06:00:00", "other_weight": 50}, None),
-        ({"months": [], "enabled": False}, None),
-        ({"main_fuse": 25, "phases": "1"}, None),
+        ({}, {}),
+        ({"peaks": 2.0, "other_weight": 50.0}, {"peaks": 2, "other_weight": 50}),
+        ({"begin": "22:00", "end": "06:00"}, {"begin": "22:00", "end": "06:00"}),
+        ({"begin": "07:00"}, {"begin": "07:00", "end": "24:00"}),
+        (
+            {"interval": "15", "begin": "07:15", "end": "19:45"},
+            {"interval": "15", "begin": "07:15", "end": "19:45"},
+        ),
+        ({"first_month": "11", "last_month": "3"}, {"months": ["11", "12", "1", "2", "3"]}),
+        ({"first_month": "6", "last_month": "6"}, {"months": ["6"]}),
     ],
+    ids=str,
 )
-async def test_tariff_is_validated(
-    hass: HomeAssistant,
-    currentlyone: CurrentlyOneSimulator,
-    tariff: dict[str, Any],
-    error: str | None,
+async def test_tariff_is_stored_as_it_was_entered(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, fields: dict[str, Any], stored: dict[str, Any]
 ) -> None:
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
-    options = hass.config_entries.options
-    flow = await options.async_init(entry.entry_id)
-    data = {"write_interval": "30", "fill_missed_hours": False, "power_tariff": {**HOURLY, **tariff}}
-    result = await options.async_configure(flow["flow_id"], data)
-    if error is None:
-        assert result["type"] is FlowResultType.CREATE_ENTRY
-        assert entry.options[CONF_POWER_TARIFF].items() >= {**HOURLY, **tariff}.items()
-        return
-    assert result["errors"] == {CONF_POWER_TARIFF: error}
-    assert result["data_schema"] is not None
-    again = result["data_schema"]({"power_tariff": {}})
-    assert again.items() >= {"write_interval": "30", "fill_missed_hours": False}.items()
-    assert again["power_tariff"].items() >= {**HOURLY, **tariff}.items()
+    result = await add_tariff(hass, entry, name=" Winter ", **fields)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    (subentry,) = entry.subentries.values()
+    assert (subentry.subentry_type, subentry.title) == (SUBENTRY_POWER_TARIFF, "Winter")
+    # 2 equals 2.0, but users would see 2.0.
+    assert repr(dict(subentry.data)) == repr({**dict(subentry.data), **stored})
+    assert subentry.data == DEFAULTS | stored
 
 
 @pytest.mark.parametrize(
-    ("field", "minimum", "maximum"), [("peaks", 1, 10), ("other_weight", 0, 100), ("main_fuse", 6, 290)]
+    ("fields", "errors"),
+    [
+        ({"peaks": 2.5}, {"peaks": "not_whole"}),
+        ({"begin": "07:00", "end": "07:00"}, {"end": "no_hours"}),
+    ],
 )
-async def test_numbers_of_a_tariff_have_limits(
+async def test_invalid_rule_is_an_error_at_its_field(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, fields: dict[str, Any], errors: dict[str, str]
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    result = await add_tariff(hass, entry, **fields)
+    assert result["type"] is FlowResultType.FORM
+    assert result["errors"] == errors
+    assert result["data_schema"] is not None
+    assert result["data_schema"]({}).items() >= fields.items()
+    valid = {key: 3 if key == "peaks" else "19:00" for key in errors}
+    assert (await submit_tariff(hass, result, valid))["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.parametrize(
+    ("interval", "begins", "ends"),
+    [
+        ("60", ("00:00", "23:00", 24), ("01:00", "24:00", 24)),
+        ("15", ("00:00", "23:45", 96), ("00:15", "24:00", 96)),
+    ],
+)
+async def test_only_times_between_intervals_can_be_selected(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
     *,
-    field: str,
-    minimum: int,
-    maximum: int,
+    interval: str,
+    begins: tuple[str, str, int],
+    ends: tuple[str, str, int],
 ) -> None:
     entry = await set_up(hass, currentlyone)
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert flow["data_schema"] is not None
-    fields = flow["data_schema"].schema[CONF_POWER_TARIFF].schema.schema
+    await tick(hass, currentlyone)
+    form = await open_tariff(hass, entry)
+    form = await hass.config_entries.subentries.async_configure(form["flow_id"], {"interval": interval})
+    assert form["data_schema"] is not None
+    fields = form["data_schema"].schema
+    for key, expected in (("begin", begins), ("end", ends)):
+        options = fields[key].config["options"]
+        assert (options[0], options[-1], len(options)) == expected
+
+
+@pytest.mark.parametrize(("field", "minimum", "maximum"), [("peaks", 1, 10), ("other_weight", 0, 100)])
+async def test_numbers_of_a_tariff_have_limits(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, *, field: str, minimum: int, maximum: int
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    form = await open_tariff(hass, entry)
+    if field == "other_weight":
+        form = await hass.config_entries.subentries.async_configure(form["flow_id"], {})
+    assert form["data_schema"] is not None
     # The frontend enforces the limits, but other clients of the API do not.
-    assert fields[field].config["step"] == 1
     limits = ((minimum - 1, False), (minimum, True), (maximum, True), (maximum + 1, False))
     for value, is_accepted in limits:
         with nullcontext() if is_accepted else pytest.raises(vol.Invalid):
-            flow["data_schema"]({CONF_POWER_TARIFF: {**HOURLY, field: value}})
+            form["data_schema"]({field: value})
 
 
-async def test_default_tariff_is_off(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+@pytest.mark.parametrize(("language", "name"), [("en", "Power tariff"), ("de", "Leistungstarif")])
+async def test_tariff_without_a_name_is_named_in_the_language_of_the_home(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, language: str, name: str
+) -> None:
+    hass.config.language = language
     entry = await set_up(hass, currentlyone)
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert flow["data_schema"] is not None
-    assert flow["data_schema"]({CONF_POWER_TARIFF: {}})[CONF_POWER_TARIFF] == {
-        "enabled": False,
-        "interval": "60",
-        "peaks": 3,
-        "one_per_day": True,
-        "months": [str(month) for month in range(1, 13)],
-        "days": "all",
-        "begin": "00:00:00",
-        "end": "00:00:00",
-        "other_weight": 0,
-        "phases": "3",
-    }
+    await tick(hass, currentlyone)
+    await add_tariff(hass, entry, name=" ")
+    assert [subentry.title for subentry in entry.subentries.values()] == [name]
 
 
-async def choose(hass: HomeAssistant, entry: MockConfigEntry, **tariff: Any) -> ConfigFlowResult:
-    """Submit the options with a power tariff."""
-    options = hass.config_entries.options
-    flow = await options.async_init(entry.entry_id)
-    return await options.async_configure(flow["flow_id"], {"write_interval": "0", "power_tariff": tariff})
+async def test_reconfigured_tariff_shows_and_keeps_its_rules(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await add_tariff(
+        hass, entry, name="Winter", interval="15", begin="07:15", first_month="11", last_month="3"
+    )
+    await reload(hass, entry, currentlyone)
+    await tick(hass, currentlyone)
+    (subentry,) = entry.subentries.values()
+    before = dict(subentry.data)
+    form = await open_tariff(hass, entry, subentry.subentry_id)
+    assert form["data_schema"] is not None
+    assert form["data_schema"]({}) == {"name": "Winter", "interval": "15", "peaks": 3, "one_per_day": True}
+    result = await submit_tariff(hass, form, {})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert subentry.data == before
+    # The quarter is not a time at which an hour begins.
+    assert await choose_tariff(hass, entry, name="Season", interval="60") is None
+    assert (subentry.title, subentry.data) == ("Season", before | {"interval": "60", "begin": "00:00"})
 
 
-async def test_tariff_that_is_off_needs_no_register(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.missing_keys = {"E_In", "E_In_T2"}
-    entry = await set_up(hass, whatwatt)
-    await tick(hass, whatwatt)
-    assert (await choose(hass, entry, enabled=False))["type"] is FlowResultType.CREATE_ENTRY
+@pytest.mark.parametrize(
+    ("months", "range_"),
+    [
+        (range(1, 13), (1, 12)),
+        ((11, 12, 1, 2, 3), (11, 3)),
+        ((6,), (6, 6)),
+        ((12, 1), (12, 1)),
+        # The form has no other way to show them.
+        ((1, 3, 12), (12, 3)),
+    ],
+)
+def test_months_are_shown_as_a_range(months: tuple[int, ...], range_: tuple[int, int]) -> None:
+    first, last = first_and_last(map(str, months))
+    assert (int(first), int(last)) == range_
+    assert set(map(str, months)) <= set(months_between(first, last))
 
 
 async def test_register_is_not_checked_while_the_reader_is_offline(
@@ -123,34 +201,216 @@ async def test_register_is_not_checked_while_the_reader_is_offline(
 ) -> None:
     entry = await set_up(hass, whatwatt)
     await hass.config_entries.async_unload(entry.entry_id)
-    assert (await choose(hass, entry, enabled=True))["type"] is FlowResultType.CREATE_ENTRY
+    assert await choose_tariff(hass, entry) is None
 
 
-async def test_main_fuse_can_be_cleared(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+async def test_missing_register_is_an_error_at_a_field(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator
+) -> None:
+    whatwatt.missing_keys = {"E_In", "E_In_T2"}
     entry = await set_up(hass, whatwatt)
     await tick(hass, whatwatt)
-    await choose(hass, entry, enabled=True, main_fuse=25, phases="1")
-    assert entry.options[CONF_POWER_TARIFF]["main_fuse"] == 25
-    await wait_until(lambda: whatwatt.stream_count > 1 and entry.state is ConfigEntryState.LOADED)
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert flow["data_schema"] is not None
-    section = flow["data_schema"].schema[CONF_POWER_TARIFF].schema
-    suggested = {str(key): (key.description or {}).get("suggested_value") for key in section.schema}
-    assert suggested["main_fuse"] == 25
-    assert section({})["phases"] == "1"
-    await choose(hass, entry, enabled=True)
-    assert "main_fuse" not in entry.options[CONF_POWER_TARIFF]
+    result = await add_tariff(hass, entry)
+    assert (result["step_id"], result["errors"]) == ("peaks", {"interval": "no_register"})
 
 
-async def test_tariff_is_kept_when_other_options_change(
+# ------------------------------------------------------------------------------------ several tariffs
+
+
+async def add_and_reload(
+    hass: HomeAssistant, entry: MockConfigEntry, reader: CurrentlyOneSimulator, **fields: Any
+) -> None:
+    """Add a power tariff, and wait until the entry is reloaded and has received a reading."""
+    count = reader.stream_count
+    assert (await add_tariff(hass, entry, **fields))["type"] is FlowResultType.CREATE_ENTRY
+    await wait_until(lambda: reader.stream_count > count and reader.streams)
+    await tick(hass, reader)
+
+
+async def test_tariffs_have_a_device_and_entities_each(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     entry = await set_up(hass, currentlyone)
-    hass.config_entries.async_update_entry(entry, options={CONF_POWER_TARIFF: {**HOURLY, "peaks": 7}})
-    options = hass.config_entries.options
-    flow = await options.async_init(entry.entry_id)
-    await options.async_configure(flow["flow_id"], {"write_interval": "60"})
-    assert entry.options[CONF_POWER_TARIFF] == {**HOURLY, "peaks": 7}
+    await tick(hass, currentlyone)
+    for name, interval in (("Hours", "60"), ("Quarters", "15")):
+        await add_and_reload(hass, entry, currentlyone, name=name, interval=interval)
+    devices = dr.async_get(hass)
+    reader = devices.async_get_device_by_identifier((DOMAIN, currentlyone.device_id), entry.entry_id)
+    assert reader is not None
+    for subentry_id, subentry in entry.subentries.items():
+        (device,) = (
+            each
+            for each in dr.async_entries_for_config_entry(devices, entry.entry_id)
+            if each.config_subentry_id == subentry_id
+        )
+        assert (device.name, device.via_device_id) == (subentry.title, reader.id)
+        assert device.entry_type is dr.DeviceEntryType.SERVICE
+        entities = er.async_entries_for_device(er.async_get(hass), device.id)
+        assert {each.unique_id for each in entities} == {
+            f"{currentlyone.device_id}_{subentry_id}_{key}" for key in K
+        }
+        assert {each.config_subentry_id for each in entities} == {subentry_id}
+        state = tariff_state(hass, entry, K.DEMAND, subentry_id)
+        assert state.entity_id == f"sensor.{subentry.title.lower()}_demand"
+        assert state.state not in ("unknown", "unavailable")
+    hours, quarters = entry.runtime_data.tariffs.values()
+    assert hours.tariff.interval == 4 * quarters.tariff.interval
+
+
+async def test_deleted_tariff_leaves_the_other_one(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, hass_storage: dict[str, Any]
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    for _ in range(2):
+        await add_and_reload(hass, entry, currentlyone)
+    one, other = entry.subentries
+    await hass.config_entries.async_unload(entry.entry_id)
+    sections = hass_storage[storage_key(entry.entry_id)]["data"].keys()
+    assert sections >= {f"power_tariff:{one}", f"power_tariff:{other}"}
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    count = currentlyone.stream_count
+    hass.config_entries.async_remove_subentry(entry, one)
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert list(entry.runtime_data.tariffs) == [other]
+    assert tariff_state(hass, entry, K.DEMAND).state not in ("unknown", "unavailable")
+    entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    devices = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert {each.config_subentry_id for each in entities} == {None, other}
+    assert {each.config_subentry_id for each in devices} == {None, other}
+    await hass.config_entries.async_unload(entry.entry_id)
+    sections = hass_storage[storage_key(entry.entry_id)]["data"].keys()
+    assert [each for each in sections if each.startswith("power_tariff")] == [f"power_tariff:{other}"]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"interval": "30"},
+        {"interval": "0"},
+        {"peaks": 0},
+        {"months": ["13"]},
+        {"begin": 7},
+        {"end": "24:15"},
+        {"other_weight": "half"},
+    ],
+    ids=str,
+)
+async def test_tariff_with_damaged_rules_is_ignored(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, rules: dict[str, Any]
+) -> None:
+    entry = entry_for(currentlyone)
+    entry.add_to_hass(hass)
+    subentry = ConfigSubentry(
+        data=MappingProxyType(rules), subentry_type=SUBENTRY_POWER_TARIFF, title="Winter", unique_id=None
+    )
+    hass.config_entries.async_add_subentry(entry, subentry)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert entry.state is ConfigEntryState.LOADED
+    assert not entry.runtime_data.tariffs
+    assert subentry.data == rules
+    assert await choose_tariff(hass, entry) is None
+    assert subentry.data == DEFAULTS
+
+
+def test_tariff_with_rules_of_a_newer_version_is_accepted() -> None:
+    assert get_tariff({"of a newer version": 1}) == get_tariff({})
+
+
+# ------------------------------------------------------------------------------------------ migration
+
+
+SETTINGS = {
+    "enabled": True,
+    "interval": "60",
+    "peaks": 3.0,
+    "one_per_day": False,
+    "months": ["11", "12", "1"],
+    "days": "weekdays",
+    "begin": "07:00:00",
+    "end": "00:00:00",
+    "other_weight": 50.0,
+    "phases": "1",
+    "main_fuse": 25.0,
+}
+
+
+async def test_option_of_version_2_becomes_a_subentry(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = entry_for(currentlyone, options={"write_interval": 10, CONF_POWER_TARIFF: SETTINGS})
+    entry.add_to_hass(hass)
+    registry = er.async_get(hass)
+    sensor = registry.async_get_or_create(
+        "sensor", DOMAIN, f"{currentlyone.device_id}_{K.DEMAND}", config_entry=entry
+    )
+    registry.async_update_entity(sensor.entity_id, new_entity_id="sensor.my_demand", name="Mine")
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert entry.version == 3
+    assert repr(dict(entry.options)) == repr({"write_interval": 10, "main_fuse": 25, "phases": "1"})
+    (subentry,) = entry.subentries.values()
+    assert subentry.title == "Power tariff"
+    assert subentry.data == {
+        "interval": "60",
+        "peaks": 3,
+        "one_per_day": False,
+        "months": ["11", "12", "1"],
+        "days": "weekdays",
+        "begin": "07:00",
+        "end": "24:00",
+        "other_weight": 50,
+    }
+    moved = registry.async_get("sensor.my_demand")
+    assert moved is not None
+    assert (moved.id, moved.unique_id, moved.name) == (sensor.id, sensor.unique_id, "Mine")
+    assert moved.config_subentry_id == subentry.subentry_id
+    assert tariff_state(hass, entry, K.DEMAND).entity_id == "sensor.my_demand"
+    assert {
+        each.unique_id
+        for each in er.async_entries_for_config_entry(registry, entry.entry_id)
+        if each.config_subentry_id is not None
+    } == {f"{currentlyone.device_id}_{key}" for key in K}
+    assert await choose_tariff(hass, entry) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "options"),
+    [
+        ({**SETTINGS, "enabled": False}, {"main_fuse": 25, "phases": "1"}),
+        ({"enabled": "perhaps"}, {}),
+        ({"enabled": False, "main_fuse": 5000, "phases": "2"}, {}),
+        ([], {}),
+        ("cheap", {}),
+    ],
+    ids=str,
+)
+async def test_option_that_is_off_or_damaged_becomes_no_subentry(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, option: object, options: dict[str, Any]
+) -> None:
+    entry = await set_up(hass, currentlyone, options={CONF_POWER_TARIFF: option})
+    assert entry.version == 3
+    assert entry.options == options
+    assert not entry.subentries
+
+
+# -------------------------------------------------------------------------------------------- supply
+
+
+async def test_main_fuse_is_an_option_of_the_reader(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone, options={CONF_POWER_TARIFF: HOURLY})
+    count = currentlyone.stream_count
+    await change_options(hass, entry, "supply", main_fuse=20, phases="1")
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    (tracker,) = entry.runtime_data.tariffs.values()
+    assert tracker._max_power == 4600.0  # noqa: SLF001 (the available power needs an hour)
 
 
 @pytest.mark.slow("power_tariff/*", "registers.py", "histories.py", "tests/time_lapse.py")

@@ -1,25 +1,28 @@
 """Power tariff of a meter that sends only the registers of its two tariffs."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, override
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, State as HomeAssistantState
 import pytest
 
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import Start
-from .home_assistant import entity_id, state_of
+from .home_assistant import entity_id
 from .simulators import House, WhatwattSimulator
 from .simulators.house import Appliance, State
 from .simulators.whatwatt import Firmware
-from .test_power_tariff_options import choose
+from .tariffs import choose_tariff, tariff_state
 from .test_update_interval import Home
 from .wait import wait_until
 
-QUARTERS = {"enabled": True, "interval": "15", "peaks": 1, "one_per_day": False}
+RULES = {"interval": "15", "peaks": 1, "one_per_day": False}
+
+# Option of version 2, which is migrated at the setup.
+QUARTERS = {"enabled": True, **RULES}
 
 # W of a stove, by its state.
 LOADS = {"off": 0, "low": 2000, "high": 6000}
@@ -62,11 +65,15 @@ class TariffHome(Home):
         return coordinator.histories.billed is coordinator.histories.by_register[M.ACTIVE_ENERGY_IMPORT]
 
     async def choose(self) -> str | None:
-        """Choose the power tariff in the options. Return the key of the error, if there is one."""
-        result = await choose(self.hass, self.entry, **QUARTERS)
+        """Add the power tariff, or change it. Return the key of the error, if there is one."""
+        error = await choose_tariff(self.hass, self.entry, **RULES)
         await self.hass.async_block_till_done()
         await wait_until(lambda: self.reader.streams)
-        return (result.get("errors") or {}).get(CONF_POWER_TARIFF)
+        return error
+
+    @override
+    def state(self, key: M | K | None = None) -> HomeAssistantState:
+        return tariff_state(self.hass, self.entry, key) if isinstance(key, K) else super().state(key)
 
 
 @pytest.fixture
@@ -186,7 +193,7 @@ async def test_peak_is_the_same_after_a_restart(home: TariffHome) -> None:
     assert home.peak == peak
 
 
-# --------------------------------------------------------------------------------------- the option
+# --------------------------------------------------------------------------------------- the dialog
 
 
 async def test_tariff_is_accepted_after_the_second_register(home: TariffHome) -> None:
@@ -225,6 +232,5 @@ async def test_tariff_is_rejected_when_the_meter_has_more(home: TariffHome) -> N
     await home.draw("high", 1)
     home.reader.overrides = {}
     await home.draw("high", 15)
-    unique_id = f"{home.reader.device_id}_{K.PEAK_DEMAND}"
-    assert state_of(home.hass, "sensor", unique_id).state == "unavailable"
+    assert home.shown(K.PEAK_DEMAND) == "unavailable"
     assert await home.choose() == "no_register"

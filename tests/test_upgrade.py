@@ -45,6 +45,48 @@ TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 
 LIVE: Final = ("5c7f14_demand", "b8b418_demand", "_expected_demand", "_available_power")
 LIVE_TOLERANCE: Final = 0.15
 
+# Begin of the names of a power tariff's entities, which version 0.1 had on the device of the reader.
+TARIFF: Final = "Power tariff "
+
+# What the dialogs show.
+OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    WHATWATT: {
+        "write_interval": "30",
+        "main_fuse": 25,
+        "phases": "3",
+        "fill_missed_hours": False,
+        "20000741": "gas",
+        "20000742": "water",
+        "20000743": "none",
+        "name": "Power tariff",
+        "interval": "15",
+        "peaks": 2,
+        "one_per_day": True,
+        "first_month": "1",
+        "last_month": "12",
+        "days": "all",
+        "begin": "00:00",
+        "end": "24:00",
+        "other_weight": 0,
+    },
+    CURRENTLYONE: {
+        "write_interval": "10",
+        "main_fuse": None,
+        "phases": "3",
+        "fill_missed_hours": True,
+        "name": "Power tariff",
+        "interval": "60",
+        "peaks": 3,
+        "one_per_day": False,
+        "first_month": "1",
+        "last_month": "12",
+        "days": "all",
+        "begin": "07:00",
+        "end": "20:00",
+        "other_weight": 50,
+    },
+}
+
 pytestmark = [
     pytest.mark.slow("custom_components/*", "tests/upgrade/*", "tests/simulators/*"),
     pytest.mark.stored_files,
@@ -79,6 +121,9 @@ def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[An
     for entity_id, (state, attributes) in expected.items():
         if entity_id in seen:
             shown_state, shown_attributes = seen[entity_id]
+            name, name_before = shown_attributes["friendly_name"], attributes["friendly_name"]
+            if name.startswith(TARIFF) and name_before.endswith(name.removeprefix(TARIFF)):
+                shown_attributes = {**shown_attributes, "friendly_name": name_before}
             tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
             if entity_id.endswith(LIVE) and state not in (STATE_UNAVAILABLE, STATE_UNKNOWN):
                 tolerance = LIVE_TOLERANCE * max(1.0, float(state))
@@ -120,7 +165,6 @@ def assert_registries_are_kept(home: Home) -> None:
         "icon",
         "has_entity_name",
         "translation_key",
-        "device_id",
         "id",
     )
     entities = {(each.domain, each.unique_id): each for each in home.entities}
@@ -132,12 +176,19 @@ def assert_registries_are_kept(home: Home) -> None:
     for key, entity in entities.items():
         assert {name: getattr(entity, name) for name in kept} == {name: before[key][name] for name in kept}
         assert entity.options == before[key]["options"] | dict(entity.options)
+        assert entity.device_id == before[key]["device_id"] or entity.config_subentry_id is not None
     registry = dr.async_get(home.hass)
     devices = {
         device.id: device
         for entry in home.entries.values()
         for device in dr.async_entries_for_config_entry(registry, entry.entry_id)
     }
+    tariffs = {device_id for device_id, device in devices.items() if device.config_subentry_id is not None}
+    assert len(tariffs) == 2
+    tariff_entities = [each for each in entities.values() if each.config_subentry_id is not None]
+    assert {each.device_id for each in tariff_entities} == tariffs
+    assert len(tariff_entities) == 14
+    devices = {device_id: device for device_id, device in devices.items() if device_id not in tariffs}
     known = {each["id"]: each for each in stored("core.device_registry")["devices"]}
     assert devices.keys() == known.keys()
     for device_id, device in devices.items():
@@ -208,7 +259,7 @@ async def test_upgraded_installation_continues(home: Home) -> None:
     for moment in MOMENTS:
         assert differences(seen[moment], EXPECTED[moment]) == [], moment
     assert seen["events"] == EXPECTED["events"]
-    assert seen["options"] == {key: sorted(values) for key, values in EXPECTED["options"].items()}
+    assert seen["options"] == OPTIONS
     assert seen["statistics"].keys() == EXPECTED["statistics"].keys()
     for entity_id, rows in EXPECTED["statistics"].items():
         assert is_same(seen["statistics"][entity_id], rows, 0.002), entity_id

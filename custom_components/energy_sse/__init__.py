@@ -7,6 +7,7 @@ from homeassistant.config_entries import (
     ConfigEntry,
     ConfigEntryChange,
     ConfigEntryState,
+    ConfigSubentryDataWithId,
 )
 from homeassistant.const import Platform
 from homeassistant.core import HassJob, HomeAssistant, callback
@@ -17,14 +18,14 @@ from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.translation import async_get_translations
 from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_FILL_MISSED_HOURS, DOMAIN, LOGGER
+from .const import CONF_FILL_MISSED_HOURS, DOMAIN, LOGGER, SUBENTRY_POWER_TARIFF
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry, EnergySseData
 from .devices import Devices
 from .issues import Issue, Issues
 from .migration import async_migrate_entry
 from .options_flow import async_remove_invalid_options
-from .power_tariff.tracker import async_setup_tariff
+from .power_tariff.tracker import async_setup_tariffs
 from .pseudonyms import async_remove_key, async_restore_key
 from .reader import EXCEPTION_FILTER
 from .statistics import StatisticsCorrector
@@ -39,18 +40,27 @@ PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Pla
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Delete the issues of each entry that is unloaded.
+    """Delete the issues of each entry that is unloaded, and reload an entry when its subentries change.
 
-    Home Assistant does not call `async_unload_entry` for an entry that could not be set up.
+    Home Assistant does not call `async_unload_entry` for an entry that could not be set up. It does not allow
+    an update listener beside the reloads of the other dialogs.
     """
 
     @callback
-    def delete_issues(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
-        if entry.domain == DOMAIN and entry.state is ConfigEntryState.NOT_LOADED:
+    def handle_change(_change: ConfigEntryChange, entry: ConfigEntry) -> None:
+        if entry.domain != DOMAIN:
+            return
+        if entry.state is ConfigEntryState.NOT_LOADED:
             Issues(hass, entry).async_delete(*Issue)
+        elif entry.state is ConfigEntryState.LOADED and entry.runtime_data.subentries != _subentries(entry):
+            hass.config_entries.async_schedule_reload(entry.entry_id)
 
-    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, delete_issues)
+    async_dispatcher_connect(hass, SIGNAL_CONFIG_ENTRY_CHANGED, handle_change)
     return True
+
+
+def _subentries(entry: ConfigEntry) -> list[ConfigSubentryDataWithId]:
+    return [subentry.as_dict() for subentry in entry.subentries.values()]
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) -> bool:
@@ -59,10 +69,12 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     await async_restore_key(hass)
     coordinator = EnergySseCoordinator(hass, entry)
     # Set before the first refresh, so that diagnostics show why a reader cannot be set up.
-    entry.runtime_data = EnergySseData(coordinator)
+    entry.runtime_data = EnergySseData(coordinator, _subentries(entry))
     await coordinator.async_restore()
-    entry.runtime_data.tariff = await async_setup_tariff(hass, entry, coordinator)
+    entry.runtime_data.tariffs = await async_setup_tariffs(entry, coordinator)
     await coordinator.async_config_entry_first_refresh()
+    for subentry in entry.get_subentries_of_type(SUBENTRY_POWER_TARIFF):
+        coordinator.devices.async_update_tariff(subentry)
     # Shutdown jobs run before the stop event, at which Home Assistant stores the states to restore.
     entry.async_on_unload(hass.async_add_shutdown_job(HassJob(entry.runtime_data.async_flush)))
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)

@@ -1,4 +1,4 @@
-"""Binary sensors of the reader, its appliances and the power tariff."""
+"""Binary sensors of the reader, its appliances and its power tariffs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -64,12 +64,12 @@ async def async_setup_entry(
     entry: EnergySseConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of the reader, its appliances and the power tariff."""
-    coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
+    """Add the binary sensors of the reader, its appliances and its power tariffs."""
+    coordinator = entry.runtime_data.coordinator
     data = coordinator.data
     async_add_entities([ConnectionBinarySensor(coordinator)])
-    if tracker is not None:
-        async_add_entities([PeakExpectedBinarySensor(coordinator, tracker)])
+    for subentry_id, tracker in entry.runtime_data.tariffs.items():
+        async_add_entities([PeakExpectedBinarySensor(coordinator, tracker)], config_subentry_id=subentry_id)
     async_add_new_entities(
         coordinator,
         async_add_entities,

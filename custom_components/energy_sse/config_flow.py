@@ -14,6 +14,7 @@ from homeassistant.config_entries import (
     ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
+    ConfigSubentryFlow,
     OptionsFlow,
 )
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -36,7 +37,9 @@ from .const import (
     CONF_KIND,
     CONF_WRITE_INTERVAL,
     DOMAIN,
+    ENTRY_VERSION,
     LOGGER,
+    SUBENTRY_POWER_TARIFF,
 )
 from .coordinator import get_entered_host, get_moved_data
 from .data import EnergySseConfigEntry
@@ -57,6 +60,7 @@ from .reader import (
     identify,
     parse_host,
 )
+from .tariff_flow import PowerTariffFlow
 
 _HOST_FIELD: Final = TextSelector()
 _PASSWORD_FIELD: Final = TextSelector(
@@ -112,7 +116,7 @@ _PRECEDENCE: Final = (
 class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     """Config flow that identifies the device before it creates or changes an entry."""
 
-    VERSION = 2
+    VERSION = ENTRY_VERSION
 
     _host: str
     _name = " / ".join(reader.model for reader in READERS.values() if reader.can_have_password)
@@ -312,6 +316,15 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     def async_get_options_flow(config_entry: EnergySseConfigEntry) -> OptionsFlow:
         """Return the options flow."""
         return EnergySseOptionsFlow()
+
+    @classmethod
+    @callback
+    @override
+    def async_get_supported_subentry_types(
+        cls, config_entry: EnergySseConfigEntry
+    ) -> dict[str, type[ConfigSubentryFlow]]:
+        """Return the flow of each type of subentry."""
+        return {SUBENTRY_POWER_TARIFF: PowerTariffFlow}
 
     # ------------------------------------------------------------------------------ downgrades
 

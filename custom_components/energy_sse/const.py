@@ -17,8 +17,17 @@ CONF_AUTH_SCHEME: Final = "login"
 # Keys of a config entry's options.
 CONF_SUB_METERS: Final = "counters"
 CONF_FILL_MISSED_HOURS: Final = "fill_missed_hours"
-CONF_POWER_TARIFF: Final = "power_tariff"
+CONF_MAIN_FUSE: Final = "main_fuse"
+CONF_PHASES: Final = "phases"
 CONF_WRITE_INTERVAL: Final = "write_interval"
+
+# Type of the subentries with a power tariff.
+SUBENTRY_POWER_TARIFF: Final = "power_tariff"
+
+# Option of entries before version 3, which had one power tariff at most.
+CONF_POWER_TARIFF: Final = "power_tariff"
+
+ENTRY_VERSION: Final = 3
 
 # Prefix of the ids of sub-meters, which distinguishes them from the ids of appliances.
 SUB_METER_PREFIX: Final = "counter:"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from homeassistant.components.sensor import ATTR_STATE_CLASS
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.const import CONF_HOST, Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -13,7 +13,7 @@ from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.util import slugify
 
 from .appliances import Appliance
-from .const import DOMAIN, SUB_METER_PREFIX, SubMeterKind
+from .const import DOMAIN, SUB_METER_PREFIX, SubMeterKind, TariffKey
 from .reader import Measurement, Property, Reader, ReaderInfo
 
 # Characters of a device name in entity ids, so that the names of the entities fit, too.
@@ -53,9 +53,18 @@ class Devices:
         """Return the identifier of a sub-meter's device."""
         return self.appliance_identifier(f"{SUB_METER_PREFIX}{meter_id}")
 
+    def tariff_identifier(self, subentry_id: str) -> tuple[str, str]:
+        """Return the identifier of a power tariff's device."""
+        return (DOMAIN, self.unique_id(subentry_id))
+
     def unique_id(self, key: str) -> str:
         """Return the unique id of one of the reader's entities."""
         return f"{self._reader_id}_{key}"
+
+    def tariff_unique_id(self, subentry_id: str, key: TariffKey) -> str:
+        """Return the unique id of one of a power tariff's entities."""
+        is_migrated = subentry_id == self._entry.entry_id
+        return self.unique_id(key if is_migrated else f"{subentry_id}_{key}")
 
     # ------------------------------------------------------------------------------- updates
 
@@ -116,6 +125,18 @@ class Devices:
             serial_number=meter_id,
             translation_key=f"sub_meter_{kind}",
             translation_placeholders={"meter_id": _shorten(meter_id)},
+            via_device_id=self._reader_device_id(),
+        )
+
+    @callback
+    def async_update_tariff(self, subentry: ConfigSubentry) -> None:
+        """Create or update the device of a power tariff, which has the name of its subentry."""
+        self._devices.async_get_or_create(
+            config_entry_id=self._entry.entry_id,
+            config_subentry_id=subentry.subentry_id,
+            identifiers={self.tariff_identifier(subentry.subentry_id)},
+            entry_type=dr.DeviceEntryType.SERVICE,
+            name=_shorten(subentry.title),
             via_device_id=self._reader_device_id(),
         )
 

@@ -32,10 +32,10 @@ async def async_get_config_entry_diagnostics(
     # The traffic is redacted first, because it shows which words are identities.
     runtime_data: EnergySseData | None = getattr(entry, "runtime_data", None)
     reader_data = {} if runtime_data is None else await _async_reader_data(hass, runtime_data.coordinator)
-    tariff = None if runtime_data is None else runtime_data.tariff
+    tariffs = () if runtime_data is None else runtime_data.tariffs.values()
     return {
         "entry": _entry_data(entry),
-        "power_tariff": None if tariff is None else tariff.diagnostics,
+        "power_tariffs": [tracker.diagnostics for tracker in tariffs],
         "entities": _entities(hass, entry),
         **reader_data,
     }
@@ -51,6 +51,8 @@ def _entry_data(entry: EnergySseConfigEntry) -> dict[str, Any]:
             # The keys are ids of meters.
             CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
         },
+        # The titles are names that the user has chosen.
+        "subentries": [dict(subentry.data) for subentry in entry.subentries.values()],
     }
 
 

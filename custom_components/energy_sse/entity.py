@@ -87,12 +87,18 @@ class ApplianceEntity(EnergySseEntity):
         self.appliance = appliance
 
 
-class TariffEntity(ReaderEntity):
-    """Entity of the power tariff."""
+class TariffEntity(EnergySseEntity):
+    """Entity of a power tariff."""
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
         """Create one of the entities of the tariff."""
-        super().__init__(coordinator, key, context=key)
+        devices, subentry_id = coordinator.devices, tracker.subentry_id
+        super().__init__(
+            coordinator,
+            context=tracker.context(key),
+            unique_id=devices.tariff_unique_id(subentry_id, key),
+            identifier=devices.tariff_identifier(subentry_id),
+        )
         self.key = key
         self.tracker = tracker
 

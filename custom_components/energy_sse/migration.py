@@ -1,21 +1,35 @@
 """Migration of config entries, and of their stored data.
 
 Version 1 stored three files for each entry, and some values of appliances in the restored states of Home
-Assistant. Version 2 stores one file. A downgrade is not supported.
+Assistant. Version 2 stored one file, and one power tariff with the main fuse in the options. Version 3 has a
+subentry for each power tariff. A downgrade is not supported.
 """
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, override
 
-from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import Platform
+from homeassistant.config_entries import ConfigEntry, ConfigSubentry
+from homeassistant.const import CONF_ENABLED, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er, restore_state
 from homeassistant.helpers.storage import Store
 
-from .const import LOGGER
+from .const import (
+    CONF_MAIN_FUSE,
+    CONF_PHASES,
+    CONF_POWER_TARIFF,
+    ENTRY_VERSION,
+    LOGGER,
+    SUBENTRY_POWER_TARIFF,
+    TariffKey,
+)
+from .devices import Devices
+from .form_fields import whole
+from .power_tariff.settings import CONF_BEGIN, CONF_END, DAY_BEGIN, DAY_END, DEFAULTS
 from .store import STORAGE_VERSION, async_remove_file, storage_key
+from .tariff_flow import async_default_name
 
 _REGISTERS: Final = ".registers"
 _POWER_TARIFF: Final = ".power_tariff"
@@ -28,13 +42,55 @@ _RESTORED: Final[Mapping[tuple[str, str], tuple[str, str]]] = {
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
-    """Migrate an entry to version 2. Return False for an entry of a later version."""
-    if entry.version > STORAGE_VERSION:
+    """Migrate an entry to version 3. Return False for an entry of a later version."""
+    if entry.version > ENTRY_VERSION:
         return False
     if entry.version == 1:
         await _async_migrate_files(hass, entry)
-        hass.config_entries.async_update_entry(entry, version=2)
+    if entry.version < ENTRY_VERSION:
+        _migrate_power_tariff(hass, entry, await async_default_name(hass))
     return True
+
+
+def _migrate_power_tariff(hass: HomeAssistant, entry: ConfigEntry, name: str) -> None:
+    """Replace the option of a power tariff by a subentry, if it is on, and by the options of the supply."""
+    options = dict(entry.options)
+    settings = options.pop(CONF_POWER_TARIFF, None)
+    if isinstance(settings, Mapping):
+        options |= {key: whole(settings[key]) for key in (CONF_MAIN_FUSE, CONF_PHASES) if key in settings}
+        if settings.get(CONF_ENABLED) is True:
+            # This id shows that the entities keep the unique ids of version 2. After a power failure, the
+            # registries have the same id at the second migration.
+            subentry = ConfigSubentry(
+                data=MappingProxyType(_migrate_rules(settings)),
+                subentry_id=entry.entry_id,
+                subentry_type=SUBENTRY_POWER_TARIFF,
+                title=name,
+                unique_id=None,
+            )
+            hass.config_entries.async_add_subentry(entry, subentry)
+            _move_entities(hass, entry, subentry.subentry_id)
+    hass.config_entries.async_update_entry(entry, options=options, version=ENTRY_VERSION)
+
+
+def _migrate_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rules of a power tariff. Times had seconds, and all numbers were floats."""
+    rules = {key: whole(value) for key, value in settings.items() if key in DEFAULTS}
+    for key in (CONF_BEGIN, CONF_END):
+        if isinstance(time := rules.get(key), str):
+            rules[key] = time.removesuffix(":00") if time.count(":") > 1 else time
+    if rules.get(CONF_END) == DAY_BEGIN:
+        rules[CONF_END] = DAY_END
+    return rules
+
+
+def _move_entities(hass: HomeAssistant, entry: ConfigEntry, subentry_id: str) -> None:
+    """Move the entities of a power tariff to its subentry."""
+    entities, devices = er.async_get(hass), Devices(hass, entry)
+    for key in TariffKey:
+        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
+        if (entity_id := devices.entity_id(platform, key)) is not None:
+            entities.async_update_entity(entity_id, config_subentry_id=subentry_id)
 
 
 async def _async_migrate_files(hass: HomeAssistant, entry: ConfigEntry) -> None:

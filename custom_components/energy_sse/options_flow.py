@@ -3,28 +3,23 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from homeassistant.config_entries import (
-    ConfigEntry,
-    ConfigEntryState,
-    ConfigFlowResult,
-    OptionsFlowWithReload,
-)
-from homeassistant.const import CONF_ENABLED
+from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlowWithReload
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.data_entry_flow import section
-from homeassistant.helpers.selector import BooleanSelector, SelectSelector, SelectSelectorConfig
+from homeassistant.helpers.selector import BooleanSelector
 import voluptuous as vol
 
 from .const import (
     CONF_FILL_MISSED_HOURS,
-    CONF_POWER_TARIFF,
+    CONF_MAIN_FUSE,
+    CONF_PHASES,
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
     LOGGER,
     SubMeterKind,
 )
 from .devices import Devices
-from .power_tariff import settings as power_tariff
+from .form_fields import dropdown, get_fraction_errors, number_box, whole
+from .issues import escape_markdown
 from .reader import is_number
 
 # Seconds, as texts of a selector. In each interval, a sensor that changes writes a row into the database.
@@ -33,11 +28,18 @@ WRITE_INTERVALS: Final = ["0", "5", "10", "30", "60"]
 # Seconds. Longer intervals cannot be chosen.
 _MAX_WRITE_INTERVAL: Final = 3600
 
+PHASES: Final = ("1", "3")
+
+# Amperes of the main fuses that households have.
+_MIN_FUSE: Final = 6
+_MAX_FUSE: Final = 290
+
 _VALIDATORS: Final[Mapping[str, Callable[[Any], bool]]] = {
     CONF_WRITE_INTERVAL: lambda value: is_number(value) and 0 <= value <= _MAX_WRITE_INTERVAL,
     CONF_FILL_MISSED_HOURS: lambda value: isinstance(value, bool),
     CONF_SUB_METERS: lambda value: isinstance(value, Mapping),
-    CONF_POWER_TARIFF: lambda value: isinstance(value, Mapping),
+    CONF_MAIN_FUSE: lambda value: is_number(value) and _MIN_FUSE <= value <= _MAX_FUSE,
+    CONF_PHASES: lambda value: value in PHASES,
 }
 
 
@@ -56,57 +58,75 @@ def async_remove_invalid_options(hass: HomeAssistant, entry: ConfigEntry) -> Non
 
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
-    """Options flow with one form."""
+    """Options flow with a menu of short forms."""
 
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Show the form, and store valid options."""
+    async def async_step_init(self, _user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Show the menu."""
+        steps = ["updates", "supply", "energy_dashboard"]
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=[*steps, "sub_meters"] if self._sub_meters else steps,
+            description_placeholders={"reader": escape_markdown(self.config_entry.title)},
+        )
+
+    async def async_step_updates(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask how often the sensors are updated."""
+        if user_input is not None:
+            return self._save({CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL])})
+        chosen = str(self.config_entry.options.get(CONF_WRITE_INTERVAL, 0))
+        field = dropdown(WRITE_INTERVALS, "write_interval")
+        return self._show_form("updates", {vol.Required(CONF_WRITE_INTERVAL, default=chosen): field})
+
+    async def async_step_supply(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the main fuse and the phases."""
         chosen: Mapping[str, Any] = self.config_entry.options
         errors: dict[str, str] = {}
         if user_input is not None:
-            chosen = {
-                **({CONF_POWER_TARIFF: chosen[CONF_POWER_TARIFF]} if CONF_POWER_TARIFF in chosen else {}),
-                **user_input,
-                CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL]),
-                CONF_SUB_METERS: {**self._sub_meters, **user_input.get(CONF_SUB_METERS, {})},
-            }
-            error = power_tariff.get_error(chosen.get(CONF_POWER_TARIFF, {})) or self._register_error(chosen)
-            if error is None:
-                return self.async_create_entry(data=chosen)
-            # Shown above the section of the power tariff.
-            errors[CONF_POWER_TARIFF] = error
-        return self.async_show_form(step_id="init", data_schema=self._schema(chosen), errors=errors)
+            errors = get_fraction_errors(user_input, CONF_MAIN_FUSE)
+            chosen = {key: whole(value) for key, value in user_input.items()}
+            if not errors:
+                return self._save({CONF_MAIN_FUSE: None, **chosen})
+        # The main fuse has no default, so that the user can clear it.
+        fuse = vol.Optional(CONF_MAIN_FUSE, description={"suggested_value": chosen.get(CONF_MAIN_FUSE)})
+        phases = vol.Required(CONF_PHASES, default=chosen.get(CONF_PHASES, "3"))
+        fields = {fuse: number_box(_MIN_FUSE, _MAX_FUSE, "A"), phases: dropdown(PHASES, "phases")}
+        return self._show_form("supply", fields, errors)
 
-    def _schema(self, chosen: Mapping[str, Any]) -> vol.Schema:
-        """Return the form with the chosen options."""
+    async def async_step_energy_dashboard(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask whether hours in the Energy dashboard are corrected."""
+        if user_input is not None:
+            return self._save(user_input)
+        chosen = self.config_entry.options.get(CONF_FILL_MISSED_HOURS, True)
+        field = vol.Required(CONF_FILL_MISSED_HOURS, default=chosen)
+        return self._show_form("energy_dashboard", {field: BooleanSelector()})
+
+    async def async_step_sub_meters(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask what each sub-meter measures."""
+        if user_input is not None:
+            return self._save({CONF_SUB_METERS: {**self._sub_meters, **user_input}})
+        # The label of a field is the number on the meter.
+        kinds = dropdown(SubMeterKind, "sub_meter_kind")
         fields: dict[vol.Marker, Any] = {
-            vol.Required(CONF_WRITE_INTERVAL, default=str(chosen.get(CONF_WRITE_INTERVAL, 0))): (
-                SelectSelector(
-                    SelectSelectorConfig(options=WRITE_INTERVALS, translation_key="write_interval")
-                )
-            )
+            vol.Required(meter_id, default=kind): kinds for meter_id, kind in self._sub_meters.items()
         }
-        fills = chosen.get(CONF_FILL_MISSED_HOURS, True)
-        fields[vol.Required(CONF_FILL_MISSED_HOURS, default=fills)] = BooleanSelector()
-        fields[vol.Optional(CONF_POWER_TARIFF)] = power_tariff.form_section(chosen.get(CONF_POWER_TARIFF, {}))
-        if self._sub_meters:
-            kinds = SelectSelector(
-                SelectSelectorConfig(options=list(SubMeterKind), translation_key="sub_meter_kind")
-            )
-            # The label of a field is the number on the meter.
-            kinds_by_meter = {
-                vol.Required(meter_id, default=kind): kinds
-                for meter_id, kind in {**self._sub_meters, **chosen.get(CONF_SUB_METERS, {})}.items()
-            }
-            fields[vol.Required(CONF_SUB_METERS)] = section(vol.Schema(kinds_by_meter))
-        return vol.Schema(fields)
+        return self._show_form("sub_meters", fields)
 
-    def _register_error(self, chosen: Mapping[str, Any]) -> str | None:
-        """Return an error key if the meter's register is not sufficient for a power tariff, or None."""
-        is_on = chosen.get(CONF_POWER_TARIFF, {}).get(CONF_ENABLED)
-        if not is_on or self.config_entry.state is not ConfigEntryState.LOADED:
-            return None
-        history = self.config_entry.runtime_data.coordinator.histories.billed
-        return None if history.can_be_billed else "no_register"
+    def _show_form(
+        self, step_id: str, fields: Mapping[vol.Marker, Any], errors: dict[str, str] | None = None
+    ) -> ConfigFlowResult:
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=vol.Schema(dict(fields)),
+            errors=errors,
+            description_placeholders={"reader": self.config_entry.title},
+        )
+
+    def _save(self, changes: Mapping[str, Any]) -> ConfigFlowResult:
+        """Store changed options. None removes an option."""
+        options = {**self.config_entry.options, **changes}
+        return self.async_create_entry(
+            data={key: value for key, value in options.items() if value is not None}
+        )
 
     @property
     def _sub_meters(self) -> dict[str, str]:

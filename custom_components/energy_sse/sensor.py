@@ -1,4 +1,4 @@
-"""Sensors of the reader, its sub-meters, its appliances and the power tariff."""
+"""Sensors of the reader, its sub-meters, its appliances and its power tariffs."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -43,10 +43,12 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the sensors of everything that the reader has, now and later."""
-    coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
+    coordinator = entry.runtime_data.coordinator
     data = coordinator.data
-    if tracker is not None:
-        async_add_entities(TariffSensor(coordinator, tracker, key) for key in TARIFF)
+    for subentry_id, tracker in entry.runtime_data.tariffs.items():
+        async_add_entities(
+            [TariffSensor(coordinator, tracker, key) for key in TARIFF], config_subentry_id=subentry_id
+        )
     add = partial(async_add_new_entities, coordinator, async_add_entities)
     add(
         lambda: [each for each in MEASUREMENTS if each in data.measurements],
@@ -192,7 +194,7 @@ class ApplianceSensor(ApplianceEntity, SensorEntity):
 
 
 class TariffSensor(TariffEntity, SensorEntity):
-    """Sensor of one value of the power tariff."""
+    """Sensor of one value of a power tariff."""
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
         """Create the sensor of one of the tariff's values."""

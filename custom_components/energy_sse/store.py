@@ -88,6 +88,8 @@ class EnergySseStore:
     def _collect(self) -> dict[str, Any]:
         self._due_at = math.inf
         self._saved_at = clock.now()
+        # The section of a deleted power tariff ends with it.
+        self._data = {name: data for name, data in self._data.items() if name in self._sections}
         for name, collect in self._sections.items():
             try:
                 self._data[name] = collect()

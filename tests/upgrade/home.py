@@ -12,9 +12,8 @@ from homeassistant import loader
 from homeassistant.bootstrap import async_load_base_functionality
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.components.recorder.tasks import SynchronizeTask
-from homeassistant.config_entries import ConfigEntry
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntry
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
-from homeassistant.data_entry_flow import section
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import async_initialize_recorder, get_instance
 from homeassistant.setup import async_setup_component
@@ -280,20 +279,34 @@ class Home:
             if hours and hours[0].get("sum") is not None
         }
 
-    async def options(self, unique_id: str) -> list[str]:
-        """Return the values that the dialog of the options shows, whatever their fields are called."""
-        flows = self.hass.config_entries.options
-        form = await flows.async_init(self.entries[unique_id].entry_id)
-        flows.async_abort(form["flow_id"])
-        assert form["data_schema"] is not None
-        return sorted(_shown_values(form["data_schema"]))
+    async def options(self, unique_id: str) -> dict[str, Any]:
+        """Return the values that the dialogs of the options and of the power tariffs show."""
+        entry, flows = self.entries[unique_id], self.hass.config_entries
+        menu = await flows.options.async_init(entry.entry_id)
+        flows.options.async_abort(menu["flow_id"])
+        shown: dict[str, Any] = {}
+        assert isinstance(menu["menu_options"], list)
+        for step in menu["menu_options"]:
+            menu = await flows.options.async_init(entry.entry_id)
+            form = await flows.options.async_configure(menu["flow_id"], {"next_step_id": step})
+            flows.options.async_abort(form["flow_id"])
+            shown |= _shown_values(form["data_schema"])
+        for subentry in entry.subentries.values():
+            peaks = await flows.subentries.async_init(
+                (entry.entry_id, subentry.subentry_type),
+                context={"source": SOURCE_RECONFIGURE, "subentry_id": subentry.subentry_id},
+            )
+            times = await flows.subentries.async_configure(peaks["flow_id"], {})
+            flows.subentries.async_abort(times["flow_id"])
+            shown |= _shown_values(peaks["data_schema"]) | _shown_values(times["data_schema"])
+        return shown
 
 
-def _shown_values(schema: vol.Schema) -> Iterator[str]:
-    for marker, field in schema.schema.items():
-        if isinstance(field, section):
-            yield from _shown_values(field.schema)
-        elif callable(marker.default):
-            yield str(marker.default())
-        else:
-            yield str((marker.description or {}).get("suggested_value"))
+def _shown_values(schema: vol.Schema | None) -> dict[str, Any]:
+    assert schema is not None
+    return {
+        str(marker): marker.default()
+        if callable(marker.default)
+        else (marker.description or {}).get("suggested_value")
+        for marker in schema.schema
+    }

@@ -43,24 +43,20 @@ _START: Final = datetime(2026, 10, 31, 5, 30, tzinfo=UTC)
 WHATWATT_ID: Final = "ECC9FF5C7F14"
 CURRENTLYONE_ID: Final = "b8b41879cf58"
 
+# Step of the menu → fields.
 _WHATWATT_OPTIONS: Final[dict[str, Any]] = {
-    "write_interval": "30",
-    "fill_missed_hours": False,
-    "power_tariff": {"enabled": True, "interval": "15", "peaks": 2, "main_fuse": 25, "days": "all"},
-    "counters": {"20000741": "gas", "20000742": "water", "20000743": "none"},
+    "updates": {"write_interval": "30"},
+    "supply": {"main_fuse": 25, "phases": "3"},
+    "energy_dashboard": {"fill_missed_hours": False},
+    "sub_meters": {"20000741": "gas", "20000742": "water", "20000743": "none"},
 }
-_CURRENTLYONE_OPTIONS: Final[dict[str, Any]] = {
-    "write_interval": "10",
-    "fill_missed_hours": True,
-    "power_tariff": {
-        "enabled": True,
-        "interval": "60",
-        "peaks": 3,
-        "one_per_day": False,
-        "begin": "07:00:00",
-        "end": "20:00:00",
-        "other_weight": 50,
-    },
+_CURRENTLYONE_OPTIONS: Final[dict[str, Any]] = {"updates": {"write_interval": "10"}}
+
+# Form → fields.
+_WHATWATT_TARIFF: Final[dict[str, Any]] = {"peaks": {"interval": "15", "peaks": 2}, "times": {}}
+_CURRENTLYONE_TARIFF: Final[dict[str, Any]] = {
+    "peaks": {"interval": "60", "peaks": 3, "one_per_day": False},
+    "times": {"begin": "07:00", "end": "20:00", "other_weight": 50},
 }
 
 
@@ -84,11 +80,22 @@ async def _add_readers(home: Home) -> None:
 
 
 async def _choose_options(home: Home) -> None:
-    options = home.hass.config_entries.options
-    for device_id, chosen in ((WHATWATT_ID, _WHATWATT_OPTIONS), (CURRENTLYONE_ID, _CURRENTLYONE_OPTIONS)):
-        form = await options.async_init(home.entries[device_id].entry_id)
-        result = await options.async_configure(form["flow_id"], chosen)
-        assert result["type"] is FlowResultType.CREATE_ENTRY
+    flows = home.hass.config_entries
+    for device_id, steps, tariff in (
+        (WHATWATT_ID, _WHATWATT_OPTIONS, _WHATWATT_TARIFF),
+        (CURRENTLYONE_ID, _CURRENTLYONE_OPTIONS, _CURRENTLYONE_TARIFF),
+    ):
+        entry_id = home.entries[device_id].entry_id
+        for step, chosen in steps.items():
+            menu = await flows.options.async_init(entry_id)
+            form = await flows.options.async_configure(menu["flow_id"], {"next_step_id": step})
+            result = await flows.options.async_configure(form["flow_id"], chosen)
+            assert result["type"] is FlowResultType.CREATE_ENTRY
+            await home.settle()
+        peaks = await flows.subentries.async_init((entry_id, "power_tariff"), context={"source": SOURCE_USER})
+        times = await flows.subentries.async_configure(peaks["flow_id"], tariff["peaks"])
+        added = await flows.subentries.async_configure(times["flow_id"], tariff["times"])
+        assert added["type"] is FlowResultType.CREATE_ENTRY
         await home.settle()
 
 

@@ -1,19 +1,17 @@
-"""The power tariff of one reader: monthly peaks, and the current interval."""
+"""Power tariffs of one reader: monthly peaks, and the current interval."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
+from homeassistant.core import callback
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
-from ..const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, DOMAIN, LOGGER, TariffKey
+from ..const import CONF_WRITE_INTERVAL, DOMAIN, LOGGER, SUBENTRY_POWER_TARIFF, TariffKey
 from ..coordinator import EnergySseCoordinator
 from ..histories import RegisterUpdate
 from ..reader import clock
@@ -41,66 +39,53 @@ LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAIL
 MONTHLY_KEYS: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
 
 
-async def async_setup_tariff(
-    hass: HomeAssistant, entry: ConfigEntry, coordinator: EnergySseCoordinator
-) -> DemandTracker | None:
-    """Return a tracker of the chosen tariff; None while the option is off.
+async def async_setup_tariffs(
+    entry: ConfigEntry, coordinator: EnergySseCoordinator
+) -> dict[str, DemandTracker]:
+    """Return a tracker of each power tariff, by the id of its subentry.
 
     The coordinator is restored, and not connected yet.
     """
-    settings = entry.options.get(CONF_POWER_TARIFF)
-    try:
-        tariff = get_tariff(settings)
-    except vol.Invalid as error:
-        # The entities are kept for an option that is valid again.
-        LOGGER.warning("Ignoring the invalid option of a power tariff: %s", error)
-        return None
-    if tariff is None:
-        _remove_entities(hass, coordinator)
-        return None
-    write_interval = entry.options.get(CONF_WRITE_INTERVAL, 0)
-    tracker = DemandTracker(coordinator, tariff, get_max_power(settings), write_interval)
-    await tracker.async_start(entry)
-    return tracker
-
-
-@callback
-def _remove_entities(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
-    for key in TariffKey:
-        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
-        if (entity_id := coordinator.devices.entity_id(platform, key)) is not None:
-            er.async_get(hass).async_remove(entity_id)
+    trackers: dict[str, DemandTracker] = {}
+    for subentry in entry.get_subentries_of_type(SUBENTRY_POWER_TARIFF):
+        try:
+            tariff = get_tariff(subentry.data)
+        except vol.Invalid as error:
+            # The entities are kept for rules that are valid again.
+            LOGGER.warning("Ignoring the invalid rules of a power tariff: %s", error)
+            continue
+        tracker = DemandTracker(coordinator, subentry.subentry_id, tariff, entry.options)
+        await tracker.async_start(entry)
+        trackers[subentry.subentry_id] = tracker
+    return trackers
 
 
 class DemandTracker:
-    """Tracker of the demand and the monthly peaks of one reader."""
+    """Tracker of the demand and the monthly peaks of one power tariff."""
 
     def __init__(
         self,
         coordinator: EnergySseCoordinator,
+        subentry_id: str,
         tariff: Tariff,
-        max_power: float,
-        write_interval: float,
+        options: Mapping[str, Any],
     ) -> None:
-        """Create a tracker that is not started.
-
-        `max_power` is the power in W that the main fuse allows. `write_interval` is the shortest time in
-        seconds between two states.
-        """
+        """Create a tracker that is not started, with the options of the reader."""
+        self.subentry_id = subentry_id
         self.tariff = tariff
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
         """None while no register is known."""
 
         self._coordinator = coordinator
-        self._max_power = max_power
-        self._current = CurrentInterval(tariff.interval, max_power)
+        self._max_power = get_max_power(options)
+        self._current = CurrentInterval(tariff.interval, self._max_power)
         self._history: RegisterHistory | None = None
         """History of the current interval; None before the first reading."""
 
         self._debouncer = Debouncer(
             coordinator.hass,
             LOGGER,
-            cooldown=max(_CHECK_INTERVAL, write_interval),
+            cooldown=max(_CHECK_INTERVAL, options.get(CONF_WRITE_INTERVAL, 0)),
             immediate=True,
             function=self._update_live_values,
         )
@@ -113,7 +98,9 @@ class DemandTracker:
 
     async def async_start(self, entry: ConfigEntry) -> None:
         """Start to process readings, until the entry is unloaded. The register histories must be restored."""
-        self._coordinator.store.async_add_section("power_tariff", self._as_dict, self._restore)
+        is_migrated = self.subentry_id == entry.entry_id
+        section = "power_tariff" if is_migrated else f"power_tariff:{self.subentry_id}"
+        self._coordinator.store.async_add_section(section, self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
@@ -136,6 +123,13 @@ class DemandTracker:
     def expects_peak(self) -> bool:
         """Return whether the current interval will raise the monthly peak if the present power stays."""
         return self._forecast.expects_peak
+
+    def context(self, key: TariffKey) -> Hashable:
+        """Return the context of the entity of a value."""
+        return (self.subentry_id, key)
+
+    def _update_entities(self, keys: Iterable[TariffKey]) -> None:
+        self._coordinator.async_update_context_listeners([self.context(key) for key in keys])
 
     def value(self, key: TariffKey) -> float | None:
         """Return a value in W; None if it is unknown."""
@@ -204,9 +198,7 @@ class DemandTracker:
             # The limit is updated at once, because the new interval can have another weight, or be of another
             # day.
             self._update_limit()
-            self._coordinator.async_update_context_listeners(
-                (TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED)
-            )
+            self._update_entities((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
             self._debouncer.async_cancel()
         self._debouncer.async_schedule_call()
 
@@ -216,14 +208,14 @@ class DemandTracker:
         try:
             self._update_forecast()
             values = {key: self.value(key) for key in LIVE_KEYS}
-            self._coordinator.async_update_context_listeners(self._written.update(values))
+            self._update_entities(self._written.update(values))
         except Exception:
             LOGGER.exception("Unexpected error while checking the current interval")
 
     @callback
     def _update_forecast(self) -> None:
         if self._forecast.update(self._current.expected_demand):
-            self._coordinator.async_update_context_listeners([TariffKey.PEAK_EXPECTED])
+            self._update_entities([TariffKey.PEAK_EXPECTED])
 
     @callback
     def _update_limit(self) -> None:
@@ -256,7 +248,7 @@ class DemandTracker:
         else:
             self.monthly_peaks = None
         self._update_limit()
-        self._coordinator.async_update_context_listeners(MONTHLY_KEYS)
+        self._update_entities(MONTHLY_KEYS)
         # The available power follows from the limit.
         self._debouncer.async_schedule_call()
 

@@ -1,0 +1,146 @@
+"""Subentry flow of a power tariff."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntryState,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import CONF_NAME
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.selector import TextSelector
+from homeassistant.helpers.translation import async_get_translations
+import voluptuous as vol
+
+from .const import DOMAIN, SUBENTRY_POWER_TARIFF
+from .form_fields import dropdown, get_fraction_errors, whole
+from .power_tariff.settings import (
+    CONF_BEGIN,
+    CONF_DAYS,
+    CONF_END,
+    CONF_INTERVAL,
+    CONF_MONTHS,
+    CONF_OTHER_WEIGHT,
+    CONF_PEAKS,
+    DAY_BEGIN,
+    DAY_END,
+    DAYS_FIELD,
+    DEFAULTS,
+    MONTH_FIELD,
+    OTHER_WEIGHT_FIELD,
+    PEAK_FIELDS,
+    first_and_last,
+    get_tariff,
+    months_between,
+    times,
+)
+
+# Fields of the dialog. The months between them are stored.
+CONF_FIRST_MONTH: Final = "first_month"
+CONF_LAST_MONTH: Final = "last_month"
+
+
+async def async_default_name(hass: HomeAssistant) -> str:
+    """Return the name of a power tariff without a name of its own."""
+    texts = await async_get_translations(hass, hass.config.language, "config_subentries", [DOMAIN])
+    return texts[f"component.{DOMAIN}.config_subentries.{SUBENTRY_POWER_TARIFF}.entry_type"]
+
+
+class PowerTariffFlow(ConfigSubentryFlow):
+    """Subentry flow of a power tariff: its name and its peaks, then the times that count."""
+
+    _name: str
+    _rules: Mapping[str, Any]
+
+    async def async_step_user(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Add a power tariff."""
+        self._name, self._rules = await async_default_name(self.hass), {}
+        return await self.async_step_peaks()
+
+    async def async_step_reconfigure(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Change a power tariff."""
+        subentry = self._get_reconfigure_subentry()
+        self._name, self._rules = subentry.title, subentry.data
+        try:
+            get_tariff(self._rules)
+        except vol.Invalid:
+            # From a damaged file.
+            self._rules = {}
+        return await self.async_step_peaks()
+
+    async def async_step_peaks(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the name, and for the demands that are billed."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            errors = self._register_error() | get_fraction_errors(user_input, CONF_PEAKS)
+            self._name = user_input.pop(CONF_NAME).strip() or self._name
+            self._rules = {**self._rules, **_whole(user_input)}
+            if not errors:
+                return await self.async_step_times()
+        values = {**DEFAULTS, **self._rules, CONF_NAME: self._name}
+        fields = {CONF_NAME: TextSelector(), **PEAK_FIELDS}
+        return self._show_form("peaks", fields, values, errors)
+
+    async def async_step_times(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the times that count, and store the power tariff."""
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            if user_input[CONF_BEGIN] == user_input[CONF_END]:
+                errors[CONF_END] = "no_hours"
+            months = months_between(user_input.pop(CONF_FIRST_MONTH), user_input.pop(CONF_LAST_MONTH))
+            self._rules = {**self._rules, **_whole(user_input), CONF_MONTHS: months}
+            if not errors:
+                return self._store()
+        values = {**DEFAULTS, **self._rules}
+        values[CONF_FIRST_MONTH], values[CONF_LAST_MONTH] = first_and_last(values[CONF_MONTHS])
+        begins, ends = times(values[CONF_INTERVAL])[:-1], times(values[CONF_INTERVAL])[1:]
+        # The previous interval can have been shorter.
+        if values[CONF_BEGIN] not in begins:
+            values[CONF_BEGIN] = DAY_BEGIN
+        if values[CONF_END] not in ends:
+            values[CONF_END] = DAY_END
+        fields = {
+            CONF_FIRST_MONTH: MONTH_FIELD,
+            CONF_LAST_MONTH: MONTH_FIELD,
+            CONF_DAYS: DAYS_FIELD,
+            CONF_BEGIN: dropdown(begins),
+            CONF_END: dropdown(ends),
+            CONF_OTHER_WEIGHT: OTHER_WEIGHT_FIELD,
+        }
+        return self._show_form("times", fields, values, errors)
+
+    def _show_form(
+        self, step_id: str, fields: Mapping[str, Any], values: Mapping[str, Any], errors: dict[str, str]
+    ) -> SubentryFlowResult:
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=vol.Schema(
+                {vol.Required(key, default=values[key]): field for key, field in fields.items()}
+            ),
+            errors=errors,
+            description_placeholders={"reader": self._get_entry().title},
+            last_step=step_id == "times",
+        )
+
+    def _store(self) -> SubentryFlowResult:
+        if self.source != SOURCE_RECONFIGURE:
+            return self.async_create_entry(title=self._name, data=self._rules)
+        # The entry is reloaded because its subentries change.
+        return self.async_update_and_abort(
+            self._get_entry(), self._get_reconfigure_subentry(), title=self._name, data=self._rules
+        )
+
+    def _register_error(self) -> dict[str, str]:
+        """Return an error if the reader is online, and its meter does not send a sufficient register."""
+        entry = self._get_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return {}
+        history = entry.runtime_data.coordinator.histories.billed
+        return {} if history.can_be_billed else {CONF_INTERVAL: "no_register"}
+
+
+def _whole(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: whole(value) for key, value in values.items()}
