@@ -88,15 +88,21 @@ async def options(home: Home) -> None:
     await user.open(INTEGRATION_PAGE)
     entry = home.entry(WHATWATT)
     await user.sees(text("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
-    await user.press(text("Configure"), entry)
-    fields = user.page.locator("ha-selector-select")
-    await fields.first.click()
-    await user.shown(text("10 seconds")).click()
-    await fields.last.click()
-    await user.shown(text("Gas (m³)")).click()
-    await user.picture("options")
-    await user.press(text("Submit"))
-    await user.finish("Finish")
+    dialog = user.page.locator("dialog-data-entry-flow")
+    for step, field, option in (
+        ("Updates", "Time between updates", "10 seconds"),
+        ("Sub-meters", SUB_METER, "Gas (m³)"),
+    ):
+        await user.press(text("Configure"), entry)
+        await user.sees(text("Options"), dialog)
+        await user.picture("options")
+        await user.shown(text(step), dialog).click()
+        await user.sees(text(f"{step} of {{reader}}", reader=WHATWATT), dialog)
+        await dialog.locator("ha-selector-select").click()
+        await user.shown(text(option)).click()
+        await user.picture(f"options_{field[:3].lower()}")
+        await user.press(text("Submit"))
+        await user.finish("Finish")
     await user.sees(text("Gas meter {meter_id}", meter_id=SUB_METER), entry)
     await _remember_gas(home)
 

@@ -1,9 +1,9 @@
-"""Power tariff: enabled, shown on a dashboard, and disabled."""
+"""Power tariff: added, changed, shown on a dashboard, and deleted."""
 
 import re
 from typing import Any, Final
 
-from playwright.async_api import Locator, expect
+from playwright.async_api import expect
 
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home
 
@@ -27,33 +27,51 @@ _PEAKS: Final = """\
 {%- endfor %}"""
 
 
-async def switched_on(home: Home) -> None:
-    """The power tariff is enabled. Invalid settings are rejected, and the others are kept."""
+async def added(home: Home) -> None:
+    """A power tariff is added. An invalid rule is rejected at its field, and the others are kept."""
     user, text = home.user, home.user.text
-    dialog = await _open_options(home)
-    await dialog.get_by_role("button", name=text("Power tariff")).click()
-    await _switch(home, dialog)
-    # From the first minutes with the tariff.
-    begin = dialog.get_by_role("group").first.get_by_role("spinbutton").nth(1)
+    await user.open(INTEGRATION_PAGE)
+    await user.choose_in_menu(home.entry(CURRENTLYONE), text("Add power tariff"))
+    dialog = user.page.locator("dialog-data-entry-flow")
+    await user.sees(text("Power tariff of {reader}", reader=CURRENTLYONE), dialog)
+    await user.picture("tariff")
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
-    await begin.fill("15")
-    await peaks.fill("2")
-    await user.press(text("Submit"), dialog)
-    await user.sees(text(user.translations.whole("“From” and “To” have to be times")), dialog)
+    await peaks.fill("2.5")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Enter a whole number."), dialog)
     await user.picture("tariff_refused")
-    await expect(peaks).to_have_value("2")
-    await begin.fill("0")
-    await peaks.fill("3")
+    await peaks.fill("2")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
+    await user.picture("tariff_times")
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
+
+
+async def changed(home: Home) -> None:
+    """The power tariff is changed."""
+    user, text = home.user, home.user.text
+    await user.open(INTEGRATION_PAGE)
+    await user.press(text("Reconfigure power tariff"))
+    dialog = user.page.locator("dialog-data-entry-flow")
+    peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
+    await expect(peaks).to_have_value("2")
+    await peaks.fill("3")
+    await user.press(text("Next"), dialog)
+    await user.press(text("Submit"), dialog)
+    await user.sees(text("Reconfiguration was successful"))
+    await user.finish("Close")
+    await home.is_streaming(home.currentlyone)
+    await user.picture("tariff_card")
 
 
 async def looked_at(home: Home) -> None:
     """A dashboard shows the monthly peak so far, and the available power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
-    sensors = {key: await home.entity(home.currentlyone, f"_{key}") for key in _SENSORS}
-    expected = await home.entity(home.currentlyone, "_peak_expected")
+    entities = await _entities(home)
+    sensors = {key: entities[key] for key in _SENSORS}
+    expected = entities["peak_expected"]
     await home.has_state(sensors["expected_demand"], r"[1-9].*")
     await home.has_state(sensors["peak_demand"], r"[1-9].*")
     await home.api.command(
@@ -75,29 +93,24 @@ async def looked_at(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
-async def switched_off(home: Home) -> None:
-    """The power tariff is disabled, and its sensors are removed."""
+async def deleted(home: Home) -> None:
+    """The power tariff is deleted, with its sensors."""
     user, text = home.user, home.user.text
-    dialog = await _open_options(home)
-    await _switch(home, dialog)
-    await user.press(text("Submit"), dialog)
-    await user.finish("Finish")
-    unique_ids = {f"{home.currentlyone.simulator.device_id}_{key}" for key in (*_SENSORS, "peak_expected")}
-    registry = await home.api.command("config/entity_registry/list")
-    assert not unique_ids & {entity["unique_id"] for entity in registry}
+    await user.open(INTEGRATION_PAGE)
+    await user.choose_in_menu(user.page.locator("ha-config-sub-entry-row"), text("Delete"))
+    await user.press(text("Delete"), user.page.locator("dialog-box"))
+    await expect(user.page.locator("ha-config-sub-entry-row")).to_have_count(0)
+    assert await _entities(home) == {}
     await home.is_streaming(home.currentlyone)
 
 
-async def _open_options(home: Home) -> Locator:
-    await home.user.open(INTEGRATION_PAGE)
-    await home.user.press(home.user.text("Configure"), home.entry(CURRENTLYONE))
-    return home.user.page.locator("dialog-data-entry-flow")
-
-
-async def _switch(home: Home, dialog: Locator) -> None:
-    label = home.user.translations.pattern("Track what a power tariff bills")
-    # With the keyboard, because another element covers the button.
-    await dialog.get_by_role("switch", name=re.compile(label)).press("Space")
+async def _entities(home: Home) -> dict[str, str]:
+    """Return the entities of the power tariff by their keys."""
+    return {
+        entity["translation_key"]: entity["entity_id"]
+        for entity in await home.api.command("config/entity_registry/list")
+        if entity["platform"] == "energy_sse" and entity["config_subentry_id"] is not None
+    }
 
 
 def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, Any]:
