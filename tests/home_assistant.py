@@ -43,7 +43,7 @@ def entry_for(
     options: Mapping[str, Any] | None = None,
     **data: Any,
 ) -> MockConfigEntry:
-    """Return the entry that the config flow creates."""
+    """Return an entry of version 2, whose option of a power tariff is migrated at the setup."""
     if isinstance(reader, Simulator) and reader.password is not None:
         data = {CONF_PASSWORD: reader.password, **data}
     return MockConfigEntry(

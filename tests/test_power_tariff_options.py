@@ -145,7 +145,11 @@ async def test_numbers_of_a_tariff_have_limits(
             form["data_schema"]({field: value})
 
 
-@pytest.mark.parametrize(("language", "name"), [("en", "Power tariff"), ("de", "Leistungstarif")])
+@pytest.mark.parametrize(
+    ("language", "name"),
+    # The integration has no texts in Dutch.
+    [("en", "Power tariff"), ("de", "Leistungstarif"), ("nl", "Power tariff")],
+)
 async def test_tariff_without_a_name_is_named_in_the_language_of_the_home(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, language: str, name: str
 ) -> None:
@@ -161,9 +165,7 @@ async def test_reconfigured_tariff_shows_and_keeps_its_rules(
 ) -> None:
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
-    await add_tariff(
-        hass, entry, name="Winter", interval="15", begin="07:15", first_month="11", last_month="3"
-    )
+    await add_tariff(hass, entry, name="Winter", interval="15", begin="07:15", end="19:15")
     await reload(hass, entry, currentlyone)
     await tick(hass, currentlyone)
     (subentry,) = entry.subentries.values()
@@ -176,7 +178,10 @@ async def test_reconfigured_tariff_shows_and_keeps_its_rules(
     assert subentry.data == before
     # The quarter is not a time at which an hour begins.
     assert await choose_tariff(hass, entry, name="Season", interval="60") is None
-    assert (subentry.title, subentry.data) == ("Season", before | {"interval": "60", "begin": "00:00"})
+    assert (subentry.title, subentry.data) == (
+        "Season",
+        before | {"interval": "60", "begin": "00:00", "end": "24:00"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,6 +262,52 @@ async def test_tariffs_have_a_device_and_entities_each(
     assert hours.tariff.interval == 4 * quarters.tariff.interval
 
 
+async def test_current_interval_of_each_tariff_is_restored(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, hass_storage: dict[str, Any]
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    for interval in ("60", "15"):
+        await add_and_reload(hass, entry, currentlyone, interval=interval)
+    stored = []
+    for _ in range(2):
+        await hass.config_entries.async_unload(entry.entry_id)
+        data = hass_storage[storage_key(entry.entry_id)]["data"]
+        stored.append([data[f"power_tariff:{subentry_id}"]["running"] for subentry_id in entry.subentries])
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await wait_until(lambda: currentlyone.streams)
+    assert stored[0] == stored[1]
+    assert None not in stored[0]
+
+
+async def test_renamed_tariff_renames_its_device(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await add_and_reload(hass, entry, currentlyone, name="Winter")
+    (subentry,) = entry.subentries.values()
+    count = currentlyone.stream_count
+    # As the menu of the frontend does.
+    hass.config_entries.async_update_subentry(entry, subentry, title="Season")
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    await tick(hass, currentlyone)
+    state = tariff_state(hass, entry, K.DEMAND)
+    assert (state.entity_id, state.name) == ("sensor.winter_demand", "Season Demand")
+
+
+async def test_changed_data_of_an_entry_does_not_reload_it(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await add_and_reload(hass, entry, currentlyone)
+    before = entry.runtime_data
+    hass.config_entries.async_update_entry(entry, title="Cellar", data={**entry.data, "another": 1})
+    await hass.async_block_till_done()
+    assert entry.runtime_data is before
+
+
 async def test_deleted_tariff_leaves_the_other_one(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, hass_storage: dict[str, Any]
 ) -> None:
@@ -265,11 +316,6 @@ async def test_deleted_tariff_leaves_the_other_one(
     for _ in range(2):
         await add_and_reload(hass, entry, currentlyone)
     one, other = entry.subentries
-    await hass.config_entries.async_unload(entry.entry_id)
-    sections = hass_storage[storage_key(entry.entry_id)]["data"].keys()
-    assert sections >= {f"power_tariff:{one}", f"power_tariff:{other}"}
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until(lambda: currentlyone.streams)
     count = currentlyone.stream_count
     hass.config_entries.async_remove_subentry(entry, one)
     await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)

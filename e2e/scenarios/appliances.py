@@ -89,18 +89,15 @@ async def options(home: Home) -> None:
     entry = home.entry(WHATWATT)
     await user.sees(text("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
     dialog = user.page.locator("dialog-data-entry-flow")
-    for step, field, option in (
-        ("Updates", "Time between updates", "10 seconds"),
-        ("Sub-meters", SUB_METER, "Gas (m³)"),
-    ):
+    for step, option in (("Updates", "10 seconds"), ("Sub-meters", "Gas (m³)")):
         await user.press(text("Configure"), entry)
         await user.sees(text("Options"), dialog)
         await user.picture("options")
         await user.shown(text(step), dialog).click()
         await user.sees(text(f"{step} of {{reader}}", reader=WHATWATT), dialog)
-        await dialog.locator("ha-selector-select").click()
+        await dialog.locator("ha-selector-select").get_by_role("button").click()
         await user.shown(text(option)).click()
-        await user.picture(f"options_{field[:3].lower()}")
+        await user.picture(f"options_{step.lower()}")
         await user.press(text("Submit"))
         await user.finish("Finish")
     await user.sees(text("Gas meter {meter_id}", meter_id=SUB_METER), entry)

@@ -44,6 +44,7 @@ pytestmark = pytest.mark.slow(
     "blueprints/*", "power_tariff/*", "binary_sensor.py", "tests/blueprints/home.py", "tests/time_machine.py"
 )
 
+# Option of version 2, which is migrated at the setup.
 TARIFF = {"enabled": True, "interval": "60", "peaks": 1, "one_per_day": False}
 
 
@@ -219,7 +220,7 @@ async def home(
     await tick(hass, reader)
     home = TariffHome(hass, reader, time_machine)
     add_hours(entry)
-    hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF})
+    hass.config_entries.async_update_entry(entry, options={"power_tariff": TARIFF}, version=2)
     await hass.config_entries.async_reload(entry.entry_id)
     loads = {"boiler": 4000.0, "sauna": 1000.0, "charger": 500.0}
     helpers = {load: {"initial": True} for load in loads}
