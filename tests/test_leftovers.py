@@ -24,11 +24,12 @@ from custom_components.energy_sse.const import (
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.reader import ConnectionState, Property, ReaderStatus
 
-from .dialogs import change_options
+from .dialogs import change_options, open_options
 from .home_assistant import entry_for
 from .remaining_objects import count_objects
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.server import Handler
+from .tariffs import open_tariff
 from .test_issues import Rival
 from .time_machine import TimeMachine
 
@@ -216,7 +217,8 @@ async def option_change(home: Home) -> None:
 
 async def open_dialogs(home: Home) -> None:
     await home.set_up()
-    await home.hass.config_entries.options.async_init(home.entry.entry_id)
+    await open_options(home.hass, home.entry, "updates")
+    await open_tariff(home.hass, home.entry)
     await home.entry.start_reconfigure_flow(home.hass)
 
 

@@ -11,13 +11,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.energy_sse.const import (
-    CONF_FILL_MISSED_HOURS,
-    CONF_SUB_METERS,
-    CONF_WRITE_INTERVAL,
-    DOMAIN,
-)
+from custom_components.energy_sse.const import CONF_SUB_METERS, DOMAIN
 
+from .dialogs import change_options, open_options
 from .home_assistant import entity_id, reload, set_up, state_of, tick
 from .logs import logged_messages
 from .simulators import WhatwattSimulator
@@ -51,9 +47,7 @@ async def choose(
     hass: HomeAssistant, entry: MockConfigEntry, reader: WhatwattSimulator, **kinds: str
 ) -> None:
     """Choose the kinds of sub-meters in the options."""
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    fields = {CONF_WRITE_INTERVAL: "0", CONF_SUB_METERS: kinds}
-    result = await hass.config_entries.options.async_configure(flow["flow_id"], fields)
+    result = await change_options(hass, entry, "sub_meters", **kinds)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
     await wait_until(lambda: reader.streams)
@@ -125,13 +119,9 @@ async def test_options_keep_the_kinds_of_sub_meters(hass: HomeAssistant, whatwat
     entry = await set_up(hass, whatwatt)
     await send(hass, whatwatt, {"20000741": 123.45, "20000742": 5})
     await choose(hass, entry, whatwatt, **{"20000741": "gas", "20000742": "none"})
-    flow = await hass.config_entries.options.async_init(entry.entry_id)
-    assert flow["data_schema"] is not None
-    assert flow["data_schema"]({CONF_SUB_METERS: {}}) == {
-        CONF_WRITE_INTERVAL: "0",
-        CONF_FILL_MISSED_HOURS: True,
-        CONF_SUB_METERS: {"20000741": "gas", "20000742": "none"},
-    }
+    form = await open_options(hass, entry, "sub_meters")
+    assert form["data_schema"] is not None
+    assert form["data_schema"]({}) == {"20000741": "gas", "20000742": "none"}
     await choose(hass, entry, whatwatt, **{"20000742": "water"})
     assert entry.options[CONF_SUB_METERS] == {"20000741": "gas", "20000742": "water"}
 
