@@ -1,7 +1,8 @@
-"""Upgrade of an installation that version 0.1 has made: nothing is lost, and nothing is doubled.
+"""Upgrade of installations that version 0.1 has made: nothing is lost, and nothing is doubled.
 
-`tests/upgrade/make.py` has made it. These tests use Home Assistant and simulated readers only, so that they
-hold for every later version.
+`tests/upgrade/make.py` has made them. `0.1` has entries of version 1. `0.1-options` has entries of version 2,
+whose power tariffs are options. These tests use Home Assistant and simulated readers only, so that they hold
+for every later version.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -29,8 +30,7 @@ from .upgrade.home import Home, simulated_time
 from .upgrade.installation import observe, restore
 
 FOLDER: Final = Path(__file__).parent / "upgrade/0.1"
-EXPECTED: Final = json.loads((FOLDER / "expected.json").read_text())
-STATISTICS: Final = json.loads((FOLDER / "statistics.json").read_text())["statistics"]
+OF_VERSION_2: Final = FOLDER.with_name("0.1-options")
 
 WHATWATT: Final = "ECC9FF5C7F14"
 CURRENTLYONE: Final = "b8b41879cf58"
@@ -98,18 +98,30 @@ START: Final = datetime.fromisoformat(json.loads((FOLDER / "readers.json").read_
 
 
 @pytest.fixture
-async def home(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncGenerator[Home]:
+def folder() -> Path:
+    """Return the folder of the installation. Tests can replace it."""
+    return FOLDER
+
+
+@pytest.fixture
+async def home(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncGenerator[Home]:
     """Return a home with the installation, before its start."""
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
     for talkative in ("homeassistant", "custom_components.energy_sse"):
         caplog.set_level(logging.INFO, talkative)
     with simulated_time(START) as time_machine:
-        async with await restore(FOLDER, tmp_path / "home", time_machine) as home:
+        async with await restore(folder, tmp_path / "home", time_machine) as home:
             yield home
 
 
-def stored(file: str) -> Any:
-    return json.loads((FOLDER / "storage" / file).read_text())["data"]
+def stored(home: Home, file: str) -> Any:
+    return json.loads((home.origin / "storage" / file).read_text())["data"]
+
+
+def expected_of(home: Home) -> dict[str, Any]:
+    """Return what the version shows that has made the installation."""
+    expected: dict[str, Any] = json.loads((home.origin / "expected.json").read_text())
+    return expected
 
 
 # ----------------------------------------------------------------------------------------- comparisons
@@ -170,7 +182,7 @@ def assert_registries_are_kept(home: Home) -> None:
     entities = {(each.domain, each.unique_id): each for each in home.entities}
     before = {
         (each["entity_id"].partition(".")[0], each["unique_id"]): each
-        for each in stored("core.entity_registry")["entities"]
+        for each in stored(home, "core.entity_registry")["entities"]
     }
     assert entities.keys() == before.keys()
     for key, entity in entities.items():
@@ -189,7 +201,7 @@ def assert_registries_are_kept(home: Home) -> None:
     assert {each.device_id for each in tariff_entities} == tariffs
     assert len(tariff_entities) == 14
     devices = {device_id: device for device_id, device in devices.items() if device_id not in tariffs}
-    known = {each["id"]: each for each in stored("core.device_registry")["devices"]}
+    known = {each["id"]: each for each in stored(home, "core.device_registry")["devices"]}
     assert devices.keys() == known.keys()
     for device_id, device in devices.items():
         for name in ("name", "name_by_user", "via_device_id", "serial_number"):
@@ -197,7 +209,7 @@ def assert_registries_are_kept(home: Home) -> None:
 
 
 def assert_entries_are_kept(home: Home) -> None:
-    entries = stored("core.config_entries")["entries"]
+    entries = stored(home, "core.config_entries")["entries"]
     assert home.entries.keys() == {entry["unique_id"] for entry in entries}
     for before in entries:
         entry = home.entries[before["unique_id"]]
@@ -206,12 +218,13 @@ def assert_entries_are_kept(home: Home) -> None:
         assert (entry.source, entry.disabled_by) == (before["source"], before["disabled_by"])
 
 
-def assert_hours_are_kept(statistics: Mapping[str, list[tuple[float, float, float]]]) -> None:
+def assert_hours_are_kept(home: Home, statistics: Mapping[str, list[tuple[float, float, float]]]) -> None:
     """Check that each hour has one row, and that the rows from before the upgrade are unchanged."""
+    stored_rows = json.loads((home.origin / "statistics.json").read_text())["statistics"]
     for entity_id, rows in statistics.items():
         starts = [row[0] for row in rows]
         assert {after - before for before, after in pairwise(starts)} == {3600}
-        before_upgrade = {row["start_ts"]: (row["state"], row["sum"]) for row in STATISTICS[entity_id]}
+        before_upgrade = {row["start_ts"]: (row["state"], row["sum"]) for row in stored_rows[entity_id]}
         now = {start: (state, total) for start, state, total in rows if start in before_upgrade}
         assert now.keys() == before_upgrade.keys()
         for start, values in before_upgrade.items():
@@ -254,21 +267,25 @@ async def confirm_repair(home: Home) -> None:
 # ------------------------------------------------------------------------------------------------ tests
 
 
+BOTH: Final = pytest.mark.parametrize("folder", [FOLDER, OF_VERSION_2], ids=lambda each: each.name)
+
+
+@BOTH
 async def test_upgraded_installation_continues(home: Home) -> None:
-    seen = await observe(home)
+    seen, expected = await observe(home), expected_of(home)
     for moment in MOMENTS:
-        assert differences(seen[moment], EXPECTED[moment]) == [], moment
-    assert seen["events"] == EXPECTED["events"]
+        assert differences(seen[moment], expected[moment]) == [], moment
+    assert seen["events"] == expected["events"]
     assert seen["options"] == OPTIONS
-    assert seen["statistics"].keys() == EXPECTED["statistics"].keys()
-    for entity_id, rows in EXPECTED["statistics"].items():
+    assert seen["statistics"].keys() == expected["statistics"].keys()
+    for entity_id, rows in expected["statistics"].items():
         assert is_same(seen["statistics"][entity_id], rows, 0.002), entity_id
     assert_registries_are_kept(home)
     assert_entries_are_kept(home)
     assert await reconfigure_host(home, WHATWATT) == home.whatwatt.host
     assert await reconfigure_host(home, CURRENTLYONE) == f"127.0.0.1:{home.entered.number}"
     statistics = await home.statistics(datetime.fromtimestamp(0, UTC))
-    assert_hours_are_kept(statistics)
+    assert_hours_are_kept(home, statistics)
 
     await confirm_repair(home)
     export = home.entity_id(f"{WHATWATT}_active_energy_export")
@@ -290,7 +307,7 @@ async def test_appliances_are_restored_without_a_report(home: Home) -> None:
     appliances = {each.entity_id for each in home.entities if each.unique_id.startswith(f"{CURRENTLYONE}:")}
     shown, before = (
         {entity_id: state for entity_id, state in states.items() if entity_id in appliances}
-        for states in (home.shown(), EXPECTED["stop"])
+        for states in (home.shown(), expected_of(home)["stop"])
     )
     assert len(shown) >= 12
     assert differences(shown, before) == []
@@ -300,7 +317,7 @@ async def test_appliances_are_restored_without_a_report(home: Home) -> None:
 async def test_missed_event_fires_once_in_two_starts(home: Home) -> None:
     # The reader repeats the same reports to both.
     await home.start(has_recorder=False)
-    assert home.fired == EXPECTED["events"][:1]
+    assert home.fired == expected_of(home)["events"][:1]
     await home.stop()
     await home.run_until(START + timedelta(seconds=2))
     await home.start(has_recorder=False)
@@ -328,6 +345,7 @@ async def test_registers_are_compared_with_the_stored_ones(home: Home) -> None:
     assert {home.shown()[each][0] for each in registers} & {"unavailable", "unknown"} == set()
 
 
+@BOTH
 async def test_upgrade_without_the_readers_loses_nothing(home: Home) -> None:
     ports = [(reader, reader.port) for reader in (home.whatwatt, home.currentlyone)]
     for reader, _ in ports:
@@ -340,6 +358,7 @@ async def test_upgrade_without_the_readers_loses_nothing(home: Home) -> None:
     await assert_home_continues(home)
 
 
+@BOTH
 async def test_power_cut_after_an_upgrade_loses_nothing(home: Home) -> None:
     await home.start()
     # Home Assistant writes its own files a second later.
@@ -360,11 +379,11 @@ async def assert_home_continues(home: Home, *, lost: tuple[str, ...] = ()) -> No
     await home.start()
     await home.run_until(START + timedelta(minutes=11))
     kept = {each.entity_id for each in home.entities if not each.unique_id.endswith(lost)}
-    different = differences(home.shown(), EXPECTED["interval"])
+    different = differences(home.shown(), expected_of(home)["interval"])
     assert [each for each in different if each[0] in kept] == []
     assert_registries_are_kept(home)
     assert_entries_are_kept(home)
-    assert_hours_are_kept(await home.statistics(datetime.fromtimestamp(0, UTC)))
+    assert_hours_are_kept(home, await home.statistics(datetime.fromtimestamp(0, UTC)))
 
 
 class ObservedLogin(BasicLogin):
@@ -436,6 +455,6 @@ LOST: Final = {
 async def test_damaged_file_costs_only_its_content(
     home: Home, file: str, damage: Callable[[Path], None]
 ) -> None:
-    for entry in stored("core.config_entries")["entries"]:
+    for entry in stored(home, "core.config_entries")["entries"]:
         damage(home.folder / ".storage" / f"{DOMAIN}.{entry['entry_id']}{file}")
     await assert_home_continues(home, lost=LOST[file])

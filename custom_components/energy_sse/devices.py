@@ -63,8 +63,11 @@ class Devices:
 
     def tariff_unique_id(self, subentry_id: str, key: TariffKey) -> str:
         """Return the unique id of one of a power tariff's entities."""
-        is_migrated = subentry_id == self._entry.entry_id
-        return self.unique_id(key if is_migrated else f"{subentry_id}_{key}")
+        return self.unique_id(key if self.is_migrated_tariff(subentry_id) else f"{subentry_id}_{key}")
+
+    def is_migrated_tariff(self, subentry_id: str) -> bool:
+        """Return whether a power tariff was an option before (`migration.py`)."""
+        return subentry_id == self._entry.entry_id
 
     # ------------------------------------------------------------------------------- updates
 

@@ -128,6 +128,9 @@ class Home:
         self.whatwatt = whatwatt
         self.currentlyone = currentlyone
         self.entered = entered
+        self.origin = folder
+        """Folder with the installation from which the files are copied."""
+
         self.fired: list[list[Any]] = []
         """Event entities that have fired since the last start, and the type of each event."""
 

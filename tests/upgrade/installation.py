@@ -46,6 +46,7 @@ async def restore(folder: Path, config: Path, time_machine: TimeMachine) -> Home
     whatwatt.sub_meters = stored["sub_meters"]
     currentlyone.recording = (folder / "currentlyone.sse").read_bytes()
     home = Home(config, whatwatt, currentlyone, ReservedPort("127.0.0.1"), time_machine)
+    home.origin = folder
     await whatwatt.start()
     await currentlyone.start()
     load_files(folder / "storage", config / ".storage", addresses(home))

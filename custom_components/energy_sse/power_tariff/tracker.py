@@ -98,7 +98,7 @@ class DemandTracker:
 
     async def async_start(self, entry: ConfigEntry) -> None:
         """Start to process readings, until the entry is unloaded. The register histories must be restored."""
-        is_migrated = self.subentry_id == entry.entry_id
+        is_migrated = self._coordinator.devices.is_migrated_tariff(self.subentry_id)
         section = "power_tariff" if is_migrated else f"power_tariff:{self.subentry_id}"
         self._coordinator.store.async_add_section(section, self._as_dict, self._restore)
         entry.async_on_unload(self._coordinator.async_add_reading_listener(self._handle_reading))
