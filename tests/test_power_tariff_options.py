@@ -1,6 +1,7 @@
 """Dialog of power tariffs, several of them at a time, and readers that lack a measurement."""
 
 from contextlib import nullcontext
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -260,6 +261,8 @@ async def test_tariffs_have_a_device_and_entities_each(
         assert state.state not in ("unknown", "unavailable")
     hours, quarters = entry.runtime_data.tariffs.values()
     assert hours.tariff.interval == 4 * quarters.tariff.interval
+    # A change of one power tariff does not write the entities of the other one.
+    assert hours.context(K.DEMAND) != quarters.context(K.DEMAND)
 
 
 async def test_current_interval_of_each_tariff_is_restored(
@@ -363,6 +366,12 @@ async def test_tariff_with_damaged_rules_is_ignored(
     assert subentry.data == DEFAULTS
 
 
+def test_evening_until_24_counts() -> None:
+    tariff = get_tariff({"begin": "07:00", "end": "24:00"})
+    weights = [tariff.weight(datetime(2026, 11, 10, hour)) for hour in (0, 6, 7, 23)]  # noqa: DTZ001 (local)
+    assert weights == [0, 0, 1, 1]
+
+
 def test_tariff_with_rules_of_a_newer_version_is_accepted() -> None:
     assert get_tariff({"of a newer version": 1}) == get_tariff({})
 
@@ -423,6 +432,25 @@ async def test_option_of_version_2_becomes_a_subentry(
         if each.config_subentry_id is not None
     } == {f"{currentlyone.device_id}_{key}" for key in K}
     assert await choose_tariff(hass, entry) is None
+
+
+async def test_entities_are_moved_while_the_reader_is_offline(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    entry = entry_for(currentlyone, options={CONF_POWER_TARIFF: SETTINGS})
+    entry.add_to_hass(hass)
+    registry = er.async_get(hass)
+    unique_id = f"{currentlyone.device_id}_{K.PEAK_EXPECTED}"
+    sensor = registry.async_get_or_create("binary_sensor", DOMAIN, unique_id, config_entry=entry)
+    await currentlyone.stop()
+    await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    (subentry_id,) = entry.subentries
+    moved = registry.async_get(sensor.entity_id)
+    assert moved is not None
+    assert moved.config_subentry_id == subentry_id
+    hass.config_entries.async_remove_subentry(entry, subentry_id)
+    assert registry.async_get(sensor.entity_id) is None
 
 
 @pytest.mark.parametrize(
