@@ -100,7 +100,7 @@ def check(flow: FlowHandler[Any, Any], result: FlowResult[Any, Any]) -> None:
         assert isinstance(result["menu_options"], list)
         assert set(result["menu_options"]) <= set(step["menu_options"])
         shown = [step]
-    elif result["type"] is FlowResultType.ABORT and "translation_domain" not in result:
+    elif result["type"] is FlowResultType.ABORT:
         shown = [texts["abort"][result["reason"]]]
     else:
         return
