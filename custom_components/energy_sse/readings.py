@@ -9,15 +9,18 @@ from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from .reader import (
+    ComputedValues,
     Freshness,
     Measurement,
     Reading,
     RegisterValidator,
     Unit,
+    ValueExpiry,
     get_bounds,
     get_meter_limits,
     is_number,
 )
+from .supply import Supply
 from .validated_reading import ValidatedReading
 from .wall_clock import WallClock
 
@@ -32,6 +35,15 @@ _CLOCK_TOLERANCE: Final = 10.0
 # Seconds. After a start, a clock can be wrong until a time server has corrected it.
 _CLOCK_WRONG_AFTER: Final = 600.0
 
+# Values that count as registers: the meter can send them rarely, and they stay valid in between.
+_MAXIMUM_DEMANDS: Final = frozenset(
+    {
+        Measurement.MAXIMUM_DEMAND_IMPORT,
+        Measurement.MAXIMUM_DEMAND_IMPORT_T1,
+        Measurement.MAXIMUM_DEMAND_IMPORT_T2,
+    }
+)
+
 
 class Readings:
     """Validated values of one meter.
@@ -40,13 +52,21 @@ class Readings:
     during a restart.
     """
 
-    def __init__(self, units: Mapping[Measurement, Unit], freshness: Freshness) -> None:
+    def __init__(
+        self, units: Mapping[Measurement, Unit], freshness: Freshness, supply: Supply | None = None
+    ) -> None:
         """Start without a reading."""
+        limits = get_meter_limits(units)
         self.values: dict[Measurement, float] = {}
-        self.freshness = freshness
-        self.validator = RegisterValidator(get_meter_limits(units))
-        self.wall_clock = WallClock()
+        """Last values that have not expired."""
 
+        self.freshness = freshness
+        self.validator = RegisterValidator(limits)
+        self.wall_clock = WallClock()
+        self.computed = ComputedValues(units, *(supply or Supply()))
+
+        self._expiry = ValueExpiry(freshness, limits.keys() | _MAXIMUM_DEMANDS)
+        self._first_at: float | None = None
         self._bounds = get_bounds(units)
         self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
@@ -58,7 +78,6 @@ class Readings:
         measured_at, is_repeated = now - reading.age, reading.age > 0
         if is_repeated and self.freshness.last is not None and measured_at <= self.freshness.last:
             return None
-        self.freshness.note(measured_at)
         received, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
         if is_repeated and reading.reader_time is not None:
@@ -69,6 +88,8 @@ class Readings:
             self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
         values.update(clock_offsets)
+        self._expiry.note(values.keys(), measured_at)
+        self._add_computed(values, measured_at)
         return ValidatedReading(
             values=values,
             changed=self._update_values(values, measured_at),
@@ -95,6 +116,17 @@ class Readings:
             self.validator.dropped["beyond a household supply"] += len(counted)
         return {each: value for each, value in values.items() if each not in impossible}
 
+    def _add_computed(self, values: dict[Measurement, float], measured_at: float) -> None:
+        if self._first_at is None:
+            self._first_at = measured_at
+        has_settled = measured_at - self._first_at >= self.freshness.limit
+
+        def is_missing(measurement: Measurement) -> bool:
+            """Return whether the meter does not have a measurement, because it was never received."""
+            return measurement not in self._bounds or (has_settled and measurement not in self._reported_at)
+
+        self.computed.add(values, self.values, is_missing)
+
     def _update_values(
         self, values: Mapping[Measurement, float], measured_at: float
     ) -> dict[Measurement, float]:
@@ -109,6 +141,19 @@ class Readings:
         last |= changed
         reported_at |= dict.fromkeys(changed, measured_at)
         return changed
+
+    @callback
+    def remove_outdated(self, now: float) -> set[Measurement]:
+        """Remove the values that have expired, and return their measurements."""
+        outdated = self._expiry.outdated(now)
+        outdated = {*outdated, *self.computed.get_dependent(outdated)} & self.values.keys()
+        for measurement in outdated:
+            del self.values[measurement]
+        return outdated
+
+    def next_expiry(self, now: float) -> float:
+        """Return the seconds until the next value expires, without those that expire with the readings."""
+        return self._expiry.next_expiry(now)
 
     @callback
     def update_reader_clock(self, time: datetime | None) -> None:

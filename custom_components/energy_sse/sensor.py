@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any, Final, override
 
 from homeassistant.components.sensor import SensorEntity, SensorStateClass
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
@@ -27,7 +29,7 @@ from .descriptions import (
 )
 from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
-from .reader import Measurement, Property
+from .reader import HEADROOMS, Measurement, Property
 
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
@@ -45,6 +47,7 @@ async def async_setup_entry(
     """Add the sensors of everything that the reader has, now and later."""
     coordinator, tracker = entry.runtime_data.coordinator, entry.runtime_data.tariff
     data = coordinator.data
+    _remove_headrooms(hass, coordinator)
     if tracker is not None:
         async_add_entities(TariffSensor(coordinator, tracker, key) for key in TARIFF)
     add = partial(async_add_new_entities, coordinator, async_add_entities)
@@ -66,6 +69,15 @@ async def async_setup_entry(
         ],
         partial(ApplianceSensor, coordinator, APPLIANCE_STATE),
     )
+
+
+@callback
+def _remove_headrooms(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
+    """Remove the headroom of phases that the supply in the options does not have."""
+    for measurement in HEADROOMS.keys() - coordinator.readings.computed.headrooms:
+        coordinator.data.measurements.discard(measurement)
+        if entity_id := coordinator.devices.entity_id(Platform.SENSOR, measurement):
+            er.async_get(hass).async_remove(entity_id)
 
 
 class MeasurementSensor(ReaderEntity, SensorEntity):
@@ -165,6 +177,7 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         return (
             self.coordinator.availability.has_fresh_readings
             and self._meter_id in self.coordinator.data.sub_meters.values
+            and self._meter_id not in self.coordinator.data.sub_meters.outdated
         )
 
     @property

@@ -1,0 +1,26 @@
+"""Supply of the home, as the user has entered it in the options."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from .reader import is_number
+
+CONF_SUPPLY: Final = "supply"
+CONF_MAIN_FUSE: Final = "main_fuse"
+CONF_PHASES: Final = "phases"
+
+
+class Supply(NamedTuple):
+    """Supply of a home."""
+
+    main_fuse: float | None = None
+    """Current in A that the main fuse allows on each phase; None if it is unknown."""
+
+    phases: int = 3
+
+
+def get_supply(options: Mapping[str, Any]) -> Supply:
+    """Return the supply in the options of an entry."""
+    supply = options.get(CONF_SUPPLY, {})
+    main_fuse = supply.get(CONF_MAIN_FUSE)
+    return Supply(main_fuse if is_number(main_fuse) else None, int(supply.get(CONF_PHASES, 3)))
