@@ -4,13 +4,15 @@ from functools import partial
 
 from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
+from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import READERS, Measurement as M, currentlyone
 
 from .conftest import Start
-from .home_assistant import entity_id, reload, set_up, state_of, tick
+from .home_assistant import entity_id, entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
@@ -185,6 +187,26 @@ async def test_net_power_of_phases_has_a_sign(hass: HomeAssistant, any_reader: S
         power = any_reader.house.power[phase]
         assert power < 0, "it is noon"
         assert float(value(hass, any_reader.device_id, measurement)) == pytest.approx(power, abs=1)
+
+
+async def test_new_readers_have_net_power_of_phases_enabled(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, entity_registry: er.EntityRegistry
+) -> None:
+    """Keep the halves of an earlier installation enabled."""
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    old = entity_registry.async_get_or_create(
+        "sensor", DOMAIN, f"{whatwatt.device_id}_{M.ACTIVE_POWER_EXPORT_L1}", config_entry=entry
+    )
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", old.unique_id).state == str(whatwatt.live()["P_P1_Out"])
+    net = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET_L1}")
+    assert net.state == str(-1000 * whatwatt.live()["P_P1_Out"])
+    new = entity_id(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_EXPORT_L2}")
+    assert new is not None
+    assert hass.states.get(new) is None
 
 
 def is_received(entry: MockConfigEntry, measurement: M, number: float) -> bool:

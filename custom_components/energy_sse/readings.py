@@ -66,7 +66,9 @@ class Readings:
         self.computed = ComputedValues(units, *(supply or Supply()))
 
         self._expiry = ValueExpiry(freshness, limits.keys() | _MAXIMUM_DEMANDS)
-        self._first_at: float | None = None
+        self._first_at = 0.0
+        """Time of the first reading."""
+
         self._bounds = get_bounds(units)
         self._timestamps = RegisterTimestamps(self.validator)
         self._reported_at: dict[Measurement, float] = {}
@@ -89,7 +91,9 @@ class Readings:
         )
         values.update(clock_offsets)
         self._expiry.note(values.keys(), measured_at)
-        self._add_computed(values, measured_at)
+        if not self._reported_at:
+            self._first_at = measured_at
+        self.computed.add(values, self.values, self._is_missing)
         return ValidatedReading(
             values=values,
             changed=self._update_values(values, measured_at),
@@ -105,27 +109,29 @@ class Readings:
 
     def _remove_impossible(self, reading: Reading) -> Mapping[Measurement, float]:
         """Return the values of a reading without impossible ones, and count these."""
-        values, bounds = reading.values, self._bounds
+        values, bounds, last = reading.values, self._bounds, self.values
         impossible = {
-            each for each, value in values.items() if not bounds[each][0] <= value <= bounds[each][1]
+            each
+            for each, value in values.items()
+            if last.get(each) != value and not bounds[each][0] <= value <= bounds[each][1]
         }
         if not impossible:
             return values
-        # The net power is not counted, because it follows from import and export, or they from it.
-        if counted := impossible - {Measurement.ACTIVE_POWER_NET}:
-            self.validator.dropped["beyond a household supply"] += len(counted)
+        computed = set()
+        if Measurement.ACTIVE_POWER_NET in impossible:
+            # Import and export follow from a power that has a sign.
+            computed = {Measurement.ACTIVE_POWER_IMPORT, Measurement.ACTIVE_POWER_EXPORT}
+        self.validator.dropped["beyond a household supply"] += len(impossible - computed)
+        impossible |= computed
         return {each: value for each, value in values.items() if each not in impossible}
 
-    def _add_computed(self, values: dict[Measurement, float], measured_at: float) -> None:
-        if self._first_at is None:
-            self._first_at = measured_at
-        has_settled = measured_at - self._first_at >= self.freshness.limit
-
-        def is_missing(measurement: Measurement) -> bool:
-            """Return whether the meter does not have a measurement, because it was never received."""
-            return measurement not in self._bounds or (has_settled and measurement not in self._reported_at)
-
-        self.computed.add(values, self.values, is_missing)
+    def _is_missing(self, measurement: Measurement) -> bool:
+        """Return whether the meter does not have a measurement, because it was not received for a while."""
+        if measurement not in self._bounds:
+            return True
+        assert self.freshness.last is not None
+        has_settled = self.freshness.last - self._first_at >= self.freshness.limit
+        return has_settled and measurement not in self._reported_at
 
     def _update_values(
         self, values: Mapping[Measurement, float], measured_at: float

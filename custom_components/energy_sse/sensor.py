@@ -89,6 +89,8 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
         """Create the sensor of a measurement."""
         super().__init__(coordinator, measurement, context=measurement)
         self.entity_description = description = MEASUREMENTS[measurement]
+        self._measurement = measurement
+        self._values = coordinator.data.values
         self._attr_native_unit_of_measurement = coordinator.reader.units[measurement] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
@@ -96,15 +98,12 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return (
-            self.coordinator.availability.has_fresh_readings
-            and self.entity_description.key in self.coordinator.data.values
-        )
+        return self.coordinator.availability.has_fresh_readings and self._measurement in self._values
 
     @property
     @override
     def native_value(self) -> float | str | None:
-        value = self.coordinator.data.values.get(self.entity_description.key)
+        value = self._values.get(self._measurement)
         if value is not None and (options := self.entity_description.options) is not None:
             # A tariff that is not documented is unknown.
             return option if (option := str(value)) in options else None

@@ -51,15 +51,14 @@ class ComputedValues:
         An input that the reading does not contain has its last valid value. The power in one direction is
         zero if `is_missing` returns True, because the meter does not have it.
         """
-
-        def get_power(measurement: M) -> float | None:
-            power = values.get(measurement, last.get(measurement))
-            return 0 if power is None and is_missing(measurement) else power
-
         for net, power_import, power_export in self._nets:
-            if net in values or (power_import not in values and power_export not in values):
+            imported, exported = values.get(power_import), values.get(power_export)
+            if imported is None and exported is None:
                 continue
-            imported, exported = get_power(power_import), get_power(power_export)
+            if imported is None:
+                imported = 0 if is_missing(power_import) else last.get(power_import)
+            elif exported is None:
+                exported = 0 if is_missing(power_export) else last.get(power_export)
             if imported is not None and exported is not None:
                 # Rounded far below the resolution of a meter, because subtracting binary fractions is not
                 # exact. Adding zero removes the sign of a negative zero.
