@@ -457,6 +457,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._update_histories(validated)
         if not validated.changed:
             return
+        # First, because values of an old reading expire at once.
+        self._add_measurements(validated)
         self._pending.update(validated.changed)
         if not self.availability.has_fresh_readings:
             self.availability.update()
@@ -464,7 +466,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._async_write()
         else:
             self._debouncer.async_schedule_call()
-        self._add_measurements(validated)
         self.availability.log_recovery()
 
     @callback
