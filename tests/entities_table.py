@@ -26,12 +26,16 @@ BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -
 OTHER_KEYS: dict[str, dict[str, str]] = {
     "whatwatt": {
         M.ACTIVE_POWER_NET: "`P_In` - `P_Out`",
+        **{f"active_power_net_l{phase}": f"`P_P{phase}_In` - `P_P{phase}_Out`" for phase in (1, 2, 3)},
+        **{f"headroom_l{phase}": f"main fuse - `I_P{phase}`" for phase in (1, 2, 3)},
         M.READER_CLOCK_OFFSET: "`Date`, `Time`",
         **{cloud: f"`clouds.{name}`" for name, cloud in whatwatt.CLOUDS.items()},
         P.LAST_RESTART: "`device.time_since_boot`",
     },
     "currentlyone": {
         M.ACTIVE_POWER_NET: "`W` - `P`",
+        **{f"active_power_net_l{phase}": f"`L{phase}` - `P{phase}`" for phase in (1, 2, 3)},
+        **{f"headroom_l{phase}": f"main fuse - `I{phase}`" for phase in (1, 2, 3)},
         M.READER_CLOCK_OFFSET: "`sec`",
         M.METER_CLOCK_OFFSET: "`t`",
         **{
@@ -83,7 +87,7 @@ def unit(description: SensorEntityDescription) -> str:
     units = [
         unit
         for reader in READERS.values()
-        for measurement, unit in reader.fields.values()
+        for measurement, unit in reader.units.items()
         if measurement == description.key
     ]
     return units[0] if units else ""

@@ -77,6 +77,6 @@ async def test_recordings_are_added_as_readers(
         await demo.add_readers(api, scenario, hosts, is_announced=False)
         entries = hass.config_entries.async_entries("energy_sse")
         assert {entry.unique_id for entry in entries} == set(scenario.added)
-        await wait_until(lambda: all(entry.runtime_data.coordinator.data.values for entry in entries))
+        await wait_until(lambda: all(entry.runtime_data.coordinator.data.measurements for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)

@@ -48,13 +48,13 @@ async def test_reading_writes_only_changed_states(hass: HomeAssistant, house: Ho
     assert sorted(write.entity_id for write in writes) == [
         f"{prefix}current_l1",
         f"{prefix}net_power",
+        f"{prefix}net_power_l1",
         f"{prefix}power_import",
-        f"{prefix}power_import_l1",
         f"{prefix}voltage_l1",
     ]
 
     writes.clear()
-    everything = {key: value + 1 for key, value in payload.items()}
+    everything = {key: value * 1.01 for key, value in payload.items()} | {"T": 2}
     await arrive(hass, reader, everything)
     written = [write.entity_id for write in writes]
     assert len(written) == len(set(written))

@@ -1,14 +1,18 @@
 """Sensors of the measurements."""
 
+from functools import partial
+
 from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import async_capture_events
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
+from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import READERS, Measurement as M, currentlyone
 
 from .conftest import Start
-from .home_assistant import entity_id, set_up, state_of, tick
+from .home_assistant import entity_id, entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
 from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
@@ -53,7 +57,7 @@ async def test_each_measurement_has_its_sensor(
 ) -> None:
     # The house's clock jumps from noon to night.
     monkeypatch.setattr(currentlyone, "_REPLAY_DURATION", 0)
-    await set_up(hass, any_reader)
+    await set_up(hass, any_reader, options={"main_fuse": 25, "phases": "3"})
     # By day power is exported, by night it is imported on all phases; so is reactive power in this house.
     any_reader.house.switch("heat_pump", "off")
     await any_reader.send_everything()
@@ -87,12 +91,11 @@ async def test_values_have_the_units_of_a_household(hass: HomeAssistant, whatwat
     assert value(hass, whatwatt.device_id, M.ACTIVE_TARIFF) == "1"
 
 
-# Measurements and units that a meter of the type "Home Assistant" in evcc needs.
+# Measurements and units that a meter of the type "Home Assistant" in evcc needs. Currents would need a sign.
 EVCC = {
     M.ACTIVE_POWER_NET: "W",
     M.ACTIVE_ENERGY_IMPORT: "kWh",
     M.ACTIVE_ENERGY_EXPORT: "kWh",
-    **dict.fromkeys((M.CURRENT_L1, M.CURRENT_L2, M.CURRENT_L3), "A"),
     **dict.fromkeys((M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3), "V"),
 }
 
@@ -147,6 +150,157 @@ async def test_sensors_are_unavailable_after_a_restart_until_received(
     await send(hass, whatwatt, P_In=0.5, P_Out=0)
     assert value(hass, whatwatt.device_id, M.ACTIVE_POWER_EXPORT) == "0.0"
     assert value(hass, whatwatt.device_id, M.ACTIVE_ENERGY_IMPORT) == "unavailable", "it was not received"
+
+
+async def test_net_power_is_of_separate_readings(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    await set_up(hass, whatwatt)
+    await send(hass, whatwatt, P_Out=0.9)
+    assert entity_id(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}") is None
+    await send(hass, whatwatt, P_In=0)
+    assert value(hass, whatwatt.device_id, M.ACTIVE_POWER_NET) == "-900.0"
+    await send(hass, whatwatt, P_Out=1.1)
+    assert value(hass, whatwatt.device_id, M.ACTIVE_POWER_NET) == "-1100.0"
+
+
+@pytest.mark.parametrize(("key", "net"), [("P_In", "500.0"), ("P_Out", "-500.0")])
+async def test_net_power_has_one_direction_if_the_meter_does(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine, key: str, net: str
+) -> None:
+    await set_up(hass, whatwatt)
+    for _ in range(7):
+        await send(hass, whatwatt, **{key: 0.4})
+        assert entity_id(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}") is None
+        await time_machine.advance(9)
+    await send(hass, whatwatt, **{key: 0.5})
+    assert value(hass, whatwatt.device_id, M.ACTIVE_POWER_NET) == net
+
+
+async def test_net_power_of_phases_has_a_sign(hass: HomeAssistant, any_reader: Simulator) -> None:
+    await set_up(hass, any_reader)
+    any_reader.house.switch("heat_pump", "off")
+    await tick(hass, any_reader)
+    any_reader.house.switch("heat_pump", "Active")
+    await any_reader.send_reading()
+    net = f"{any_reader.device_id}_{M.ACTIVE_POWER_NET_L3}"
+    await wait_until(lambda: float(state_of(hass, "sensor", net).state) > 0)
+    for phase, measurement in enumerate((M.ACTIVE_POWER_NET_L1, M.ACTIVE_POWER_NET_L2)):
+        power = any_reader.house.power[phase]
+        assert power < 0, "it is noon"
+        assert float(value(hass, any_reader.device_id, measurement)) == pytest.approx(power, abs=1)
+
+
+async def test_new_readers_have_net_power_of_phases_enabled(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, entity_registry: er.EntityRegistry
+) -> None:
+    """Keep the halves of an earlier installation enabled."""
+    entry = entry_for(whatwatt)
+    entry.add_to_hass(hass)
+    old = entity_registry.async_get_or_create(
+        "sensor", DOMAIN, f"{whatwatt.device_id}_{M.ACTIVE_POWER_EXPORT_L1}", config_entry=entry
+    )
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until(lambda: whatwatt.streams)
+    await tick(hass, whatwatt)
+    assert state_of(hass, "sensor", old.unique_id).state == str(whatwatt.live()["P_P1_Out"])
+    net = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET_L1}")
+    assert net.state == str(-1000 * whatwatt.live()["P_P1_Out"])
+    new = entity_id(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_EXPORT_L2}")
+    assert new is not None
+    assert hass.states.get(new) is None
+
+
+def is_received(entry: MockConfigEntry, measurement: M, number: float) -> bool:
+    """Return whether a value has been received."""
+    return bool(entry.runtime_data.coordinator.data.values.get(measurement) == number)
+
+
+def availability(hass: HomeAssistant, reader: Simulator, *measurements: M) -> list[bool]:
+    """Return which measurements are available."""
+    return [value(hass, reader.device_id, each) != "unavailable" for each in measurements]
+
+
+async def test_value_expires_while_others_are_received(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, whatwatt)
+    powers = (M.ACTIVE_POWER_EXPORT, M.ACTIVE_POWER_IMPORT, M.ACTIVE_POWER_NET)
+    await send(hass, whatwatt, P_In=1.2, P_Out=0.1, E_Out=5)
+    for _ in range(5):
+        await time_machine.advance(10)
+        assert availability(hass, whatwatt, *powers) == [True, True, True]
+        await send(hass, whatwatt, P_Out=0.2)
+    await time_machine.advance(11)
+    assert availability(hass, whatwatt, *powers) == [True, False, False]
+    await send(hass, whatwatt, P_In=0)
+    assert value(hass, whatwatt.device_id, M.ACTIVE_POWER_NET) == "-200.0"
+
+
+async def test_value_from_before_an_outage_stays_unavailable(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, whatwatt)
+    await send(hass, whatwatt, P_In=1.2, V_P1=230)
+    whatwatt.stop_meter()
+    await time_machine.advance(3600)
+    await send(hass, whatwatt, P_In=0.4)
+    assert availability(hass, whatwatt, M.ACTIVE_POWER_IMPORT, M.VOLTAGE_L1) == [True, False]
+
+
+async def test_register_stays_valid_between_its_own_readings(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, whatwatt)
+    await send(hass, whatwatt, P_In=0.4, E_In=7, V_P1=230)
+    measured = (M.ACTIVE_ENERGY_IMPORT, M.ACTIVE_POWER_IMPORT, M.VOLTAGE_L1)
+    for _ in range(107):
+        await time_machine.advance(50)
+        await send(hass, whatwatt, P_In=0.4)
+    assert availability(hass, whatwatt, *measured) == [True, True, False]
+    await time_machine.advance(50)
+    assert availability(hass, whatwatt, *measured) == [False, True, False]
+
+
+@pytest.mark.usefixtures("every_entity_enabled")
+async def test_values_of_the_port_expire_while_the_blink_sensor_sends(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    currentlyone.mode = "H+B"
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    port = (M.ACTIVE_POWER_NET, M.ACTIVE_POWER_NET_L1, M.VOLTAGE_L1, M.ACTIVE_ENERGY_IMPORT)
+    for watts in range(500, 507):
+        await time_machine.advance(10)
+        await currentlyone.broadcast(currentlyone.encode(f'{{"m":"BLINK","bW":{watts}}}'))
+        await wait_until(partial(is_received, entry, M.BLINK_POWER, watts))
+    assert availability(hass, currentlyone, M.BLINK_POWER, *port[:3]) == [True, False, False, False]
+    await tick(hass, currentlyone)
+    assert availability(hass, currentlyone, M.BLINK_POWER, *port) == [True] * 5
+
+
+# ----------------------------------------------------------------------------------------------- headroom
+
+
+PHASES = {"I_P1": 10, "P_P1_In": 2.3, "I_P2": 16, "P_P2_Out": 3.68, "P_P2_In": 0, "I_P3": 0, "P_In": 1}
+
+
+async def test_headroom_follows_from_the_main_fuse(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+    entry = await set_up(hass, whatwatt, options={"main_fuse": 25, "phases": "3"})
+    await send(hass, whatwatt, **PHASES)
+    headroom = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.HEADROOM_L1}")
+    assert (headroom.state, headroom.attributes["unit_of_measurement"]) == ("15.0", "A")
+    assert value(hass, whatwatt.device_id, M.HEADROOM_L2) == "41.0"
+    assert M.HEADROOM_L3 not in sensors(hass, whatwatt.device_id), "the phase is not connected"
+    for supply, expected in (
+        ({"main_fuse": 16, "phases": "1"}, {M.HEADROOM_L1}),
+        ({}, set()),
+    ):
+        hass.config_entries.async_update_entry(entry, options=supply)
+        await reload(hass, entry, whatwatt)
+        await send(hass, whatwatt, **PHASES)
+        headrooms = {each for each in sensors(hass, whatwatt.device_id) if each.startswith("headroom")}
+        assert headrooms == expected
+        if expected:
+            assert value(hass, whatwatt.device_id, M.HEADROOM_L1) == "6.0"
 
 
 @pytest.mark.parametrize("tariff", [5, 1.5, -1])

@@ -1,5 +1,6 @@
 """Sub-meters of a whatwatt: gas, water or heat."""
 
+from datetime import timedelta
 import logging
 from typing import Any
 
@@ -83,6 +84,52 @@ async def test_sub_meter_is_unavailable_while_readings_are_missing(
     assert shown(hass, "20000741") == "123.45"
     await send(hass, whatwatt, {"20000741": 123.46})
     assert shown(hass, "20000741") == "123.46"
+
+
+async def test_sub_meter_that_has_stopped_is_unavailable(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    whatwatt.interval = 300
+    entry = await set_up(hass, whatwatt)
+    gas = "20000741"
+
+    async def run(hours: int, *, stopped: bool) -> None:
+        for _ in range(12 * hours):
+            await time_machine.advance(300)
+            if not stopped:
+                whatwatt.sub_meters_read_at = whatwatt.house.clock.replace(minute=0)
+            await tick(hass, whatwatt, 300)
+
+    whatwatt.sub_meters_read_at = whatwatt.house.clock.replace(minute=0)
+    await send(hass, whatwatt, {gas: 123.45})
+    await run(3, stopped=False)
+    assert shown(hass, gas) == "123.45", "the register is read once an hour"
+    await run(2, stopped=True)
+    assert shown(hass, gas) == "unavailable"
+    # After a restart, the time of the register shows that it is old.
+    clock = whatwatt.house.clock
+    whatwatt.sub_meters_read_at = clock - timedelta(days=2)
+    await reload(hass, entry, whatwatt)
+    await tick(hass, whatwatt)
+    assert shown(hass, gas) == "unavailable"
+    whatwatt.sub_meters_read_at = clock
+    await tick(hass, whatwatt)
+    assert shown(hass, gas) == "123.45"
+
+
+async def test_sub_meter_without_a_time_expires_when_it_is_missing(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, whatwatt)
+    for value in (5, 5, 6):
+        await whatwatt.broadcast(whatwatt.encode(f'{{"Vol":[{{"M_ID":"1","Cum":{value}}}]}}'))
+        await tick(hass, whatwatt)
+        await time_machine.advance(10)
+    assert shown(hass, "1") == "6"
+    for _ in range(6):
+        await tick(hass, whatwatt)
+        await time_machine.advance(10)
+    assert shown(hass, "1") == "unavailable"
 
 
 @pytest.mark.parametrize("value", [123.45, None, 0], ids=["repeated", "absent", "wrong"])

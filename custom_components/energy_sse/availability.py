@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+import math
 from typing import Final
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
@@ -21,9 +22,18 @@ class Availability:
     """
 
     def __init__(
-        self, hass: HomeAssistant, model: str, readings: Freshness, on_change: Callable[[], None]
+        self,
+        hass: HomeAssistant,
+        model: str,
+        readings: Freshness,
+        on_change: Callable[[], None],
+        expire_values: Callable[[float], float],
     ) -> None:
-        """Start offline. `model` is used in the log; `on_change` is called after each change."""
+        """Start offline.
+
+        `model` is used in the log. `on_change` is called after each change. `expire_values` removes the
+        values that are outdated at a time, and returns the seconds until the next one is.
+        """
         self.is_online = False
         """True while the last message of the device is recent enough."""
 
@@ -37,6 +47,7 @@ class Availability:
         self._model = model
         self._readings = readings
         self._on_change = on_change
+        self._expire_values = expire_values
         self._activity = Freshness()
         self._fresh_since = 0.0
         self._is_loss_logged = False
@@ -57,10 +68,11 @@ class Availability:
         before = self.is_online, self.has_fresh_readings
         remaining = [freshness.remaining(now) for freshness in (self._activity, self._readings)]
         self.is_online, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
-        # The expiry is scheduled before the listener is called, so that an error in the listener cannot keep
+        # The expiry is scheduled before `on_change` is called, so that an error in the listener cannot keep
         # outdated values available.
+        remaining.append(self._expire_values(now))
         self.stop()
-        if next_expiry := min((seconds for seconds in remaining if seconds > 0), default=None):
+        if next_expiry := min((seconds for seconds in remaining if 0 < seconds < math.inf), default=None):
             self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)
         if (self.is_online, self.has_fresh_readings) == before:
             return

@@ -57,6 +57,7 @@ from .reader import (
 from .readings import Readings
 from .store import EnergySseStore
 from .sub_meters import SubMeters
+from .supply import get_supply
 from .validated_reading import ValidatedReading
 
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
@@ -121,7 +122,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         )
         self.devices = Devices(hass, entry)
         self.store = EnergySseStore(hass, entry.entry_id)
-        self.readings = Readings(self.reader.units, self.reader.freshness)
+        self.readings = Readings(self.reader.units, self.reader.freshness, get_supply(entry.options))
         self.histories = RegisterHistories(self.reader.units)
         self.data = ReaderData(
             values=self.readings.values,
@@ -131,7 +132,11 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             appliances=Appliances(self.devices.appliances()),
         )
         self.availability = Availability(
-            hass, self.reader.model, self.readings.freshness, self._handle_availability_change
+            hass,
+            self.reader.model,
+            self.readings.freshness,
+            self._handle_availability_change,
+            self._expire_values,
         )
         self._connection = ReaderConnection(
             self.reader, entry.unique_id, self, entered_host=get_entered_host(entry)
@@ -262,6 +267,19 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         if self._debouncer is not None:
             self._debouncer.async_cancel()
         self.async_update_listeners()
+
+    @callback
+    def _expire_values(self, now: float) -> float:
+        """Remove outdated values. Return the seconds until the next value is outdated."""
+        sub_meters = self.data.sub_meters
+        outdated: set[Hashable] = {
+            *self.readings.remove_outdated(now),
+            *map(self.devices.sub_meter_identifier, sub_meters.update_outdated(now)),
+        }
+        if self.availability.has_fresh_readings:
+            # Otherwise, all values are unavailable already, or will be at once.
+            self.async_update_context_listeners(outdated)
+        return min(self.readings.next_expiry(now), sub_meters.next_expiry(now))
 
     @callback
     def async_remove_device(self, device: DeviceEntry) -> bool:
@@ -439,6 +457,8 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._update_histories(validated)
         if not validated.changed:
             return
+        # First, because values of an old reading expire at once.
+        self._add_measurements(validated)
         self._pending.update(validated.changed)
         if not self.availability.has_fresh_readings:
             self.availability.update()
@@ -446,7 +466,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._async_write()
         else:
             self._debouncer.async_schedule_call()
-        self._add_measurements(validated)
         self.availability.log_recovery()
 
     @callback

@@ -22,7 +22,7 @@ from homeassistant.const import (
 
 from .appliances import Appliance
 from .const import SubMeterKind, TariffKey
-from .reader import Measurement as M, Property as P
+from .reader import HEADROOMS, Measurement as M, Property as P
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +128,17 @@ _OFFSET: Final = _Quantity(
 
 def _describe_measurements() -> Iterable[MeasurementDescription]:
     yield _POWER.describe(M.ACTIVE_POWER_NET, "power_net")
+    yield _POWER.describe(M.ACTIVE_POWER_NET_L1, "power_net_phase", "L1")
+    yield _POWER.describe(M.ACTIVE_POWER_NET_L2, "power_net_phase", "L2")
+    yield _POWER.describe(M.ACTIVE_POWER_NET_L3, "power_net_phase", "L3")
     yield _POWER.describe(M.ACTIVE_POWER_IMPORT, "power_import")
     yield _POWER.describe(M.ACTIVE_POWER_EXPORT, "power_export")
-    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1")
-    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2")
-    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3")
-    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1")
-    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2")
-    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3")
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L1, "power_import_phase", "L1", enabled=False)
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L2, "power_import_phase", "L2", enabled=False)
+    yield _POWER.describe(M.ACTIVE_POWER_IMPORT_L3, "power_import_phase", "L3", enabled=False)
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L1, "power_export_phase", "L1", enabled=False)
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L2, "power_export_phase", "L2", enabled=False)
+    yield _POWER.describe(M.ACTIVE_POWER_EXPORT_L3, "power_export_phase", "L3", enabled=False)
     # The meter resets a maximum at the end of the billing period, so it is not a total.
     yield _POWER.describe(M.MAXIMUM_DEMAND_IMPORT, "maximum_demand")
     yield _POWER.describe(M.MAXIMUM_DEMAND_IMPORT_T1, "maximum_demand_tariff", "1", enabled=False)
@@ -158,6 +161,10 @@ def _describe_measurements() -> Iterable[MeasurementDescription]:
     yield _CURRENT.describe(M.CURRENT_L1, "current_phase", "L1")
     yield _CURRENT.describe(M.CURRENT_L2, "current_phase", "L2")
     yield _CURRENT.describe(M.CURRENT_L3, "current_phase", "L3")
+    # These exist only if the options contain the main fuse.
+    yield _CURRENT.describe(M.HEADROOM_L1, "headroom_phase", "L1")
+    yield _CURRENT.describe(M.HEADROOM_L2, "headroom_phase", "L2")
+    yield _CURRENT.describe(M.HEADROOM_L3, "headroom_phase", "L3")
     yield _POWER_FACTOR.describe(M.POWER_FACTOR, "power_factor", enabled=False)
     for measurement, name, part in (
         (M.REACTIVE_POWER_IMPORT, "reactive_power_import", None),
@@ -364,6 +371,9 @@ _ALWAYS_SUPPORTED: Final = frozenset(
 # Measurement → register that shows that the meter has it: a register of export is not zero at night, either.
 _SUPPORTED_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
 
+# Headroom → current. The headroom of a phase that is not connected is not zero.
+_CURRENTS: Final = {headroom: current for headroom, (current, _) in HEADROOMS.items()}
+
 # Volts. A phase that is not connected has 0 V, or about 36 V from the other phases.
 _MIN_VOLTAGE: Final = 50
 _VOLTAGES: Final = frozenset({M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3})
@@ -379,4 +389,6 @@ def is_supported(measurement: M, values: Mapping[M, float]) -> bool:
         return True
     if measurement in _VOLTAGES:
         return values[measurement] >= _MIN_VOLTAGE
+    if measurement in _CURRENTS:
+        return bool(values.get(_CURRENTS[measurement]))
     return bool(values[measurement] or values.get(_SUPPORTED_BY.get(measurement, measurement)))

@@ -9,15 +9,18 @@ from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from .reader import (
+    ComputedValues,
     Freshness,
     Measurement,
     Reading,
     RegisterValidator,
     Unit,
+    ValueExpiry,
     get_bounds,
     get_meter_limits,
     is_number,
 )
+from .supply import Supply
 from .validated_reading import ValidatedReading
 from .wall_clock import WallClock
 
@@ -32,6 +35,15 @@ _CLOCK_TOLERANCE: Final = 10.0
 # Seconds. After a start, a clock can be wrong until a time server has corrected it.
 _CLOCK_WRONG_AFTER: Final = 600.0
 
+# Values that count as registers: the meter can send them rarely, and they stay valid in between.
+_MAXIMUM_DEMANDS: Final = frozenset(
+    {
+        Measurement.MAXIMUM_DEMAND_IMPORT,
+        Measurement.MAXIMUM_DEMAND_IMPORT_T1,
+        Measurement.MAXIMUM_DEMAND_IMPORT_T2,
+    }
+)
+
 
 class Readings:
     """Validated values of one meter.
@@ -40,12 +52,22 @@ class Readings:
     during a restart.
     """
 
-    def __init__(self, units: Mapping[Measurement, Unit], freshness: Freshness) -> None:
+    def __init__(
+        self, units: Mapping[Measurement, Unit], freshness: Freshness, supply: Supply | None = None
+    ) -> None:
         """Start without a reading."""
+        limits = get_meter_limits(units)
         self.values: dict[Measurement, float] = {}
+        """Last values that have not expired."""
+
         self.freshness = freshness
-        self.validator = RegisterValidator(get_meter_limits(units))
+        self.validator = RegisterValidator(limits)
         self.wall_clock = WallClock()
+        self.computed = ComputedValues(units, *(supply or Supply()))
+
+        self._expiry = ValueExpiry(freshness, limits.keys() | _MAXIMUM_DEMANDS)
+        self._first_at = 0.0
+        """Time of the first reading."""
 
         self._bounds = get_bounds(units)
         self._timestamps = RegisterTimestamps(self.validator)
@@ -58,7 +80,6 @@ class Readings:
         measured_at, is_repeated = now - reading.age, reading.age > 0
         if is_repeated and self.freshness.last is not None and measured_at <= self.freshness.last:
             return None
-        self.freshness.note(measured_at)
         received, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
         if is_repeated and reading.reader_time is not None:
@@ -69,6 +90,10 @@ class Readings:
             self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
         values.update(clock_offsets)
+        self._expiry.note(values.keys(), measured_at)
+        if not self._reported_at:
+            self._first_at = measured_at
+        self.computed.add(values, self.values, self._is_missing)
         return ValidatedReading(
             values=values,
             changed=self._update_values(values, measured_at),
@@ -84,16 +109,29 @@ class Readings:
 
     def _remove_impossible(self, reading: Reading) -> Mapping[Measurement, float]:
         """Return the values of a reading without impossible ones, and count these."""
-        values, bounds = reading.values, self._bounds
+        values, bounds, last = reading.values, self._bounds, self.values
         impossible = {
-            each for each, value in values.items() if not bounds[each][0] <= value <= bounds[each][1]
+            each
+            for each, value in values.items()
+            if last.get(each) != value and not bounds[each][0] <= value <= bounds[each][1]
         }
         if not impossible:
             return values
-        # The net power is not counted, because it follows from import and export, or they from it.
-        if counted := impossible - {Measurement.ACTIVE_POWER_NET}:
-            self.validator.dropped["beyond a household supply"] += len(counted)
+        computed = set()
+        if Measurement.ACTIVE_POWER_NET in impossible:
+            # Import and export follow from a power that has a sign.
+            computed = {Measurement.ACTIVE_POWER_IMPORT, Measurement.ACTIVE_POWER_EXPORT}
+        self.validator.dropped["beyond a household supply"] += len(impossible - computed)
+        impossible |= computed
         return {each: value for each, value in values.items() if each not in impossible}
+
+    def _is_missing(self, measurement: Measurement) -> bool:
+        """Return whether the meter does not have a measurement, because it was not received for a while."""
+        if measurement not in self._bounds:
+            return True
+        assert self.freshness.last is not None
+        has_settled = self.freshness.last - self._first_at >= self.freshness.limit
+        return has_settled and measurement not in self._reported_at
 
     def _update_values(
         self, values: Mapping[Measurement, float], measured_at: float
@@ -109,6 +147,19 @@ class Readings:
         last |= changed
         reported_at |= dict.fromkeys(changed, measured_at)
         return changed
+
+    @callback
+    def remove_outdated(self, now: float) -> set[Measurement]:
+        """Remove the values that have expired, and return their measurements."""
+        outdated = self._expiry.outdated(now)
+        outdated = {*outdated, *self.computed.get_dependent(outdated)} & self.values.keys()
+        for measurement in outdated:
+            del self.values[measurement]
+        return outdated
+
+    def next_expiry(self, now: float) -> float:
+        """Return the seconds until the next value expires, without those that expire with the readings."""
+        return self._expiry.next_expiry(now)
 
     @callback
     def update_reader_clock(self, time: datetime | None) -> None:

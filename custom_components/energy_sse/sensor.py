@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any, Final, override
 
 from homeassistant.components.sensor import SensorEntity, SensorStateClass
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
@@ -27,7 +29,7 @@ from .descriptions import (
 )
 from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
-from .reader import Measurement, Property
+from .reader import HEADROOMS, Measurement, Property
 
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
@@ -45,6 +47,7 @@ async def async_setup_entry(
     """Add the sensors of everything that the reader has, now and later."""
     coordinator = entry.runtime_data.coordinator
     data = coordinator.data
+    _remove_headrooms(hass, coordinator)
     for subentry_id, tracker in entry.runtime_data.tariffs.items():
         async_add_entities(
             [TariffSensor(coordinator, tracker, key) for key in TARIFF], config_subentry_id=subentry_id
@@ -70,6 +73,15 @@ async def async_setup_entry(
     )
 
 
+@callback
+def _remove_headrooms(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
+    """Remove the headroom of phases that the supply in the options does not have."""
+    for measurement in HEADROOMS.keys() - coordinator.readings.computed.headrooms:
+        coordinator.data.measurements.discard(measurement)
+        if entity_id := coordinator.devices.entity_id(Platform.SENSOR, measurement):
+            er.async_get(hass).async_remove(entity_id)
+
+
 class MeasurementSensor(ReaderEntity, SensorEntity):
     """Sensor of one measurement."""
 
@@ -79,6 +91,8 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
         """Create the sensor of a measurement."""
         super().__init__(coordinator, measurement, context=measurement)
         self.entity_description = description = MEASUREMENTS[measurement]
+        self._measurement = measurement
+        self._values = coordinator.data.values
         self._attr_native_unit_of_measurement = coordinator.reader.units[measurement] or None
         if description.part is not None:
             self._attr_translation_placeholders = {"part": description.part}
@@ -86,15 +100,12 @@ class MeasurementSensor(ReaderEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        return (
-            self.coordinator.availability.has_fresh_readings
-            and self.entity_description.key in self.coordinator.data.values
-        )
+        return self.coordinator.availability.has_fresh_readings and self._measurement in self._values
 
     @property
     @override
     def native_value(self) -> float | str | None:
-        value = self.coordinator.data.values.get(self.entity_description.key)
+        value = self._values.get(self._measurement)
         if value is not None and (options := self.entity_description.options) is not None:
             # A tariff that is not documented is unknown.
             return option if (option := str(value)) in options else None
@@ -167,6 +178,7 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         return (
             self.coordinator.availability.has_fresh_readings
             and self._meter_id in self.coordinator.data.sub_meters.values
+            and self._meter_id not in self.coordinator.data.sub_meters.outdated
         )
 
     @property

@@ -1,15 +1,28 @@
 """Sub-meters for gas, water and heat, whose registers the electricity meter relays."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+import math
 from typing import Any, Final
 
 from .const import SubMeterKind
-from .reader import MAX_REPEAT_AGE, DeviceLimit, RegisterLimits, RegisterValidator, SubMeterReading
+from .reader import (
+    MAX_REPEAT_AGE,
+    DeviceLimit,
+    Freshness,
+    RegisterLimits,
+    RegisterValidator,
+    SubMeterReading,
+)
 from .readings import RegisterTimestamps
 
 # More sub-meters than any electricity meter relays.
 _MAX_AT_FIRST_REPORT: Final = 16
 _MAX_SUB_METERS: Final = 64
+
+# Seconds between two registers until their interval is learned. Some meters of water and heat send one a day.
+_INTERVAL: Final = 86400.0
 
 SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
     # The unit is unknown, so there is no limit.
@@ -21,6 +34,29 @@ SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
     # kWh. A flow of 2.5 m³/h that is cooled down by 70 K (EN 1434). A home has 1.5 m³/h or less.
     SubMeterKind.HEAT: RegisterLimits(rise_per_hour=200.0, max_repeat_age=MAX_REPEAT_AGE),
 }
+
+
+@dataclass(slots=True)
+class _LastRegister:
+    """Last register of a sub-meter, which the electricity meter repeats until it receives the next one."""
+
+    freshness: Freshness
+    value: float | None = None
+    time: datetime | None = None
+
+    def update(self, reading: SubMeterReading, now: float) -> None:
+        """Update from a reading with a value."""
+        freshness, before, time = self.freshness, self.time, reading.time
+        if time is None:
+            freshness.note(now)
+        elif freshness.last is None:
+            freshness.note(now - reading.age)
+        elif (time, reading.value) != (before, self.value):
+            # Later ages are not used, because all of them are wrong if the time zone of a clock is wrong.
+            if before is not None and time > before:
+                freshness.last = now - (time - before).total_seconds()
+            freshness.note(now)
+        self.value, self.time = reading.value, time
 
 
 class SubMeters:
@@ -35,7 +71,11 @@ class SubMeters:
         """Registers received since the start, in the unit of the sub-meter; None while it has sent no value.
         """
 
+        self.outdated: set[str] = set()
+        """Ids of the sub-meters whose last register has expired."""
+
         self.validator = RegisterValidator[str]({}, label="a sub-meter")
+        self._last: dict[str, _LastRegister] = {}
         self._kinds = kinds
         self._limit = DeviceLimit(_MAX_AT_FIRST_REPORT, _MAX_SUB_METERS)
         self._timestamps = RegisterTimestamps(self.validator)
@@ -62,7 +102,33 @@ class SubMeters:
                 return False
         is_changed = value is not None and self.values.get(meter_id) != value
         self.values[meter_id] = value
-        return is_changed
+        return (value is not None and self._update_freshness(reading, now)) or is_changed
+
+    def _update_freshness(self, reading: SubMeterReading, now: float) -> bool:
+        """Update the expiry from a reading with a value. Return whether an outdated value is valid again."""
+        meter_id = reading.meter_id
+        if (last := self._last.get(meter_id)) is None:
+            last = self._last[meter_id] = _LastRegister(Freshness())
+            last.freshness.announce(_INTERVAL)
+        last.update(reading, now)
+        if last.freshness.remaining(now) <= 0:
+            self.outdated.add(meter_id)
+        elif meter_id in self.outdated:
+            self.outdated.remove(meter_id)
+            return True
+        return False
+
+    def update_outdated(self, now: float) -> set[str]:
+        """Update which values have expired. Return the ids of those that have expired since the last time."""
+        outdated = {each for each, last in self._last.items() if last.freshness.remaining(now) <= 0}
+        new = outdated - self.outdated
+        self.outdated |= new
+        return new
+
+    def next_expiry(self, now: float) -> float:
+        """Return the seconds until the next value expires; infinite if no value does."""
+        remaining = (each.freshness.remaining(now) for each in self._last.values())
+        return min((seconds for seconds in remaining if seconds > 0), default=math.inf)
 
     def remove(self, meter_id: str) -> bool:
         """Remove a sub-meter. Return False if it was reported since the start."""

@@ -146,7 +146,9 @@ class ControlledHouse(House):
     """A house with values that a test sets."""
 
     shown_power = 300.0
-    shown_currents = (1.0, 1.0, 1.0)
+    shown_currents: tuple[float, float, float] | None = None
+    """Signed A per phase at 230 V, instead of equal shares of the power."""
+
     shown_voltages = (230.0, 230.0, 230.0)
     shown_tariff = 1
 
@@ -154,12 +156,11 @@ class ControlledHouse(House):
     def tariff(self) -> int:
         return self.shown_tariff
 
-    def current(self, phase: int) -> float:
-        return self.shown_currents[phase]
-
     def _measure(self) -> None:
         super()._measure()
         self.power = [self.shown_power / 3] * 3
+        if self.shown_currents is not None:
+            self.power = [230 * amperes for amperes in self.shown_currents]
         # Each reading differs, because tests wait for it.
         noise = self._random.uniform(0, 0.5)
         self.voltage = [volts + noise for volts in self.shown_voltages]

@@ -306,9 +306,12 @@ async def test_voltage_is_reported_with_phase_and_direction(home: MeterHome) -> 
     ]
 
 
-async def test_phases_out_of_balance_are_reported(home: MeterHome) -> None:
+@pytest.mark.parametrize("unit", ["W", "kW"])
+async def test_phases_out_of_balance_are_reported(home: MeterHome, unit: str) -> None:
+    powers = home.phases("active_power_net")
+    await home.show_in(powers[0], unit)
     actions = {"highest": "{{ highest }}", "lowest": "{{ lowest }}", "amperes": "{{ amperes }}"}
-    calls = await home.automate("phases_out_of_balance", currents=home.phases("current"), actions=actions)
+    calls = await home.automate("phases_out_of_balance", powers=powers, actions=actions)
     home.meter.shown_currents = (18, 17, 18)
     await home.run(minutes=2)
     assert calls == [], "much, but balanced"
@@ -316,14 +319,28 @@ async def test_phases_out_of_balance_are_reported(home: MeterHome) -> None:
     await home.run(minutes=2 / 3)
     assert calls == []
     await home.run(minutes=1)
-    assert calls == [{"highest": "Meter Current L1", "lowest": "Meter Current L2", "amperes": 16.5}]
+    assert calls == [{"highest": "Meter Net power L1", "lowest": "Meter Net power L2", "amperes": 16.5}]
+
+
+async def test_phases_in_both_directions_are_out_of_balance(home: MeterHome) -> None:
+    calls = await home.automate(
+        "phases_out_of_balance",
+        powers=home.phases("active_power_net"),
+        limit=31,
+        actions={"amperes": "{{ amperes }}"},
+    )
+    home.meter.shown_currents = (-16, 16, 0.5)
+    await home.run(minutes=2)
+    assert calls == [{"amperes": 32.0}]
 
 
 async def test_phases_out_of_balance_are_reported_after_a_start(home: MeterHome) -> None:
     home.meter.shown_currents = (18, 1.5, 4)
     await home.run(minutes=1)
     calls = await home.automate_at_start(
-        "phases_out_of_balance", currents=home.phases("current"), actions={"amperes": "{{ amperes }}"}
+        "phases_out_of_balance",
+        powers=home.phases("active_power_net"),
+        actions={"amperes": "{{ amperes }}"},
     )
     await home.run(minutes=2)
     assert calls == [{"amperes": 16.5}]
@@ -332,10 +349,8 @@ async def test_phases_out_of_balance_are_reported_after_a_start(home: MeterHome)
 async def test_phases_are_in_balance_during_an_outage(home: MeterHome) -> None:
     home.meter.shown_currents = (15, 15, 15)
     await home.run(minutes=1)
-    currents = home.phases("current")
-    calls = await home.automate(
-        "phases_out_of_balance", currents=currents, limit=10, actions={"state": "bad"}
-    )
+    powers = home.phases("active_power_net")
+    calls = await home.automate("phases_out_of_balance", powers=powers, limit=10, actions={"state": "bad"})
     await home.disconnect_reader(minutes=10)
     await home.run(minutes=2)
     assert calls == []

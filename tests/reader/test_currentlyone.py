@@ -90,7 +90,6 @@ def test_stream_of_current_firmware_is_parsed() -> None:
     assert reading.values == {
         M.ACTIVE_POWER_IMPORT: 606,
         M.ACTIVE_POWER_EXPORT: 0,
-        M.ACTIVE_POWER_NET: 606,
         M.ACTIVE_POWER_IMPORT_L1: 248,
         M.ACTIVE_POWER_IMPORT_L2: 317,
         M.ACTIVE_POWER_IMPORT_L3: 40,

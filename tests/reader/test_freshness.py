@@ -1,8 +1,10 @@
 """Time for which a reading counts as current."""
 
+import math
+
 import pytest
 
-from custom_components.energy_sse.reader import Freshness
+from custom_components.energy_sse.reader import Freshness, ValueExpiry
 
 
 def test_nothing_is_fresh_before_the_first_reading() -> None:
@@ -67,3 +69,108 @@ def test_outage_does_not_change_the_interval(
         learned.append(freshness.interval)
     assert learned == intervals
     assert freshness.limit == limit
+
+
+class Meter:
+    """A meter whose values are noted. The register is "Wh"."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.expiry = ValueExpiry[str](Freshness(), {"Wh"})
+
+    def send(self, *keys: str, after: float = 10) -> None:
+        self.now += after
+        self.expiry.note(set(keys), self.now)
+
+    def outdated(self, after: float = 0) -> str:
+        return " ".join(sorted(self.expiry.outdated(self.now + after)))
+
+
+def test_values_of_every_reading_expire_with_the_readings() -> None:
+    meter = Meter()
+    for _ in range(5):
+        meter.send("W", "V", "Wh")
+    assert meter.expiry.next_expiry(meter.now) == math.inf
+    assert meter.outdated(after=59) == ""
+    assert meter.outdated(after=60) == "V W Wh"
+
+
+@pytest.mark.parametrize(("interval", "limit"), [(10, 60), (100, 300), (3600, 5400)])
+def test_missing_value_expires_while_others_are_received(interval: float, limit: float) -> None:
+    meter = Meter()
+    for _ in range(5):
+        meter.send("W", "V", after=interval)
+    last = meter.now
+    meter.send("W", after=interval)
+    assert meter.expiry.next_expiry(meter.now) == limit - interval
+    while meter.now < last + limit:
+        assert meter.outdated() == ""
+        meter.send("W", after=interval)
+    assert meter.outdated() == "V"
+    assert meter.expiry.next_expiry(meter.now) == math.inf
+    meter.send("W", "V", after=interval)
+    assert meter.outdated() == ""
+
+
+def test_values_in_turn_stay_valid() -> None:
+    meter = Meter()
+    for _ in range(20):
+        meter.send("W")
+        meter.send("P", "V")
+        assert meter.outdated() == ""
+    assert meter.outdated(after=79) == "W", "each is sent every 20 s"
+    assert meter.outdated(after=80) == "P V W"
+
+
+def test_register_that_is_sent_once_an_hour_stays_valid() -> None:
+    meter = Meter()
+    for _ in range(5):
+        meter.send("W", "Wh")
+        for _ in range(359):
+            meter.send("W")
+            assert meter.outdated() == ""
+    for _ in range(181):
+        meter.send("W")
+    assert meter.outdated() == "Wh"
+
+
+def test_register_that_stops_expires_after_its_own_interval() -> None:
+    meter = Meter()
+    for _ in range(5):
+        meter.send("W", "Wh")
+    for _ in range(6):
+        assert meter.outdated() == ""
+        meter.send("W")
+    assert meter.outdated() == "Wh"
+
+
+def test_rare_value_stays_valid_when_its_interval_is_known() -> None:
+    meter = Meter()
+    outdated = 0
+    for n in range(6):
+        meter.send("W", "V")
+        for _ in range(89):
+            meter.send("W")
+            outdated += n > 1 and meter.outdated() != ""
+    assert outdated == 0
+
+
+def test_values_that_are_complete_again_expire_with_the_readings() -> None:
+    meter = Meter()
+    meter.send("W")
+    for _ in range(9):
+        assert meter.expiry.next_expiry(meter.now) < math.inf or meter.now == 1010
+        meter.send("W", "V", "Wh")
+    assert meter.outdated() == ""
+    assert meter.expiry.next_expiry(meter.now) == math.inf
+    assert meter.outdated(after=60) == "V W Wh"
+
+
+def test_values_received_in_parts_expire_separately() -> None:
+    meter = Meter()
+    meter.send("W")
+    for _ in range(5):
+        meter.send("W", "V1", "V2")
+    for _ in range(6):
+        meter.send("W", "V1")
+    assert meter.outdated() == "V2"

@@ -39,7 +39,6 @@ def test_reading_has_the_values_of_the_protocol() -> None:
     assert reading.values == {
         M.ACTIVE_POWER_IMPORT: 0.036,
         M.ACTIVE_POWER_EXPORT: 0,
-        M.ACTIVE_POWER_NET: 0.036,
         **{
             measurement: 0
             for measurement in M
@@ -107,20 +106,6 @@ def test_numbers_of_the_system_may_be_written_as_texts() -> None:
     assert parse_identity(with_texts_for_numbers(system)) == parse_identity(system)
 
 
-@pytest.mark.parametrize(
-    ("payload", "net"),
-    [
-        *(('{"P_In":0.036,"P_Out":0}', "0.036"), ('{"P_In":0,"P_Out":2.5}', "-2.5")),
-        *(('{"P_In":1.234,"P_Out":0.1}', "1.134"), ('{"P_In":1}', "None"), ('{"P_Out":1}', "None")),
-        *(('{"P_In":-0.0,"P_Out":0.0}', "0.0"), ('{"P_In":0,"P_Out":0.0000001}', "0.0")),
-    ],
-)
-def test_net_power_is_import_minus_export(payload: str, net: str) -> None:
-    values = reading_in(payload).values
-    assert str(values.get(M.ACTIVE_POWER_NET)) == net
-    assert str(values.get(M.ACTIVE_POWER_IMPORT)) != "-0.0"
-
-
 @pytest.mark.parametrize("data", ["", "{}", "[]", '{"Date":"2024-08-24"}', '{"P_In":"1,5"}', '{"P_In":null}'])
 def test_payload_without_a_measurement_is_ignored(data: str) -> None:
     assert list(parse_live(data)) == []
@@ -159,7 +144,8 @@ def test_system_of_another_device_is_rejected(payload: dict[str, object]) -> Non
 
 def test_sub_meters_are_read_with_and_without_a_value() -> None:
     (event,) = sample_events("whatwatt_live_fw2.sse")
-    assert list(parse_live(event.data))[1:] == [SubMeterReading(meter_id="12345678", value=123.45)]
+    time = datetime(2024, 8, 24, 14, 34)  # noqa: DTZ001 (local time)
+    assert list(parse_live(event.data))[1:] == [SubMeterReading(meter_id="12345678", value=123.45, time=time)]
     payload = '{"Vol":[{"Bus":1,"M_ID":"20000741"},{"Bus":2},5,{"Bus":"x","M_ID":"7","Cum":null}]}'
     assert list(parse_live(payload)) == [
         SubMeterReading(meter_id="20000741"),
@@ -179,6 +165,21 @@ def test_sub_meters_are_read_with_and_without_a_value() -> None:
 def test_sub_meter_is_read_in_all_forms(meter_id: str, value: str, *, is_valid: bool) -> None:
     expected = [SubMeterReading(meter_id="20000741", value=5.5)] if is_valid else []
     assert list(parse_live(f'{{"Vol":[{{"M_ID":{meter_id},"Cum":{value}}}]}}')) == expected
+
+
+@pytest.mark.parametrize(
+    ("time", "age"),
+    [
+        *(("2024-08-24T14:00:00", 2040), ("2024-08-24T15:00:00", 0), ("2024-08-24T14:00:00+02:00", 2040)),
+        *(("noon", 0), ("", 0)),
+    ],
+)
+def test_register_of_a_sub_meter_has_an_age(time: str, age: float) -> None:
+    (event,) = sample_events("whatwatt_live_fw2.sse")
+    _, register = parse_live(event.data.replace('"DT":"2024-08-24T14:34:00"', f'"DT":"{time}"'))
+    assert isinstance(register, SubMeterReading)
+    assert register.age == age
+    assert register.time is None or register.time.tzinfo is None
 
 
 def test_reading_has_the_local_time_of_the_reader() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
 import json
 from typing import Any, Self, override
@@ -58,6 +59,9 @@ class WhatwattSimulator(Simulator):
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
+        self.sub_meters_read_at: datetime | None = None
+        """Time of the registers of the sub-meters; None for that of each reading."""
+
         """Registers of the sub-meters by their id."""
 
         self.uptime = 338_352.0
@@ -236,9 +240,10 @@ class WhatwattSimulator(Simulator):
             payload["T"] = house.tariff
         local = house.clock.astimezone(ZURICH)
         if self.sub_meters:
+            read_at = (self.sub_meters_read_at or house.clock).astimezone(ZURICH)
             payload["Vol"] = [
                 {"Bus": bus, "M_ID": meter_id}
-                | ({} if count is None else {"DT": f"{local:%Y-%m-%dT%H:%M:%S}", "Cum": count})
+                | ({} if count is None else {"DT": f"{read_at:%Y-%m-%dT%H:%M:%S}", "Cum": count})
                 for bus, (meter_id, count) in enumerate(self.sub_meters.items(), 1)
             ]
         payload |= {

@@ -12,9 +12,10 @@ from .base import (
     make_reader,
 )
 from .client import parse_host
+from .computed import HEADROOMS, ComputedValues
 from .connection import ConnectionState, ReaderConnection
 from .currentlyone import CurrentlyOneReader
-from .freshness import Freshness, max_gap
+from .freshness import Freshness, ValueExpiry, max_gap
 from .models import (
     ApplianceProfile,
     ApplianceState,
@@ -56,6 +57,7 @@ from .whatwatt import WhatwattReader
 
 __all__ = [
     "EXCEPTION_FILTER",
+    "HEADROOMS",
     "MAX_ENERGY_PER_HOUR",
     "MAX_REPEAT_AGE",
     "READERS",
@@ -64,6 +66,7 @@ __all__ = [
     "ApplianceProfile",
     "ApplianceState",
     "AuthScheme",
+    "ComputedValues",
     "ConnectionState",
     "ConnectionStats",
     "Detection",
@@ -96,6 +99,7 @@ __all__ = [
     "SubMeterReading",
     "Transition",
     "Unit",
+    "ValueExpiry",
     "clock",
     "get_bounds",
     "get_full_name",

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 import aiohttp
 
 from .client import DeviceClient
+from .computed import get_computed_units
 from .freshness import Freshness
 from .models import (
     AuthScheme,
@@ -232,8 +233,7 @@ def _units_of(fields: Fields) -> Mapping[M, Unit]:
     units = dict(fields.values())
     if (net := units.get(M.ACTIVE_POWER_NET)) is not None:
         units |= {M.ACTIVE_POWER_IMPORT: net, M.ACTIVE_POWER_EXPORT: net}
-    elif (power_import := units.get(M.ACTIVE_POWER_IMPORT)) is not None:
-        units[M.ACTIVE_POWER_NET] = power_import
+    units |= get_computed_units(units)
     return units | dict.fromkeys((M.READER_CLOCK_OFFSET, M.METER_CLOCK_OFFSET), Unit.SECOND)
 
 
@@ -243,18 +243,12 @@ def measurement_names(fields: Fields) -> Mapping[str, M]:
 
 
 def parse_measurements(payload: Mapping[str, Any], names: Mapping[str, M]) -> dict[M, float]:
-    """Return the measurements in a payload, and the computed measurements.
+    """Return the measurements in a payload.
 
-    Net power is computed from import and export. If a meter sends net power with a sign instead, import and
-    export are computed from it.
+    If a meter sends net power with a sign, import and export are computed from it.
     """
     values = parse_numbers(payload, names)
-    power_import, power_export = values.get(M.ACTIVE_POWER_IMPORT), values.get(M.ACTIVE_POWER_EXPORT)
-    if power_import is not None and power_export is not None:
-        # Rounded far below the resolution of a meter, because subtracting binary fractions is not exact.
-        # Adding zero removes the sign of a negative zero.
-        values[M.ACTIVE_POWER_NET] = round(power_import - power_export, 6) + 0
-    elif (net := values.get(M.ACTIVE_POWER_NET)) is not None:
+    if (net := values.get(M.ACTIVE_POWER_NET)) is not None:
         values[M.ACTIVE_POWER_IMPORT], values[M.ACTIVE_POWER_EXPORT] = max(0, net), max(0, -net)
     return values
 

@@ -1,6 +1,10 @@
-"""Interval of the readings, and expiry of the last reading."""
+"""Interval of the readings, and expiry of their values."""
 
 from collections import deque
+from collections.abc import Collection, Iterator, Set as AbstractSet
+from copy import copy
+from dataclasses import dataclass
+import math
 from typing import Final
 
 # Seconds. With a shorter limit, one lost telegram or a short reconnect would make values unavailable. After
@@ -19,6 +23,9 @@ _IDLE_PART: Final = 0.75
 
 # Number of times between readings that are kept.
 _MAX_INTERVALS: Final = 8
+
+# Seconds between two registers until their interval is learned, because some meters send them once an hour.
+_REGISTER_INTERVAL: Final = 3600.0
 
 
 def max_gap(interval: float) -> float:
@@ -72,6 +79,20 @@ class Freshness:
         """Return the seconds until the last reading expires; 0 or less if it has expired."""
         return 0.0 if self.last is None else self.last + self.limit - now
 
+    def copy(self) -> Freshness:
+        """Return an independent copy."""
+        other = copy(self)
+        other._intervals = self._intervals.copy()  # noqa: SLF001 (of the same class)
+        return other
+
+    def has_history_of(self, other: Freshness) -> bool:
+        """Return whether the last readings of both were the same, as far as their times are kept."""
+        return (
+            self.last == other.last
+            and len(self._intervals) == _MAX_INTERVALS
+            and self._intervals == other._intervals
+        )
+
     def _update_interval(self) -> None:
         intervals = sorted(self._intervals)
         # The first time between readings can be an outage. A time above the limit always is an outage.
@@ -80,3 +101,89 @@ class Freshness:
         while intervals and intervals[-1] > limit:
             intervals.pop()
         self.interval = intervals[-2:][0] if intervals else self._announced_interval
+
+
+@dataclass(slots=True)
+class _Group[K]:
+    """Values that have always been received together."""
+
+    keys: set[K]
+    freshness: Freshness
+    is_received: bool = True
+    """True if the last reading contains them."""
+
+
+class ValueExpiry[K]:
+    """Expiry of each value, because some meters do not send all values in each reading.
+
+    A value that is in every reading expires with the readings. The others have a freshness of their own, so
+    that a value that is sent once an hour stays valid. A value never expires before the readings do. All
+    times are seconds of one monotonic clock.
+    """
+
+    def __init__(self, readings: Freshness, registers: Collection[K]) -> None:
+        """Start without a reading. The registers are expected once an hour until their interval is known."""
+        self._readings = readings
+        self._registers = frozenset(registers)
+        self._regular: set[K] = set()
+        """Values of every reading."""
+
+        self._groups: list[_Group[K]] = []
+        """All other values."""
+
+    def note(self, keys: AbstractSet[K], at: float) -> None:
+        """Note the values of a reading that the meter has sent at a time."""
+        if self._readings.last is None:
+            self._regular = set(keys)
+        elif self._groups or keys != self._regular:
+            self._regroup(keys)
+        self._readings.note(at)
+        for group in self._groups:
+            if group.is_received:
+                group.freshness.note(at)
+
+    def outdated(self, now: float) -> set[K]:
+        """Return the values that have expired."""
+        # After some readings with all values, there are no groups, so that a reading takes less time.
+        for group in [each for each in self._groups if each.freshness.has_history_of(self._readings)]:
+            self._groups.remove(group)
+            self._regular |= group.keys
+        outdated = set() if self._readings.remaining(now) > 0 else self._regular.copy()
+        for group in self._groups:
+            if self._remaining(group, now) <= 0:
+                outdated |= group.keys
+        return outdated
+
+    def next_expiry(self, now: float) -> float:
+        """Return the seconds until the next value expires, without those that expire with the readings."""
+        remaining = (self._remaining(group, now) for group in self._groups)
+        return min((seconds for seconds in remaining if seconds > 0), default=math.inf)
+
+    def _remaining(self, group: _Group[K], now: float) -> float:
+        freshness = group.freshness
+        return freshness.remaining(now) + max(self._readings.limit - freshness.limit, 0.0)
+
+    def _regroup(self, keys: AbstractSet[K]) -> None:
+        """Separate the values that the reading contains from those that it does not contain."""
+        new = set(keys) - self._regular
+        if missing := self._regular - keys:
+            self._regular -= missing
+            self._groups += self._make_groups(missing, self._readings, is_received=False)
+        for group in list(self._groups):
+            received = group.keys & new
+            new -= received
+            group.is_received = bool(received)
+            if received and received != group.keys:
+                rest = _Group(group.keys - received, group.freshness.copy(), is_received=False)
+                self._groups.append(rest)
+                group.keys = received
+        self._groups += self._make_groups(new, Freshness(), is_received=True)
+
+    def _make_groups(self, keys: set[K], before: Freshness, *, is_received: bool) -> Iterator[_Group[K]]:
+        """Yield groups of the registers and of the other values, with their freshness so far."""
+        if others := keys - self._registers:
+            yield _Group(others, before.copy(), is_received)
+        if registers := keys & self._registers:
+            freshness = before.copy()
+            freshness.announce(_REGISTER_INTERVAL)
+            yield _Group(registers, freshness, is_received)

@@ -20,6 +20,11 @@ class Measurement(StrEnum):
     ACTIVE_POWER_NET = "active_power_net"
     """Import minus export. It is computed, unless the protocol has it instead of the other two."""
 
+    ACTIVE_POWER_NET_L1 = "active_power_net_l1"
+    """For all phases: import minus export. It is computed."""
+
+    ACTIVE_POWER_NET_L2 = "active_power_net_l2"
+    ACTIVE_POWER_NET_L3 = "active_power_net_l3"
     ACTIVE_POWER_IMPORT_L1 = "active_power_import_l1"
     ACTIVE_POWER_IMPORT_L2 = "active_power_import_l2"
     ACTIVE_POWER_IMPORT_L3 = "active_power_import_l3"
@@ -40,6 +45,11 @@ class Measurement(StrEnum):
     CURRENT_L1 = "current_l1"
     CURRENT_L2 = "current_l2"
     CURRENT_L3 = "current_l3"
+    HEADROOM_L1 = "headroom_l1"
+    """For all phases: main fuse minus current, which is negative while the phase exports. It is computed."""
+
+    HEADROOM_L2 = "headroom_l2"
+    HEADROOM_L3 = "headroom_l3"
 
     ACTIVE_TARIFF = "active_tariff"
     POWER_FACTOR = "power_factor"
@@ -220,6 +230,12 @@ class SubMeterReading:
     meter_id: str
     value: float | None = None
     """None if the sub-meter is connected and has not sent a register yet."""
+
+    time: datetime | None = None
+    """Time of the register, by a clock of the meter; None if the protocol does not contain it."""
+
+    age: float = 0.0
+    """Seconds since that time, by the clocks of the meter and of the reader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -325,13 +325,28 @@ def parse_live(data: str) -> Iterator[Message]:
     if payload is None:
         return
     values = _parse_values(payload)
+    local_time = parse_time(f"{payload.get('Date')}T{payload.get('Time')}", is_local=True)
     if values:
-        local_time = parse_time(f"{payload.get('Date')}T{payload.get('Time')}", is_local=True)
         yield Reading(values=values, reader_time=local_time)
     volumes = payload.get("Vol")
     for entry in volumes if isinstance(volumes, list) else ():
         if isinstance(entry, dict) and (meter_id := get_id(entry, "M_ID")):
-            yield SubMeterReading(meter_id=meter_id, value=get_number(entry, "Cum"))
+            time = _without_zone(parse_time(get_text(entry, "DT"), is_local=True))
+            yield SubMeterReading(
+                meter_id=meter_id,
+                value=get_number(entry, "Cum"),
+                time=time,
+                age=_age(time, _without_zone(local_time)),
+            )
+
+
+def _without_zone(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=None)
+
+
+def _age(time: datetime | None, now: datetime | None) -> float:
+    """Return the seconds since a time; 0 if it is unknown or in the future."""
+    return 0.0 if time is None or now is None else max((now - time).total_seconds(), 0.0)
 
 
 def parse_report(report: Mapping[str, Any]) -> dict[M, float]:
