@@ -9,7 +9,6 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.reader import Reason
 
 from .home_assistant import set_up, state_of, tick
 from .simulators import WhatwattSimulator
@@ -35,7 +34,7 @@ SAME_EVERYWHERE = {
     "whatwatt & CurrentlyOne (Energy SSE)",
 }
 SAME_IN = {
-    "de": {"April", "August", "Host", "November", "September"},
+    "de": {"April", "August", "Host", "November", "September", "Standby"},
     "fr": {"Mode", "Options"},
     "it": {"Host", "Password"},
     "sv": {"Tariff 1", "Tariff 2", "Tariff 3", "Tariff 4"},
@@ -99,10 +98,6 @@ def test_entities_of_a_reader_have_different_names(language: str) -> None:
         if re.fullmatch(r"entity\.\w+\.\w+\.name", key) and ".appliance_" not in key
     ]
     assert len(set(names)) == len(names)
-
-
-def test_each_reason_of_an_error_has_a_text() -> None:
-    assert [reason for reason in Reason if f"exceptions.{reason}.message" not in ENGLISH] == []
 
 
 async def test_names_are_in_the_language_of_the_home(
