@@ -40,8 +40,9 @@ MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
 # By unit. A value may be that of the telegram before.
 TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
 
-# Ends of the entity ids and the unique ids of new entities, and a name that has changed.
+# Ends of the entity ids and the unique ids of new entities, new attributes, and a name that has changed.
 NEW: Final = ("_last_run",)
+NEW_ATTRIBUTES: Final = ("expected_demand", "demand_limit")
 NEW_KEYS: Final = (":last_run",)
 RENAMED: Final = ("Transition", "State change")
 
@@ -86,6 +87,9 @@ def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[An
         if entity_id in seen:
             attributes["friendly_name"] = attributes["friendly_name"].replace(*RENAMED)
             shown_state, shown_attributes = seen[entity_id]
+            shown_attributes = {
+                key: value for key, value in shown_attributes.items() if key not in NEW_ATTRIBUTES
+            }
             tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
             if entity_id.endswith(LIVE) and state not in (STATE_UNAVAILABLE, STATE_UNKNOWN):
                 tolerance = LIVE_TOLERANCE * max(1.0, float(state))
