@@ -37,7 +37,7 @@ COFFEE_AUTOMATION = {
     "triggers": [
         {
             "trigger": "event.received",
-            "target": {"entity_id": "event.mocca_master_transition"},
+            "target": {"entity_id": "event.mocca_master_state_change"},
             "options": {"event_type": ["turned_on"]},
         }
     ],

@@ -175,7 +175,7 @@ class Soak:
                 if new["state"] in ("unknown", "unavailable") or last.get(new["entity_id"]) == new["state"]:
                     continue
                 last[new["entity_id"]] = new["state"]
-                appliance = new["entity_id"].removeprefix("event.").removesuffix("_transition")
+                appliance = new["entity_id"].removeprefix("event.").removesuffix("_state_change")
                 self.seen[appliance, new["attributes"]["device_time"]] += 1
 
 

@@ -17,7 +17,7 @@ from .simulators.server import Server
 from .time_machine import TimeMachine
 
 # Values that depend on the current time.
-MOMENTARY = ("clock_drift", "last_restart")
+MOMENTARY = ("clock_drift", "last_restart", ":last_run")
 _MOMENTARY_ATTRIBUTES = ("device_time", "friendly_name", "icon", "options")
 
 # Texts of the owner, and the place.

@@ -29,6 +29,7 @@ from custom_components.energy_sse.reader import (
     ReaderProtocolError,
     ReaderStatus,
     Reading,
+    Reason,
     Unit,
     parse_object,
 )
@@ -113,7 +114,7 @@ class GridletReader(Reader):
         async with aclosing(self._http.events(self.stream_path, idle_timeout=lambda: 60)) as events:
             async for event in events:
                 if event is None:
-                    raise ReaderConnectionError("the stream is silent")
+                    raise ReaderConnectionError(Reason.STREAM_IDLE)
                 payload = parse_object(event.data) or {}
                 if values := parse_measurements(payload, NAMES):
                     yield Reading(values=values, reader_time=parse_time(get_text(payload, "time")))
@@ -123,7 +124,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     """Return the identity in `/me`. Raises ReaderProtocolError if it is not that of a Gridlet."""
     device_id = get_text(payload, "gridlet")
     if device_id is None or not DEVICE_ID.fullmatch(device_id):
-        raise ReaderProtocolError("the response does not contain the id of a Gridlet")
+        raise ReaderProtocolError(Reason.INVALID_RESPONSE, "no id of a Gridlet")
     return ReaderInfo(kind=GridletReader.kind, id=device_id, firmware=get_text(payload, "firmware"))
 
 

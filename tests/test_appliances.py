@@ -1,5 +1,6 @@
 """Appliances of a CurrentlyOne: states, power, energy and devices."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 import json
 from typing import Any
@@ -8,11 +9,12 @@ from homeassistant.core import HomeAssistant, State as EntityState
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.storage import Store
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.energy_sse.appliances import Appliance as KnownAppliance, Appliances
+from custom_components.energy_sse.appliances import Appliance as KnownAppliance, Appliances, Run
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.reader import (
     ApplianceProfile,
@@ -166,6 +168,23 @@ async def test_detection_of_an_unknown_state_changes_the_energy(kitchen: Kitchen
         await kitchen.detect("mocca_mast", index, energy)
         assert kitchen.shown("mocca_mast", "running") == "unknown"
         assert kitchen.shown("mocca_mast", "energy") == f"{energy / 1000}"
+
+
+async def test_last_run_is_shown_also_after_a_restart(hass: HomeAssistant, kitchen: Kitchen) -> None:
+    def shown() -> tuple[str, Any, Any]:
+        state = state_of(hass, "sensor", f"{READER}:dishwasher:last_run")
+        return state.state, state.attributes.get("minutes"), state.attributes.get("energy_kwh")
+
+    await kitchen.set_up()
+    await kitchen.turn("dishwasher", "heating")
+    await kitchen.reader.tick(20)
+    assert shown() == ("unknown", None, None)
+    await kitchen.turn("dishwasher", "off")
+    started, *run = shown()
+    assert dt_util.parse_datetime(started) is not None
+    assert run == [0, pytest.approx(0.012, abs=0.001)]
+    await kitchen.restart()
+    assert shown() == (started, *run)
 
 
 async def test_appliance_is_restored_without_an_inventory(
@@ -452,6 +471,84 @@ def test_missed_change_fires_an_event_for_a_minute(
     assert kettle.is_on is False
 
 
+def change(state: str, previous: str | None, energy: float | None, age: float | None = 0) -> Transition:
+    """Return a change of the state at an energy."""
+    return Transition(
+        appliance_id="kettle",
+        state=state,
+        is_on=state != "off",
+        previous_state=previous,
+        energy=energy,
+        time=None if age is None else NOW - timedelta(seconds=age),
+        age=age,
+    )
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("reports", "run"),
+    [
+        ([change("on", "off", 100, 600), change("off", "on", 350)], (600, 0, 250)),
+        (
+            [change("wash", "off", 5, 600), change("heat", "wash", 9, 300), change("off", "heat", 20)],
+            (600, 0, 15),
+        ),
+        ([change("on", "off", None, 600), change("off", "on", 350)], (600, 0, None)),
+        ([change("on", "off", 100, 600), change("off", "on", 50)], (600, 0, None)),
+        # The end of the first run was missed.
+        (
+            [change("on", "off", 1, 900), change("on", "off", 10, 600), change("off", "on", 11, 60)],
+            (600, 60, 1),
+        ),
+        # The repeated report does not start a run.
+        (
+            [
+                change("on", "off", 1, 900),
+                replace(change("on", "off", 1, 0), time=NOW - timedelta(seconds=900)),
+                change("off", "on", 11),
+            ],
+            (900, 0, 10),
+        ),
+        ([change("on", "on", 1, 900), change("off", "on", 2)], None),
+        ([change("on", "off", 1, None), change("off", "on", 2)], None),
+        ([change("on", "off", 1, 900), change("off", "on", 2, None)], None),
+        ([change("on", "off", 1, 900), change("off", "off", 2, 600), change("off", "on", 2)], None),
+    ],
+)
+def test_last_run_needs_a_known_start_and_a_known_end(
+    kettle: KnownAppliance,
+    reports: list[Transition],
+    run: tuple[float, float, float | None] | None,
+    *,
+    restarts: bool,
+) -> None:
+    for each in reports:
+        kettle.apply_transition(each, NOW)
+        if restarts:
+            kettle = restarted(kettle)
+    if run is None:
+        assert kettle.last_run is None
+    else:
+        start, end, energy = run
+        expected = Run(NOW - timedelta(seconds=start), NOW - timedelta(seconds=end), energy)
+        assert kettle.last_run == expected
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_replayed_run_does_not_count_twice(kettle: KnownAppliance, *, restarts: bool) -> None:
+    for each in (change("on", "off", 100, 600), change("off", "on", 350, 300)):
+        kettle.apply_transition(each, NOW)
+    run = kettle.last_run
+    if restarts:
+        kettle = restarted(kettle)
+    later = NOW + timedelta(seconds=100)
+    for state, previous, energy, age in (("on", "off", 100, 700), ("off", "on", 350, 400)):
+        replayed = change(state, previous, energy, age - 100)
+        kettle.apply_transition(replace(replayed, age=age, may_be_replay=True), later)
+    assert kettle.last_run == run
+    assert run is not None
+
+
 def test_older_transition_in_a_replay_changes_nothing(kettle: KnownAppliance) -> None:
     kettle.apply_transition(report("on", 200), NOW)
     kettle.apply_transition(report("off", 100, age=100), NOW)
@@ -514,7 +611,10 @@ async def test_rejected_removal_has_a_translated_reason(
     device = kitchen.device(":mocca_mast")
     device_registry.async_update_device(device.id, name_by_user="Kettle {x}")
     error = (await client.remove_device(device.id))["error"]
-    reason = "Kettle {x} kann nicht gelöscht werden, weil das Lesegerät es noch meldet: Es käme wieder."
+    reason = (
+        "Kettle {x} kann nicht gelöscht werden, weil das Lesegerät es gemeldet hat und wieder hinzufügen "
+        "würde. Deaktiviere das Gerät stattdessen."
+    )
     assert error["message"] == reason
     assert (error["translation_domain"], error["translation_key"]) == (DOMAIN, "device_is_there")
 

@@ -284,12 +284,13 @@ async def test_removed_password_is_confirmed_and_deleted(
     await time_machine.advance(60)
     assert entry.runtime_data.coordinator.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
-    result = await submit(hass, flow)
-    assert outcome(result) == "form unprotected"
+    assert flow["step_id"] == "unprotected"
     live.login = DigestLogin("another")
-    result = await submit(hass, result)
-    assert outcome(result) == "form unprotected invalid_auth"
+    result = await submit(hass, flow)
+    assert outcome(result) == "form reauth_confirm"
     live.login = None
+    result = await submit(hass, result)
+    assert outcome(result) == "form unprotected"
     assert outcome(await submit(hass, result)) == "abort reauth_successful"
     assert CONF_PASSWORD not in entry.data
     assert entry.data[CONF_AUTH_SCHEME] == AuthScheme.NONE
@@ -381,6 +382,7 @@ async def test_other_reader_at_the_address_is_reported(  # noqa: PLR0917 (fixtur
         await hass.async_block_till_done()
     product = "CurrentlyOne" if kind == "CurrentlyOne" else "whatwatt Go"
     name = {"name": "Meter", "reader": rf"Meter \({product}\)", "host": reader.host}
+    name["url"] = f"http://{reader.host}"
     if other_kind == "protected whatwatt" and kind != "CurrentlyOne":
         # Without its password, it cannot be distinguished from the reader.
         assert steps_in_progress(hass) == ["reauth_confirm"]

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
+from typing import NoReturn, override
 
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER, ConfigFlowResult
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import aiohttp_client
 from homeassistant.helpers.service_info.dhcp import DhcpServiceInfo
 from homeassistant.helpers.service_info.zeroconf import ZeroconfServiceInfo
 import pytest
@@ -102,12 +105,32 @@ async def test_password_is_requested_when_other_readers_stream(
     assert outcome(await enter_host(hass, other.host)) == "form password"
 
 
+class EmptyResolver(AbstractResolver):
+    """Resolver of a network without names. The test package disables the real one."""
+
+    @override
+    async def resolve(self, *_: object, **__: object) -> NoReturn:
+        raise OSError(None, "MDNS lookup failed")
+
+    @override
+    async def close(self) -> None:
+        pass
+
+    real_close = close
+
+
+async def test_unknown_host_name_is_explained(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aiohttp_client, "_async_make_resolver", lambda _: EmptyResolver())
+    assert outcome(await enter_host(hass, "whatwatt-ABCDEF.local")) == "form user host_unknown"
+
+
 @pytest.mark.errors
 async def test_wrong_address_is_explained_and_can_be_corrected(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, router: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for host, error in (
         ("my meter", "invalid_host"),
+        (f"https://{whatwatt.host}", "encrypted_host"),
         (UNUSED, "cannot_connect"),
         (router, "not_supported"),
     ):

@@ -78,7 +78,7 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert diagnostics["reader"]["status"]["meter_status"] == "OK"
     stream = diagnostics["stream"]
     assert (stream["attempts"], stream["connects"]) == (2, 2)
-    assert stream["losses"] == {"the device ended the stream": 1}
+    assert stream["losses"] == {"stream ended": 1}
     assert stream["events"] == {"live": 2}
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
@@ -170,7 +170,7 @@ async def test_diagnostics_have_the_reason_of_a_wrong_password(
     await hass.config_entries.async_setup(entry.entry_id)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["entry"]["state"] == "setup_error"
-    assert diagnostics["stream"]["losses"] == {"the device rejects the credentials": 1}
+    assert diagnostics["stream"]["losses"] == {"credentials rejected": 1}
     assert_absent(diagnostics, "wrong")
 
 

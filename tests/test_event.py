@@ -52,7 +52,7 @@ async def test_transition_is_an_event_with_its_data(kitchen: Kitchen) -> None:
     time = kitchen.reader.house.clock
     await kitchen.turn("mocca_mast", "on")
     event = kitchen.event("mocca_mast")
-    assert event.name == "Mocca Master Transition"
+    assert event.name == "Mocca Master State change"
     assert {key: event.attributes[key] for key in event.attributes if key != "friendly_name"} == {
         "event_types": ["turned_on", "turned_off", "state_changed"],
         "event_type": "turned_on",
@@ -217,7 +217,7 @@ async def test_transition_and_detection_are_one_event(
 AUTOMATION = {
     "triggers": {
         "trigger": "event.received",
-        "target": {"entity_id": "event.mocca_master_transition"},
+        "target": {"entity_id": "event.mocca_master_state_change"},
         "options": {"event_type": ["turned_on"]},
     },
     "actions": {"action": "test.coffee"},

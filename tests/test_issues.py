@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+import logging
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
 from homeassistant.config_entries import ConfigEntryState
@@ -17,6 +18,7 @@ from custom_components.energy_sse.reader import ConnectionState
 
 from .conftest import MakeTimeLapse, Start
 from .home_assistant import entry_for, set_up, state_of, tick
+from .logs import logged_messages
 from .simulators import House, WhatwattSimulator
 from .simulators.server import Simulator
 from .time_machine import TimeMachine
@@ -79,13 +81,20 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     rival = Rival(live)
     await time_machine.advance(120)
     issue = issues(hass)["stream_contended"]
-    assert issue.translation_placeholders == {"name": "Meter"}
+    assert issue.translation_placeholders == {
+        "name": "Meter",
+        "host": live.host,
+        "url": f"http://{live.host}",
+    }
+    assert issue.learn_more_url is not None
+    assert issue.learn_more_url.endswith("docs/troubleshooting.md#stream-contended")
     assert entry.runtime_data.coordinator.connection_state == ConnectionState.CONTENDED
     # The other client gets most of the data: we take the stream once in five minutes.
     takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
     await time_machine.advance(1800)
     assert 5 <= rival.takes - takes <= 7
     reports = live.requests.count("GET /api/v1/report") - reports
+    assert state_of(hass, "sensor", "ECC9FF5C7F14_meter_status").state == "ok"
     if licence:
         # The values are polled at the interval of the meter, except during attempts.
         assert 300 <= reports <= 360
@@ -98,6 +107,36 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     assert issues(hass) == {}
     assert entry.runtime_data.coordinator.connection_state == ConnectionState.STREAMING
     assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
+
+
+async def test_loss_to_another_client_is_logged(
+    hass: HomeAssistant,
+    live: WhatwattSimulator,
+    time_machine: TimeMachine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "custom_components.energy_sse")
+    entry = await set_up(hass, live)
+    hass.config_entries.async_update_entry(entry, title="Cellar")
+    await hass.config_entries.async_reload(entry.entry_id)
+    await time_machine.advance(120)
+    rival = Rival(live)
+    await time_machine.advance(300)
+    assert logged_messages(caplog) == ["Cellar sends no readings: stream contended"]
+    await rival.leave()
+
+
+async def test_contention_ends_while_the_meter_is_silent(
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, live)
+    rival = Rival(live)
+    await time_machine.advance(120)
+    assert "stream_contended" in issues(hass)
+    live.meter_status = "NO DATA"
+    await rival.leave()
+    await time_machine.advance(400)
+    assert issues(hass) == {}
 
 
 async def test_polled_values_expire_when_the_meter_is_silent(
@@ -194,7 +233,8 @@ async def test_wrong_clock_is_an_issue_until_it_is_right(make_time_lapse: MakeTi
         assert issues(time_lapse.hass) == {}
         await time_lapse.run_for(minutes=5)
         issue = issues(time_lapse.hass)["reader_clock_wrong"]
-        assert issue.translation_placeholders == {"name": "Meter", "difference": "1:00:00"}
+        assert issue.translation_placeholders is not None
+        assert issue.translation_placeholders["difference"] == "1:00:00"
         assert not issue.is_fixable
         reader.clock_error = timedelta()
         await time_lapse.run_for(minutes=4)
@@ -215,7 +255,8 @@ async def test_error_of_years_is_shown_in_hours(make_time_lapse: MakeTimeLapse) 
         await time_lapse.start()
         await time_lapse.run_for(minutes=14)
         placeholders = issues(time_lapse.hass)["reader_clock_wrong"].translation_placeholders
-        assert placeholders == {"name": "Meter", "difference": "9600:05:00"}
+        assert placeholders is not None
+        assert placeholders["difference"] == "9600:05:00"
 
 
 async def test_wrong_clock_of_a_whatwatt_is_not_an_issue(
@@ -244,6 +285,7 @@ async def test_other_device_is_an_issue_until_the_reader_is_back(
         "name": "Meter",
         "reader": r"Meter \(whatwatt Go\)",
         "host": live.host,
+        "url": f"http://{live.host}",
         "found": r"Cellar \(whatwatt Go\)",
     }
     assert issue.translation_placeholders == expected
@@ -286,7 +328,7 @@ async def test_other_device_is_an_issue_during_a_set_up(
     entry.add_to_hass(hass)
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
-    assert entry.reason == "The reader cannot be reached: another device responds at this address"
+    assert entry.reason == "Another device responds at the address of the reader"
     assert protected_whatwatt.stream_count == 0
     assert set(issues(hass)) == {"wrong_device"}
     await hass.config_entries.async_remove(entry.entry_id)

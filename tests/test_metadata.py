@@ -28,7 +28,7 @@ from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, 
 from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import PHASES, WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
-from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader
+from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader, Reason
 from custom_components.energy_sse.reader.base import READERS
 from custom_components.energy_sse.tariff_flow import PowerTariffFlow
 
@@ -87,7 +87,7 @@ def test_each_choice_has_its_text() -> None:
 def test_each_sensor_has_its_texts() -> None:
     sensors = TEXTS["entity"]["sensor"]
     rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *TARIFF.values()]
-    appliances = {f"appliance_{key}" for key in ("energy", "power", "state")}
+    appliances = {f"appliance_{key}" for key in ("energy", "last_run", "power", "state")}
     assert set(sensors) == {row.translation_key for row in rows} | appliances
     for row in rows:
         text = sensors[row.translation_key]
@@ -132,7 +132,7 @@ def test_each_exception_and_each_issue_has_its_text() -> None:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     }
-    assert set(TEXTS["exceptions"]) == keys
+    assert set(TEXTS["exceptions"]) == {*keys, *Reason}
     assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}
 
 

@@ -149,6 +149,7 @@ async def test_appliances_can_have_any_name(
         for each in ids
         for platform, key in (
             ("binary_sensor", "running"),
+            ("sensor", "last_run"),
             ("event", "transition"),
             ("sensor", "power"),
             ("sensor", "energy"),

@@ -212,6 +212,6 @@ async def test_hour_of_failures_logs_two_lines(
         network.answer = None
     await time_machine.advance(450)
     assert logged_messages(caplog) == [
-        "The whatwatt Go sends no readings: connection refused",
-        "The whatwatt Go sends readings again",
+        "Meter sends no readings: connection refused",
+        "Meter sends readings again",
     ]

@@ -34,7 +34,7 @@ SAME_EVERYWHERE = {
     "whatwatt & CurrentlyOne (Energy SSE)",
 }
 SAME_IN = {
-    "de": {"April", "August", "Host", "Name", "November", "September"},
+    "de": {"April", "August", "Host", "Name", "November", "September", "Standby"},
     "fr": {"Mode", "Options"},
     "it": {"Host", "Password"},
     "sv": {"Tariff 1", "Tariff 2", "Tariff 3", "Tariff 4"},

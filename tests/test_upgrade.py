@@ -40,6 +40,12 @@ MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
 # By unit. A value may be that of the telegram before.
 TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
 
+# Ends of the entity ids and the unique ids of new entities, new attributes, and a name that has changed.
+NEW: Final = ("_last_run",)
+NEW_ATTRIBUTES: Final = ("expected_demand", "demand_limit")
+NEW_KEYS: Final = (":last_run",)
+RENAMED: Final = ("Transition", "State change")
+
 # Values of the current interval, by the end of their ids. They are not written for a change of 100 W or 5 %,
 # nor within the update interval. In kW, and as a part of a larger value.
 LIVE: Final = ("5c7f14_demand", "b8b418_demand", "_expected_demand", "_available_power")
@@ -129,13 +135,18 @@ def expected_of(home: Home) -> dict[str, Any]:
 
 def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Any]:
     """Return the entities that are shown differently."""
-    different: list[Any] = [(entity_id,) for entity_id in seen.keys() ^ expected.keys()]
+    unmatched = seen.keys() ^ expected.keys()
+    different: list[Any] = [(entity_id,) for entity_id in unmatched if not entity_id.endswith(NEW)]
     for entity_id, (state, attributes) in expected.items():
         if entity_id in seen:
+            attributes["friendly_name"] = attributes["friendly_name"].replace(*RENAMED)
             shown_state, shown_attributes = seen[entity_id]
             name, name_before = shown_attributes["friendly_name"], attributes["friendly_name"]
             if name.startswith(TARIFF) and name_before.endswith(name.removeprefix(TARIFF)):
                 shown_attributes = {**shown_attributes, "friendly_name": name_before}
+            shown_attributes = {
+                key: value for key, value in shown_attributes.items() if key not in NEW_ATTRIBUTES
+            }
             tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
             if entity_id.endswith(LIVE) and state not in (STATE_UNAVAILABLE, STATE_UNKNOWN):
                 tolerance = LIVE_TOLERANCE * max(1.0, float(state))
@@ -184,9 +195,12 @@ def assert_registries_are_kept(home: Home) -> None:
         (each["entity_id"].partition(".")[0], each["unique_id"]): each
         for each in stored(home, "core.entity_registry")["entities"]
     }
-    assert entities.keys() == before.keys()
-    for key, entity in entities.items():
-        assert {name: getattr(entity, name) for name in kept} == {name: before[key][name] for name in kept}
+    assert {key for key in entities if not key[1].endswith(NEW_KEYS)} == before.keys()
+    for key in before:
+        entity = entities[key]
+        expected = {name: before[key][name] for name in kept}
+        expected["original_name"] = dict([RENAMED]).get(expected["original_name"], expected["original_name"])
+        assert {name: getattr(entity, name) for name in kept} == expected
         assert entity.options == before[key]["options"] | dict(entity.options)
         assert entity.device_id == before[key]["device_id"] or entity.config_subentry_id is not None
     registry = dr.async_get(home.hass)

@@ -71,6 +71,16 @@ class ApplianceEvent:
     transition: Transition
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Time from turning an appliance on until turning it off."""
+
+    start: datetime
+    end: datetime
+    energy: float | None
+    """Wh; None if the reader has not sent the energy at the start and at the end."""
+
+
 @dataclass(slots=True, eq=False)
 class Appliance:
     """Last known state of one appliance."""
@@ -85,6 +95,9 @@ class Appliance:
     is_on: bool | None = None
     power: float | None = None
     """W, as configured for the state."""
+
+    last_run: Run | None = None
+    """Last run with a known start and a known end."""
 
     was_reported: bool = False
     """True if the reader has reported it since the start."""
@@ -104,6 +117,9 @@ class Appliance:
 
     _changes: deque[tuple[str, datetime | None]] = field(default_factory=lambda: deque(maxlen=_MAX_CHANGES))
     """Last states and their times by the device's clock, which identify a repeated change."""
+
+    _run_start: tuple[datetime, float | None] | None = None
+    """Start of the present run and energy at that time; None if it is off, or if the start is not known."""
 
     _is_on_by_state: dict[str, bool | None] = field(default_factory=dict)
     """Known names of states, and whether they mean on."""
@@ -190,20 +206,41 @@ class Appliance:
 
         A transition that is repeated, that confirms the present state, or that is too old, fires no event.
         """
-        last_time = self._changes[-1][1] if self._changes else None
-        is_repeated = transition.state == self.state and _is_same_moment(transition.time, last_time)
         # A change before the connection fires an event only if its age is known.
         is_too_old = transition.age is None or (
             transition.age > 0 and (self._changed_at is None or transition.age >= _EVENT_MAX_AGE)
         )
-        if is_repeated or is_too_old or not transition.is_change:
+        if is_too_old or not self._is_new(transition):
             return None
+        return ApplianceEvent(self._event_type_of(transition), transition)
+
+    def _is_new(self, transition: Transition) -> bool:
+        """Return whether a transition is a change that was not reported before."""
+        last_time = self._changes[-1][1] if self._changes else None
+        is_repeated = transition.state == self.state and _is_same_moment(transition.time, last_time)
+        return transition.is_change and not is_repeated
+
+    def _event_type_of(self, transition: Transition) -> ApplianceEventType:
         # The previous state in the report is newer than the stored state.
         was_on = self._is_on_by_state.get(transition.previous_state or self.state or "")
-        return ApplianceEvent(_event_type(was_on=was_on, is_on=self._is_on_after(transition)), transition)
+        return _event_type(was_on=was_on, is_on=self._is_on_after(transition))
+
+    def _update_run(self, transition: Transition, now: datetime) -> None:
+        """Start or end a run. A run counts only if its start and its end are known."""
+        at = None if transition.age is None else now - timedelta(seconds=transition.age)
+        event_type = self._event_type_of(transition) if self._is_new(transition) else None
+        if event_type is ApplianceEventType.TURNED_ON:
+            self._run_start = None if at is None else (at, transition.energy)
+        elif self._is_on_after(transition) is False:
+            if event_type is ApplianceEventType.TURNED_OFF and at is not None and self._run_start is not None:
+                start, energy_at_start = self._run_start
+                energy = _difference(energy_at_start, transition.energy)
+                self.last_run = Run(start, max(start, at), energy)
+            self._run_start = None
 
     def _apply_state(self, transition: Transition, now: datetime) -> None:
         """Update the state from a transition."""
+        self._update_run(transition, now)
         self.state, self.is_on = transition.state, self._is_on_after(transition)
         if transition.power is not None:
             self.power = transition.power
@@ -244,9 +281,19 @@ class Appliance:
         is_on, power = data.get("is_on"), data.get("power")
         self.is_on = is_on if isinstance(is_on, bool) else None
         self.power = power if is_number(power) else None
-        self._changed_at = _parse_time(data["changed_at"])
-        self._changes.extend((state, _parse_time(time)) for state, time in data["changes"])
+        if self.state is not None and self.is_on is not None:
+            self._add_state(self.state, is_on=self.is_on)
+        self._changed_at = None if data["changed_at"] is None else _parse_time(data["changed_at"])
+        self._changes.extend(
+            (state, None if time is None else _parse_time(time)) for state, time in data["changes"]
+        )
         self._energy_at = get_number(data, "energy_at")
+        if data.get("last_run") is not None:
+            start, end, energy = data["last_run"]
+            self.last_run = Run(_parse_time(start), _parse_time(end), energy if is_number(energy) else None)
+        if data.get("run_start") is not None:
+            start, energy = data["run_start"]
+            self._run_start = _parse_time(start), energy if is_number(energy) else None
         self._validator.restore(_ENERGY, data.get(_ENERGY), self._energy_at)
 
     def as_dict(self) -> dict[str, Any]:
@@ -257,6 +304,8 @@ class Appliance:
             "is_on": self.is_on,
             "power": self.power,
             "changed_at": self._changed_at and self._changed_at.isoformat(),
+            "last_run": (run := self.last_run) and (run.start.isoformat(), run.end.isoformat(), run.energy),
+            "run_start": (start := self._run_start) and (start[0].isoformat(), start[1]),
             _ENERGY: self.energy,
             "energy_at": self._energy_at,
             "changes": [(state, time and time.isoformat()) for state, time in self._changes],
@@ -269,6 +318,10 @@ def _is_same_moment(one: datetime | None, other: datetime | None) -> bool:
     return abs((one - other).total_seconds()) <= _SAME_CHANGE_TOLERANCE
 
 
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None or after < before else after - before
+
+
 def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventType:
     # Most appliances have two states, so an unknown previous state was the other state.
     if is_on is None or was_on is is_on:
@@ -276,9 +329,9 @@ def _event_type(*, was_on: bool | None, is_on: bool | None) -> ApplianceEventTyp
     return ApplianceEventType.TURNED_ON if is_on else ApplianceEventType.TURNED_OFF
 
 
-def _parse_time(text: str | None) -> datetime | None:
+def _parse_time(text: str) -> datetime:
     # Times without a time zone could not be compared.
-    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 class Appliances:

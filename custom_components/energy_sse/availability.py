@@ -24,14 +24,14 @@ class Availability:
     def __init__(
         self,
         hass: HomeAssistant,
-        model: str,
+        name: str,
         readings: Freshness,
         on_change: Callable[[], None],
         expire_values: Callable[[float], float],
     ) -> None:
         """Start offline.
 
-        `model` is used in the log. `on_change` is called after each change. `expire_values` removes the
+        `name` is used in the log. `on_change` is called after each change. `expire_values` removes the
         values that are outdated at a time, and returns the seconds until the next one is.
         """
         self.is_online = False
@@ -44,7 +44,7 @@ class Availability:
         """Reason why there is no stream; None while there is one."""
 
         self._hass = hass
-        self._model = model
+        self._name = name
         self._readings = readings
         self._on_change = on_change
         self._expire_values = expire_values
@@ -87,7 +87,7 @@ class Availability:
         """Log once that readings arrive again, after they have arrived for a minute."""
         if self._is_loss_logged and clock.now() >= self._fresh_since + _RECOVERED_AFTER:
             self._is_loss_logged = False
-            LOGGER.info("The %s sends readings again", self._model)
+            LOGGER.info("%s sends readings again", self._name)
 
     @callback
     def stop(self) -> None:
@@ -108,5 +108,5 @@ class Availability:
     def _log_loss(self) -> None:
         if not self._is_loss_logged:
             self._is_loss_logged = True
-            reason = "the meter sends nothing" if self.is_online else self.last_error or "no data"
-            LOGGER.info("The %s sends no readings: %s", self._model, reason)
+            reason = self.last_error or ("the meter sends no data" if self.is_online else "no data")
+            LOGGER.info("%s sends no readings: %s", self._name, reason)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final, override
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntity
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util import dt as dt_util
@@ -28,6 +28,9 @@ CLOUDS: Final = (
     P.CLOUD_MQTT,
     P.CLOUD_STROMKONTO,
 )
+
+# Sensors whose entity ids are attributes of *Peak expected*.
+_RELATED_SENSORS: Final = (TariffKey.EXPECTED_DEMAND, TariffKey.DEMAND_LIMIT)
 
 # Word in the category of an appliance → icon. The vendor does not publish a list of the categories.
 _ICONS: Final[Mapping[str, str]] = {
@@ -149,8 +152,12 @@ class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, Any]:
-        end = self.tracker.interval_end
-        return {"interval_end": None if end is None else dt_util.as_local(end).isoformat()}
+        end, devices = self.tracker.interval_end, self.coordinator.devices
+        return {
+            "interval_end": None if end is None else dt_util.as_local(end).isoformat(),
+            # For automations that need all three, so that the user selects one of them.
+            **{key: devices.entity_id(Platform.SENSOR, key) for key in _RELATED_SENSORS},
+        }
 
 
 class RunningBinarySensor(ApplianceEntity, BinarySensorEntity):

@@ -8,9 +8,9 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN
 from .data import EnergySseConfigEntry
 from .entity import ReaderEntity
+from .issues import translate_error
 from .reader import ReaderError, Restartable
 
 # A reader handles one request at a time.
@@ -50,8 +50,4 @@ class RestartButton(ReaderEntity, ButtonEntity):
         try:
             await reader.restart()
         except ReaderError as error:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="restart_failed",
-                translation_placeholders={"reason": str(error)},
-            ) from error
+            raise HomeAssistantError(**translate_error(error)) from error

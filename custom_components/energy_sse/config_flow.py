@@ -56,6 +56,7 @@ from .reader import (
     ReaderConnectionError,
     ReaderError,
     ReaderProtocolError,
+    Reason,
     get_full_name,
     identify,
     parse_host,
@@ -262,6 +263,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # An announced address that asks for HTTP Basic.
             self._password = entry.data[CONF_PASSWORD]
             return await self.async_step_unencrypted()
+        if hasattr(entry, "runtime_data"):
+            error = entry.runtime_data.coordinator.availability.last_error
+            if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
+                # The owner has removed the password.
+                return await self.async_step_unprotected()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
@@ -346,7 +352,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask whether to accept a device that does not require the password."""
         if user_input is not None:
             self._password = None
-        return await self._async_step_identify("unprotected", user_input)
+        result = await self._async_step_identify("unprotected", user_input)
+        if self.source == SOURCE_REAUTH and result.get("errors") == {"base": "invalid_auth"}:
+            # The reader requires a password again.
+            return await self.async_step_reauth_confirm()
+        return result
 
     # ---------------------------------------------------------------------------------- common
 
@@ -360,7 +370,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         try:
             self._host = parse_host(user_input[CONF_HOST])
         except ValueError:
-            return {CONF_HOST: "invalid_host"}
+            is_encrypted = user_input[CONF_HOST].strip().lower().startswith("https:")
+            return {CONF_HOST: "encrypted_host" if is_encrypted else "invalid_host"}
         return {}
 
     def _abort_if_configured(self, entry: ConfigEntry, updates: dict[str, Any] | None = None) -> None:
@@ -445,6 +456,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # The device sends its identity without authentication.
             return await self._async_identify() or "unprotected"
         except ReaderError as error:
+            if error.reason is Reason.HOST_UNKNOWN:
+                return "host_unknown"
             return next(key for error_type, key in _ERRORS.items() if isinstance(error, error_type))
         except Exception:
             LOGGER.exception("Unexpected error while identifying a device")

@@ -7,6 +7,8 @@ from typing import Final
 DOMAIN: Final = "energy_sse"
 LOGGER: Final = logging.getLogger(__package__)
 
+DOCUMENTATION: Final = "https://github.com/energy-sse/energy_sse/blob/main/docs"
+
 # Some values differ from the names of their constants, because they are stored under earlier names.
 
 # Keys of a config entry's data, besides the host and the password.

@@ -31,7 +31,7 @@ from .const import (
 from .descriptions import is_supported
 from .devices import Devices
 from .histories import RegisterHistories, RegisterUpdate
-from .issues import Issue, Issues, escape_markdown
+from .issues import Issue, Issues, escape_markdown, translate_error
 from .reader import (
     AuthScheme,
     ConnectionState,
@@ -49,6 +49,7 @@ from .reader import (
     ReaderMismatchError,
     ReaderStatus,
     Reading,
+    Reason,
     SubMeterReading,
     Transition,
     clock,
@@ -133,7 +134,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         )
         self.availability = Availability(
             hass,
-            self.reader.model,
+            entry.title,
             self.readings.freshness,
             self._handle_availability_change,
             self._expire_values,
@@ -173,13 +174,11 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             async with asyncio.timeout(_FIRST_ATTEMPT_TIMEOUT):
                 await self._first_attempt
         except ReaderAuthenticationError as error:
-            raise ConfigEntryAuthFailed(translation_domain=DOMAIN, translation_key="invalid_auth") from error
-        except (ReaderError, TimeoutError) as error:
-            raise ConfigEntryNotReady(
-                translation_domain=DOMAIN,
-                translation_key="cannot_connect",
-                translation_placeholders={"reason": str(error) or "the device does not identify itself"},
-            ) from error
+            raise ConfigEntryAuthFailed(**translate_error(error)) from error
+        except ReaderError as error:
+            raise ConfigEntryNotReady(**translate_error(error)) from error
+        except TimeoutError as error:
+            raise ConfigEntryNotReady(**translate_error(ReaderError(Reason.NOT_IDENTIFIED))) from error
 
     async def async_restore(self) -> None:
         """Restore the stored data."""
@@ -207,7 +206,9 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         except asyncio.CancelledError:
             if not self._first_attempt.done():
                 # Home Assistant is stopping, and must not wait for the setup.
-                self._first_attempt.set_exception(ReaderConnectionError("Home Assistant is stopping"))
+                self._first_attempt.set_exception(
+                    ReaderConnectionError(Reason.NOT_IDENTIFIED, "Home Assistant is stopping")
+                )
             raise
         except ReaderAuthenticationError as error:
             is_set_up = self._first_attempt.done()
@@ -359,7 +360,6 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_delete(*_WRONG_DEVICE)
             self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
-                host=self.config_entry.data[CONF_HOST],
                 reader=escape_markdown(self.reader.full_name(self.config_entry.title)),
                 found=escape_markdown(error.found or ""),
             )
@@ -379,7 +379,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     @callback
     def handle_move(self, host: str) -> None:
         """Store the address where the reader has identified itself."""
-        LOGGER.info("The %s has moved to another address", self.reader.model)
+        LOGGER.info("%s has moved to another address", self.name)
         self._update_entry(get_moved_data(self.config_entry, host))
 
     @callback

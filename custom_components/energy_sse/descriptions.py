@@ -5,7 +5,8 @@ Sensors that most households do not need are disabled by default.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntityDescription, SensorStateClass
 from homeassistant.const import (
@@ -304,7 +305,18 @@ SUB_METERS: Final[Mapping[SubMeterKind, SensorEntityDescription]] = {
 class ApplianceDescription(SensorEntityDescription):
     """Description of a value of an appliance."""
 
-    value_fn: Callable[[Appliance], float | str | None]
+    value_fn: Callable[[Appliance], float | str | datetime | None]
+    attributes_fn: Callable[[Appliance], Mapping[str, Any] | None] = lambda _: None
+
+
+def _run_attributes(appliance: Appliance) -> Mapping[str, Any] | None:
+    """Return the duration and the energy of the last run."""
+    if (run := appliance.last_run) is None:
+        return None
+    return {
+        "minutes": round((run.end - run.start).total_seconds() / 60),
+        "energy_kwh": None if run.energy is None else run.energy / 1000,
+    }
 
 
 APPLIANCES: Final = (
@@ -324,6 +336,12 @@ APPLIANCES: Final = (
         suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
         suggested_display_precision=3,
         value_fn=lambda appliance: appliance.energy,
+    ),
+    ApplianceDescription(
+        key="last_run",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda appliance: None if appliance.last_run is None else appliance.last_run.start,
+        attributes_fn=_run_attributes,
     ),
 )
 

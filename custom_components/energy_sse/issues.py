@@ -2,13 +2,15 @@
 
 from enum import StrEnum
 import re
-from typing import Final
+from typing import Final, TypedDict
 
 from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_HOST
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
-from .const import DOMAIN
+from .const import DOCUMENTATION, DOMAIN
+from .reader import ReaderError
 
 
 class Issue(StrEnum):
@@ -37,19 +39,27 @@ class Issues:
 
     @callback
     def async_create(self, issue: Issue, **placeholders: str) -> None:
-        """Create an issue. `placeholders` are used in its text, in addition to the name of the reader.
+        """Create an issue.
 
-        A description is Markdown, a title is plain text.
+        `placeholders` are used in its text, in addition to the name of the reader, its address and its own
+        web page. A description is Markdown, a title is plain text.
         """
+        host = self._entry.data[CONF_HOST]
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             self._id(issue),
             is_fixable=issue in FIXED_BY_RECONFIGURE,
             data={"entry_id": self._entry.entry_id},
+            learn_more_url=f"{DOCUMENTATION}/troubleshooting.md#{issue.replace('_', '-')}",
             severity=ir.IssueSeverity.WARNING,
             translation_key=issue,
-            translation_placeholders={"name": self._entry.title, **placeholders},
+            translation_placeholders={
+                "name": self._entry.title,
+                "host": host,
+                "url": f"http://{host}",
+                **placeholders,
+            },
         )
 
     @callback
@@ -72,6 +82,21 @@ class Issues:
 
     def _id(self, issue: Issue) -> str:
         return f"{issue}_{self._entry.entry_id}"
+
+
+class _Translation(TypedDict):
+    translation_domain: str
+    translation_key: str
+    translation_placeholders: dict[str, str]
+
+
+def translate_error(error: ReaderError) -> _Translation:
+    """Return the arguments of a Home Assistant exception with the translated reason of an error."""
+    return {
+        "translation_domain": DOMAIN,
+        "translation_key": error.reason,
+        "translation_placeholders": {"detail": error.detail},
+    }
 
 
 def escape_markdown(text: str) -> str:

@@ -201,8 +201,13 @@ class ApplianceSensor(ApplianceEntity, SensorEntity):
 
     @property
     @override
-    def native_value(self) -> float | str | None:
+    def native_value(self) -> float | str | datetime | None:
         return self.entity_description.value_fn(self.appliance)
+
+    @property
+    @override
+    def extra_state_attributes(self) -> Mapping[str, Any] | None:
+        return self.entity_description.attributes_fn(self.appliance)
 
 
 class TariffSensor(TariffEntity, SensorEntity):

@@ -57,7 +57,7 @@ async def _trigger(home: Home) -> None:
     await user.press(user.text("Add trigger"))
     chooser = user.page.locator("add-automation-element-dialog")
     await chooser.get_by_role("textbox").fill("Mocca")
-    await user.press(re.compile(rf"^{words.pattern('Transition')}"), chooser)
+    await user.press(re.compile(rf"^{words.pattern('State change')}"), chooser)
     await user.press(re.compile(rf"^{words.pattern('Event received')}"), chooser)
     # Only the field of the event is required.
     await user.press(re.compile(r"\*$"), user.page.locator("ha-automation-sidebar"))

@@ -17,7 +17,7 @@ async def reconfigure(home: Home) -> None:
     home.attic.machine = home.unused_host
     await home.attic.plug_in(is_announced=False)
     await home.open_repairs("wrong_device")
-    title = text("Another reader answers instead of {name}", name=ATTIC)
+    title = text("{name}: another reader responds at its address", name=ATTIC)
     await user.shown(title).click()
     await user.picture("wrong_reader")
     await user.press(text("Reconfigure"))
@@ -94,7 +94,7 @@ async def stranger(home: Home) -> None:
     await home.garage.leave()
     await stranger.plug_in(is_announced=False)
     await home.open_repairs("protected_device")
-    title = text("Another device answers instead of {name}", name=GARAGE)
+    title = text("{name}: another device responds at its address", name=GARAGE)
     await user.shown(title).click()
     reason = user.translations.whole("At {host}, a device answers that asks for a password")
     await user.sees(text(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))

@@ -167,8 +167,6 @@ class TariffHome(MeterHome):
         calls = await self.automate(
             "stay_below_peak",
             peak_expected=self.entity("_peak_expected", "binary_sensor"),
-            expected_demand=self.entity("_expected_demand"),
-            demand_limit=self.entity("_demand_limit"),
             loads=list(self.power_of),
             **{"actions": {"above": "{{ watts }}"}, **inputs},
         )
@@ -264,6 +262,13 @@ async def test_loads_are_turned_off_in_order_and_on_again(home: TariffHome, unit
     assert calls == []
     await home.run_to_next_interval()
     assert home.turned[2:] == ["boiler on", "sauna on"]
+
+
+async def test_inputs_of_earlier_versions_are_ignored(home: TariffHome) -> None:
+    inputs = {key: home.entity(f"_{key}") for key in ("expected_demand", "demand_limit")}
+    await home.stay_below(**inputs)
+    await home.run(minutes=9)
+    assert home.turned == BOILER_AND_SAUNA
 
 
 @pytest.mark.smoke

@@ -58,6 +58,8 @@ async def serve() -> AsyncGenerator[Serve]:
         ("http://192.168.1.50:8080/events?x=1", "192.168.1.50:8080"),
         ("http://:secret@192.168.1.50/", "192.168.1.50"),
         ("[fe80::1]:8080", "[fe80::1]:8080"),
+        ("fd00::2", "[fd00::2]"),
+        (" FD00:0:0::2 ", "[fd00::2]"),
     ],
 )
 def test_entered_host_is_parsed(text: str, host: str) -> None:
@@ -336,9 +338,9 @@ async def test_request_without_a_response_ends_with_an_error(
 
     monkeypatch.setattr(client, "_RESPONSE_TIMEOUT", 0.05)
     http = DeviceClient(session, await serve(handler))
-    with pytest.raises(ReaderConnectionError, match="no response in time"):
+    with pytest.raises(ReaderConnectionError, match="no response"):
         await http.get_json("/")
-    with pytest.raises(ReaderConnectionError, match="no response in time"):
+    with pytest.raises(ReaderConnectionError, match="no response"):
         await anext(http.events("/", idle_timeout=lambda: 5.0))
 
 
@@ -346,8 +348,8 @@ async def test_request_without_a_response_ends_with_an_error(
     ("host", "reason"),
     [
         ("127.0.0.1:1", "connection refused"),
-        ("no-such-host.invalid", "the host name is not known"),
-        ("a..b", "the host name is not known"),
+        ("no-such-host.invalid", "host unknown"),
+        ("a..b", "host unknown"),
     ],
 )
 async def test_error_text_contains_no_address(session: aiohttp.ClientSession, host: str, reason: str) -> None:

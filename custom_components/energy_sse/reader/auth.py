@@ -13,7 +13,7 @@ from urllib.request import parse_http_list
 import aiohttp
 from aiohttp import hdrs
 
-from .models import AuthScheme, ReaderAuthDowngradeError, ReaderProtocolError
+from .models import AuthScheme, ReaderAuthDowngradeError, ReaderProtocolError, Reason
 
 # The scheme at the beginning of a challenge (RFC 9110, section 11.3): a token without a value.
 _SCHEME: Final = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)(?:[ \t]+(?!=)|\s*$)")
@@ -98,7 +98,7 @@ class DeviceAuth:
             # aiohttp has no class for the errors of a challenge. Subclasses are errors of the connection.
             if type(error) not in (aiohttp.ClientError, ValueError):
                 raise
-            raise ReaderProtocolError("the authentication challenge is invalid") from error
+            raise ReaderProtocolError(Reason.INVALID_RESPONSE, "authentication challenge") from error
 
     def _use_challenge(self, response: aiohttp.ClientResponse) -> bool:
         """Choose the scheme for the next request from the challenges in a response with status 401.

@@ -22,7 +22,9 @@ from .models import (
     ReaderInfo,
     ReaderMismatchError,
     ReaderProtocolError,
+    ReaderStatus,
     Reading,
+    Reason,
     Unit,
 )
 from .payload import get_nested, get_number, get_text, parse_numbers
@@ -51,11 +53,11 @@ class Announcement(NamedTuple):
 class Poll(NamedTuple):
     """Response of a reader to a request for its values."""
 
-    reading: Reading | None
-    """None if the response repeats the last reading, or the meter sends no data."""
+    message: Reading | ReaderStatus
+    """The status if there is no new reading."""
 
     interval: float
-    """Seconds until the next reading."""
+    """Seconds until the next poll."""
 
 
 class Reader(ABC):
@@ -206,9 +208,9 @@ class Reader(ABC):
         """Request the identity of the device. Raises a ReaderError."""
 
     async def poll(self) -> Poll | None:
-        """Request the values without the stream. Returns None if the device does not support it.
+        """Request the values, or the status, without the stream.
 
-        Raises a ReaderError.
+        Returns None if the device does not support it. Raises a ReaderError.
         """
         return None
 
@@ -300,7 +302,7 @@ async def identify(
         reader = make_reader(kind, session, host, password, minimum)
         with suppress(ReaderProtocolError):
             return Identity(await reader.identify(), reader.auth_scheme or AuthScheme.NONE)
-    raise ReaderProtocolError("the device at this address is not a known reader")
+    raise ReaderProtocolError(Reason.NOT_A_READER)
 
 
 async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str) -> ReaderError:
@@ -317,7 +319,7 @@ async def diagnose_mismatch(error: ReaderError, reader: Reader, expected_id: str
             return error if info.id == expected_id else ReaderMismatchError(get_full_name(info))
     if isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.NONE:
         # This is another kind of device, which does not require authentication.
-        return ReaderProtocolError("the device is not a known reader")
+        return ReaderProtocolError(Reason.NOT_A_READER)
     return error
 
 

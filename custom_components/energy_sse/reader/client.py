@@ -1,9 +1,11 @@
 """HTTP client of one device: requests, event streams, limits, and the translation of errors."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+import errno
 from http import HTTPStatus
+from ipaddress import IPv6Address
 import math
 import os
 import re
@@ -23,6 +25,7 @@ from .models import (
     ReaderError,
     ReaderProtocolError,
     ReaderStreamEndedError,
+    Reason,
 )
 from .payload import parse_object
 from .sse import EventStreamDecoder, ServerSentEvent
@@ -52,6 +55,14 @@ _TEMPORARY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)})
 # Characters. A host name has at most 253. The text may also contain a path.
 _MAX_HOST_LENGTH: Final = 1000
 
+# Errors of a connection that are common, and that the user can act on.
+_REASONS: Final[Mapping[int, Reason]] = {
+    errno.ECONNREFUSED: Reason.CONNECTION_REFUSED,
+    errno.EHOSTUNREACH: Reason.HOST_UNREACHABLE,
+    errno.ENETUNREACH: Reason.HOST_UNREACHABLE,
+    errno.ETIMEDOUT: Reason.NO_RESPONSE,
+}
+
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}")
 
 
@@ -63,6 +74,8 @@ def parse_host(text: str) -> str:
     text = text.strip()
     if len(text) > _MAX_HOST_LENGTH:
         raise ValueError("not the address of a device")
+    with suppress(ValueError):
+        text = f"[{IPv6Address(text)}]"
     url = URL(text if "://" in text else f"http://{text}")
     host = url.host_port_subcomponent
     if url.scheme != "http" or not host or any(character.isspace() for character in host):
@@ -163,11 +176,11 @@ class DeviceClient:
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > _MAX_RESPONSE_SIZE:
-                        raise ReaderProtocolError("the response is too large")
+                        raise ReaderProtocolError(Reason.INVALID_RESPONSE, "too large")
             await self._traffic_log.add_response(path, response.status, body.decode(errors="replace"))
         payload = parse_object(bytes(body))
         if payload is None:
-            raise ReaderProtocolError("the response is not a JSON object")
+            raise ReaderProtocolError(Reason.INVALID_RESPONSE, "not a JSON object")
         return payload
 
     async def post(self, path: str) -> None:
@@ -219,7 +232,7 @@ class DeviceClient:
     async def _open_stream(self, path: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Stream]]:
         async with self._open("GET", path, "text/event-stream") as response:
             if response.content_type != "text/event-stream":
-                raise ReaderProtocolError("the response is not an event stream")
+                raise ReaderProtocolError(Reason.INVALID_RESPONSE, "not an event stream")
             with self._traffic_log.stream(path) as stream, _translate_errors(ReaderStreamEndedError):
                 yield response, stream
 
@@ -249,7 +262,7 @@ class DeviceClient:
                 raise self._status_error(response)
             if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
                 # Decompressing a response can take seconds of processor time (RFC 9110, section 8.4).
-                raise ReaderProtocolError("the device sends a content encoding that was not requested")
+                raise ReaderProtocolError(Reason.INVALID_RESPONSE, "content encoding")
             self._auth.on_success(response)
             yield response
 
@@ -258,16 +271,14 @@ class DeviceClient:
         status = response.status
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             if not self._can_have_password:
-                return ReaderProtocolError("the device asks for a password that it cannot have")
-            return ReaderAuthenticationError("the device rejects the credentials")
+                return ReaderProtocolError(Reason.NOT_A_READER, "it requires a password")
+            return ReaderAuthenticationError(Reason.CREDENTIALS_REJECTED)
         if status in _TEMPORARY_STATUSES:
             # RFC 9110, section 10.2.3. A date is ignored.
             seconds = _RETRY_AFTER.fullmatch(response.headers.get(hdrs.RETRY_AFTER, ""))
-            return ReaderConnectionError(
-                f"the device responds with HTTP status {status}",
-                retry_after=float(seconds[0]) if seconds else 0.0,
-            )
-        return ReaderProtocolError(f"the device responds with HTTP status {status}")
+            retry_after = float(seconds[0]) if seconds else 0.0
+            return ReaderConnectionError(Reason.HTTP_STATUS, str(status), retry_after=retry_after)
+        return ReaderProtocolError(Reason.HTTP_STATUS, str(status))
 
 
 async def _read_piece(response: aiohttp.ClientResponse, deadline: float) -> bytes | None:
@@ -289,17 +300,19 @@ def _translate_errors(
     except ReaderError:
         raise
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, ConnectionResetError) as error:
-        raise disconnected("the device closed the connection") from error
+        raise disconnected(Reason.CONNECTION_CLOSED) from error
     except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-        raise ReaderConnectionError(_reason(error)) from error
+        raise ReaderConnectionError(*_reason(error)) from error
 
 
-def _reason(error: Exception) -> str:
-    """Describe an error without its own text, which can contain addresses."""
+def _reason(error: Exception) -> tuple[Reason, str]:
+    """Return the reason and the detail of an error, without its own text, which can contain addresses."""
     if isinstance(error, TimeoutError):
-        return "no response in time"
+        return Reason.NO_RESPONSE, ""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is not known"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return type(error).__name__
+        return Reason.HOST_UNKNOWN, ""
+    if not isinstance(error, OSError) or not error.errno:
+        return Reason.CONNECTION_FAILED, type(error).__name__
+    if error.errno in _REASONS:
+        return _REASONS[error.errno], ""
+    return Reason.CONNECTION_FAILED, os.strerror(error.errno).lower()

@@ -27,6 +27,7 @@ from .models import (
     ReaderProtocolError,
     ReaderStreamEndedError,
     Reading,
+    Reason,
 )
 from .redaction import EXCEPTION_FILTER
 
@@ -243,6 +244,8 @@ class ReaderConnection:
         self._record_attempt()
         error = await self._read_until_error()
         self._update_contention(error)
+        if self._is_contended:
+            error = ReaderStreamEndedError(Reason.STREAM_CONTENDED)
         is_lost = self.state is ConnectionState.STREAMING
         if not is_lost or isinstance(error, ReaderAuthenticationError):
             error = self._handle_failed_address(host, error)
@@ -271,8 +274,8 @@ class ReaderConnection:
             return await self._diagnose(error)
         except Exception:
             LOGGER.exception("Unexpected error while reading the stream")
-            return ReaderError("unexpected error")
-        return ReaderStreamEndedError("the device ended the stream")
+            return ReaderError(Reason.UNEXPECTED_ERROR)
+        return ReaderStreamEndedError(Reason.STREAM_ENDED)
 
     async def _read_stream(self) -> None:
         """Process the messages of one stream. Raises a ReaderError."""
@@ -287,11 +290,10 @@ class ReaderConnection:
                     await limiter.wait()
                     self._process_message(message, deadline)
         except TimeoutError as error:
-            raise ReaderConnectionError(
-                "the reader responds at the entered address again"
-                if self.state is ConnectionState.STREAMING
-                else "the device does not identify itself"
-            ) from error
+            if self.state is ConnectionState.STREAMING:
+                detail = "the reader responds at the entered address again"
+                raise ReaderConnectionError(Reason.STREAM_ENDED, detail) from error
+            raise ReaderConnectionError(Reason.NOT_IDENTIFIED) from error
 
     def _process_message(self, message: Message, deadline: asyncio.Timeout) -> None:
         """Dispatch a message of a device that has identified itself. Raises ReaderMismatchError."""
@@ -306,7 +308,7 @@ class ReaderConnection:
             return
         elif isinstance(message, Reading):
             self._stream.has_readings = True
-            self._update_proven()
+        self._update_proven()
         self._dispatch(message)
 
     def _verify_identity(self, info: ReaderInfo) -> None:
@@ -360,11 +362,11 @@ class ReaderConnection:
         is_basic = isinstance(error, ReaderAuthDowngradeError) and error.scheme is AuthScheme.BASIC
         if is_basic and self._reader.auth_scheme is AuthScheme.BASIC:
             self._search.basic_host = host
-            return ReaderConnectionError("the announced address asks for HTTP Basic")
+            return ReaderConnectionError(Reason.WEAKER_AUTHENTICATION, "at an announced address")
         if not isinstance(error, ReaderAuthenticationError | ReaderMismatchError):
             return error
         self._addresses.remove(host)
-        return ReaderConnectionError("another device responds at another address")
+        return ReaderConnectionError(Reason.ANOTHER_DEVICE, "at another address")
 
     async def _diagnose(self, error: ReaderError) -> ReaderError:
         """Return a more precise error if another reader responds at the address, or the same error.
@@ -378,7 +380,7 @@ class ReaderConnection:
         if self._backoff.min_wait() > 0:
             if isinstance(error, ReaderAuthDowngradeError):
                 # The user must not be asked for credentials before the device is identified.
-                return ReaderConnectionError("the device does not ask for its credentials")
+                return ReaderConnectionError(Reason.WEAKER_AUTHENTICATION)
             return error
         self._record_attempt()
         try:
@@ -437,12 +439,17 @@ class ReaderConnection:
         await asyncio.sleep(self._backoff.min_wait())
 
     def _update_proven(self) -> None:
-        """Mark the stream as proven if readings have arrived for long enough."""
+        """Mark the stream as proven if it has lasted for long enough, and readings have arrived.
+
+        A stream that lasts ends a contention, also while the meter sends no data.
+        """
         stream = self._stream
-        if stream.has_readings and not stream.is_proven and clock.now() >= stream.proven_from:
+        if stream.is_proven or clock.now() < stream.proven_from:
+            return
+        self._set_short_streams(0)
+        if stream.has_readings:
             stream.is_proven = True
             self._backoff.reset()
-            self._set_short_streams(0)
 
     def _update_contention(self, error: ReaderError) -> None:
         """Count a stream that the device has ended early. Any other failure ends a contention."""
@@ -451,7 +458,7 @@ class ReaderConnection:
             # The last reading of a meter that sends rarely can have arrived before the stream was proven.
             self._update_proven()
         if self._reader.serves_one_stream:
-            is_short = is_ended and not self._stream.is_proven
+            is_short = is_ended and clock.now() < self._stream.proven_from
             self._set_short_streams(self._short_streams + 1 if is_short else 0)
 
     @property
@@ -489,6 +496,5 @@ class ReaderConnection:
             return _MAX_POLL_INTERVAL
         if poll is None:
             return _MAX_WAIT
-        if poll.reading is not None:
-            self._dispatch(poll.reading)
+        self._dispatch(poll.message)
         return min(max(poll.interval, _MIN_POLL_INTERVAL), _MAX_POLL_INTERVAL)

@@ -38,6 +38,7 @@ from .models import (
     ReaderProtocolError,
     ReaderStatus,
     Reading,
+    Reason,
     Transition,
     Unit,
 )
@@ -206,8 +207,8 @@ class CurrentlyOneReader(Reader):
                     if isinstance(message, ReaderInfo):
                         return message
         except TimeoutError as error:
-            raise ReaderConnectionError("the device does not identify itself") from error
-        raise ReaderProtocolError("the stream ended before the device identified itself")
+            raise ReaderConnectionError(Reason.NOT_IDENTIFIED) from error
+        raise ReaderProtocolError(Reason.NOT_IDENTIFIED, "the stream ended")
 
     @override
     async def stream(self) -> AsyncGenerator[Message]:
@@ -218,7 +219,7 @@ class CurrentlyOneReader(Reader):
         ) as events:
             async for event in events:
                 if event is None:
-                    raise ReaderConnectionError("the device sends no events")
+                    raise ReaderConnectionError(Reason.STREAM_IDLE)
                 for message in parser.parse(event):
                     # The inventory comes before the report of a new appliance, so that its name is known.
                     if self._is_inventory_due(message) and (inventory := await self._request_inventory()):

@@ -336,16 +336,49 @@ type Message = (
 )
 
 
+class Reason(StrEnum):
+    """Reason of an error. The values are translation keys."""
+
+    ANOTHER_DEVICE = "another_device"
+    CONNECTION_CLOSED = "connection_closed"
+    CONNECTION_FAILED = "connection_failed"
+    CONNECTION_REFUSED = "connection_refused"
+    CREDENTIALS_REJECTED = "credentials_rejected"
+    HOST_UNKNOWN = "host_unknown"
+    HOST_UNREACHABLE = "host_unreachable"
+    HTTP_STATUS = "http_status"
+    """The detail is the status."""
+
+    INVALID_RESPONSE = "invalid_response"
+    NO_RESPONSE = "no_response"
+    NOT_A_READER = "not_a_reader"
+    NOT_IDENTIFIED = "not_identified"
+    STREAM_CONTENDED = "stream_contended"
+    """Another client takes the stream."""
+
+    STREAM_ENDED = "stream_ended"
+    STREAM_IDLE = "stream_idle"
+    UNEXPECTED_ERROR = "unexpected_error"
+    WEAKER_AUTHENTICATION = "weaker_authentication"
+
+
 class ReaderError(Exception):
     """Error of a reader. Its subclasses differ in how to handle them."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        """Create the error. The detail is logged, so it must not contain identities."""
+        text = reason.replace("_", " ")
+        super().__init__(f"{text}: {detail}" if detail else text)
+        self.reason = reason
+        self.detail = detail
 
 
 class ReaderConnectionError(ReaderError):
     """The device cannot be reached, or fails temporarily: try again."""
 
-    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+    def __init__(self, reason: Reason, detail: str = "", *, retry_after: float = 0.0) -> None:
         """Create the error. `retry_after` is the seconds until the device accepts requests again."""
-        super().__init__(reason)
+        super().__init__(reason, detail)
         self.retry_after = retry_after
 
 
@@ -368,7 +401,7 @@ class ReaderAuthDowngradeError(ReaderAuthenticationError):
 
     def __init__(self, scheme: AuthScheme) -> None:
         """Create the error. `scheme` is the scheme that the device accepts."""
-        super().__init__("the device asks for a weaker authentication scheme than before")
+        super().__init__(Reason.WEAKER_AUTHENTICATION)
         self.scheme = scheme
 
 
@@ -384,5 +417,5 @@ class ReaderMismatchError(ReaderProtocolError):
 
         The text does not contain the name, because it is logged.
         """
-        super().__init__("another device responds at this address")
+        super().__init__(Reason.ANOTHER_DEVICE)
         self.found = found

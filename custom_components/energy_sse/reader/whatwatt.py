@@ -31,6 +31,7 @@ from .models import (
     ReaderProtocolError,
     ReaderStatus,
     Reading,
+    Reason,
     SubMeterReading,
     Unit,
 )
@@ -47,6 +48,9 @@ from .payload import (
 
 # Seconds. A device that is powered by the meter can shut down because of many requests.
 _STATUS_INTERVAL: Final = 300
+
+# Seconds between two polls of the status. With longer ones, the device would count as offline.
+_POLL_INTERVAL: Final = 30.0
 
 # Key → measurement. P is active power, rP reactive power, E active energy, rE reactive energy, P_P the
 # maximum demand, V voltage, I current; In is import, Out export.
@@ -194,6 +198,9 @@ class WhatwattReader(Reader):
         "NO INIT",
     }
 
+    _serves_report = True
+    """False if the device has rejected a request for the values since the last connection."""
+
     _report_id: float | None = None
     """Number of the last report. It changes with every reading."""
 
@@ -224,6 +231,7 @@ class WhatwattReader(Reader):
     @override
     async def stream(self) -> AsyncGenerator[Message]:
         self._http.reset_auth()
+        self._serves_report = True
         # The stream contains neither the identity nor the status.
         system = await self._http.get_json(self.identity_path)
         yield parse_identity(system)
@@ -238,7 +246,7 @@ class WhatwattReader(Reader):
                     status = self._process_status(await self._http.get_json(self.identity_path))
                     yield status
                     if status.values.get(P.METER_STATUS) == _METER_OK:
-                        raise ReaderConnectionError("the stream is idle although the meter sends data")
+                        raise ReaderConnectionError(Reason.STREAM_IDLE)
                     continue
                 if event.type == "live":
                     for message in parse_live(event.data):
@@ -250,18 +258,27 @@ class WhatwattReader(Reader):
 
     @override
     async def poll(self) -> Poll | None:
-        """Request `/report`, which a device with a license serves to any number of clients."""
-        try:
-            payload = await self._http.get_json("/api/v1/report")
-        except ReaderProtocolError:
-            # "License required", with status 404.
-            return None
+        """Request `/report`, which a device with a license serves to any number of clients, or the status."""
+        payload = await self._request_report()
         report = get_object(payload, "report")
         report_id, self._report_id = self._report_id, get_number(report, "id")
         # After the meter has stopped, the device still serves the last report.
         is_current = get_text(get_object(payload, "meter"), "status") == _METER_OK
         values = parse_report(report) if is_current and self._report_id != report_id else {}
-        return Poll(Reading(values=values) if values else None, get_number(report, "interval") or 0.0)
+        interval = (get_number(report, "interval") or 0.0) if is_current else _POLL_INTERVAL
+        if values:
+            return Poll(Reading(values=values), interval)
+        return Poll(self._process_status(await self._http.get_json(self.identity_path)), interval)
+
+    async def _request_report(self) -> Mapping[str, Any]:
+        """Request `/report`. Return nothing without a license, which is asked for once per connection."""
+        if self._serves_report:
+            try:
+                return await self._http.get_json("/api/v1/report")
+            except ReaderProtocolError:
+                # "License required", with status 404.
+                self._serves_report = False
+        return {}
 
     async def _request_status(self) -> ReaderStatus | None:
         """Request the status. Return None after an error, because the stream is more important."""
@@ -289,7 +306,7 @@ def parse_identity(payload: Mapping[str, Any]) -> ReaderInfo:
     device = get_object(payload, "device")
     device_id = get_text(device, "id")
     if device_id is None or not _DEVICE_ID.fullmatch(device_id):
-        raise ReaderProtocolError("the response does not contain the id of a whatwatt")
+        raise ReaderProtocolError(Reason.INVALID_RESPONSE, "no id of a whatwatt")
     return ReaderInfo(
         kind=WhatwattReader.kind,
         id=device_id.upper(),
