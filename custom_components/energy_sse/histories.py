@@ -88,7 +88,7 @@ class RegisterHistories:
         """Add registers that the reader has stored on the hour."""
         last, self._last_hourly = self._last_hourly, hourly
         if last is not None and last.hour < hourly.hour and last.values == hourly.values:
-            # The reader has repeated a record, because every household imports or exports within an hour.
+            # The reader has repeated a record, because every home imports or exports energy within an hour.
             return
         for register, history in self.by_register.items():
             if (value := hourly.values.get(register)) is not None:
