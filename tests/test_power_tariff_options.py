@@ -30,7 +30,7 @@ from .conftest import MakeTimeLapse
 from .dialogs import change_options
 from .home_assistant import entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
-from .tariffs import add_tariff, choose_tariff, open_tariff, submit_tariff, tariff_state
+from .tariffs import add_tariff, choose_tariff, open_tariff, submit_form, submit_tariff, tariff_state
 from .test_power_tariff import HOURLY, Loads, at, draw, shown
 from .wait import wait_until
 
@@ -46,6 +46,8 @@ DEFAULTS = {
     "begin": "00:00",
     "end": "24:00",
     "other_weight": 0,
+    "min_limit": 0,
+    "min_limit_share": 50,
 }
 
 
@@ -65,6 +67,7 @@ DEFAULTS = {
         ),
         ({"first_month": "11", "last_month": "3"}, {"months": ["11", "12", "1", "2", "3"]}),
         ({"first_month": "6", "last_month": "6"}, {"months": ["6"]}),
+        ({"min_limit": 2.5, "min_limit_share": 0.0}, {"min_limit": 2.5, "min_limit_share": 0}),
     ],
     ids=str,
 )
@@ -121,7 +124,7 @@ async def test_only_times_between_intervals_can_be_selected(
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     form = await open_tariff(hass, entry)
-    form = await hass.config_entries.subentries.async_configure(form["flow_id"], {"interval": interval})
+    form = await submit_form(hass, form, {"interval": interval})
     assert form["data_schema"] is not None
     fields = form["data_schema"].schema
     for key, expected in (("begin", begins), ("end", ends)):
@@ -129,21 +132,24 @@ async def test_only_times_between_intervals_can_be_selected(
         assert (options[0], options[-1], len(options)) == expected
 
 
-@pytest.mark.parametrize(("field", "minimum", "maximum"), [("peaks", 1, 10), ("other_weight", 0, 100)])
+@pytest.mark.parametrize(
+    ("field", "minimum", "maximum"),
+    [("peaks", 1, 10), ("other_weight", 0, 100), ("min_limit", 0, 100), ("min_limit_share", 0, 100)],
+)
 async def test_numbers_of_a_tariff_have_limits(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, *, field: str, minimum: int, maximum: int
 ) -> None:
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     form = await open_tariff(hass, entry)
-    if field == "other_weight":
-        form = await hass.config_entries.subentries.async_configure(form["flow_id"], {})
-    assert form["data_schema"] is not None
+    while (schema := form["data_schema"]) is not None and field not in schema.schema:
+        form = await submit_form(hass, form, {})
+    assert schema is not None
     # The frontend enforces the limits, but other clients of the API do not.
     limits = ((minimum - 1, False), (minimum, True), (maximum, True), (maximum + 1, False))
     for value, is_accepted in limits:
         with nullcontext() if is_accepted else pytest.raises(vol.Invalid):
-            form["data_schema"]({field: value})
+            schema({field: value})
 
 
 @pytest.mark.parametrize(
@@ -370,6 +376,16 @@ def test_evening_until_24_counts() -> None:
     tariff = get_tariff({"begin": "07:00", "end": "24:00"})
     weights = [tariff.weight(datetime(2026, 11, 10, hour)) for hour in (0, 6, 7, 23)]  # noqa: DTZ001 (local)
     assert weights == [0, 0, 1, 1]
+
+
+def test_tariff_from_before_the_lowest_limit_has_none() -> None:
+    tariff = get_tariff({key: value for key, value in DEFAULTS.items() if "limit" not in key})
+    assert (tariff.min_limit, tariff.min_limit_share) == (0, 0)
+
+
+def test_lowest_limit_of_the_dialog_is_converted() -> None:
+    tariff = get_tariff({"min_limit": 2.5, "min_limit_share": 50})
+    assert (tariff.min_limit, tariff.min_limit_share) == (2500, 0.5)
 
 
 def test_tariff_with_rules_of_a_newer_version_is_accepted() -> None:

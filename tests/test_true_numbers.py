@@ -332,6 +332,27 @@ async def test_month_ends_at_local_midnight(home: FaultyHome, zone: str, times: 
     assert last["power"] == pytest.approx(10, abs=0.1)
 
 
+@pytest.mark.parametrize("begin", [datetime(2026, 11, 30, 22, 20, tzinfo=UTC)], ids=["end of month"])
+async def test_lowest_limit_applies_when_a_month_begins(home: FaultyHome) -> None:
+    home.interval, home.phase = 10, 0
+    await home.start({**QUARTERS, "peaks": 1, "min_limit_share": 50})
+    await home.draw(6000, "22:45:05")
+    await home.draw(500, "23:05:00")
+    # This month has no peak yet.
+    assert float(home.shown(K.DEMAND_LIMIT)) == pytest.approx(3, abs=0.1)
+    await home.draw(500, "23:20:00")
+    assert float(home.shown(K.PEAK_DEMAND)) == pytest.approx(0.5, abs=0.1)
+    assert float(home.shown(K.DEMAND_LIMIT)) == pytest.approx(3, abs=0.1)
+    await home.draw(2500, "23:28:00")
+    assert home.shown(K.PEAK_EXPECTED) == "off"
+    assert float(home.shown(K.AVAILABLE_POWER)) > 3
+    await home.draw(9000, "23:42:00")
+    assert home.shown(K.PEAK_EXPECTED) == "on"
+    await home.draw(9000, "23:50:00")
+    # The peaks that are billed do not depend on the lowest limit.
+    assert float(home.shown(K.PEAK_DEMAND)) == pytest.approx(9, abs=0.2)
+
+
 # ------------------------------------------------------------------------------------------------ clocks
 
 

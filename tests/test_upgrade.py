@@ -68,6 +68,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "begin": "00:00",
         "end": "24:00",
         "other_weight": 0,
+        "min_limit": 0,
+        "min_limit_share": 0,
     },
     CURRENTLYONE: {
         "write_interval": "10",
@@ -84,6 +86,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "begin": "07:00",
         "end": "20:00",
         "other_weight": 50,
+        "min_limit": 0,
+        "min_limit_share": 0,
     },
 }
 

@@ -29,7 +29,9 @@ from .power_tariff.settings import (
     DAY_END,
     DAYS_FIELD,
     DEFAULTS,
+    LIMIT_FIELDS,
     MONTH_FIELD,
+    NEW_DEFAULTS,
     OTHER_WEIGHT_FIELD,
     PEAK_FIELDS,
     first_and_last,
@@ -50,14 +52,14 @@ async def async_default_name(hass: HomeAssistant) -> str:
 
 
 class PowerTariffFlow(ConfigSubentryFlow):
-    """Subentry flow of a power tariff: its name and its peaks, then the times that count."""
+    """Subentry flow of a power tariff: its name and its peaks, the times that count, and the limit."""
 
     _name: str
     _rules: Mapping[str, Any]
 
     async def async_step_user(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Add a power tariff."""
-        self._name, self._rules = await async_default_name(self.hass), {}
+        self._name, self._rules = await async_default_name(self.hass), NEW_DEFAULTS
         return await self.async_step_peaks()
 
     async def async_step_reconfigure(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -68,7 +70,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             get_tariff(self._rules)
         except vol.Invalid:
             # From a damaged file.
-            self._rules = {}
+            self._rules = NEW_DEFAULTS
         return await self.async_step_peaks()
 
     async def async_step_peaks(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -85,7 +87,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
         return self._show_form("peaks", fields, values, errors)
 
     async def async_step_times(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
-        """Ask for the times that count, and store the power tariff."""
+        """Ask for the times that count."""
         errors: dict[str, str] = {}
         if user_input is not None:
             if user_input[CONF_BEGIN] == user_input[CONF_END]:
@@ -93,7 +95,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             months = months_between(user_input.pop(CONF_FIRST_MONTH), user_input.pop(CONF_LAST_MONTH))
             self._rules = {**self._rules, **_whole(user_input), CONF_MONTHS: months}
             if not errors:
-                return self._store()
+                return await self.async_step_limit()
         values = {**DEFAULTS, **self._rules}
         values[CONF_FIRST_MONTH], values[CONF_LAST_MONTH] = first_and_last(values[CONF_MONTHS])
         begins, ends = times(values[CONF_INTERVAL])[:-1], times(values[CONF_INTERVAL])[1:]
@@ -112,6 +114,13 @@ class PowerTariffFlow(ConfigSubentryFlow):
         }
         return self._show_form("times", fields, values, errors)
 
+    async def async_step_limit(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the lower bound of the demand limit, and store the power tariff."""
+        if user_input is not None:
+            self._rules = {**self._rules, **_whole(user_input)}
+            return self._store()
+        return self._show_form("limit", LIMIT_FIELDS, {**DEFAULTS, **self._rules}, {})
+
     def _show_form(
         self, step_id: str, fields: Mapping[str, Any], values: Mapping[str, Any], errors: dict[str, str]
     ) -> SubentryFlowResult:
@@ -122,7 +131,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             ),
             errors=errors,
             description_placeholders={"reader": self._get_entry().title},
-            last_step=step_id == "times",
+            last_step=step_id == "limit",
         )
 
     def _store(self) -> SubentryFlowResult:

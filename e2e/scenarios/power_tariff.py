@@ -44,6 +44,9 @@ async def added(home: Home) -> None:
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.picture("tariff_times")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: lowest limit", reader=CURRENTLYONE), dialog)
+    await user.picture("tariff_limit")
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
 
@@ -57,6 +60,8 @@ async def changed(home: Home) -> None:
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
     await expect(peaks).to_have_value("2")
     await peaks.fill("3")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.press(text("Next"), dialog)
     await user.press(text("Submit"), dialog)
     await user.sees(text("Reconfiguration was successful"))

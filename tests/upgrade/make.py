@@ -94,7 +94,8 @@ async def _choose_options(home: Home) -> None:
             await home.settle()
         peaks = await flows.subentries.async_init((entry_id, "power_tariff"), context={"source": SOURCE_USER})
         times = await flows.subentries.async_configure(peaks["flow_id"], tariff["peaks"])
-        added = await flows.subentries.async_configure(times["flow_id"], tariff["times"])
+        limit = await flows.subentries.async_configure(times["flow_id"], tariff["times"])
+        added = await flows.subentries.async_configure(limit["flow_id"], {})
         assert added["type"] is FlowResultType.CREATE_ENTRY
         await home.settle()
 

@@ -17,7 +17,16 @@ from ..histories import RegisterUpdate
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
-from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
+from .demand import (
+    Boundary,
+    Month,
+    MonthlyPeak,
+    Tariff,
+    demand_limit,
+    intervals_between,
+    is_peak_expected,
+    monthly_peaks,
+)
 from .settings import get_max_power, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
@@ -219,9 +228,9 @@ class DemandTracker:
 
     @callback
     def _update_limit(self) -> None:
-        peak = self.monthly_peak(TariffKey.PEAK_DEMAND)
-        start = start_of(dt_util.utcnow(), self.tariff.interval)
-        self._forecast.limit = None if peak is None else peak.limit(start)
+        start = dt_util.as_local(start_of(dt_util.utcnow(), self.tariff.interval))
+        peaks = self.monthly_peaks
+        self._forecast.limit = None if peaks is None else demand_limit(self.tariff, peaks, start)
         self._update_forecast()
 
     # ---------------------------------------------------------------------------------- monthly peaks
