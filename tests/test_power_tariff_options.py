@@ -15,6 +15,7 @@ import voluptuous as vol
 
 from custom_components.energy_sse.const import (
     CONF_POWER_TARIFF,
+    COST_KEYS,
     DOMAIN,
     SUBENTRY_POWER_TARIFF,
     TariffKey as K,
@@ -48,6 +49,7 @@ DEFAULTS = {
     "other_weight": 0,
     "min_limit": 0,
     "min_limit_share": 50,
+    "price": 0,
 }
 
 
@@ -67,6 +69,7 @@ DEFAULTS = {
         ),
         ({"first_month": "11", "last_month": "3"}, {"months": ["11", "12", "1", "2", "3"]}),
         ({"first_month": "6", "last_month": "6"}, {"months": ["6"]}),
+        ({"price": 42.5}, {"price": 42.5}),
         ({"min_limit": 2.5, "min_limit_share": 0.0}, {"min_limit": 2.5, "min_limit_share": 0}),
     ],
     ids=str,
@@ -259,7 +262,7 @@ async def test_tariffs_have_a_device_and_entities_each(
         assert device.entry_type is dr.DeviceEntryType.SERVICE
         entities = er.async_entries_for_device(er.async_get(hass), device.id)
         assert {each.unique_id for each in entities} == {
-            f"{currentlyone.device_id}_{subentry_id}_{key}" for key in K
+            f"{currentlyone.device_id}_{subentry_id}_{key}" for key in set(K) - COST_KEYS
         }
         assert {each.config_subentry_id for each in entities} == {subentry_id}
         state = tariff_state(hass, entry, K.DEMAND, subentry_id)
@@ -315,6 +318,31 @@ async def test_changed_data_of_an_entry_does_not_reload_it(
     hass.config_entries.async_update_entry(entry, title="Cellar", data={**entry.data, "another": 1})
     await hass.async_block_till_done()
     assert entry.runtime_data is before
+
+
+async def test_cost_has_sensors_while_there_is_a_price(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    def costs() -> set[str]:
+        entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+        return {str(each.translation_key) for each in entities if each.translation_key in COST_KEYS}
+
+    hass.config.currency = "SEK"
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await add_and_reload(hass, entry, currentlyone)
+    assert costs() == set()
+    count = currentlyone.stream_count
+    assert await choose_tariff(hass, entry, price=42.5) is None
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert costs() == COST_KEYS
+    attributes = tariff_state(hass, entry, K.PEAK_COST).attributes
+    assert (attributes["device_class"], attributes["unit_of_measurement"]) == ("monetary", "SEK")
+    count = currentlyone.stream_count
+    assert await choose_tariff(hass, entry, price=0) is None
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    assert costs() == set()
 
 
 async def test_deleted_tariff_leaves_the_other_one(
@@ -446,7 +474,7 @@ async def test_option_of_version_2_becomes_a_subentry(
         each.unique_id
         for each in er.async_entries_for_config_entry(registry, entry.entry_id)
         if each.config_subentry_id is not None
-    } == {f"{currentlyone.device_id}_{key}" for key in K}
+    } == {f"{currentlyone.device_id}_{key}" for key in set(K) - COST_KEYS}
     assert await choose_tariff(hass, entry) is None
 
 
@@ -540,8 +568,9 @@ async def test_tariff_sum_is_followed_by_power(hass: HomeAssistant, whatwatt: Wh
     await set_up_with_tariff(hass, whatwatt)
     for _ in range(5):
         await tick(hass, whatwatt)
-    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in MONTHLY_KEYS}
-    assert shown == dict.fromkeys(MONTHLY_KEYS, "unavailable")
+    keys = set(MONTHLY_KEYS) - COST_KEYS
+    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in keys}
+    assert shown == dict.fromkeys(keys, "unavailable")
     watts = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}").state
     kilowatts = state_of(hass, "sensor", f"{whatwatt.device_id}_{K.EXPECTED_DEMAND}").state
     assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)

@@ -70,6 +70,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "other_weight": 0,
         "min_limit": 0,
         "min_limit_share": 0,
+        "price": 0,
     },
     CURRENTLYONE: {
         "write_interval": "10",
@@ -88,6 +89,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "other_weight": 50,
         "min_limit": 0,
         "min_limit_share": 0,
+        "price": 0,
     },
 }
 
@@ -203,7 +205,7 @@ def assert_registries_are_kept(home: Home) -> None:
     assert len(tariffs) == 2
     tariff_entities = [each for each in entities.values() if each.config_subentry_id is not None]
     assert {each.device_id for each in tariff_entities} == tariffs
-    assert len(tariff_entities) == 14
+    assert len(tariff_entities) == 18
     devices = {device_id: device for device_id, device in devices.items() if device_id not in tariffs}
     known = {each["id"]: each for each in stored(home, "core.device_registry")["devices"]}
     assert devices.keys() == known.keys()

@@ -25,6 +25,7 @@ from .power_tariff.settings import (
     CONF_MONTHS,
     CONF_OTHER_WEIGHT,
     CONF_PEAKS,
+    CONF_PRICE,
     DAY_BEGIN,
     DAY_END,
     DAYS_FIELD,
@@ -37,6 +38,7 @@ from .power_tariff.settings import (
     first_and_last,
     get_tariff,
     months_between,
+    price_field,
     times,
 )
 
@@ -52,7 +54,7 @@ async def async_default_name(hass: HomeAssistant) -> str:
 
 
 class PowerTariffFlow(ConfigSubentryFlow):
-    """Subentry flow of a power tariff: its name and its peaks, the times that count, and the limit."""
+    """Subentry flow of a power tariff: its name and peaks, the times that count, its limit and its price."""
 
     _name: str
     _rules: Mapping[str, Any]
@@ -115,11 +117,12 @@ class PowerTariffFlow(ConfigSubentryFlow):
         return self._show_form("times", fields, values, errors)
 
     async def async_step_limit(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
-        """Ask for the lower bound of the demand limit, and store the power tariff."""
+        """Ask for the lower bound of the demand limit and for the price, and store the power tariff."""
         if user_input is not None:
             self._rules = {**self._rules, **_whole(user_input)}
             return self._store()
-        return self._show_form("limit", LIMIT_FIELDS, {**DEFAULTS, **self._rules}, {})
+        fields = {**LIMIT_FIELDS, CONF_PRICE: price_field(self.hass.config.currency)}
+        return self._show_form("limit", fields, {**DEFAULTS, **self._rules}, {})
 
     def _show_form(
         self, step_id: str, fields: Mapping[str, Any], values: Mapping[str, Any], errors: dict[str, str]

@@ -45,7 +45,7 @@ async def added(home: Home) -> None:
     await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.picture("tariff_times")
     await user.press(text("Next"), dialog)
-    await user.sees(text("Power tariff of {reader}: lowest limit", reader=CURRENTLYONE), dialog)
+    await user.sees(text("Power tariff of {reader}: limit and price", reader=CURRENTLYONE), dialog)
     await user.picture("tariff_limit")
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
@@ -130,7 +130,10 @@ def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, 
             "title": home.user.translations.typed(name),
             "content": _PEAKS.replace("SENSOR", sensors[key]),
         }
-        for name, key in (("Peak demand", "peak_demand"), ("Previous peak demand", "previous_peak_demand"))
+        for name, key in (
+            ("Peak demand this month", "peak_demand"),
+            ("Peak demand last month", "previous_peak_demand"),
+        )
     ]
     sections = [{"type": "grid", "cards": tiles}, {"type": "grid", "cards": lists}]
     return {"views": [{"type": "sections", "max_columns": 2, "sections": sections}]}

@@ -57,6 +57,9 @@ class Tariff:
     min_limit_share: float = 0.0
     """The same bound as a share of the previous month's peak, from 0 to 1."""
 
+    price: float = 0.0
+    """Price of a kW in a month; 0 if it is unknown."""
+
     def weight(self, start: datetime) -> float:
         """Return the weight of an interval that begins at a local time."""
         is_counted = (
@@ -153,6 +156,11 @@ class MonthlyPeak:
     def demand(self) -> float | None:
         """Mean of the peaks in W; None before the first peak."""
         return _mean([peak.demand for peak in self.peaks])
+
+    @property
+    def cost(self) -> float:
+        """Cost of the month so far."""
+        return self.tariff.price * (self.demand or 0.0) / 1000
 
     def limit(self, start: datetime) -> float | None:
         """Return the demand in W up to which another interval does not raise the mean of the peaks.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import time, timedelta
 from typing import Any, Final
 
-from homeassistant.helpers.selector import BooleanSelector
+from homeassistant.helpers.selector import BooleanSelector, NumberSelector
 import voluptuous as vol
 
 from ..const import CONF_MAIN_FUSE, CONF_PHASES
@@ -22,6 +22,7 @@ CONF_END: Final = "end"
 CONF_OTHER_WEIGHT: Final = "other_weight"
 CONF_MIN_LIMIT: Final = "min_limit"
 CONF_MIN_LIMIT_SHARE: Final = "min_limit_share"
+CONF_PRICE: Final = "price"
 
 # Minutes, as the texts of a selector.
 INTERVALS: Final = ("60", "15")
@@ -47,6 +48,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_OTHER_WEIGHT: 0,
     CONF_MIN_LIMIT: 0,
     CONF_MIN_LIMIT_SHARE: 0,
+    CONF_PRICE: 0,
 }
 
 # Defaults of new power tariffs that differ. Existing ones keep their limit.
@@ -71,6 +73,14 @@ DAYS_FIELD: Final = dropdown(DAYS, "tariff_days")
 
 OTHER_WEIGHT_FIELD: Final = number_box(0, 100, "%")
 
+_MAX_PRICE: Final = 1_000_000
+
+
+def price_field(currency: str | None = None) -> NumberSelector:
+    """Return a field for the price of a kW."""
+    return number_box(0, _MAX_PRICE, currency and f"{currency}/kW", step="any")
+
+
 LIMIT_FIELDS: Final[Mapping[str, Any]] = {
     CONF_MIN_LIMIT: number_box(0, 100, "kW", step="any"),
     CONF_MIN_LIMIT_SHARE: number_box(0, 100, "%"),
@@ -88,6 +98,7 @@ _RULES_SCHEMA: Final = vol.Schema(
         vol.Required(CONF_END): _TIME_FIELD,
         vol.Required(CONF_OTHER_WEIGHT): OTHER_WEIGHT_FIELD,
         **{vol.Required(key): field for key, field in LIMIT_FIELDS.items()},
+        vol.Required(CONF_PRICE): price_field(),
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -110,6 +121,7 @@ def get_tariff(rules: Mapping[str, Any]) -> Tariff:
         other_weight=values[CONF_OTHER_WEIGHT] / 100,
         min_limit=values[CONF_MIN_LIMIT] * 1000,
         min_limit_share=values[CONF_MIN_LIMIT_SHARE] / 100,
+        price=values[CONF_PRICE],
     )
 
 

@@ -45,7 +45,17 @@ _PEAK_HOLD_TIME: Final = 120
 LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
 # Values that stay valid while no readings arrive.
-MONTHLY_KEYS: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
+MONTHLY_KEYS: Final = (
+    TariffKey.PEAK_DEMAND,
+    TariffKey.PREVIOUS_PEAK_DEMAND,
+    TariffKey.DEMAND_LIMIT,
+    TariffKey.PEAK_TIME,
+    TariffKey.MISSED_INTERVALS,
+    TariffKey.PEAK_COST,
+    TariffKey.PREVIOUS_PEAK_COST,
+)
+
+_PREVIOUS_MONTH_KEYS: Final = (TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_COST)
 
 
 async def async_setup_tariffs(
@@ -157,9 +167,7 @@ class DemandTracker:
     def monthly_peak(self, key: TariffKey) -> MonthlyPeak | None:
         """Return the peaks of this month, or of the previous one; None while there are no peaks."""
         month = Month.of(dt_util.now())
-        return (self.monthly_peaks or {}).get(
-            month.previous if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
-        )
+        return (self.monthly_peaks or {}).get(month.previous if key in _PREVIOUS_MONTH_KEYS else month)
 
     @property
     def interval_end(self) -> datetime | None:
