@@ -13,15 +13,16 @@ from custom_components.energy_sse.const import SUBENTRY_POWER_TARIFF, TariffKey
 
 
 async def open_tariff(
-    hass: HomeAssistant, entry: MockConfigEntry, subentry_id: str | None = None
+    hass: HomeAssistant, entry: MockConfigEntry, subentry_id: str | None = None, contract: str = "custom"
 ) -> SubentryFlowResult:
-    """Begin to add a power tariff, or to change one. Return the first form."""
-    return await hass.config_entries.subentries.async_init(
+    """Begin to add a power tariff with a contract, or to change one. Return the form with the peaks."""
+    form = await hass.config_entries.subentries.async_init(
         (entry.entry_id, SUBENTRY_POWER_TARIFF),
         context={"source": SOURCE_USER}
         if subentry_id is None
         else {"source": SOURCE_RECONFIGURE, "subentry_id": subentry_id},
     )
+    return form if form["step_id"] == "peaks" else await submit_form(hass, form, {"contract": contract})
 
 
 async def submit_tariff(

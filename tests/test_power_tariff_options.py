@@ -1,11 +1,11 @@
 """Dialog of power tariffs, several of them at a time, and readers that lack a measurement."""
 
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, time
 from types import MappingProxyType
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -20,11 +20,14 @@ from custom_components.energy_sse.const import (
     SUBENTRY_POWER_TARIFF,
     TariffKey as K,
 )
+from custom_components.energy_sse.power_tariff.demand import Tariff
+from custom_components.energy_sse.power_tariff.presets import PRESETS
 from custom_components.energy_sse.power_tariff.settings import first_and_last, get_tariff, months_between
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, currentlyone as currentlyone_reader
 from custom_components.energy_sse.reader.base import measurement_names
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
+from custom_components.energy_sse.registers import QUARTER
 from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
@@ -33,6 +36,7 @@ from .home_assistant import entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 from .tariffs import add_tariff, choose_tariff, open_tariff, submit_form, submit_tariff, tariff_state
 from .test_power_tariff import HOURLY, Loads, at, draw, shown
+from .test_translations import ENGLISH
 from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
@@ -86,6 +90,62 @@ async def test_tariff_is_stored_as_it_was_entered(
     # 2 equals 2.0, but users would see 2.0.
     assert repr(dict(subentry.data)) == repr({**dict(subentry.data), **stored})
     assert subentry.data == DEFAULTS | stored
+
+
+@pytest.mark.parametrize("contract", PRESETS)
+async def test_contract_fills_the_forms_in(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, contract: str
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    form = await open_tariff(hass, entry, contract=contract)
+    result = await submit_tariff(hass, form, {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    (subentry,) = entry.subentries.values()
+    assert subentry.data == DEFAULTS | PRESETS[contract]
+
+
+async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+    entry = await set_up(hass, currentlyone)
+    form = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, SUBENTRY_POWER_TARIFF), context={"source": SOURCE_USER}
+    )
+    assert form["data_schema"] is not None
+    with pytest.raises(vol.Invalid):
+        form["data_schema"]({})
+
+
+@pytest.mark.parametrize(
+    ("contract", "tariff"),
+    [
+        ("effekttariff", Tariff(peaks=3, one_per_day=True)),
+        (
+            "effekttariff_night",
+            Tariff(peaks=3, one_per_day=True, begin=time(6), end=time(22), other_weight=0.5),
+        ),
+        (
+            "effekttariff_winter",
+            Tariff(
+                peaks=5,
+                months=frozenset({11, 12, 1, 2, 3}),
+                weekdays_only=True,
+                begin=time(7),
+                end=time(19),
+            ),
+        ),
+        ("kapasitetsledd", Tariff(peaks=3, one_per_day=True)),
+        ("leistungstarif", Tariff(interval=QUARTER)),
+        ("leistungstarif_day", Tariff(interval=QUARTER, weekdays_only=True, begin=time(7), end=time(20))),
+        ("capaciteitstarief", Tariff(interval=QUARTER, min_limit=2500)),
+    ],
+)
+def test_contract_counts_as_its_name_describes(contract: str, tariff: Tariff) -> None:
+    assert get_tariff(PRESETS[contract]) == tariff
+
+
+def test_each_contract_has_a_name() -> None:
+    names = {key.rpartition(".")[2] for key in ENGLISH if key.startswith("selector.contract.options.")}
+    assert names == PRESETS.keys()
 
 
 @pytest.mark.parametrize(

@@ -340,15 +340,16 @@ async def test_month_has_a_cost_and_a_highest_peak(home: FaultyHome) -> None:
     previous = float(home.shown(K.PEAK_DEMAND))
     # The times of the states are UTC.
     assert home.shown(K.PEAK_TIME) == "2026-11-30T22:30:00+00:00"
-    await home.draw(500, "23:05:00")
+    await home.draw(500, "22:59:55")
+    await home.draw(2000, "23:05:00")
     assert {home.shown(key) for key in (K.PEAK_COST, K.PEAK_TIME, K.MISSED_INTERVALS)} == {"unknown"}
-    await home.draw(2000, "23:30:05")
+    await home.draw(2000, "23:15:05")
     assert float(home.shown(K.PREVIOUS_PEAK_COST)) == pytest.approx(10 * previous, abs=0.01)
     assert float(home.shown(K.PEAK_COST)) == pytest.approx(20, abs=0.5)
-    assert home.shown(K.PEAK_TIME) == "2026-11-30T23:15:00+00:00"
+    assert home.shown(K.PEAK_TIME) == "2026-11-30T23:00:00+00:00"
     assert home.shown(K.MISSED_INTERVALS) == "0"
-    await home.skip("23:50:00")
-    await home.draw(500, "00:00:05")
+    await home.skip("23:35:00")
+    await home.draw(500, "23:45:05")
     assert home.shown(K.MISSED_INTERVALS) == "2"
 
 

@@ -17,6 +17,7 @@ import voluptuous as vol
 
 from .const import DOMAIN, SUBENTRY_POWER_TARIFF
 from .form_fields import dropdown, get_fraction_errors, whole
+from .power_tariff.presets import PRESETS
 from .power_tariff.settings import (
     CONF_BEGIN,
     CONF_DAYS,
@@ -42,7 +43,8 @@ from .power_tariff.settings import (
     times,
 )
 
-# Fields of the dialog. The months between them are stored.
+# Fields of the dialog. The rules of the contract and the months between the two are stored.
+CONF_CONTRACT: Final = "contract"
 CONF_FIRST_MONTH: Final = "first_month"
 CONF_LAST_MONTH: Final = "last_month"
 
@@ -54,14 +56,17 @@ async def async_default_name(hass: HomeAssistant) -> str:
 
 
 class PowerTariffFlow(ConfigSubentryFlow):
-    """Subentry flow of a power tariff: its name and peaks, the times that count, its limit and its price."""
+    """Subentry flow of a power tariff: its contract, name, peaks, times, limit and price."""
 
     _name: str
     _rules: Mapping[str, Any]
 
-    async def async_step_user(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
-        """Add a power tariff."""
-        self._name, self._rules = await async_default_name(self.hass), NEW_DEFAULTS
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the kind of contract of a new power tariff."""
+        if user_input is None:
+            return self._show_form("user", {CONF_CONTRACT: dropdown(PRESETS, CONF_CONTRACT)}, {}, {})
+        self._name = await async_default_name(self.hass)
+        self._rules = {**NEW_DEFAULTS, **PRESETS[user_input[CONF_CONTRACT]]}
         return await self.async_step_peaks()
 
     async def async_step_reconfigure(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -130,7 +135,10 @@ class PowerTariffFlow(ConfigSubentryFlow):
         return self.async_show_form(
             step_id=step_id,
             data_schema=vol.Schema(
-                {vol.Required(key, default=values[key]): field for key, field in fields.items()}
+                {
+                    vol.Required(key, default=values.get(key, vol.UNDEFINED)): field
+                    for key, field in fields.items()
+                }
             ),
             errors=errors,
             description_placeholders={"reader": self._get_entry().title},
