@@ -102,7 +102,7 @@ async def test_contract_fills_the_forms_in(
     result = await submit_tariff(hass, form, {})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     (subentry,) = entry.subentries.values()
-    assert subentry.data == DEFAULTS | PRESETS[contract]
+    assert subentry.data == {**DEFAULTS, **PRESETS[contract]}
 
 
 async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:

@@ -295,15 +295,15 @@ class Home:
             flows.options.async_abort(form["flow_id"])
             shown |= _shown_values(form["data_schema"])
         for subentry in entry.subentries.values():
-            form = await flows.subentries.async_init(
+            rules = await flows.subentries.async_init(
                 (entry.entry_id, subentry.subentry_type),
                 context={"source": SOURCE_RECONFIGURE, "subentry_id": subentry.subentry_id},
             )
-            shown |= _shown_values(form["data_schema"])
-            while not form["last_step"]:
-                form = await flows.subentries.async_configure(form["flow_id"], {})
-                shown |= _shown_values(form["data_schema"])
-            flows.subentries.async_abort(form["flow_id"])
+            shown |= _shown_values(rules["data_schema"])
+            while not rules["last_step"]:
+                rules = await flows.subentries.async_configure(rules["flow_id"], {})
+                shown |= _shown_values(rules["data_schema"])
+            flows.subentries.async_abort(rules["flow_id"])
         return shown
 
 
