@@ -36,7 +36,6 @@ from .home_assistant import entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
 from .tariffs import add_tariff, choose_tariff, open_tariff, submit_form, submit_tariff, tariff_state
 from .test_power_tariff import HOURLY, Loads, at, draw, shown
-from .test_translations import ENGLISH
 from .wait import wait_until
 
 pytestmark = pytest.mark.smoke
@@ -141,11 +140,6 @@ async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: Cu
 )
 def test_contract_counts_as_its_name_describes(contract: str, tariff: Tariff) -> None:
     assert get_tariff(PRESETS[contract]) == tariff
-
-
-def test_each_contract_has_a_name() -> None:
-    names = {key.rpartition(".")[2] for key in ENGLISH if key.startswith("selector.contract.options.")}
-    assert names == PRESETS.keys()
 
 
 @pytest.mark.parametrize(
