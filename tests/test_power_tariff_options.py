@@ -432,6 +432,9 @@ async def test_deleted_tariff_leaves_the_other_one(
         {"begin": 7},
         {"end": "24:15"},
         {"other_weight": "half"},
+        {"min_limit": -1},
+        {"min_limit_share": 101},
+        {"price": "high"},
     ],
     ids=str,
 )

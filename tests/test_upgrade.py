@@ -199,7 +199,7 @@ def assert_registries_are_kept(home: Home) -> None:
     entities = {
         (each.domain, each.unique_id): each
         for each in home.entities
-        if not each.unique_id.endswith(("_peak_time", "_missed_intervals"))
+        if each.translation_key not in ("peak_time", "missed_intervals")
     }
     before = {
         (each["entity_id"].partition(".")[0], each["unique_id"]): each
