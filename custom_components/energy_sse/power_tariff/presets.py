@@ -10,8 +10,6 @@ from typing import Any, Final
 _HOUR: Final = {"interval": "60"}
 _QUARTER: Final = {"interval": "15", "peaks": 1, "one_per_day": False}
 
-CUSTOM: Final = "custom"
-
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "effekttariff": {**_HOUR, "peaks": 3, "one_per_day": True},
     "effekttariff_night": {
@@ -36,5 +34,5 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "leistungstarif_day": {**_QUARTER, "days": "weekdays", "begin": "07:00", "end": "20:00"},
     # At least 2.5 kW are billed in Flanders.
     "capaciteitstarief": {**_QUARTER, "min_limit": 2.5},
-    CUSTOM: {},
+    "custom": {},
 }
