@@ -1,7 +1,7 @@
 """Dialogs and entities of power tariffs."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from homeassistant.config_entries import SOURCE_RECONFIGURE, SOURCE_USER, SubentryFlowResult
 from homeassistant.core import HomeAssistant, State
@@ -11,33 +11,37 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.energy_sse.const import SUBENTRY_POWER_TARIFF, TariffKey
 
-# Fields of the first form. All others are in the second one.
-_PEAKS: Final = frozenset({"name", "interval", "peaks", "one_per_day"})
-
 
 async def open_tariff(
-    hass: HomeAssistant, entry: MockConfigEntry, subentry_id: str | None = None
+    hass: HomeAssistant, entry: MockConfigEntry, subentry_id: str | None = None, contract: str = "custom"
 ) -> SubentryFlowResult:
-    """Begin to add a power tariff, or to change one. Return the first form."""
-    return await hass.config_entries.subentries.async_init(
+    """Begin to add a power tariff with a contract, or to change one. Return the form with the peaks."""
+    form = await hass.config_entries.subentries.async_init(
         (entry.entry_id, SUBENTRY_POWER_TARIFF),
         context={"source": SOURCE_USER}
         if subentry_id is None
         else {"source": SOURCE_RECONFIGURE, "subentry_id": subentry_id},
     )
+    return form if form["step_id"] == "peaks" else await submit_form(hass, form, {"contract": contract})
 
 
 async def submit_tariff(
     hass: HomeAssistant, form: SubentryFlowResult, fields: Mapping[str, Any]
 ) -> SubentryFlowResult:
-    """Submit both forms. Return the form with an error, or the result."""
-    flows = hass.config_entries.subentries
-    peaks = {key: value for key, value in fields.items() if key in _PEAKS}
-    result = await flows.async_configure(form["flow_id"], peaks)
-    if result["type"] is not FlowResultType.FORM or result["step_id"] != "times":
-        return result
-    times = {key: value for key, value in fields.items() if key not in _PEAKS}
-    return await flows.async_configure(form["flow_id"], times)
+    """Submit all forms. Return the form with an error, or the result."""
+    while True:
+        form = await submit_form(hass, form, fields)
+        if form["type"] is not FlowResultType.FORM or form["errors"]:
+            return form
+
+
+async def submit_form(
+    hass: HomeAssistant, form: SubentryFlowResult, fields: Mapping[str, Any]
+) -> SubentryFlowResult:
+    """Submit one form, with those of the fields that it has. Return the next form, or the result."""
+    assert form["data_schema"] is not None
+    known = {key: value for key, value in fields.items() if key in form["data_schema"].schema}
+    return await hass.config_entries.subentries.async_configure(form["flow_id"], known)
 
 
 async def add_tariff(hass: HomeAssistant, entry: MockConfigEntry, **fields: Any) -> SubentryFlowResult:

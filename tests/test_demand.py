@@ -13,6 +13,7 @@ from custom_components.energy_sse.power_tariff.demand import (
     Month,
     MonthlyPeak,
     Tariff,
+    demand_limit,
     intervals_between,
     is_peak_expected,
     monthly_peaks,
@@ -221,6 +222,53 @@ def test_hours_count_from_the_begin_to_before_the_end(begin: int, end: int) -> N
     for hour, before, after in ((begin, 0.0, 1.0), (end, 1.0, 0.0)):
         change = NEW_YEAR + hour * HOUR
         assert [tariff.weight(change - QUARTER), tariff.weight(change)] == [before, after]
+
+
+FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("tariff", "demands", "limit"),
+    [
+        pytest.param(Tariff(), [], None, id="no lowest limit, no peak"),
+        pytest.param(Tariff(), [500], 500, id="no lowest limit"),
+        pytest.param(Tariff(min_limit=2000), [], 2000, id="power, no peak"),
+        pytest.param(Tariff(min_limit=2000), [500], 2000, id="power"),
+        pytest.param(Tariff(min_limit=2000), [4000], 4000, id="power below the peak"),
+        pytest.param(Tariff(min_limit_share=0.5), [500], 3000, id="share"),
+        pytest.param(Tariff(min_limit_share=0.5), [3500], 3500, id="share below the peak"),
+        pytest.param(Tariff(min_limit=2000, min_limit_share=0.5), [500], 3000, id="share is higher"),
+        pytest.param(Tariff(min_limit=4000, min_limit_share=0.5), [500], 4000, id="power is higher"),
+        pytest.param(Tariff(min_limit=2000, months=frozenset({1})), [], None, id="month does not count"),
+        pytest.param(
+            Tariff(min_limit=2000, months=frozenset({1}), other_weight=0.5), [], 4000, id="half weight"
+        ),
+    ],
+)
+def test_limit_has_a_lower_bound(tariff: Tariff, demands: list[float], limit: float | None) -> None:
+    intervals = [*hours(6000, 1000), *hours(*demands, start=FEBRUARY)]
+    peaks = monthly_peaks(tariff, intervals, UTC)
+    assert demand_limit(tariff, peaks, FEBRUARY + 5 * HOUR) == limit
+    # The bill does not depend on the lower bound.
+    without = Tariff(months=tariff.months, other_weight=tariff.other_weight)
+    assert [peak.demand for peak in peaks.values()] == [
+        peak.demand for peak in monthly_peaks(without, intervals, UTC).values()
+    ]
+
+
+@pytest.mark.parametrize(("missed", "limit"), [(0, 3000), (2, 3000), (3, None), (4, None)])
+def test_month_that_was_mostly_missed_has_no_share(missed: int, limit: float | None) -> None:
+    intervals = [
+        each._replace(is_missed=index < missed) for index, each in enumerate(hours(6000, 1000, 1000, 1000))
+    ]
+    tariff = Tariff(min_limit_share=0.5)
+    assert demand_limit(tariff, monthly_peaks(tariff, intervals, UTC), FEBRUARY) == limit
+
+
+def test_share_of_a_month_before_the_last_one_does_not_count() -> None:
+    tariff = Tariff(min_limit_share=0.5)
+    peaks = monthly_peaks(tariff, hours(6000), UTC)
+    assert demand_limit(tariff, peaks, datetime(2026, 3, 1, tzinfo=UTC)) is None
 
 
 def test_repeated_hour_is_two_hours_of_one_day() -> None:

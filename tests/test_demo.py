@@ -10,11 +10,13 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from demo import __main__ as demo
+from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import MAX_STATE, load, make_readers, save
 from demo.replayed import ReplayedScenario
 
+from .home_assistant import set_up, tick
+from .simulators import CurrentlyOneSimulator
 from .simulators.recordings import read_all
 from .wait import wait_until
 
@@ -80,3 +82,22 @@ async def test_recordings_are_added_as_readers(
         await wait_until(lambda: all(entry.runtime_data.coordinator.data.measurements for entry in entries))
         for entry in entries:
             assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_power_tariff_of_the_demo_is_added(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    currentlyone: CurrentlyOneSimulator,
+) -> None:
+    for component in ("config", "websocket_api"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_client()
+    entry = await set_up(hass, currentlyone)
+    hass.config_entries.async_update_entry(entry, title="Casa Mia")
+    await tick(hass, currentlyone)
+    async with HomeAssistantApi(f"http://127.0.0.1:{client.port}") as api:
+        api.use_tokens({"access_token": hass_access_token})
+        await power_tariff.set_up(api)
+    (subentry,) = entry.subentries.values()
+    assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True}.items()

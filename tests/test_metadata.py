@@ -28,6 +28,7 @@ from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, 
 from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import PHASES, WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
+from custom_components.energy_sse.power_tariff.presets import PRESETS
 from custom_components.energy_sse.reader import Announcement, Measurement, Property, Reader, Reason
 from custom_components.energy_sse.reader.base import READERS
 from custom_components.energy_sse.tariff_flow import PowerTariffFlow
@@ -59,7 +60,7 @@ def test_each_step_and_each_field_has_its_texts() -> None:
     for flow, texts, without_form in (
         (EnergySseConfigFlow, TEXTS["config"], {"dhcp", "reauth", "zeroconf"}),
         (EnergySseOptionsFlow, TEXTS["options"], set()),
-        (PowerTariffFlow, TEXTS["config_subentries"][SUBENTRY_POWER_TARIFF], {"reconfigure", "user"}),
+        (PowerTariffFlow, TEXTS["config_subentries"][SUBENTRY_POWER_TARIFF], {"reconfigure"}),
     ):
         steps = {name.removeprefix("async_step_") for name in vars(flow) if name.startswith("async_step_")}
         assert set(texts["step"]) == steps - without_form
@@ -78,6 +79,7 @@ def test_each_choice_has_its_text() -> None:
     assert set(selector["write_interval"]["options"]) == set(WRITE_INTERVALS)
     categories = {key for key in TEXTS["device"] if key.startswith("category_")}
     assert set(TEXTS["device"]) - categories == {f"sub_meter_{kind}" for kind in SubMeterKind}
+    assert set(selector["contract"]["options"]) == set(PRESETS)
     assert set(selector["demand_interval"]["options"]) == set(settings.INTERVALS)
     assert set(selector["month"]["options"]) == set(settings.MONTHS)
     assert set(selector["tariff_days"]["options"]) == set(settings.DAYS)

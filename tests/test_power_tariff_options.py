@@ -1,11 +1,11 @@
 """Dialog of power tariffs, several of them at a time, and readers that lack a measurement."""
 
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, time
 from types import MappingProxyType
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -15,22 +15,26 @@ import voluptuous as vol
 
 from custom_components.energy_sse.const import (
     CONF_POWER_TARIFF,
+    COST_KEYS,
     DOMAIN,
     SUBENTRY_POWER_TARIFF,
     TariffKey as K,
 )
+from custom_components.energy_sse.power_tariff.demand import Tariff
+from custom_components.energy_sse.power_tariff.presets import PRESETS
 from custom_components.energy_sse.power_tariff.settings import first_and_last, get_tariff, months_between
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
 from custom_components.energy_sse.reader import Measurement as M, currentlyone as currentlyone_reader
 from custom_components.energy_sse.reader.base import measurement_names
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
+from custom_components.energy_sse.registers import QUARTER
 from custom_components.energy_sse.store import storage_key
 
 from .conftest import MakeTimeLapse
 from .dialogs import change_options
 from .home_assistant import entry_for, reload, set_up, state_of, tick
 from .simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
-from .tariffs import add_tariff, choose_tariff, open_tariff, submit_tariff, tariff_state
+from .tariffs import add_tariff, choose_tariff, open_tariff, submit_form, submit_tariff, tariff_state
 from .test_power_tariff import HOURLY, Loads, at, draw, shown
 from .wait import wait_until
 
@@ -46,6 +50,9 @@ DEFAULTS = {
     "begin": "00:00",
     "end": "24:00",
     "other_weight": 0,
+    "min_limit": 0,
+    "min_limit_share": 50,
+    "price": 0,
 }
 
 
@@ -65,6 +72,8 @@ DEFAULTS = {
         ),
         ({"first_month": "11", "last_month": "3"}, {"months": ["11", "12", "1", "2", "3"]}),
         ({"first_month": "6", "last_month": "6"}, {"months": ["6"]}),
+        ({"price": 42.5}, {"price": 42.5}),
+        ({"min_limit": 2.5, "min_limit_share": 0.0}, {"min_limit": 2.5, "min_limit_share": 0}),
     ],
     ids=str,
 )
@@ -80,6 +89,57 @@ async def test_tariff_is_stored_as_it_was_entered(
     # 2 equals 2.0, but users would see 2.0.
     assert repr(dict(subentry.data)) == repr({**dict(subentry.data), **stored})
     assert subentry.data == DEFAULTS | stored
+
+
+@pytest.mark.parametrize("contract", PRESETS)
+async def test_contract_fills_the_forms_in(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, contract: str
+) -> None:
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    form = await open_tariff(hass, entry, contract=contract)
+    result = await submit_tariff(hass, form, {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    (subentry,) = entry.subentries.values()
+    assert subentry.data == {**DEFAULTS, **PRESETS[contract]}
+
+
+async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+    entry = await set_up(hass, currentlyone)
+    form = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, SUBENTRY_POWER_TARIFF), context={"source": SOURCE_USER}
+    )
+    assert form["data_schema"] is not None
+    with pytest.raises(vol.Invalid):
+        form["data_schema"]({})
+
+
+@pytest.mark.parametrize(
+    ("contract", "tariff"),
+    [
+        ("effekttariff", Tariff(peaks=3, one_per_day=True)),
+        (
+            "effekttariff_night",
+            Tariff(peaks=3, one_per_day=True, begin=time(6), end=time(22), other_weight=0.5),
+        ),
+        (
+            "effekttariff_winter",
+            Tariff(
+                peaks=5,
+                months=frozenset({11, 12, 1, 2, 3}),
+                weekdays_only=True,
+                begin=time(7),
+                end=time(19),
+            ),
+        ),
+        ("kapasitetsledd", Tariff(peaks=3, one_per_day=True)),
+        ("leistungstarif", Tariff(interval=QUARTER)),
+        ("leistungstarif_day", Tariff(interval=QUARTER, weekdays_only=True, begin=time(7), end=time(20))),
+        ("capaciteitstarief", Tariff(interval=QUARTER, min_limit=2500)),
+    ],
+)
+def test_contract_counts_as_its_name_describes(contract: str, tariff: Tariff) -> None:
+    assert get_tariff(PRESETS[contract]) == tariff
 
 
 @pytest.mark.parametrize(
@@ -121,7 +181,7 @@ async def test_only_times_between_intervals_can_be_selected(
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     form = await open_tariff(hass, entry)
-    form = await hass.config_entries.subentries.async_configure(form["flow_id"], {"interval": interval})
+    form = await submit_form(hass, form, {"interval": interval})
     assert form["data_schema"] is not None
     fields = form["data_schema"].schema
     for key, expected in (("begin", begins), ("end", ends)):
@@ -129,21 +189,24 @@ async def test_only_times_between_intervals_can_be_selected(
         assert (options[0], options[-1], len(options)) == expected
 
 
-@pytest.mark.parametrize(("field", "minimum", "maximum"), [("peaks", 1, 10), ("other_weight", 0, 100)])
+@pytest.mark.parametrize(
+    ("field", "minimum", "maximum"),
+    [("peaks", 1, 10), ("other_weight", 0, 100), ("min_limit", 0, 100), ("min_limit_share", 0, 100)],
+)
 async def test_numbers_of_a_tariff_have_limits(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, *, field: str, minimum: int, maximum: int
 ) -> None:
     entry = await set_up(hass, currentlyone)
     await tick(hass, currentlyone)
     form = await open_tariff(hass, entry)
-    if field == "other_weight":
-        form = await hass.config_entries.subentries.async_configure(form["flow_id"], {})
-    assert form["data_schema"] is not None
+    while (schema := form["data_schema"]) is not None and field not in schema.schema:
+        form = await submit_form(hass, form, {})
+    assert schema is not None
     # The frontend enforces the limits, but other clients of the API do not.
     limits = ((minimum - 1, False), (minimum, True), (maximum, True), (maximum + 1, False))
     for value, is_accepted in limits:
         with nullcontext() if is_accepted else pytest.raises(vol.Invalid):
-            form["data_schema"]({field: value})
+            schema({field: value})
 
 
 @pytest.mark.parametrize(
@@ -253,7 +316,7 @@ async def test_tariffs_have_a_device_and_entities_each(
         assert device.entry_type is dr.DeviceEntryType.SERVICE
         entities = er.async_entries_for_device(er.async_get(hass), device.id)
         assert {each.unique_id for each in entities} == {
-            f"{currentlyone.device_id}_{subentry_id}_{key}" for key in K
+            f"{currentlyone.device_id}_{subentry_id}_{key}" for key in set(K) - COST_KEYS
         }
         assert {each.config_subentry_id for each in entities} == {subentry_id}
         state = tariff_state(hass, entry, K.DEMAND, subentry_id)
@@ -311,6 +374,29 @@ async def test_changed_data_of_an_entry_does_not_reload_it(
     assert entry.runtime_data is before
 
 
+async def test_cost_has_sensors_while_there_is_a_price(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
+) -> None:
+    def costs() -> set[str]:
+        entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+        return {str(each.translation_key) for each in entities if each.translation_key in COST_KEYS}
+
+    hass.config.currency = "SEK"
+    entry = await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await add_and_reload(hass, entry, currentlyone)
+    assert costs() == set()
+    count = currentlyone.stream_count
+    assert await choose_tariff(hass, entry, price=42.5) is None
+    await wait_until(lambda: currentlyone.stream_count > count and currentlyone.streams)
+    await tick(hass, currentlyone)
+    assert costs() == COST_KEYS
+    attributes = tariff_state(hass, entry, K.PEAK_COST).attributes
+    assert (attributes["device_class"], attributes["unit_of_measurement"]) == ("monetary", "SEK")
+    assert await choose_tariff(hass, entry, price=0) is None
+    await wait_until(lambda: not costs())
+
+
 async def test_deleted_tariff_leaves_the_other_one(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, hass_storage: dict[str, Any]
 ) -> None:
@@ -344,6 +430,9 @@ async def test_deleted_tariff_leaves_the_other_one(
         {"begin": 7},
         {"end": "24:15"},
         {"other_weight": "half"},
+        {"min_limit": -1},
+        {"min_limit_share": 101},
+        {"price": "high"},
     ],
     ids=str,
 )
@@ -370,6 +459,16 @@ def test_evening_until_24_counts() -> None:
     tariff = get_tariff({"begin": "07:00", "end": "24:00"})
     weights = [tariff.weight(datetime(2026, 11, 10, hour)) for hour in (0, 6, 7, 23)]  # noqa: DTZ001 (local)
     assert weights == [0, 0, 1, 1]
+
+
+def test_tariff_from_before_the_lowest_limit_has_none() -> None:
+    tariff = get_tariff({key: value for key, value in DEFAULTS.items() if "limit" not in key})
+    assert (tariff.min_limit, tariff.min_limit_share) == (0, 0)
+
+
+def test_lowest_limit_of_the_dialog_is_converted() -> None:
+    tariff = get_tariff({"min_limit": 2.5, "min_limit_share": 50})
+    assert (tariff.min_limit, tariff.min_limit_share) == (2500, 0.5)
 
 
 def test_tariff_with_rules_of_a_newer_version_is_accepted() -> None:
@@ -430,7 +529,7 @@ async def test_option_of_version_2_becomes_a_subentry(
         each.unique_id
         for each in er.async_entries_for_config_entry(registry, entry.entry_id)
         if each.config_subentry_id is not None
-    } == {f"{currentlyone.device_id}_{key}" for key in K}
+    } == {f"{currentlyone.device_id}_{key}" for key in set(K) - COST_KEYS}
     assert await choose_tariff(hass, entry) is None
 
 
@@ -524,8 +623,9 @@ async def test_tariff_sum_is_followed_by_power(hass: HomeAssistant, whatwatt: Wh
     await set_up_with_tariff(hass, whatwatt)
     for _ in range(5):
         await tick(hass, whatwatt)
-    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in MONTHLY_KEYS}
-    assert shown == dict.fromkeys(MONTHLY_KEYS, "unavailable")
+    keys = set(MONTHLY_KEYS) - COST_KEYS
+    shown = {key: state_of(hass, "sensor", f"{whatwatt.device_id}_{key}").state for key in keys}
+    assert shown == dict.fromkeys(keys, "unavailable")
     watts = state_of(hass, "sensor", f"{whatwatt.device_id}_{M.ACTIVE_POWER_NET}").state
     kilowatts = state_of(hass, "sensor", f"{whatwatt.device_id}_{K.EXPECTED_DEMAND}").state
     assert float(kilowatts) == pytest.approx(float(watts) / 1000, rel=0.3)

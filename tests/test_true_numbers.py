@@ -332,6 +332,48 @@ async def test_month_ends_at_local_midnight(home: FaultyHome, zone: str, times: 
     assert last["power"] == pytest.approx(10, abs=0.1)
 
 
+@pytest.mark.parametrize("begin", [datetime(2026, 11, 30, 22, 20, tzinfo=UTC)], ids=["end of month"])
+async def test_month_has_a_cost_and_a_highest_peak(home: FaultyHome) -> None:
+    home.interval, home.phase = 10, 0
+    await home.start({**QUARTERS, "peaks": 1, "price": 10})
+    await home.draw(6000, "22:45:05")
+    previous = float(home.shown(K.PEAK_DEMAND))
+    # The times of the states are UTC.
+    assert home.shown(K.PEAK_TIME) == "2026-11-30T22:30:00+00:00"
+    await home.draw(500, "22:59:55")
+    await home.draw(2000, "23:05:00")
+    assert {home.shown(key) for key in (K.PEAK_COST, K.PEAK_TIME, K.MISSED_INTERVALS)} == {"unknown"}
+    await home.draw(2000, "23:15:05")
+    assert float(home.shown(K.PREVIOUS_PEAK_COST)) == pytest.approx(10 * previous, abs=0.01)
+    assert float(home.shown(K.PEAK_COST)) == pytest.approx(20, abs=0.5)
+    assert home.shown(K.PEAK_TIME) == "2026-11-30T23:00:00+00:00"
+    assert home.shown(K.MISSED_INTERVALS) == "0"
+    await home.skip("23:35:00")
+    await home.draw(500, "23:45:05")
+    assert home.shown(K.MISSED_INTERVALS) == "2"
+
+
+@pytest.mark.parametrize("begin", [datetime(2026, 11, 30, 22, 20, tzinfo=UTC)], ids=["end of month"])
+async def test_lowest_limit_applies_when_a_month_begins(home: FaultyHome) -> None:
+    home.interval, home.phase = 10, 0
+    await home.start({**QUARTERS, "peaks": 1, "min_limit_share": 50})
+    await home.draw(6000, "22:45:05")
+    await home.draw(500, "23:05:00")
+    # This month has no peak yet.
+    assert float(home.shown(K.DEMAND_LIMIT)) == pytest.approx(3, abs=0.1)
+    await home.draw(500, "23:20:00")
+    assert float(home.shown(K.PEAK_DEMAND)) == pytest.approx(0.5, abs=0.1)
+    assert float(home.shown(K.DEMAND_LIMIT)) == pytest.approx(3, abs=0.1)
+    await home.draw(2500, "23:28:00")
+    assert home.shown(K.PEAK_EXPECTED) == "off"
+    assert float(home.shown(K.AVAILABLE_POWER)) > 3
+    await home.draw(9000, "23:42:00")
+    assert home.shown(K.PEAK_EXPECTED) == "on"
+    await home.draw(9000, "23:50:00")
+    # The peaks that are billed do not depend on the lowest limit.
+    assert float(home.shown(K.PEAK_DEMAND)) == pytest.approx(9, abs=0.2)
+
+
 # ------------------------------------------------------------------------------------------------ clocks
 
 

@@ -40,11 +40,12 @@ MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
 # By unit. A value may be that of the telegram before.
 TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
 
-# Ends of the entity ids and the unique ids of new entities, new attributes, and a name that has changed.
-NEW: Final = ("_last_run",)
+# Entities that version 0.1 did not have: the ends of their entity ids, and their translation keys.
+NEW: Final = ("_last_run", "_time_of_highest_peak", "_missed_intervals")
+NEW_KEYS: Final = ("last_run", "peak_time", "missed_intervals")
+
+# Attributes that version 0.1 did not have.
 NEW_ATTRIBUTES: Final = ("expected_demand", "demand_limit")
-NEW_KEYS: Final = (":last_run",)
-RENAMED: Final = ("Transition", "State change")
 
 # Values of the current interval, by the end of their ids. They are not written for a change of 100 W or 5 %,
 # nor within the update interval. In kW, and as a part of a larger value.
@@ -53,6 +54,13 @@ LIVE_TOLERANCE: Final = 0.15
 
 # Begin of the names of a power tariff's entities, which version 0.1 had on the device of the reader.
 TARIFF: Final = "Power tariff "
+
+# Names of entities now → in version 0.1.
+OLD_NAMES: Final[Mapping[str, str]] = {
+    "Peak demand this month": "Peak demand",
+    "Peak demand last month": "Previous peak demand",
+    "State change": "Transition",
+}
 
 # What the dialogs show.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -74,6 +82,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "begin": "00:00",
         "end": "24:00",
         "other_weight": 0,
+        "min_limit": 0,
+        "min_limit_share": 0,
+        "price": 0,
     },
     CURRENTLYONE: {
         "write_interval": "10",
@@ -90,6 +101,9 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         "begin": "07:00",
         "end": "20:00",
         "other_weight": 50,
+        "min_limit": 0,
+        "min_limit_share": 0,
+        "price": 0,
     },
 }
 
@@ -136,23 +150,32 @@ def expected_of(home: Home) -> dict[str, Any]:
 def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Any]:
     """Return the entities that are shown differently."""
     unmatched = seen.keys() ^ expected.keys()
-    different: list[Any] = [(entity_id,) for entity_id in unmatched if not entity_id.endswith(NEW)]
+    different: list[Any] = [
+        (entity_id,) for entity_id in unmatched if not entity_id.removesuffix("_2").endswith(NEW)
+    ]
     for entity_id, (state, attributes) in expected.items():
         if entity_id in seen:
-            attributes["friendly_name"] = attributes["friendly_name"].replace(*RENAMED)
             shown_state, shown_attributes = seen[entity_id]
-            name, name_before = shown_attributes["friendly_name"], attributes["friendly_name"]
-            if name.startswith(TARIFF) and name_before.endswith(name.removeprefix(TARIFF)):
-                shown_attributes = {**shown_attributes, "friendly_name": name_before}
             shown_attributes = {
-                key: value for key, value in shown_attributes.items() if key not in NEW_ATTRIBUTES
+                key: each for key, each in shown_attributes.items() if key not in NEW_ATTRIBUTES
             }
+            shown_attributes["friendly_name"] = name_before(
+                shown_attributes["friendly_name"], attributes["friendly_name"]
+            )
             tolerance = TOLERANCES.get(attributes.get("unit_of_measurement"), 0.0)
             if entity_id.endswith(LIVE) and state not in (STATE_UNAVAILABLE, STATE_UNKNOWN):
                 tolerance = LIVE_TOLERANCE * max(1.0, float(state))
             if not is_same(shown_state, state, tolerance) or not is_same(shown_attributes, attributes, 0.005):
                 different.append((entity_id, seen[entity_id], expected[entity_id]))
     return different
+
+
+def name_before(name: str, expected: str) -> str:
+    """Return the name that version 0.1 gave to an entity, or the name unchanged."""
+    for now, before in OLD_NAMES.items():
+        if name.endswith(now):
+            name = name.removesuffix(now) + before
+    return expected if name.startswith(TARIFF) and expected.endswith(name.removeprefix(TARIFF)) else name
 
 
 def is_same(one: Any, other: Any, tolerance: float) -> bool:
@@ -190,17 +213,18 @@ def assert_registries_are_kept(home: Home) -> None:
         "translation_key",
         "id",
     )
-    entities = {(each.domain, each.unique_id): each for each in home.entities}
+    entities = {
+        (each.domain, each.unique_id): each for each in home.entities if each.translation_key not in NEW_KEYS
+    }
     before = {
         (each["entity_id"].partition(".")[0], each["unique_id"]): each
         for each in stored(home, "core.entity_registry")["entities"]
     }
-    assert {key for key in entities if not key[1].endswith(NEW_KEYS)} == before.keys()
-    for key in before:
-        entity = entities[key]
-        expected = {name: before[key][name] for name in kept}
-        expected["original_name"] = dict([RENAMED]).get(expected["original_name"], expected["original_name"])
-        assert {name: getattr(entity, name) for name in kept} == expected
+    assert entities.keys() == before.keys()
+    for key, entity in entities.items():
+        now = {name: getattr(entity, name) for name in kept}
+        now["original_name"] = OLD_NAMES.get(now["original_name"], now["original_name"])
+        assert now == {name: before[key][name] for name in kept}
         assert entity.options == before[key]["options"] | dict(entity.options)
         assert entity.device_id == before[key]["device_id"] or entity.config_subentry_id is not None
     registry = dr.async_get(home.hass)

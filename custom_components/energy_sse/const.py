@@ -54,3 +54,11 @@ class TariffKey(StrEnum):
     DEMAND_LIMIT = "demand_limit"
     AVAILABLE_POWER = "available_power"
     PEAK_EXPECTED = "peak_expected"
+    PEAK_TIME = "peak_time"
+    MISSED_INTERVALS = "missed_intervals"
+    PEAK_COST = "peak_cost"
+    PREVIOUS_PEAK_COST = "previous_peak_cost"
+
+
+# Values that only a power tariff with a price has.
+COST_KEYS: Final = frozenset({TariffKey.PEAK_COST, TariffKey.PREVIOUS_PEAK_COST})

@@ -23,6 +23,7 @@ from homeassistant.const import (
 
 from .appliances import Appliance
 from .const import SubMeterKind, TariffKey
+from .power_tariff.demand import MonthlyPeak
 from .reader import HEADROOMS, Measurement as M, Property as P
 
 
@@ -349,8 +350,16 @@ APPLIANCES: Final = (
 APPLIANCE_STATE: Final = ApplianceDescription(key="state", value_fn=lambda appliance: appliance.state)
 
 
-def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> SensorEntityDescription:
-    return SensorEntityDescription(
+@dataclass(frozen=True, kw_only=True)
+class TariffDescription(SensorEntityDescription):
+    """Description of one value of a power tariff."""
+
+    month_fn: Callable[[MonthlyPeak], float | datetime] | None = None
+    """Function that returns the value of a month; None for a power."""
+
+
+def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> TariffDescription:
+    return TariffDescription(
         key=key,
         translation_key=key,
         device_class=SensorDeviceClass.POWER,
@@ -361,8 +370,18 @@ def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> Sens
     )
 
 
+def _cost(key: TariffKey) -> TariffDescription:
+    return TariffDescription(
+        key=key,
+        translation_key=key,
+        device_class=SensorDeviceClass.MONETARY,
+        suggested_display_precision=2,
+        month_fn=lambda peak: round(peak.cost, 2),
+    )
+
+
 # In kW, as power tariffs are billed.
-TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
+TARIFF: Final[Mapping[TariffKey, TariffDescription]] = {
     TariffKey(each.key): each
     for each in (
         _demand(TariffKey.DEMAND, SensorStateClass.MEASUREMENT),
@@ -371,6 +390,22 @@ TARIFF: Final[Mapping[TariffKey, SensorEntityDescription]] = {
         _demand(TariffKey.PREVIOUS_PEAK_DEMAND),
         _demand(TariffKey.DEMAND_LIMIT),
         _demand(TariffKey.AVAILABLE_POWER),
+        TariffDescription(
+            key=TariffKey.PEAK_TIME,
+            translation_key=TariffKey.PEAK_TIME,
+            device_class=SensorDeviceClass.TIMESTAMP,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            month_fn=lambda peak: peak.peaks[0].start,
+        ),
+        TariffDescription(
+            key=TariffKey.MISSED_INTERVALS,
+            translation_key=TariffKey.MISSED_INTERVALS,
+            state_class=SensorStateClass.MEASUREMENT,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            month_fn=lambda peak: peak.missed,
+        ),
+        _cost(TariffKey.PEAK_COST),
+        _cost(TariffKey.PREVIOUS_PEAK_COST),
     )
 }
 

@@ -63,7 +63,10 @@ class Devices:
 
     def tariff_unique_id(self, subentry_id: str, key: TariffKey) -> str:
         """Return the unique id of one of a power tariff's entities."""
-        return self.unique_id(key if self.is_migrated_tariff(subentry_id) else f"{subentry_id}_{key}")
+        return self.unique_id(self._tariff_key(subentry_id, key))
+
+    def _tariff_key(self, subentry_id: str, key: TariffKey) -> str:
+        return key if self.is_migrated_tariff(subentry_id) else f"{subentry_id}_{key}"
 
     def is_migrated_tariff(self, subentry_id: str) -> bool:
         """Return whether a power tariff was an option before (`migration.py`)."""
@@ -142,6 +145,13 @@ class Devices:
             name=_shorten(subentry.title),
             via_device_id=self._reader_device_id(),
         )
+
+    @callback
+    def async_remove_tariff_sensor(self, subentry_id: str, key: TariffKey) -> None:
+        """Remove a sensor that the power tariff does not have any more."""
+        entity_id = self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
+        if entity_id is not None:
+            self._entities.async_remove(entity_id)
 
     @callback
     def async_clear_appliance(self, appliance_id: str) -> None:

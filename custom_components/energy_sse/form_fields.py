@@ -1,7 +1,7 @@
 """Fields of dialogs, and the numbers that they return."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from homeassistant.helpers.selector import (
     NumberSelector,
@@ -23,9 +23,11 @@ def dropdown(
     return SelectSelector(config)
 
 
-def number_box(minimum: int, maximum: int, unit: str | None = None) -> NumberSelector:
+def number_box(
+    minimum: int, maximum: int, unit: str | None = None, *, step: Literal[1, "any"] = 1
+) -> NumberSelector:
     """Return a field for a number within limits. It accepts fractions, in spite of its step."""
-    config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
+    config = NumberSelectorConfig(min=minimum, max=maximum, step=step, mode=NumberSelectorMode.BOX)
     if unit is not None:
         config["unit_of_measurement"] = unit
     return NumberSelector(config)

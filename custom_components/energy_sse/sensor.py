@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, override
 
-from homeassistant.components.sensor import SensorEntity, SensorStateClass
+from homeassistant.components.sensor import SensorDeviceClass, SensorEntity, SensorStateClass
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
@@ -13,7 +13,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
 from .appliances import Appliance
-from .const import TariffKey
+from .const import COST_KEYS, TariffKey
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry
 from .descriptions import (
@@ -26,6 +26,7 @@ from .descriptions import (
     ApplianceDescription,
     MeasurementDescription,
     PropertyDescription,
+    TariffDescription,
 )
 from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
@@ -49,8 +50,12 @@ async def async_setup_entry(
     data = coordinator.data
     _remove_headrooms(hass, coordinator)
     for subentry_id, tracker in entry.runtime_data.tariffs.items():
+        missing = frozenset() if tracker.tariff.price else COST_KEYS
+        for key in missing:
+            coordinator.devices.async_remove_tariff_sensor(subentry_id, key)
         async_add_entities(
-            [TariffSensor(coordinator, tracker, key) for key in TARIFF], config_subentry_id=subentry_id
+            [TariffSensor(coordinator, tracker, key) for key in TARIFF if key not in missing],
+            config_subentry_id=subentry_id,
         )
     add = partial(async_add_new_entities, coordinator, async_add_entities)
     add(
@@ -213,14 +218,21 @@ class ApplianceSensor(ApplianceEntity, SensorEntity):
 class TariffSensor(TariffEntity, SensorEntity):
     """Sensor of one value of a power tariff."""
 
+    entity_description: TariffDescription
+
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
         """Create the sensor of one of the tariff's values."""
         super().__init__(coordinator, tracker, key)
-        self.entity_description = TARIFF[key]
+        self.entity_description = description = TARIFF[key]
+        if description.device_class is SensorDeviceClass.MONETARY:
+            self._attr_native_unit_of_measurement = coordinator.hass.config.currency
 
     @property
     @override
-    def native_value(self) -> float | None:
+    def native_value(self) -> float | datetime | None:
+        if (month_fn := self.entity_description.month_fn) is not None:
+            peak = self.tracker.monthly_peak(self.key)
+            return None if peak is None else month_fn(peak)
         value = self.tracker.value(self.key)
         return None if value is None else round(value)
 

@@ -17,6 +17,7 @@ import voluptuous as vol
 
 from .const import DOMAIN, SUBENTRY_POWER_TARIFF
 from .form_fields import dropdown, get_fraction_errors, whole
+from .power_tariff.presets import PRESETS
 from .power_tariff.settings import (
     CONF_BEGIN,
     CONF_DAYS,
@@ -25,20 +26,25 @@ from .power_tariff.settings import (
     CONF_MONTHS,
     CONF_OTHER_WEIGHT,
     CONF_PEAKS,
+    CONF_PRICE,
     DAY_BEGIN,
     DAY_END,
     DAYS_FIELD,
     DEFAULTS,
+    LIMIT_FIELDS,
     MONTH_FIELD,
+    NEW_DEFAULTS,
     OTHER_WEIGHT_FIELD,
     PEAK_FIELDS,
     first_and_last,
     get_tariff,
     months_between,
+    price_field,
     times,
 )
 
-# Fields of the dialog. The months between them are stored.
+# Fields of the dialog. The rules of the contract and the months between the two are stored.
+CONF_CONTRACT: Final = "contract"
 CONF_FIRST_MONTH: Final = "first_month"
 CONF_LAST_MONTH: Final = "last_month"
 
@@ -50,14 +56,17 @@ async def async_default_name(hass: HomeAssistant) -> str:
 
 
 class PowerTariffFlow(ConfigSubentryFlow):
-    """Subentry flow of a power tariff: its name and its peaks, then the times that count."""
+    """Subentry flow of a power tariff: its contract, name, peaks, times, limit and price."""
 
     _name: str
     _rules: Mapping[str, Any]
 
-    async def async_step_user(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
-        """Add a power tariff."""
-        self._name, self._rules = await async_default_name(self.hass), {}
+    async def async_step_user(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the kind of contract of a new power tariff."""
+        if user_input is None:
+            return self._show_form("user", {CONF_CONTRACT: dropdown(PRESETS, CONF_CONTRACT)}, {}, {})
+        self._name = await async_default_name(self.hass)
+        self._rules = {**NEW_DEFAULTS, **PRESETS[user_input[CONF_CONTRACT]]}
         return await self.async_step_peaks()
 
     async def async_step_reconfigure(self, _user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -68,7 +77,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             get_tariff(self._rules)
         except vol.Invalid:
             # From a damaged file.
-            self._rules = {}
+            self._rules = NEW_DEFAULTS
         return await self.async_step_peaks()
 
     async def async_step_peaks(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
@@ -85,7 +94,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
         return self._show_form("peaks", fields, values, errors)
 
     async def async_step_times(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
-        """Ask for the times that count, and store the power tariff."""
+        """Ask for the times that count."""
         errors: dict[str, str] = {}
         if user_input is not None:
             if user_input[CONF_BEGIN] == user_input[CONF_END]:
@@ -93,7 +102,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             months = months_between(user_input.pop(CONF_FIRST_MONTH), user_input.pop(CONF_LAST_MONTH))
             self._rules = {**self._rules, **_whole(user_input), CONF_MONTHS: months}
             if not errors:
-                return self._store()
+                return await self.async_step_limit()
         values = {**DEFAULTS, **self._rules}
         values[CONF_FIRST_MONTH], values[CONF_LAST_MONTH] = first_and_last(values[CONF_MONTHS])
         begins, ends = times(values[CONF_INTERVAL])[:-1], times(values[CONF_INTERVAL])[1:]
@@ -112,17 +121,28 @@ class PowerTariffFlow(ConfigSubentryFlow):
         }
         return self._show_form("times", fields, values, errors)
 
+    async def async_step_limit(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
+        """Ask for the lower bound of the demand limit and for the price, and store the power tariff."""
+        if user_input is not None:
+            self._rules = {**self._rules, **_whole(user_input)}
+            return self._store()
+        fields = {**LIMIT_FIELDS, CONF_PRICE: price_field(self.hass.config.currency)}
+        return self._show_form("limit", fields, {**DEFAULTS, **self._rules}, {})
+
     def _show_form(
         self, step_id: str, fields: Mapping[str, Any], values: Mapping[str, Any], errors: dict[str, str]
     ) -> SubentryFlowResult:
         return self.async_show_form(
             step_id=step_id,
             data_schema=vol.Schema(
-                {vol.Required(key, default=values[key]): field for key, field in fields.items()}
+                {
+                    vol.Required(key, default=values.get(key, vol.UNDEFINED)): field
+                    for key, field in fields.items()
+                }
             ),
             errors=errors,
             description_placeholders={"reader": self._get_entry().title},
-            last_step=step_id == "times",
+            last_step=step_id == "limit",
         )
 
     def _store(self) -> SubentryFlowResult:

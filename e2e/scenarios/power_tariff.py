@@ -33,6 +33,11 @@ async def added(home: Home) -> None:
     await user.open(INTEGRATION_PAGE)
     await user.choose_in_menu(home.entry(CURRENTLYONE), text("Add power tariff"))
     dialog = user.page.locator("dialog-data-entry-flow")
+    await user.sees(text("Power tariff of {reader}: contract", reader=CURRENTLYONE), dialog)
+    await user.picture("tariff_contract")
+    await dialog.locator("ha-selector-select").get_by_role("button").click()
+    await user.shown(text("Custom")).click()
+    await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}", reader=CURRENTLYONE), dialog)
     await user.picture("tariff")
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
@@ -44,6 +49,9 @@ async def added(home: Home) -> None:
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.picture("tariff_times")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: limit and price", reader=CURRENTLYONE), dialog)
+    await user.picture("tariff_limit")
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
 
@@ -57,6 +65,8 @@ async def changed(home: Home) -> None:
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
     await expect(peaks).to_have_value("2")
     await peaks.fill("3")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.press(text("Next"), dialog)
     await user.press(text("Submit"), dialog)
     await user.sees(text("Reconfiguration was successful"))
@@ -125,7 +135,10 @@ def _dashboard(home: Home, sensors: dict[str, str], expected: str) -> dict[str, 
             "title": home.user.translations.typed(name),
             "content": _PEAKS.replace("SENSOR", sensors[key]),
         }
-        for name, key in (("Peak demand", "peak_demand"), ("Previous peak demand", "previous_peak_demand"))
+        for name, key in (
+            ("Peak demand this month", "peak_demand"),
+            ("Peak demand last month", "previous_peak_demand"),
+        )
     ]
     sections = [{"type": "grid", "cards": tiles}, {"type": "grid", "cards": lists}]
     return {"views": [{"type": "sections", "max_columns": 2, "sections": sections}]}

@@ -271,6 +271,19 @@ async def test_inputs_of_earlier_versions_are_ignored(home: TariffHome) -> None:
     assert home.turned == BOILER_AND_SAUNA
 
 
+async def test_loads_stay_on_below_the_lowest_limit(home: TariffHome) -> None:
+    entry = home.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, home.reader.device_id)
+    assert entry is not None
+    (subentry,) = entry.subentries.values()
+    home.hass.config_entries.async_update_subentry(entry, subentry, data={**subentry.data, "min_limit": 7})
+    await wait_until(lambda: home.hass.states.is_state(home.entity("_demand_limit"), "7.0"))
+    await wait_until(lambda: home.reader.streams)
+    await home.stay_below()
+    # The loads draw 6 kW, and the month has billed 2 kW so far.
+    await home.run(minutes=9)
+    assert home.turned == []
+
+
 @pytest.mark.smoke
 async def test_kettle_is_not_a_peak(home: TariffHome) -> None:
     for load in home.power_of:

@@ -295,13 +295,15 @@ class Home:
             flows.options.async_abort(form["flow_id"])
             shown |= _shown_values(form["data_schema"])
         for subentry in entry.subentries.values():
-            peaks = await flows.subentries.async_init(
+            rules = await flows.subentries.async_init(
                 (entry.entry_id, subentry.subentry_type),
                 context={"source": SOURCE_RECONFIGURE, "subentry_id": subentry.subentry_id},
             )
-            times = await flows.subentries.async_configure(peaks["flow_id"], {})
-            flows.subentries.async_abort(times["flow_id"])
-            shown |= _shown_values(peaks["data_schema"]) | _shown_values(times["data_schema"])
+            shown |= _shown_values(rules["data_schema"])
+            while not rules["last_step"]:
+                rules = await flows.subentries.async_configure(rules["flow_id"], {})
+                shown |= _shown_values(rules["data_schema"])
+            flows.subentries.async_abort(rules["flow_id"])
         return shown
 
 

@@ -92,9 +92,11 @@ async def _choose_options(home: Home) -> None:
             result = await flows.options.async_configure(form["flow_id"], chosen)
             assert result["type"] is FlowResultType.CREATE_ENTRY
             await home.settle()
-        peaks = await flows.subentries.async_init((entry_id, "power_tariff"), context={"source": SOURCE_USER})
+        kinds = await flows.subentries.async_init((entry_id, "power_tariff"), context={"source": SOURCE_USER})
+        peaks = await flows.subentries.async_configure(kinds["flow_id"], {"contract": "custom"})
         times = await flows.subentries.async_configure(peaks["flow_id"], tariff["peaks"])
-        added = await flows.subentries.async_configure(times["flow_id"], tariff["times"])
+        limit = await flows.subentries.async_configure(times["flow_id"], tariff["times"])
+        added = await flows.subentries.async_configure(limit["flow_id"], {})
         assert added["type"] is FlowResultType.CREATE_ENTRY
         await home.settle()
 

@@ -23,6 +23,9 @@ _SATURDAY: Final = 5
 _HYSTERESIS: Final = 0.05
 _MIN_HYSTERESIS: Final = 100.0
 
+# Part of the previous month's intervals. If more were missed, its peak is too uncertain for a lower bound.
+_MAX_MISSED_SHARE: Final = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tariff:
@@ -47,6 +50,15 @@ class Tariff:
 
     other_weight: float = 0.0
     """Weight of all other intervals, from 0 to 1."""
+
+    min_limit: float = 0.0
+    """Lower bound of the demand limit in W. It does not change the monthly peak."""
+
+    min_limit_share: float = 0.0
+    """The same bound as a share of the previous month's peak, from 0 to 1."""
+
+    price: float = 0.0
+    """Price of a kW in a month; 0 if it is unknown."""
 
     def weight(self, start: datetime) -> float:
         """Return the weight of an interval that begins at a local time."""
@@ -129,8 +141,11 @@ class MonthlyPeak:
     highest: Sequence[Peak]
     """Highest interval of each day, or all intervals, in falling order."""
 
+    counted: int
+    """Number of intervals that count."""
+
     missed: int
-    """Number of missed intervals that count."""
+    """Number of them that were missed."""
 
     @property
     def peaks(self) -> Sequence[Peak]:
@@ -141,6 +156,11 @@ class MonthlyPeak:
     def demand(self) -> float | None:
         """Mean of the peaks in W; None before the first peak."""
         return _mean([peak.demand for peak in self.peaks])
+
+    @property
+    def cost(self) -> float:
+        """Cost of the month so far."""
+        return self.tariff.price * (self.demand or 0.0) / 1000
 
     def limit(self, start: datetime) -> float | None:
         """Return the demand in W up to which another interval does not raise the mean of the peaks.
@@ -171,6 +191,7 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
     The intervals are in the order of time.
     """
     highest: dict[Month, dict[object, Peak]] = {}
+    counted: dict[Month, int] = {}
     missed: dict[Month, int] = {}
     hours = tariff.interval / HOUR
     for interval in intervals:
@@ -184,6 +205,7 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
         key = local.date() if tariff.one_per_day else interval.start
         if key not in peaks or peak.demand > peaks[key].demand:
             peaks[key] = peak
+        counted[month] = counted.get(month, 0) + 1
         missed[month] = missed.get(month, 0) + interval.is_missed
     return {
         month: MonthlyPeak(
@@ -191,10 +213,33 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
             zone=zone,
             # The first one of two equal peaks is first, because the intervals are in the order of time.
             highest=sorted(peaks.values(), key=lambda peak: peak.demand, reverse=True),
+            counted=counted[month],
             missed=missed[month],
         )
         for month, peaks in highest.items()
     }
+
+
+def demand_limit(tariff: Tariff, peaks: Mapping[Month, MonthlyPeak], local: datetime) -> float | None:
+    """Return the demand limit in W of an interval that begins at a local time.
+
+    It is at least the lower bound of the tariff. None if the interval does not count, and without a lower
+    bound before the first peak of the month.
+    """
+    weight = tariff.weight(local)
+    if not weight:
+        return None
+    month = Month.of(local)
+    minimum = _min_limit(tariff, peaks.get(month.previous)) / weight
+    limit = peaks[month].limit(local) if month in peaks else None
+    return max(limit or 0.0, minimum) if minimum else limit
+
+
+def _min_limit(tariff: Tariff, previous: MonthlyPeak | None) -> float:
+    """Return the lower bound of the limit in W for weight 1. A month that was mostly missed has no share."""
+    if previous is None or previous.missed > previous.counted * _MAX_MISSED_SHARE:
+        return tariff.min_limit
+    return max(tariff.min_limit, tariff.min_limit_share * (previous.demand or 0.0))
 
 
 def is_peak_expected(expected: float, limit: float | None, *, was_expected: bool) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import time, timedelta
 from typing import Any, Final
 
-from homeassistant.helpers.selector import BooleanSelector
+from homeassistant.helpers.selector import BooleanSelector, NumberSelector
 import voluptuous as vol
 
 from ..const import CONF_MAIN_FUSE, CONF_PHASES
@@ -20,6 +20,9 @@ CONF_DAYS: Final = "days"
 CONF_BEGIN: Final = "begin"
 CONF_END: Final = "end"
 CONF_OTHER_WEIGHT: Final = "other_weight"
+CONF_MIN_LIMIT: Final = "min_limit"
+CONF_MIN_LIMIT_SHARE: Final = "min_limit_share"
+CONF_PRICE: Final = "price"
 
 # Minutes, as the texts of a selector.
 INTERVALS: Final = ("60", "15")
@@ -43,7 +46,13 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_BEGIN: DAY_BEGIN,
     CONF_END: DAY_END,
     CONF_OTHER_WEIGHT: 0,
+    CONF_MIN_LIMIT: 0,
+    CONF_MIN_LIMIT_SHARE: 0,
+    CONF_PRICE: 0,
 }
+
+# Defaults of new power tariffs that differ. Existing ones keep their limit.
+NEW_DEFAULTS: Final[Mapping[str, Any]] = {**DEFAULTS, CONF_MIN_LIMIT_SHARE: 50}
 
 
 def times(interval: str) -> list[str]:
@@ -64,6 +73,19 @@ DAYS_FIELD: Final = dropdown(DAYS, "tariff_days")
 
 OTHER_WEIGHT_FIELD: Final = number_box(0, 100, "%")
 
+_MAX_PRICE: Final = 1_000_000
+
+
+def price_field(currency: str | None = None) -> NumberSelector:
+    """Return a field for the price of a kW."""
+    return number_box(0, _MAX_PRICE, currency and f"{currency}/kW", step="any")
+
+
+LIMIT_FIELDS: Final[Mapping[str, Any]] = {
+    CONF_MIN_LIMIT: number_box(0, 100, "kW", step="any"),
+    CONF_MIN_LIMIT_SHARE: number_box(0, 100, "%"),
+}
+
 # The quarters are all times at which an interval can begin.
 _TIME_FIELD: Final = dropdown(times("15"))
 
@@ -75,6 +97,8 @@ _RULES_SCHEMA: Final = vol.Schema(
         vol.Required(CONF_BEGIN): _TIME_FIELD,
         vol.Required(CONF_END): _TIME_FIELD,
         vol.Required(CONF_OTHER_WEIGHT): OTHER_WEIGHT_FIELD,
+        **{vol.Required(key): field for key, field in LIMIT_FIELDS.items()},
+        vol.Required(CONF_PRICE): price_field(),
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -95,6 +119,9 @@ def get_tariff(rules: Mapping[str, Any]) -> Tariff:
         begin=_parse_time(values[CONF_BEGIN]),
         end=_parse_time(values[CONF_END]),
         other_weight=values[CONF_OTHER_WEIGHT] / 100,
+        min_limit=values[CONF_MIN_LIMIT] * 1000,
+        min_limit_share=values[CONF_MIN_LIMIT_SHARE] / 100,
+        price=values[CONF_PRICE],
     )
 
 

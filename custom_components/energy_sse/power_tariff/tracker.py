@@ -17,7 +17,16 @@ from ..histories import RegisterUpdate
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
-from .demand import Boundary, Month, MonthlyPeak, Tariff, intervals_between, is_peak_expected, monthly_peaks
+from .demand import (
+    Boundary,
+    Month,
+    MonthlyPeak,
+    Tariff,
+    demand_limit,
+    intervals_between,
+    is_peak_expected,
+    monthly_peaks,
+)
 from .settings import get_max_power, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
@@ -36,7 +45,17 @@ _PEAK_HOLD_TIME: Final = 120
 LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
 
 # Values that stay valid while no readings arrive.
-MONTHLY_KEYS: Final = (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.DEMAND_LIMIT)
+MONTHLY_KEYS: Final = (
+    TariffKey.PEAK_DEMAND,
+    TariffKey.PREVIOUS_PEAK_DEMAND,
+    TariffKey.DEMAND_LIMIT,
+    TariffKey.PEAK_TIME,
+    TariffKey.MISSED_INTERVALS,
+    TariffKey.PEAK_COST,
+    TariffKey.PREVIOUS_PEAK_COST,
+)
+
+_PREVIOUS_MONTH_KEYS: Final = (TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_COST)
 
 
 async def async_setup_tariffs(
@@ -148,9 +167,7 @@ class DemandTracker:
     def monthly_peak(self, key: TariffKey) -> MonthlyPeak | None:
         """Return the peaks of this month, or of the previous one; None while there are no peaks."""
         month = Month.of(dt_util.now())
-        return (self.monthly_peaks or {}).get(
-            month.previous if key is TariffKey.PREVIOUS_PEAK_DEMAND else month
-        )
+        return (self.monthly_peaks or {}).get(month.previous if key in _PREVIOUS_MONTH_KEYS else month)
 
     @property
     def interval_end(self) -> datetime | None:
@@ -219,9 +236,9 @@ class DemandTracker:
 
     @callback
     def _update_limit(self) -> None:
-        peak = self.monthly_peak(TariffKey.PEAK_DEMAND)
-        start = start_of(dt_util.utcnow(), self.tariff.interval)
-        self._forecast.limit = None if peak is None else peak.limit(start)
+        start = dt_util.as_local(start_of(dt_util.utcnow(), self.tariff.interval))
+        peaks = self.monthly_peaks
+        self._forecast.limit = None if peaks is None else demand_limit(self.tariff, peaks, start)
         self._update_forecast()
 
     # ---------------------------------------------------------------------------------- monthly peaks
