@@ -19,7 +19,7 @@ HEADS: Final = {
         "|---|---|---|---:|---:|---:|---:|---:|---:|\n"
     ),
     "tariff": (
-        "| month | reader stores hours | counted by | outages | missed | *Peak demand*, kW "
+        "| month | reader stores hours | counted by | outages | missed | *Peak demand this month*, kW "
         "| by the meter, kW | difference, W |\n"
         "|---|---|---|---:|---:|---:|---:|---:|\n"
     ),
