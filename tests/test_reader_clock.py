@@ -62,7 +62,7 @@ class Home:
         assert state is not None
         if state.state == "unavailable":
             self.unavailable.append(state.entity_id)
-        elif state.entity_id == "event.mocca_master_transition":
+        elif state.entity_id == "event.mocca_master_state_change":
             self.fired.append(state.attributes["event_type"])
 
     async def run_for(self, seconds: int) -> list[str]:
