@@ -1,0 +1,214 @@
+"""Days off of a power tariff, which a calendar or a binary sensor knows.
+
+Days are local days. A past day off stays one, even if the entity is removed or its calendar deletes past
+events, so that the peaks of a month do not change. The known days are deleted when another entity, or none,
+is chosen.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
+from homeassistant.core import CoreState, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
+from homeassistant.helpers.start import async_at_started
+from homeassistant.util import dt as dt_util
+
+from ..const import DOMAIN, LOGGER
+from ..store import EnergySseStore
+from .demand import Month
+
+_WORKDAY: Final = "workday"
+
+# Seconds.
+_TIMEOUT: Final = 60
+_SAVE_WITHIN: Final = 0
+
+_DAY: Final = timedelta(days=1)
+
+
+class DaysOff:
+    """Days off of one power tariff: those of this month and the previous one, today and tomorrow."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        store: EnergySseStore,
+        subentry_id: str,
+        entity_id: str,
+        handle_change: Callable[[frozenset[date]], None],
+    ) -> None:
+        """Restore the known days. `handle_change` is called with the days off when they change."""
+        self._hass = hass
+        self._store = store
+        self._entity_id = entity_id
+        self._handle_change = handle_change
+        self._known: dict[date, bool] = {}
+        """Known days, with True for days off."""
+
+        self._is_requested = asyncio.Event()
+        self._is_failing = False
+        """True if the log has the reason why the days are unknown."""
+
+        store.async_add_section(f"days_off:{subentry_id}", self._as_dict, self._restore)
+
+    @property
+    def days(self) -> frozenset[date]:
+        """Days that are known as days off."""
+        return frozenset(day for day, is_off in self._known.items() if is_off)
+
+    @property
+    def diagnostics(self) -> dict[str, int]:
+        """Numbers for the diagnostics. The days themselves can reveal the place."""
+        return {"known": len(self._known), "off": len(self.days)}
+
+    @callback
+    def async_start(self, entry: ConfigEntry) -> None:
+        """Start to ask for the days, until the entry is unloaded.
+
+        They are asked for after a start, every hour on the hour, and when the entity changes.
+        """
+        entry.async_create_background_task(self._hass, self._async_run(), f"{DOMAIN} days off")
+        request = self._request
+        entry.async_on_unload(async_at_started(self._hass, request))
+        entry.async_on_unload(async_track_time_change(self._hass, request, minute=0, second=0))
+        entry.async_on_unload(async_track_state_change_event(self._hass, self._entity_id, request))
+
+    @callback
+    def _request(self, _cause: object) -> None:
+        self._is_requested.set()
+
+    async def _async_run(self) -> None:
+        while True:
+            await self._is_requested.wait()
+            self._is_requested.clear()
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    await self._async_update()
+            except Exception as error:  # noqa: BLE001 (the entity's integration can raise any error)
+                # The text of the error can contain identities.
+                self._log_failure(type(error).__name__)
+
+    async def _async_update(self) -> None:
+        """Ask for the days. Known days stay known while the entity is not available."""
+        state = self._hass.states.get(self._entity_id)
+        if state is None or state.state in (STATE_UNAVAILABLE, STATE_UNKNOWN):
+            self._log_failure("the entity is not available")
+            return
+        today = dt_util.now().date()
+        if state.domain == Platform.CALENDAR:
+            days = await self._async_get_days_of_calendar(today)
+        elif platform_of(self._hass, self._entity_id) == _WORKDAY:
+            days = await self._async_get_days_of_workday(today)
+        else:
+            days = {today: state.state == STATE_OFF}
+        if self._is_failing:
+            LOGGER.info("The days off of a power tariff can be read again")
+            self._is_failing = False
+        self._update(days, today)
+
+    def _log_failure(self, reason: str) -> None:
+        # While Home Assistant starts, the entity may not have been added yet.
+        if not self._is_failing and self._hass.state is CoreState.running:
+            self._is_failing = True
+            LOGGER.warning(
+                "The days off of a power tariff cannot be read (%s); days that are not known count",
+                reason,
+            )
+
+    @callback
+    def _update(self, days: Mapping[date, bool], today: date) -> None:
+        before, first = self.days, _first_day(today)
+        known = {
+            day: is_off or (day < today and day in before)
+            for day, is_off in {**self._known, **days}.items()
+            if day >= first
+        }
+        if known == self._known:
+            return
+        self._known = known
+        self._store.async_save_within(_SAVE_WITHIN)
+        if self.days != before:
+            self._handle_change(self.days)
+
+    # --------------------------------------------------------------------------------------- entities
+
+    async def _async_get_days_of_calendar(self, today: date) -> Mapping[date, bool]:
+        """Return the days, of which those are off that an event covers from begin to end."""
+        days = _days_until_tomorrow(today)
+        response = await self._async_call(
+            Platform.CALENDAR,
+            "get_events",
+            start_date_time=dt_util.start_of_local_day(days[0]).isoformat(),
+            end_date_time=dt_util.start_of_local_day(days[-1] + _DAY).isoformat(),
+        )
+        events = [(_timestamp(event["start"]), _timestamp(event["end"])) for event in response["events"]]
+        return {day: any(_covers(start, end, day) for start, end in events) for day in days}
+
+    async def _async_get_days_of_workday(self, today: date) -> Mapping[date, bool]:
+        """Return the days that are not known yet, today and tomorrow."""
+        days = [day for day in _days_until_tomorrow(today) if day >= today or day not in self._known]
+        return {
+            day: not (await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat()))["workday"]
+            for day in days
+        }
+
+    async def _async_call(self, domain: str, service: str, **data: str) -> dict[str, Any]:
+        """Call an action of the entity. Return its response."""
+        response: Any = await self._hass.services.async_call(
+            domain,
+            service,
+            {ATTR_ENTITY_ID: self._entity_id, **data},
+            blocking=True,
+            return_response=True,
+        )
+        result: dict[str, Any] = response[self._entity_id]
+        return result
+
+    # ---------------------------------------------------------------------------------------- storage
+
+    @callback
+    def _restore(self, data: Mapping[str, Any]) -> None:
+        if data["entity_id"] == self._entity_id:
+            self._known = {date.fromisoformat(day): is_off is True for day, is_off in data["days"].items()}
+
+    @callback
+    def _as_dict(self) -> Mapping[str, Any]:
+        days = {day.isoformat(): is_off for day, is_off in self._known.items()}
+        return {"entity_id": self._entity_id, "days": days}
+
+
+def has_workdays(hass: HomeAssistant, entity_id: str) -> bool:
+    """Return whether an entity is the calendar of *Workday*, whose events are the days that are not off."""
+    return entity_id.startswith(f"{Platform.CALENDAR}.") and platform_of(hass, entity_id) == _WORKDAY
+
+
+def platform_of(hass: HomeAssistant, entity_id: str) -> str | None:
+    """Return the integration of an entity; None if it is not registered."""
+    entity = er.async_get(hass).async_get(entity_id)
+    return None if entity is None else entity.platform
+
+
+def _first_day(today: date) -> date:
+    """Return the first day of the previous month."""
+    return date(*Month.of(today).previous, 1)
+
+
+def _days_until_tomorrow(today: date) -> list[date]:
+    """Return the days from the first one of the previous month. Tomorrow has to be known at midnight."""
+    first = _first_day(today)
+    return [first + number * _DAY for number in range((today - first).days + 2)]
+
+
+def _timestamp(text: str) -> float:
+    """Return the time of a date, or of a date with a time, in a response of a calendar."""
+    return dt_util.as_local(datetime.fromisoformat(text)).timestamp()
+
+
+def _covers(start: float, end: float, day: date) -> bool:
+    begin, next_begin = (dt_util.start_of_local_day(each).timestamp() for each in (day, day + _DAY))
+    return start <= begin and next_begin <= end
