@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
-from homeassistant.core import CoreState, HomeAssistant, callback
+from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
 from homeassistant.helpers.start import async_at_started
@@ -73,14 +73,23 @@ class DaysOff:
         They are asked for after a start, every hour on the hour, and when the entity changes.
         """
         entry.async_create_background_task(self._hass, self._async_run(), f"{DOMAIN} days off")
-        request = self._request
-        entry.async_on_unload(async_at_started(self._hass, request))
-        entry.async_on_unload(async_track_time_change(self._hass, request, minute=0, second=0))
-        entry.async_on_unload(async_track_state_change_event(self._hass, self._entity_id, request))
+        hass, request = self._hass, self._request
+        entry.async_on_unload(async_at_started(hass, request))
+        entry.async_on_unload(async_track_time_change(hass, request, minute=0, second=0))
+        entry.async_on_unload(async_track_state_change_event(hass, self._entity_id, self._handle_state))
+
+    @callback
+    def _handle_state(self, event: Event[EventStateChangedData]) -> None:
+        old, new = event.data["old_state"], event.data["new_state"]
+        # A request can update a calendar, so a request for each of its attributes could be endless.
+        if old is None or new is None or old.state != new.state:
+            self._request(event)
 
     @callback
     def _request(self, _cause: object) -> None:
-        self._is_requested.set()
+        # While Home Assistant starts, the entity may not have been added yet.
+        if self._hass.state is CoreState.running:
+            self._is_requested.set()
 
     async def _async_run(self) -> None:
         while True:
@@ -112,8 +121,7 @@ class DaysOff:
         self._update(days, today)
 
     def _log_failure(self, reason: str) -> None:
-        # While Home Assistant starts, the entity may not have been added yet.
-        if not self._is_failing and self._hass.state is CoreState.running:
+        if not self._is_failing:
             self._is_failing = True
             LOGGER.warning(
                 "The days off of a power tariff cannot be read (%s); days that are not known count",

@@ -121,12 +121,14 @@ class DemandTracker:
         """True if the monthly peaks have to be calculated again."""
 
         self._calculation: asyncio.Task[None] | None = None
-        self._days_off: DaysOff | None = None
+        self.days_off: DaysOff | None = None
+        """None if no entity is chosen."""
+
         if days_off is not None:
-            self._days_off = DaysOff(
+            self.days_off = DaysOff(
                 coordinator.hass, coordinator.store, subentry_id, days_off, self._handle_days_off
             )
-            self.tariff = replace(tariff, days_off=self._days_off.days)
+            self.tariff = replace(tariff, days_off=self.days_off.days)
 
     async def async_start(self, entry: ConfigEntry) -> None:
         """Start to process readings, until the entry is unloaded. The register histories must be restored."""
@@ -137,8 +139,8 @@ class DemandTracker:
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
-        if self._days_off is not None:
-            self._days_off.async_start(entry)
+        if self.days_off is not None:
+            self.days_off.async_start(entry)
 
     @callback
     def async_flush(self) -> None:
@@ -207,7 +209,7 @@ class DemandTracker:
             },
             "boundaries": len(history.boundaries),
             "meter_replacements": len(history.replacements),
-            "days_off": self._days_off and self._days_off.diagnostics,
+            "days_off": self.days_off and self.days_off.diagnostics,
         }
 
     # --------------------------------------------------------------------------------------- readings
