@@ -42,13 +42,16 @@ class DaysOff:
         entity_id: str,
         handle_change: Callable[[frozenset[date]], None],
     ) -> None:
-        """Restore the known days. `handle_change` is called with the days off when they change."""
+        """Restore the days off. `handle_change` is called with the days off when they change."""
         self._hass = hass
         self._store = store
         self._entity_id = entity_id
         self._handle_change = handle_change
-        self._known: dict[date, bool] = {}
-        """Known days, with True for days off."""
+        self.days: frozenset[date] = frozenset()
+        """Days that are known as days off."""
+
+        self._asked: set[date] = set()
+        """Days for which *Workday* was asked since its last change."""
 
         self._is_requested = asyncio.Event()
         self._is_failing = False
@@ -57,14 +60,9 @@ class DaysOff:
         store.async_add_section(f"days_off:{subentry_id}", self._as_dict, self._restore)
 
     @property
-    def days(self) -> frozenset[date]:
-        """Days that are known as days off."""
-        return frozenset(day for day, is_off in self._known.items() if is_off)
-
-    @property
-    def diagnostics(self) -> dict[str, int]:
-        """Numbers for the diagnostics. The days themselves can reveal the place."""
-        return {"known": len(self._known), "off": len(self.days)}
+    def diagnostics(self) -> dict[str, Any]:
+        """Data for the diagnostics, without the days, which can reveal the place."""
+        return {"off": len(self.days), "is_failing": self._is_failing}
 
     @callback
     def async_start(self, entry: ConfigEntry) -> None:
@@ -83,6 +81,7 @@ class DaysOff:
         old, new = event.data["old_state"], event.data["new_state"]
         # A request can update a calendar, so a request for each of its attributes could be endless.
         if old is None or new is None or old.state != new.state:
+            self._asked = set()
             self._request(event)
 
     @callback
@@ -92,13 +91,18 @@ class DaysOff:
             self._is_requested.set()
 
     async def _async_run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         while True:
             await self._is_requested.wait()
             self._is_requested.clear()
             try:
                 async with asyncio.timeout(_TIMEOUT):
                     await self._async_update()
-            except Exception as error:  # noqa: BLE001 (the entity's integration can raise any error)
+            except (Exception, asyncio.CancelledError) as error:
+                # The entity's integration can raise any error, and cancel its own task.
+                if task.cancelling():
+                    raise
                 # The text of the error can contain identities.
                 self._log_failure(type(error).__name__)
 
@@ -130,17 +134,11 @@ class DaysOff:
 
     @callback
     def _update(self, days: Mapping[date, bool], today: date) -> None:
-        before, first = self.days, _first_day(today)
-        known = {
-            day: is_off or (day < today and day in before)
-            for day, is_off in {**self._known, **days}.items()
-            if day >= first
-        }
-        if known == self._known:
-            return
-        self._known = known
-        self._store.async_save_within(_SAVE_WITHIN)
+        kept = {day for day in self.days if day < today or day not in days}
+        off = {day for day, is_off in days.items() if is_off}
+        before, self.days = self.days, frozenset(day for day in kept | off if day >= _first_day(today))
         if self.days != before:
+            self._store.async_save_within(_SAVE_WITHIN)
             self._handle_change(self.days)
 
     # --------------------------------------------------------------------------------------- entities
@@ -158,12 +156,16 @@ class DaysOff:
         return {day: any(_covers(start, end, day) for start, end in events) for day in days}
 
     async def _async_get_days_of_workday(self, today: date) -> Mapping[date, bool]:
-        """Return the days that are not known yet, today and tomorrow."""
-        days = [day for day in _days_until_tomorrow(today) if day >= today or day not in self._known]
-        return {
-            day: not (await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat()))["workday"]
-            for day in days
-        }
+        """Return the days that were not asked for yet, today and tomorrow."""
+        days: dict[date, bool] = {}
+        asked = self._asked
+        for day in _days_until_tomorrow(today):
+            if day >= today or day not in asked:
+                response = await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat())
+                days[day] = not response["workday"]
+        # Not of `self._asked`, because *Workday* can have changed during the requests.
+        asked.update(days)
+        return days
 
     async def _async_call(self, domain: str, service: str, **data: str) -> dict[str, Any]:
         """Call an action of the entity. Return its response."""
@@ -182,12 +184,11 @@ class DaysOff:
     @callback
     def _restore(self, data: Mapping[str, Any]) -> None:
         if data["entity_id"] == self._entity_id:
-            self._known = {date.fromisoformat(day): is_off is True for day, is_off in data["days"].items()}
+            self.days = frozenset(map(date.fromisoformat, data["days"]))
 
     @callback
     def _as_dict(self) -> Mapping[str, Any]:
-        days = {day.isoformat(): is_off for day, is_off in self._known.items()}
-        return {"entity_id": self._entity_id, "days": days}
+        return {"entity_id": self._entity_id, "days": [day.isoformat() for day in sorted(self.days)]}
 
 
 def has_workdays(hass: HomeAssistant, entity_id: str) -> bool:
