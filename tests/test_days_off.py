@@ -176,7 +176,7 @@ async def test_past_day_off_is_counted_again_when_chosen(time_lapse: TimeLapse) 
     assert intervals(time_lapse) == before
 
 
-async def test_past_day_off_stays_one_when_it_is_forgotten(time_lapse: TimeLapse) -> None:
+async def test_past_day_off_stays_one_when_its_event_is_deleted(time_lapse: TimeLapse) -> None:
     calendar = Holidays(TODAY, TOMORROW)
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)
