@@ -5,12 +5,13 @@ Sockets use real time. Timers of Home Assistant and of the stored data use the c
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 import copy
 from datetime import UTC, datetime, timedelta
 import math
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -19,7 +20,7 @@ from homeassistant import loader
 from homeassistant.components.recorder import Recorder
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.components.recorder.tasks import SynchronizeTask
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers import entity_registry as er, frame
 from homeassistant.helpers.recorder import async_initialize_recorder, get_instance
@@ -28,7 +29,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util.ulid import ulid_now
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_test_home_assistant
 
-from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.const import DOMAIN, SUBENTRY_POWER_TARIFF
 from custom_components.energy_sse.reader import Measurement as M, clock
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 from custom_components.energy_sse.store import storage_key
@@ -77,6 +78,9 @@ class TimeLapse:
         """Measurements with an enabled sensor."""
 
         self.options: dict[str, Any] = {}
+        self.tariff: Mapping[str, Any] | None = None
+        """Rules of a power tariff, which every run of Home Assistant has."""
+
         self.has_recorder = True
         self.recorder_options: dict[str, Any] = {}
         self.recorder_is_locked = False
@@ -282,6 +286,15 @@ class TimeLapse:
         self._entry = entry_for(self.reader, entry_id=self._entry_id)
         self.entry.add_to_hass(self.hass)
         self.hass.config_entries.async_update_entry(self.entry, options=self.options)
+        if self.tariff is not None:
+            subentry = ConfigSubentry(
+                data=MappingProxyType(dict(self.tariff)),
+                subentry_id="tariff",
+                subentry_type=SUBENTRY_POWER_TARIFF,
+                title="Power tariff",
+                unique_id=None,
+            )
+            self.hass.config_entries.async_add_subentry(self.entry, subentry)
         self._register_sensors()
         await self.hass.config_entries.async_setup(self.entry.entry_id)
         await self.hass.async_start()

@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 from .const import CONF_AUTH_SCHEME, CONF_KIND, CONF_SUB_METERS, SUB_METER_PREFIX
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry, EnergySseData
+from .power_tariff.settings import CONF_DAYS_OFF
 from .reader import REDACTOR, Property, ReceivedEvent, ReceivedResponse, clock
 
 # Data of an entry that contain no identity. The address, the password and unknown data are redacted.
@@ -51,8 +52,10 @@ def _entry_data(entry: EnergySseConfigEntry) -> dict[str, Any]:
             # The keys are ids of meters.
             CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
         },
-        # The titles are names that the user has chosen.
-        "subentries": [dict(subentry.data) for subentry in entry.subentries.values()],
+        # The titles are names that the user has chosen, and so are entity ids.
+        "subentries": [
+            async_redact_data(subentry.data, {CONF_DAYS_OFF}) for subentry in entry.subentries.values()
+        ],
     }
 
 

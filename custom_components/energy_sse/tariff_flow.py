@@ -17,10 +17,12 @@ import voluptuous as vol
 
 from .const import DOMAIN, SUBENTRY_POWER_TARIFF
 from .form_fields import dropdown, get_fraction_errors, whole
+from .power_tariff.days_off import has_workdays
 from .power_tariff.presets import PRESETS
 from .power_tariff.settings import (
     CONF_BEGIN,
     CONF_DAYS,
+    CONF_DAYS_OFF,
     CONF_END,
     CONF_INTERVAL,
     CONF_MONTHS,
@@ -30,6 +32,7 @@ from .power_tariff.settings import (
     DAY_BEGIN,
     DAY_END,
     DAYS_FIELD,
+    DAYS_OFF_FIELD,
     DEFAULTS,
     LIMIT_FIELDS,
     MONTH_FIELD,
@@ -99,8 +102,11 @@ class PowerTariffFlow(ConfigSubentryFlow):
         if user_input is not None:
             if user_input[CONF_BEGIN] == user_input[CONF_END]:
                 errors[CONF_END] = "no_hours"
+            errors |= self._days_off_error(user_input.get(CONF_DAYS_OFF))
             months = months_between(user_input.pop(CONF_FIRST_MONTH), user_input.pop(CONF_LAST_MONTH))
-            self._rules = {**self._rules, **_whole(user_input), CONF_MONTHS: months}
+            # A field that was cleared is not submitted.
+            rules = {key: value for key, value in self._rules.items() if key != CONF_DAYS_OFF}
+            self._rules = {**rules, **_whole(user_input), CONF_MONTHS: months}
             if not errors:
                 return await self.async_step_limit()
         values = {**DEFAULTS, **self._rules}
@@ -115,6 +121,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
             CONF_FIRST_MONTH: MONTH_FIELD,
             CONF_LAST_MONTH: MONTH_FIELD,
             CONF_DAYS: DAYS_FIELD,
+            CONF_DAYS_OFF: DAYS_OFF_FIELD,
             CONF_BEGIN: dropdown(begins),
             CONF_END: dropdown(ends),
             CONF_OTHER_WEIGHT: OTHER_WEIGHT_FIELD,
@@ -134,12 +141,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
     ) -> SubentryFlowResult:
         return self.async_show_form(
             step_id=step_id,
-            data_schema=vol.Schema(
-                {
-                    vol.Required(key, default=values.get(key, vol.UNDEFINED)): field
-                    for key, field in fields.items()
-                }
-            ),
+            data_schema=vol.Schema({_marker(key, values): field for key, field in fields.items()}),
             errors=errors,
             description_placeholders={"reader": self._get_entry().title},
             last_step=step_id == "limit",
@@ -160,6 +162,28 @@ class PowerTariffFlow(ConfigSubentryFlow):
             return {}
         history = entry.runtime_data.coordinator.histories.billed
         return {} if history.can_be_billed else {CONF_INTERVAL: "no_register"}
+
+    def _days_off_error(self, entity_id: str | None) -> dict[str, str]:
+        """Return an error if another entity is chosen that does not know the days off.
+
+        An entity that was removed later can be kept, because its past days off are known.
+        """
+        is_kept = (
+            self.source == SOURCE_RECONFIGURE
+            and self._get_reconfigure_subentry().data.get(CONF_DAYS_OFF) == entity_id
+        )
+        if entity_id is None or is_kept:
+            return {}
+        if has_workdays(self.hass, entity_id):
+            return {CONF_DAYS_OFF: "workdays"}
+        return {} if self.hass.states.get(entity_id) is not None else {CONF_DAYS_OFF: "no_entity"}
+
+
+def _marker(key: str, values: Mapping[str, Any]) -> vol.Marker:
+    if key == CONF_DAYS_OFF:
+        # A suggested value can be cleared, a default cannot.
+        return vol.Optional(key, description={"suggested_value": values.get(key)})
+    return vol.Required(key, default=values.get(key, vol.UNDEFINED))
 
 
 def _whole(values: Mapping[str, Any]) -> dict[str, Any]:

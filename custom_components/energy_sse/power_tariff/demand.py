@@ -42,6 +42,9 @@ class Tariff:
 
     months: frozenset[int] = MONTHS
     weekdays_only: bool = False
+    days_off: frozenset[date] = frozenset()
+    """Local days that do not count."""
+
     begin: time = MIDNIGHT
     """Time of the first interval of a day that counts."""
 
@@ -65,6 +68,7 @@ class Tariff:
         is_counted = (
             start.month in self.months
             and not (self.weekdays_only and start.weekday() >= _SATURDAY)
+            and start.date() not in self.days_off
             and self._is_in_hours(start.time())
         )
         return 1.0 if is_counted else self.other_weight

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Mapping
 from datetime import time, timedelta
 from typing import Any, Final
 
-from homeassistant.helpers.selector import BooleanSelector, NumberSelector
+from homeassistant.const import Platform
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    EntitySelector,
+    EntitySelectorConfig,
+    NumberSelector,
+)
 import voluptuous as vol
 
 from ..const import CONF_MAIN_FUSE, CONF_PHASES
@@ -17,6 +23,7 @@ CONF_PEAKS: Final = "peaks"
 CONF_ONE_PER_DAY: Final = "one_per_day"
 CONF_MONTHS: Final = "months"
 CONF_DAYS: Final = "days"
+CONF_DAYS_OFF: Final = "days_off"
 CONF_BEGIN: Final = "begin"
 CONF_END: Final = "end"
 CONF_OTHER_WEIGHT: Final = "other_weight"
@@ -71,6 +78,11 @@ MONTH_FIELD: Final = dropdown(MONTHS, "month")
 
 DAYS_FIELD: Final = dropdown(DAYS, "tariff_days")
 
+# `domain` instead of `filter`, because Home Assistant validates only `domain`.
+DAYS_OFF_FIELD: Final = EntitySelector(
+    EntitySelectorConfig(domain=[Platform.CALENDAR, Platform.BINARY_SENSOR])
+)
+
 OTHER_WEIGHT_FIELD: Final = number_box(0, 100, "%")
 
 _MAX_PRICE: Final = 1_000_000
@@ -94,6 +106,7 @@ _RULES_SCHEMA: Final = vol.Schema(
         **{vol.Required(key): field for key, field in PEAK_FIELDS.items()},
         vol.Required(CONF_MONTHS): dropdown(MONTHS, multiple=True),
         vol.Required(CONF_DAYS): DAYS_FIELD,
+        vol.Optional(CONF_DAYS_OFF): DAYS_OFF_FIELD,
         vol.Required(CONF_BEGIN): _TIME_FIELD,
         vol.Required(CONF_END): _TIME_FIELD,
         vol.Required(CONF_OTHER_WEIGHT): OTHER_WEIGHT_FIELD,

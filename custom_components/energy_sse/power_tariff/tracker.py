@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
-from datetime import datetime, tzinfo
+from dataclasses import replace
+from datetime import date, datetime, tzinfo
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -17,6 +18,7 @@ from ..histories import RegisterUpdate
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
 from .current_interval import CurrentInterval
+from .days_off import DaysOff
 from .demand import (
     Boundary,
     Month,
@@ -27,7 +29,7 @@ from .demand import (
     is_peak_expected,
     monthly_peaks,
 )
-from .settings import get_max_power, get_tariff
+from .settings import CONF_DAYS_OFF, get_max_power, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -73,7 +75,8 @@ async def async_setup_tariffs(
             # The entities are kept for rules that are valid again.
             LOGGER.warning("Ignoring the invalid rules of a power tariff: %s", error)
             continue
-        tracker = DemandTracker(coordinator, subentry.subentry_id, tariff, entry.options)
+        days_off = subentry.data.get(CONF_DAYS_OFF)
+        tracker = DemandTracker(coordinator, subentry.subentry_id, tariff, entry.options, days_off)
         await tracker.async_start(entry)
         trackers[subentry.subentry_id] = tracker
     return trackers
@@ -88,8 +91,12 @@ class DemandTracker:
         subentry_id: str,
         tariff: Tariff,
         options: Mapping[str, Any],
+        days_off: str | None,
     ) -> None:
-        """Create a tracker that is not started, with the options of the reader."""
+        """Create a tracker that is not started, with the options of the reader.
+
+        `days_off` is the entity that knows the days off; None if there are none.
+        """
         self.subentry_id = subentry_id
         self.tariff = tariff
         self.monthly_peaks: Mapping[Month, MonthlyPeak] | None = None
@@ -114,6 +121,14 @@ class DemandTracker:
         """True if the monthly peaks have to be calculated again."""
 
         self._calculation: asyncio.Task[None] | None = None
+        self.days_off: DaysOff | None = None
+        """None if no entity is chosen."""
+
+        if days_off is not None:
+            self.days_off = DaysOff(
+                coordinator.hass, coordinator.store, subentry_id, days_off, self._handle_days_off
+            )
+            self.tariff = replace(tariff, days_off=self.days_off.days)
 
     async def async_start(self, entry: ConfigEntry) -> None:
         """Start to process readings, until the entry is unloaded. The register histories must be restored."""
@@ -124,6 +139,8 @@ class DemandTracker:
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
+        if self.days_off is not None:
+            self.days_off.async_start(entry)
 
     @callback
     def async_flush(self) -> None:
@@ -192,6 +209,7 @@ class DemandTracker:
             },
             "boundaries": len(history.boundaries),
             "meter_replacements": len(history.replacements),
+            "days_off": self.days_off and self.days_off.diagnostics,
         }
 
     # --------------------------------------------------------------------------------------- readings
@@ -199,11 +217,7 @@ class DemandTracker:
     @callback
     def _handle_reading(self, update: RegisterUpdate) -> None:
         if update.boundaries_changed:
-            self._is_outdated = True
-            if self._calculation is None or self._calculation.done():
-                self._calculation = self._coordinator.hass.async_create_task(
-                    self._async_calculate(), f"{DOMAIN} power tariff"
-                )
+            self._schedule_calculation()
         history = update.histories.billed
         point = history.last
         if update.reading.is_repeated or point is None:
@@ -242,6 +256,19 @@ class DemandTracker:
         self._update_forecast()
 
     # ---------------------------------------------------------------------------------- monthly peaks
+
+    @callback
+    def _handle_days_off(self, days: frozenset[date]) -> None:
+        self.tariff = replace(self.tariff, days_off=days)
+        self._schedule_calculation()
+
+    @callback
+    def _schedule_calculation(self) -> None:
+        self._is_outdated = True
+        if self._calculation is None or self._calculation.done():
+            self._calculation = self._coordinator.hass.async_create_task(
+                self._async_calculate(), f"{DOMAIN} power tariff"
+            )
 
     async def _async_calculate(self) -> None:
         while self._is_outdated:

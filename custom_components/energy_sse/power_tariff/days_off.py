@@ -1,0 +1,223 @@
+"""Days off of a power tariff, which a calendar or a binary sensor knows.
+
+Days are local days. A past day off stays one, even if the entity is removed or its calendar deletes past
+events, so that the peaks of a month do not change. The known days are deleted when another entity, or none,
+is chosen.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
+from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
+from homeassistant.helpers.start import async_at_started
+from homeassistant.util import dt as dt_util
+
+from ..const import DOMAIN, LOGGER
+from ..store import EnergySseStore
+from .demand import Month
+
+_WORKDAY: Final = "workday"
+
+# Seconds.
+_TIMEOUT: Final = 60
+_SAVE_WITHIN: Final = 0
+
+_DAY: Final = timedelta(days=1)
+
+
+class DaysOff:
+    """Days off of one power tariff: those of this month and the previous one, today and tomorrow."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        store: EnergySseStore,
+        subentry_id: str,
+        entity_id: str,
+        handle_change: Callable[[frozenset[date]], None],
+    ) -> None:
+        """Restore the days off. `handle_change` is called with the days off when they change."""
+        self._hass = hass
+        self._store = store
+        self._entity_id = entity_id
+        self._handle_change = handle_change
+        self.days: frozenset[date] = frozenset()
+        """Days that are known as days off."""
+
+        self._asked: set[date] = set()
+        """Days for which *Workday* was asked since its last change."""
+
+        self._is_requested = asyncio.Event()
+        self._is_failing = False
+        """True if the log has the reason why the days are unknown."""
+
+        store.async_add_section(f"days_off:{subentry_id}", self._as_dict, self._restore)
+
+    @property
+    def diagnostics(self) -> dict[str, Any]:
+        """Data for the diagnostics, without the days, which can reveal the place."""
+        return {"off": len(self.days), "is_failing": self._is_failing}
+
+    @callback
+    def async_start(self, entry: ConfigEntry) -> None:
+        """Start to ask for the days, until the entry is unloaded.
+
+        They are asked for after a start, every hour on the hour, and when the entity changes.
+        """
+        entry.async_create_background_task(self._hass, self._async_run(), f"{DOMAIN} days off")
+        hass, request = self._hass, self._request
+        entry.async_on_unload(async_at_started(hass, request))
+        entry.async_on_unload(async_track_time_change(hass, request, minute=0, second=0))
+        entry.async_on_unload(async_track_state_change_event(hass, self._entity_id, self._handle_state))
+
+    @callback
+    def _handle_state(self, event: Event[EventStateChangedData]) -> None:
+        old, new = event.data["old_state"], event.data["new_state"]
+        # A request can update a calendar, so a request for each of its attributes could be endless.
+        if old is None or new is None or old.state != new.state:
+            self._asked = set()
+            self._request(event)
+
+    @callback
+    def _request(self, _cause: object) -> None:
+        # While Home Assistant starts, the entity may not have been added yet.
+        if self._hass.state is CoreState.running:
+            self._is_requested.set()
+
+    async def _async_run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while True:
+            await self._is_requested.wait()
+            self._is_requested.clear()
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    await self._async_update()
+            except (Exception, asyncio.CancelledError) as error:
+                # The entity's integration can raise any error, and cancel its own task.
+                if task.cancelling():
+                    raise
+                # The text of the error can contain identities.
+                self._log_failure(type(error).__name__)
+
+    async def _async_update(self) -> None:
+        """Ask for the days. Known days stay known while the entity is not available."""
+        state = self._hass.states.get(self._entity_id)
+        if state is None or state.state in (STATE_UNAVAILABLE, STATE_UNKNOWN):
+            self._log_failure("the entity is not available")
+            return
+        today = dt_util.now().date()
+        if state.domain == Platform.CALENDAR:
+            days = await self._async_get_days_of_calendar(today)
+        elif platform_of(self._hass, self._entity_id) == _WORKDAY:
+            days = await self._async_get_days_of_workday(today)
+        else:
+            days = {today: state.state == STATE_OFF}
+        if self._is_failing:
+            LOGGER.info("The days off of a power tariff can be read again")
+            self._is_failing = False
+        self._update(days, today)
+
+    def _log_failure(self, reason: str) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            LOGGER.warning(
+                "The days off of a power tariff cannot be read (%s); days that are not known count",
+                reason,
+            )
+
+    @callback
+    def _update(self, days: Mapping[date, bool], today: date) -> None:
+        kept = {day for day in self.days if day < today or day not in days}
+        off = {day for day, is_off in days.items() if is_off}
+        before, self.days = self.days, frozenset(day for day in kept | off if day >= _first_day(today))
+        if self.days != before:
+            self._store.async_save_within(_SAVE_WITHIN)
+            self._handle_change(self.days)
+
+    # --------------------------------------------------------------------------------------- entities
+
+    async def _async_get_days_of_calendar(self, today: date) -> Mapping[date, bool]:
+        """Return the days, of which those are off that an event covers from begin to end."""
+        days = _days_until_tomorrow(today)
+        response = await self._async_call(
+            Platform.CALENDAR,
+            "get_events",
+            start_date_time=dt_util.start_of_local_day(days[0]).isoformat(),
+            end_date_time=dt_util.start_of_local_day(days[-1] + _DAY).isoformat(),
+        )
+        events = [(_timestamp(event["start"]), _timestamp(event["end"])) for event in response["events"]]
+        return {day: any(_covers(start, end, day) for start, end in events) for day in days}
+
+    async def _async_get_days_of_workday(self, today: date) -> Mapping[date, bool]:
+        """Return the days that were not asked for yet, today and tomorrow."""
+        days: dict[date, bool] = {}
+        asked = self._asked
+        for day in _days_until_tomorrow(today):
+            if day >= today or day not in asked:
+                response = await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat())
+                days[day] = not response["workday"]
+        # Not of `self._asked`, because *Workday* can have changed during the requests.
+        asked.update(days)
+        return days
+
+    async def _async_call(self, domain: str, service: str, **data: str) -> dict[str, Any]:
+        """Call an action of the entity. Return its response."""
+        response: Any = await self._hass.services.async_call(
+            domain,
+            service,
+            {ATTR_ENTITY_ID: self._entity_id, **data},
+            blocking=True,
+            return_response=True,
+        )
+        result: dict[str, Any] = response[self._entity_id]
+        return result
+
+    # ---------------------------------------------------------------------------------------- storage
+
+    @callback
+    def _restore(self, data: Mapping[str, Any]) -> None:
+        if data["entity_id"] == self._entity_id:
+            self.days = frozenset(map(date.fromisoformat, data["days"]))
+
+    @callback
+    def _as_dict(self) -> Mapping[str, Any]:
+        return {"entity_id": self._entity_id, "days": [day.isoformat() for day in sorted(self.days)]}
+
+
+def has_workdays(hass: HomeAssistant, entity_id: str) -> bool:
+    """Return whether an entity is the calendar of *Workday*, whose events are the days that are not off."""
+    return entity_id.startswith(f"{Platform.CALENDAR}.") and platform_of(hass, entity_id) == _WORKDAY
+
+
+def platform_of(hass: HomeAssistant, entity_id: str) -> str | None:
+    """Return the integration of an entity; None if it is not registered."""
+    entity = er.async_get(hass).async_get(entity_id)
+    return None if entity is None else entity.platform
+
+
+def _first_day(today: date) -> date:
+    """Return the first day of the previous month."""
+    return date(*Month.of(today).previous, 1)
+
+
+def _days_until_tomorrow(today: date) -> list[date]:
+    """Return the days from the first one of the previous month. Tomorrow has to be known at midnight."""
+    first = _first_day(today)
+    return [first + number * _DAY for number in range((today - first).days + 2)]
+
+
+def _timestamp(text: str) -> float:
+    """Return the time of a date, or of a date with a time, in a response of a calendar."""
+    return dt_util.as_local(datetime.fromisoformat(text)).timestamp()
+
+
+def _covers(start: float, end: float, day: date) -> bool:
+    begin, next_begin = (dt_util.start_of_local_day(each).timestamp() for each in (day, day + _DAY))
+    return start <= begin and next_begin <= end
