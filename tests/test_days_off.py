@@ -3,11 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, timedelta
-import importlib.util
 import json
 import logging
-import sys
-from types import ModuleType
 from typing import Any, override
 
 from homeassistant.components.calendar import CalendarEntity, CalendarEvent
@@ -470,7 +467,6 @@ async def switch(time_lapse: TimeLapse, state: str) -> None:
     )
 
 
-@pytest.mark.usefixtures("holidays")
 async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
     time_lapse.tariff = {**RULES, "days_off": WORKDAY}
     await time_lapse.start()
@@ -493,29 +489,6 @@ async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
     time_lapse.hass.config_entries.async_update_entry(workday, options=options)
     await time_lapse.hass.config_entries.async_reload(workday.entry_id)
     await wait_for_days(time_lapse, TODAY, missing, *weekends)
-
-
-@pytest.fixture
-def holidays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Provide the library of *Workday* if it is not installed. Without a country, it does little."""
-    if importlib.util.find_spec("holidays") is None:
-        library: Any = ModuleType("holidays")
-        library.HolidayBase = CustomHolidays
-        library.DateLike = library.country_holidays = library.list_supported_countries = object
-        library.PUBLIC = "public"
-        library.__version__ = "0"
-        monkeypatch.setitem(sys.modules, "holidays", library)
-
-
-class CustomHolidays(dict[date, str]):
-    """Holidays that the user has added to *Workday*."""
-
-    def append(self, days: list[str]) -> None:
-        self.update(dict.fromkeys(map(date.fromisoformat, days), "Holiday"))
-
-    @override
-    def __contains__(self, day: object) -> bool:
-        return super().__contains__(day.date() if isinstance(day, datetime) else day)
 
 
 async def add_workday(hass: HomeAssistant, *days: date) -> MockConfigEntry:
@@ -604,7 +577,6 @@ async def test_entity_of_another_domain_is_rejected(hass: HomeAssistant, entry: 
     assert list(error.value.schema_errors) == ["days_off"]
 
 
-@pytest.mark.usefixtures("holidays")
 async def test_calendar_of_workday_is_an_error_at_its_field(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
