@@ -1,10 +1,13 @@
 """Supply of the home, as the user has entered it in the options."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from .const import CONF_MAIN_FUSE, CONF_PHASES
-from .reader import is_number
+from .reader import MAX_ENERGY_PER_HOUR
+
+# Volts between a phase and neutral.
+_VOLTAGE: Final = 230.0
 
 
 class Supply(NamedTuple):
@@ -15,8 +18,12 @@ class Supply(NamedTuple):
 
     phases: int = 3
 
+    @property
+    def max_power(self) -> float:
+        """Power in W that the main fuse allows; the bound of the validation if it is unknown."""
+        return MAX_ENERGY_PER_HOUR if self.main_fuse is None else self.main_fuse * _VOLTAGE * self.phases
+
 
 def get_supply(options: Mapping[str, Any]) -> Supply:
-    """Return the supply in the options of an entry."""
-    main_fuse = options.get(CONF_MAIN_FUSE)
-    return Supply(main_fuse if is_number(main_fuse) else None, int(options.get(CONF_PHASES, 3)))
+    """Return the supply in the validated options of an entry."""
+    return Supply(options.get(CONF_MAIN_FUSE), int(options.get(CONF_PHASES, 3)))

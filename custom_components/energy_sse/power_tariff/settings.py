@@ -1,4 +1,4 @@
-"""Rules of a power tariff: fields of its dialog, conversion to a `Tariff`, and the power of the main fuse."""
+"""Rules of a power tariff: fields of its dialog, and conversion to a `Tariff`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import time, timedelta
@@ -13,9 +13,7 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from ..const import CONF_MAIN_FUSE, CONF_PHASES
 from ..form_fields import dropdown, number_box
-from ..reader import MAX_ENERGY_PER_HOUR
 from .demand import MIDNIGHT, Tariff
 
 CONF_INTERVAL: Final = "interval"
@@ -40,9 +38,6 @@ DAYS: Final = ("all", "weekdays")
 # Ends of a day. The second one is not a time of Python.
 DAY_BEGIN: Final = "00:00"
 DAY_END: Final = "24:00"
-
-# Volts between a phase and neutral.
-_VOLTAGE: Final = 230.0
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_INTERVAL: "60",
@@ -140,13 +135,6 @@ def get_tariff(rules: Mapping[str, Any]) -> Tariff:
 
 def _parse_time(text: str) -> time:
     return MIDNIGHT if text == DAY_END else time.fromisoformat(text)
-
-
-def get_max_power(options: Mapping[str, Any]) -> float:
-    """Return the power in W that the main fuse allows; without a main fuse, the bound of the validation."""
-    if CONF_MAIN_FUSE not in options:
-        return MAX_ENERGY_PER_HOUR
-    return float(options[CONF_MAIN_FUSE]) * _VOLTAGE * int(options.get(CONF_PHASES, 3))
 
 
 # ---------------------------------------------------------------------------------------------- months

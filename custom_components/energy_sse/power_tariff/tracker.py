@@ -17,6 +17,7 @@ from ..coordinator import EnergySseCoordinator
 from ..histories import RegisterUpdate
 from ..reader import clock
 from ..registers import RegisterHistory, start_of
+from ..supply import get_supply
 from .current_interval import CurrentInterval
 from .days_off import DaysOff
 from .demand import (
@@ -29,7 +30,7 @@ from .demand import (
     is_peak_expected,
     monthly_peaks,
 )
-from .settings import CONF_DAYS_OFF, get_max_power, get_tariff
+from .settings import CONF_DAYS_OFF, get_tariff
 
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
@@ -103,7 +104,7 @@ class DemandTracker:
         """None while no register is known."""
 
         self._coordinator = coordinator
-        self._max_power = get_max_power(options)
+        self._max_power = get_supply(options).max_power
         self._current = CurrentInterval(tariff.interval, self._max_power)
         self._history: RegisterHistory | None = None
         """History of the current interval; None before the first reading."""
