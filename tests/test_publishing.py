@@ -62,7 +62,7 @@ def test_image_is_rendered_as_home_assistant_requires(name: str) -> None:
         assert not any(band.histogram()[3:])
     width, height = stored.size
     assert height == (512 if "@2x" in name else 256)
-    assert width == height or "logo" in name
+    assert width == height
     assert stored.format == "PNG"
     assert stored.getpixel((0, 0)) == (0, 0, 0, 0), "the background is transparent"
     assert stored.getbbox() == (0, 0, width, height), "the drawing reaches each edge"
@@ -112,6 +112,13 @@ def test_hacs_json_follows_the_rules_of_hacs() -> None:
     assert HACS["hide_default_branch"], "without a release, there is nothing to install"
     folders = [path.name for path in (ROOT / "custom_components").iterdir() if path.is_dir()]
     assert [name for name in folders if not name.startswith("__")] == [DOMAIN]
+
+
+def test_add_integration_finds_the_name_by_each_word() -> None:
+    # The search of the frontend finds a word that begins within 20 characters of the name or the domain.
+    for word in ("whatwatt", "currentlyone", "meter", "energy"):
+        places = [text.lower().find(word) for text in (MANIFEST["name"], DOMAIN)]
+        assert any(0 <= place <= 20 for place in places), word
 
 
 def test_domain_and_name_are_not_those_of_a_core_integration() -> None:

@@ -31,7 +31,7 @@ SAME_EVERYWHERE = {
     "Stromkonto",
     "TTL",
     "myStrom",
-    "whatwatt & CurrentlyOne (Energy SSE)",
+    "Meter: whatwatt & CurrentlyOne",
 }
 SAME_IN = {
     "de": {"April", "August", "Host", "Name", "November", "September", "Standby"},
