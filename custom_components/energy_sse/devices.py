@@ -200,12 +200,19 @@ class Devices:
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
 
-    def sub_meter_has_statistics(self, meter_id: str) -> bool | None:
-        """Return whether the sensor of a sub-meter has a state class in the registry; None for a new one."""
+    def sub_meter_has_statistics(self, meter_id: str, unit: str | None) -> bool | None:
+        """Return whether the sensor of a sub-meter continues its statistics; None for a new one.
+
+        It does if it has a state class in the registry, unless it does not have a unit any more: the recorder
+        would log a warning with the entity id, which contains the number of the meter.
+        """
         unique_id = self.sub_meter_identifier(meter_id)[1]
         entity_id = self._entities.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
         sensor = None if entity_id is None else self._entities.async_get(entity_id)
-        return None if sensor is None else ATTR_STATE_CLASS in (sensor.capabilities or {})
+        if sensor is None:
+            return None
+        has_lost_unit = unit is None and sensor.unit_of_measurement is not None
+        return ATTR_STATE_CLASS in (sensor.capabilities or {}) and not has_lost_unit
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
         """Return the id of an appliance or, with its prefix, of a sub-meter; None for the reader."""
