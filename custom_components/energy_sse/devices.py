@@ -116,18 +116,24 @@ class Devices:
 
         The vendor documents only one of the categories: "coffee-makers".
         """
+        singular = category.removesuffix("s").replace("-", "_")
+        return self._device_text(f"category_{singular}") or category.replace("-", " ").capitalize()
+
+    def _device_text(self, key: str) -> str | None:
+        """Return a translated text, in the language of the home; None if there is none."""
         language = self._hass.config.language
         texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
-        singular = category.removesuffix("s").replace("-", "_")
-        fallback = category.replace("-", " ").capitalize()
-        return texts.get(f"component.{DOMAIN}.device.category_{singular}.name", fallback)
+        return texts.get(f"component.{DOMAIN}.device.{key}.name")
 
     @callback
     def async_update_sub_meter(self, meter_id: str, kind: SubMeterKind) -> None:
         """Create or update the device of a sub-meter, named after its kind."""
+        name = self._device_text(f"sub_meter_{kind}")
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
             identifiers={self.sub_meter_identifier(meter_id)},
+            # The name without the number.
+            model=None if name is None else name.replace("{meter_id}", "").strip(),
             serial_number=meter_id,
             translation_key=f"sub_meter_{kind}",
             translation_placeholders={"meter_id": _shorten(meter_id)},
