@@ -114,13 +114,6 @@ def test_hacs_json_follows_the_rules_of_hacs() -> None:
     assert [name for name in folders if not name.startswith("__")] == [DOMAIN]
 
 
-def test_add_integration_finds_the_name_by_each_word() -> None:
-    # The search of the frontend finds a word that begins within 20 characters of the name or the domain.
-    for word in ("whatwatt", "currentlyone", "meter", "energy"):
-        places = [text.lower().find(word) for text in (MANIFEST["name"], DOMAIN)]
-        assert any(0 <= place <= 20 for place in places), word
-
-
 def test_domain_and_name_are_not_those_of_a_core_integration() -> None:
     components = Path(homeassistant.__file__).parent / "components"
     assert not (components / DOMAIN).exists()
