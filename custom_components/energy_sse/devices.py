@@ -155,7 +155,7 @@ class Devices:
     @callback
     def async_remove_tariff_sensor(self, subentry_id: str, key: TariffKey) -> None:
         """Remove a sensor that the power tariff does not have any more."""
-        entity_id = self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
+        entity_id = self.tariff_sensor_id(subentry_id, key)
         if entity_id is not None:
             self._entities.async_remove(entity_id)
 
@@ -205,6 +205,10 @@ class Devices:
         entity_id = self._entities.async_get_entity_id(platform, DOMAIN, self.unique_id(key))
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
+
+    def tariff_sensor_id(self, subentry_id: str, key: TariffKey) -> str | None:
+        """Return the entity id of one of a power tariff's sensors; None if this entry does not have it."""
+        return self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
 
     def sub_meter_has_statistics(self, meter_id: str, unit: str | None) -> bool | None:
         """Return whether the sensor of a sub-meter continues its statistics; None for a new one.
