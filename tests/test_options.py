@@ -198,6 +198,8 @@ async def test_dialog_shows_no_costs_while_they_are_unknown(
         await home.advance(10)
         await home.send()
     assert (await database_growth(home))["interval"] == "10"
+    await home.advance(30)
+    assert await database_growth(home) == {}, "no sensor has changed"
     await currentlyone.stop()
     await home.advance(301)
     assert await database_growth(home) == {}
