@@ -1,7 +1,6 @@
 """Renders the drawing into the images that Home Assistant shows: python -m brand.render (scripts/brand)."""
 
 from pathlib import Path
-import re
 from typing import Final
 
 from resvg_py import svg_to_bytes
@@ -10,22 +9,20 @@ ROOT: Final = Path(__file__).parents[1]
 DRAWING: Final = ROOT / "brand/energy_sse.svg"
 FOLDER: Final = ROOT / "custom_components/energy_sse/brand"
 
-# Home Assistant's convention for the shorter side of icons and logos; "@2x" doubles it.
+# Home Assistant's convention for the size of icons; "@2x" doubles it.
 HEIGHT: Final = 256
 
-# Ink and ground for a dark background, where the drawing's own would be too dark.
-DARK: Final = "svg { color: #e8eef5 } .depth { stop-color: #3b82f6 }"
+# Color for a dark background, where the drawing's own would be too dark.
+DARK: Final = ".depth { stop-color: #3b82f6 }"
 
 
 def images() -> dict[str, bytes]:
     """Return every image as PNG, by its file name."""
-    logo = DRAWING.read_text()
-    icon = re.sub(r'viewBox="0 0 \d+ (\d+)"', r'viewBox="0 0 \1 \1"', logo, count=1)
+    drawing = DRAWING.read_text()
     return {
-        f"{theme}{name}{suffix}.png": svg_to_bytes(
-            svg_string=svg, height=HEIGHT * factor, style_sheet=style, skip_system_fonts=True
+        f"{theme}icon{suffix}.png": svg_to_bytes(
+            svg_string=drawing, height=HEIGHT * factor, style_sheet=style, skip_system_fonts=True
         )
-        for name, svg in (("icon", icon), ("logo", logo))
         for theme, style in (("", None), ("dark_", DARK))
         for suffix, factor in (("", 1), ("@2x", 2))
     }

@@ -71,14 +71,20 @@ class ErrorInjector:
 
 @cache
 def _lines_without_errors(path: str) -> set[int]:
-    """Return the lines of `with`, `try` and `except` before their blocks, which cannot raise errors.
+    """Return the lines that cannot raise errors.
 
-    The block of a `with` also ends on these lines. An error before its end would skip the exit.
+    They are the lines of `with`, `try` and `except` before their blocks. The block of a `with` also ends on
+    these lines, and an error before its end would skip the exit. The others are the lines of a call that
+    creates a task, because an error after its arguments would leave a coroutine that is never awaited.
     """
     lines: set[int] = set()
     for node in ast.walk(ast.parse(Path(path).read_text())):
         if isinstance(node, (ast.With, ast.AsyncWith, ast.Try, ast.ExceptHandler)):
             lines.update(range(node.lineno, node.body[0].lineno))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+            ("create_task", "create_background_task")
+        ):
+            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
 
 

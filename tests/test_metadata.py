@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import version
 import json
 from pathlib import Path
+import re
 from typing import Any
 
 from awesomeversion import AwesomeVersion
@@ -49,11 +50,12 @@ def load(name: str) -> dict[str, Any]:
 TEXTS = load("translations/en.json")
 
 
-def test_search_finds_the_integration_by_its_products() -> None:
-    # The frontend searches the first 20 characters.
-    for product in ("whatwatt", "CurrentlyOne"):
-        for name in (load("manifest.json")["name"], TEXTS["title"]):
-            assert 0 <= name.find(product) < 20
+@pytest.mark.parametrize("word", ["whatwatt", "currentlyone", "meter", "energy"])
+def test_search_finds_the_integration_by_each_word(word: str) -> None:
+    # The search of the frontend finds a word that begins within 20 characters of the name or of the domain.
+    name = load("manifest.json")["name"]
+    assert name == TEXTS["title"]
+    assert any(0 <= text.lower().find(word) <= 20 for text in (name, DOMAIN))
 
 
 def test_each_step_and_each_field_has_its_texts() -> None:
@@ -70,7 +72,7 @@ def test_each_step_and_each_field_has_its_texts() -> None:
 
 def test_menu_of_the_options_has_a_text_for_each_step() -> None:
     steps = TEXTS["options"]["step"]
-    assert set(steps["init"]["menu_options"]) == steps.keys() - {"init"}
+    assert set(steps["init"]["menu_options"]) == steps.keys() - {"init", "updates_unknown"}
 
 
 def test_each_choice_has_its_text() -> None:
@@ -144,6 +146,14 @@ def test_icons_belong_to_existing_entities() -> None:
         without_name = {row.translation_key for row in SUB_METERS.values()}
         assert set(entities) <= set(TEXTS["entity"][platform]) | without_name
     assert all(icon.startswith("mdi:") for icon in flatten(icons).values())
+    # A power and its phases have the same icon, and so have a register and its tariffs.
+    names: dict[str, set[str]] = {}
+    for name, icon in icons["sensor"].items():
+        names.setdefault(icon["default"], set()).add(re.sub(r"_(phase|tariff)$", "", name))
+    assert {icon for icon, shared in names.items() if len(shared) > 1} == {
+        "mdi:clock-alert-outline",
+        "mdi:led-on",
+    }
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -1,8 +1,10 @@
 """Options: the menu, the update interval, the supply, and the correction of hours."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+import sqlite3
 
 from freezegun.api import FrozenDateTimeFactory
+from homeassistant.components.recorder import get_instance
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
@@ -17,6 +19,7 @@ from custom_components.energy_sse.const import (
     CONF_SUB_METERS,
     CONF_WRITE_INTERVAL,
 )
+from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import Measurement as M
 
 from .dialogs import change_options, open_options
@@ -96,7 +99,8 @@ async def test_menu_has_the_steps_that_the_reader_needs(
     assert (menu["type"], menu["menu_options"]) == (FlowResultType.MENU, steps)
     for step in steps:
         form = await open_options(hass, entry, step)
-        assert (form["step_id"], form["description_placeholders"]) == (step, {"reader": entry.title})
+        assert form["description_placeholders"] is not None
+        assert (form["step_id"], form["description_placeholders"]["reader"]) == (step, entry.title)
 
 
 async def test_step_keeps_the_options_of_other_steps(
@@ -148,6 +152,95 @@ async def test_fraction_of_an_ampere_is_an_error_at_its_field(
     assert result["data_schema"] is not None
     assert result["data_schema"]({})[CONF_PHASES] == "1"
     assert entry.options == {}
+
+
+async def database_growth(home: Home) -> dict[str, str]:
+    """Return the numbers in the form of the updates; empty if it has none."""
+    form = await open_options(home.hass, home.entry, "updates")
+    numbers = dict(form["description_placeholders"] or {})
+    del numbers["reader"]
+    assert form["step_id"] == ("updates" if numbers else "updates_unknown")
+    return numbers
+
+
+@pytest.mark.parametrize("between", [1, 10, 120])
+@pytest.mark.parametrize("chosen", [0, 30])
+async def test_dialog_shows_what_each_interval_costs(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, any_reader: Simulator, between: int, chosen: int
+) -> None:
+    home = Home(hass, freezer, any_reader)
+    await home.set_up(chosen)
+    for _ in range(max(12, 60 // between)):
+        await home.send()
+        await home.advance(between)
+    numbers = await database_growth(home)
+    assert numbers.pop("interval") == str(between)
+    megabytes = {each.removeprefix("mb_"): int(number) for each, number in numbers.items()}
+    assert list(megabytes) == WRITE_INTERVALS
+    same = [each for each in WRITE_INTERVALS if int(each) <= between]
+    assert {megabytes[each] for each in same} == {megabytes["0"]}
+    sizes = [megabytes["0"], *(megabytes[each] for each in WRITE_INTERVALS if each not in same)]
+    assert sizes == sorted(set(sizes), reverse=True)
+    # A day has 86,400 readings at most, with about 13 sensors that change.
+    assert megabytes["0"] == pytest.approx(190 / between, rel=0.5)
+
+
+async def test_dialog_shows_no_costs_while_they_are_unknown(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, currentlyone: CurrentlyOneSimulator
+) -> None:
+    home = Home(hass, freezer, currentlyone)
+    home.entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(home.entry.entry_id)
+    await wait_until(lambda: currentlyone.streams)
+    await home.send()
+    assert await database_growth(home) == {}, "one reading has no interval"
+    for _ in range(3):
+        await home.advance(10)
+        await home.send()
+    assert (await database_growth(home))["interval"] == "10"
+    await home.advance(30)
+    assert await database_growth(home) == {}, "no sensor has changed"
+    await currentlyone.stop()
+    await home.advance(301)
+    assert await database_growth(home) == {}
+    await hass.config_entries.async_unload(home.entry.entry_id)
+    assert await database_growth(home) == {}
+    result = await change_options(hass, home.entry, "updates", **{CONF_WRITE_INTERVAL: "30"})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+@pytest.mark.usefixtures("recorder_mock")
+@pytest.mark.parametrize("interval", [0, 30])
+@pytest.mark.parametrize("persistent_database", [True])
+async def test_shown_costs_are_those_of_the_recorder(
+    recorder_db_url: str,
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    any_reader: Simulator,
+    interval: int,
+) -> None:
+    async def size() -> int:
+        await get_instance(hass).async_block_till_done()
+        with closing(sqlite3.connect(recorder_db_url.removeprefix("sqlite:///"))) as database:
+            # The free pages will be filled by the next states.
+            used: tuple[int] = database.execute(
+                "SELECT (page_count - freelist_count) * page_size"
+                " FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+            ).fetchone()
+        return used[0]
+
+    home = Home(hass, freezer, any_reader)
+    home.changes_marker = False
+    # Their states do not depend on the interval.
+    any_reader.house.appliances.clear()
+    await home.set_up(interval)
+    before = await size()
+    for _ in range(180):
+        await home.send()
+        await home.advance(10)
+    shown = int((await database_growth(home))[f"mb_{interval}"])
+    measured = (await size() - before) * 48 / 1e6
+    assert measured / 1.5 <= shown <= measured * 1.5
 
 
 @pytest.mark.parametrize(("options", "shown"), [({}, "0"), ({CONF_WRITE_INTERVAL: 5}, "5")])

@@ -62,7 +62,7 @@ def test_image_is_rendered_as_home_assistant_requires(name: str) -> None:
         assert not any(band.histogram()[3:])
     width, height = stored.size
     assert height == (512 if "@2x" in name else 256)
-    assert width == height or "logo" in name
+    assert width == height
     assert stored.format == "PNG"
     assert stored.getpixel((0, 0)) == (0, 0, 0, 0), "the background is transparent"
     assert stored.getbbox() == (0, 0, width, height), "the drawing reaches each edge"

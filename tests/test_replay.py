@@ -321,8 +321,8 @@ LIVE = log_of(
         pytest.param(log_of("2026-11-24T01:00:00.000Z a event 1"), "neither a log", id="no events"),
         pytest.param('{"data": {"entry', "incomplete", id="truncated"),
         pytest.param('{"a":' * 100_000, "incomplete", id="deep"),
-        pytest.param("{}", "not diagnostics of Energy SSE", id="any JSON"),
-        pytest.param('{"data": [1]}', "not diagnostics of Energy SSE", id="wrong shape"),
+        pytest.param("{}", "not diagnostics of the integration", id="any JSON"),
+        pytest.param('{"data": [1]}', "not diagnostics of the integration", id="wrong shape"),
         pytest.param("[1, 2]", "neither a log", id="a list"),
         pytest.param(
             '{"integration_manifest": {"domain": "hue"}, "data": {}}',

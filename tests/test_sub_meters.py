@@ -162,6 +162,23 @@ async def test_sub_meter_has_the_chosen_kind(
     assert (attributes["device_class"], attributes["unit_of_measurement"]) == (device_class, unit)
 
 
+@pytest.mark.parametrize(
+    ("language", "models"), [("en", ("Sub-meter", "Gas meter")), ("fr", ("Sous-compteur", "Compteur de gaz"))]
+)
+async def test_model_of_a_sub_meter_is_its_kind(
+    hass: HomeAssistant, whatwatt: WhatwattSimulator, language: str, models: tuple[str, str]
+) -> None:
+    hass.config.language = language
+    entry = await set_up(hass, whatwatt)
+    await send(hass, whatwatt, {"20000741": 123.45})
+    assert [device.model for device in devices(hass, entry)] == ["whatwatt Go", models[0]]
+    await choose(hass, entry, whatwatt, **{"20000741": "gas"})
+    await tick(hass, whatwatt)
+    hub, device = devices(hass, entry)
+    assert (device.model, device.name) == (models[1], f"{models[1]} 20000741")
+    assert device.via_device_id == hub.id
+
+
 async def test_options_keep_the_kinds_of_sub_meters(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     entry = await set_up(hass, whatwatt)
     await send(hass, whatwatt, {"20000741": 123.45, "20000742": 5})

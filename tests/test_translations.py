@@ -31,12 +31,12 @@ SAME_EVERYWHERE = {
     "Stromkonto",
     "TTL",
     "myStrom",
-    "whatwatt & CurrentlyOne (Energy SSE)",
+    "Meter: whatwatt & CurrentlyOne",
 }
 SAME_IN = {
     "de": {"April", "August", "Host", "Name", "November", "September", "Standby"},
     "fr": {"Mode", "Options"},
-    "it": {"Host", "Password"},
+    "it": {"Host", "No", "Password"},
     "sv": {"Tariff 1", "Tariff 2", "Tariff 3", "Tariff 4"},
 }
 

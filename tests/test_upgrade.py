@@ -42,7 +42,7 @@ TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 
 
 # Entities that version 0.1 did not have: the ends of their entity ids, and their translation keys.
 NEW: Final = ("_last_run", "_time_of_highest_peak", "_missed_intervals")
-NEW_KEYS: Final = ("last_run", "peak_time", "missed_intervals")
+NEW_KEYS: Final = ("appliance_last_run", "peak_time", "missed_intervals")
 
 # Attributes that version 0.1 did not have.
 NEW_ATTRIBUTES: Final = ("expected_demand", "demand_limit")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final, override
 
 from homeassistant.components.binary_sensor import BinarySensorDeviceClass, BinarySensorEntity
-from homeassistant.const import EntityCategory, Platform
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util import dt as dt_util
@@ -156,7 +156,7 @@ class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
         return {
             "interval_end": None if end is None else dt_util.as_local(end).isoformat(),
             # For automations that need all three, so that the user selects one of them.
-            **{key: devices.entity_id(Platform.SENSOR, key) for key in _RELATED_SENSORS},
+            **{key: devices.tariff_sensor_id(self.tracker.subentry_id, key) for key in _RELATED_SENSORS},
         }
 
 

@@ -116,18 +116,24 @@ class Devices:
 
         The vendor documents only one of the categories: "coffee-makers".
         """
+        singular = category.removesuffix("s").replace("-", "_")
+        return self._device_text(f"category_{singular}") or category.replace("-", " ").capitalize()
+
+    def _device_text(self, key: str) -> str | None:
+        """Return a translated text, in the language of the home; None if there is none."""
         language = self._hass.config.language
         texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
-        singular = category.removesuffix("s").replace("-", "_")
-        fallback = category.replace("-", " ").capitalize()
-        return texts.get(f"component.{DOMAIN}.device.category_{singular}.name", fallback)
+        return texts.get(f"component.{DOMAIN}.device.{key}.name")
 
     @callback
     def async_update_sub_meter(self, meter_id: str, kind: SubMeterKind) -> None:
         """Create or update the device of a sub-meter, named after its kind."""
+        name = self._device_text(f"sub_meter_{kind}")
         self._devices.async_get_or_create(
             config_entry_id=self._entry.entry_id,
             identifiers={self.sub_meter_identifier(meter_id)},
+            # The name without the number.
+            model=None if name is None else name.replace("{meter_id}", "").strip(),
             serial_number=meter_id,
             translation_key=f"sub_meter_{kind}",
             translation_placeholders={"meter_id": _shorten(meter_id)},
@@ -149,7 +155,7 @@ class Devices:
     @callback
     def async_remove_tariff_sensor(self, subentry_id: str, key: TariffKey) -> None:
         """Remove a sensor that the power tariff does not have any more."""
-        entity_id = self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
+        entity_id = self.tariff_sensor_id(subentry_id, key)
         if entity_id is not None:
             self._entities.async_remove(entity_id)
 
@@ -200,12 +206,23 @@ class Devices:
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
 
-    def sub_meter_has_statistics(self, meter_id: str) -> bool | None:
-        """Return whether the sensor of a sub-meter has a state class in the registry; None for a new one."""
+    def tariff_sensor_id(self, subentry_id: str, key: TariffKey) -> str | None:
+        """Return the entity id of one of a power tariff's sensors; None if this entry does not have it."""
+        return self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
+
+    def sub_meter_has_statistics(self, meter_id: str, unit: str | None) -> bool | None:
+        """Return whether the sensor of a sub-meter continues its statistics; None for a new one.
+
+        It does if it has a state class in the registry, unless it does not have a unit any more: the recorder
+        would log a warning with the entity id, which contains the number of the meter.
+        """
         unique_id = self.sub_meter_identifier(meter_id)[1]
         entity_id = self._entities.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
         sensor = None if entity_id is None else self._entities.async_get(entity_id)
-        return None if sensor is None else ATTR_STATE_CLASS in (sensor.capabilities or {})
+        if sensor is None:
+            return None
+        has_lost_unit = unit is None and sensor.unit_of_measurement is not None
+        return ATTR_STATE_CLASS in (sensor.capabilities or {}) and not has_lost_unit
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
         """Return the id of an appliance or, with its prefix, of a sub-meter; None for the reader."""

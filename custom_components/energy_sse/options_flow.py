@@ -1,11 +1,19 @@
 """Options of a reader."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
-from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.config_entries import (
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlowResult,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.selector import BooleanSelector
+from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
 from .const import (
@@ -27,6 +35,14 @@ WRITE_INTERVALS: Final = ["0", "5", "10", "30", "60"]
 
 # Seconds. Longer intervals cannot be chosen.
 _MAX_WRITE_INTERVAL: Final = 3600
+
+_DAY: Final = 86400
+
+# Seconds between two readings of the fastest meters.
+_MIN_INTERVAL: Final = 1.0
+
+# Bytes of a state in the recorder's database, with its part of the indexes (`scripts/bench database`).
+_BYTES_PER_STATE: Final = 170
 
 PHASES: Final = ("1", "3")
 
@@ -75,7 +91,43 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
             return self._save({CONF_WRITE_INTERVAL: int(user_input[CONF_WRITE_INTERVAL])})
         chosen = str(self.config_entry.options.get(CONF_WRITE_INTERVAL, 0))
         field = dropdown(WRITE_INTERVALS, "write_interval")
-        return self._show_form("updates", {vol.Required(CONF_WRITE_INTERVAL, default=chosen): field})
+        growth = self._get_database_growth()
+        return self._show_form(
+            "updates" if growth else "updates_unknown",
+            {vol.Required(CONF_WRITE_INTERVAL, default=chosen): field},
+            placeholders=growth,
+        )
+
+    async_step_updates_unknown = async_step_updates
+
+    def _get_database_growth(self) -> dict[str, str]:
+        """Return the interval of the readings, and the MB a day that each choice adds to the database.
+
+        It is empty while they are unknown.
+        """
+        if self.config_entry.state is not ConfigEntryState.LOADED:
+            return {}
+        coordinator = self.config_entry.runtime_data.coordinator
+        interval = coordinator.readings.freshness.interval
+        if interval is None or not coordinator.availability.has_fresh_readings:
+            return {}
+        # Readings of a burst, for example after a reconnect, are closer to each other.
+        interval = max(interval, _MIN_INTERVAL)
+        # The recorder stores changed states only. Some sensors change with every reading, others rarely.
+        written = max(self.config_entry.options.get(CONF_WRITE_INTERVAL, 0), interval)
+        since = dt_util.utcnow() - timedelta(seconds=2 * written)
+        entity_ids = (
+            coordinator.devices.entity_id(Platform.SENSOR, each) for each in coordinator.data.measurements
+        )
+        states = [self.hass.states.get(entity_id) for entity_id in entity_ids if entity_id]
+        changed = sum(state is not None and state.last_updated > since for state in states)
+        if not changed:
+            return {}
+        growth = {"interval": str(round(interval))}
+        for each in WRITE_INTERVALS:
+            megabytes = changed * _BYTES_PER_STATE * _DAY / max(int(each), interval) / 1e6
+            growth[f"mb_{each}"] = str(max(1, round(megabytes)))
+        return growth
 
     async def async_step_supply(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the main fuse and the phases."""
@@ -112,13 +164,17 @@ class EnergySseOptionsFlow(OptionsFlowWithReload):
         return self._show_form("sub_meters", fields)
 
     def _show_form(
-        self, step_id: str, fields: Mapping[vol.Marker, Any], errors: dict[str, str] | None = None
+        self,
+        step_id: str,
+        fields: Mapping[vol.Marker, Any],
+        errors: dict[str, str] | None = None,
+        placeholders: Mapping[str, str] | None = None,
     ) -> ConfigFlowResult:
         return self.async_show_form(
             step_id=step_id,
             data_schema=vol.Schema(dict(fields)),
             errors=errors,
-            description_placeholders={"reader": self.config_entry.title},
+            description_placeholders={"reader": self.config_entry.title, **(placeholders or {})},
         )
 
     def _save(self, changes: Mapping[str, Any]) -> ConfigFlowResult:

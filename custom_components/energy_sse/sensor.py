@@ -160,10 +160,11 @@ class SubMeterSensor(EnergySseEntity, SensorEntity):
         identifier = coordinator.devices.sub_meter_identifier(meter_id)
         super().__init__(coordinator, context=identifier, unique_id=identifier[1], identifier=identifier)
         self._meter_id = meter_id
-        self.entity_description = SUB_METERS[coordinator.data.sub_meters.kind(meter_id)]
-        has_statistics = coordinator.devices.sub_meter_has_statistics(meter_id)
+        self.entity_description = description = SUB_METERS[coordinator.data.sub_meters.kind(meter_id)]
+        has_statistics = coordinator.devices.sub_meter_has_statistics(
+            meter_id, description.native_unit_of_measurement
+        )
         if has_statistics is not None:
-            # A sensor whose kind is not chosen any more keeps its statistics.
             self._attr_state_class = SensorStateClass.TOTAL_INCREASING if has_statistics else None
 
     @override

@@ -299,7 +299,7 @@ def _read_log(text: str) -> list[Recording]:
     recordings = [found for device in devices.values() if (found := device.recording()) is not None]
     if not recordings:
         raise RecordingError(
-            "it is neither a log with debug logging of Energy SSE on, nor diagnostics of Energy SSE"
+            "it is neither a log with debug logging of the integration on, nor its diagnostics"
         )
     if skipped or _ANY_LINE in unfinished:
         count = skipped + (_ANY_LINE in unfinished)
@@ -322,7 +322,7 @@ def _read_diagnostics(text: str) -> Recording:
     try:
         kind = Kind(str(_inner(data, "entry", "data").get("kind")))
     except ValueError as error:
-        raise RecordingError("it is JSON, but not diagnostics of Energy SSE") from error
+        raise RecordingError("it is JSON, but not diagnostics of the integration") from error
     recording = Recording(kind)
     if "recent_events" not in data:
         raise RecordingError("its reader was not set up, so that it contains no events")
