@@ -15,6 +15,9 @@ _FRONTEND = Path(hass_frontend.__file__).parent / "static/translations"
 _COMPONENTS = Path(homeassistant.__file__).parent / "components"
 _INTEGRATION = ROOT / "custom_components/energy_sse"
 
+# Links and bold texts of Markdown, which a page shows without their marks.
+_MARKUP = re.compile(r"\[([^\]]+)\]\([^)]*\)|\*\*(.+?)\*\*")
+
 # Components whose texts the tests need.
 _OTHERS = ("event", "homeassistant", "persistent_notification")
 
@@ -62,6 +65,7 @@ class Words:
 
 
 def _pattern_of(text: str) -> str:
+    text = _MARKUP.sub(lambda match: match[1] or match[2], text)
     # A line break is a space on the screen, and a slash ends a regular expression of the browser.
     return re.sub(r"(\\?\s)+", r"\\s+", re.escape(text)).replace("/", r"\/")
 

@@ -88,13 +88,16 @@ async def wrong_hosts(home: Home) -> None:
     """Invalid addresses and other devices are rejected with a reason."""
     user = home.user
     async with _printer(home.unused_host) as printers_host:
-        for host, reason in (
-            ("not an address", "This is not an address."),
-            (_NOBODYS_ADDRESS, "Nothing answers at this address."),
-            (printers_host, "Something answers at this address, but it is neither"),
+        for host, picture, reason in (
+            ("not an address", "invalid", "This is not an address."),
+            (f"https://{home.attic.host}", "encrypted", "The readers do not support https."),
+            ("reader.invalid", "unknown", "Home Assistant cannot resolve this host name."),
+            (_NOBODYS_ADDRESS, "offline", "Nothing answers at this address."),
+            (printers_host, "printer", "Something answers at this address, but it is neither"),
         ):
             await home.add_by_hand(host)
             await user.sees(user.text(user.translations.whole(reason)))
+            await user.picture(f"host_{picture}")
 
 
 async def by_hand(home: Home) -> None:
