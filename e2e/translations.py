@@ -27,6 +27,11 @@ class Words:
 
     def __init__(self, language: str) -> None:
         """Read all texts."""
+        manifest = json.loads((_INTEGRATION / "manifest.json").read_text())
+        texts = json.loads((_INTEGRATION / f"translations/{language}.json").read_text())
+        self.integration: str = texts.get("title", manifest["name"])
+        """Name of the integration."""
+
         self._said: dict[str, set[str]] = defaultdict(set)
         folders = [_INTEGRATION / "translations", *(_COMPONENTS / name / "translations" for name in _OTHERS)]
         for folder in folders:

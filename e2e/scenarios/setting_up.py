@@ -78,7 +78,7 @@ async def search(home: Home) -> None:
     chooser = user.page.locator("dialog-add-integration")
     for product in ("CurrentlyOne", "whatwatt"):
         await chooser.get_by_role("textbox").fill(product)
-        found = chooser.get_by_role("button", name=user.text("whatwatt & CurrentlyOne (Energy SSE)"))
+        found = chooser.get_by_role("button", name=user.translations.integration)
         await expect(found).to_be_visible()
     await found.click()
     await user.sees(user.text("Add a meter reader"))
