@@ -141,8 +141,6 @@ async def blueprint(home: Home) -> None:
         await user.pick(field, re.compile(rf"^\s*{name}"), fields.nth(index), search=name)
     await user.picture("blueprint")
     await user.press(user.text("Save"), editor)
-    dialog = user.page.locator("ha-dialog-automation-save")
-    await user.press(user.text("Save"), dialog)
     await user.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
     await home.has_state("automation.stay_below_the_peak", "on")
     # Without the power tariff, it could not run.
