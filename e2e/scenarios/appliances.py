@@ -1,10 +1,13 @@
 """An appliance, an automation, and the options."""
 
 import re
+from typing import Final
 
 from playwright.async_api import expect
 
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
+
+_TIME: Final = r"\d{4}-.*"
 
 
 async def appliance(home: Home) -> None:
@@ -18,8 +21,10 @@ async def appliance(home: Home) -> None:
     await user.picture("appliance")
     await switch("mocca_mast", "off")
     await expect(home.row("Power")).to_contain_text(re.compile(r"\b0\s*W"))
-    await expect(home.row("Last run")).not_to_contain_text(user.text("Unknown"))
-    await expect(home.row("State change")).not_to_contain_text(user.text("Unknown"))
+    await home.has_state(await home.entity(home.currentlyone, ":mocca_mast:last_run"), _TIME)
+    await expect(home.row("Last run")).to_be_visible()
+    turned_off = re.compile(user.translations.pattern("Turned off"))
+    await expect(home.row("State change")).to_contain_text(turned_off)
     await user.picture("appliance_off")
 
 

@@ -122,9 +122,10 @@ async def sensors(home: Home) -> None:
         ("Peak demand this month", r"\d\s*kW"),
         ("Power cost this month", r"CHF\s*\d|\d\s*CHF"),
         ("Missed intervals", r"\d"),
-        ("Time of highest peak", r"\d"),
     ):
         await expect(home.row(name)).to_contain_text(re.compile(state))
+    await expect(home.row("Time of highest peak")).to_be_visible()
+    await home.has_state((await _entities(home))["peak_time"], r"\d{4}-.*")
     await user.picture("tariff_device")
 
 
