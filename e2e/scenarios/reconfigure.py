@@ -162,7 +162,7 @@ async def stranger(home: Home) -> None:
     await home.open_repairs("protected_device")
     title = text("{name}: another device responds at its address", name=GARAGE)
     await user.shown(title).click()
-    reason = user.translations.whole("At {host}, a device answers that asks for a password")
+    reason = user.translations.whole("At {host}, a device responds that requires a password")
     await user.sees(text(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
     await user.picture("stranger")
     await stranger.leave()
