@@ -92,7 +92,8 @@ class Home:
 
     async def sees_error(self, reason: re.Pattern[str], field: str) -> None:
         """Wait until an error is visible at a field of a dialog."""
-        error = self.dialog.locator("ha-alert").filter(has_text=reason)
+        # Errors of the whole dialog do not have this attribute.
+        error = self.dialog.locator("ha-alert[own-margin]").filter(has_text=reason)
         await expect(error).to_be_visible()
         label = await error.evaluate("error => error.nextElementSibling.label")
         assert self.user.text(field).match(label), label

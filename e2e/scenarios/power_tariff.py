@@ -116,7 +116,7 @@ async def sensors(home: Home) -> None:
     """The page of the power tariff shows its peak, the time of the peak, missed intervals and the cost."""
     user = home.user
     await user.open(INTEGRATION_PAGE)
-    await _subentry(home).first.locator("ha-config-entry-device-row").click()
+    await _tariff_rows(home).first.locator("ha-config-entry-device-row").click()
     await user.page.wait_for_url("**/config/devices/device/*")
     for name, state in (
         ("Peak demand this month", r"\d\s*kW"),
@@ -169,11 +169,11 @@ async def second(home: Home) -> None:
     await user.press(text("Next"), dialog)
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
-    await expect(_subentry(home)).to_have_count(2)
+    await expect(_tariff_rows(home)).to_have_count(2)
     await user.sees(_SECOND, home.entry(CURRENTLYONE))
-    await _subentry(home).last.scroll_into_view_if_needed()
+    await _tariff_rows(home).last.scroll_into_view_if_needed()
     await user.picture("tariff_cards")
-    await _subentry(home).filter(has_text=_SECOND).locator("ha-config-entry-device-row").click()
+    await _tariff_rows(home).filter(has_text=_SECOND).locator("ha-config-entry-device-row").click()
     await user.page.wait_for_url("**/config/devices/device/*")
     await expect(home.row("Peak demand this month")).to_be_visible()
     # It has no price.
@@ -185,14 +185,14 @@ async def deleted(home: Home) -> None:
     user, text = home.user, home.user.text
     await user.open(INTEGRATION_PAGE)
     for left in (1, 0):
-        await user.choose_in_menu(_subentry(home).first, text("Delete"))
+        await user.choose_in_menu(_tariff_rows(home).first, text("Delete"))
         await user.press(text("Delete"), user.page.locator("dialog-box"))
-        await expect(_subentry(home)).to_have_count(left)
+        await expect(_tariff_rows(home)).to_have_count(left)
     assert await _entities(home) == {}
     await home.is_streaming(home.currentlyone)
 
 
-def _subentry(home: Home) -> Locator:
+def _tariff_rows(home: Home) -> Locator:
     """Return the rows of the power tariffs on the page of the integration."""
     return home.user.page.locator("ha-config-sub-entry-row")
 

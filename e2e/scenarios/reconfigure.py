@@ -109,6 +109,8 @@ async def contention(home: Home) -> None:
             "href", re.compile(r"/docs/troubleshooting\.md#stream-contended$")
         )
         await user.picture("contention")
+        await user.press(text("Close"), dialog)
+        await expect(dialog.get_by_role("dialog")).to_have_count(0)
     await user.open(INTEGRATION_PAGE)
     await user.choose_in_menu(home.entry(ATTIC), text("Reload"))
     await home.is_streaming(home.attic)
