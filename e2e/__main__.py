@@ -46,6 +46,13 @@ PICTURES = ROOT / "docs/pictures"
 STEPS = ROOT / "docs/results/end-to-end.md"
 PORT = 8123
 
+# A load for the blueprint.
+LOADS = """\
+input_boolean:
+  boiler:
+    name: Boiler
+"""
+
 LANGUAGES = {"en": Screen.DESKTOP, "de": Screen.PHONE}
 
 SCENARIOS = (
@@ -131,6 +138,8 @@ async def walk(
         process = HomeAssistantProcess(
             folder / "config", address="127.0.0.1", port=PORT, archive=archive_of_release()
         )
+        process.configuration += LOADS
+        shutil.copytree(ROOT / "blueprints", process.folder / "blueprints")
         stack.push_async_callback(process.stop)
         began = monotonic()
         await process.start()

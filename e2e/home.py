@@ -14,7 +14,7 @@ from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .network import Host
 from .readers import Reader
-from .user import PATIENCE, User
+from .user import PATIENCE, Text, User
 
 INTEGRATION_PAGE: Final = "/config/integrations/integration/energy_sse"
 
@@ -56,12 +56,22 @@ class Home:
         rows = self.user.page.locator("ha-config-entry-row")
         return rows.filter(has=self.user.page.get_by_text(title, exact=True)).first
 
-    def row(self, english: str) -> Locator:
+    def row(self, english: str, **placeholders: str) -> Locator:
         """Return the row of an entity on the page of its device."""
-        rows = self.user.page.locator("hui-sensor-entity-row")
-        return rows.filter(has=self.user.page.get_by_text(self.user.text(english)))
+        rows = self.user.page.locator("hui-sensor-entity-row, hui-simple-entity-row, hui-event-entity-row")
+        return rows.filter(has=self.user.page.get_by_text(self.user.text(english, **placeholders)))
+
+    @property
+    def dialog(self) -> Locator:
+        """Return the dialog that asks for settings."""
+        return self.user.page.locator("dialog-data-entry-flow")
 
     # ------------------------------------------------------------------------------ frequent actions
+
+    def list_field(self, field: str) -> Locator:
+        """Return the button of a field in a dialog. Its name also contains the selected option."""
+        label = re.compile(rf"^\s*{self.user.translations.pattern(field)}\b")
+        return self.dialog.locator("ha-selector-select").get_by_role("button", name=label)
 
     async def add_by_hand(self, host: str) -> None:
         """Enter an address in the dialog that adds a reader."""
@@ -72,6 +82,34 @@ class Home:
         """Enter a password in the dialog that asks for it."""
         await self.user.fill(self.user.text("Password"), password)
         await self.user.press(self.user.text("Submit"))
+
+    async def select(self, field: str, option: Text) -> None:
+        """Select an option in a field of a dialog."""
+        await self.list_field(field).click()
+        # The options of a long list can be searched.
+        items, options = (self.dialog.get_by_role(role, name=option) for role in ("menuitem", "option"))
+        await items.or_(options).first.click()
+
+    async def sees_error(self, reason: re.Pattern[str], field: str) -> None:
+        """Wait until an error is visible at a field of a dialog."""
+        # Errors of the whole dialog do not have this attribute.
+        error = self.dialog.locator("ha-alert[own-margin]").filter(has_text=reason)
+        await expect(error).to_be_visible()
+        label = await error.evaluate("error => error.nextElementSibling.label")
+        assert self.user.text(field).match(label), label
+
+    async def open_options(self, title: str, step: str) -> None:
+        """Open a step of the options of a reader."""
+        user, text = self.user, self.user.text
+        await user.press(text("Configure"), self.entry(title))
+        await user.sees(text("Select what you want to change for {reader}.", reader=title), self.dialog)
+        await user.picture("options")
+        await user.shown(text(step), self.dialog).click()
+
+    async def save_options(self) -> None:
+        """Submit a step of the options."""
+        await self.user.press(self.user.text("Submit"), self.dialog)
+        await self.user.finish("Finish")
 
     async def import_hours(
         self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"

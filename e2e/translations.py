@@ -15,6 +15,9 @@ _FRONTEND = Path(hass_frontend.__file__).parent / "static/translations"
 _COMPONENTS = Path(homeassistant.__file__).parent / "components"
 _INTEGRATION = ROOT / "custom_components/energy_sse"
 
+# Links and bold texts of Markdown, which a page shows without their marks.
+_MARKUP = re.compile(r"\[([^\]]+)\]\([^)]*\)|\*\*(.+?)\*\*")
+
 # Components whose texts the tests need.
 _OTHERS = ("event", "homeassistant", "persistent_notification")
 
@@ -24,6 +27,11 @@ class Words:
 
     def __init__(self, language: str) -> None:
         """Read all texts."""
+        manifest = json.loads((_INTEGRATION / "manifest.json").read_text())
+        texts = json.loads((_INTEGRATION / f"translations/{language}.json").read_text())
+        self.integration: str = texts.get("title", manifest["name"])
+        """Name of the integration."""
+
         self._said: dict[str, set[str]] = defaultdict(set)
         folders = [_INTEGRATION / "translations", *(_COMPONENTS / name / "translations" for name in _OTHERS)]
         for folder in folders:
@@ -62,6 +70,7 @@ class Words:
 
 
 def _pattern_of(text: str) -> str:
+    text = _MARKUP.sub(lambda match: match[1] or match[2], text)
     # A line break is a space on the screen, and a slash ends a regular expression of the browser.
     return re.sub(r"(\\?\s)+", r"\\s+", re.escape(text)).replace("/", r"\/")
 

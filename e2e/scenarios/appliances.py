@@ -1,10 +1,13 @@
 """An appliance, an automation, and the options."""
 
 import re
+from typing import Final
 
 from playwright.async_api import expect
 
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
+
+_TIME: Final = r"\d{4}-.*"
 
 
 async def appliance(home: Home) -> None:
@@ -18,6 +21,11 @@ async def appliance(home: Home) -> None:
     await user.picture("appliance")
     await switch("mocca_mast", "off")
     await expect(home.row("Power")).to_contain_text(re.compile(r"\b0\s*W"))
+    await home.has_state(await home.entity(home.currentlyone, ":mocca_mast:last_run"), _TIME)
+    await expect(home.row("Last run")).to_be_visible()
+    turned_off = re.compile(user.translations.pattern("Turned off"))
+    await expect(home.row("State change")).to_contain_text(turned_off)
+    await user.picture("appliance_off")
 
 
 async def deletion(home: Home) -> None:
@@ -81,25 +89,66 @@ async def _action(home: Home, message: str) -> None:
     await sidebar.get_by_role("textbox").first.fill(message)
 
 
-async def options(home: Home) -> None:
-    """The options and the kind of a sub-meter are changed."""
+async def updates(home: Home) -> None:
+    """The time between updates is changed in the options."""
+    user, text = home.user, home.user.text
+    await user.open(INTEGRATION_PAGE)
+    await home.open_options(WHATWATT, "Updates")
+    await user.sees(text("Updates of {reader}", reader=WHATWATT), home.dialog)
+    await home.select("Time between updates", text("10 seconds"))
+    await user.picture("options_updates")
+    await home.save_options()
+
+
+async def supply(home: Home) -> None:
+    """The main fuse is set. A fraction is rejected at its field. Each phase then has a headroom."""
+    user, text = home.user, home.user.text
+    await home.open_options(WHATWATT, "Supply")
+    await user.sees(text("Supply of {reader}", reader=WHATWATT), home.dialog)
+    fuse = home.dialog.get_by_role("spinbutton", name=text("Main fuse"))
+    await fuse.fill("25.5")
+    await user.press(text("Submit"), home.dialog)
+    await home.sees_error(text("Enter a whole number."), "Main fuse")
+    await user.picture("options_supply")
+    await fuse.fill("25")
+    await home.save_options()
+    await user.shown(WHATWATT, home.entry(WHATWATT).locator("ha-config-entry-device-row")).click()
+    await user.page.wait_for_url("**/config/devices/device/*")
+    for phase in ("L1", "L2", "L3"):
+        await expect(home.row("Net power {part}", part=phase)).to_contain_text(re.compile(r"\d\s*W"))
+        await expect(home.row("Headroom {part}", part=phase)).to_contain_text(re.compile(r"\d\s*A"))
+    await home.row("Headroom {part}", part="L3").scroll_into_view_if_needed()
+    await user.picture("headroom")
+
+
+async def corrections(home: Home) -> None:
+    """The correction of hours in the Energy dashboard is disabled and enabled in the options."""
+    user, text = home.user, home.user.text
+    await user.open(INTEGRATION_PAGE)
+    for is_enabled in (True, False):
+        await home.open_options(WHATWATT, "Energy dashboard")
+        await user.sees(text("Energy dashboard and {reader}", reader=WHATWATT), home.dialog)
+        name = user.translations.pattern("Correct missing and wrong hours in the Energy dashboard")
+        switch = home.dialog.get_by_role("switch", name=re.compile(rf"^{name}"))
+        await expect(switch).to_be_checked(checked=is_enabled)
+        await user.picture("options_energy_dashboard")
+        # The thumb covers the input.
+        await switch.press("Space")
+        await home.save_options()
+
+
+async def sub_meters(home: Home) -> None:
+    """The kind of a sub-meter is selected in the options."""
     user, text = home.user, home.user.text
     home.whatwatt.simulator.sub_meters = {SUB_METER: 812.5}
-    await user.open(INTEGRATION_PAGE)
     entry = home.entry(WHATWATT)
     await user.sees(text("Sub-meter {meter_id}", meter_id=SUB_METER), entry)
-    dialog = user.page.locator("dialog-data-entry-flow")
-    for step, option in (("Updates", "10 seconds"), ("Sub-meters", "Gas (m³)")):
-        await user.press(text("Configure"), entry)
-        await user.sees(text("Options"), dialog)
-        await user.picture("options")
-        await user.shown(text(step), dialog).click()
-        await user.sees(text(f"{step} of {{reader}}", reader=WHATWATT), dialog)
-        await dialog.locator("ha-selector-select").get_by_role("button").click()
-        await user.shown(text(option)).click()
-        await user.picture(f"options_{step.lower()}")
-        await user.press(text("Submit"))
-        await user.finish("Finish")
+    await home.open_options(WHATWATT, "Sub-meters")
+    await user.sees(text("Sub-meters of {reader}", reader=WHATWATT), home.dialog)
+    await home.dialog.locator("ha-selector-select").get_by_role("button").first.click()
+    await user.shown(text("Gas (m³)")).click()
+    await user.picture("options_sub_meters")
+    await home.save_options()
     await user.sees(text("Gas meter {meter_id}", meter_id=SUB_METER), entry)
     await _remember_gas(home)
 

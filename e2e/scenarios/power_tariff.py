@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, Home
 
@@ -19,6 +19,8 @@ _SENSORS: Final = (
 # Sensors with a state. The last one has the peaks as attributes.
 _TILES: Final = len(_SENSORS) - 1
 
+_SECOND: Final = "Workdays"
+
 _PEAKS: Final = """\
 | | kW |
 |:--|--:|
@@ -28,46 +30,53 @@ _PEAKS: Final = """\
 
 
 async def added(home: Home) -> None:
-    """A power tariff is added. An invalid rule is rejected at its field, and the others are kept."""
-    user, text = home.user, home.user.text
-    await user.open(INTEGRATION_PAGE)
-    await user.choose_in_menu(home.entry(CURRENTLYONE), text("Add power tariff"))
-    dialog = user.page.locator("dialog-data-entry-flow")
-    await user.sees(text("Power tariff of {reader}: contract", reader=CURRENTLYONE), dialog)
+    """A power tariff is added. Invalid rules are rejected at their fields, and the others are kept."""
+    user, text, dialog = home.user, home.user.text, home.dialog
+    await _open_new_tariff(home)
+    await home.list_field("Contract").click()
     await user.picture("tariff_contract")
-    await dialog.locator("ha-selector-select").get_by_role("button").click()
-    await user.shown(text("Custom")).click()
+    await user.page.keyboard.press("Escape")
+    await home.select("Contract", text("Effekttariff: mean of the three highest hours on different days"))
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}", reader=CURRENTLYONE), dialog)
     await user.picture("tariff")
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
+    await expect(peaks).to_have_value("3")
     await peaks.fill("2.5")
     await user.press(text("Next"), dialog)
-    await user.sees(text("Enter a whole number."), dialog)
+    await home.sees_error(text("Enter a whole number."), "Highest demands that count")
     await user.picture("tariff_refused")
     await peaks.fill("2")
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.picture("tariff_times")
+    await home.select("From", "06:00")
+    await home.select("To", "06:00")
+    await user.press(text("Next"), dialog)
+    await home.sees_error(text(user.translations.whole("“From” and “To” are the same time")), "To")
+    await user.picture("tariff_times_refused")
+    await home.select("From", "00:00")
+    await home.select("To", "24:00")
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}: limit and price", reader=CURRENTLYONE), dialog)
+    await dialog.get_by_role("spinbutton", name=text("Price per kW")).fill("5.5")
     await user.picture("tariff_limit")
     await user.press(text("Submit"), dialog)
     await user.finish("Finish")
 
 
 async def changed(home: Home) -> None:
-    """The power tariff is changed."""
-    user, text = home.user, home.user.text
+    """The power tariff is changed. The dialogs show its rules."""
+    user, text, dialog = home.user, home.user.text, home.dialog
     await user.open(INTEGRATION_PAGE)
     await user.press(text("Reconfigure power tariff"))
-    dialog = user.page.locator("dialog-data-entry-flow")
     peaks = dialog.get_by_role("spinbutton", name=text("Highest demands that count"))
     await expect(peaks).to_have_value("2")
     await peaks.fill("3")
     await user.press(text("Next"), dialog)
     await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
     await user.press(text("Next"), dialog)
+    await expect(dialog.get_by_role("spinbutton", name=text("Price per kW"))).to_have_value("5.5")
     await user.press(text("Submit"), dialog)
     await user.sees(text("Reconfiguration was successful"))
     await user.finish("Close")
@@ -103,15 +112,97 @@ async def looked_at(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
+async def sensors(home: Home) -> None:
+    """The page of the power tariff shows its peak, the time of the peak, missed intervals and the cost."""
+    user = home.user
+    await user.open(INTEGRATION_PAGE)
+    await _tariff_rows(home).first.locator("ha-config-entry-device-row").click()
+    await user.page.wait_for_url("**/config/devices/device/*")
+    for name, state in (
+        ("Peak demand this month", r"\d\s*kW"),
+        ("Power cost this month", r"CHF\s*\d|\d\s*CHF"),
+        ("Missed intervals", r"\d"),
+    ):
+        await expect(home.row(name)).to_contain_text(re.compile(state))
+    await expect(home.row("Time of highest peak")).to_be_visible()
+    await home.has_state((await _entities(home))["peak_time"], r"\d{4}-.*")
+    await user.picture("tariff_device")
+
+
+async def blueprint(home: Home) -> None:
+    """The blueprint *Stay below the peak* needs only one entity of the power tariff."""
+    user = home.user
+    await user.open("/config/blueprint/dashboard")
+    await user.shown("Stay below the peak").click()
+    await user.page.wait_for_url("**/config/automation/edit/new")
+    editor = user.page.locator("blueprint-automation-editor")
+    fields = editor.locator("ha-selector-entity")
+    field = re.compile(rf"^\s*{user.translations.pattern('Select an entity')}")
+    for index, name in enumerate((user.translations.typed("Peak expected"), "Boiler")):
+        await user.pick(field, re.compile(rf"^\s*{name}"), fields.nth(index), search=name)
+    await user.picture("blueprint")
+    await user.press(user.text("Save"), editor)
+    await user.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
+    await home.has_state("automation.stay_below_the_peak", "on")
+    # Without the power tariff, it could not run.
+    await home.api.delete(f"/api/config/automation/config/{user.page.url.rpartition('/')[2]}")
+
+
+async def second(home: Home) -> None:
+    """A second power tariff has its own name and sensors, beside the first one."""
+    user, text, dialog = home.user, home.user.text, home.dialog
+    await _open_new_tariff(home)
+    contract = "Leistungstarif: highest quarter-hour, Monday to Friday from 07:00 to 20:00"
+    await home.select("Contract", text(contract))
+    await user.press(text("Next"), dialog)
+    await dialog.get_by_role("textbox", name=text("Name")).fill(_SECOND)
+    await expect(dialog.get_by_role("spinbutton", name=text("Highest demands that count"))).to_have_value("1")
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
+    for field, option in (
+        ("Days", user.translations.pattern("Monday to Friday")),
+        ("From", "07:00"),
+        ("To", "20:00"),
+    ):
+        await expect(home.list_field(field)).to_have_accessible_name(re.compile(rf"{option}$"))
+    await user.picture("tariff_second_times")
+    await user.press(text("Next"), dialog)
+    await user.press(text("Submit"), dialog)
+    await user.finish("Finish")
+    await expect(_tariff_rows(home)).to_have_count(2)
+    await user.sees(_SECOND, home.entry(CURRENTLYONE))
+    await _tariff_rows(home).last.scroll_into_view_if_needed()
+    await user.picture("tariff_cards")
+    await _tariff_rows(home).filter(has_text=_SECOND).locator("ha-config-entry-device-row").click()
+    await user.page.wait_for_url("**/config/devices/device/*")
+    await expect(home.row("Peak demand this month")).to_be_visible()
+    # It has no price.
+    await expect(home.row("Power cost this month")).to_have_count(0)
+
+
 async def deleted(home: Home) -> None:
-    """The power tariff is deleted, with its sensors."""
+    """Both power tariffs are deleted, with their sensors."""
     user, text = home.user, home.user.text
     await user.open(INTEGRATION_PAGE)
-    await user.choose_in_menu(user.page.locator("ha-config-sub-entry-row"), text("Delete"))
-    await user.press(text("Delete"), user.page.locator("dialog-box"))
-    await expect(user.page.locator("ha-config-sub-entry-row")).to_have_count(0)
+    for left in (1, 0):
+        await user.choose_in_menu(_tariff_rows(home).first, text("Delete"))
+        await user.press(text("Delete"), user.page.locator("dialog-box"))
+        await expect(_tariff_rows(home)).to_have_count(left)
     assert await _entities(home) == {}
     await home.is_streaming(home.currentlyone)
+
+
+def _tariff_rows(home: Home) -> Locator:
+    """Return the rows of the power tariffs on the page of the integration."""
+    return home.user.page.locator("ha-config-sub-entry-row")
+
+
+async def _open_new_tariff(home: Home) -> None:
+    """Open the dialog that adds a power tariff to the CurrentlyOne."""
+    user, text = home.user, home.user.text
+    await user.open(INTEGRATION_PAGE)
+    await user.choose_in_menu(home.entry(CURRENTLYONE), text("Add power tariff"))
+    await user.sees(text("Power tariff of {reader}: contract", reader=CURRENTLYONE), home.dialog)
 
 
 async def _entities(home: Home) -> dict[str, str]:

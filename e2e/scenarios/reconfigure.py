@@ -1,4 +1,12 @@
-"""Changes: an address without an announcement, a password, and the key of a meter."""
+"""Changes: an address without an announcement, a password, another client, and the key of a meter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+import re
+
+import aiohttp
+from playwright.async_api import expect
 
 from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, PASSWORD, WHATWATT, Home
 from e2e.readers import Reader
@@ -68,6 +76,66 @@ async def weaker_login(home: Home) -> None:
     await home.is_streaming(home.whatwatt)
 
 
+async def removed_password(home: Home) -> None:
+    """A reader without its password is used only after a question."""
+    user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
+    simulator.login = None
+    simulator.end_streams()
+    await user.open(INTEGRATION_PAGE)
+    await user.sees(text("Needs attention"))
+    await user.press(text("Reconfigure"))
+    await user.sees(text("Connect without a password?"), home.dialog)
+    reason = user.translations.whole("{name} at {host} does not ask for its password any more.")
+    await user.sees(text(reason, name=WHATWATT, host=home.whatwatt.host), home.dialog)
+    await user.picture("unprotected")
+    await user.press(text("Submit"), home.dialog)
+    await user.sees(text("Re-authentication was successful"))
+    await user.finish("Close")
+    await home.is_streaming(home.whatwatt)
+
+
+async def contention(home: Home) -> None:
+    """Another client that takes the stream of a reader is a repair. *Reload* ends it."""
+    user, text = home.user, home.user.text
+    title = text("{name}: another client takes its stream", name=ATTIC)
+    async with _another_client(home.attic):
+        await home.open_repairs("stream_contended")
+        await user.shown(title).click()
+        dialog = user.page.locator("dialog-repairs-issue")
+        reason = user.translations.whole("The reader sends its data to one client at a time.")
+        await user.sees(text(reason), dialog)
+        link = dialog.get_by_role("link", name=text("Learn more"))
+        await expect(link).to_have_attribute(
+            "href", re.compile(r"/docs/troubleshooting\.md#stream-contended$")
+        )
+        await user.picture("contention")
+        await user.press(text("Close"), dialog)
+        await expect(dialog.get_by_role("dialog")).to_have_count(0)
+    await user.open(INTEGRATION_PAGE)
+    await user.choose_in_menu(home.entry(ATTIC), text("Reload"))
+    await home.is_streaming(home.attic)
+    await home.open_repairs()
+    await user.sees_no(title)
+
+
+@asynccontextmanager
+async def _another_client(reader: Reader[WhatwattSimulator]) -> AsyncIterator[None]:
+    """Take the stream of a reader again whenever another client has it."""
+
+    async def take_streams() -> None:
+        async with aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"http://{reader.host}{reader.simulator.stream_path}") as response:
+                    await response.read()
+
+    client = asyncio.create_task(take_streams())
+    try:
+        yield
+    finally:
+        client.cancel()
+        await asyncio.wait([client])
+
+
 async def repair(home: Home) -> None:
     """A problem that only the user can solve is a repair until it is solved."""
     user, simulator = home.user, home.attic.simulator
@@ -76,7 +144,7 @@ async def repair(home: Home) -> None:
     await home.open_repairs("meter_key_required")
     title = user.text("{name} cannot read its meter", name=ATTIC)
     await user.shown(title).click()
-    await user.sees(user.text(user.translations.whole("The meter encrypts what it sends.")))
+    await user.sees(user.text(user.translations.whole("The meter encrypts its data.")))
     await user.picture("repair")
     simulator.meter_status = "OK"
     simulator.end_streams()
@@ -96,7 +164,7 @@ async def stranger(home: Home) -> None:
     await home.open_repairs("protected_device")
     title = text("{name}: another device responds at its address", name=GARAGE)
     await user.shown(title).click()
-    reason = user.translations.whole("At {host}, a device answers that asks for a password")
+    reason = user.translations.whole("At {host}, a device responds that requires a password")
     await user.sees(text(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
     await user.picture("stranger")
     await stranger.leave()

@@ -140,8 +140,10 @@ def _shown(diagnostics: dict[str, Any]) -> dict[str, Any]:
     return {
         "values": {key: value for key, value in values.items() if key not in _OF_THE_MOMENT},
         "entities": sorted(entities),
-        # A sensor waits for its interval, and an event has the time that it came at.
+        # The states of these are times, and the last run can be from before the recording.
         "appliances": {
-            key: state for key, state in entities.items() if key[0] != "event" and key[1].startswith("anon-")
+            key: state
+            for key, state in entities.items()
+            if key[1].startswith("anon-") and not key[1].endswith((":transition", ":last_run"))
         },
     }

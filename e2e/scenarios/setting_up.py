@@ -78,23 +78,36 @@ async def search(home: Home) -> None:
     chooser = user.page.locator("dialog-add-integration")
     for product in ("CurrentlyOne", "whatwatt"):
         await chooser.get_by_role("textbox").fill(product)
-        found = chooser.get_by_role("button", name=user.text("whatwatt & CurrentlyOne (Energy SSE)"))
+        found = chooser.get_by_role("button", name=user.translations.integration)
         await expect(found).to_be_visible()
     await found.click()
     await user.sees(user.text("Add a meter reader"))
 
 
+async def invalid_hosts(home: Home) -> None:
+    """Invalid addresses are rejected at their field."""
+    user = home.user
+    for host, picture, reason in (
+        ("not an address", "invalid", "This is not an address."),
+        (f"https://{home.attic.host}", "encrypted", "The readers do not support https."),
+    ):
+        await home.add_by_hand(host)
+        await home.sees_error(user.text(user.translations.whole(reason)), "Host")
+        await user.picture(f"host_{picture}")
+
+
 async def wrong_hosts(home: Home) -> None:
-    """Invalid addresses and other devices are rejected with a reason."""
+    """Unknown host names, unused addresses and other devices are rejected with a reason."""
     user = home.user
     async with _printer(home.unused_host) as printers_host:
-        for host, reason in (
-            ("not an address", "This is not an address."),
-            (_NOBODYS_ADDRESS, "Nothing answers at this address."),
-            (printers_host, "Something answers at this address, but it is neither"),
+        for host, picture, reason in (
+            ("reader.invalid", "unknown", "Home Assistant cannot resolve this host name."),
+            (_NOBODYS_ADDRESS, "offline", "Nothing answers at this address."),
+            (printers_host, "printer", "Something answers at this address, but it is neither"),
         ):
             await home.add_by_hand(host)
             await user.sees(user.text(user.translations.whole(reason)))
+            await user.picture(f"host_{picture}")
 
 
 async def by_hand(home: Home) -> None:
