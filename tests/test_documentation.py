@@ -119,6 +119,16 @@ def test_issue_is_explained(issue: Issue) -> None:
     assert issue.replace("_", "-") in anchors(TROUBLESHOOTING)
 
 
+def test_dialogs_about_passwords_and_meter_statuses_are_explained() -> None:
+    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
+    page = TROUBLESHOOTING.read_text()
+    for step in ("reauth_confirm", "unencrypted", "unprotected"):
+        assert f"| **{texts['config']['step'][step]['title']}** |" in page
+    statuses = page.partition("### Meter status")[2].partition("## Repairs")[0]
+    explained = ", ".join(re.findall(r"^\| ([^|]+) \|", statuses, re.MULTILINE)).split(", ")
+    assert set(texts["entity"]["sensor"]["meter_status"]["state"].values()) <= set(explained)
+
+
 def logged_texts() -> Iterator[str]:
     """Yield the texts that the integration logs above debug level."""
     for path in INTEGRATION.rglob("*.py"):

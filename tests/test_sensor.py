@@ -91,8 +91,8 @@ async def test_values_have_the_units_of_a_household(hass: HomeAssistant, whatwat
     assert value(hass, whatwatt.device_id, M.ACTIVE_TARIFF) == "1"
 
 
-# Measurements and units that a meter of the type "Home Assistant" in evcc needs. It takes the sign of a current
-# from the power of its phase.
+# Measurements and units that a meter of the type "Home Assistant" in evcc needs. A current gets its sign from
+# the power of its phase.
 EVCC = {
     M.ACTIVE_POWER_NET: "W",
     **dict.fromkeys((M.ACTIVE_POWER_NET_L1, M.ACTIVE_POWER_NET_L2, M.ACTIVE_POWER_NET_L3), "W"),
