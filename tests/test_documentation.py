@@ -119,7 +119,7 @@ def test_issue_is_explained(issue: Issue) -> None:
     assert issue.replace("_", "-") in anchors(TROUBLESHOOTING)
 
 
-def test_dialogs_about_passwords_and_meter_statuses_are_explained() -> None:
+def test_password_dialogs_and_meter_statuses_are_explained() -> None:
     texts = json.loads((INTEGRATION / "translations/en.json").read_text())
     page = TROUBLESHOOTING.read_text()
     for step in ("reauth_confirm", "unencrypted", "unprotected"):
