@@ -1,4 +1,4 @@
-"""Take the pictures of docs/statistics.md: a day with an outage in the Energy dashboard, in a real browser.
+"""Take the pictures of docs/missed-hours.md: a day with an outage in the Energy dashboard, in a real browser.
 
 A test makes the databases of that day, with and without corrected hours. `scripts/measure pictures` runs it.
 """

@@ -50,7 +50,7 @@ def measure_tariff(arguments: argparse.Namespace, for_pytest: Sequence[str]) -> 
 
 
 def measure_pictures(_arguments: argparse.Namespace, for_pytest: Sequence[str]) -> None:
-    """Show an outage in the Energy dashboard: the pictures of docs/statistics.md. Takes minutes."""
+    """Show an outage in the Energy dashboard: the pictures of docs/missed-hours.md. Takes minutes."""
     _run("scripts/setup", "e2e")
     with TemporaryDirectory() as databases:
         _run(*_PYTEST, "tests/test_backfill.py", "-k", "eight_hours", "--keep-days", databases, *for_pytest)

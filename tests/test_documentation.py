@@ -1,5 +1,6 @@
 """Documentation, compared with the code and with recorded streams."""
 
+import ast
 from collections.abc import Iterator
 import json
 from pathlib import Path
@@ -10,14 +11,17 @@ import pytest
 
 from custom_components.energy_sse.const import SubMeterKind
 from custom_components.energy_sse.descriptions import MEASUREMENTS, SUB_METERS
+from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.reader import READERS, Measurement, Reading, Unit, currentlyone, whatwatt
 
 from .entities_table import DOCUMENT, with_tables
 from .samples import FOLDER, sample_events
 
 ROOT = Path(__file__).parents[1]
+INTEGRATION = ROOT / "custom_components/energy_sse"
+TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
 ENTITIES = DOCUMENT.read_text()
-NOT_SHOWN = ENTITIES.partition("## What the readers say and no entity shows")[2]
+NOT_SHOWN = ENTITIES.partition("## Data without an entity")[2]
 
 
 def test_tables_of_entities_match_the_code() -> None:
@@ -56,7 +60,7 @@ def test_each_recorded_key_is_shown_or_documented() -> None:
 
 
 def test_kinds_of_sub_meters_match_the_code() -> None:
-    section = ENTITIES.partition("## Sub-meters")[2].partition("## What the readers")[0]
+    section = ENTITIES.partition("## Sub-meters")[2].partition("## Data without an entity")[0]
     lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
     names = {"Not chosen": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
     for name, classes, unit in lines:
@@ -76,20 +80,80 @@ def test_functions_for_a_new_reader_exist() -> None:
     assert named <= set(re.findall(r"def (\w+)\(", "\n".join(sources)))
 
 
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name
-)
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_of_a_page_exist(path: Path) -> None:
-    for link in LINK.findall(path.read_text()):
-        assert (path.parent / link).exists(), link
+    for link, anchor in LINK.findall(path.read_text()):
+        target = path.parent / link if link else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_index_lists_each_page() -> None:
+    index = ROOT / "docs/README.md"
+    listed = {link for link, _ in LINK.findall(index.read_text())}
+    assert {path.name for path in index.parent.glob("*.md")} - {index.name} <= listed
+
+
+def test_links_in_the_code_and_in_issue_forms_exist() -> None:
+    link = re.compile(r"(?:\{DOCUMENTATION\}|blob/main/docs)/([\w-]+\.md)(?:#([\w-]+))?")
+    files = (*INTEGRATION.rglob("*.py"), *(ROOT / ".github").rglob("*.yml"))
+    links = {found for path in files for found in link.findall(path.read_text())}
+    assert len({page for page, _ in links}) > 2
+    for page, anchor in links:
+        assert not anchor or anchor in anchors(ROOT / "docs" / page), f"{page}#{anchor}"
+        assert (ROOT / "docs" / page).exists(), page
+
+
+@pytest.mark.parametrize("issue", Issue)
+def test_issue_is_explained(issue: Issue) -> None:
+    assert issue.replace("_", "-") in anchors(TROUBLESHOOTING)
+
+
+def test_password_dialogs_and_meter_statuses_are_explained() -> None:
+    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
+    page = TROUBLESHOOTING.read_text()
+    for step in ("reauth_confirm", "unencrypted", "unprotected"):
+        assert f"| **{texts['config']['step'][step]['title']}** |" in page
+    statuses = page.partition("### Meter status")[2].partition("## Repairs")[0]
+    explained = ", ".join(re.findall(r"^\| ([^|]+) \|", statuses, re.MULTILINE)).split(", ")
+    assert set(texts["entity"]["sensor"]["meter_status"]["state"].values()) <= set(explained)
+
+
+def logged_texts() -> Iterator[str]:
+    """Yield the texts that the integration logs above debug level."""
+    for path in INTEGRATION.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in ("info", "warning", "error", "exception")
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                yield str(node.args[0].value)
+
+
+def test_log_messages_are_explained() -> None:
+    explained = TROUBLESHOOTING.read_text()
+    texts = set(logged_texts())
+    assert len(texts) > 20
+    for text in texts:
+        message = re.sub(r"%\w", "…", text)
+        assert message.startswith("Unexpected error while ") or f"| {message} |" in explained, message
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)
 def test_script_is_listed(script: Path) -> None:
-    assert f"`scripts/{script.name}" in (ROOT / "docs/testing.md").read_text()
+    assert f"`scripts/{script.name}" in (ROOT / "docs/development.md").read_text()
 
 
 def recorded_values() -> Iterator[tuple[Measurement, float, Unit]]:

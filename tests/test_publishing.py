@@ -291,15 +291,19 @@ def test_certificates_are_verified() -> None:
             assert ast.unparse(node.value) != "False", file
 
 
-# ---------------------------------------------------------------------------------------------- the README
+# ------------------------------------------------------------------------------------ the documentation
 
 
-def test_readme_offers_each_blueprint_for_import() -> None:
+def test_each_blueprint_is_offered_for_import() -> None:
+    page = (ROOT / "docs/automations.md").read_text()
+    named = " ".join(README.split())
+    assert "(docs/automations.md#blueprints)" in README
     for path in sorted((ROOT / "blueprints/automation" / DOMAIN).iterdir()):
         blueprint = load_yaml_dict(str(path))["blueprint"]
-        assert f"[{blueprint['name']}]({path.relative_to(ROOT).as_posix()})" in README
+        assert f"*{blueprint['name']}*" in named
+        assert f"[{blueprint['name']}](../{path.relative_to(ROOT).as_posix()})" in page
         source = quote(blueprint["source_url"], safe="")
-        assert f"https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={source})" in README
+        assert f"https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={source})" in page
 
 
 def test_readme_links_to_its_headings_and_repository() -> None:
@@ -307,8 +311,14 @@ def test_readme_links_to_its_headings_and_repository() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
     (owner_and_name,) = set(re.findall(r"owner=([\w-]+)&repository=([\w-]+)", README))
     assert "/".join(owner_and_name) == REPOSITORY.removeprefix("https://github.com/")
-    assert "Licence: [MIT](LICENSE)" in README
+    assert "License: [MIT](LICENSE)" in README
     assert (ROOT / "LICENSE").read_text().startswith("MIT License\n")
+
+
+def test_readme_is_short_and_has_two_commands() -> None:
+    assert len(README.splitlines()) <= 150
+    (commands,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    assert [line.split()[0] for line in commands.splitlines()] == ["scripts/demo", "scripts/test"]
 
 
 def test_each_picture_is_shown() -> None:

@@ -23,15 +23,16 @@ RULES = """
 
 # Rule → heading of the README.
 HEADINGS = {
-    "docs-configuration-parameters": "Options",
-    "docs-data-update": "How data travels",
-    "docs-examples": "Automate",
-    "docs-installation-instructions": "Install",
-    "docs-installation-parameters": "Add a reader",
-    "docs-known-limitations": "Known limits",
-    "docs-removal-instructions": "Remove",
-    "docs-supported-functions": "What you get",
-    "docs-troubleshooting": "When something is wrong",
+    "docs-configuration-parameters": "Configuration options",
+    "docs-data-update": "Data updates",
+    "docs-examples": "Automations",
+    "docs-installation-instructions": "Installation",
+    "docs-installation-parameters": "Configuration",
+    "docs-known-limitations": "Known limitations",
+    "docs-removal-instructions": "Removing the integration",
+    "docs-supported-devices": "Supported devices",
+    "docs-supported-functions": "Supported functionality",
+    "docs-troubleshooting": "Troubleshooting",
 }
 
 

@@ -70,7 +70,7 @@ def test_weekly_tests_run_only_on_request(project: pytest.Pytester) -> None:
     ("changed", "is_selected"),
     [
         (["custom_components/energy_sse/power_tariff/demand.py"], True),
-        (["docs/statistics.md"], True),
+        (["docs/missed-hours.md"], True),
         (["test_of_each_kind.py"], True),
         (["pyproject.toml"], True),
         (None, True),

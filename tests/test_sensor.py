@@ -91,9 +91,12 @@ async def test_values_have_the_units_of_a_household(hass: HomeAssistant, whatwat
     assert value(hass, whatwatt.device_id, M.ACTIVE_TARIFF) == "1"
 
 
-# Measurements and units that a meter of the type "Home Assistant" in evcc needs. Currents would need a sign.
+# Measurements and units that a meter of the type "Home Assistant" in evcc needs. A current gets its sign from
+# the power of its phase.
 EVCC = {
     M.ACTIVE_POWER_NET: "W",
+    **dict.fromkeys((M.ACTIVE_POWER_NET_L1, M.ACTIVE_POWER_NET_L2, M.ACTIVE_POWER_NET_L3), "W"),
+    **dict.fromkeys((M.CURRENT_L1, M.CURRENT_L2, M.CURRENT_L3), "A"),
     M.ACTIVE_ENERGY_IMPORT: "kWh",
     M.ACTIVE_ENERGY_EXPORT: "kWh",
     **dict.fromkeys((M.VOLTAGE_L1, M.VOLTAGE_L2, M.VOLTAGE_L3), "V"),
@@ -109,6 +112,9 @@ async def test_units_and_signs_are_those_of_evcc(hass: HomeAssistant, any_reader
     power = float(value(hass, any_reader.device_id, M.ACTIVE_POWER_NET))
     assert power == pytest.approx(any_reader.house.net_power, abs=1)
     assert power < 0, "export is negative"
+    phases = (M.ACTIVE_POWER_NET_L1, M.ACTIVE_POWER_NET_L2, M.ACTIVE_POWER_NET_L3)
+    powers = [float(value(hass, any_reader.device_id, phase)) for phase in phases]
+    assert sum(powers) == pytest.approx(power, abs=3), "they have signs, too"
 
 
 async def test_unconnected_phases_have_no_sensors(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:

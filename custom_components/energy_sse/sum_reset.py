@@ -106,7 +106,7 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             f"{ISSUE}_{entry.entry_id}_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
             is_fixable=True,
-            learn_more_url=f"{DOCUMENTATION}/statistics.md#absent-for-more-than-ten-days",
+            learn_more_url=f"{DOCUMENTATION}/missed-hours.md#absent-for-more-than-ten-days",
             severity=ir.IssueSeverity.WARNING,
             translation_key=ISSUE,
             translation_placeholders={
