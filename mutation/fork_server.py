@@ -50,9 +50,9 @@ def _run(connection: socket.socket) -> None:
     os.setsid()
     connection.sendall(f"{os.getpid()}\n".encode())
     arguments = json.loads(connection.makefile().readline())
-    silence = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(silence, stream)
+        os.dup2(null, stream)
     status = pytest.main(arguments)
     connection.sendall(f"{int(status)}\n".encode())
     os._exit(0)

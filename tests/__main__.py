@@ -197,6 +197,7 @@ def _set_up_in_background(*names: str) -> Iterator[subprocess.Popen[bytes]]:
 def _static_checks() -> Iterator[Result]:
     yield run_stage("ruff", [".venv/bin/ruff", "check", "."], [".venv/bin/ruff", "format", "--check", "."])
     yield run_stage("mypy", [".venv/bin/mypy"])
+    yield run_stage("codespell", [".venv/bin/codespell"])
 
 
 def run_default() -> Iterator[Result]:

@@ -125,7 +125,7 @@ async def home(
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
         caplog.set_level(logging.ERROR, logger)
     # With a license, the values are polled while another client has the stream.
-    options: dict[str, Any] = {"whatwatt": {"licence": "PLUS"}}.get(request.param, {})
+    options: dict[str, Any] = {"whatwatt": {"license_type": "PLUS"}}.get(request.param, {})
     reader = SIMULATORS[request.param](house, interval=5, **options)
     await reader.start(live=True)
     home = Home(hass, reader, time_machine)

@@ -307,7 +307,7 @@ def test_readme_links_to_its_headings_and_repository() -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= headings
     (owner_and_name,) = set(re.findall(r"owner=([\w-]+)&repository=([\w-]+)", README))
     assert "/".join(owner_and_name) == REPOSITORY.removeprefix("https://github.com/")
-    assert "Licence: [MIT](LICENSE)" in README
+    assert "License: [MIT](LICENSE)" in README
     assert (ROOT / "LICENSE").read_text().startswith("MIT License\n")
 
 

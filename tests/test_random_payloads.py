@@ -42,7 +42,7 @@ class RandomWhatwatt(WhatwattSimulator):
     """A whatwatt that sends random payloads. With a license, so that its report is polled."""
 
     def __init__(self, house: House, payloads: RandomPayloads) -> None:
-        super().__init__(house, licence="PLUS", interval=5)
+        super().__init__(house, license_type="PLUS", interval=5)
         self.payloads = payloads
         self.sub_meters = {"20000741": 123.45, "20000742": None}
 

@@ -400,13 +400,13 @@ async def remove_the_password(home: Home) -> None:
     home.reader.end_streams()
 
 
-LICENCED = {"password": None, "licence": "PLUS"}
+LICENSED = {"password": None, "license_type": "PLUS"}
 DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", opaque="00"'
 
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
     Fault("calls vanish (no route, firewall)", swallow, unswallow),
-    Fault("accept, then silence", answering(responding(b"", then_wait=True)), answer_properly),
+    Fault("accept, then no data", answering(responding(b"", then_wait=True)), answer_properly),
     Fault("accept, then close", answering(close_connection), answer_properly),
     *(
         Fault(name, answering(responding(data), only_the_stream=True), answer_properly)
@@ -473,8 +473,8 @@ FAULTS = [
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
     Fault("another client takes the stream", contend, give_way, WHATWATT, options={"password": None}),
-    Fault("another client, with a licence", contend, give_way, WHATWATT, seen=False, options=LICENCED),
-    Fault("meter silent", stop_meter, resume_meter),
+    Fault("another client, with a license", contend, give_way, WHATWATT, seen=False, options=LICENSED),
+    Fault("meter sends no data", stop_meter, resume_meter),
     Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
     *(
         Fault(f"drops every {each} seconds", partial(drop_again_and_again, after=each), nothing, seen=False)

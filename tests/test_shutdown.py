@@ -35,7 +35,7 @@ SECONDS = 2
 @pytest.fixture
 async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
     """Return the network of a whatwatt that sends by itself, and that has a password and a license."""
-    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    reader = WhatwattSimulator(house, password="secret", license_type="PLUS")
     await reader.start(live=True)
     network = await FaultyNetwork(reader).start()
     yield network

@@ -1,4 +1,4 @@
-"""Tells a soak test what Home Assistant holds. Linked into its config folder, and part of no release."""
+"""Reports the resources of Home Assistant to a soak test, which links it into its config folder."""
 
 import asyncio
 from collections.abc import Mapping

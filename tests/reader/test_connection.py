@@ -183,7 +183,7 @@ async def following(
 @pytest.fixture
 async def licensed_whatwatt(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt with a license, so that its values are polled during contention."""
-    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    reader = WhatwattSimulator(house, password="secret", license_type="PLUS")
     await start(reader)
     return reader
 
@@ -387,7 +387,7 @@ async def test_unknown_event_of_a_whatwatt_is_ignored(
     async with following(session, protected_whatwatt) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.broadcast(
-            b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
+            b'event: other\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
         )
         await protected_whatwatt.tick()
         await follower.has(readings=1)
@@ -402,7 +402,7 @@ async def test_unknown_event_of_a_whatwatt_is_ignored(
         ("currentlyone", "", "stream idle"),
     ],
 )
-async def test_silent_stream_is_closed_unless_the_meter_is_silent(
+async def test_stream_without_events_is_closed(
     session: aiohttp.ClientSession,
     house: House,
     start: Start,

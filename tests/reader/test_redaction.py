@@ -253,7 +253,7 @@ def test_identity_is_known_after_many_others(redactor: Redactor) -> None:
 
 def test_protocol_is_kept_when_an_owner_uses_its_words(redactor: Redactor) -> None:
     house = House(clock=datetime(2026, 11, 24, tzinfo=UTC))
-    whatwatts, one = WhatwattSimulator(house, licence="PRO"), CurrentlyOneSimulator(house)
+    whatwatts, one = WhatwattSimulator(house, license_type="PRO"), CurrentlyOneSimulator(house)
     whatwatts.sub_meters = {"20000741": 5.0}
     texts = [path.read_text() for path in FOLDER.iterdir() if path.suffix in (".json", ".sse")]
     texts += [json.dumps(each) for each in (whatwatts.system(), whatwatts.report(), whatwatts.live())]

@@ -227,7 +227,7 @@ class Simulator(Server):
         """Let the meter send readings again."""
 
     async def send_heartbeat(self) -> None:
-        """Send the event that the device sends regularly while its meter is silent, if there is one."""
+        """Send the event that the device sends regularly while its meter sends no data, if there is one."""
 
     async def announce_restart(self) -> None:
         """Announce a restart, as far as the device does, and end the streams."""
