@@ -138,7 +138,7 @@ class SubMeters:
         return True
 
     def as_dict(self, now: float) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {"registers": dict(self.validator.registers), "received_at": self._timestamps.as_dict(now)}
 
     def restore(self, data: Mapping[str, Any], now: float) -> None:

@@ -390,7 +390,7 @@ class ReaderStreamEndedError(ReaderConnectionError):
 
 
 class ReaderAuthenticationError(ReaderError):
-    """The device rejects the credentials, or requires some: ask the user."""
+    """The device requires credentials, or rejects the given ones: ask the user."""
 
 
 class ReaderAuthDowngradeError(ReaderAuthenticationError):
@@ -406,14 +406,14 @@ class ReaderAuthDowngradeError(ReaderAuthenticationError):
 
 
 class ReaderProtocolError(ReaderError):
-    """The response is not one of this kind of reader: ask the user, or try again after a firmware update."""
+    """The response is not valid for this kind of reader: ask the user, or try again after an update."""
 
 
 class ReaderMismatchError(ReaderProtocolError):
     """Another reader responds at the address: ask the user."""
 
     def __init__(self, found: str | None) -> None:
-        """Create the error. `found` is the name of the other reader, None if that requires credentials.
+        """Create the error. `found` is the name of the other reader, or None if it requires credentials.
 
         The text does not contain the name, because it is logged.
         """
