@@ -1,4 +1,4 @@
-"""Renders the drawing into the images that Home Assistant shows: python -m brand.render (scripts/brand)."""
+"""Render the logo into the images that Home Assistant shows: python -m brand.render (scripts/brand)."""
 
 from pathlib import Path
 import re
@@ -7,19 +7,19 @@ from typing import Final
 from resvg_py import svg_to_bytes
 
 ROOT: Final = Path(__file__).parents[1]
-DRAWING: Final = ROOT / "brand/energy_sse.svg"
+LOGO: Final = ROOT / "brand/energy_sse.svg"
 FOLDER: Final = ROOT / "custom_components/energy_sse/brand"
 
-# Home Assistant's convention for the shorter side of icons and logos; "@2x" doubles it.
+# Pixels. Home Assistant's convention for the shorter side of icons and logos; "@2x" doubles it.
 HEIGHT: Final = 256
 
-# Ink and ground for a dark background, where the drawing's own would be too dark.
+# Colors for dark mode, because the normal colors would be too dark.
 DARK: Final = "svg { color: #e8eef5 } .depth { stop-color: #3b82f6 }"
 
 
 def images() -> dict[str, bytes]:
-    """Return every image as PNG, by its file name."""
-    logo = DRAWING.read_text()
+    """Return all images as PNG data, by file name."""
+    logo = LOGO.read_text()
     icon = re.sub(r'viewBox="0 0 \d+ (\d+)"', r'viewBox="0 0 \1 \1"', logo, count=1)
     return {
         f"{theme}{name}{suffix}.png": svg_to_bytes(
@@ -32,7 +32,7 @@ def images() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write them where Home Assistant looks for them."""
+    """Write the images into the folder from which Home Assistant serves them."""
     FOLDER.mkdir(exist_ok=True)
     for name, png in images().items():
         (FOLDER / name).write_bytes(png)
