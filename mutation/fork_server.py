@@ -62,12 +62,12 @@ def ask(path: str, arguments: list[str], seconds: float) -> int:
     """Return the exit status of pytest; 124 after a timeout, as timeout(1) does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
-        answers = connection.makefile()
-        child = int(answers.readline())
+        replies = connection.makefile()
+        child = int(replies.readline())
         connection.settimeout(seconds)
         connection.sendall(json.dumps(arguments).encode() + b"\n")
         try:
-            return int(answers.readline() or 1)
+            return int(replies.readline() or 1)
         except TimeoutError:
             print(TOOK_TOO_LONG)
             return 124

@@ -207,7 +207,7 @@ async def swallow(network: FaultyNetwork, seconds: float) -> None:
     await network.start(network.port)
 
 
-def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
+def respond(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
     """Return a fault that sends some bytes as the response."""
 
     async def send(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,10 +215,10 @@ def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable
         await writer.drain()
 
     async def fault(network: FaultyNetwork, seconds: float) -> None:
-        network.answer = send
+        network.respond = send
         await network.cut()
         await asyncio.sleep(seconds)
-        network.answer = None
+        network.respond = None
 
     fault.__name__ = name
     return fault
@@ -247,9 +247,9 @@ FAULTS: Final[list[Any]] = [
     orderly_end,
     refuse,
     swallow,
-    answer(b"", "hang_up"),
-    answer(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
-    answer(b"\x00\xff\r\n\r\n", "no_http"),
+    respond(b"", "hang_up"),
+    respond(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
+    respond(b"\x00\xff\r\n\r\n", "no_http"),
     garbage,
     huge_event,
 ]
@@ -349,7 +349,7 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
 async def recover(networks: list[FaultyNetwork]) -> None:
     """End all faults, and wait for both streams."""
     for network in networks:
-        network.answer = network.mangle = None
+        network.respond = network.mangle = None
         await network.stop()
         await network.start(network.port)
     await wait_until(lambda: all(network.reader.streams for network in networks), within=RECOVERY)

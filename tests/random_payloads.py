@@ -50,7 +50,7 @@ class RandomPayloads:
         self.is_valid = False
         """Whether payloads are not changed."""
 
-    def answer(self, payload: Any) -> bytes:
+    def response_body(self, payload: Any) -> bytes:
         """Return the body of a response."""
         if self.is_valid:
             return json.dumps(payload).encode()
@@ -62,7 +62,7 @@ class RandomPayloads:
             event_type = self._random.choice(_NEVER_SEEN_EVENTS)
         end = self._random.choice((b"\n", b"\r\n"))
         # A line break would end the data.
-        data = self.answer(payload).replace(b"\r", b" ").replace(b"\n", b" ")
+        data = self.response_body(payload).replace(b"\r", b" ").replace(b"\n", b" ")
         return b"event: " + event_type.encode() + end + b"data: " + data + end + end
 
     def choose[T](self, *things: T) -> T:

@@ -336,7 +336,7 @@ async def test_entered_address_without_a_stream_costs_seconds(
     time_machine: TimeMachine,
 ) -> None:
     network.only_the_stream = True
-    network.answer = close_connection
+    network.respond = close_connection
     await network.start(network.port)
     await time_machine.advance(330)
     assert moved.runtime_data.coordinator.data.is_streaming
@@ -379,7 +379,7 @@ async def test_other_reader_is_an_issue_when_all_addresses_fail(
     other: WhatwattSimulator,
     time_machine: TimeMachine,
 ) -> None:
-    """The entered address does not answer."""
+    """The entered address does not respond."""
     port = whatwatt.port
     await whatwatt.stop()
     await other.stop()

@@ -33,9 +33,9 @@ class Rogue(WhatwattSimulator):
         self.credentials: list[str] = []
 
     @override
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.credentials.append(request.headers.get("Authorization", ""))
-        return await super().answer(request, handler)
+        return await super().respond(request, handler)
 
     @property
     def has_password(self) -> bool:

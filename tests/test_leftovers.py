@@ -62,9 +62,9 @@ class Home:
         self.setting_up: asyncio.Task[bool] | None = None
         self._hangs_on: str | None = None
         self._is_refused = False
-        reader.answer = self._answer  # type: ignore[method-assign] # for this one reader
+        reader.respond = self._respond  # type: ignore[method-assign] # for this one reader
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._is_refused:
             challenge = {"WWW-Authenticate": 'Digest realm="reader", nonce="1", qop="auth"'}
             return web.Response(status=401, headers=challenge)

@@ -124,13 +124,13 @@ class Fault:
 def responding(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
     """Return a function that responds with bytes."""
 
-    async def answer(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
         if then_wait:
             await asyncio.Event().wait()
 
-    return answer
+    return respond
 
 
 def status(code: str, *headers: str, body: bytes = b"") -> Callable[..., Awaitable[None]]:
@@ -159,17 +159,17 @@ async def endless_line(_client: asyncio.StreamReader, writer: asyncio.StreamWrit
         await asyncio.sleep(5)
 
 
-def answering(answer: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
+def set_response(respond: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
     async def begin(home: Home) -> None:
         home.network.only_the_stream = only_the_stream
-        home.network.answer = answer
+        home.network.respond = respond
         await home.network.cut()
 
     return begin
 
 
-async def answer_properly(home: Home) -> None:
-    home.network.answer = None
+async def respond_normally(home: Home) -> None:
+    home.network.respond = None
 
 
 # ------------------------------------------------------------------------------------ changed streams
@@ -382,7 +382,7 @@ async def change_firmware(home: Home) -> None:
 
 async def ask_for_a_password(home: Home, challenge: str | None) -> None:
     headers = () if challenge is None else (f"WWW-Authenticate: {challenge}",)
-    await answering(status("401 Unauthorized", *headers))(home)
+    await set_response(status("401 Unauthorized", *headers))(home)
 
 
 async def wear_nonces_out(home: Home) -> None:
@@ -406,29 +406,29 @@ DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", o
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
     Fault("calls vanish (no route, firewall)", swallow, unswallow),
-    Fault("accept, then no data", answering(responding(b"", then_wait=True)), answer_properly),
-    Fault("accept, then close", answering(close_connection), answer_properly),
+    Fault("accept, then no data", set_response(responding(b"", then_wait=True)), respond_normally),
+    Fault("accept, then close", set_response(close_connection), respond_normally),
     *(
-        Fault(name, answering(responding(data), only_the_stream=True), answer_properly)
+        Fault(name, set_response(responding(data), only_the_stream=True), respond_normally)
         for name, data in (
             ("stream: accept, then close", STREAM_HEAD),
             ("stream: close after one event", STREAM_HEAD + LIVE),
         )
     ),
     Fault("half-open: nothing arrives any more", freeze, thaw),
-    Fault("slow headers", answering(drip), answer_properly),
+    Fault("slow headers", set_response(drip), respond_normally),
     Fault("reset in the middle of every event", reset_in_the_middle, mangle_no_more),
     Fault("chunk edges at every byte", mangling(byte_by_byte), mangle_no_more, seen=False, lasts=120),
-    Fault("endless line", answering(endless_line, only_the_stream=True), answer_properly),
+    Fault("endless line", set_response(endless_line, only_the_stream=True), respond_normally),
     Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
     Fault("gzip", compressed, compressed_no_more),
     Fault(
         "wrong content type",
-        answering(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
-        answer_properly,
+        set_response(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
+        respond_normally,
     ),
     *(
-        Fault(code, answering(status(*head)), answer_properly)
+        Fault(code, set_response(status(*head)), respond_normally)
         for code, *head in (
             ("redirect", "302 Found", "Location: http://127.0.0.1:9/"),
             ("204", "204 No Content"),
@@ -442,7 +442,7 @@ FAULTS = [
         Fault(
             f"401 {word}",
             partial(ask_for_a_password, challenge=challenge),
-            answer_properly,
+            respond_normally,
             asks_the_user=WITH_PASSWORD,
         )
         for word, challenge in (
@@ -455,7 +455,7 @@ FAULTS = [
     Fault(
         "401, a challenge that makes no sense",
         partial(ask_for_a_password, challenge=DIGEST + ', domain="http://[::1"'),
-        answer_properly,
+        respond_normally,
     ),
     Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, WHATWATT),
     Fault("nonces wear out with every use", wear_nonces_out, nothing, WHATWATT, seen=False),
@@ -466,7 +466,7 @@ FAULTS = [
         WHATWATT,
         asks_the_user=WITH_PASSWORD,
     ),
-    Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=WITH_PASSWORD),
+    Fault("403", set_response(status("403 Forbidden")), respond_normally, asks_the_user=WITH_PASSWORD),
     Fault("restart, announced", partial(restart, announced=True), nothing, seen=None),
     Fault("restart, unannounced", partial(restart, announced=False), nothing, seen=None),
     Fault("new address", move, nothing, seen=False),

@@ -237,7 +237,7 @@ async def test_closed_connections_are_not_contention(
         pass
 
     network = await FaultyNetwork(whatwatt).start()
-    network.answer, network.only_the_stream = hang_up, True
+    network.respond, network.only_the_stream = hang_up, True
     async with following(session, whatwatt, host=network.host) as follower:
         while len(follower.losses) < 5:
             await time_machine.advance(5)

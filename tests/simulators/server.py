@@ -95,7 +95,7 @@ class Server(ABC):
     async def send_events(self) -> None:
         """Send events until cancelled."""
 
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Respond to a request."""
         return await handler(request)
 
@@ -111,7 +111,7 @@ class Server(ABC):
         @web.middleware
         async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.requests.append(f"{request.method} {request.path}")
-            return await self.answer(request, handler)
+            return await self.respond(request, handler)
 
         app = web.Application(middlewares=[record])
         app.add_routes(self.routes())

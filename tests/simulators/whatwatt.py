@@ -104,7 +104,7 @@ class WhatwattSimulator(Simulator):
         )
 
     @override
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if "Origin" in request.headers:
             return web.Response(status=404)
         if self.login is not None:
