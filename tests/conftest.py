@@ -66,16 +66,16 @@ def _no_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     OURS.removeHandler(errors)
     if request.node.get_closest_marker("errors") is None:
-        assert [record.getMessage() for record in errors.buffer if not _is_canceled_set_up(record)] == []
+        assert [record.getMessage() for record in errors.buffer if not _is_canceled_setup(record)] == []
 
 
-def _is_canceled_set_up(record: logging.LogRecord) -> bool:
+def _is_canceled_setup(record: logging.LogRecord) -> bool:
     """Return whether Home Assistant has stopped during a set-up, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 @pytest.fixture(autouse=True)
-def _errors_are_logged_again() -> None:
+def _clear_logged_errors() -> None:
     """Forget the errors that earlier tests have logged."""
     EXCEPTION_FILTER.logged.clear()
 

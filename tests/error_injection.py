@@ -45,7 +45,7 @@ class ErrorInjector:
         return set(self._counts)
 
     @contextmanager
-    def throws(self) -> Iterator[None]:
+    def raises(self) -> Iterator[None]:
         """Raise errors in a block."""
         sys.monitoring.use_tool_id(_TOOL, "error injector")
         sys.monitoring.register_callback(_TOOL, sys.monitoring.events.LINE, self._line)

@@ -166,7 +166,7 @@ async def test_announcement_ends_a_wait(
 
 
 @pytest.mark.parametrize("is_protected", [False, True])
-async def test_new_reader_is_found_behind_addresses_without_a_reader(
+async def test_new_reader_is_found_after_addresses_without_a_reader(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, *, is_protected: bool
 ) -> None:
     if not is_protected:
@@ -186,7 +186,7 @@ async def test_announcement_without_a_usable_address_is_ignored(
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-async def test_moved_reader_is_found_behind_addresses_without_a_reader(
+async def test_moved_reader_is_found_after_addresses_of_no_reader(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -328,7 +328,7 @@ async def test_entered_address_of_another_device_is_not_used(
     network.reader = reader
 
 
-async def test_entered_address_without_a_stream_costs_seconds(
+async def test_stream_continues_when_entered_address_has_no_stream(
     hass: HomeAssistant,
     moved: ConfigEntry,
     whatwatt: WhatwattSimulator,

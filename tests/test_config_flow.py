@@ -369,7 +369,9 @@ async def test_reader_is_found_by_the_lease_of_each_interface(
         ("whatwatt-5c7f14", "aabbccddeef\u0661"),
     ],
 )
-async def test_other_lease_is_ignored(hass: HomeAssistant, hostname: str, mac_address: str) -> None:
+async def test_lease_of_another_device_is_ignored(
+    hass: HomeAssistant, hostname: str, mac_address: str
+) -> None:
     assert outcome(await discover(hass, lease(hostname, mac_address))) == "abort not_supported"
 
 

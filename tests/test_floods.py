@@ -160,7 +160,7 @@ class Dripping:
 
 
 @pytest.mark.parametrize("only_the_stream", [False, True])
-async def test_slow_response_costs_one_connection_at_a_time(
+async def test_slow_responses_use_one_connection_at_a_time(
     hass: HomeAssistant, house: House, time_machine: TimeMachine, *, only_the_stream: bool
 ) -> None:
     network = await FaultyNetwork(await WhatwattSimulator(house).start(live=True)).start()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.smoke
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
 
 
-async def test_set_up_is_retried_while_the_reader_is_offline(
+async def test_setup_is_retried_while_the_reader_is_offline(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt)
@@ -54,7 +54,7 @@ async def test_wrong_password_starts_reauth_and_no_more_requests(
     assert len(protected_whatwatt.requests) == requests <= 4
 
 
-async def test_set_up_ends_without_an_identity(
+async def test_setup_ends_without_an_identity(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_ATTEMPT_TIMEOUT", 0.1)
@@ -67,7 +67,7 @@ async def test_set_up_ends_without_an_identity(
     await wait_until(lambda: not currentlyone.streams)
 
 
-async def test_short_drop_is_not_shown(
+async def test_short_disconnect_changes_no_state(
     hass: HomeAssistant,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,

@@ -320,7 +320,7 @@ async def test_repair_of_another_device_opens_reconfigure(
     assert issues(hass) == {}
 
 
-async def test_other_device_is_an_issue_during_a_set_up(
+async def test_other_device_is_an_issue_during_a_setup(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt)

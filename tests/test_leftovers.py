@@ -79,13 +79,13 @@ class Home:
         assert isinstance(coordinator, EnergySseCoordinator)
         return coordinator
 
-    def begin_set_up(self, **options: Any) -> None:
+    def begin_setup(self, **options: Any) -> None:
         self.entry.add_to_hass(self.hass)
         self.hass.config_entries.async_update_entry(self.entry, options=options)
         self.setting_up = asyncio.create_task(self.hass.config_entries.async_setup(self.entry.entry_id))
 
     async def set_up(self, **options: Any) -> None:
-        self.begin_set_up(**options)
+        self.begin_setup(**options)
         await self.pass_until(lambda: self.entry.state is ConfigEntryState.LOADED)
         await self.time.advance(20)
         assert self.hass.states.async_entity_ids_count() > 10
@@ -147,19 +147,19 @@ async def following_a_tariff(home: Home) -> None:
 
 
 async def first_contact(home: Home) -> None:
-    home.begin_set_up()
+    home.begin_setup()
     await home.hang("")
 
 
 async def unreachable_at_the_start(home: Home) -> None:
     await home.reader.stop()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(lambda: home.entry.state is ConfigEntryState.SETUP_RETRY)
 
 
 async def refused_at_the_start(home: Home) -> None:
     home.refuse()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(home.hass.config_entries.flow.async_progress)
 
 
@@ -193,7 +193,7 @@ async def asking_for_the_status(home: Home) -> None:
 
 
 async def asking_for_the_inventory(home: Home) -> None:
-    home.begin_set_up()
+    home.begin_setup()
     await home.hang("/device")
 
 
@@ -205,7 +205,7 @@ async def without_credentials(home: Home) -> None:
 
 async def another_device_at_the_start(home: Home) -> None:
     home.become_another_device()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(lambda: ir.async_get(home.hass).issues)
 
 

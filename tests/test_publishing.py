@@ -48,7 +48,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 IMAGES = images()
 
 
-def test_no_image_is_left_over() -> None:
+def test_folder_contains_only_rendered_images() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(IMAGES)
 
 

@@ -385,7 +385,7 @@ def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
 
 @pytest.mark.parametrize("reader_clock", [0.0, None])
 @pytest.mark.parametrize("error", [HOURS, -40_000_000.0])
-def test_wrong_clock_at_the_start_leaves_no_times(error: float, reader_clock: float | None) -> None:
+def test_times_of_a_clock_that_starts_wrong_are_not_stored(error: float, reader_clock: float | None) -> None:
     """Know only times of the corrected clock, when it was ahead or years behind at the start."""
     installation = Installation(steady(), reader_clock=reader_clock)
     installation.wall_error = error
@@ -838,7 +838,7 @@ def is_old_after_an_outage(sent: Telegrams) -> bool:
 
 @settings(max_examples=60)
 @given(houses, telegrams, st.sampled_from([1, 10, 100]))
-def test_bill_is_that_of_the_meter(house: House, sent: Telegrams, resolution: int) -> None:
+def test_all_energy_is_billed_once(house: House, sent: Telegrams, resolution: int) -> None:
     """Bill all energy once, know each boundary within a telegram, and bill no interval above its use.
 
     A missed interval is not billed above the highest one of its gap.
@@ -935,7 +935,7 @@ def test_boundary_while_the_clock_is_set_is_removed() -> None:
 
 
 @pytest.mark.parametrize("error", [HOURS, 100.0, -100.0])
-def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:
+def test_total_continues_when_the_clock_is_corrected(error: float) -> None:
     """Estimate the total by power from the last hourly register when the clock has been corrected."""
     installation = Installation(steady())
     installation.wall_error = error

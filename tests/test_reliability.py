@@ -183,7 +183,7 @@ def mangling(mangle: Callable[[bytes], Any]) -> Step:
     return begin
 
 
-async def mangle_no_more(home: Home) -> None:
+async def stop_mangling(home: Home) -> None:
     home.network.mangle = None
 
 
@@ -195,7 +195,7 @@ def with_garbage(piece: bytes) -> list[bytes]:
     return [b"\x00\xff\xfe garbage: {[\n\n", piece, b'event: live\ndata: {"P_In":nan,"x":[[[\n\n']
 
 
-def with_texts_that_no_file_holds(piece: bytes) -> list[bytes]:
+def with_unstorable_texts(piece: bytes) -> list[bytes]:
     texts = ("half \\ud83d", "\\u0000", "two\\r\\nlines", "\\u202e", "n" * 20_000, "[M](http://evil.example)")
     events = []
     for text in texts:
@@ -212,7 +212,7 @@ def with_zeros_before(piece: bytes) -> list[bytes]:
     return [REGISTERS.sub(rb'"\1":0', piece), piece]
 
 
-def with_leaps_before(piece: bytes) -> list[bytes]:
+def with_wrong_registers_before(piece: bytes) -> list[bytes]:
     return [REGISTERS.sub(rb'"\1":9\2', piece), piece]
 
 
@@ -241,7 +241,7 @@ async def compressed(home: Home) -> None:
     await home.network.cut()
 
 
-async def compressed_no_more(home: Home) -> None:
+async def stop_compressing(home: Home) -> None:
     home.network.mangle = None
     home.network.extra_head = b""
     await home.network.cut()
@@ -271,7 +271,7 @@ async def swallow(home: Home) -> None:
     await home.network.swallow()
 
 
-async def unswallow(home: Home) -> None:
+async def accept_again(home: Home) -> None:
     await home.network.stop()
     await home.network.start(home.network.port)
 
@@ -280,7 +280,7 @@ async def freeze(home: Home) -> None:
     home.network.is_frozen = True
 
 
-async def thaw(home: Home) -> None:
+async def unfreeze(home: Home) -> None:
     home.network.is_frozen = False
 
 
@@ -321,7 +321,7 @@ async def swap_back(home: Home) -> None:
     home.network.reader = home.reader
 
 
-async def let_a_rogue_take_its_place(home: Home) -> None:
+async def replace_by_rogue(home: Home) -> None:
     """Announce a device with the same id that wants the password in the clear, while the reader is off."""
     await home.network.stop()
     rogue = WhatwattSimulator(home.reader.house, device_id=home.reader.device_id)
@@ -347,7 +347,7 @@ async def contend(home: Home) -> None:
     home.others.append(asyncio.create_task(take_the_stream()))
 
 
-async def give_way(home: Home) -> None:
+async def close_other_client(home: Home) -> None:
     home.others.pop().cancel()
 
 
@@ -359,16 +359,16 @@ async def resume_meter(home: Home) -> None:
     home.reader.resume_meter()
 
 
-async def lose_the_clock(home: Home) -> None:
+async def set_clock_to_1970(home: Home) -> None:
     home.reader.house.clock = datetime(1970, 1, 1, tzinfo=UTC)
     await home.network.cut()
 
 
-async def find_the_clock(home: Home) -> None:
+async def correct_clock(home: Home) -> None:
     home.reader.house.clock = datetime.now(UTC)
 
 
-async def drop_again_and_again(home: Home, *, after: float) -> None:
+async def close_repeatedly(home: Home, *, after: float) -> None:
     """Close all connections repeatedly, for most of the fault."""
     for _ in range(int(0.8 * FAULT_LASTS / after)):
         await home.network.cut(reset=False)
@@ -385,12 +385,12 @@ async def ask_for_a_password(home: Home, challenge: str | None) -> None:
     await set_response(status("401 Unauthorized", *headers))(home)
 
 
-async def wear_nonces_out(home: Home) -> None:
+async def expire_nonces(home: Home) -> None:
     assert isinstance(home.reader, WhatwattSimulator)
     assert home.reader.login is not None
     assert not isinstance(home.reader.login, BasicLogin)
     home.reader.login.uses_per_nonce = 1
-    home.reader.login.forget_nonces()
+    home.reader.login.delete_nonces()
     home.reader.end_streams()
 
 
@@ -405,7 +405,7 @@ DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", o
 
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
-    Fault("calls vanish (no route, firewall)", swallow, unswallow),
+    Fault("calls vanish (no route, firewall)", swallow, accept_again),
     Fault("accept, then no data", set_response(responding(b"", then_wait=True)), respond_normally),
     Fault("accept, then close", set_response(close_connection), respond_normally),
     *(
@@ -415,13 +415,13 @@ FAULTS = [
             ("stream: close after one event", STREAM_HEAD + LIVE),
         )
     ),
-    Fault("half-open: nothing arrives any more", freeze, thaw),
+    Fault("half-open: nothing arrives any more", freeze, unfreeze),
     Fault("slow headers", set_response(drip), respond_normally),
-    Fault("reset in the middle of every event", reset_in_the_middle, mangle_no_more),
-    Fault("chunk edges at every byte", mangling(byte_by_byte), mangle_no_more, seen=False, lasts=120),
+    Fault("reset in the middle of every event", reset_in_the_middle, stop_mangling),
+    Fault("chunk edges at every byte", mangling(byte_by_byte), stop_mangling, seen=False, lasts=120),
     Fault("endless line", set_response(endless_line, only_the_stream=True), respond_normally),
-    Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
-    Fault("gzip", compressed, compressed_no_more),
+    Fault("10 MB event after every event", mangling(with_huge_event), stop_mangling, seen=False, lasts=120),
+    Fault("gzip", compressed, stop_compressing),
     Fault(
         "wrong content type",
         set_response(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
@@ -457,8 +457,8 @@ FAULTS = [
         partial(ask_for_a_password, challenge=DIGEST + ', domain="http://[::1"'),
         respond_normally,
     ),
-    Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, WHATWATT),
-    Fault("nonces wear out with every use", wear_nonces_out, nothing, WHATWATT, seen=False),
+    Fault("a rogue is announced while it is off", replace_by_rogue, plug_in, WHATWATT),
+    Fault("nonces wear out with every use", expire_nonces, nothing, WHATWATT, seen=False),
     Fault(
         "password removed on the device",
         remove_the_password,
@@ -472,22 +472,26 @@ FAULTS = [
     Fault("new address", move, nothing, seen=False),
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
-    Fault("another client takes the stream", contend, give_way, WHATWATT, options={"password": None}),
-    Fault("another client, with a license", contend, give_way, WHATWATT, seen=False, options=LICENSED),
+    Fault(
+        "another client takes the stream", contend, close_other_client, WHATWATT, options={"password": None}
+    ),
+    Fault(
+        "another client, with a license", contend, close_other_client, WHATWATT, seen=False, options=LICENSED
+    ),
     Fault("meter sends no data", stop_meter, resume_meter),
-    Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
+    Fault("clock at 1970", set_clock_to_1970, correct_clock, seen=False),
     *(
-        Fault(f"drops every {each} seconds", partial(drop_again_and_again, after=each), nothing, seen=False)
+        Fault(f"drops every {each} seconds", partial(close_repeatedly, after=each), nothing, seen=False)
         for each in (30, 40, 55, 65)
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, WHATWATT, seen=False),
     *(
-        Fault(name, mangling(mangle), mangle_no_more, seen=False)
+        Fault(name, mangling(mangle), stop_mangling, seen=False)
         for name, mangle in (
             ("firmware that writes numbers as texts", with_texts_for_numbers),
-            ("texts that no file can hold", with_texts_that_no_file_holds),
+            ("texts that no file can hold", with_unstorable_texts),
             ("registers at zero before every reading", with_zeros_before),
-            ("registers leap before every reading", with_leaps_before),
+            ("registers leap before every reading", with_wrong_registers_before),
             ("garbage between events", with_garbage),
             ("other line ends (CRLF, LF)", other_line_ends),
         )

@@ -195,7 +195,7 @@ async def test_errors_put_no_identity_into_log_or_diagnostics(
         *functions_of_integration(), chance=0.01, text=" ".join(secrets_of(private_reader))
     )
     port = private_reader.port
-    with injector.throws():
+    with injector.raises():
         for n in range(100):
             await private_reader.tick()
             await send_odd_events(private_reader)

@@ -68,7 +68,7 @@ async def nothing(_network: FaultyNetwork) -> None:
     ],
     ids=["streaming", "waiting", "connecting", "no response", "slow headers", "rejected"],
 )
-async def test_connection_ends_at_once(
+async def test_entry_is_unloaded_at_once_in_any_connection_state(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
@@ -107,7 +107,7 @@ async def test_connection_ends_at_once(
 @pytest.mark.parametrize(
     "respond", [responding(b"", then_wait=True), drip], ids=["no response", "slow headers"]
 )
-async def test_home_assistant_stops_at_once_during_a_set_up(
+async def test_home_assistant_stops_at_once_during_a_setup(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,

@@ -99,7 +99,7 @@ async def test_register_that_rose_in_an_outage_is_accepted_at_once(
     assert "A meter was replaced" not in caplog.text
 
 
-async def test_crash_costs_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
+async def test_crash_loses_at_most_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
     await time_lapse.crash()
     received_at = time_lapse.stored("meter")["received_at"]
     assert 0 <= MORNING.timestamp() - received_at[EXPORT] < 16 * 60

@@ -266,7 +266,9 @@ async def home(
 
 @pytest.mark.parametrize("kind", ["whatwatt"])
 @pytest.mark.parametrize(("low", "high"), [(500, 3000), (200, 4000)])
-async def test_flipping_load_does_not_flip_peak_expected(home: FaultyHome, low: float, high: float) -> None:
+async def test_alternating_load_changes_peak_expected_rarely(
+    home: FaultyHome, low: float, high: float
+) -> None:
     home.interval = 20
     await home.start(HOURS)
     await home.draw(500, "07:00:00")
@@ -492,7 +494,7 @@ KEYS: Final = {
         ("voltage", 65_536, False),
     ],
 )
-async def test_absurd_value_is_dropped(
+async def test_impossible_value_changes_no_demand(
     home: FaultyHome, quantity: str, absurd: int, *, has_rare_registers: bool
 ) -> None:
     if has_rare_registers:

@@ -490,7 +490,7 @@ LOST: Final = {
 @pytest.mark.errors
 @pytest.mark.parametrize("damage", [truncate, replace_values, Path.unlink], ids=lambda each: each.__name__)
 @pytest.mark.parametrize("file", ["", ".registers", ".power_tariff"])
-async def test_damaged_file_costs_only_its_content(
+async def test_damaged_file_loses_only_its_content(
     home: Home, file: str, damage: Callable[[Path], None]
 ) -> None:
     for entry in stored(home, "core.config_entries")["entries"]:

@@ -19,7 +19,7 @@ LOGGER = logging.getLogger("custom_components.energy_sse.test")
 
 
 @pytest.fixture(autouse=True)
-def _filtered() -> Iterator[None]:
+def _filter_errors() -> Iterator[None]:
     """Add the filter to a logger, as the Home Assistant half does."""
     LOGGER.addFilter(EXCEPTION_FILTER)
     yield

@@ -50,7 +50,7 @@ def test_texts_become_pseudonyms_and_the_rest_is_kept(redactor: Redactor) -> Non
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
 
 
-def test_readings_are_kept(redactor: Redactor) -> None:
+def test_readings_are_not_redacted(redactor: Redactor) -> None:
     for event in sample_events("currentlyone_stream_2.0.25.sse"):
         if event.type == "state" and "detected" not in event.data:
             assert redactor.event(event.type, event.data) == json.loads(event.data)

@@ -158,7 +158,7 @@ def test_any_bytes_are_decoded_equally_in_any_pieces(stream: bytes, cuts: list[i
 
 
 @given(garbage=STREAMS)
-def test_valid_event_after_any_garbage_arrives(garbage: bytes) -> None:
+def test_valid_event_is_decoded_after_any_garbage(garbage: bytes) -> None:
     events = decode(garbage, b"\n\n", b"event:live\ndata:{}\n\n")
     assert events[-1][:2] == ("live", "{}")
 

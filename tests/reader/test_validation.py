@@ -236,7 +236,7 @@ def test_values_beyond_a_household_supply_are_out_of_bounds(
 
 
 @pytest.mark.parametrize("unit", [Unit.NONE, Unit.SECOND])
-def test_units_of_no_supply_have_no_bounds(unit: Unit) -> None:
+def test_units_without_a_household_limit_have_no_bounds(unit: Unit) -> None:
     assert get_bounds({IMPORT: unit}) == {IMPORT: (-math.inf, math.inf)}
 
 
@@ -263,7 +263,7 @@ def test_replacement_needs_a_series_of_similar_values(values: list[float], accep
     assert (validator.dropped.total() == 0) == (values[0] == 0)
 
 
-def test_zeros_come_with_a_new_meter_only() -> None:
+def test_zero_is_accepted_only_with_a_new_meter() -> None:
     validator = RegisterValidator(get_meter_limits(UNITS))
     validator.validate({IMPORT: 5000, EXPORT: 700}, 0)
     accepted = [validator.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]

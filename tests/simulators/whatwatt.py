@@ -156,7 +156,7 @@ class WhatwattSimulator(Simulator):
     def reboot(self) -> None:
         self.uptime = 0
         if isinstance(self.login, DigestLogin):
-            self.login.forget_nonces()
+            self.login.delete_nonces()
 
     @override
     def neighbor(self, house: House) -> Self:
