@@ -40,7 +40,7 @@ _TERMINATED: Final = 143
 
 @dataclass
 class Result:
-    """The result of a stage."""
+    """Result of a stage."""
 
     stage: str
     is_ok: bool = True
@@ -99,7 +99,7 @@ def run_end_to_end(language: str) -> Result:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command and show its output. Returns its exit status and its output."""
+    """Run a command and show its output. Return its exit status and its output."""
     try:
         process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:
@@ -249,7 +249,7 @@ def _wait_for(set_up: subprocess.Popen[bytes]) -> Result:
     return Result("other environments", set_up.wait() == 0, time.monotonic() - began)
 
 
-# -------------------------------------------------------------------------------- failures by chance
+# -------------------------------------------------------------------------------- random failures
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--weekly", action="store_true", help="all weekly checks; takes hours")
     parser.add_argument("--repeat", type=int, metavar="N", help="run the tests N times, and count failures")
-    parser.add_argument("--load", type=int, metavar="M", help="number of busy processes beside --repeat")
+    parser.add_argument("--load", type=int, metavar="M", help="number of busy processes during --repeat")
     arguments, for_pytest = parser.parse_known_args()
     if arguments.load is not None and arguments.repeat is None:
         parser.error("--load needs --repeat")
@@ -322,7 +322,7 @@ def stages(arguments: argparse.Namespace, for_pytest: Sequence[str]) -> Iterable
 
 
 def main() -> int:
-    """Run the stages selected on the command line. Returns 0 if every stage passed."""
+    """Run the stages that the command line selects. Return 0 if each of them passed."""
     arguments, for_pytest = parse_arguments()
     if for_pytest and arguments.repeat is None:
         os.chdir(_ROOT)

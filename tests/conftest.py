@@ -70,13 +70,13 @@ def _no_errors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _is_canceled_setup(record: logging.LogRecord) -> bool:
-    """Return whether Home Assistant has stopped during a set-up, as at the end of a test."""
+    """Return whether Home Assistant has stopped during a setup, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 @pytest.fixture(autouse=True)
 def _clear_logged_errors() -> None:
-    """Forget the errors that earlier tests have logged."""
+    """Clear the list of logged errors, so that errors of earlier tests are logged again."""
     EXCEPTION_FILTER.logged.clear()
 
 
@@ -169,7 +169,7 @@ async def time_machine() -> TimeMachine:
 def make_time_lapse(
     tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture, hass_storage: dict[str, Any]
 ) -> MakeTimeLapse:
-    """Return a function that makes a time lapse of a house: a sunny one, early on a morning in November.
+    """Return a function that makes a time lapse of a house, which begins on a sunny November morning.
 
     Home Assistant has not started. The database is SQLite unless its URL is given.
     """

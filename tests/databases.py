@@ -41,7 +41,7 @@ class Server:
         )
 
     def wait_until_started(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until it has started."""
+        """Wait until the server has started."""
         end = time.monotonic() + _START_TIMEOUT
         while True:
             try:
@@ -53,7 +53,7 @@ class Server:
                 time.sleep(0.05)
 
     def create_database(self, name: str) -> str:
-        """Make a new database; return its URL."""
+        """Create a database. Return its URL."""
         is_mariadb = self._url.startswith("mysql")
         with self._administration.connect() as connection:
             connection.exec_driver_sql(
@@ -161,5 +161,5 @@ def _environment() -> Mapping[str, str]:
 
 
 def _private_port() -> int:
-    """Return a port outside the range from which systems choose, and of this process alone in a test run."""
+    """Return a port outside the range of random ports, which no other process of the test run uses."""
     return 20_000 + os.getpid() % 10_000

@@ -48,7 +48,7 @@ class RandomPayloads:
     def __init__(self, seed: object) -> None:
         self._random = Random(f"payloads {seed}")
         self.is_valid = False
-        """Whether payloads are not changed."""
+        """True if payloads are not changed."""
 
     def response_body(self, payload: Any) -> bytes:
         """Return the body of a response."""
@@ -66,7 +66,7 @@ class RandomPayloads:
         return b"event: " + event_type.encode() + end + b"data: " + data + end + end
 
     def choose[T](self, *things: T) -> T:
-        """Return one of several."""
+        """Return a random item."""
         return self._random.choice(things)
 
     def changed(self, payload: Any) -> Any:

@@ -37,7 +37,7 @@ async def announce(
     addresses: Iterable[str] = ("127.0.0.1",),
     name: str | None = None,
 ) -> ConfigFlowResult:
-    """Announce the reader to Home Assistant. Another port stands for another address."""
+    """Announce the reader to Home Assistant. Another port represents another address."""
     info = announcement(reader)
     info.port = port or info.port
     info.ip_addresses = [ip_address(each) for each in addresses]

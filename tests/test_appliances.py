@@ -597,7 +597,7 @@ async def client(hass: HomeAssistant, hass_ws_client: WebSocketGenerator) -> Any
 
 
 async def remove(kitchen: Kitchen, client: Any, sub_id: str) -> bool:
-    """Remove a device. Return whether it is gone."""
+    """Remove a device. Return whether it was removed."""
     response = await client.remove_device(kitchen.device(sub_id).id)
     await kitchen.hass.async_block_till_done()
     return bool(response["success"])

@@ -39,7 +39,7 @@ class Rogue(WhatwattSimulator):
 
     @property
     def has_password(self) -> bool:
-        """Whether it has received the password unencrypted."""
+        """True if the device has received the password unencrypted."""
         return any(each.startswith("Basic") for each in self.credentials)
 
 

@@ -155,8 +155,8 @@ async def run_without_corrections(
 ) -> tuple[int, float, int]:
     """Run through an outage without corrections.
 
-    Return the number of hours that show zero in spite of an export, the energy that the hour of the return
-    shows, and the energy exported since the outage began, in Wh.
+    Return the number of hours that show zero in spite of an export, and two energies in Wh: of the first hour
+    after the outage, and exported since the outage began.
     """
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await time_lapse.start()

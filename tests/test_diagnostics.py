@@ -36,7 +36,7 @@ async def download(hass: HomeAssistant, hass_client: ClientSessionGenerator, ent
 
 
 def assert_absent(diagnostics: dict[str, Any], *secrets: str) -> None:
-    """Assert that diagnostics contain no secret, however it is written."""
+    """Assert that diagnostics contain no secret, in any notation."""
     text = json.dumps(diagnostics, ensure_ascii=False).lower()
     pseudonyms.assert_absent(text, *secrets)
     assert re.sub(r"[^0-9a-f]", "", text).count("ecc9ff5c7f1") == 0

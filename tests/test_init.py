@@ -1,4 +1,4 @@
-"""Set-up, drops and outages."""
+"""Setup, disconnects and outages."""
 
 from functools import partial
 import logging
@@ -157,7 +157,7 @@ async def test_pings_keep_appliances_available_but_not_values(
         await time_machine.advance(20)
         pinged_at = time_machine.now()
         await currentlyone.tick(20)
-        # Nothing else shows that a ping was received.
+        # Only this value shows that a ping was received.
         await wait_until(partial(was_active_since, entry, pinged_at))
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
     transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow(
     "tests/remaining_objects.py",
 )
 
-# Seconds of simulated time. The longest timeout of a first set-up is one minute.
+# Seconds of simulated time. The longest timeout of a first setup is one minute.
 ENDS_WITHIN = 70
 
 OPTIONS = {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True}
@@ -250,7 +250,7 @@ CASES = [
 
 
 async def end(home: Home, ways: dict[str, Callable[[], Awaitable[object]]], how: str) -> None:
-    """End the entry, and wait for that and for its set-up."""
+    """End the entry, and wait for that and for its setup."""
     ending = asyncio.ensure_future(ways[how]())
     began = home.time.now()
     while not ending.done() or (home.setting_up is not None and not home.setting_up.done()):
@@ -295,7 +295,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     ] == []
     assert [state for state in hass.states.async_all() if not state.attributes.get("restored")] == []
     if was_loaded:
-        # The coordinator of a failed set-up stays with its entry, for the diagnostics.
+        # The coordinator of a failed setup stays with its entry, for the diagnostics.
         assert count_objects() == before
     requests, stored = len(home.reader.requests), files()
     assert how == "disable" or stored == []

@@ -26,10 +26,10 @@ from .client import Client
 
 @dataclass
 class Entity:
-    """An entity."""
+    """Entity."""
 
     name: str
-    """Its name."""
+    """Name of the entity."""
 
     platform: ClassVar[str]
 

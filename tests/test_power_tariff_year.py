@@ -72,7 +72,7 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
 
 
 class OccupiedHouse(House):
-    """A house with electric heating, a stove, a sauna and a car, which are the same in every run."""
+    """A house with electric heating, a stove, a sauna and a car, with the same loads in every run."""
 
     def _measure(self) -> None:
         super()._measure()

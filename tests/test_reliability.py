@@ -109,7 +109,7 @@ class Fault:
     end: Step
     readers: tuple[str, ...] = tuple(SIMULATORS)
     seen: bool | None = True
-    """Whether values become unavailable. None if both can happen."""
+    """True if values become unavailable; None if both can happen."""
 
     asks_the_user: tuple[str, ...] = ()
     """Kinds of readers for which the user has to act."""
@@ -322,7 +322,7 @@ async def swap_back(home: Home) -> None:
 
 
 async def replace_by_rogue(home: Home) -> None:
-    """Announce a device with the same id that wants the password in the clear, while the reader is off."""
+    """Announce a device with the same id that asks for HTTP Basic, while the reader is off."""
     await home.network.stop()
     rogue = WhatwattSimulator(home.reader.house, device_id=home.reader.device_id)
     rogue.login = BasicLogin("secret")

@@ -93,7 +93,7 @@ async def test_entry_is_unloaded_at_once_in_any_connection_state(
     )
     await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
     if how == "reload":
-        # The set-up that follows waits for the reader.
+        # The next setup waits for the reader.
         await network.stop()
         network.respond = None
         await network.start(network.port)

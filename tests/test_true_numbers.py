@@ -102,7 +102,7 @@ class FaultyHome(Home):
         """Seconds after a multiple of the interval, when telegrams are sent."""
 
         self.register: Callable[[float], float | None] = lambda register: register
-        """Returns the register in a telegram from the right one, in Wh. None leaves all registers out."""
+        """Function from the right register to the register in a telegram, in Wh; None sends no registers."""
 
         self.clock_error = timedelta()
         """Home Assistant's clock minus the right time."""
@@ -440,7 +440,7 @@ async def test_sleep_or_pause_loses_no_energy(
 # ------------------------------------------------------------------------------------- meter replacement
 
 FAULTS: Final[Mapping[str, tuple[Callable[[float], float], int]]] = {
-    # Returns the register from the right one, and for how many seconds.
+    # Function from the right register to the wrong one, and its duration in seconds.
     "old register": (lambda register: register - 100_000, 5),
     "high garbage": (lambda register: register + 5_000_000, 20),
     "low garbage": (lambda register: register % 1000, 20),

@@ -22,7 +22,7 @@ _, EXPORT = REGISTERS
 async def set_up_twice(
     hass: HomeAssistant, reader: CurrentlyOneSimulator
 ) -> tuple[MockConfigEntry, MockConfigEntry]:
-    """Set a reader up twice. Only the first entry has a power tariff, and the entities."""
+    """Set up a reader twice. Only the first entry has a power tariff, and the entities."""
     one, two = entry_for(reader), entry_for(reader)
     one.add_to_hass(hass)
     hass.config_entries.async_update_entry(one, options={CONF_POWER_TARIFF: {"enabled": True}})

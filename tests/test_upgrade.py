@@ -139,7 +139,7 @@ def stored(home: Home, file: str) -> Any:
 
 
 def expected_of(home: Home) -> dict[str, Any]:
-    """Return what the version shows that has made the installation."""
+    """Return the states that the version of the installation has shown."""
     expected: dict[str, Any] = json.loads((home.origin / "expected.json").read_text())
     return expected
 
@@ -148,7 +148,7 @@ def expected_of(home: Home) -> dict[str, Any]:
 
 
 def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Any]:
-    """Return the entities that are shown differently."""
+    """Return the entities whose state or attributes differ."""
     unmatched = seen.keys() ^ expected.keys()
     different: list[Any] = [
         (entity_id,) for entity_id in unmatched if not entity_id.removesuffix("_2").endswith(NEW)
@@ -425,7 +425,7 @@ async def assert_home_continues(home: Home, *, lost: tuple[str, ...] = ()) -> No
 
 
 class ObservedLogin(BasicLogin):
-    """A login that keeps the credentials that were sent to it."""
+    """A login that stores the received credentials."""
 
     def __init__(self, password: str) -> None:
         super().__init__(password)

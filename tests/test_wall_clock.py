@@ -64,7 +64,7 @@ def test_times_are_kept_when_a_right_clock_is_set(minutes: float) -> None:
 @pytest.mark.parametrize("minutes", [-60, -2, 12, 60])
 @pytest.mark.parametrize("error", [3600.0, None])
 def test_times_are_rejected_when_a_wrong_clock_is_set(minutes: float, error: float | None) -> None:
-    """Distrust all times since the start."""
+    """Reject all times since the start."""
     assert wrong_period(update(started(error), minutes, 5, 0.0), -1, 0, 3, 5, 6) == [0, 3, 5]
 
 
@@ -84,7 +84,7 @@ def test_single_reading_of_a_wrong_clock_is_rejected() -> None:
 
 
 def test_times_since_the_clock_was_right_are_rejected() -> None:
-    """Distrust only the times since a fast clock has differed by a minute, when it is corrected."""
+    """Reject only the times since a fast clock has differed by a minute, when it is corrected."""
     clock = Clock()
     for minutes in range(0, 481, 5):
         # One minute fast in two hours.
@@ -102,7 +102,7 @@ def test_times_are_kept_when_the_computer_slept() -> None:
 
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_times_of_a_clock_that_was_set_wrong_are_rejected(*, is_restarted: bool) -> None:
-    """Distrust only the times since a clock was set wrong, also by a restart, when it is corrected."""
+    """Reject only the times since a clock was set wrong, also by a restart, when it is corrected."""
     clock, elapsed = started(0.0), 5 if not is_restarted else None
     if is_restarted:
         clock = restored(clock)
@@ -148,12 +148,12 @@ def test_times_are_kept_after_a_restart(
 def test_times_after_now_are_rejected_after_a_restart(
     minutes: float, error: float | None, later: list[float]
 ) -> None:
-    """Distrust all later times when a restart shows that the clock was ahead."""
+    """Reject all later times when a restart shows that the clock was ahead."""
     assert wrong_period(update(restored(started(None)), minutes, None, error), 0, 3, 5, 1e6) == later
 
 
 def test_times_of_years_ahead_are_rejected() -> None:
-    """Distrust the times of a clock that was years ahead between two restarts."""
+    """Reject the times of a clock that was years ahead between two restarts."""
     clock = restored(started(None))
     update(clock, 1e6, None, None)
     update(clock, 1e6 + 5, 5, None)
@@ -179,7 +179,7 @@ def test_small_difference_after_a_restart_is_accepted() -> None:
 def test_times_are_rejected_if_clock_is_behind_after_restart(
     minutes: float, error: float | None, *, is_rejected: bool
 ) -> None:
-    """Distrust earlier times if the reader's clock shows that the clock is right, or within a day."""
+    """Reject earlier times if the reader's clock shows that the clock is right, or within a day."""
     period = update(restored(started(None)), minutes, None, error)
     assert (period is not None) is is_rejected
 

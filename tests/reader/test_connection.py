@@ -233,11 +233,11 @@ async def test_error_in_a_listener_loses_one_message(
 async def test_closed_connections_are_not_contention(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def close(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         pass
 
     network = await FaultyNetwork(whatwatt).start()
-    network.respond, network.only_the_stream = hang_up, True
+    network.respond, network.only_the_stream = close, True
     async with following(session, whatwatt, host=network.host) as follower:
         while len(follower.losses) < 5:
             await time_machine.advance(5)

@@ -20,7 +20,7 @@ LOGGER = logging.getLogger("custom_components.energy_sse.test")
 
 @pytest.fixture(autouse=True)
 def _filter_errors() -> Iterator[None]:
-    """Add the filter to a logger, as the Home Assistant half does."""
+    """Add the filter to a logger, as the integration does."""
     LOGGER.addFilter(EXCEPTION_FILTER)
     yield
     LOGGER.removeFilter(EXCEPTION_FILTER)

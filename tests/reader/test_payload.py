@@ -82,7 +82,7 @@ def test_last_value_of_a_repeated_key_is_used(text: str) -> None:
 
 
 def numbers_of(value: object) -> list[float | None]:
-    """Return a value as both ways to read a number return it."""
+    """Return the number in a value, by each of the two functions that read numbers."""
     return [get_number({"x": value}, "x"), parse_numbers({"x": value}, {"x": "x"}).get("x")]
 
 

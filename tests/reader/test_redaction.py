@@ -1,4 +1,4 @@
-"""Redaction: which identities are removed from data, and what stays."""
+"""Redaction: identities that are replaced, and data that is kept."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

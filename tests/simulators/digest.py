@@ -23,7 +23,7 @@ class DigestLogin:
         self._uses: dict[str, int] = {}
 
     def delete_nonces(self) -> None:
-        """Forget all nonces, as at a reboot."""
+        """Delete all nonces, as at a reboot."""
         self._last_counts.clear()
         self._uses.clear()
 

@@ -37,7 +37,7 @@ class FaultyNetwork:
         self._reserved: ReservedPort | None = None
 
         self.respond: Responder | None = None
-        """Response to requests, instead of the one of the reader."""
+        """Function that responds to requests instead of the reader."""
 
         self.only_the_stream = False
         """True if `respond` handles only requests of the event stream."""
@@ -49,7 +49,7 @@ class FaultyNetwork:
         """Additional headers of an event stream."""
 
         self.is_frozen = False
-        """Whether open connections forward no data."""
+        """True if open connections do not forward data."""
 
         self._server: asyncio.Server | None = None
         self._full_queue: list[socket.socket] = []

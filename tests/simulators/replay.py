@@ -27,7 +27,7 @@ _DATE_AND_TIME = re.compile(
 
 
 class ReplayedReader(Server):
-    """Sends one recording to its clients, at its own speed or faster. It waits while there is no client.
+    """Simulated reader that sends a recording, at its original speed or faster. It waits for a client.
 
     Times of the recording become current times with the same distances.
     Registers on the hour stay on the hour.

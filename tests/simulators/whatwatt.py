@@ -55,7 +55,7 @@ class WhatwattSimulator(Simulator):
         self.license_type = license_type
         self.meter_status = "OK"
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
-        """Whether each cloud service is enabled."""
+        """Cloud services, and whether each is enabled."""
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
@@ -235,7 +235,7 @@ class WhatwattSimulator(Simulator):
             "rE_Out": _kilo(house.reactive_export),
         }
         if self.firmware is Firmware.SPARSE:
-            # By the quadrant that this house is in while it imports, and while it exports.
+            # The quadrants of this house while it imports and while it exports.
             payload |= {"rEii": 0, "rEic": payload["rE_In"], "rEei": 0, "rEec": payload["rE_Out"]}
             payload["T"] = house.tariff
         local = house.clock.astimezone(ZURICH)

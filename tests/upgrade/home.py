@@ -31,7 +31,7 @@ from ..wait import wait_until
 
 TIME_ZONE: Final = "Europe/Stockholm"
 
-# Between two telegrams. The last one of an hour comes a second before its end.
+# Interval of the telegrams. The last telegram of an hour is sent a second before the hour ends.
 INTERVAL: Final = timedelta(seconds=30)
 BEFORE_THE_END: Final = timedelta(seconds=1)
 
@@ -218,14 +218,14 @@ class Home:
         await self.hass.async_stop(force=True)
         self._hass = None
         await self._running.aclose()
-        # What Home Assistant has planned ends with its process.
+        # Timers of Home Assistant end with its process.
         for timer in get_scheduled_timer_handles(asyncio.get_running_loop()):
             if _is_of_home_assistant(timer):
                 timer.cancel()
         await wait_until(lambda: not (self.whatwatt.streams or self.currentlyone.streams))
 
     async def settle(self) -> None:
-        """Wait until Home Assistant and its recorder have nothing more to do."""
+        """Wait until Home Assistant and its recorder are idle."""
         await self._time_machine.idle()
         await self.hass.async_block_till_done()
         if "recorder" in self.hass.config.components:

@@ -95,18 +95,18 @@ def _restore(house: House, stored: Mapping[str, Any]) -> None:
         house.switch(appliance.id, state)
 
 
-# ------------------------------------------------------------------------------------- what is shown
+# ------------------------------------------------------------------------------------- observed states
 
 
 async def observe(home: Home) -> dict[str, Any]:
-    """Start Home Assistant twice. Return what it shows meanwhile, as JSON can hold it.
+    """Start Home Assistant twice. Return its states, events and statistics, JSON serializable.
 
     The hour of the start ends before the second start.
     """
     began = home.now
     seen: dict[str, Any] = {}
     await home.start()
-    # All that was repeated is written by then. No reading has arrived since the start.
+    # By then, the states of all repeated messages are written. No new reading has arrived.
     await home.run_until(began + timedelta(seconds=15))
     seen["start"] = home.shown()
     await home.run_until(began + timedelta(minutes=11))
@@ -117,7 +117,7 @@ async def observe(home: Home) -> dict[str, Any]:
     seen["statistics"] = await home.statistics(began - timedelta(hours=2))
     seen["events"] = home.fired
     await home.stop()
-    # From now on, the reader repeats what it has sent since.
+    # From now on, the reader repeats the events that it has sent since the first start.
     home.currentlyone.recording = None
     await home.run_until(began + timedelta(minutes=48))
     await home.start()
