@@ -1,7 +1,7 @@
 """Mutation testing: change the code at random, and list the mutants that survive all tests.
 
-Cosmic Ray creates the mutants in a copy of the project. `mutation/equivalent.toml` lists those that change no
-behavior, each with the reason.
+Cosmic Ray creates the mutants in a copy of the project. `mutation/equivalent.toml` lists the equivalent
+mutants, each with the reason.
 """
 
 import argparse

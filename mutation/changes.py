@@ -1,4 +1,4 @@
-"""Sample of the mutants that Cosmic Ray can make, without those that change no behavior."""
+"""Random sample of the mutants of Cosmic Ray, except mutants of code that has no effect."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tests that can kill a mutant, in stages. A stage runs only if the mutant has survived the one before."""
+"""Tests that can kill a mutant, in stages. A stage runs only if the mutant survives the previous one."""
 
 import ast
 from collections.abc import Iterator

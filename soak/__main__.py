@@ -71,7 +71,7 @@ class Expected:
     sent: float
     while_offline: bool
     received_after: float = 0.0
-    """Seconds until the next stream, if there was none or it was ending."""
+    """Seconds until the next stream, if the stream was closed or was closing; else zero."""
 
     def may_fire_no_event(self, known: str | None, others: Iterable[Expected]) -> bool:
         """Return whether a lost transition may not fire an event with the next stream.

@@ -177,7 +177,7 @@ def _set_up_in_background(*names: str) -> Iterator[subprocess.Popen[bytes]]:
     """Make environments in the background, because installing mostly waits for the network."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ["nice", _SETUP, *names],  # noqa: S607 (wherever it is installed)
+            ["nice", _SETUP, *names],  # noqa: S607 (from the PATH)
             cwd=_ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -267,7 +267,7 @@ def busy_processes(number: int) -> Iterator[None]:
 
 
 def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> Iterator[Result]:
-    """Run tests again and again while other processes are busy. Each run has other random numbers."""
+    """Run tests repeatedly while other processes are busy. Each run has other random numbers."""
     with busy_processes(load):
         for run in range(1, number + 1):
             yield run_pytest(".venv", *_random_numbers(run), *arguments, stage=f"run {run} of {number}")

@@ -18,7 +18,7 @@ import pytest
 
 from custom_components.energy_sse.reader import EXCEPTION_FILTER
 
-# Imported first, because the test package has a `custom_components` of its own.
+# Imported first, because the test package contains another `custom_components`.
 from . import databases, dialogs, measured_tables, selection
 from .logs import OURS
 from .simulators import SIMULATORS, CurrentlyOneSimulator, House, Simulator, WhatwattSimulator

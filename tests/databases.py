@@ -74,7 +74,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     if not programs:
         raise NotInstalledError("PostgreSQL")
     program = max(programs, key=lambda path: int(path.parts[-3]))
-    # It does not run as root. In a user namespace, root has another id.
+    # PostgreSQL does not run as root. In a user namespace, root has another id.
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
     data = folder / "postgresql"
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
@@ -112,7 +112,7 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
         "innodb-flush-log-at-trx-commit": 0,
         **({"user": "root"} if os.geteuid() == 0 else {}),
     }
-    # Without grants, the server needs no tables of its own.
+    # Without grants, the server does not need system tables.
     switches = ["--no-defaults", "--skip-grant-tables", "--skip-networking=0"]
     command = [program, *switches, *(f"--{key}={value}" for key, value in settings.items())]
     url = f"mysql+pymysql://root@127.0.0.1:{port}"
@@ -150,7 +150,7 @@ def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
         server.wait_until_started(process)
         yield server
     finally:
-        # Both stop at once, even with open connections.
+        # Both servers stop at once, even with open connections.
         process.send_signal(signal.SIGQUIT)
         process.wait()
 

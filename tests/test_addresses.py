@@ -162,7 +162,7 @@ async def test_announcement_ends_a_wait(
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
 
 
-# ------------------------------------------------------------------------- addresses that lead nowhere
+# ------------------------------------------------------------------------- addresses without a reader
 
 
 @pytest.mark.parametrize("is_protected", [False, True])

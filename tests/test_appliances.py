@@ -444,7 +444,7 @@ def test_rise_of_energy_is_limited_by_the_time_of_a_restart(
             ],
             ["turned_on", "turned_off"],
         ),
-        # A disabled event entity takes no event.
+        # A disabled event entity does not remove pending events.
         ([report("on", 100 * n) for n in range(30)], ["turned_on"] * 16),
     ],
 )

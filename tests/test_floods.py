@@ -22,7 +22,7 @@ from .wait import wait_until
 
 
 def reading(number: int) -> bytes:
-    """Return a reading of its own."""
+    """Return an event with a reading. Consecutive numbers give different readings."""
     return f'event: live\ndata: {{"P_In":{number % 90},"P_Out":0}}\n\n'.encode()
 
 

@@ -164,7 +164,7 @@ def log_of_integration(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def functions_of_integration() -> list[FunctionType]:
-    """Return all functions that run while a reader is connected, except those that contain errors."""
+    """Return all functions that run while a reader is connected, except functions that handle errors."""
     # The last three are the filter that removes the texts of errors.
     guards = ("__init__", "run", "async_start", "_collect", "filter", "format_trace", "_lines")
     return [

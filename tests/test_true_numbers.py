@@ -442,8 +442,8 @@ async def test_sleep_or_pause_loses_no_energy(
 FAULTS: Final[Mapping[str, tuple[Callable[[float], float], int]]] = {
     # Function from the right register to the wrong one, and its duration in seconds.
     "old register": (lambda register: register - 100_000, 5),
-    "high garbage": (lambda register: register + 5_000_000, 20),
-    "low garbage": (lambda register: register % 1000, 20),
+    "too high register": (lambda register: register + 5_000_000, 20),
+    "too low register": (lambda register: register % 1000, 20),
     "zero": (lambda _: 0, 20),
 }
 

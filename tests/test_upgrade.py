@@ -37,7 +37,7 @@ CURRENTLYONE: Final = "b8b41879cf58"
 
 MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
 
-# By unit. A value may be that of the telegram before.
+# Tolerance by unit. A value can be from the previous telegram.
 TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
 
 # Entities that version 0.1 did not have: the ends of their entity ids, and their translation keys.
@@ -62,7 +62,7 @@ OLD_NAMES: Final[Mapping[str, str]] = {
     "State change": "Transition",
 }
 
-# What the dialogs show.
+# Values in the dialogs.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     WHATWATT: {
         "write_interval": "30",
@@ -478,7 +478,7 @@ def replace_values(path: Path) -> None:
     path.write_text(json.dumps(file))
 
 
-# Ends of the unique ids of the entities that show what was in each file of version 0.1.
+# File of version 0.1 → ends of the unique ids of the entities that show its data.
 LOST: Final = {
     # An event that was missed before the start needs the time of the change before it.
     "": (":transition",),

@@ -57,7 +57,7 @@ def test_small_differences_are_accepted(seconds: float, error: float | None) -> 
 
 @pytest.mark.parametrize("minutes", [-60, -2, 12, 60, 20_000_000])
 def test_times_are_kept_when_a_right_clock_is_set(minutes: float) -> None:
-    """Keep the times of a clock that agreed with the reader's, wherever it is set."""
+    """Keep the times of a clock that agreed with the reader's clock, to any time it is set."""
     assert update(started(0.0), minutes, 5, 60.0 * minutes) is None
 
 

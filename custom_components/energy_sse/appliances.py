@@ -163,7 +163,7 @@ class Appliance:
                 appliance_id=self.id,
                 state=state.name,
                 is_on=state.is_on,
-                # A detection has no previous state. Without a known one, this is no change.
+                # A detection has no previous state. If the state is unknown, a detection is not a change.
                 previous_state=self.state or state.name,
                 power=state.power,
                 energy=detection.energy,

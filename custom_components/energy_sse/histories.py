@@ -189,7 +189,7 @@ class _TariffSum:
 
     def __init__(self) -> None:
         self.history = RegisterHistory()
-        """Without a register while the meter sends an import register of its own."""
+        """It has no register while the meter sends its own import register."""
 
         self._is_complete = True
         self._replaced: dict[Measurement, ReplacedRegister] = {}

@@ -158,7 +158,7 @@ class Readings:
         return outdated
 
     def next_expiry(self, now: float) -> float:
-        """Return the seconds until the next value expires, without those that expire with the readings."""
+        """Return the seconds until the next value expires that does not expire with the readings."""
         return self._expiry.next_expiry(now)
 
     @callback

@@ -316,7 +316,7 @@ class RegisterHistory:
             self._register_intervals.append(seconds)
 
     def _accept_estimates(self, old: Point, new: Point, new_total: float) -> bool:
-        """Scale the estimates between two registers, and accept those that are certain enough.
+        """Scale the estimates between two registers, and accept the estimates that are certain enough.
 
         Return whether boundaries have changed.
         """

@@ -119,7 +119,7 @@ class SubMeters:
         return False
 
     def update_outdated(self, now: float) -> set[str]:
-        """Update which values have expired. Return the ids of those that have expired since the last time."""
+        """Update which values have expired. Return the ids of the sub-meters that have just expired."""
         outdated = {each for each, last in self._last.items() if last.freshness.remaining(now) <= 0}
         new = outdated - self.outdated
         self.outdated |= new

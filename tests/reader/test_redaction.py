@@ -248,7 +248,7 @@ def test_identity_is_known_after_many_others(redactor: Redactor) -> None:
     for number in range(2000):
         redactor.data(json.dumps({"x": f"text {number}", "name": "Segreta"}))
     assert_absent(text_of(redactor.data('{"segreta":1}')), "segreta")
-    assert len(redactor._identities) == 1000  # noqa: SLF001 (shows nowhere else)
+    assert len(redactor._identities) == 1000  # noqa: SLF001 (not visible otherwise)
 
 
 def test_protocol_is_kept_when_an_owner_uses_its_words(redactor: Redactor) -> None:

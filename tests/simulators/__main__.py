@@ -138,7 +138,7 @@ async def serve(
     if is_announced:
         own = own_address()
         if own is None:
-            print("There is no network to announce it on; add it by its address.", flush=True)
+            print("No network to announce the reader on. Add it by its address.", flush=True)
             return
         announcer = Announcer(own)
         stack.push_async_callback(announcer.close)

@@ -37,7 +37,7 @@ BEFORE_THE_END: Final = timedelta(seconds=1)
 
 _YEAR_ONE: Final = datetime.min.replace(tzinfo=UTC)
 
-# W, by the hour in UTC.
+# Hour in UTC → load in W in that hour.
 _LOADS: Final = {7: 1800, 13: 2300, 16: 4200, 17: 3100, 18: 1200, 23: 2700}
 _USUAL_LOAD: Final = 600
 _SUN: Final = {9: 1500, 10: 3200, 11: 4000, 12: 1900}
@@ -46,7 +46,7 @@ _FOREVER: Final = (10**9,) * 3
 
 
 class SteadyHouse(House):
-    """A house whose power depends on its clock and its appliances alone."""
+    """A house whose power depends only on its clock and its appliances."""
 
     @override
     def _measure(self) -> None:

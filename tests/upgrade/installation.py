@@ -16,7 +16,7 @@ from ..simulators.port import ReservedPort
 from ..time_machine import TimeMachine
 from .home import Home, make_currentlyone, make_whatwatt
 
-# Stored in place of 127.0.0.1 and a port, which are others in every run.
+# Placeholder for 127.0.0.1 and a port, which differs in every run.
 WHATWATT: Final = "whatwatt.invalid"
 CURRENTLYONE: Final = "currentlyone.invalid"
 ENTERED: Final = "entered.invalid"
@@ -32,7 +32,7 @@ FILES: Final = (
 
 _REGISTERS: Final = ("active_import", "active_export", "reactive_import", "reactive_export")
 
-# Unused columns, and rows by their own number, which no other table has.
+# Unused columns, and row ids to which no other table refers.
 _IGNORED_COLUMNS: Final = ("id", "created", "start", "last_reset")
 
 
