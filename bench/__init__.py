@@ -1,1 +1,1 @@
-"""Costs of the integration: CPU time and rows of the database."""
+"""Benchmarks of the integration: CPU time, and rows in the database."""

@@ -1,4 +1,4 @@
-"""Measure the costs of the integration, and write them into docs/results/performance.md."""
+"""Measure CPU time and database rows of the integration, and write them into docs/results/performance.md."""
 
 import argparse
 from datetime import UTC, datetime
@@ -15,30 +15,30 @@ from . import document
 from .measure import Effort
 
 BENCHMARKS = {
-    "reading": "CPU time of a reading, against a DataUpdateCoordinator",
-    "database": "rows and bytes that the recorder writes, against a DataUpdateCoordinator",
+    "reading": "CPU time of a reading, compared with a DataUpdateCoordinator",
+    "database": "rows and bytes that the recorder writes, compared with a DataUpdateCoordinator",
     "tariff": "CPU time and rows that the power tariff adds",
 }
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    names = "\n".join(f"  {name:9} {what}" for name, what in BENCHMARKS.items())
+    """Return the parsed arguments. Exits if a benchmark does not exist."""
+    names = "\n".join(f"  {name:9} {title}" for name, title in BENCHMARKS.items())
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=f"{__doc__}\n\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure (default: everything)")
-    parser.add_argument("--quick", action="store_true", help="a rough look, printed and not written")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmark to run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="print a rough result, and do not write it")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(BENCHMARKS):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}")
     return arguments
 
 
-def machine() -> str:
-    """Name this machine by what matters for its speed."""
+def describe_machine() -> str:
+    """Return the processor, the memory and the software of this machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     model = next(models, platform.machine())
@@ -48,15 +48,15 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Run the benchmarks that the command line selects, by default all."""
     arguments = parse_arguments()
     for name in arguments.names or BENCHMARKS:
         print(f"==> {name}: {BENCHMARKS[name]}", file=sys.stderr, flush=True)
         load = os.getloadavg()[0]
         benchmark = importlib.import_module(f".{name}", __package__)
         result = benchmark.report(Effort(quick=arguments.quick))
-        how = f"`scripts/bench {name}`, {datetime.now(UTC):%Y-%m-%d}, on {machine()}"
-        section = f"{how}; load average when it began: {load:.1f}.\n\n{result}"
+        heading = f"`scripts/bench {name}`, {datetime.now(UTC):%Y-%m-%d}, on {describe_machine()}"
+        section = f"{heading}; load average when it began: {load:.1f}.\n\n{result}"
         if arguments.quick:
             print(section, flush=True)
         else:

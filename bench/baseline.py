@@ -31,7 +31,7 @@ class BaselineCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
     """Coordinator that keeps the last reading."""
 
     def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-        """Prepare without a reading."""
+        """Start without a reading."""
         super().__init__(hass, _LOGGER, config_entry=entry, name="baseline")
         self.data = {}
 
@@ -42,16 +42,16 @@ class BaselineCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
             self.async_set_updated_data({**self.data, **message.values})
 
     def handle_disconnect(self, error: ReaderError) -> None:
-        """Ignore it."""
+        """Ignore the end of the stream."""
 
     def handle_contention(self, *, is_contended: bool) -> None:
-        """Ignore it."""
+        """Ignore the end of the stream."""
 
     def handle_move(self, host: str) -> None:
-        """Ignore it."""
+        """Ignore the end of the stream."""
 
     def handle_basic_request(self, host: str) -> None:
-        """Ignore it."""
+        """Ignore the end of the stream."""
 
 
 class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
@@ -67,7 +67,7 @@ class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
         unit: str | None,
         description: MeasurementDescription,
     ) -> None:
-        """Prepare the sensor of a measurement."""
+        """Create the sensor of a measurement."""
         super().__init__(coordinator)
         self.entity_description = description
         self._attr_unique_id = f"{reader_id}_{description.key}"
@@ -91,7 +91,7 @@ class BaselineSensor(CoordinatorEntity[BaselineCoordinator], SensorEntity):
 
 
 async def replace_by_baseline(hass: HomeAssistant, entry: EnergySseConfigEntry) -> ReaderConnection:
-    """Replace the sensors of an entry by those of the baseline. Returns its connection, which has to run."""
+    """Replace the sensors of an entry by baseline sensors. Return their connection, which the caller runs."""
     reader, measurements = (
         entry.runtime_data.coordinator.reader,
         list(entry.runtime_data.coordinator.data.measurements),

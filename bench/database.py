@@ -1,4 +1,4 @@
-"""Database: what the recorder writes in an hour for one reader with its default entities."""
+"""Rows and bytes that the recorder writes in an hour, for one reader with its default entities."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from tests.wait import wait_until
 
 from .baseline import replace_by_baseline
 from .home import add_reader, home_assistant, run
-from .measure import Effort, alone, table, times
+from .measure import Effort, format_ratio, in_new_process, table
 
 HOUR: Final = 3600
 
@@ -36,23 +36,23 @@ STATISTICS_ROWS: Final = 13
 
 
 @dataclass(frozen=True)
-class Written:
-    """What an hour leaves in the database."""
+class DatabaseGrowth:
+    """Growth of the database in an hour."""
 
     rows: int
-    """States."""
+    """Rows of states."""
 
     size: int
     """Bytes."""
 
     statistics: int
-    """Rows of statistics, which the recorder adds whatever is written."""
+    """Rows of statistics, which do not depend on the number of states."""
 
 
-async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
-    """Let a reader stream for an hour.
+async def run_hour(kind: str, interval: int, variant: str, folder: Path) -> DatabaseGrowth:
+    """Return the growth of the database while a reader streams for an hour.
 
-    The way is an update interval in seconds, or the baseline.
+    The variant is a write interval in seconds, or the baseline.
     """
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
@@ -63,15 +63,15 @@ async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
         await wait_until(lambda: simulator.streams)
-        # In ten minutes every appliance has been on, and all that this house has is found.
+        # In ten minutes, each appliance is turned on, so that all entities of this house exist.
         for _ in range(60):
             await simulator.tick(10)
             await machine.advance(10)
-        if way == BASELINE:
+        if variant == BASELINE:
             connection = await replace_by_baseline(hass, entry)
             entry.async_create_background_task(hass, connection.run(), BASELINE)
         else:
-            hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(way)})
+            hass.config_entries.async_update_entry(entry, options={CONF_WRITE_INTERVAL: int(variant)})
             await hass.config_entries.async_reload(entry.entry_id)
         await wait_until(lambda: simulator.streams)
         await machine.advance(5)
@@ -81,32 +81,32 @@ async def hour(kind: str, interval: int, way: str, folder: Path) -> Written:
             await machine.advance(interval)
         after = await count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
-        return Written(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
+        return DatabaseGrowth(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
 
 
 async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:
-    """Return rows of states, and bytes, once everything is written."""
+    """Wait until all states are written. Return the rows of states, and the bytes of the database."""
     await hass.async_block_till_done()
     await get_instance(hass).async_block_till_done()
     path = folder / "home-assistant_v2.db"
 
-    def look() -> tuple[int, int]:
+    def query() -> tuple[int, int]:
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             (rows,) = database.execute("SELECT COUNT(*) FROM states").fetchone()
         return rows, path.stat().st_size
 
-    return await hass.async_add_executor_job(look)
+    return await hass.async_add_executor_job(query)
 
 
-def measure(kind: str, interval: int, way: str) -> Written:
-    """Run it in this process."""
+def measure(kind: str, interval: int, variant: str) -> DatabaseGrowth:
+    """Return the growth of the database in an hour, measured in this process."""
     with TemporaryDirectory() as folder:
-        return run(hour(kind, interval, way, Path(folder)))
+        return run(run_hour(kind, interval, variant, Path(folder)))
 
 
 def report(effort: Effort) -> str:
-    """Measure, and return the section of the document."""
+    """Measure, and return the section of docs/results/performance.md in Markdown."""
     head = (
         "reader",
         "a reading every",
@@ -121,13 +121,13 @@ def report(effort: Effort) -> str:
     statistics = {}
     for kind in effort.choose(tuple(READERS), ("whatwatt",)):
         for interval in effort.choose(INTERVALS, (10,)):
-            baseline = alone(measure, kind, interval, BASELINE)
+            baseline = in_new_process(measure, kind, interval, BASELINE)
             results = {"baseline": baseline}
-            for way in WRITE_INTERVALS:
-                title = f"every {way} s" if int(way) else "every reading"
-                if int(way) == _DEFAULT_WRITE_INTERVAL:
+            for variant in WRITE_INTERVALS:
+                title = f"every {variant} s" if int(variant) else "every reading"
+                if int(variant) == _DEFAULT_WRITE_INTERVAL:
                     title += " (default)"
-                results[title] = alone(measure, kind, interval, way)
+                results[title] = in_new_process(measure, kind, interval, variant)
             statistics[kind] = baseline.statistics
             for title, found in results.items():
                 is_first = found is baseline
@@ -137,14 +137,14 @@ def report(effort: Effort) -> str:
                         f"{interval} s" if is_first else "",
                         title,
                         f"{found.rows:,}",
-                        times(found.rows / baseline.rows),
+                        format_ratio(found.rows / baseline.rows),
                         f"{found.size / 1e6:.2f}",
-                        times(found.size / baseline.size),
+                        format_ratio(found.size / baseline.size),
                         f"{found.size * 24 / 1e6:.0f}",
                     )
                 )
-    words = ", ".join(f"{rows_} for a {kind}" for kind, rows_ in statistics.items())
+    numbers = ", ".join(f"{rows_} for a {kind}" for kind, rows_ in statistics.items())
     return (
         f"Rows of states and bytes in an hour:\n\n{table(head, rows)}\nBeside these, the recorder adds "
-        f"{STATISTICS_ROWS} rows of statistics for every sensor, whatever is written: {words}.\n"
+        f"{STATISTICS_ROWS} rows of statistics for every sensor, whatever is written: {numbers}.\n"
     )

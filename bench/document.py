@@ -1,4 +1,4 @@
-"""docs/results/performance.md, where each benchmark has a section between two marks."""
+"""Sections of docs/results/performance.md. Each benchmark has one, between two comments."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ BEGIN, END = "<!-- measured by scripts/bench {} -->\n", "<!-- end of {} -->\n"
 
 
 def with_section(document: str, name: str, section: str) -> str:
-    """Return the document with a new section. Raises ValueError if the document has no marks for it."""
+    """Return the document with a new section. Raises ValueError if it does not contain the two comments."""
     begin, end = BEGIN.format(name), END.format(name)
     before, _, rest = document.partition(begin)
     _, mark, after = rest.partition(end)
@@ -18,5 +18,5 @@ def with_section(document: str, name: str, section: str) -> str:
 
 
 def write(name: str, section: str) -> None:
-    """Write a section into the document."""
+    """Replace the section of a benchmark in the document."""
     PATH.write_text(with_section(PATH.read_text(), name, section))

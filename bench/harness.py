@@ -1,6 +1,6 @@
-"""Work without waiting, measured by pyperf: many runs in worker processes of their own.
+"""Measurement of CPU time by pyperf, which runs a module many times in worker processes.
 
-A module that is measured like this is a script of pyperf's too, which runs it again in the workers.
+The module creates a pyperf runner in its `main`, because pyperf starts it again in each worker.
 """
 
 from collections import defaultdict
@@ -20,9 +20,9 @@ def runner(module: str) -> pyperf.Runner:
 
 
 def measure(module: str, effort: Effort, *, loops: int, rounds: int = 5) -> dict[str, Result]:
-    """Let pyperf run a module. Returns seconds by the names that the module gives.
+    """Run a module with pyperf. Return the results in seconds, by the names of the module's benchmarks.
 
-    Everything is measured once in every round, so that what else happens on the machine befalls all alike.
+    Each round runs all benchmarks once, so that other work of the machine affects all of them equally.
     """
     values: dict[str, list[float]] = defaultdict(list)
     options = ("--processes=1", "--values=5", "--warmups=1", f"--loops={loops}", "--quiet", "--copy-env")

@@ -1,4 +1,4 @@
-"""A Home Assistant in this process, with registries and real sockets, but without a frontend."""
+"""Home Assistant in this process, with registries and real sockets, but without a frontend."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -44,8 +44,8 @@ from .baseline import replace_by_baseline
 
 
 def run[T](main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on an event loop as Home Assistant makes it."""
-    # Its warnings about a custom integration and about a missing frontend are known.
+    """Run a coroutine on an event loop of Home Assistant's kind. Return its result."""
+    # Home Assistant warns about the custom integration and the missing frontend.
     logging.disable(logging.WARNING)
     with asyncio.Runner(loop_factory=create_event_loop) as runner:
         return runner.run(main)
@@ -55,7 +55,7 @@ def run[T](main: Coroutine[Any, Any, T]) -> T:
 async def home_assistant(
     folder: Path | None = None, *, recorder: bool = False
 ) -> AsyncGenerator[HomeAssistant]:
-    """Start Home Assistant on a folder, or on an empty one, and stop it afterward."""
+    """Run Home Assistant in a block, with a configuration folder or with an empty one."""
     with TemporaryDirectory() as empty:
         hass = HomeAssistant(str(folder or empty))
         loader.async_setup(hass)
@@ -67,7 +67,7 @@ async def home_assistant(
             await async_setup_component(hass, domain, {})
         if recorder:
             async_initialize_recorder(hass)
-            # Its default.
+            # The recorder's default.
             await async_setup_component(hass, RECORDER, {RECORDER: {CONF_COMMIT_INTERVAL: 5}})
         await hass.async_start()
         await hass.async_block_till_done()
@@ -78,7 +78,7 @@ async def home_assistant(
 
 
 async def add_reader(hass: HomeAssistant, host: str) -> EnergySseConfigEntry:
-    """Add a reader as a person would, by its address."""
+    """Add a reader by its address, as a user does."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}, data={CONF_HOST: host}
     )
@@ -88,25 +88,25 @@ async def add_reader(hass: HomeAssistant, host: str) -> EnergySseConfigEntry:
 
 
 def enable_everything(hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
-    """Enable the entities that are disabled by default, of which Home Assistant takes notice in 30 s."""
+    """Enable the entities that are disabled by default. Home Assistant reloads the entry 30 s later."""
     registry = er.async_get(hass)
     for each in er.async_entries_for_config_entry(registry, entry.entry_id):
         if each.disabled_by is not None:
             registry.async_update_entity(each.entity_id, disabled_by=None)
 
 
-# What a quiet second changes: one phase, and with it the total and the net power.
+# Keys that change in a typical reading: values of one phase, and the total power.
 TYPICAL: Final = ("P_In", "P_P1_In", "I_P1", "V_P1", "PF")
 
-# The smallest step of the meter, by how its keys begin.
+# Beginning of a key → smallest step of its values.
 STEPS: Final = {"V": 0.1, "I": 0.01, "PF": 0.01, "T": 1}
 
 
 class Meter:
-    """A three-phase meter behind a whatwatt that sends all the keys that there are."""
+    """Three-phase meter with a whatwatt that sends all keys."""
 
     def __init__(self) -> None:
-        """Start with a value for everything."""
+        """Start with a value for each key."""
         now = datetime.now()  # noqa: DTZ005 (the reader sends local time)
         self._payload: dict[str, Any] = {
             **{key: 100 + number for number, key in enumerate(FIELDS)},
@@ -117,9 +117,9 @@ class Meter:
         self._goes_up = False
 
     def readings(self, kind: str, count: int) -> list[bytes]:
-        """Return events, in each of which a few values or all differ from the one before.
+        """Return events. In each, the `TYPICAL` keys or all keys differ from the previous event.
 
-        Registers grow; the rest goes up and down.
+        Registers grow. The other values rise and fall in turn.
         """
         payload = self._payload
         events = []
@@ -147,7 +147,7 @@ async def add_tariff(hass: HomeAssistant, entry: EnergySseConfigEntry, rules: Ma
 
 
 class Home:
-    """A Home Assistant with one whatwatt whose entities are all enabled. Readings are a second apart."""
+    """Home Assistant with one whatwatt whose entities are all enabled, and a reading every second."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class Home:
         options: Mapping[str, Any] | None = None,
         tariff: Mapping[str, Any] | None = None,
     ) -> None:
-        """Prepare an event loop with a clock that can be advanced, and a power tariff with some rules."""
+        """Create an event loop whose clock can be advanced. `tariff` contains the rules of a power tariff."""
         self._recorder = recorder
         self._options = options or {}
         self._tariff = tariff
@@ -165,16 +165,16 @@ class Home:
         self.loop.time = lambda: monotonic() + self._skipped  # type: ignore[method-assign] # for this loop only
         self._stack = AsyncExitStack()
         self._content: aiohttp.StreamReader | None = None
-        """Body of the latest stream."""
+        """Body of the last opened stream."""
 
         self.meter = Meter()
 
     def run[T](self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run something in it."""
+        """Run a coroutine in the event loop of this home. Return its result."""
         return self.loop.run_until_complete(coroutine)
 
     async def start(self) -> None:
-        """Start it, and wait until every entity is there and the stream is open."""
+        """Start Home Assistant, and wait until all entities exist and the stream is open."""
         request = aiohttp.ClientSession._request
 
         async def note_stream(*args: Any, **options: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 (passed on)
@@ -184,10 +184,10 @@ class Home:
             return response
 
         self._stack.enter_context(patch.object(aiohttp.ClientSession, "_request", note_stream))
-        # Asking every five minutes is no part of a reading, and would be answered by this very process.
+        # The status is not part of a reading, and this process would have to respond to its requests.
         whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
         if self._recorder:
-            # A power tariff goes by the time of day, too. One that stands still looks like one that is set.
+            # A power tariff also uses the wall clock, which has to advance with the event loop's clock.
             began, moved = self.loop.time(), dt_util.utcnow()
             now = lambda: moved + timedelta(seconds=self.loop.time() - began)  # noqa: E731 (a clock)
             self._stack.enter_context(patch.object(dt_util, "utcnow", now))
@@ -216,18 +216,18 @@ class Home:
         await wait_until(lambda: self._content)
 
     async def stop(self) -> None:
-        """Stop it: the recorder's thread does not end by itself."""
+        """Stop Home Assistant, and the thread of its recorder."""
         await self._stack.aclose()
 
     async def start_baseline(self) -> None:
-        """Replace the sensors by those of the baseline."""
+        """Replace the sensors by baseline sensors."""
         self._content = None
         connection = await replace_by_baseline(self.hass, self.entry)
         self._connection = self.loop.create_task(connection.run())
         await wait_until(lambda: self._content)
 
     async def feed(self, events: list[bytes]) -> float:
-        """Let events arrive, a second apart. Returns the seconds of CPU until their states are written."""
+        """Deliver events, a simulated second apart. Return the CPU seconds until their states are written."""
         content = self._content
         assert content is not None
         tasks_at_rest = len(self.hass._background_tasks)
@@ -235,11 +235,11 @@ class Home:
         for event in events:
             self._skipped += 1
             content.feed_data(event)
-            # The reader lets other tasks run before it waits for more.
+            # The reader lets other tasks run before it waits for more data.
             while content._waiter is None and not content.is_eof():  # noqa: ASYNC110 (as below)
                 await asyncio.sleep(0)
-            # Minutes that pass in a moment bring files to write. Their thread hardly gets a turn while this
-            # one is never idle, and slows it down: not so where a second passes between two readings.
+            # In simulated minutes, another thread writes files, and would slow down this one. In real use, it
+            # does not.
             while (  # noqa: ASYNC110 (Home Assistant does not notify of a written file)
                 self.hass._tasks or len(self.hass._background_tasks) > tasks_at_rest
             ):
@@ -249,7 +249,7 @@ class Home:
         return took
 
     def count_writes(self, events: list[bytes]) -> float:
-        """Return how many states are written per event."""
+        """Return the number of states that are written per event."""
         writes = 0
 
         @callback
@@ -261,25 +261,25 @@ class Home:
         def everything(_data: Mapping[str, Any]) -> bool:
             return True
 
-        # With a filter, as the recorder has one, the listener gets reported states as well.
+        # Reports of unchanged states are sent only to listeners with a filter, such as the recorder.
         self.hass.bus.async_listen(EVENT_STATE_CHANGED, count, everything)
         self.hass.bus.async_listen(EVENT_STATE_REPORTED, count, everything)
         self.run(self.feed(events))
         return writes / len(events)
 
 
-def started(way: str) -> Home:
-    """Return a Home Assistant that is ready for a way of getting a reading into it."""
-    # Without an update interval, as the baseline.
+def start_home(variant: str) -> Home:
+    """Return a started Home Assistant with the integration, or with the baseline."""
+    # Every reading is written, as by the baseline.
     home = Home(options={CONF_WRITE_INTERVAL: 0})
     home.run(home.start())
-    if way == "baseline":
+    if variant == "baseline":
         home.run(home.start_baseline())
     return home
 
 
-def count_writes(kind: str, way: str, readings: int = 600) -> float:
-    """Return how many states a way writes per reading."""
+def count_writes(kind: str, variant: str, readings: int = 600) -> float:
+    """Return the number of states that a variant writes per reading."""
     logging.disable(logging.WARNING)
-    home = started(way)
+    home = start_home(variant)
     return home.count_writes(home.meter.readings(kind, readings))

@@ -1,4 +1,4 @@
-"""What the benchmarks share: how often, medians and their spread, and processes of their own."""
+"""Helpers of the benchmarks: effort, medians with their spread, Markdown tables, and new processes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,39 +9,39 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Effort:
-    """How much work a run puts into its numbers."""
+    """Effort of a run: a full measurement, or a quick and rough one."""
 
     quick: bool
 
     def choose[T](self, full: T, quick: T) -> T:
-        """Return what a full run takes, or a quick look."""
+        """Return the value for a full run or for a quick one."""
         return quick if self.quick else full
 
 
 @dataclass(frozen=True)
 class Result:
-    """A number that was measured more than once."""
+    """Result of repeated measurements."""
 
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """The middle of the values."""
+        """Median of the values."""
         return median(self.values)
 
     @property
     def spread(self) -> float:
-        """The median of the distances from the median."""
+        """Median absolute deviation of the values."""
         middle = self.median
         return median(abs(value - middle) for value in self.values)
 
     def text(self, factor: float = 1.0, digits: int = 2) -> str:
-        """Return median and spread in a unit that is `factor` times as small."""
+        """Return median and spread, multiplied by `factor`: 1e6 for seconds shows microseconds."""
         return f"{self.median * factor:,.{digits}f} ± {self.spread * factor:,.{digits}f}"
 
 
-def times(ratio: float, digits: int = 2) -> str:
-    """Return a ratio as it is to be seen first."""
+def format_ratio(ratio: float, digits: int = 2) -> str:
+    """Return a ratio in bold Markdown, with a multiplication sign."""
     return f"**{ratio:.{digits}f} ×**"  # noqa: RUF001 (no letter)
 
 
@@ -51,11 +51,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-# ---------------------------------------------------------------------------------- in a process of its own
+# ---------------------------------------------------------------------------------- new process
 
 
-def alone[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function in a fresh process, so that nothing measured before it counts."""
+def in_new_process[**P, T](function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in a new process, so that earlier measurements do not affect it."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args, **kwargs).result()

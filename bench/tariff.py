@@ -1,4 +1,4 @@
-"""Power tariff: the cost that it adds to a reading and to the database, and the cost of the bills."""
+"""CPU time and rows in the database that a power tariff adds, and CPU time of its monthly peaks."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -23,39 +23,39 @@ from tests.wait import wait_until
 from . import database
 from .harness import measure
 from .home import Home, add_reader, add_tariff, home_assistant, run
-from .measure import Effort, Result, alone, table
+from .measure import Effort, Result, in_new_process, table
 from .reading import KINDS, bench_readings
 
 TARIFF: Final[Mapping[str, Any]] = {"interval": "60"}
 
-WAYS: Final[Mapping[str, Mapping[str, Any] | None]] = {"without": None, "with": TARIFF}
+VARIANTS: Final[Mapping[str, Mapping[str, Any] | None]] = {"without": None, "with": TARIFF}
 
 INTERVALS: Final = {"an hour": HOUR, "a quarter-hour": QUARTER}
 
-# Between two readings, as most meters send them.
+# Interval of most meters.
 INTERVAL: Final = timedelta(seconds=10)
 
-# As long as the register history is stored: two months and a margin.
+# Time for which the register history is stored: two months and a margin.
 MONTHS: Final = timedelta(days=66)
 
-# Wh in a quarter-hour. The simulated house draws about half as much in the evening.
+# Wh in a quarter-hour: about twice as much as the simulated house draws in the evening.
 ENERGY: Final = 1000.0
 
 
-def started(way: str) -> Home:
-    """Return a Home Assistant with a recorder that is ready for readings."""
-    home = Home(recorder=True, tariff=WAYS[way])
+def start_home(variant: str) -> Home:
+    """Return a started Home Assistant with a recorder, with or without a power tariff."""
+    home = Home(recorder=True, tariff=VARIANTS[variant])
     home.run(home.start())
     return home
 
 
 def main() -> None:
-    """Measure a reading with the tariff and without it."""
-    bench_readings(f"{__package__}.tariff", WAYS, started)
+    """Measure a reading with a power tariff and without one."""
+    bench_readings(f"{__package__}.tariff", VARIANTS, start_home)
 
 
-def calculate_bills(interval: timedelta) -> Result:
-    """Measure the CPU seconds that the bills of two months cost."""
+def measure_monthly_peaks(interval: timedelta) -> Result:
+    """Return the CPU seconds of the calculation of the monthly peaks of two months."""
     now = datetime(2026, 11, 30, 12, tzinfo=UTC)
     boundaries = {now - index * QUARTER: -ENERGY * index for index in range(MONTHS // QUARTER)}
     tariff = Tariff(interval=interval, peaks=3, one_per_day=True)
@@ -71,13 +71,13 @@ def calculate_bills(interval: timedelta) -> Result:
     return Result(seconds[1:])
 
 
-async def hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) -> database.Written:
-    """Let a reader stream for an hour of an evening, in a month that has a peak."""
+async def run_hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) -> database.DatabaseGrowth:
+    """Return the growth of the database in an hour of an evening, in a month that has a peak."""
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
         machine = TimeMachine(hass.loop)
         began, moved = hass.loop.time(), dt_util.utcnow()
-        # Demand goes by the time of day, which has to pass with the event loop's.
+        # A power tariff uses the wall clock, which has to advance with the event loop's clock.
         now = lambda: moved + timedelta(seconds=hass.loop.time() - began)  # noqa: E731 (a clock)
         stack.enter_context(patch.object(dt_util, "utcnow", now))
         simulator = SIMULATORS[kind](House(clock=moved.replace(hour=20), solar_peak=0.0))
@@ -85,11 +85,11 @@ async def hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) -> dat
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
         await wait_until(lambda: simulator.streams)
-        # In ten minutes every appliance has been on, and all that this house has is found.
+        # In ten minutes, each appliance is turned on, so that all entities of this house exist.
         for _ in range(60):
             await simulator.tick(10)
             await machine.advance(10)
-        # An hour that has ended is a peak of the month, so that there is a limit.
+        # The previous hour is a peak of the month, so that the demand limit is known.
         hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         history = entry.runtime_data.coordinator.histories.by_register[Measurement.ACTIVE_ENERGY_IMPORT]
         assert history.last is not None
@@ -107,22 +107,22 @@ async def hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) -> dat
             await machine.advance(INTERVAL.total_seconds())
         after, _ = await database.count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
-        return database.Written(after - before, 0, len(sensors) * database.STATISTICS_ROWS)
+        return database.DatabaseGrowth(after - before, 0, len(sensors) * database.STATISTICS_ROWS)
 
 
-def rows_of_an_hour(kind: str, tariff: Mapping[str, Any] | None) -> database.Written:
-    """Return the rows of an hour, written in this process."""
+def measure_hour(kind: str, tariff: Mapping[str, Any] | None) -> database.DatabaseGrowth:
+    """Return the growth of the database in an hour, measured in this process."""
     with TemporaryDirectory() as folder:
-        return run(hour(kind, tariff, Path(folder)))
+        return run(run_hour(kind, tariff, Path(folder)))
 
 
 def percent(with_it: float, without: float) -> str:
-    """Return the added part in bold."""
+    """Return the increase in percent, as bold Markdown."""
     return f"**{(with_it / without - 1) * 100:+.1f} %**"
 
 
 def report(effort: Effort) -> str:
-    """Measure, and return the section of the document."""
+    """Measure, and return the section of docs/results/performance.md in Markdown."""
     seconds = measure(f"{__package__}.tariff", effort, loops=500, rounds=6)
     readings = [
         (
@@ -135,13 +135,16 @@ def report(effort: Effort) -> str:
     ]
     written = []
     for kind in effort.choose(tuple(READERS), ("currentlyone",)):
-        found = {way: alone(rows_of_an_hour, kind, tariff) for way, tariff in WAYS.items()}
+        found = {variant: in_new_process(measure_hour, kind, tariff) for variant, tariff in VARIANTS.items()}
         rows, statistics = (
-            [getattr(found[way], name) for way in ("with", "without")] for name in ("rows", "statistics")
+            [getattr(found[variant], name) for variant in ("with", "without")]
+            for name in ("rows", "statistics")
         )
         numbers = (f"{number:,}" for number in (*rows, *statistics))
         written.append((kind, percent(*rows), *numbers))
-    monthly_peaks = {title: alone(calculate_bills, interval) for title, interval in INTERVALS.items()}
+    monthly_peaks = {
+        title: in_new_process(measure_monthly_peaks, interval) for title, interval in INTERVALS.items()
+    }
     return (
         "A reading as above, but with a recorder:\n\n"
         + table(("reading", "added", "µs of CPU with it", "without it"), readings)

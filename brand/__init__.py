@@ -1,1 +1,1 @@
-"""The integration's drawing, and the images that Home Assistant shows of it."""
+"""Logo of the integration, and the images that are rendered from it."""

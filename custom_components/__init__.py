@@ -1,1 +1,1 @@
-"""A package only for the tests; Home Assistant looks for the folder below."""
+"""Package for the tests. Home Assistant loads only the folder in it."""

@@ -115,7 +115,7 @@ class HomeAssistantProcess:
     async def start(self, on_waiting: Callable[[float], None] = lambda _seconds: None) -> None:
         """Write the configuration, copy the integration, and run until the API responds.
 
-        Tells now and then for how many seconds it has been waiting.
+        Calls a function repeatedly with the seconds of waiting.
         """
         integration = self.folder / "custom_components/energy_sse"
         integration.parent.mkdir(parents=True, exist_ok=True)

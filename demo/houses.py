@@ -34,7 +34,7 @@ def make_readers() -> list[Simulator]:
         appliance.durations = tuple(min(seconds, MAX_STATE) for seconds in appliance.durations)
         appliance.switch(0)
     added = WhatwattSimulator(
-        houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, licence="PLUS", interval=2
+        houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, license_type="PLUS", interval=2
     )
     added.sub_meters = {"71203344": 2713.4}
     return [

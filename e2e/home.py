@@ -190,7 +190,7 @@ class Home:
             await expect(self.entry(title)).to_be_visible()
 
 
-# Seconds. A silent meter is unavailable after a minute at the earliest.
+# Seconds. A meter that sends no data is unavailable after a minute at the earliest.
 _UNTIL_MISSED: Final = 120
 
 

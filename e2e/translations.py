@@ -32,36 +32,36 @@ class Words:
         self.integration: str = texts.get("title", manifest["name"])
         """Name of the integration."""
 
-        self._said: dict[str, set[str]] = defaultdict(set)
+        self._by_english: dict[str, set[str]] = defaultdict(set)
         folders = [_INTEGRATION / "translations", *(_COMPONENTS / name / "translations" for name in _OTHERS)]
         for folder in folders:
-            self._learn(folder / "en.json", folder / f"{language}.json")
+            self._add(folder / "en.json", folder / f"{language}.json")
         for english in _FRONTEND.rglob("en-*.json"):
             if re.fullmatch(r"en-[0-9a-f]{32}\.json", english.name):
-                self._learn(english, next(english.parent.glob(f"{language}-*.json")))
+                self._add(english, next(english.parent.glob(f"{language}-*.json")))
 
-    def _learn(self, english: Path, translated: Path) -> None:
+    def _add(self, english: Path, translated: Path) -> None:
         texts = dict(_flatten(json.loads(translated.read_text())))
         for key, text in _flatten(json.loads(english.read_text())):
             if key in texts:
-                self._said[text].add(texts[key])
+                self._by_english[text].add(texts[key])
                 # A page shows each paragraph separately.
                 for paragraph, other in zip(text.split("\n\n"), texts[key].split("\n\n"), strict=False):
-                    self._said[paragraph].add(other)
+                    self._by_english[paragraph].add(other)
 
     def whole(self, beginning: str) -> str:
         """Return the shortest English text with this begin."""
-        return min((text for text in self._said if text.startswith(beginning)), key=len)
+        return min((text for text in self._by_english if text.startswith(beginning)), key=len)
 
     def typed(self, english: str) -> str:
         """Return a translation of a text, to be typed."""
-        return min(self._said[english])
+        return min(self._by_english[english])
 
     def pattern(self, english: str, **placeholders: str) -> str:
         """Return a regular expression of a text. One English text may have several translations."""
-        if english not in self._said:
-            raise KeyError(f"Neither Home Assistant nor the integration says '{english}'.")
-        texts = {text.format(**placeholders) if placeholders else text for text in self._said[english]}
+        if english not in self._by_english:
+            raise KeyError(f"Neither Home Assistant nor the integration has the text '{english}'.")
+        texts = {text.format(**placeholders) if placeholders else text for text in self._by_english[english]}
         return f"(?:{'|'.join(_pattern_of(text) for text in sorted(texts))})"
 
     def text(self, english: str, **placeholders: str) -> re.Pattern[str]:

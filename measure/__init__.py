@@ -1,1 +1,1 @@
-"""Measurements that write tables and pictures into the documentation: scripts/measure."""
+"""Measurements whose tables and pictures are part of the documentation: scripts/measure."""

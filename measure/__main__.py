@@ -95,7 +95,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[argparse.Na
 
 
 def main() -> int:
-    """Run what the command line asks for. Returns the exit status."""
+    """Run the measurement that the command line selects. Return the exit status."""
     arguments, for_pytest = parse_arguments()
     try:
         _MEASUREMENTS[arguments.what](arguments, for_pytest)

@@ -28,7 +28,7 @@ type Graph = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Module:
-    """A file of Python."""
+    """Python module."""
 
     name: str
     """Dotted name within the package; empty for the package itself."""
@@ -41,12 +41,12 @@ class Module:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """The syntax tree."""
+        """Syntax tree."""
         return ast.parse(self.source)
 
     @cached_property
     def docstring_lines(self) -> set[int]:
-        """Numbers of the lines that belong to docstrings, those of attributes included."""
+        """Numbers of the lines that belong to docstrings, including the docstrings of attributes."""
         lines: set[int] = set()
         for node in ast.walk(self.tree):
             match node:
@@ -71,7 +71,7 @@ class Module:
         return len((prose | self.docstring_lines) - self.code_lines)
 
     def imports(self, modules: Container[str]) -> Iterator[str]:
-        """Yield the modules of the same package that this one imports."""
+        """Yield the modules of the same package that this module imports."""
         parts = self.name.split(".") if self.name else []
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and node.level:
@@ -119,11 +119,11 @@ def public(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef | ast.FunctionDef 
 
 @dataclass(frozen=True)
 class Package:
-    """A folder of Python."""
+    """Folder with Python modules."""
 
     folder: Path
     excluded: str = ""
-    """Name of a subfolder that is left out."""
+    """Name of a subfolder to ignore; empty for none."""
 
     @cached_property
     def modules(self) -> list[Module]:
@@ -233,7 +233,7 @@ def _within(graph: Graph, folder: str) -> Graph:
     return found
 
 
-def circles(graph: Graph) -> list[frozenset[str]]:
+def import_cycles(graph: Graph) -> list[frozenset[str]]:
     """Return the groups of modules that import each other, directly or through others."""
     reachable = {name: _reachable(graph, name) for name in graph}
     groups = {
@@ -255,9 +255,9 @@ def _reachable(graph: Graph, start: str) -> set[str]:
 
 
 def longest_chain(graph: Graph) -> list[str]:
-    """Return the longest chain of modules in which each imports the next; a circle counts once."""
+    """Return the longest chain of modules in which each imports the next. An import cycle counts once."""
     group_of = {name: frozenset({name}) for name in graph}
-    group_of |= {name: group for group in circles(graph) for name in group}
+    group_of |= {name: group for group in import_cycles(graph) for name in group}
     chains: dict[frozenset[str], list[str]] = {}
 
     def chain(group: frozenset[str]) -> list[str]:

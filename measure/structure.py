@@ -1,4 +1,4 @@
-"""Structure of the code, beside integrations of Home Assistant with the highest quality level."""
+"""Structure of the code, compared with two Home Assistant integrations of the highest quality level."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import tarfile
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from .package import Package, circles, longest_chain
+from .package import Package, import_cycles, longest_chain
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENT: Final = ROOT / "docs/results/structure.md"
@@ -27,7 +27,7 @@ _ANCHORS: Final = ("homewizard", "peblar")
 # A subfolder that Home Assistant does not use: the command line of a library.
 _EXCLUDED: Final = "cli"
 
-# Number of classes whose attributes the table lists, and of places that the lists below it have.
+# Number of classes whose attributes the table contains, and of places in each list below the table.
 _MAX_CLASSES: Final = 8
 _MAX_PLACES: Final = 5
 
@@ -42,8 +42,8 @@ def _imports_in_folders(package: Package) -> str:
     return str(max(len(longest_chain(graph)) for graph in package.folders.values()))
 
 
-def _circles(package: Package) -> str:
-    return str(len(circles(package.imports)))
+def _import_cycles(package: Package) -> str:
+    return str(len(import_cycles(package.imports)))
 
 
 def _functions(package: Package) -> str:
@@ -77,7 +77,7 @@ _ROWS: Final[Mapping[str, tuple[str, Callable[[Package], str]]]] = {
     "complexity of a function: mean / 90 % / highest": ("10", _complexity),
     "longest chain of imports within a folder": ("6", _imports_in_folders),
     "longest chain of imports": ("", lambda package: str(len(longest_chain(package.imports)))),
-    "circles of imports": ("0", _circles),
+    "import cycles": ("0", _import_cycles),
     "public classes and functions with a docstring": ("", lambda package: f"{package.documented:.0%}"),
 }
 
@@ -99,8 +99,8 @@ def largest(package: Package) -> Iterator[str]:
     for folder, graph in package.folders.items():
         chain = " → ".join(f"`{name}`" for name in longest_chain(graph))
         yield f"- Longest chain of imports in `{folder or 'energy_sse'}`: {chain}\n"
-    for group in circles(package.imports):
-        yield f"- Circle of imports: {', '.join(f'`{name}`' for name in sorted(group))}\n"
+    for group in import_cycles(package.imports):
+        yield f"- Import cycle: {', '.join(f'`{name}`' for name in sorted(group))}\n"
 
 
 def _top(title: str, values: Mapping[str, int]) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _top(title: str, values: Mapping[str, int]) -> Iterator[str]:
 
 
 def _extract(commit: str, folder: Path) -> None:
-    """Extract the integration and its tests as they were in a commit."""
+    """Extract the integration and its tests from a commit."""
     archive = folder / "archive.tar"
     command = ["git", "archive", f"--output={archive}", commit, _INTEGRATION, "tests"]
     subprocess.run(command, cwd=ROOT, check=True)
@@ -142,13 +142,13 @@ def _anchors(site_packages: Path, libraries: Path) -> Iterator[tuple[str, Packag
 
 
 def _ratio(folder: Path) -> str:
-    """Return how many lines the tests have, absolute and relative to the integration."""
+    """Return the number of lines of the tests, and its ratio to the lines of the integration."""
     lines = Package(folder / "tests").lines
     return f"{lines:,} ({lines / Package(folder / _INTEGRATION).lines:.1f} times the integration)"
 
 
 def write(environment: Path, libraries: Path) -> None:
-    """Measure, and write the document."""
+    """Compare the packages, and write docs/results/structure.md. `environment` has Home Assistant."""
     (site_packages,) = environment.glob("lib/python3.*/site-packages")
     now = Package(ROOT / _INTEGRATION)
     with TemporaryDirectory() as name:

@@ -23,7 +23,7 @@ _MARGIN: Final = 0.5
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 
-# The background is part of the picture, so that it is readable on a page of either mode.
+# The background is part of the picture, so that the picture is readable in light and in dark mode.
 _STYLE: Final = """
 svg { --ground: #fff; --text: #1f2328; --grid: #d8dee4; --power: #c5ccd4;
       --demand: #0969da; --expected: #bc4c00; --limit: #cf222e; }
@@ -49,7 +49,7 @@ _LEGEND: Final = {
 
 
 class Moment(NamedTuple):
-    """Values at a telegram, in kW. None where a sensor has no value."""
+    """Values at the time of a telegram, in kW; None if a sensor has no value."""
 
     time: datetime
     power: float
@@ -115,7 +115,7 @@ def _legend() -> Iterator[str]:
 
 
 def _corners(points: Sequence[tuple[datetime, float]]) -> Iterator[tuple[datetime, float]]:
-    """Leave out points between two of the same value."""
+    """Yield the points without those between two points of the same value."""
     for index, (time, value) in enumerate(points):
         around = points[max(index - 1, 0) : index + 2]
         if index in (0, len(points) - 1) or any(other != value for _, other in around):

@@ -1,7 +1,7 @@
 """Mutation testing: change the code at random, and list the mutants that survive all tests.
 
-Cosmic Ray makes the mutants, in a copy of the project. `mutation/equivalent.toml` lists those that change no
-behavior, each with the reason.
+Cosmic Ray creates the mutants in a copy of the project. `mutation/equivalent.toml` lists the equivalent
+mutants, each with the reason.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class MutantStatus(Enum):
 
     KILLED = "."
     TIMED_OUT = "t"
-    """Killed as well, because the tests do not end."""
+    """Counts as killed, because the tests do not end."""
 
     EQUIVALENT = "="
     SURVIVED = "SURVIVED"
@@ -67,7 +67,7 @@ class Sandbox:
         self.folder = folder
         self._socket = folder / "tests.socket"
         self._timeouts: dict[tuple[str, ...], int] = {}
-        """Seconds by the arguments of pytest; 0 if they select no tests."""
+        """Timeout in seconds by the arguments of pytest; 0 if they select no tests."""
 
         files = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
         for name in files.split("\0"):
@@ -86,7 +86,7 @@ class Sandbox:
         self._fork_server.stdout.readline()
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._fork_server.terminate()
         self._fork_server.wait()
 
@@ -102,7 +102,7 @@ class Sandbox:
         return self._timeouts[arguments] > 0
 
     def test_mutant(self, mutant: MutationSpec, arguments: tuple[str, ...]) -> Outcome:
-        """Make a change, run tests, and undo the change."""
+        """Apply a mutant, run tests, and restore the code."""
         timeout = self._timeouts[arguments]
         result = mutate_and_test([mutant], shlex.join(self._command(arguments, timeout)), timeout + 10)
         if result.test_outcome is None or self._fork_server.poll() is not None:
@@ -128,7 +128,7 @@ def _test_mutant(
     stages: Iterable[tuple[str, ...]],
     equivalent: Container[str],
 ) -> Outcome:
-    """Return the result of a mutant. `equivalent` has those of its file that change no behavior."""
+    """Return the result of a mutant. `equivalent` contains the equivalent mutants of its file."""
     outcome = Outcome(MutantStatus.SURVIVED, "")
     for stage in stages:
         if not sandbox.has_tests(stage):
@@ -142,7 +142,7 @@ def _test_mutant(
 
 
 def _changed_lines(diff: str) -> str:
-    """Return the removed and added lines of a diff, which identify a mutant also when code moves."""
+    """Return the removed and added lines of a diff. They identify a mutant even if its code moves."""
     lines = [line for line in diff.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     return "\n".join(f"{line[0]} {line[1:].strip()}" for line in lines if line[1:].strip())
 
@@ -168,7 +168,7 @@ def _test_mutants(pattern: str, number: int, seed: int, minutes: float) -> Count
             print(f"{pattern}: {len(mutants)} mutants of {len(modules)} files")
             for mutant in mutants:
                 if time.monotonic() > end:
-                    print("\nThe time is over.")
+                    print("\nThe time limit is reached.")
                     break
                 module = Path(mutant.module_path).relative_to(product).as_posix()
                 tests = stages(module, sandbox.folder)
@@ -194,18 +194,18 @@ def _row(pattern: str, results: Counter[MutantStatus]) -> str:
 
 
 def main() -> int:
-    """Test mutants, and print a table. Returns 1 if some have survived."""
+    """Test mutants, and print a table. Return 1 if some have survived."""
     parser = argparse.ArgumentParser(prog="scripts/mutate", description=__doc__)
     parser.add_argument(
         "files", nargs="*", default=_FILES, help=f"patterns of files to change (default: {' '.join(_FILES)})"
     )
     parser.add_argument("--number", type=int, default=60, help="mutants to test for each pattern (60)")
-    parser.add_argument("--seed", type=int, default=1, help="of the random choice (1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random choice (1)")
     parser.add_argument(
         "--minutes",
         type=float,
         default=15,
-        help="for each pattern; the current mutant is still tested (15)",
+        help="time limit for each pattern; the test of the current mutant is finished (15)",
     )
     arguments = parser.parse_args()
     for pattern in arguments.files:

@@ -1,4 +1,4 @@
-"""Sample of the mutants that Cosmic Ray can make, without those that change no behavior."""
+"""Random sample of the mutants of Cosmic Ray, except mutants of code that has no effect."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ _MARKING_DECORATORS: Final = ("abstractmethod", "callback", "dataclass(", "final
 
 
 def sample(modules: Sequence[Path], number: int, seed: int, folder: Path) -> list[MutationSpec]:
-    """Return some changes of modules, at different places, in the order of a seeded shuffle."""
+    """Return mutants of modules at different places, in random order. The same seed returns the same ones."""
     database = WorkDB(folder / "changes.sqlite", WorkDB.Mode.create)
     try:
         init(modules, database, {})
@@ -24,10 +24,10 @@ def sample(modules: Sequence[Path], number: int, seed: int, folder: Path) -> lis
         database.close()
     without_effect = {module: set(_lines_without_effect(module)) for module in modules}
     changes = [change for change in changes if _has_effect(change, without_effect)]
-    # The order of the database is that of random ids.
+    # The database sorts by random ids.
     changes.sort(key=lambda change: (str(change.module_path), change.start_pos, change.operator_name))
     random.Random(seed).shuffle(changes)
-    # Most places have a dozen mutants. One is enough.
+    # Most places have a dozen mutants. One of them is enough.
     places = {(change.module_path, change.start_pos): change for change in reversed(changes)}
     return list(reversed(places.values()))[:number]
 
@@ -44,7 +44,7 @@ def _marking(decorators: Sequence[ast.expr]) -> list[ast.expr]:
 
 
 def _lines_without_effect(module: Path) -> Iterator[tuple[_Place, _Place]]:
-    """Yield the places of annotations, type aliases and marking decorators, which are not evaluated."""
+    """Yield start and end of annotations, type aliases and marking decorators, which have no effect."""
     for node in ast.walk(ast.parse(module.read_text())):
         annotations: list[ast.expr | None] = []
         match node:

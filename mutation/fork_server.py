@@ -1,7 +1,7 @@
-"""Run tests in children of a process that has imported Home Assistant.
+"""Fork server that runs tests in child processes, with Home Assistant already imported.
 
-Importing it takes longer than most tests of one module: a child that begins with it is there at once. The
-integration itself is imported by the child, so that it is the changed one.
+Importing Home Assistant takes longer than most tests of one module. The child imports the integration itself,
+so that it contains the mutant.
 """
 
 from contextlib import suppress
@@ -12,20 +12,20 @@ import socket
 import sys
 from typing import Final
 
-# Imports of the tests that take long.
+# Modules whose import takes long.
 _IMPORTED_BEFORE: Final = (
-    "pytest_homeassistant_custom_component.plugins",  # which has to be imported before the recorder
+    "pytest_homeassistant_custom_component.plugins",  # has to be imported before the recorder
     "homeassistant.components.sensor.recorder",
     "homeassistant.components.zeroconf",
     "hypothesis",
 )
 
-# Text for tests that do not end.
+# Output for tests that do not end.
 TOOK_TOO_LONG: Final = "the tests took too long"
 
 
 def serve(path: str) -> None:
-    """Serve requests at a Unix socket: JSON lists of arguments of pytest. The response is the exit status."""
+    """Serve requests at a Unix socket. A request is a JSON list of arguments of pytest."""
     for module in _IMPORTED_BEFORE:
         __import__(module)
     server = socket.socket(socket.AF_UNIX)
@@ -45,29 +45,29 @@ def serve(path: str) -> None:
 
 def _run(connection: socket.socket) -> None:
     """Run pytest in its own process group. Send the id of the group, and then the exit status."""
-    import pytest  # noqa: PLC0415 (the requests of `ask` need none)
+    import pytest  # noqa: PLC0415 (`ask` does not need it)
 
     os.setsid()
     connection.sendall(f"{os.getpid()}\n".encode())
     arguments = json.loads(connection.makefile().readline())
-    silence = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        os.dup2(silence, stream)
+        os.dup2(null, stream)
     status = pytest.main(arguments)
     connection.sendall(f"{int(status)}\n".encode())
     os._exit(0)
 
 
 def ask(path: str, arguments: list[str], seconds: float) -> int:
-    """Return the exit status of pytest; 124 after a timeout, as timeout(1) does."""
+    """Send a request. Return the exit status of pytest; 124 after a timeout, as timeout(1) does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
-        answers = connection.makefile()
-        child = int(answers.readline())
+        replies = connection.makefile()
+        child = int(replies.readline())
         connection.settimeout(seconds)
         connection.sendall(json.dumps(arguments).encode() + b"\n")
         try:
-            return int(answers.readline() or 1)
+            return int(replies.readline() or 1)
         except TimeoutError:
             print(TOOK_TOO_LONG)
             return 124

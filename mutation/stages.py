@@ -1,4 +1,4 @@
-"""Tests that can kill a mutant, in stages. A stage runs only if the mutant has survived the one before."""
+"""Tests that can kill a mutant, in stages. A stage runs only if the mutant survives the previous one."""
 
 import ast
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ _SLOW: Final = ("-m", "slow and not server and not weekly")
 def stages(module: str, root: Path) -> Iterator[tuple[str, ...]]:
     """Yield arguments of pytest for a file of the integration, named without the integration's folder.
 
-    The first tests are named after the file or import it. Then come those of its layer, all quick tests, and
-    the slow tests whose marker names the file, with those that name the fewest files first.
+    The first stage has the tests that are named after the file or import it. The tests of its layer and all
+    quick tests follow. The last stages are slow tests whose marker names the file, first those of few files.
     """
     texts = {
         str(path.relative_to(root)): path.read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""A long run with faults that come at random, against a real Home Assistant."""
+"""Soak test: a long run of a real Home Assistant with random faults."""

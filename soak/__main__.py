@@ -1,7 +1,7 @@
-"""Both readers at one reading a second, with faults at random, against a real Home Assistant.
+"""Soak test: a real Home Assistant with both readers, a reading every second, and random faults.
 
-At the end, each transition has to be an event exactly once, each register has to be that of the meter, and
-Home Assistant must not use more memory, tasks and sockets than before.
+At the end, each transition must have fired exactly one event, and each sensor of a register must show the
+register of the meter. Home Assistant must not use more memory, tasks and sockets than before.
 """
 
 import argparse
@@ -36,17 +36,17 @@ PASSWORD: Final = "soak"  # noqa: S105 (of a simulated reader)
 # Seconds until Home Assistant has filled its caches.
 WARM_UP: Final = 60
 
-# Seconds. The wait after a fault can be longer.
+# Seconds. The longest fault; the wait after it can be longer.
 MAX_FAULT: Final = 8
 
-# Seconds. A change that was missed for a minute fires no event.
+# Seconds. Age up to which a missed change has to fire an event. After a minute, it fires none.
 EVENT_MAX_AGE: Final = 50
 
 # Seconds. A stream that ends later has delivered all events before.
 DELIVERY: Final = 5
 
-# Seconds between two changes of an appliance. A faster change back looks like a repeated report if the change
-# between them was lost.
+# Seconds between two changes of an appliance. If a change was lost, a faster change back would be taken for a
+# repeated report.
 MIN_CHANGE_INTERVAL: Final = 6
 
 # Seconds. The longest wait, and the longest attempt.
@@ -63,7 +63,7 @@ type Figures = dict[str, float]
 
 @dataclass
 class Expected:
-    """A transition that has happened."""
+    """Transition that the reader has reported or tried to report."""
 
     appliance: str
     state: str
@@ -71,13 +71,13 @@ class Expected:
     sent: float
     while_offline: bool
     received_after: float = 0.0
-    """Seconds until the next stream, if there was none or it was ending."""
+    """Seconds until the next stream, if the stream was closed or was closing; else zero."""
 
-    def may_bring_no_event(self, known: str | None, others: Iterable[Expected]) -> bool:
-        """Return whether a lost transition can fire no event with the next stream.
+    def may_fire_no_event(self, known: str | None, others: Iterable[Expected]) -> bool:
+        """Return whether a lost transition may not fire an event with the next stream.
 
-        It is too old then, or its state was known before, or the device repeats a later change. A device
-        repeats only the last change of an appliance.
+        It is too old then, or its state is the known one, or the device repeats a later change instead. A
+        device repeats only the last change of an appliance.
         """
         if not self.received_after:
             return False
@@ -93,7 +93,7 @@ class Expected:
 
 @dataclass
 class Soak:
-    """One run."""
+    """One run of the soak test."""
 
     random: random.Random
     networks: list[FaultyNetwork]
@@ -137,9 +137,9 @@ class Soak:
         return expected
 
     async def _follow(self, reader: CurrentlyOneSimulator, expected: Expected, number: int) -> None:
-        """Measure when a change can be repeated, if the stream ends that could have lost it.
+        """Measure when the reader can repeat a change, if its stream ends before the change is delivered.
 
-        The next stream can lose it, too.
+        The next stream can end too early, too.
         """
 
         def has_ended() -> bool:
@@ -188,7 +188,7 @@ async def reset(network: FaultyNetwork, _seconds: float) -> None:
 
 
 async def orderly_end(network: FaultyNetwork, _seconds: float) -> None:
-    """End all connections in order."""
+    """End all connections in an orderly way."""
     await network.cut(reset=False)
 
 
@@ -200,14 +200,14 @@ async def refuse(network: FaultyNetwork, seconds: float) -> None:
 
 
 async def swallow(network: FaultyNetwork, seconds: float) -> None:
-    """Accept no connection, and send no response."""
+    """Neither accept nor reject connections."""
     await network.swallow()
     await asyncio.sleep(seconds)
     await network.stop()
     await network.start(network.port)
 
 
-def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
+def respond(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable[None]]:
     """Return a fault that sends some bytes as the response."""
 
     async def send(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -215,10 +215,10 @@ def answer(data: bytes, name: str) -> Callable[[FaultyNetwork, float], Awaitable
         await writer.drain()
 
     async def fault(network: FaultyNetwork, seconds: float) -> None:
-        network.answer = send
+        network.respond = send
         await network.cut()
         await asyncio.sleep(seconds)
-        network.answer = None
+        network.respond = None
 
     fault.__name__ = name
     return fault
@@ -247,9 +247,9 @@ FAULTS: Final[list[Any]] = [
     orderly_end,
     refuse,
     swallow,
-    answer(b"", "hang_up"),
-    answer(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
-    answer(b"\x00\xff\r\n\r\n", "no_http"),
+    respond(b"", "disconnect"),
+    respond(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
+    respond(b"\x00\xff\r\n\r\n", "not_http"),
     garbage,
     huge_event,
 ]
@@ -269,7 +269,7 @@ async def add(api: HomeAssistantApi, host: str) -> None:
 
 
 async def registers(api: HomeAssistantApi) -> dict[str, float]:
-    """Return the imported energy of both readers in Wh, by their model."""
+    """Return the import register of both readers in Wh, by entity id."""
     states = await api.get("/api/states")
     return {
         state["entity_id"]: float(state["state"]) * 1000
@@ -279,7 +279,7 @@ async def registers(api: HomeAssistantApi) -> dict[str, float]:
 
 
 async def run(minutes: float, seed: int, *, calm: bool) -> bool:
-    """Run, and print the results. Return whether they are right."""
+    """Run the soak test, and print the results. Return whether they are right."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         houses = [House(clock=datetime.now(UTC), seed=each) for each in (1, 2)]
@@ -349,7 +349,7 @@ async def run(minutes: float, seed: int, *, calm: bool) -> bool:
 async def recover(networks: list[FaultyNetwork]) -> None:
     """End all faults, and wait for both streams."""
     for network in networks:
-        network.answer = network.mangle = None
+        network.respond = network.mangle = None
         await network.stop()
         await network.start(network.port)
     await wait_until(lambda: all(network.reader.streams for network in networks), within=RECOVERY)
@@ -380,7 +380,7 @@ def report(
         count = soak.seen[slug(each.appliance), each.time]
         if count or each.received_after > EVENT_MAX_AGE:
             known[each.appliance] = each.state
-        if count == 0 and each.may_bring_no_event(known.get(each.appliance), soak.transitions):
+        if count == 0 and each.may_fire_no_event(known.get(each.appliance), soak.transitions):
             lost += 1
         elif count == 0:
             missing.append(each)
@@ -432,7 +432,7 @@ def slug(appliance_id: str) -> str:
 
 
 def main() -> None:
-    """Run, and exit with 1 if a result is wrong."""
+    """Run the soak test. Exit with 1 if a result is wrong."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="duration of the faults (default: 10)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the faults (default: 1)")

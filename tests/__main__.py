@@ -40,7 +40,7 @@ _TERMINATED: Final = 143
 
 @dataclass
 class Result:
-    """The result of a stage."""
+    """Result of a stage."""
 
     stage: str
     is_ok: bool = True
@@ -99,7 +99,7 @@ def run_end_to_end(language: str) -> Result:
 
 
 def _run(command: Sequence[str]) -> tuple[int, str]:
-    """Run a command and show its output. Returns its exit status and its output."""
+    """Run a command and show its output. Return its exit status and its output."""
     try:
         process = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:
@@ -177,7 +177,7 @@ def _set_up_in_background(*names: str) -> Iterator[subprocess.Popen[bytes]]:
     """Make environments in the background, because installing mostly waits for the network."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            ["nice", _SETUP, *names],  # noqa: S607 (wherever it is installed)
+            ["nice", _SETUP, *names],  # noqa: S607 (from the PATH)
             cwd=_ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -197,6 +197,7 @@ def _set_up_in_background(*names: str) -> Iterator[subprocess.Popen[bytes]]:
 def _static_checks() -> Iterator[Result]:
     yield run_stage("ruff", [".venv/bin/ruff", "check", "."], [".venv/bin/ruff", "format", "--check", "."])
     yield run_stage("mypy", [".venv/bin/mypy"])
+    yield run_stage("codespell", [".venv/bin/codespell"])
 
 
 def run_default() -> Iterator[Result]:
@@ -248,7 +249,7 @@ def _wait_for(set_up: subprocess.Popen[bytes]) -> Result:
     return Result("other environments", set_up.wait() == 0, time.monotonic() - began)
 
 
-# -------------------------------------------------------------------------------- failures by chance
+# -------------------------------------------------------------------------------- random failures
 
 
 @contextmanager
@@ -266,7 +267,7 @@ def busy_processes(number: int) -> Iterator[None]:
 
 
 def run_repeatedly(number: int, load: int, arguments: Sequence[str]) -> Iterator[Result]:
-    """Run tests again and again while other processes are busy. Each run has other random numbers."""
+    """Run tests repeatedly while other processes are busy. Each run has other random numbers."""
     with busy_processes(load):
         for run in range(1, number + 1):
             yield run_pytest(".venv", *_random_numbers(run), *arguments, stage=f"run {run} of {number}")
@@ -301,7 +302,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--weekly", action="store_true", help="all weekly checks; takes hours")
     parser.add_argument("--repeat", type=int, metavar="N", help="run the tests N times, and count failures")
-    parser.add_argument("--load", type=int, metavar="M", help="number of busy processes beside --repeat")
+    parser.add_argument("--load", type=int, metavar="M", help="number of busy processes during --repeat")
     arguments, for_pytest = parser.parse_known_args()
     if arguments.load is not None and arguments.repeat is None:
         parser.error("--load needs --repeat")
@@ -321,7 +322,7 @@ def stages(arguments: argparse.Namespace, for_pytest: Sequence[str]) -> Iterable
 
 
 def main() -> int:
-    """Run the stages selected on the command line. Returns 0 if every stage passed."""
+    """Run the stages that the command line selects. Return 0 if each of them passed."""
     arguments, for_pytest = parse_arguments()
     if for_pytest and arguments.repeat is None:
         os.chdir(_ROOT)

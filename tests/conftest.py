@@ -18,7 +18,7 @@ import pytest
 
 from custom_components.energy_sse.reader import EXCEPTION_FILTER
 
-# Imported first, because the test package has a `custom_components` of its own.
+# Imported first, because the test package contains another `custom_components`.
 from . import databases, dialogs, measured_tables, selection
 from .logs import OURS
 from .simulators import SIMULATORS, CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
@@ -66,17 +66,17 @@ def _no_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     OURS.removeHandler(errors)
     if request.node.get_closest_marker("errors") is None:
-        assert [record.getMessage() for record in errors.buffer if not _is_canceled_set_up(record)] == []
+        assert [record.getMessage() for record in errors.buffer if not _is_canceled_setup(record)] == []
 
 
-def _is_canceled_set_up(record: logging.LogRecord) -> bool:
-    """Return whether Home Assistant has stopped during a set-up, as at the end of a test."""
+def _is_canceled_setup(record: logging.LogRecord) -> bool:
+    """Return whether Home Assistant has stopped during a setup, as at the end of a test."""
     return record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 @pytest.fixture(autouse=True)
-def _errors_are_logged_again() -> None:
-    """Forget the errors that earlier tests have logged."""
+def _clear_logged_errors() -> None:
+    """Clear the list of logged errors, so that errors of earlier tests are logged again."""
     EXCEPTION_FILTER.logged.clear()
 
 
@@ -169,7 +169,7 @@ async def time_machine() -> TimeMachine:
 def make_time_lapse(
     tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture, hass_storage: dict[str, Any]
 ) -> MakeTimeLapse:
-    """Return a function that makes a time lapse of a house: a sunny one, early on a morning in November.
+    """Return a function that makes a time lapse of a house, which begins on a sunny November morning.
 
     Home Assistant has not started. The database is SQLite unless its URL is given.
     """

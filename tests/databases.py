@@ -41,7 +41,7 @@ class Server:
         )
 
     def wait_until_started(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until it has started."""
+        """Wait until the server has started."""
         end = time.monotonic() + _START_TIMEOUT
         while True:
             try:
@@ -53,7 +53,7 @@ class Server:
                 time.sleep(0.05)
 
     def create_database(self, name: str) -> str:
-        """Make a new database; return its URL."""
+        """Create a database. Return its URL."""
         is_mariadb = self._url.startswith("mysql")
         with self._administration.connect() as connection:
             connection.exec_driver_sql(
@@ -74,7 +74,7 @@ def run_postgresql(folder: Path) -> Iterator[Server]:
     if not programs:
         raise NotInstalledError("PostgreSQL")
     program = max(programs, key=lambda path: int(path.parts[-3]))
-    # It does not run as root. In a user namespace, root has another id.
+    # PostgreSQL does not run as root. In a user namespace, root has another id.
     prefix = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
     data = folder / "postgresql"
     options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
@@ -112,7 +112,7 @@ def run_mariadb(folder: Path) -> Iterator[Server]:
         "innodb-flush-log-at-trx-commit": 0,
         **({"user": "root"} if os.geteuid() == 0 else {}),
     }
-    # Without grants, the server needs no tables of its own.
+    # Without grants, the server does not need system tables.
     switches = ["--no-defaults", "--skip-grant-tables", "--skip-networking=0"]
     command = [program, *switches, *(f"--{key}={value}" for key, value in settings.items())]
     url = f"mysql+pymysql://root@127.0.0.1:{port}"
@@ -150,7 +150,7 @@ def _running(command: Sequence[str], server: Server) -> Iterator[Server]:
         server.wait_until_started(process)
         yield server
     finally:
-        # Both stop at once, even with open connections.
+        # Both servers stop at once, even with open connections.
         process.send_signal(signal.SIGQUIT)
         process.wait()
 
@@ -161,5 +161,5 @@ def _environment() -> Mapping[str, str]:
 
 
 def _private_port() -> int:
-    """Return a port outside the range from which systems choose, and of this process alone in a test run."""
+    """Return a port outside the range of random ports, which no other process of the test run uses."""
     return 20_000 + os.getpid() % 10_000

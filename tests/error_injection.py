@@ -21,7 +21,7 @@ ERRORS = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError
 
 
 class ErrorInjector:
-    """Raises errors at random lines of functions, and of the functions in them."""
+    """Injector of errors at random lines of functions, and of functions that they define."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class ErrorInjector:
         seed: int = 0,
         text: str = "injected",
     ) -> None:
-        """Set the chance of each line. After `times` errors, a line lets those that follow be reached."""
+        """Set the chance of an error at each line. A line raises at most `times` errors."""
         self._chance = chance
         self._times = times
         self._counts: Counter[tuple[str, int]] = Counter()
@@ -41,11 +41,11 @@ class ErrorInjector:
 
     @property
     def places(self) -> set[tuple[str, int]]:
-        """Functions and lines that have raised an error."""
+        """Functions and lines that have raised an injected error."""
         return set(self._counts)
 
     @contextmanager
-    def throws(self) -> Iterator[None]:
+    def raises(self) -> Iterator[None]:
         """Raise errors in a block."""
         sys.monitoring.use_tool_id(_TOOL, "error injector")
         sys.monitoring.register_callback(_TOOL, sys.monitoring.events.LINE, self._line)

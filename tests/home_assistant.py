@@ -59,7 +59,7 @@ def entry_for(
 
 
 async def set_up(hass: HomeAssistant, reader: Server, **data: Any) -> MockConfigEntry:
-    """Set a reader up, and wait until its stream is open."""
+    """Set up a reader, and wait until its stream is open."""
     entry = entry_for(reader, **data)
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)

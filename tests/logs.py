@@ -9,7 +9,7 @@ OURS: Final = logging.getLogger("custom_components.energy_sse")
 
 
 def logged_messages(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
-    """Return the messages that the integration has logged in a test, from a level on.
+    """Return the messages that the integration has logged in a test, at a level or above.
 
     The messages of other loggers depend on the tests before.
     """

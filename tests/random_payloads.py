@@ -48,9 +48,9 @@ class RandomPayloads:
     def __init__(self, seed: object) -> None:
         self._random = Random(f"payloads {seed}")
         self.is_valid = False
-        """Whether payloads are not changed."""
+        """True if payloads are not changed."""
 
-    def answer(self, payload: Any) -> bytes:
+    def response_body(self, payload: Any) -> bytes:
         """Return the body of a response."""
         if self.is_valid:
             return json.dumps(payload).encode()
@@ -62,11 +62,11 @@ class RandomPayloads:
             event_type = self._random.choice(_NEVER_SEEN_EVENTS)
         end = self._random.choice((b"\n", b"\r\n"))
         # A line break would end the data.
-        data = self.answer(payload).replace(b"\r", b" ").replace(b"\n", b" ")
+        data = self.response_body(payload).replace(b"\r", b" ").replace(b"\n", b" ")
         return b"event: " + event_type.encode() + end + b"data: " + data + end + end
 
     def choose[T](self, *things: T) -> T:
-        """Return one of several."""
+        """Return a random item."""
         return self._random.choice(things)
 
     def changed(self, payload: Any) -> Any:

@@ -20,7 +20,7 @@ from .time_machine import TimeMachine
 MOMENTARY = ("clock_drift", "last_restart", ":last_run")
 _MOMENTARY_ATTRIBUTES = ("device_time", "friendly_name", "icon", "options")
 
-# Texts of the owner, and the place.
+# Texts that the owner has entered, and the location.
 _OWNERS_STATES = (":state", "price_area")
 _OWNERS_ATTRIBUTES = ("state", "previous_state")
 
@@ -36,7 +36,7 @@ class ReplayResult:
     """Key, event type and state of each transition."""
 
     def anonymous(self) -> ReplayResult:
-        """Return the same with the pseudonyms of a recording."""
+        """Return the result with the pseudonyms of a recording."""
         hidden = REDACTOR.pseudonym
         return ReplayResult(
             {
@@ -111,7 +111,7 @@ async def run_replay(
     while not reader.has_ended.is_set():
         await time_machine.advance(1)
     await playing
-    # The last events have arrived then.
+    # By then, the last events have been processed.
     await time_machine.advance(1)
     await hass.async_block_till_done()
     return entry, observer.seen(entry)

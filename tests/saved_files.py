@@ -8,7 +8,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er, 
 from homeassistant.helpers.json import json_bytes
 from homeassistant.helpers.restore_state import async_get as restore_states
 
-# All integrations share these files: a value that cannot be saved in one keeps all of it from being saved.
+# All integrations share these files. A value that cannot be saved prevents saving the whole file.
 _FILES: dict[str, Callable[[HomeAssistant], object]] = {
     "core.config_entries": lambda hass: hass.config_entries._data_to_save(),  # noqa: SLF001
     "core.device_registry": lambda hass: dr.async_get(hass)._data_to_save(),  # noqa: SLF001

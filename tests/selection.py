@@ -20,7 +20,7 @@ _SHARED: Final = ("pyproject.toml", "requirements_test.txt", "tests/conftest.py"
 
 
 def add_option(parser: pytest.Parser) -> None:
-    """Add the option."""
+    """Add the option `--changed`."""
     parser.addoption(
         "--changed",
         action="store_true",

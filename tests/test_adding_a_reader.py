@@ -309,13 +309,13 @@ async def test_third_reader_reconnects_after_a_401(
     network = await FaultyNetwork(gridlet).start()
     entry = (await enter_host(hass, network.host))["result"]
     await wait_until(lambda: gridlet.streams)
-    network.answer = ask_for_a_password
+    network.respond = ask_for_a_password
     await network.cut()
     await time_machine.advance(120)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
     stats = entry.runtime_data.coordinator.reader.stats
     connects = stats.connects
-    network.answer = None
+    network.respond = None
     await time_machine.advance(320)
     assert stats.connects > connects
     assert await hass.config_entries.async_unload(entry.entry_id)

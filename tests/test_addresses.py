@@ -37,7 +37,7 @@ async def announce(
     addresses: Iterable[str] = ("127.0.0.1",),
     name: str | None = None,
 ) -> ConfigFlowResult:
-    """Announce the reader to Home Assistant. Another port stands for another address."""
+    """Announce the reader to Home Assistant. Another port represents another address."""
     info = announcement(reader)
     info.port = port or info.port
     info.ip_addresses = [ip_address(each) for each in addresses]
@@ -162,11 +162,11 @@ async def test_announcement_ends_a_wait(
     assert state_of(hass, "binary_sensor", f"{currentlyone.device_id}_connection").state == "on"
 
 
-# ------------------------------------------------------------------------- addresses that lead nowhere
+# ------------------------------------------------------------------------- addresses without a reader
 
 
 @pytest.mark.parametrize("is_protected", [False, True])
-async def test_new_reader_is_found_behind_addresses_without_a_reader(
+async def test_new_reader_is_found_after_addresses_without_a_reader(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, *, is_protected: bool
 ) -> None:
     if not is_protected:
@@ -186,7 +186,7 @@ async def test_announcement_without_a_usable_address_is_ignored(
 
 
 @pytest.mark.parametrize("is_loaded", [True, False])
-async def test_moved_reader_is_found_behind_addresses_without_a_reader(
+async def test_moved_reader_is_found_after_addresses_of_no_reader(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
     network: FaultyNetwork,
@@ -328,7 +328,7 @@ async def test_entered_address_of_another_device_is_not_used(
     network.reader = reader
 
 
-async def test_entered_address_without_a_stream_costs_seconds(
+async def test_stream_continues_when_entered_address_has_no_stream(
     hass: HomeAssistant,
     moved: ConfigEntry,
     whatwatt: WhatwattSimulator,
@@ -336,7 +336,7 @@ async def test_entered_address_without_a_stream_costs_seconds(
     time_machine: TimeMachine,
 ) -> None:
     network.only_the_stream = True
-    network.answer = close_connection
+    network.respond = close_connection
     await network.start(network.port)
     await time_machine.advance(330)
     assert moved.runtime_data.coordinator.data.is_streaming
@@ -379,7 +379,7 @@ async def test_other_reader_is_an_issue_when_all_addresses_fail(
     other: WhatwattSimulator,
     time_machine: TimeMachine,
 ) -> None:
-    """The entered address does not answer."""
+    """The entered address does not respond."""
     port = whatwatt.port
     await whatwatt.stop()
     await other.stop()

@@ -444,7 +444,7 @@ def test_rise_of_energy_is_limited_by_the_time_of_a_restart(
             ],
             ["turned_on", "turned_off"],
         ),
-        # A disabled event entity takes no event.
+        # A disabled event entity does not remove pending events.
         ([report("on", 100 * n) for n in range(30)], ["turned_on"] * 16),
     ],
 )
@@ -597,7 +597,7 @@ async def client(hass: HomeAssistant, hass_ws_client: WebSocketGenerator) -> Any
 
 
 async def remove(kitchen: Kitchen, client: Any, sub_id: str) -> bool:
-    """Remove a device. Return whether it is gone."""
+    """Remove a device. Return whether it was removed."""
     response = await client.remove_device(kitchen.device(sub_id).id)
     await kitchen.hass.async_block_till_done()
     return bool(response["success"])

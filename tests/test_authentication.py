@@ -33,13 +33,13 @@ class Rogue(WhatwattSimulator):
         self.credentials: list[str] = []
 
     @override
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.credentials.append(request.headers.get("Authorization", ""))
-        return await super().answer(request, handler)
+        return await super().respond(request, handler)
 
     @property
     def has_password(self) -> bool:
-        """Whether it has received the password unencrypted."""
+        """True if the device has received the password unencrypted."""
         return any(each.startswith("Basic") for each in self.credentials)
 
 

@@ -142,7 +142,7 @@ def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [message for message in caplog.messages if "not corrected" in message]
 
 
-async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
+async def run_past_hours(time_lapse: TimeLapse, number: int) -> None:
     """Run until two minutes after some more hours have ended."""
     await time_lapse.run_until(time_lapse.now.replace(minute=2, second=0) + number * HOUR)
 
@@ -150,20 +150,20 @@ async def live_past_full_hours(time_lapse: TimeLapse, number: int) -> None:
 # ------------------------------------------------------------------------------------------------ outages
 
 
-async def live_without_filling(
+async def run_without_corrections(
     time_lapse: TimeLapse, kind: str, begin: datetime, end: datetime
 ) -> tuple[int, float, int]:
     """Run through an outage without corrections.
 
-    Return the number of hours that show zero in spite of an export, the energy that the hour of the return
-    shows, and the energy exported since the outage began, in Wh.
+    Return the number of hours that show zero in spite of an export, and two energies in Wh: of the first hour
+    after the outage, and exported since the outage began.
     """
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await time_lapse.start()
     await time_lapse.run_until(begin)
     _, exported_before = time_lapse.meter_registers
     await outage(time_lapse, kind, begin, end)
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     returned = end.replace(minute=0, second=0)
     counted = {over - HOUR: truth[over] - truth[over - HOUR] for over in truth if over - HOUR in truth}
@@ -221,7 +221,7 @@ async def test_every_hour_of_an_outage_shows_its_energy(
 ) -> None:
     await time_lapse.start()
     await outage(time_lapse, *case)
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     # The energy of hours that the reader does not store any more is in the last one of these.
     first_full_hour = case.end.replace(minute=0, second=0) - (STORED_HOURS - 1) * HOUR
     covered = max(case.begin.replace(minute=0, second=0), first_full_hour)
@@ -242,14 +242,14 @@ async def test_every_hour_of_an_outage_shows_its_energy(
     if statistics_table is not None:
         await time_lapse.stop()
         async with make_time_lapse(None) as other:
-            at_zero, returned, _ = await live_without_filling(other, *case)
+            at_zero, returned, _ = await run_without_corrections(other, *case)
         lasted, without = case.end - case.begin, f"{returned / 1000:.1f} kWh"
         row = (case.kind, f"{case.begin:%H:%M:%S}", lasted, written, *(f"{error:.3f} Wh" for error in errors))
         statistics_table.append(tuple(map(str, (*row, again, at_zero, without))))
 
 
 async def test_first_hour_has_all_energy_without_corrections(time_lapse: TimeLapse) -> None:
-    at_zero, returned, missed = await live_without_filling(
+    at_zero, returned, missed = await run_without_corrections(
         time_lapse, "disconnected", at("07:57:20"), at("11:11:20")
     )
     assert at_zero == 3
@@ -304,7 +304,7 @@ async def test_option_corrects_hours_of_several_outages(
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("09:11:20"))
     await outage(time_lapse, "disconnected", at("10:50:00"), at("12:11:20"))
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     time_lapse.options = {}
     await time_lapse.stop()
     await time_lapse.start()
@@ -323,7 +323,7 @@ async def test_hours_are_right_when_summer_time_changes(time_lapse: TimeLapse, b
     await time_lapse.run_for(minutes=1)
     await time_lapse.start()
     await outage(time_lapse, "off", begin, begin + 23 * HOUR)
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, begin.replace(minute=0, second=0) - HOUR)
 
 
@@ -335,7 +335,7 @@ async def test_hours_have_the_chosen_unit(time_lapse: TimeLapse, unit: str, time
     time_lapse.unit, time_lapse.time_zone = unit, time_zone
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -348,7 +348,7 @@ async def test_statistics_keep_their_unit_when_the_sensor_has_another(time_lapse
     time_lapse.unit = "MWh"
     await time_lapse.start()
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -361,7 +361,7 @@ async def test_hours_are_right_after_a_restart_in_an_outage(time_lapse: TimeLaps
     await outage(time_lapse, "off", at("09:55:00"), at("10:20:00"))
     await time_lapse.run_until(at("11:07:00"))
     await time_lapse.reconnect_reader()
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -410,7 +410,7 @@ async def test_hours_are_right_after_an_outage_on_the_first_day(
     await time_lapse.run_until(at("14:35:00"))
     await time_lapse.start()
     await outage(time_lapse, kind, at(begin), at(end))
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -428,7 +428,7 @@ async def test_hours_are_right_when_the_meter_is_replaced(
     time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
     await time_lapse.run_until(at("11:11:20"))
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     assert rows_written(caplog) == 0
     for register in REGISTERS:
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
@@ -442,7 +442,7 @@ async def test_sums_of_the_user_are_kept(time_lapse: TimeLapse, caplog: pytest.L
     await time_lapse.start()
     time_lapse.options = {CONF_FILL_MISSED_HOURS: False}
     await outage(time_lapse, "off", at("07:57:20"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     get_instance(time_lapse.hass).async_adjust_statistics(
         time_lapse.sensor(EXPORT), at("09:00:00"), 1.5, "kWh"
     )
@@ -473,11 +473,11 @@ async def test_hours_of_a_wrong_reader_clock_are_ignored(
     time_lapse.reader.clock_error = timedelta()
     if restarts:
         await time_lapse.start()
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     assert not ir.async_get(time_lapse.hass).issues
     # The reader repeats the hours of the wrong clock.
     await outage(time_lapse, "disconnected", time_lapse.now, time_lapse.now + timedelta(minutes=15))
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     assert hours[at("07:00:00")].state == pytest.approx(truth[at("08:00:00")], abs=200)
     for hour in (at("08:00:00"), at("09:00:00")):
@@ -499,7 +499,7 @@ async def test_zeros_are_a_gap_of_their_register_only(
     time_lapse.reader.overrides = {key: 0}
     await time_lapse.run_until(hour - timedelta(minutes=1))
     time_lapse.reader.overrides = {}
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     del time_lapse.received[register][hour]
     await check_hours(time_lapse, at("06:00:00"))
 
@@ -514,7 +514,7 @@ async def test_unknown_hours_are_not_corrected(time_lapse: TimeLapse) -> None:
     time_lapse.reader.meter_is_connected = True
     await time_lapse.run_until(at("13:11:20"))
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"), at("08:00:00"))
     await check_hours(time_lapse, at("12:00:00"))
     for register in REGISTERS:
@@ -538,7 +538,7 @@ async def test_hours_are_corrected_after_a_backup(time_lapse: TimeLapse) -> None
     await time_lapse.run_for(minutes=3)
     assert instance.unlock_database()
     time_lapse.recorder_is_locked = False
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -551,7 +551,7 @@ async def test_hours_are_corrected_after_a_purge(
     await time_lapse.hass.services.async_call(
         "recorder", "purge", {"keep_days": 1, "repack": True}, blocking=True
     )
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"), at("06:00:00"))
     await check_hours(time_lapse, at("15:00:00", day=11))
     # The states are not needed for hours that the reader stores.
@@ -574,7 +574,7 @@ async def test_database_error_is_not_logged_as_an_error(
     await time_lapse.run_for(minutes=1)
     await wait_until(lambda: refusals(caplog))
     await instance.async_add_executor_job(rename, "statistics_away", "statistics")
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
 
 
@@ -595,7 +595,7 @@ async def test_database_stores_any_name_of_an_appliance(
     for n, text in enumerate(texts):
         names = f'"id":"{n}","bs":"ON","sName":"{text}","from":"before","dName":"{text}","cat":"{text}"'
         await time_lapse.reader.broadcast(f"event: transition\ndata: {{{names}}}\n\n".encode())
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
     ids = time_lapse.hass.states.async_entity_ids("event")
@@ -617,7 +617,7 @@ async def test_sensor_keeps_its_hours_when_it_is_excluded(
     time_lapse.recorder_options = {"exclude": {"entity_globs": "sensor.*export"}}
     await time_lapse.start()
     await outage(time_lapse, "disconnected", at("08:20:00"), at("11:11:20"))
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     assert max(await time_lapse.hours(EXPORT)) == at("08:00:00")
     assert max(await time_lapse.hours(IMPORT)) == at("11:00:00")
 
@@ -643,7 +643,7 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
     await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=13))
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     assert rows_written(caplog) == 0
     back = hours[at("06:00:00", day=13)]

@@ -21,9 +21,9 @@ from .test_backfill import (
     STORED_HOURS,
     at,
     check_hours,
-    live_past_full_hours,
     outage,
     rows_written,
+    run_past_hours,
 )
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .wait import wait_until
@@ -84,7 +84,7 @@ async def test_hours_are_corrected_after_the_database_is_full(
         await wait_until(lambda: rows_written(caplog) and rejected)
     with full_database(time_lapse, *ANYTHING):
         await time_lapse.run_for(minutes=12)
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))
 
 
@@ -95,12 +95,12 @@ async def test_received_hours_of_a_full_database_are_corrected(time_lapse: TimeL
         await time_lapse.run_until(at("10:41:00"))
         # The recorder has to finish, so that all states of that time are rejected.
         await wait_until(lambda: not get_instance(time_lapse.hass).backlog, within=60)
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     errors = await check_hours(time_lapse, at("06:00:00"))
     assert errors.missed < 1e-3
 
 
-async def test_hours_fit_when_the_database_rejects_sums(
+async def test_hours_are_right_when_the_database_rejects_sums(
     time_lapse: TimeLapse,
 ) -> None:
     await time_lapse.run_until(at("14:35:00", day=13))
@@ -108,7 +108,7 @@ async def test_hours_fit_when_the_database_rejects_sums(
     with full_database(time_lapse, *SUMS) as rejected:
         await time_lapse.run_for(minutes=7)
         await wait_until(lambda: rejected)
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     oldest = at("14:00:00", day=13) - (STORED_HOURS - 1) * HOUR
     assert (await check_hours(time_lapse, oldest)).missed < 1e-3
 
@@ -118,7 +118,7 @@ async def test_issue_of_a_reset_returns_when_it_was_not_stored(time_lapse: TimeL
     await time_lapse.start()
     assert await async_setup_component(time_lapse.hass, "repairs", {})
     await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=12))
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
     await wait_until(lambda: len(ir.async_get(time_lapse.hass).issues) == len(REGISTERS))
     issues = set(ir.async_get(time_lapse.hass).issues)
@@ -149,7 +149,7 @@ async def test_hours_are_corrected_after_a_power_failure(time_lapse: TimeLapse, 
         await time_lapse.crash()
     await time_lapse.run_until(at("11:13:20"))
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
@@ -166,7 +166,7 @@ async def test_hours_are_corrected_when_a_purge_comes_between(
             "recorder", "purge_entities", {"domains": ["sensor"], "keep_days": 0}, blocking=True
         )
         await time_lapse.settle()
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 
@@ -180,7 +180,7 @@ async def test_hours_are_corrected_when_killed_in_a_backup(time_lapse: TimeLapse
         await time_lapse.crash()
     await time_lapse.run_for(minutes=1)
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     assert (await check_hours(time_lapse, at("06:00:00"), at("10:00:00"))).missed < 1e-3
 
 
@@ -200,7 +200,7 @@ async def test_locked_recorder_gets_an_adjustment_once_after_reloads(time_lapse:
         await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
     assert instance.unlock_database()
     time_lapse.recorder_is_locked = False
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
     old = replacement.last - truth[at("08:00:00")]
     new = time_lapse.received[EXPORT][at("09:00:00")] - replacement.first

@@ -10,7 +10,7 @@ import pytest
 from .conftest import MakeTimeLapse
 from .home_assistant import set_up, settle
 from .simulators import CurrentlyOneSimulator
-from .test_backfill import at, check_hours, live_past_full_hours
+from .test_backfill import at, check_hours, run_past_hours
 from .time_lapse import REGISTERS, TimeLapse
 
 pytestmark = [
@@ -79,7 +79,7 @@ async def test_hours_are_right_after_a_change_of_the_sensor(
     if is_offline:
         await time_lapse.run_until(at("11:41:20"))
         await time_lapse.reconnect_reader()
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     assert (await check_hours(time_lapse, at("06:00:00"))).missed < 1e-3
 
 

@@ -353,7 +353,7 @@ async def test_reader_is_found_by_the_lease_of_each_interface(
     flow = await discover(hass, lease(hostname, mac_address))
     assert outcome(flow) == "form discovery_confirm"
     assert_created(await submit(hass, flow), leased)
-    # A known reader is followed, whatever its host name is.
+    # A known reader is found with any host name.
     (entry,) = hass.config_entries.async_entries(DOMAIN)
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: UNUSED})
     await hass.config_entries.async_unload(entry.entry_id)
@@ -369,7 +369,9 @@ async def test_reader_is_found_by_the_lease_of_each_interface(
         ("whatwatt-5c7f14", "aabbccddeef\u0661"),
     ],
 )
-async def test_other_lease_is_ignored(hass: HomeAssistant, hostname: str, mac_address: str) -> None:
+async def test_lease_of_another_device_is_ignored(
+    hass: HomeAssistant, hostname: str, mac_address: str
+) -> None:
     assert outcome(await discover(hass, lease(hostname, mac_address))) == "abort not_supported"
 
 

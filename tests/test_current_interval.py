@@ -279,7 +279,7 @@ def test_current_interval_survives_a_clock_correction(length: timedelta, kind: s
 
 @kinds
 @lengths
-def test_restored_interval_goes_on(length: timedelta, kind: str) -> None:
+def test_restored_interval_continues(length: timedelta, kind: str) -> None:
     """Return the same demand after a restart within an interval."""
     meter, other = Meter(length, kind=kind), Meter(length, kind=kind)
     for each in (meter, other):

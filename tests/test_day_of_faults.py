@@ -24,9 +24,9 @@ from .time_machine import TimeMachine
 GARBAGE: Final = b'event: \xff\x00\r\ndata: {"a":[1,\r\n\r\ndata: ' + b"x" * 300_000 + b"\r\n\r\n"
 
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
-    {"answer": close_connection},
-    {"answer": responding(STREAM_HEAD, then_wait=True)},
-    {"answer": status("503 Busy")},
+    {"respond": close_connection},
+    {"respond": responding(STREAM_HEAD, then_wait=True)},
+    {"respond": status("503 Busy")},
     {"is_frozen": True},
     {"mangle": lambda piece: (piece, GARBAGE)},
 )
@@ -57,7 +57,7 @@ class Home:
                 await network.cut()
             await self.time_machine.advance(FAULT_LASTS)
             for network in self.networks:
-                vars(network).update(answer=None, mangle=None, is_frozen=False)
+                vars(network).update(respond=None, mangle=None, is_frozen=False)
                 await network.cut()
             await self.time_machine.advance(RECOVERY_LASTS)
 

@@ -101,7 +101,7 @@ async def test_repeated_appliance_is_added_despite_many_others(
     assert len(devices(hass, entry)) == 51
 
 
-async def test_deleted_appliance_makes_room_for_another(
+async def test_appliance_is_accepted_after_another_is_deleted(
     hass: HomeAssistant,
     hass_ws_client: WebSocketGenerator,
     device_registry: dr.DeviceRegistry,

@@ -30,7 +30,7 @@ IN_ONE_LINE = "[Click here](http://evil.example) <img src=x> www.evil.example  #
 
 
 def transition(reader: CurrentlyOneSimulator, fields: str) -> bytes:
-    """Return a transition of this moment."""
+    """Return a transition that happens now."""
     sec = int(reader.house.clock.timestamp())
     return f'event: transition\r\ndata: {{{fields},"sec":{sec}}}\r\n\r\n'.encode()
 

@@ -36,7 +36,7 @@ async def download(hass: HomeAssistant, hass_client: ClientSessionGenerator, ent
 
 
 def assert_absent(diagnostics: dict[str, Any], *secrets: str) -> None:
-    """Assert that diagnostics contain no secret, however it is written."""
+    """Assert that diagnostics contain no secret, in any notation."""
     text = json.dumps(diagnostics, ensure_ascii=False).lower()
     pseudonyms.assert_absent(text, *secrets)
     assert re.sub(r"[^0-9a-f]", "", text).count("ecc9ff5c7f1") == 0
@@ -87,8 +87,8 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert keys["sensor", sub_meter]["state"] == "123.45"
     assert keys["sensor", "reactive_power_export"]["disabled_by"] == "integration"
     assert diagnostics["recent_events"][-1]["data"]["P_Out"] == reader.live()["P_Out"]
-    (answer,) = diagnostics["answers"]
-    assert (answer["path"], answer["data"]["meter"]["status"]) == ("/api/v1/system", "OK")
+    (response,) = diagnostics["answers"]
+    assert (response["path"], response["data"]["meter"]["status"]) == ("/api/v1/system", "OK")
 
 
 async def test_diagnostics_of_a_currentlyone_contain_no_identity(
@@ -119,9 +119,9 @@ async def test_diagnostics_of_a_currentlyone_contain_no_identity(
     assert events["log"] == "**REDACTED** (29 characters)"
     assert events["config"]["v"] == "2.8.9"
     assert (events["transition"]["bs"], events["transition"]["id"]) == ("ON", appliance["id"])
-    (answer,) = diagnostics["answers"]
-    assert (answer["path"], answer["status"]) == ("/api/v1/device", 200)
-    assert appliance["id"] in [device["id"] for device in answer["data"]["devices"]]
+    (response,) = diagnostics["answers"]
+    assert (response["path"], response["status"]) == ("/api/v1/device", 200)
+    assert appliance["id"] in [device["id"] for device in response["data"]["devices"]]
 
 
 async def test_issues_in_diagnostics_contain_no_name(

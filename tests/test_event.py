@@ -245,7 +245,7 @@ async def test_automation_runs_once_for_each_transition(
     assert len(coffee_calls) == 2
 
 
-async def test_automation_runs_for_a_transition_during_a_set_up(
+async def test_automation_runs_for_a_transition_during_a_setup(
     hass: HomeAssistant,
     kitchen: Kitchen,
     coffee_calls: list[ServiceCall],

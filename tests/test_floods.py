@@ -22,7 +22,7 @@ from .wait import wait_until
 
 
 def reading(number: int) -> bytes:
-    """Return a reading of its own."""
+    """Return an event with a reading. Consecutive numbers give different readings."""
     return f'event: live\ndata: {{"P_In":{number % 90},"P_Out":0}}\n\n'.encode()
 
 
@@ -147,7 +147,7 @@ class Dripping:
         self.maximum = 0
         self.total = 0
 
-    async def answer(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Send until the client closes the connection."""
         self.open += 1
         self.total += 1
@@ -160,13 +160,13 @@ class Dripping:
 
 
 @pytest.mark.parametrize("only_the_stream", [False, True])
-async def test_slow_response_costs_one_connection_at_a_time(
+async def test_slow_responses_use_one_connection_at_a_time(
     hass: HomeAssistant, house: House, time_machine: TimeMachine, *, only_the_stream: bool
 ) -> None:
     network = await FaultyNetwork(await WhatwattSimulator(house).start(live=True)).start()
     entry = await set_up(hass, network.reader, host=network.host)
     dripping = Dripping("text/event-stream" if only_the_stream else "application/json")
-    network.answer = dripping.answer
+    network.respond = dripping.respond
     network.only_the_stream = only_the_stream
     await network.cut()
     await time_machine.advance(1800)
@@ -175,7 +175,7 @@ async def test_slow_response_costs_one_connection_at_a_time(
     assert entry.runtime_data.coordinator.reader.stats.attempts < 60
     # The device notices an aborted connection within a second.
     assert dripping.maximum <= 2
-    network.answer = None
+    network.respond = None
     await network.cut()
     await time_machine.advance(400)
     assert entry.runtime_data.coordinator.availability.has_fresh_readings

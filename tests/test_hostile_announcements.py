@@ -206,7 +206,7 @@ async def test_announced_address_gets_nothing_but_a_get(
 
 
 @pytest.mark.parametrize("login", [None, DigestLogin("typed")], ids=["confirmed", "with a password"])
-async def test_new_device_cannot_take_the_place_of_a_reader(
+async def test_new_device_cannot_replace_a_reader(
     hass: HomeAssistant, live: WhatwattSimulator, house: House, start: Start, login: DigestLogin | None
 ) -> None:
     """The owner adds the device, which has the id of the reader then."""

@@ -59,7 +59,7 @@ async def test_dialog_rejects_unknown_fields(send: Send, submitted: object) -> N
 
 
 @pytest.mark.parametrize("password", ["", "x" * 100_000, "\x00\r\nX-Header: y", "€😀", "a:b"], ids=repr)
-async def test_strange_password_is_wrong(
+async def test_unusual_password_is_rejected(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, password: str
 ) -> None:
     flow = await enter_host(hass, protected_whatwatt.host)

@@ -1,4 +1,4 @@
-"""Set-up, drops and outages."""
+"""Setup, disconnects and outages."""
 
 from functools import partial
 import logging
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.smoke
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
 
 
-async def test_set_up_is_retried_while_the_reader_is_offline(
+async def test_setup_is_retried_while_the_reader_is_offline(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt)
@@ -54,7 +54,7 @@ async def test_wrong_password_starts_reauth_and_no_more_requests(
     assert len(protected_whatwatt.requests) == requests <= 4
 
 
-async def test_set_up_ends_without_an_identity(
+async def test_setup_ends_without_an_identity(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("custom_components.energy_sse.coordinator._FIRST_ATTEMPT_TIMEOUT", 0.1)
@@ -67,7 +67,7 @@ async def test_set_up_ends_without_an_identity(
     await wait_until(lambda: not currentlyone.streams)
 
 
-async def test_short_drop_is_not_shown(
+async def test_short_disconnect_changes_no_state(
     hass: HomeAssistant,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +157,7 @@ async def test_pings_keep_appliances_available_but_not_values(
         await time_machine.advance(20)
         pinged_at = time_machine.now()
         await currentlyone.tick(20)
-        # Nothing else shows that a ping was received.
+        # Only this value shows that a ping was received.
         await wait_until(partial(was_active_since, entry, pinged_at))
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
     transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")

@@ -70,11 +70,11 @@ class Rival:
 # ---------------------------------------------------------------------------------------- other clients
 
 
-@pytest.mark.parametrize("licence", [None, "PLUS"])
+@pytest.mark.parametrize("license_type", [None, "PLUS"])
 async def test_contention_is_an_issue_until_the_other_client_ends(
-    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, licence: str | None
+    hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, license_type: str | None
 ) -> None:
-    live.licence = licence
+    live.license_type = license_type
     entry = await set_up(hass, live)
     await time_machine.advance(120)
     assert issues(hass) == {}
@@ -95,7 +95,7 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     assert 5 <= rival.takes - takes <= 7
     reports = live.requests.count("GET /api/v1/report") - reports
     assert state_of(hass, "sensor", "ECC9FF5C7F14_meter_status").state == "ok"
-    if licence:
+    if license_type:
         # The values are polled at the interval of the meter, except during attempts.
         assert 300 <= reports <= 360
         assert state_of(hass, "sensor", "ECC9FF5C7F14_active_power_net").state != "unavailable"
@@ -126,7 +126,7 @@ async def test_loss_to_another_client_is_logged(
     await rival.leave()
 
 
-async def test_contention_ends_while_the_meter_is_silent(
+async def test_contention_ends_while_the_meter_sends_no_data(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, live)
@@ -139,10 +139,10 @@ async def test_contention_ends_while_the_meter_is_silent(
     assert issues(hass) == {}
 
 
-async def test_polled_values_expire_when_the_meter_is_silent(
+async def test_polled_values_expire_when_the_meter_sends_no_data(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.licence = "PLUS"
+    live.license_type = "PLUS"
     await set_up(hass, live)
     await time_machine.advance(60)
     rival = Rival(live)
@@ -161,7 +161,7 @@ async def test_polled_values_expire_when_the_meter_is_silent(
 async def test_polled_values_are_those_of_the_stream(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.licence = "PLUS"
+    live.license_type = "PLUS"
     entry = await set_up(hass, live)
     await time_machine.advance(60)
     before = dict(entry.runtime_data.coordinator.data.values)
@@ -179,7 +179,7 @@ async def test_polled_values_are_those_of_the_stream(
 async def test_new_password_during_contention_starts_reauth(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.licence = "PLUS"
+    live.license_type = "PLUS"
     await set_up(hass, live)
     rival = Rival(live)
     await time_machine.advance(120)
@@ -193,7 +193,7 @@ async def test_new_password_during_contention_starts_reauth(
 async def test_contention_ends_when_the_reader_is_offline(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.licence = "PLUS"
+    live.license_type = "PLUS"
     await set_up(hass, live)
     rival = Rival(live)
     await time_machine.advance(120)
@@ -320,7 +320,7 @@ async def test_repair_of_another_device_opens_reconfigure(
     assert issues(hass) == {}
 
 
-async def test_other_device_is_an_issue_during_a_set_up(
+async def test_other_device_is_an_issue_during_a_setup(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator
 ) -> None:
     entry = entry_for(protected_whatwatt)

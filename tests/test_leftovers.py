@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow(
     "tests/remaining_objects.py",
 )
 
-# Seconds of simulated time. The longest timeout of a first set-up is one minute.
+# Seconds of simulated time. The longest timeout of a first setup is one minute.
 ENDS_WITHIN = 70
 
 OPTIONS = {CONF_WRITE_INTERVAL: 30, CONF_FILL_MISSED_HOURS: True}
@@ -62,9 +62,9 @@ class Home:
         self.setting_up: asyncio.Task[bool] | None = None
         self._hangs_on: str | None = None
         self._is_refused = False
-        reader.answer = self._answer  # type: ignore[method-assign] # for this one reader
+        reader.respond = self._respond  # type: ignore[method-assign] # for this one reader
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._is_refused:
             challenge = {"WWW-Authenticate": 'Digest realm="reader", nonce="1", qop="auth"'}
             return web.Response(status=401, headers=challenge)
@@ -79,13 +79,13 @@ class Home:
         assert isinstance(coordinator, EnergySseCoordinator)
         return coordinator
 
-    def begin_set_up(self, **options: Any) -> None:
+    def begin_setup(self, **options: Any) -> None:
         self.entry.add_to_hass(self.hass)
         self.hass.config_entries.async_update_entry(self.entry, options=options)
         self.setting_up = asyncio.create_task(self.hass.config_entries.async_setup(self.entry.entry_id))
 
     async def set_up(self, **options: Any) -> None:
-        self.begin_set_up(**options)
+        self.begin_setup(**options)
         await self.pass_until(lambda: self.entry.state is ConfigEntryState.LOADED)
         await self.time.advance(20)
         assert self.hass.states.async_entity_ids_count() > 10
@@ -125,7 +125,7 @@ async def home(
     for logger in ("custom_components.energy_sse", "homeassistant", "aiohttp", "asyncio"):
         caplog.set_level(logging.ERROR, logger)
     # With a license, the values are polled while another client has the stream.
-    options: dict[str, Any] = {"whatwatt": {"licence": "PLUS"}}.get(request.param, {})
+    options: dict[str, Any] = {"whatwatt": {"license_type": "PLUS"}}.get(request.param, {})
     reader = SIMULATORS[request.param](house, interval=5, **options)
     await reader.start(live=True)
     home = Home(hass, reader, time_machine)
@@ -147,19 +147,19 @@ async def following_a_tariff(home: Home) -> None:
 
 
 async def first_contact(home: Home) -> None:
-    home.begin_set_up()
+    home.begin_setup()
     await home.hang("")
 
 
 async def unreachable_at_the_start(home: Home) -> None:
     await home.reader.stop()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(lambda: home.entry.state is ConfigEntryState.SETUP_RETRY)
 
 
 async def refused_at_the_start(home: Home) -> None:
     home.refuse()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(home.hass.config_entries.flow.async_progress)
 
 
@@ -193,7 +193,7 @@ async def asking_for_the_status(home: Home) -> None:
 
 
 async def asking_for_the_inventory(home: Home) -> None:
-    home.begin_set_up()
+    home.begin_setup()
     await home.hang("/device")
 
 
@@ -205,7 +205,7 @@ async def without_credentials(home: Home) -> None:
 
 async def another_device_at_the_start(home: Home) -> None:
     home.become_another_device()
-    home.begin_set_up()
+    home.begin_setup()
     await home.pass_until(lambda: ir.async_get(home.hass).issues)
 
 
@@ -250,7 +250,7 @@ CASES = [
 
 
 async def end(home: Home, ways: dict[str, Callable[[], Awaitable[object]]], how: str) -> None:
-    """End the entry, and wait for that and for its set-up."""
+    """End the entry, and wait for that and for its setup."""
     ending = asyncio.ensure_future(ways[how]())
     began = home.time.now()
     while not ending.done() or (home.setting_up is not None and not home.setting_up.done()):
@@ -295,7 +295,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     ] == []
     assert [state for state in hass.states.async_all() if not state.attributes.get("restored")] == []
     if was_loaded:
-        # The coordinator of a failed set-up stays with its entry, for the diagnostics.
+        # The coordinator of a failed setup stays with its entry, for the diagnostics.
         assert count_objects() == before
     requests, stored = len(home.reader.requests), files()
     assert how == "disable" or stored == []

@@ -9,7 +9,7 @@ import pytest
 from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 
 from .conftest import MakeTimeLapse
-from .test_backfill import at, check_hours, live_past_full_hours
+from .test_backfill import at, check_hours, run_past_hours
 from .test_power_tariff import HOURLY, shown
 from .time_lapse import REGISTERS, TimeLapse
 
@@ -59,7 +59,7 @@ async def test_sensors_work_after_the_database_is_lost(
     remove_all(tmp_path)
     time_lapse.recorder_is_locked = False
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 3)
+    await run_past_hours(time_lapse, 3)
     await check_hours(time_lapse, at("11:00:00"))
 
 
@@ -88,7 +88,7 @@ async def test_hours_are_right_after_statistics_are_lost(
     if is_offline:
         await time_lapse.run_until(at("11:41:20"))
         await time_lapse.reconnect_reader()
-    await live_past_full_hours(time_lapse, 3)
+    await run_past_hours(time_lapse, 3)
     # Cleared statistics begin with the next reading.
     begin = at("06:00:00") if lose is disable else at("12:00:00") if is_offline else at("08:00:00")
     assert (await check_hours(time_lapse, begin)).missed < 1e-3

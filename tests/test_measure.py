@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from measure.__main__ import parse_arguments
-from measure.package import Package, circles, longest_chain
+from measure.package import Package, import_cycles, longest_chain
 from measure.structure import DOCUMENT, largest, table
 
 from . import measured_tables
@@ -26,10 +26,10 @@ from .client import Client
 
 @dataclass
 class Entity:
-    """An entity."""
+    """Entity."""
 
     name: str
-    """Its name."""
+    """Name of the entity."""
 
     platform: ClassVar[str]
 
@@ -85,12 +85,12 @@ def test_functions_have_lines_and_complexity(package: Package) -> None:
     assert package.functions.keys() == package.complexity.keys()
 
 
-def test_circle_and_subfolder_are_one_module_in_a_chain(package: Package) -> None:
-    assert circles(package.imports) == [frozenset({"client.errors", "client.http"})]
-    circle = "client.errors and client.http"
-    assert longest_chain(package.imports) == ["__init__", "entity", "client", circle, "const"]
+def test_import_cycle_and_subfolder_count_as_one_module(package: Package) -> None:
+    assert import_cycles(package.imports) == [frozenset({"client.errors", "client.http"})]
+    cycle = "client.errors and client.http"
+    assert longest_chain(package.imports) == ["__init__", "entity", "client", cycle, "const"]
     assert longest_chain(package.folders[""]) == ["__init__", "entity", "client", "const"]
-    assert longest_chain(package.folders["client"]) == ["client", circle]
+    assert longest_chain(package.folders["client"]) == ["client", cycle]
 
 
 def test_public_definitions_without_docstring_are_counted(package: Package) -> None:

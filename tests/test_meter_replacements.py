@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from .conftest import MakeTimeLapse
-from .test_backfill import at, live_past_full_hours
+from .test_backfill import at, run_past_hours
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 
 pytestmark = [
@@ -70,7 +70,7 @@ async def test_hours_show_no_energy_of_a_replacement(time_lapse: TimeLapse, mete
     for meter in meters:
         await time_lapse.run_until(at(meter.time))
         changes.append((time_lapse.now, replace_meter(time_lapse, meter)))
-    await live_past_full_hours(time_lapse, 2)
+    await run_past_hours(time_lapse, 2)
     for index, register in enumerate(REGISTERS):
         hours, truth = await time_lapse.hours(register), time_lapse.truth[register]
         for hour in (at("06:00:00"), at("07:00:00"), at("08:00:00")):

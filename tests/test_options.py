@@ -42,7 +42,7 @@ async def home(
 
 
 async def test_quarter_hour_ends_with_its_last_reading(home: Home) -> None:
-    # An interval has ended ten seconds after the set-up.
+    # An interval has ended ten seconds after the setup.
     await home.advance(15)
     await home.send()
     await home.advance(5)

@@ -39,8 +39,8 @@ RULES = {"interval": "60", "peaks": 2, "one_per_day": False}
 # Option of version 2, which is migrated at the start.
 HOURLY = {"enabled": True, **RULES}
 
-# kW. The last telegram of an hour is sent one second before its end (2.5 Wh at 9 kW), and totals are
-# rounded down to whole Wh.
+# kW. The last telegram of an hour is sent one second before its end (2.5 Wh at 9 kW). Totals are rounded
+# down to whole Wh.
 TOLERANCE = 0.0035
 
 

@@ -138,7 +138,7 @@ async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: Cu
         ("capaciteitstarief", Tariff(interval=QUARTER, min_limit=2500)),
     ],
 )
-def test_contract_counts_as_its_name_describes(contract: str, tariff: Tariff) -> None:
+def test_contract_fills_in_the_rules_of_its_name(contract: str, tariff: Tariff) -> None:
     assert get_tariff(PRESETS[contract]) == tariff
 
 
@@ -214,7 +214,7 @@ async def test_numbers_of_a_tariff_have_limits(
     # The integration has no texts in Dutch.
     [("en", "Power tariff"), ("de", "Leistungstarif"), ("nl", "Power tariff")],
 )
-async def test_tariff_without_a_name_is_named_in_the_language_of_the_home(
+async def test_unnamed_tariff_is_named_in_the_home_language(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, language: str, name: str
 ) -> None:
     hass.config.language = language
@@ -455,13 +455,13 @@ async def test_tariff_with_damaged_rules_is_ignored(
     assert subentry.data == DEFAULTS
 
 
-def test_evening_until_24_counts() -> None:
+def test_tariff_can_end_at_midnight() -> None:
     tariff = get_tariff({"begin": "07:00", "end": "24:00"})
     weights = [tariff.weight(datetime(2026, 11, 10, hour)) for hour in (0, 6, 7, 23)]  # noqa: DTZ001 (local)
     assert weights == [0, 0, 1, 1]
 
 
-def test_tariff_from_before_the_lowest_limit_has_none() -> None:
+def test_tariff_of_an_earlier_version_has_no_lowest_limit() -> None:
     tariff = get_tariff({key: value for key, value in DEFAULTS.items() if "limit" not in key})
     assert (tariff.min_limit, tariff.min_limit_share) == (0, 0)
 

@@ -71,8 +71,8 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
     )
 
 
-class LivedInHouse(House):
-    """A house with electric heating, a stove, a sauna and a car, which are the same in every run."""
+class OccupiedHouse(House):
+    """A house with electric heating, a stove, a sauna and a car, with the same loads in every run."""
 
     def _measure(self) -> None:
         super()._measure()
@@ -300,7 +300,7 @@ async def test_each_month_bills_the_energy_of_the_meter(
         start, end = local(2026, 10, 31, "12:30"), local(2027, 11, 2, "04:00")
     else:
         start, end = local(2027, 3, 27, "09:30"), local(2027, 4, 1, "08:00")
-    house = LivedInHouse(clock=start - timedelta(minutes=20), appliances=[], solar_peak=4000.0)
+    house = OccupiedHouse(clock=start - timedelta(minutes=20), appliances=[], solar_peak=4000.0)
     tariff = get_tariff(TARIFFS[name])
     async with make_time_lapse(None, house) as time_lapse:
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")

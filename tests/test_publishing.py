@@ -48,7 +48,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 IMAGES = images()
 
 
-def test_no_image_is_left_over() -> None:
+def test_folder_contains_only_rendered_images() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(IMAGES)
 
 
@@ -94,7 +94,7 @@ def test_matchers_follow_the_rules_of_hassfest() -> None:
         service = matcher if isinstance(matcher, str) else matcher["type"]
         assert service.endswith("._tcp.local.")
         assert matcher == json.loads(json.dumps(matcher).lower()), "names are matched in lower case"
-        # A name has to narrow down the type of every web server.
+        # `_http._tcp` is the type of all web servers, so that its matcher needs a name.
         assert service != "_http._tcp.local." or matcher["name"]
     for matcher in MANIFEST["dhcp"]:
         assert set(matcher) <= {"macaddress", "hostname", "registered_devices"}

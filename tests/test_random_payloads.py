@@ -42,16 +42,16 @@ class RandomWhatwatt(WhatwattSimulator):
     """A whatwatt that sends random payloads. With a license, so that its report is polled."""
 
     def __init__(self, house: House, payloads: RandomPayloads) -> None:
-        super().__init__(house, licence="PLUS", interval=5)
+        super().__init__(house, license_type="PLUS", interval=5)
         self.payloads = payloads
         self.sub_meters = {"20000741": 123.45, "20000742": None}
 
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Change every response, and the id rarely."""
         response = await handler(request)
         if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
             return response
-        body = self.payloads.answer(json.loads(response.body))
+        body = self.payloads.response_body(json.loads(response.body))
         if request.path == "/api/v1/system" and self.device_id.encode() not in body:
             body = self.payloads.choose(body, response.body)
         return web.Response(body=body, content_type="application/json")
@@ -89,11 +89,13 @@ class RandomCurrentlyOne(CurrentlyOneSimulator):
             )
         self.recording = config + b"".join(self._events())
 
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Change the inventory."""
         if request.path != "/api/v1/device":
             return await handler(request)
-        return web.Response(body=self.payloads.answer(self.inventory()), content_type="application/json")
+        return web.Response(
+            body=self.payloads.response_body(self.inventory()), content_type="application/json"
+        )
 
     async def send_events(self) -> None:
         """Send changed events of all types."""

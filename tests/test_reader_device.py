@@ -40,7 +40,7 @@ def shown(hass: HomeAssistant, key: str, *, reader: str = WHATWATT, platform: st
 
 @pytest.mark.usefixtures("every_entity_enabled")
 async def test_status_of_a_whatwatt_is_shown(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
-    whatwatt.licence = "PLUS"
+    whatwatt.license_type = "PLUS"
     await set_up(hass, whatwatt)
     await hass.async_block_till_done()
     assert shown(hass, "meter_status") == "ok"

@@ -80,8 +80,10 @@ async def test_recording_has_these_entities(
 @pytest.mark.parametrize("name", FILES)
 def test_recording_contains_no_identity(name: str) -> None:
     for recording in read(FOLDER / name):
-        answers = [("", answer.body) for answers in recording.answers.values() for answer in answers]
-        for event_type, data in [*answers, *((event.type, event.data) for event in recording.events)]:
+        responses = [
+            ("", response.body) for responses in recording.responses.values() for response in responses
+        ]
+        for event_type, data in [*responses, *((event.type, event.data) for event in recording.events)]:
             # A redacted text is replayed as x of the same length.
             if set(data) != {"x"}:
                 assert Redactor().event(event_type, data) in (parse_object(data), data)

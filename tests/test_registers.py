@@ -318,7 +318,7 @@ def test_rare_registers_are_known_while_nothing_is_used(has_register: Callable[[
 @pytest.mark.parametrize("every", [30.0, 110.0, 290.0, 310.0, 600.0, 850.0])
 @pytest.mark.parametrize("phase", [0.0, 7.0])
 def test_quarters_are_right_when_readings_are_rare(every: float, phase: float) -> None:
-    """Bill a steady load right, whatever the interval of the readings."""
+    """Bill a steady load correctly with any interval of the readings."""
     installation = Installation(steady())
     installation.now = phase
     installation.run(at("16:00:00"), every=every)
@@ -385,7 +385,7 @@ def test_replacement_is_not_billed(first: float, *, has_record: bool) -> None:
 
 @pytest.mark.parametrize("reader_clock", [0.0, None])
 @pytest.mark.parametrize("error", [HOURS, -40_000_000.0])
-def test_wrong_clock_at_the_start_leaves_no_times(error: float, reader_clock: float | None) -> None:
+def test_times_of_a_clock_that_starts_wrong_are_not_stored(error: float, reader_clock: float | None) -> None:
     """Know only times of the corrected clock, when it was ahead or years behind at the start."""
     installation = Installation(steady(), reader_clock=reader_clock)
     installation.wall_error = error
@@ -709,7 +709,7 @@ def test_records_are_accepted_after_a_sleep(*, has_delayed: bool) -> None:
 
 @pytest.mark.parametrize("error", [-40_000_000.0, 6.5])
 def test_records_are_accepted_after_other_clock_errors(error: float) -> None:
-    """Accept the hours of an outage when the reader's clock was years or some seconds off for a moment."""
+    """Accept the hours of an outage after the reader's clock was wrong for a short time."""
     installation = Installation(steady())
     installation.run(at("08:10:00"))
     installation.now, installation.reader_clock = at("10:30:00"), error
@@ -747,7 +747,7 @@ gaps = st.tuples(times, st.sampled_from([0.0, 30.0, 300.0, 900.0, 2400.0, 5400.0
 
 
 class Telegrams(NamedTuple):
-    """How a meter and its reader send."""
+    """Telegrams of a meter: their interval, faults and outages."""
 
     every: float
     kind: str
@@ -757,10 +757,10 @@ class Telegrams(NamedTuple):
     """Part of the interval."""
 
     fault: tuple[float, float]
-    """When registers are absent or old: start and duration."""
+    """Start and duration of absent or old registers, in seconds."""
 
     outage: tuple[float, float]
-    """When nothing is received: start and duration."""
+    """Start and duration of an outage, in seconds."""
 
     lost: frozenset[int]
     """Telegrams that are lost."""
@@ -838,7 +838,7 @@ def is_old_after_an_outage(sent: Telegrams) -> bool:
 
 @settings(max_examples=60)
 @given(houses, telegrams, st.sampled_from([1, 10, 100]))
-def test_bill_is_that_of_the_meter(house: House, sent: Telegrams, resolution: int) -> None:
+def test_all_energy_is_billed_once(house: House, sent: Telegrams, resolution: int) -> None:
     """Bill all energy once, know each boundary within a telegram, and bill no interval above its use.
 
     A missed interval is not billed above the highest one of its gap.
@@ -935,7 +935,7 @@ def test_boundary_while_the_clock_is_set_is_removed() -> None:
 
 
 @pytest.mark.parametrize("error", [HOURS, 100.0, -100.0])
-def test_total_goes_on_when_the_clock_is_corrected(error: float) -> None:
+def test_total_continues_when_the_clock_is_corrected(error: float) -> None:
     """Estimate the total by power from the last hourly register when the clock has been corrected."""
     installation = Installation(steady())
     installation.wall_error = error

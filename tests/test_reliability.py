@@ -109,7 +109,7 @@ class Fault:
     end: Step
     readers: tuple[str, ...] = tuple(SIMULATORS)
     seen: bool | None = True
-    """Whether values become unavailable. None if both can happen."""
+    """True if values become unavailable; None if both can happen."""
 
     asks_the_user: tuple[str, ...] = ()
     """Kinds of readers for which the user has to act."""
@@ -124,13 +124,13 @@ class Fault:
 def responding(data: bytes, *, then_wait: bool = False) -> Callable[..., Awaitable[None]]:
     """Return a function that responds with bytes."""
 
-    async def answer(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
         await writer.drain()
         if then_wait:
             await asyncio.Event().wait()
 
-    return answer
+    return respond
 
 
 def status(code: str, *headers: str, body: bytes = b"") -> Callable[..., Awaitable[None]]:
@@ -159,17 +159,17 @@ async def endless_line(_client: asyncio.StreamReader, writer: asyncio.StreamWrit
         await asyncio.sleep(5)
 
 
-def answering(answer: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
+def set_response(respond: Callable[..., Awaitable[None]], *, only_the_stream: bool = False) -> Step:
     async def begin(home: Home) -> None:
         home.network.only_the_stream = only_the_stream
-        home.network.answer = answer
+        home.network.respond = respond
         await home.network.cut()
 
     return begin
 
 
-async def answer_properly(home: Home) -> None:
-    home.network.answer = None
+async def respond_normally(home: Home) -> None:
+    home.network.respond = None
 
 
 # ------------------------------------------------------------------------------------ changed streams
@@ -183,7 +183,7 @@ def mangling(mangle: Callable[[bytes], Any]) -> Step:
     return begin
 
 
-async def mangle_no_more(home: Home) -> None:
+async def stop_mangling(home: Home) -> None:
     home.network.mangle = None
 
 
@@ -195,7 +195,7 @@ def with_garbage(piece: bytes) -> list[bytes]:
     return [b"\x00\xff\xfe garbage: {[\n\n", piece, b'event: live\ndata: {"P_In":nan,"x":[[[\n\n']
 
 
-def with_texts_that_no_file_holds(piece: bytes) -> list[bytes]:
+def with_unstorable_texts(piece: bytes) -> list[bytes]:
     texts = ("half \\ud83d", "\\u0000", "two\\r\\nlines", "\\u202e", "n" * 20_000, "[M](http://evil.example)")
     events = []
     for text in texts:
@@ -212,7 +212,7 @@ def with_zeros_before(piece: bytes) -> list[bytes]:
     return [REGISTERS.sub(rb'"\1":0', piece), piece]
 
 
-def with_leaps_before(piece: bytes) -> list[bytes]:
+def with_wrong_registers_before(piece: bytes) -> list[bytes]:
     return [REGISTERS.sub(rb'"\1":9\2', piece), piece]
 
 
@@ -241,7 +241,7 @@ async def compressed(home: Home) -> None:
     await home.network.cut()
 
 
-async def compressed_no_more(home: Home) -> None:
+async def stop_compressing(home: Home) -> None:
     home.network.mangle = None
     home.network.extra_head = b""
     await home.network.cut()
@@ -271,7 +271,7 @@ async def swallow(home: Home) -> None:
     await home.network.swallow()
 
 
-async def unswallow(home: Home) -> None:
+async def accept_again(home: Home) -> None:
     await home.network.stop()
     await home.network.start(home.network.port)
 
@@ -280,7 +280,7 @@ async def freeze(home: Home) -> None:
     home.network.is_frozen = True
 
 
-async def thaw(home: Home) -> None:
+async def unfreeze(home: Home) -> None:
     home.network.is_frozen = False
 
 
@@ -321,8 +321,8 @@ async def swap_back(home: Home) -> None:
     home.network.reader = home.reader
 
 
-async def let_a_rogue_take_its_place(home: Home) -> None:
-    """Announce a device with the same id that wants the password in the clear, while the reader is off."""
+async def replace_by_rogue(home: Home) -> None:
+    """Announce a device with the same id that asks for HTTP Basic, while the reader is off."""
     await home.network.stop()
     rogue = WhatwattSimulator(home.reader.house, device_id=home.reader.device_id)
     rogue.login = BasicLogin("secret")
@@ -347,7 +347,7 @@ async def contend(home: Home) -> None:
     home.others.append(asyncio.create_task(take_the_stream()))
 
 
-async def give_way(home: Home) -> None:
+async def close_other_client(home: Home) -> None:
     home.others.pop().cancel()
 
 
@@ -359,16 +359,16 @@ async def resume_meter(home: Home) -> None:
     home.reader.resume_meter()
 
 
-async def lose_the_clock(home: Home) -> None:
+async def set_clock_to_1970(home: Home) -> None:
     home.reader.house.clock = datetime(1970, 1, 1, tzinfo=UTC)
     await home.network.cut()
 
 
-async def find_the_clock(home: Home) -> None:
+async def correct_clock(home: Home) -> None:
     home.reader.house.clock = datetime.now(UTC)
 
 
-async def drop_again_and_again(home: Home, *, after: float) -> None:
+async def close_repeatedly(home: Home, *, after: float) -> None:
     """Close all connections repeatedly, for most of the fault."""
     for _ in range(int(0.8 * FAULT_LASTS / after)):
         await home.network.cut(reset=False)
@@ -382,15 +382,15 @@ async def change_firmware(home: Home) -> None:
 
 async def ask_for_a_password(home: Home, challenge: str | None) -> None:
     headers = () if challenge is None else (f"WWW-Authenticate: {challenge}",)
-    await answering(status("401 Unauthorized", *headers))(home)
+    await set_response(status("401 Unauthorized", *headers))(home)
 
 
-async def wear_nonces_out(home: Home) -> None:
+async def expire_nonces(home: Home) -> None:
     assert isinstance(home.reader, WhatwattSimulator)
     assert home.reader.login is not None
     assert not isinstance(home.reader.login, BasicLogin)
     home.reader.login.uses_per_nonce = 1
-    home.reader.login.forget_nonces()
+    home.reader.login.delete_nonces()
     home.reader.end_streams()
 
 
@@ -400,35 +400,35 @@ async def remove_the_password(home: Home) -> None:
     home.reader.end_streams()
 
 
-LICENCED = {"password": None, "licence": "PLUS"}
+LICENSED = {"password": None, "license_type": "PLUS"}
 DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", opaque="00"'
 
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
-    Fault("calls vanish (no route, firewall)", swallow, unswallow),
-    Fault("accept, then silence", answering(responding(b"", then_wait=True)), answer_properly),
-    Fault("accept, then close", answering(close_connection), answer_properly),
+    Fault("calls vanish (no route, firewall)", swallow, accept_again),
+    Fault("accept, then no data", set_response(responding(b"", then_wait=True)), respond_normally),
+    Fault("accept, then close", set_response(close_connection), respond_normally),
     *(
-        Fault(name, answering(responding(data), only_the_stream=True), answer_properly)
+        Fault(name, set_response(responding(data), only_the_stream=True), respond_normally)
         for name, data in (
             ("stream: accept, then close", STREAM_HEAD),
             ("stream: close after one event", STREAM_HEAD + LIVE),
         )
     ),
-    Fault("half-open: nothing arrives any more", freeze, thaw),
-    Fault("slow headers", answering(drip), answer_properly),
-    Fault("reset in the middle of every event", reset_in_the_middle, mangle_no_more),
-    Fault("chunk edges at every byte", mangling(byte_by_byte), mangle_no_more, seen=False, lasts=120),
-    Fault("endless line", answering(endless_line, only_the_stream=True), answer_properly),
-    Fault("10 MB event after every event", mangling(with_huge_event), mangle_no_more, seen=False, lasts=120),
-    Fault("gzip", compressed, compressed_no_more),
+    Fault("half-open: nothing arrives any more", freeze, unfreeze),
+    Fault("slow headers", set_response(drip), respond_normally),
+    Fault("reset in the middle of every event", reset_in_the_middle, stop_mangling),
+    Fault("chunk edges at every byte", mangling(byte_by_byte), stop_mangling, seen=False, lasts=120),
+    Fault("endless line", set_response(endless_line, only_the_stream=True), respond_normally),
+    Fault("10 MB event after every event", mangling(with_huge_event), stop_mangling, seen=False, lasts=120),
+    Fault("gzip", compressed, stop_compressing),
     Fault(
         "wrong content type",
-        answering(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
-        answer_properly,
+        set_response(status("200 OK", "Content-Type: text/html", body=b"<p>hi</p>")),
+        respond_normally,
     ),
     *(
-        Fault(code, answering(status(*head)), answer_properly)
+        Fault(code, set_response(status(*head)), respond_normally)
         for code, *head in (
             ("redirect", "302 Found", "Location: http://127.0.0.1:9/"),
             ("204", "204 No Content"),
@@ -442,7 +442,7 @@ FAULTS = [
         Fault(
             f"401 {word}",
             partial(ask_for_a_password, challenge=challenge),
-            answer_properly,
+            respond_normally,
             asks_the_user=WITH_PASSWORD,
         )
         for word, challenge in (
@@ -455,10 +455,10 @@ FAULTS = [
     Fault(
         "401, a challenge that makes no sense",
         partial(ask_for_a_password, challenge=DIGEST + ', domain="http://[::1"'),
-        answer_properly,
+        respond_normally,
     ),
-    Fault("a rogue is announced while it is off", let_a_rogue_take_its_place, plug_in, WHATWATT),
-    Fault("nonces wear out with every use", wear_nonces_out, nothing, WHATWATT, seen=False),
+    Fault("a rogue is announced while it is off", replace_by_rogue, plug_in, WHATWATT),
+    Fault("nonces wear out with every use", expire_nonces, nothing, WHATWATT, seen=False),
     Fault(
         "password removed on the device",
         remove_the_password,
@@ -466,28 +466,32 @@ FAULTS = [
         WHATWATT,
         asks_the_user=WITH_PASSWORD,
     ),
-    Fault("403", answering(status("403 Forbidden")), answer_properly, asks_the_user=WITH_PASSWORD),
+    Fault("403", set_response(status("403 Forbidden")), respond_normally, asks_the_user=WITH_PASSWORD),
     Fault("restart, announced", partial(restart, announced=True), nothing, seen=None),
     Fault("restart, unannounced", partial(restart, announced=False), nothing, seen=None),
     Fault("new address", move, nothing, seen=False),
     Fault("two addresses announced in turn", announce_two_addresses, nothing, seen=False),
     Fault("another device at the address", swap, swap_back),
-    Fault("another client takes the stream", contend, give_way, WHATWATT, options={"password": None}),
-    Fault("another client, with a licence", contend, give_way, WHATWATT, seen=False, options=LICENCED),
-    Fault("meter silent", stop_meter, resume_meter),
-    Fault("clock at 1970", lose_the_clock, find_the_clock, seen=False),
+    Fault(
+        "another client takes the stream", contend, close_other_client, WHATWATT, options={"password": None}
+    ),
+    Fault(
+        "another client, with a license", contend, close_other_client, WHATWATT, seen=False, options=LICENSED
+    ),
+    Fault("meter sends no data", stop_meter, resume_meter),
+    Fault("clock at 1970", set_clock_to_1970, correct_clock, seen=False),
     *(
-        Fault(f"drops every {each} seconds", partial(drop_again_and_again, after=each), nothing, seen=False)
+        Fault(f"drops every {each} seconds", partial(close_repeatedly, after=each), nothing, seen=False)
         for each in (30, 40, 55, 65)
     ),
     Fault("firmware that changes its keys", change_firmware, nothing, WHATWATT, seen=False),
     *(
-        Fault(name, mangling(mangle), mangle_no_more, seen=False)
+        Fault(name, mangling(mangle), stop_mangling, seen=False)
         for name, mangle in (
             ("firmware that writes numbers as texts", with_texts_for_numbers),
-            ("texts that no file can hold", with_texts_that_no_file_holds),
+            ("texts that no file can hold", with_unstorable_texts),
             ("registers at zero before every reading", with_zeros_before),
-            ("registers leap before every reading", with_leaps_before),
+            ("registers leap before every reading", with_wrong_registers_before),
             ("garbage between events", with_garbage),
             ("other line ends (CRLF, LF)", other_line_ends),
         )

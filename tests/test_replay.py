@@ -164,7 +164,7 @@ def log_of_integration(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def functions_of_integration() -> list[FunctionType]:
-    """Return all functions that run while a reader is connected, except those that contain errors."""
+    """Return all functions that run while a reader is connected, except functions that handle errors."""
     # The last three are the filter that removes the texts of errors.
     guards = ("__init__", "run", "async_start", "_collect", "filter", "format_trace", "_lines")
     return [
@@ -195,7 +195,7 @@ async def test_errors_put_no_identity_into_log_or_diagnostics(
         *functions_of_integration(), chance=0.01, text=" ".join(secrets_of(private_reader))
     )
     port = private_reader.port
-    with injector.throws():
+    with injector.raises():
         for n in range(100):
             await private_reader.tick()
             await send_odd_events(private_reader)

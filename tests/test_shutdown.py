@@ -35,7 +35,7 @@ SECONDS = 2
 @pytest.fixture
 async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
     """Return the network of a whatwatt that sends by itself, and that has a password and a license."""
-    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    reader = WhatwattSimulator(house, password="secret", license_type="PLUS")
     await reader.start(live=True)
     network = await FaultyNetwork(reader).start()
     yield network
@@ -43,9 +43,9 @@ async def network(house: House) -> AsyncGenerator[FaultyNetwork]:
     await reader.stop()
 
 
-def answering(answer: Callable[..., Awaitable[None]]) -> Callable[[FaultyNetwork], Awaitable[None]]:
+def set_response(respond: Callable[..., Awaitable[None]]) -> Callable[[FaultyNetwork], Awaitable[None]]:
     async def begin(network: FaultyNetwork) -> None:
-        network.answer = answer
+        network.respond = respond
         await network.cut()
 
     return begin
@@ -62,13 +62,13 @@ async def nothing(_network: FaultyNetwork) -> None:
         (nothing, ConnectionState.STREAMING),
         (FaultyNetwork.stop, ConnectionState.WAITING),
         (FaultyNetwork.swallow, ConnectionState.CONNECTING),
-        (answering(responding(b"", then_wait=True)), ConnectionState.CONNECTING),
-        (answering(drip), ConnectionState.CONNECTING),
-        (answering(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
+        (set_response(responding(b"", then_wait=True)), ConnectionState.CONNECTING),
+        (set_response(drip), ConnectionState.CONNECTING),
+        (set_response(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),
     ],
     ids=["streaming", "waiting", "connecting", "no response", "slow headers", "rejected"],
 )
-async def test_connection_ends_at_once(
+async def test_entry_is_unloaded_at_once_in_any_connection_state(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
@@ -93,9 +93,9 @@ async def test_connection_ends_at_once(
     )
     await wait_until(lambda: all(stream.done() for stream in streams), within=SECONDS)
     if how == "reload":
-        # The set-up that follows waits for the reader.
+        # The next setup waits for the reader.
         await network.stop()
-        network.answer = None
+        network.respond = None
         await network.start(network.port)
         while entry.state is not ConfigEntryState.LOADED:
             await time_machine.advance(10)
@@ -105,16 +105,16 @@ async def test_connection_ends_at_once(
 
 
 @pytest.mark.parametrize(
-    "answer", [responding(b"", then_wait=True), drip], ids=["no response", "slow headers"]
+    "respond", [responding(b"", then_wait=True), drip], ids=["no response", "slow headers"]
 )
-async def test_home_assistant_stops_at_once_during_a_set_up(
+async def test_home_assistant_stops_at_once_during_a_setup(
     hass: HomeAssistant,
     network: FaultyNetwork,
     time_machine: TimeMachine,
     caplog: pytest.LogCaptureFixture,
-    answer: Callable[..., Awaitable[None]],
+    respond: Callable[..., Awaitable[None]],
 ) -> None:
-    network.answer = answer
+    network.respond = respond
     entry = entry_for(network.reader, host=network.host)
     entry.add_to_hass(hass)
     setting_up = hass.async_create_task(hass.config_entries.async_setup(entry.entry_id))
@@ -207,9 +207,9 @@ async def test_hour_of_failures_logs_two_lines(
         await network.stop()
         await time_machine.advance(450)
         await network.start(network.port)
-        network.answer = status("500 Oops")
+        network.respond = status("500 Oops")
         await time_machine.advance(450)
-        network.answer = None
+        network.respond = None
     await time_machine.advance(450)
     assert logged_messages(caplog) == [
         "Meter sends no readings: connection refused",

@@ -99,21 +99,21 @@ async def test_register_that_rose_in_an_outage_is_accepted_at_once(
     assert "A meter was replaced" not in caplog.text
 
 
-async def test_crash_costs_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
+async def test_crash_loses_at_most_a_quarter_of_an_hour(time_lapse: TimeLapse) -> None:
     await time_lapse.crash()
     received_at = time_lapse.stored("meter")["received_at"]
     assert 0 <= MORNING.timestamp() - received_at[EXPORT] < 16 * 60
 
 
-@pytest.mark.parametrize("is_meter_silent", [False, True])
+@pytest.mark.parametrize("is_meter_offline", [False, True])
 async def test_stored_registers_have_the_time_of_their_reading(
-    time_lapse: TimeLapse, *, is_meter_silent: bool
+    time_lapse: TimeLapse, *, is_meter_offline: bool
 ) -> None:
-    time_lapse.reader.meter_is_connected = not is_meter_silent
-    silent_since = time_lapse.now.timestamp()
+    time_lapse.reader.meter_is_connected = not is_meter_offline
+    offline_since = time_lapse.now.timestamp()
     await time_lapse.run_for(minutes=20)
     await time_lapse.stop()
-    expected = silent_since if is_meter_silent else time_lapse.now.timestamp()
+    expected = offline_since if is_meter_offline else time_lapse.now.timestamp()
     assert list(time_lapse.stored("meter")["received_at"].values()) == pytest.approx([expected] * 4, abs=150)
 
 

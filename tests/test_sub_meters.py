@@ -190,7 +190,7 @@ async def test_options_keep_the_kinds_of_sub_meters(hass: HomeAssistant, whatwat
     assert entry.options[CONF_SUB_METERS] == {"20000741": "gas", "20000742": "water"}
 
 
-async def test_silent_sub_meter_can_be_removed(
+async def test_sub_meter_without_data_can_be_removed(
     hass: HomeAssistant,
     hass_ws_client: WebSocketGenerator,
     device_registry: dr.DeviceRegistry,

@@ -21,7 +21,7 @@ from .conftest import MakeTimeLapse
 from .home_assistant import set_up
 from .pseudonyms import assert_absent
 from .simulators import WhatwattSimulator
-from .test_backfill import at, live_past_full_hours, outage
+from .test_backfill import at, outage, run_past_hours
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .wait import wait_until
 
@@ -44,7 +44,7 @@ async def time_lapse(make_time_lapse: MakeTimeLapse) -> AsyncGenerator[TimeLapse
         await time_lapse.start()
         assert await async_setup_component(time_lapse.hass, "repairs", {})
         await outage(time_lapse, "disconnected", at("12:20:00"), at("06:20:00", day=12))
-        await live_past_full_hours(time_lapse, 1)
+        await run_past_hours(time_lapse, 1)
         await wait_until(lambda: len(issues(time_lapse)) == len(REGISTERS))
         yield time_lapse
 
@@ -84,7 +84,7 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         assert await async_setup_component(time_lapse.hass, "repairs", {})
         await time_lapse.run_until(at("09:27:20"))
         await time_lapse.hass.services.async_call("recorder", "purge", {"keep_days": 0}, blocking=True)
-        await live_past_full_hours(time_lapse, 2)
+        await run_past_hours(time_lapse, 2)
         hours = await time_lapse.hours(EXPORT)
         assert hours[at("09:00:00")].change < 0
         issue = next(each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT))
@@ -92,7 +92,7 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         assert issue.translation_placeholders["left"] == issue.translation_placeholders["returned"]
         flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
         assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
-        await live_past_full_hours(time_lapse, 1)
+        await run_past_hours(time_lapse, 1)
         hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]
         changes = [hours[begin].change for begin in sorted(hours) if begin >= at("06:00:00")]
         expected = [truth[begin + HOUR] - truth[begin] for begin in sorted(hours) if begin >= at("06:00:00")]
@@ -108,7 +108,7 @@ async def test_reset_sum_is_found_beside_sensors_without_sums(make_time_lapse: M
         await time_lapse.start()
         await time_lapse.run_until(at("09:27:20"))
         await time_lapse.hass.services.async_call("recorder", "purge", {"keep_days": 0}, blocking=True)
-        await live_past_full_hours(time_lapse, 2)
+        await run_past_hours(time_lapse, 2)
         assert time_lapse.sensor(EXPORT) in {sensor_of(each) for each in issues(time_lapse)}
 
 
@@ -141,7 +141,7 @@ async def test_sums_of_a_renamed_sensor_are_raised(time_lapse: TimeLapse) -> Non
     er.async_get(time_lapse.hass).async_update_entity(time_lapse.sensor(EXPORT), new_entity_id="sensor.sun")
     await time_lapse.settle()
     # The sums are checked every hour.
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     assert {sensor_of(each) for each in issues(time_lapse)} == {time_lapse.sensor(IMPORT), "sensor.sun"}
     assert len(issues(time_lapse)) == len(REGISTERS)
     assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
@@ -157,7 +157,7 @@ async def test_issue_is_created_again_after_a_restart(
     monkeypatch.setattr("custom_components.energy_sse.statistics.ROWS", 1)
     await time_lapse.stop()
     await time_lapse.start()
-    await live_past_full_hours(time_lapse, 1)
+    await run_past_hours(time_lapse, 1)
     after = [each.translation_placeholders for each in issues(time_lapse)]
     assert sorted(map(str, after)) == sorted(map(str, before))
 

@@ -145,12 +145,12 @@ async def test_telegrams_without_a_register_are_left_out(home: TariffHome) -> No
     assert home.peak == pytest.approx(4 * energy, abs=0.15)
 
 
-@pytest.mark.parametrize("lie", [0.001, 99_999.0, 0])
-async def test_rejected_register_makes_no_peak(home: TariffHome, lie: float) -> None:
+@pytest.mark.parametrize("register", [0.001, 99_999.0, 0])
+async def test_rejected_register_makes_no_peak(home: TariffHome, register: float) -> None:
     await home.start()
     await home.draw("low", 16)
     energy = await home.draw("high", 5)
-    home.reader.overrides = {T2: lie}
+    home.reader.overrides = {T2: register}
     await home.send()
     energy += await home.draw("high", 1)
     home.reader.overrides = {}

@@ -102,7 +102,7 @@ class FaultyHome(Home):
         """Seconds after a multiple of the interval, when telegrams are sent."""
 
         self.register: Callable[[float], float | None] = lambda register: register
-        """Returns the register in a telegram from the right one, in Wh. None leaves all registers out."""
+        """Function from the right register to the register in a telegram, in Wh; None sends no registers."""
 
         self.clock_error = timedelta()
         """Home Assistant's clock minus the right time."""
@@ -266,7 +266,9 @@ async def home(
 
 @pytest.mark.parametrize("kind", ["whatwatt"])
 @pytest.mark.parametrize(("low", "high"), [(500, 3000), (200, 4000)])
-async def test_flipping_load_does_not_flip_peak_expected(home: FaultyHome, low: float, high: float) -> None:
+async def test_alternating_load_changes_peak_expected_rarely(
+    home: FaultyHome, low: float, high: float
+) -> None:
     home.interval = 20
     await home.start(HOURS)
     await home.draw(500, "07:00:00")
@@ -438,10 +440,10 @@ async def test_sleep_or_pause_loses_no_energy(
 # ------------------------------------------------------------------------------------- meter replacement
 
 FAULTS: Final[Mapping[str, tuple[Callable[[float], float], int]]] = {
-    # Returns the register from the right one, and for how many seconds.
+    # Function from the right register to the wrong one, and its duration in seconds.
     "old register": (lambda register: register - 100_000, 5),
-    "high garbage": (lambda register: register + 5_000_000, 20),
-    "low garbage": (lambda register: register % 1000, 20),
+    "too high register": (lambda register: register + 5_000_000, 20),
+    "too low register": (lambda register: register % 1000, 20),
     "zero": (lambda _: 0, 20),
 }
 
@@ -492,7 +494,7 @@ KEYS: Final = {
         ("voltage", 65_536, False),
     ],
 )
-async def test_absurd_value_is_dropped(
+async def test_impossible_value_changes_no_demand(
     home: FaultyHome, quantity: str, absurd: int, *, has_rare_registers: bool
 ) -> None:
     if has_rare_registers:

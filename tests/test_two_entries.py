@@ -10,7 +10,7 @@ from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
 from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, entry_for, state_of, tick
 from .simulators import CurrentlyOneSimulator
-from .test_backfill import at, live_past_full_hours
+from .test_backfill import at, run_past_hours
 from .time_lapse import REGISTERS
 from .wait import wait_until
 
@@ -22,7 +22,7 @@ _, EXPORT = REGISTERS
 async def set_up_twice(
     hass: HomeAssistant, reader: CurrentlyOneSimulator
 ) -> tuple[MockConfigEntry, MockConfigEntry]:
-    """Set a reader up twice. Only the first entry has a power tariff, and the entities."""
+    """Set up a reader twice. Only the first entry has a power tariff, and the entities."""
     one, two = entry_for(reader), entry_for(reader)
     one.add_to_hass(hass)
     hass.config_entries.async_update_entry(one, options={CONF_POWER_TARIFF: {"enabled": True}})
@@ -69,7 +69,7 @@ async def test_statistics_are_corrected_by_one_of_two_entries(make_time_lapse: M
         assert await time_lapse.hass.config_entries.async_setup(other.entry_id)
         await time_lapse.run_until(at("08:06:30"))
         time_lapse.reader.house.active_export = {1: 3.0, 2: 0.0}
-        await live_past_full_hours(time_lapse, 3)
+        await run_past_hours(time_lapse, 3)
         (replacement,) = time_lapse.entry.runtime_data.coordinator.histories.by_register[EXPORT].replacements
         assert replacement.first > 50
         hours, truth = await time_lapse.hours(EXPORT), time_lapse.truth[EXPORT]

@@ -94,7 +94,7 @@ async def test_statistics_and_peaks_are_right_after_any_error(
     await time_lapse.run_until(at("10:20:00"))
     await time_lapse.start()
     tasks = lasting_tasks(time_lapse)
-    with injector.throws():
+    with injector.raises():
         await time_lapse.run_until(at("13:10:00"))
     assert len(injector.places) > 20
     await time_lapse.run_until(at("14:00:00"))
@@ -146,11 +146,11 @@ async def test_readings_and_appliances_are_right_after_any_error(
         chance=0.03,
         times=3,
     )
-    with injector.throws():
+    with injector.raises():
         for n in range(200):
             await currentlyone.tick()
             await currentlyone.switch("mocca_mast", ("on", "off")[n % 2])
-            # Sometimes the meter is silent for too long, and sometimes the stream ends.
+            # Sometimes the meter sends no data for too long, and sometimes the stream ends.
             await time_machine.advance(150 if n % 20 == 0 else 10)
             if n % 30 == 0:
                 currentlyone.end_streams()

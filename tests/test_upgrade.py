@@ -37,7 +37,7 @@ CURRENTLYONE: Final = "b8b41879cf58"
 
 MOMENTS: Final = ("start", "interval", "next hour", "second start", "end")
 
-# By unit. A value may be that of the telegram before.
+# Tolerance by unit. A value can be from the previous telegram.
 TOLERANCES: Final = {"kWh": 0.02, "MWh": 0.00002, "W": 1.0, "kW": 0.005, "m³": 0.02, "V": 0.02}
 
 # Entities that version 0.1 did not have: the ends of their entity ids, and their translation keys.
@@ -62,7 +62,7 @@ OLD_NAMES: Final[Mapping[str, str]] = {
     "State change": "Transition",
 }
 
-# What the dialogs show.
+# Values in the dialogs.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     WHATWATT: {
         "write_interval": "30",
@@ -139,7 +139,7 @@ def stored(home: Home, file: str) -> Any:
 
 
 def expected_of(home: Home) -> dict[str, Any]:
-    """Return what the version shows that has made the installation."""
+    """Return the states that the version of the installation has shown."""
     expected: dict[str, Any] = json.loads((home.origin / "expected.json").read_text())
     return expected
 
@@ -148,7 +148,7 @@ def expected_of(home: Home) -> dict[str, Any]:
 
 
 def differences(seen: Mapping[str, Any], expected: Mapping[str, Any]) -> list[Any]:
-    """Return the entities that are shown differently."""
+    """Return the entities whose state or attributes differ."""
     unmatched = seen.keys() ^ expected.keys()
     different: list[Any] = [
         (entity_id,) for entity_id in unmatched if not entity_id.removesuffix("_2").endswith(NEW)
@@ -425,7 +425,7 @@ async def assert_home_continues(home: Home, *, lost: tuple[str, ...] = ()) -> No
 
 
 class ObservedLogin(BasicLogin):
-    """A login that keeps the credentials that were sent to it."""
+    """A login that stores the received credentials."""
 
     def __init__(self, password: str) -> None:
         super().__init__(password)
@@ -478,7 +478,7 @@ def replace_values(path: Path) -> None:
     path.write_text(json.dumps(file))
 
 
-# Ends of the unique ids of the entities that show what was in each file of version 0.1.
+# File of version 0.1 → ends of the unique ids of the entities that show its data.
 LOST: Final = {
     # An event that was missed before the start needs the time of the change before it.
     "": (":transition",),
@@ -490,7 +490,7 @@ LOST: Final = {
 @pytest.mark.errors
 @pytest.mark.parametrize("damage", [truncate, replace_values, Path.unlink], ids=lambda each: each.__name__)
 @pytest.mark.parametrize("file", ["", ".registers", ".power_tariff"])
-async def test_damaged_file_costs_only_its_content(
+async def test_damaged_file_loses_only_its_content(
     home: Home, file: str, damage: Callable[[Path], None]
 ) -> None:
     for entry in stored(home, "core.config_entries")["entries"]:

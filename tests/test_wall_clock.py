@@ -56,19 +56,19 @@ def test_small_differences_are_accepted(seconds: float, error: float | None) -> 
 
 
 @pytest.mark.parametrize("minutes", [-60, -2, 12, 60, 20_000_000])
-def test_right_clock_that_is_set_is_not_distrusted(minutes: float) -> None:
-    """Keep the times of a clock that agreed with the reader's, wherever it is set."""
+def test_times_are_kept_when_a_right_clock_is_set(minutes: float) -> None:
+    """Keep the times of a clock that agreed with the reader's clock, to any time it is set."""
     assert update(started(0.0), minutes, 5, 60.0 * minutes) is None
 
 
 @pytest.mark.parametrize("minutes", [-60, -2, 12, 60])
 @pytest.mark.parametrize("error", [3600.0, None])
-def test_wrong_clock_that_is_set_is_distrusted(minutes: float, error: float | None) -> None:
-    """Distrust all times since the start."""
+def test_times_are_rejected_when_a_wrong_clock_is_set(minutes: float, error: float | None) -> None:
+    """Reject all times since the start."""
     assert wrong_period(update(started(error), minutes, 5, 0.0), -1, 0, 3, 5, 6) == [0, 3, 5]
 
 
-def test_times_of_at_most_a_day_are_distrusted() -> None:
+def test_times_of_at_most_a_day_are_rejected() -> None:
     clock = Clock()
     update(clock, 0, None, 3600.0)
     update(clock, 3000, 3000, 3600.0)
@@ -76,15 +76,15 @@ def test_times_of_at_most_a_day_are_distrusted() -> None:
     assert update(clock, 3065, 5, 0.0) == Period(end - timedelta(days=1), end)
 
 
-def test_single_reading_of_a_wrong_clock_is_distrusted() -> None:
+def test_single_reading_of_a_wrong_clock_is_rejected() -> None:
     clock = Clock()
     update(clock, 0, None, None)
     assert wrong_period(update(clock, -20_000_000, 0.1, None), 0) == [0]
     assert wrong_period(update(clock, 60, 0.1, None), -20_000_000) == [-20_000_000]
 
 
-def test_times_since_the_clock_was_right_are_distrusted() -> None:
-    """Distrust only the times since a fast clock has differed by a minute, when it is corrected."""
+def test_times_since_the_clock_was_right_are_rejected() -> None:
+    """Reject only the times since a fast clock has differed by a minute, when it is corrected."""
     clock = Clock()
     for minutes in range(0, 481, 5):
         # One minute fast in two hours.
@@ -93,7 +93,7 @@ def test_times_since_the_clock_was_right_are_distrusted() -> None:
     assert wrong_period(period, 0, 60, 120, 130, 480, 485) == [130, 480]
 
 
-def test_sleep_is_not_distrusted_when_the_clock_is_right() -> None:
+def test_times_are_kept_when_the_computer_slept() -> None:
     """Keep the times before and after a sleep, in which the event loop's clock stands still."""
     clock = started(0.0)
     assert update(clock, 485, 1, 0.0) is None
@@ -101,8 +101,8 @@ def test_sleep_is_not_distrusted_when_the_clock_is_right() -> None:
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_times_of_a_clock_that_was_set_wrong_are_distrusted(*, is_restarted: bool) -> None:
-    """Distrust only the times since a clock was set wrong, also by a restart, when it is corrected."""
+def test_times_of_a_clock_that_was_set_wrong_are_rejected(*, is_restarted: bool) -> None:
+    """Reject only the times since a clock was set wrong, also by a restart, when it is corrected."""
     clock, elapsed = started(0.0), 5 if not is_restarted else None
     if is_restarted:
         clock = restored(clock)
@@ -132,7 +132,9 @@ def test_reader_clock_is_unknown_after_the_clock_was_set() -> None:
         (0.0, 3, 600.0),
     ],
 )
-def test_restart_is_not_distrusted(error: float | None, minutes: float, error_after: float | None) -> None:
+def test_times_are_kept_after_a_restart(
+    error: float | None, minutes: float, error_after: float | None
+) -> None:
     """Keep the times before a restart, whose duration is unknown, and of a clock that is behind after it."""
     clock = restored(started(error))
     assert update(clock, minutes, None, error_after) is None
@@ -143,22 +145,22 @@ def test_restart_is_not_distrusted(error: float | None, minutes: float, error_af
     ("minutes", "error", "later"),
     [(2, 0.0, [3, 5, 1e6]), (2, None, [3, 5, 1e6]), (-60, None, [0, 3, 5, 1e6])],
 )
-def test_times_after_now_are_distrusted_after_a_restart(
+def test_times_after_now_are_rejected_after_a_restart(
     minutes: float, error: float | None, later: list[float]
 ) -> None:
-    """Distrust all later times when a restart shows that the clock was ahead."""
+    """Reject all later times when a restart shows that the clock was ahead."""
     assert wrong_period(update(restored(started(None)), minutes, None, error), 0, 3, 5, 1e6) == later
 
 
-def test_times_of_years_ahead_are_distrusted() -> None:
-    """Distrust the times of a clock that was years ahead between two restarts."""
+def test_times_of_years_ahead_are_rejected() -> None:
+    """Reject the times of a clock that was years ahead between two restarts."""
     clock = restored(started(None))
     update(clock, 1e6, None, None)
     update(clock, 1e6 + 5, 5, None)
     assert wrong_period(update(restored(clock), 10, None, None), 0, 5, 1e6, 1e6 + 5) == [1e6, 1e6 + 5]
 
 
-def test_times_before_years_behind_are_not_distrusted() -> None:
+def test_times_before_years_behind_are_kept() -> None:
     """Keep the times from before a restart, after which the clock was years behind and then corrected."""
     clock = restored(started(0.0))
     assert update(clock, -1e6, None, 6e7) is None
@@ -171,15 +173,15 @@ def test_small_difference_after_a_restart_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "error", "is_distrusted"),
+    ("minutes", "error", "is_rejected"),
     [(-5000, 0.0, True), (-1400, None, True), (-2000, None, False), (-5000, None, False)],
 )
-def test_clock_that_is_behind_after_a_restart(
-    minutes: float, error: float | None, *, is_distrusted: bool
+def test_times_are_rejected_if_clock_is_behind_after_restart(
+    minutes: float, error: float | None, *, is_rejected: bool
 ) -> None:
-    """Distrust earlier times if the reader's clock shows that the clock is right, or within a day."""
+    """Reject earlier times if the reader's clock shows that the clock is right, or within a day."""
     period = update(restored(started(None)), minutes, None, error)
-    assert (period is not None) is is_distrusted
+    assert (period is not None) is is_rejected
 
 
 @pytest.mark.parametrize(

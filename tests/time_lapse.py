@@ -340,7 +340,7 @@ class TimeLapse:
         await wait_until(lambda: not self.reader.streams)
 
     async def crash(self) -> None:
-        """Stop Home Assistant like a power failure: nothing is committed or saved."""
+        """Stop Home Assistant as a power failure does: data is neither committed nor saved."""
         files = copy.deepcopy(self._files)
         with patch.object(Recorder, "_end_session"):
             await self.stop()

@@ -17,7 +17,7 @@ def _real_time() -> float:
 
 
 class TimeMachine:
-    """Moves the clock of an event loop: timeouts, waits and timers, of readers and of Home Assistant alike.
+    """Control of the clock of an event loop: of timeouts, waits and timers of readers and of Home Assistant.
 
     Time moves from one timer to the next, and only when the loop is idle: no callback is ready, no socket
     has data, and no job of an executor is running. So everything happens in its order, even on a busy
@@ -66,7 +66,7 @@ class TimeMachine:
         await self.idle()
 
     async def idle(self) -> None:
-        """Wait until the loop is idle: nothing is left to do before time moves."""
+        """Wait until the loop is idle: it has no work until the time advances."""
         future = self._loop.create_future()
         self._waiting_for_idle.append(future)
         await future

@@ -1,4 +1,4 @@
-"""Waiting for conditions, never for seconds."""
+"""Wait for conditions instead of seconds."""
 
 import asyncio
 from collections.abc import Callable

@@ -29,8 +29,8 @@ _MAX_PENDING_EVENTS: Final = 16
 # Seconds. A device reports one change as a transition and as a detection, with nearly the same time.
 _SAME_CHANGE_TOLERANCE: Final = 5
 
-# Seconds. A change that was missed during a disconnect fires an event only if it is more recent, because an
-# automation that runs too late can do harm.
+# Seconds. A change that was missed during a disconnect fires an event only if it is more recent. Automations
+# that run too late can do harm.
 _EVENT_MAX_AGE: Final = 60
 
 # Changes of one appliance that are stored: more than a device repeats after a connect.
@@ -163,7 +163,7 @@ class Appliance:
                 appliance_id=self.id,
                 state=state.name,
                 is_on=state.is_on,
-                # A detection has no previous state. Without a known one, this is no change.
+                # A detection has no previous state. If the state is unknown, a detection is not a change.
                 previous_state=self.state or state.name,
                 power=state.power,
                 energy=detection.energy,
@@ -297,7 +297,7 @@ class Appliance:
         self._validator.restore(_ENERGY, data.get(_ENERGY), self._energy_at)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {
             "state": self.state,
             "category": self.category,
@@ -383,7 +383,7 @@ class Appliances:
                 appliance.restore(data[appliance.id])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {appliance.id: appliance.as_dict() for appliance in self}
 
     def _get_or_create(self, appliance_id: str) -> Appliance | None:

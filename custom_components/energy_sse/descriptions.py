@@ -262,7 +262,7 @@ PROPERTIES: Final[Mapping[P, PropertyDescription]] = {
         _supply_voltage(P.SUPPLY_VOLTAGE_MBUS),
         _supply_voltage(P.SUPPLY_VOLTAGE_P1),
         _supply_voltage(P.SUPPLY_VOLTAGE_BUFFER),
-        _enumeration(P.LICENCE, "PLUS", "PRO", enabled=False),
+        _enumeration(P.LICENSE, "PLUS", "PRO", enabled=False),
         PropertyDescription(
             key=P.LAST_RESTART,
             translation_key=P.LAST_RESTART,

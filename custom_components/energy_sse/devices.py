@@ -169,7 +169,7 @@ class Devices:
         device = self._devices.async_get_device_by_identifier(self.reader_identifier, self._entry.entry_id)
         return UNDEFINED if device is None else device.id
 
-    # ------------------------------------------------------------------------------- look-up
+    # ------------------------------------------------------------------------------- lookup
 
     def measurements(self) -> set[Measurement]:
         """Return the measurements that have an entity."""

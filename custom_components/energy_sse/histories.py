@@ -95,7 +95,7 @@ class RegisterHistories:
                 history.add_hourly(hourly.hour, value * self._factors[register])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it. The oldest boundaries are removed."""
+        """Return the data to store, which is JSON serializable. The oldest boundaries are removed."""
         for register, history in self.by_register.items():
             history.remove_oldest(_KEEP_BILLED if register is _IMPORT else _KEEP)
         data: dict[str, Any] = {
@@ -166,7 +166,7 @@ class _WrongHours:
         self._right_at = reading.time
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {
             "period": self.period and [time.timestamp() for time in self.period],
             "right_at": self._right_at.timestamp(),
@@ -189,7 +189,7 @@ class _TariffSum:
 
     def __init__(self) -> None:
         self.history = RegisterHistory()
-        """Without a register while the meter sends an import register of its own."""
+        """It has no register while the meter sends its own import register."""
 
         self._is_complete = True
         self._replaced: dict[Measurement, ReplacedRegister] = {}

@@ -24,12 +24,12 @@ from .supply import Supply
 from .validated_reading import ValidatedReading
 from .wall_clock import WallClock
 
-# Seconds. An unchanged value is written again before its `last_reported` gets older than this, because
-# automations and helpers use it to distinguish a steady value from a sensor without data.
+# Seconds. An unchanged value is written again before its `last_reported` gets older than this. From its age,
+# automations and helpers distinguish a steady value from a sensor without data.
 _REPORT_WITHIN: Final = 60
 
-# Seconds. The registers that a reader stores on the hour are used while the error of its clock is less than
-# this, or less than the interval of the meter.
+# Seconds. Largest error of a reader's clock with which its hourly registers are used. If the interval of the
+# meter is longer, the error must be less than that interval.
 _CLOCK_TOLERANCE: Final = 10.0
 
 # Seconds. After a start, a clock can be wrong until a time server has corrected it.
@@ -158,7 +158,7 @@ class Readings:
         return outdated
 
     def next_expiry(self, now: float) -> float:
-        """Return the seconds until the next value expires, without those that expire with the readings."""
+        """Return the seconds until the next value expires that does not expire with the readings."""
         return self._expiry.next_expiry(now)
 
     @callback
@@ -185,7 +185,7 @@ class Readings:
         return since is not None and now - since >= _CLOCK_WRONG_AFTER
 
     def as_dict(self, now: float) -> dict[str, Any]:
-        """Return the registers and the times at which they were received, as JSON can hold them."""
+        """Return the registers and the times at which they were received, JSON serializable."""
         received_at = self._timestamps.as_dict(now + self.wall_clock.slept)
         return {"registers": dict(self.validator.registers), "received_at": received_at}
 

@@ -95,7 +95,7 @@ class Point(NamedTuple):
     """Number of gaps between readings so far."""
 
     def as_list(self) -> list[float]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return [self.time.timestamp(), self.total, self.energy, self.power]
 
     @classmethod
@@ -316,7 +316,7 @@ class RegisterHistory:
             self._register_intervals.append(seconds)
 
     def _accept_estimates(self, old: Point, new: Point, new_total: float) -> bool:
-        """Scale the estimates between two registers, and accept those that are certain enough.
+        """Scale the estimates between two registers, and accept the estimates that are certain enough.
 
         Return whether boundaries have changed.
         """
@@ -379,8 +379,8 @@ class RegisterHistory:
         totals = self._hourly.totals(last.time, self.replacements, wrong)
         if not totals:
             return False
-        # A stored register corrects an estimate, but not a register that was received in time, because the
-        # reader may have stored it by a wrong clock.
+        # A stored register corrects an estimate, but not a register that was received in time. The reader
+        # may have stored it by a wrong clock.
         known = [
             (time, total)
             for time, total in sorted(self.boundaries.items())
@@ -422,7 +422,7 @@ class RegisterHistory:
         self.received = set(sorted(self.received)[-(KEEP_HOURS // HOUR) :])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {
             "boundaries": [
                 [int(time.timestamp()), round(total, 1)] for time, total in self.boundaries.items()
@@ -471,14 +471,16 @@ class _HourlyRecords:
         self._registers: dict[datetime, float] = {}
 
     def add(self, time: datetime, register: float) -> None:
+        """Add a register in Wh. If there are too many, remove the record that was added first."""
         self.remove(time)
         self._registers[time] = register
         self.is_outdated = True
         if len(self._registers) > _MAX_HOURLY:
-            # The record that was added first is removed, because times of a wrong clock can be in the future.
+            # Not the oldest one, because times of a wrong clock can be in the future.
             self.remove(next(iter(self._registers)))
 
     def remove(self, time: datetime) -> None:
+        """Remove the record of a time, if there is one."""
         self._registers.pop(time, None)
 
     def totals(

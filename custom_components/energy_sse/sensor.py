@@ -35,8 +35,8 @@ from .reader import HEADROOMS, Measurement, Property
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
 
-# Seconds. The recorder compiles five minutes at a time. If these begin with a state without a unit, from
-# before the user has chosen the kind of a sub-meter, the statistics never get a unit.
+# Seconds. The recorder compiles five minutes at a time. These can begin with a state from before the user has
+# chosen the kind of a sub-meter. This state has no unit, and the statistics would never get one.
 _STATISTICS_DELAY: Final = 330
 
 

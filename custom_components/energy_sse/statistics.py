@@ -105,7 +105,7 @@ class Recorded:
 def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Adjustment | Sequence[Row]:
     """Return the adjustment of sums or the rows that are needed to match the known registers.
 
-    There are no rows together with an adjustment, because the recorder can fail to write the adjustment.
+    An adjustment is returned without rows, because the recorder can fail to write the adjustment.
     """
     if adjustment := _adjustment_for_replacement([*recorded.rows, recorded.latest], history):
         return adjustment

@@ -60,7 +60,7 @@ class EnergySseStore:
     ) -> None:
         """Add a section, and restore it from the file.
 
-        `collect` returns the data to save, as JSON can hold it. `restore` is called with the last saved data.
+        `collect` returns JSON serializable data to save. `restore` is called with the last saved data.
         """
         self._sections[name] = collect
         if name in self._data:

@@ -119,7 +119,7 @@ class SubMeters:
         return False
 
     def update_outdated(self, now: float) -> set[str]:
-        """Update which values have expired. Return the ids of those that have expired since the last time."""
+        """Update which values have expired. Return the ids of the sub-meters that have just expired."""
         outdated = {each for each, last in self._last.items() if last.freshness.remaining(now) <= 0}
         new = outdated - self.outdated
         self.outdated |= new
@@ -138,7 +138,7 @@ class SubMeters:
         return True
 
     def as_dict(self, now: float) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {"registers": dict(self.validator.registers), "received_at": self._timestamps.as_dict(now)}
 
     def restore(self, data: Mapping[str, Any], now: float) -> None:

@@ -2,8 +2,8 @@
 
 The recorder continues a sum from the last short-term statistics of a sensor. It keeps these for ten days, or
 for as long as the user has chosen, unless the user purges them. After a longer absence or such a purge, the
-sum starts at zero, and the Energy dashboard shows an hour with the negative of all energy ever counted (issue
-87311 of Home Assistant). The correct sum follows from the register.
+sum starts at zero. Then the Energy dashboard shows an hour with the negative of all energy ever counted
+(issue 87311 of Home Assistant). The correct sum follows from the register.
 """
 
 import asyncio

@@ -43,7 +43,10 @@ class WallClock:
         """Seconds for which the event loop's clock stopped, for example while the computer slept."""
 
         self._since: datetime | None = None
-        """Last reading by a right clock, or just before the first one by the present clock."""
+        """Start of the period in which the wall clock can be wrong.
+
+        It is the last reading by a right clock, or just before the first reading after the clock was set.
+        """
 
         self._last: datetime | None = None
         """Wall clock time of the last reading."""
@@ -103,7 +106,7 @@ class WallClock:
         return wrong_period
 
     def _note_sleep(self, passed: float, elapsed: float, reader_error: float | None) -> None:
-        """Add the seconds by which the wall clock or the reader's clock has advanced more than the loop's.
+        """Add the seconds that the wall clock or the reader's clock has advanced more than the event loop.
 
         The reader's clock is needed because the wall clock of a paused virtual machine also stops, until a
         time server corrects it.
@@ -136,7 +139,7 @@ class WallClock:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the data to store, as JSON can hold it."""
+        """Return the data to store, which is JSON serializable."""
         return {
             "since": self._since and self._since.timestamp(),
             "last": self._last and self._last.timestamp(),

@@ -150,10 +150,10 @@ async def sub_meters(home: Home) -> None:
     await user.picture("options_sub_meters")
     await home.save_options()
     await user.sees(text("Gas meter {meter_id}", meter_id=SUB_METER), entry)
-    await _remember_gas(home)
+    await _import_gas(home)
 
 
-async def _remember_gas(home: Home) -> None:
+async def _import_gas(home: Home) -> None:
     """Import the statistics of the sub-meter before the tests."""
     hours = len(home.whatwatt.registers)
     registers = [812.5 - 0.2 * (hours - hour) for hour in range(hours)]

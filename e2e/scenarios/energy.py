@@ -16,7 +16,7 @@ _TARIFFS: Final = {"1": "Day", "2": "Night"}
 async def settings(home: Home) -> None:
     """The Energy dashboard accepts named tariffs, another meter, an appliance and solar panels."""
     user = home.user
-    await _remember_the_past(home)
+    await _import_past(home)
     await user.open("/config/energy")
     for tariff, name in _TARIFFS.items():
         dialog = await _open_grid(home)
@@ -148,7 +148,7 @@ async def _add_appliance(home: Home) -> None:
     await _save(home, dialog)
 
 
-async def _remember_the_past(home: Home) -> None:
+async def _import_past(home: Home) -> None:
     """Import the hours before the tests into the statistics."""
     await solar.send(home.api, home.whatwatt.simulator.house)
     await home.import_hours(solar.ENERGY, [hour[SOLAR] for hour in home.whatwatt.registers])

@@ -18,10 +18,10 @@ async def reconfigure(home: Home) -> None:
     """Another reader at the address is a repair, which opens the dialog for the right address."""
     user, text = home.user, home.user.text
     await home.attic.leave()
-    stranger = Reader(
+    other = Reader(
         home.attic.machine, WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30"), port=8080
     )
-    await stranger.plug_in(is_announced=False)
+    await other.plug_in(is_announced=False)
     home.attic.machine = home.unused_host
     await home.attic.plug_in(is_announced=False)
     await home.open_repairs("wrong_device")
@@ -37,7 +37,7 @@ async def reconfigure(home: Home) -> None:
     await user.finish("Close")
     await home.is_streaming(home.attic)
     await user.sees_no(title)
-    await stranger.leave()
+    await other.leave()
 
 
 async def new_password(home: Home) -> None:
@@ -152,22 +152,20 @@ async def repair(home: Home) -> None:
     await user.sees_no(title)
 
 
-async def stranger(home: Home) -> None:
+async def protected_device(home: Home) -> None:
     """Another device with a password at the address of a CurrentlyOne is a repair."""
     user, text = home.user, home.user.text
     house = home.attic.simulator.house
-    stranger = Reader(
-        home.garage.machine, WhatwattSimulator(house, device_id="ECC9FF8A2B30", password=PASSWORD)
-    )
+    other = Reader(home.garage.machine, WhatwattSimulator(house, device_id="ECC9FF8A2B30", password=PASSWORD))
     await home.garage.leave()
-    await stranger.plug_in(is_announced=False)
+    await other.plug_in(is_announced=False)
     await home.open_repairs("protected_device")
     title = text("{name}: another device responds at its address", name=GARAGE)
     await user.shown(title).click()
     reason = user.translations.whole("At {host}, a device responds that requires a password")
     await user.sees(text(reason, reader=f"{GARAGE} (CurrentlyOne)", host=home.garage.host))
-    await user.picture("stranger")
-    await stranger.leave()
+    await user.picture("protected_device")
+    await other.leave()
     await home.garage.plug_in()
     await home.open_repairs()
     await user.sees_no(title)

@@ -31,10 +31,10 @@ async def recording(home: Home) -> None:
             await reader.switch(appliance.id, state.name)
     telegrams = reader.telegrams
 
-    async def has_spoken() -> bool:
+    async def has_sent() -> bool:
         return reader.telegrams > telegrams + 1
 
-    await until(has_spoken)
+    await until(has_sent)
     # The last values are compared.
     reader.meter_is_connected = False
     disable = await _open_menu(home, text("Disable debug logging"), "disable_debug_logging")
@@ -104,8 +104,8 @@ async def _download_diagnostics(home: Home, title: str) -> dict[str, Any]:
 def _recorded(home: Home) -> list[str]:
     """Return the lines of the downloaded log about the reader whose appliance did something."""
     lines = (home.user.folder / "home-assistant.log").read_text().splitlines()
-    said = [(match[1], line) for line in lines if (match := _LINE.search(line))]
-    device = next(device for device, line in said if " transition " in line)
+    matches = [(match[1], line) for line in lines if (match := _LINE.search(line))]
+    device = next(device for device, line in matches if " transition " in line)
     pattern = re.compile(rf"energy_sse\.reader\.recording\] \S+ {device} ")
     return [line for line in lines if pattern.search(line)]
 

@@ -1,4 +1,7 @@
-"""Tells a soak test what Home Assistant holds. Linked into its config folder, and part of no release."""
+"""Test integration that shows the resources of Home Assistant to the soak test.
+
+The soak test links it into the configuration folder.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,19 +17,19 @@ from homeassistant.helpers.typing import ConfigType
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
-    """Offer the figures."""
+    """Register the view."""
     hass.http.register_view(ProbeView())
     return True
 
 
 class ProbeView(HomeAssistantView):
-    """Answers with the figures of this moment."""
+    """View that returns the present use of resources as JSON."""
 
     url = "/api/soak_probe"
     name = "api:soak_probe"
 
     async def get(self, request: web.Request) -> web.Response:
-        """Count."""
+        """Return tasks, streams, timers, memory in MiB and sockets."""
         hass: HomeAssistant = request.app["hass"]
         tasks = asyncio.all_tasks()
         figures: Mapping[str, Any] = await hass.async_add_executor_job(process_figures)
@@ -41,8 +44,8 @@ class ProbeView(HomeAssistantView):
 
 
 def process_figures() -> Mapping[str, Any]:
-    """Return the memory that is used, in MiB, and the open sockets, of this process."""
-    # What waits to be collected is no leak.
+    """Return the used memory in MiB and the number of open sockets of this process."""
+    # Objects that the garbage collector can free are not a leak.
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     links = (str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())

@@ -131,7 +131,7 @@ class Home[R: WhatwattSimulator | CurrentlyOneSimulator]:
 
     async def reload_automations(self) -> None:
         """Reload all automations, as after a change of another one."""
-        # JSON is YAML.
+        # Valid JSON is valid YAML.
         config = json.dumps({"automation": [{"use_blueprint": self._blueprint}]})
         file = Path(self.hass.config.path("configuration.yaml"))
         await self.hass.async_add_executor_job(file.write_text, config)

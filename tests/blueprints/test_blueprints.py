@@ -152,7 +152,7 @@ async def test_run_is_reported_after_a_change(kitchen: Kitchen) -> None:
     assert [call["minutes"] for call in calls] == [6], "minutes count since the change"
 
 
-async def test_run_with_an_outage_is_reported_once_and_whole(kitchen: Kitchen) -> None:
+async def test_run_with_an_outage_is_reported_once_completely(kitchen: Kitchen) -> None:
     calls = await kitchen.automate("appliance_finished", running=kitchen.running, actions=FINISHED)
     await kitchen.turn("heating")
     await kitchen.run(minutes=1)

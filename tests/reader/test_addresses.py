@@ -4,7 +4,7 @@ from custom_components.energy_sse.reader.addresses import Addresses
 
 
 def attempts(addresses: Addresses, count: int) -> list[str]:
-    """Return the addresses of failing attempts."""
+    """Return the addresses of a number of attempts that all fail."""
     tried = []
     for _ in range(count):
         tried.append(addresses.next())

@@ -45,7 +45,7 @@ class Device:
 
     @property
     def has_password(self) -> bool:
-        """Whether the password was received unencrypted."""
+        """True if the password was received unencrypted."""
         return any(each is not None and each.startswith("Basic") for each in self.credentials)
 
 

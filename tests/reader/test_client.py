@@ -111,7 +111,7 @@ async def test_password_is_not_sent_for_an_unknown_scheme(
 
 @pytest.mark.parametrize("firmware", Firmware)
 @pytest.mark.parametrize("password", [None, "", "wrong"])
-async def test_wrong_password_costs_at_most_four_requests(
+async def test_wrong_password_causes_at_most_four_requests(
     session: aiohttp.ClientSession, house: House, start: Start, firmware: Firmware, password: str | None
 ) -> None:
     reader = WhatwattSimulator(house, password="secret", firmware=firmware)
@@ -129,16 +129,16 @@ async def test_request_is_repeated_when_its_nonce_is_stale(
     reader = WhatwattSimulator(house, password="secret")
     await start(reader)
 
-    class ForgetfulLogin(DigestLogin):
+    class ExpiringLogin(DigestLogin):
         requests = 0
 
         def check(self, authorization: str | None, method: str, target: str) -> str | None:
             self.requests += 1
             if self.requests == 2:
-                self.forget_nonces()
+                self.delete_nonces()
             return super().check(authorization, method, target)
 
-    reader.login = ForgetfulLogin("secret")
+    reader.login = ExpiringLogin("secret")
     await DeviceClient(session, reader.host, "secret").get_json(SYSTEM)
     assert len(reader.requests) == 3
 

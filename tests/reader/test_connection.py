@@ -183,7 +183,7 @@ async def following(
 @pytest.fixture
 async def licensed_whatwatt(house: House, start: Start) -> WhatwattSimulator:
     """Return a whatwatt with a license, so that its values are polled during contention."""
-    reader = WhatwattSimulator(house, password="secret", licence="PLUS")
+    reader = WhatwattSimulator(house, password="secret", license_type="PLUS")
     await start(reader)
     return reader
 
@@ -205,7 +205,7 @@ async def test_values_before_the_identity_are_ignored(
 
 
 @pytest.mark.errors
-async def test_error_in_a_listener_costs_one_message(
+async def test_error_in_a_listener_loses_one_message(
     session: aiohttp.ClientSession,
     protected_whatwatt: WhatwattSimulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -233,11 +233,11 @@ async def test_error_in_a_listener_costs_one_message(
 async def test_closed_connections_are_not_contention(
     session: aiohttp.ClientSession, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    async def hang_up(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    async def close(_client: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         pass
 
     network = await FaultyNetwork(whatwatt).start()
-    network.answer, network.only_the_stream = hang_up, True
+    network.respond, network.only_the_stream = close, True
     async with following(session, whatwatt, host=network.host) as follower:
         while len(follower.losses) < 5:
             await time_machine.advance(5)
@@ -254,7 +254,7 @@ async def test_values_are_polled_again_after_an_unexpected_error(
 ) -> None:
     reader = licensed_whatwatt
     async with following(session, reader) as follower:
-        with ErrorInjector(WhatwattReader.poll, chance=1).throws():
+        with ErrorInjector(WhatwattReader.poll, chance=1).raises():
             while follower.connection.state is not ConnectionState.CONTENDED:
                 reader.end_streams()
                 await time_machine.advance(5)
@@ -316,7 +316,7 @@ async def test_connection_continues_after_any_unexpected_error(
         chance=0.03,
     )
     async with following(session, reader) as follower:
-        with injector.throws():
+        with injector.raises():
             for _ in range(100):
                 await reader.tick()
                 reader.end_streams()
@@ -341,7 +341,7 @@ async def test_entered_address_is_checked_again_after_an_error(
     reader = await WhatwattSimulator(house).start(live=True)
     network = await FaultyNetwork(reader).start()
     async with following(session, reader, entered_host=network.host) as follower:
-        with ErrorInjector(WhatwattReader.identify, chance=1).throws():
+        with ErrorInjector(WhatwattReader.identify, chance=1).raises():
             await time_machine.advance(310)
         assert caplog.text.count("Unexpected error while checking the entered address") == 1
         assert follower.moves == []
@@ -361,7 +361,7 @@ async def test_error_is_kept_when_its_diagnosis_fails(
 ) -> None:
     monkeypatch.setattr(whatwatt, "system", list)
     async with following(session, whatwatt) as follower:
-        with ErrorInjector(diagnose_mismatch, chance=1).throws():
+        with ErrorInjector(diagnose_mismatch, chance=1).raises():
             await time_machine.advance(1)
             await follower.has(losses=1)
     assert str(follower.losses[0]) == "invalid response: not a JSON object"
@@ -387,7 +387,7 @@ async def test_unknown_event_of_a_whatwatt_is_ignored(
     async with following(session, protected_whatwatt) as follower:
         await wait_until(lambda: protected_whatwatt.streams)
         await protected_whatwatt.broadcast(
-            b'event: news\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
+            b'event: other\ndata: {"P_In":1}\n\nevent: live\ndata: nonsense\n\n'
         )
         await protected_whatwatt.tick()
         await follower.has(readings=1)
@@ -402,7 +402,7 @@ async def test_unknown_event_of_a_whatwatt_is_ignored(
         ("currentlyone", "", "stream idle"),
     ],
 )
-async def test_silent_stream_is_closed_unless_the_meter_is_silent(
+async def test_stream_without_events_is_closed(
     session: aiohttp.ClientSession,
     house: House,
     start: Start,

@@ -40,7 +40,7 @@ def interpret(*events: tuple[str, str]) -> list[Message]:
 
 
 def interpret_later(*events: tuple[float, str, str]) -> list[Message]:
-    """Return the messages of events, which are seconds after the connect, type and data."""
+    """Return the messages of events. Each has the seconds after the connect, the type and the data."""
     with patch.object(clock, "now", return_value=0.0) as now:
         parser = EventParser()
         messages: list[Message] = []
@@ -187,7 +187,7 @@ LATE_AGES = [360 - 10 * n for n in range(32)]
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        # After the replay, the age is zero, whatever the clock shows.
+        # After the replay, the age is zero, independent of the clock.
         *(
             (
                 [reading(0.1, -10), reading(10, 10), reading(60, 60 + offset), transition(61, 61 + offset)],

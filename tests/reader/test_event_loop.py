@@ -29,14 +29,14 @@ _HEAD: Final = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{}\r\n\r\n"
 
 
 class LongestStep:
-    """The longest processor time between two looks of the event loop at its sockets, in seconds."""
+    """Longest processor time between two polls of the sockets by the event loop, in seconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Measure the steps of the running event loop, without collections of other tests' garbage."""
+        """Measure the steps of the running event loop, without garbage collection."""
         # An event loop has no public way to notice the begin and the end of a step.
         selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined] # noqa: SLF001
         select = selector.select
@@ -133,7 +133,7 @@ async def longest_step(
     simulator: Simulator,
     responses: Mapping[str, bytes],
 ) -> tuple[float, ConnectionStats]:
-    """Follow a device for 10 seconds of simulated time. Return the longest step, and what was received."""
+    """Stream from a device for 10 simulated seconds. Return the longest step, and the received messages."""
     longest = LongestStep()
     async with device(responses) as host:
         reader = make_reader(simulator.kind, session, host)

@@ -112,7 +112,7 @@ def test_missing_value_expires_while_others_are_received(interval: float, limit:
     assert meter.outdated() == ""
 
 
-def test_values_in_turn_stay_valid() -> None:
+def test_values_that_are_sent_in_turn_stay_valid() -> None:
     meter = Meter()
     for _ in range(20):
         meter.send("W")

@@ -19,8 +19,8 @@ LOGGER = logging.getLogger("custom_components.energy_sse.test")
 
 
 @pytest.fixture(autouse=True)
-def _filtered() -> Iterator[None]:
-    """Add the filter to a logger, as the Home Assistant half does."""
+def _filter_errors() -> Iterator[None]:
+    """Add the filter to a logger, as the integration does."""
     LOGGER.addFilter(EXCEPTION_FILTER)
     yield
     LOGGER.removeFilter(EXCEPTION_FILTER)

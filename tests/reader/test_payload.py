@@ -82,7 +82,7 @@ def test_last_value_of_a_repeated_key_is_used(text: str) -> None:
 
 
 def numbers_of(value: object) -> list[float | None]:
-    """Return a value as both ways to read a number return it."""
+    """Return the number in a value, by each of the two functions that read numbers."""
     return [get_number({"x": value}, "x"), parse_numbers({"x": value}, {"x": "x"}).get("x")]
 
 
@@ -131,7 +131,7 @@ def test_other_value_is_not_a_number(value: object) -> None:
 
 
 @given(st.text() | st.from_regex(r"[-+ ]?[0-9.,eE+-]{1,30}"))
-def test_text_is_read_like_python_or_not_at_all(text: str) -> None:
+def test_number_in_a_text_is_read_like_python_or_ignored(text: str) -> None:
     number, other = numbers_of(text)
     assert number == other
     if number is not None:

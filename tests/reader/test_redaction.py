@@ -1,4 +1,4 @@
-"""Redaction: which identities are removed from data, and what stays."""
+"""Redaction: identities that are replaced, and data that is kept."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def test_texts_become_pseudonyms_and_the_rest_is_kept(redactor: Redactor) -> Non
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
 
 
-def test_readings_are_kept(redactor: Redactor) -> None:
+def test_readings_are_not_redacted(redactor: Redactor) -> None:
     for event in sample_events("currentlyone_stream_2.0.25.sse"):
         if event.type == "state" and "detected" not in event.data:
             assert redactor.event(event.type, event.data) == json.loads(event.data)
@@ -248,12 +248,12 @@ def test_identity_is_known_after_many_others(redactor: Redactor) -> None:
     for number in range(2000):
         redactor.data(json.dumps({"x": f"text {number}", "name": "Segreta"}))
     assert_absent(text_of(redactor.data('{"segreta":1}')), "segreta")
-    assert len(redactor._identities) == 1000  # noqa: SLF001 (shows nowhere else)
+    assert len(redactor._identities) == 1000  # noqa: SLF001 (not visible otherwise)
 
 
 def test_protocol_is_kept_when_an_owner_uses_its_words(redactor: Redactor) -> None:
     house = House(clock=datetime(2026, 11, 24, tzinfo=UTC))
-    whatwatts, one = WhatwattSimulator(house, licence="PRO"), CurrentlyOneSimulator(house)
+    whatwatts, one = WhatwattSimulator(house, license_type="PRO"), CurrentlyOneSimulator(house)
     whatwatts.sub_meters = {"20000741": 5.0}
     texts = [path.read_text() for path in FOLDER.iterdir() if path.suffix in (".json", ".sse")]
     texts += [json.dumps(each) for each in (whatwatts.system(), whatwatts.report(), whatwatts.live())]

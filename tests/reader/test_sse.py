@@ -41,7 +41,7 @@ FORMAT_CASES = {
         b"id:1\ndata:a\n\nid:\x00\ndata:b\n\nid:x\x00y\ndata:c\n\n",
         [message(data, last_event_id="1") for data in "abc"],
     ),
-    "id without data sticks": (b"id:7\n\ndata:a\n\n", [message("a", last_event_id="7")]),
+    "id without data is kept": (b"id:7\n\ndata:a\n\n", [message("a", last_event_id="7")]),
     "field parsing": (
         (
             b"data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\n"
@@ -56,7 +56,7 @@ FORMAT_CASES = {
         [message("test\n\ntest\n"), message("x"), message("y")],
     ),
     "null character": (b"data:\0\n\n\n\n", [message("\0")]),
-    "retry is no event": (b"retry:3000\n\ndata:x\n\n", [message("x")]),
+    "retry is not an event": (b"retry:3000\n\ndata:x\n\n", [message("x")]),
     "unknown fields": (
         b"data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
         [message("test\n\ntest")],
@@ -158,7 +158,7 @@ def test_any_bytes_are_decoded_equally_in_any_pieces(stream: bytes, cuts: list[i
 
 
 @given(garbage=STREAMS)
-def test_valid_event_after_any_garbage_arrives(garbage: bytes) -> None:
+def test_valid_event_is_decoded_after_any_garbage(garbage: bytes) -> None:
     events = decode(garbage, b"\n\n", b"event:live\ndata:{}\n\n")
     assert events[-1][:2] == ("live", "{}")
 

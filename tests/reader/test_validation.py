@@ -27,7 +27,7 @@ def through(
     start: float = 0.0,
     interval: float = INTERVAL,
 ) -> list[float]:
-    """Return the accepted values of readings in a row."""
+    """Return the accepted values of consecutive readings."""
     readings = (validator.validate({register: value}, start + n * interval) for n, value in enumerate(values))
     return [reading[register] for reading in readings if reading]
 
@@ -236,7 +236,7 @@ def test_values_beyond_a_household_supply_are_out_of_bounds(
 
 
 @pytest.mark.parametrize("unit", [Unit.NONE, Unit.SECOND])
-def test_units_of_no_supply_have_no_bounds(unit: Unit) -> None:
+def test_units_without_a_household_limit_have_no_bounds(unit: Unit) -> None:
     assert get_bounds({IMPORT: unit}) == {IMPORT: (-math.inf, math.inf)}
 
 
@@ -250,7 +250,7 @@ OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]
         ([5000, *[4111, 3111, 2111, 1111] * 20, 5001], [5000, 5001]),
         # 7 kW in Wh instead of kWh: 19 kWh in ten seconds.
         (OTHER_UNIT, [OTHER_UNIT[0], *OTHER_UNIT[31:]]),
-        # The old meter restarts the proof of a replacement.
+        # A value of the old meter restarts the confirmation of a replacement.
         ([5000, *[12] * 18, 5001, *[13] * 19], [5000, 5001, 13]),
         # The first zero can be missing data.
         ([0, 5000], [5000]),
@@ -263,7 +263,7 @@ def test_replacement_needs_a_series_of_similar_values(values: list[float], accep
     assert (validator.dropped.total() == 0) == (values[0] == 0)
 
 
-def test_zeros_come_with_a_new_meter_only() -> None:
+def test_zero_is_accepted_only_with_a_new_meter() -> None:
     validator = RegisterValidator(get_meter_limits(UNITS))
     validator.validate({IMPORT: 5000, EXPORT: 700}, 0)
     accepted = [validator.validate({IMPORT: 12 + n, EXPORT: 0}, 10.0 + n * INTERVAL) for n in range(20)]
@@ -321,7 +321,7 @@ def test_large_rise_during_a_restart_is_accepted_late(
         assert through(validator, *[50_000] * 6, 50_001, 50_002) == [50_001, 50_002]
     assert not caplog.messages
     assert validator.last_received == {IMPORT: 7 * INTERVAL}
-    # From now on the clock is the own one.
+    # From now on, the times are by the clock of this process.
     assert not through(validator, *[100_000] * 30, start=8 * INTERVAL)
 
 
@@ -368,7 +368,7 @@ def gas_meter() -> RegisterValidator[str]:
 
 
 def accepted_values(validator: RegisterValidator[str], value: float, begin: float, end: float) -> list[float]:
-    """Return the accepted ones of a value that is sent again and again."""
+    """Return the accepted values if the same value is sent repeatedly."""
     times = (begin + n * INTERVAL for n in range(int((end - begin) / INTERVAL)))
     return [value for time in times if validator.validate({"1": value}, time)]
 

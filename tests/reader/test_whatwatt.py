@@ -203,7 +203,7 @@ def test_status_is_read_from_system() -> None:
         P.SUPPLY_VOLTAGE_MBUS: 13.94,
         P.SUPPLY_VOLTAGE_P1: 2.83,
         P.SUPPLY_VOLTAGE_BUFFER: 4.87,
-        P.LICENCE: "PLUS",
+        P.LICENSE: "PLUS",
         P.CLOUD_WHATWATT: True,
     }
 

@@ -38,24 +38,34 @@ def parse_arguments() -> argparse.Namespace:
     replay = readers.add_parser("replay", help="the readers of debug logs or of downloaded diagnostics")
     replay.add_argument("files", type=Path, nargs="+", metavar="file")
     add_replay_options(replay)
-    replay.add_argument("--port", type=port, default=8080, help="of the first; the next ones follow it")
     replay.add_argument(
-        "--quiet", action="store_true", help="announce nothing, and listen on this machine only"
+        "--port",
+        type=port,
+        default=8080,
+        help="port of the first reader; the next readers get the next ports (default: 8080)",
+    )
+    replay.add_argument(
+        "--quiet", action="store_true", help="do not announce readers, and listen on this machine only"
     )
     return parser.parse_args()
 
 
 def add_simulator(parser: argparse.ArgumentParser, simulator: type[Simulator]) -> None:
     """Add the options of a simulated reader."""
-    parser.add_argument("--address", default="127.0.0.1", help="where to listen (default: this machine only)")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
     parser.add_argument("--port", type=port, default=8080, help="default: 8080")
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between readings (default: 5)")
-    parser.add_argument("--id", help="the device's id (default: one of its kind)")
+    parser.add_argument("--id", help="id of the device (default: an id of its kind)")
     parser.add_argument(
-        "--day", type=float, default=86400.0, help="length of its day in seconds, for the sun"
+        "--day",
+        type=float,
+        default=86400.0,
+        help="length of a day of the simulated house in seconds (default: 86400)",
     )
     parser.add_argument(
-        "--announce", action="store_true", help="announce it by mDNS; listens on all addresses"
+        "--announce", action="store_true", help="announce the reader by mDNS, and listen on all addresses"
     )
     simulator.add_arguments(parser)
 
@@ -63,9 +73,9 @@ def add_simulator(parser: argparse.ArgumentParser, simulator: type[Simulator]) -
 def add_replay_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a replay."""
     parser.add_argument(
-        "--speed", type=speed, default=1.0, help="how many times as fast a recording is played (default: 1)"
+        "--speed", type=speed, default=1.0, help="speed of the replay; 2 is twice as fast (default: 1)"
     )
-    parser.add_argument("--loop", action="store_true", help="start a recording over at its end")
+    parser.add_argument("--loop", action="store_true", help="start the recording again at its end")
 
 
 def speed(text: str) -> float:
@@ -128,7 +138,7 @@ async def serve(
     if is_announced:
         own = own_address()
         if own is None:
-            print("There is no network to announce it on; add it by its address.", flush=True)
+            print("No network to announce the reader on. Add it by its address.", flush=True)
             return
         announcer = Announcer(own)
         stack.push_async_callback(announcer.close)

@@ -11,10 +11,10 @@ from .server import Server
 
 
 def own_address() -> IPv4Address | None:
-    """Return this machine's address on its default network, or None without one. Sends nothing."""
+    """Return the address of this machine on its default network, or None without one. Send nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Any address that is routed by default; connecting a datagram socket only looks up the route.
+            # Any address outside the network. Connecting a datagram socket only selects the route.
             probe.connect(("192.0.2.1", 9))
         except OSError:
             return None
@@ -35,7 +35,7 @@ def service_info(reader: Server, address: IPv4Address) -> AsyncServiceInfo:
 
 
 class Announcer:
-    """Announces readers on the default network until closed."""
+    """Announcer of readers on the default network, until it is closed."""
 
     def __init__(self, address: IPv4Address) -> None:
         self._address = address

@@ -54,10 +54,10 @@ class CurrentlyOneSimulator(Simulator):
         """Time by which the clock of the device is ahead."""
 
         self.sends_registers_hourly = False
-        """Whether only the first telegram of an hour contains the registers."""
+        """True if only the first telegram of an hour contains the registers."""
 
         self.stores_readings = True
-        """Whether it sends hourly registers, and repeats them and readings after a connect."""
+        """True if the device stores readings and hourly registers, and repeats them after a connect."""
 
         self._states: deque[bytes] = deque(maxlen=32)
         self._hourly: deque[bytes] = deque(maxlen=64)

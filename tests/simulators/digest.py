@@ -22,8 +22,8 @@ class DigestLogin:
         self._last_counts: dict[str, int] = {}
         self._uses: dict[str, int] = {}
 
-    def forget_nonces(self) -> None:
-        """Forget all nonces, as at a reboot."""
+    def delete_nonces(self) -> None:
+        """Delete all nonces, as at a reboot."""
         self._last_counts.clear()
         self._uses.clear()
 

@@ -9,7 +9,7 @@ from typing import Self
 from .port import ReservedPort, is_reserved
 from .server import Simulator
 
-type Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+type Responder = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 type Mangle = Callable[[bytes], Iterable[bytes]]
 
 HEAD_END = b"\r\n\r\n"
@@ -36,11 +36,11 @@ class FaultyNetwork:
         self.port = 0
         self._reserved: ReservedPort | None = None
 
-        self.answer: Answer | None = None
-        """Response to requests, instead of the one of the reader."""
+        self.respond: Responder | None = None
+        """Function that responds to requests instead of the reader."""
 
         self.only_the_stream = False
-        """Whether `answer` responds to requests of the event stream only."""
+        """True if `respond` handles only requests of the event stream."""
 
         self.mangle: Mangle | None = None
         """Function that splits or changes each piece of an event stream."""
@@ -49,7 +49,7 @@ class FaultyNetwork:
         """Additional headers of an event stream."""
 
         self.is_frozen = False
-        """Whether open connections forward no data."""
+        """True if open connections do not forward data."""
 
         self._server: asyncio.Server | None = None
         self._full_queue: list[socket.socket] = []
@@ -114,7 +114,7 @@ class FaultyNetwork:
         self._connections.add(task)
         self._writers.add(writer)
         try:
-            await self._answer_requests(client, writer)
+            await self._forward_requests(client, writer)
         except ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError:
             pass
         finally:
@@ -123,21 +123,21 @@ class FaultyNetwork:
             with suppress(ConnectionError):
                 writer.close()
 
-    async def _answer_requests(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward_requests(self, client: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward requests one after the other, each by its own connection to the reader."""
         while True:
             head = await client.readuntil(HEAD_END)
             is_stream = self.reader.stream_path.encode() in head.partition(b"\r\n")[0]
-            if self.answer is not None and (is_stream or not self.only_the_stream):
-                await self.answer(client, writer)
+            if self.respond is not None and (is_stream or not self.only_the_stream):
+                await self.respond(client, writer)
                 return
             upstream, upstream_writer = await asyncio.open_connection("127.0.0.1", self.reader.port)
             try:
                 upstream_writer.write(head)
-                answer_head = await upstream.readuntil(HEAD_END)
-                is_stream = is_stream and answer_head.startswith(b"HTTP/1.1 200")
-                pass_on = self._pass_stream if is_stream else self._pass_answer
-                await pass_on(answer_head, upstream, writer)
+                response_head = await upstream.readuntil(HEAD_END)
+                is_stream = is_stream and response_head.startswith(b"HTTP/1.1 200")
+                pass_on = self._pass_stream if is_stream else self._pass_response
+                await pass_on(response_head, upstream, writer)
             finally:
                 upstream_writer.close()
             if is_stream:
@@ -157,7 +157,7 @@ class FaultyNetwork:
                 # Parts that are written separately arrive separately.
                 await asyncio.sleep(0)
 
-    async def _pass_answer(
+    async def _pass_response(
         self, head: bytes, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         length = next(

@@ -26,7 +26,7 @@ _LINE = re.compile(
 _ANY_LINE = "energy_sse.reader.recording]"
 _STREAM = re.compile(r"(\d+) (?:opened (/\S*)|ended)")
 _EVENT = re.compile(r"(\d+) (\S+) (.*)")
-_ANSWER = re.compile(r"(/\S*) (\d{3})(?: (.*))?")
+_RESPONSE = re.compile(r"(/\S*) (\d{3})(?: (.*))?")
 
 # Home Assistant's console log is colored.
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -36,7 +36,7 @@ _SHAPE = re.compile(r"\*\*REDACTED\*\* \((\d{1,5}) characters\)")
 
 _DEVICE_ID = re.compile(r'"id"\s*:\s*"([0-9A-Fa-f]{12})"')
 
-# Characters. The log and the diagnostics do not contain longer events and answers.
+# Characters. The log and the diagnostics do not contain longer events and responses.
 _MAX_LENGTH = 16_384
 
 
@@ -67,7 +67,7 @@ class RecordedEvent:
 
 
 @dataclass(frozen=True)
-class RecordedAnswer:
+class RecordedResponse:
     """A response to a request."""
 
     at: float
@@ -105,7 +105,7 @@ class Recording:
 
     kind: Kind
     streams: list[RecordedStream] = field(default_factory=list)
-    answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
+    responses: dict[str, list[RecordedResponse]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     """Descriptions of missing data."""
 
@@ -113,7 +113,7 @@ class Recording:
     def device_id(self) -> str:
         """Pseudonym of the device, or a default."""
         if self.kind is Kind.WHATWATT:
-            texts = [answer.body for answer in self.answers.get(IDENTITY_PATHS[self.kind], [])]
+            texts = [response.body for response in self.responses.get(IDENTITY_PATHS[self.kind], [])]
         else:
             texts = [e.data for s in self.streams for e in s.events if e.type == "config"]
         found = [match[1] for text in texts if (match := _DEVICE_ID.search(text))]
@@ -134,9 +134,9 @@ class Recording:
     @property
     def description(self) -> list[str]:
         """Lines that describe the recording and its missing data."""
-        answers = ", ".join(self.answers) or "nothing"
+        responses = ", ".join(self.responses) or "nothing"
         return [
-            f"Events: {len(self.events)} in {self.duration:.0f} s. Responses: {answers}.",
+            f"Events: {len(self.events)} in {self.duration:.0f} s. Responses: {responses}.",
             *self.missing,
         ]
 
@@ -194,7 +194,7 @@ class _Device:
     served_paths: set[str] = field(default_factory=set)
     """Paths with a successful response. A device can be asked as every kind of reader."""
 
-    answers: dict[str, list[RecordedAnswer]] = field(default_factory=dict)
+    responses: dict[str, list[RecordedResponse]] = field(default_factory=dict)
     introduced: set[tuple[str, str]] = field(default_factory=set)
     """Streams and their identities."""
 
@@ -206,7 +206,7 @@ class _Device:
             case "event":
                 return self._add_event(time, rest)
             case _:
-                return self._add_answer(time, rest)
+                return self._add_response(time, rest)
 
     def _add_stream(self, time: float, rest: str) -> bool:
         match = _STREAM.fullmatch(rest)
@@ -233,15 +233,15 @@ class _Device:
         self._stream(match[1], time).events.append(RecordedEvent(time, match[2], data))
         return True
 
-    def _add_answer(self, time: float, rest: str) -> bool:
-        match = _ANSWER.fullmatch(rest)
+    def _add_response(self, time: float, rest: str) -> bool:
+        match = _RESPONSE.fullmatch(rest)
         body = None if match is None else self._text(match[3] or "")
         if match is None or body is None:
             return False
         self.paths.add(match[1])
         if int(match[2]) == HTTPStatus.OK:
             self.served_paths.add(match[1])
-        self.answers.setdefault(match[1], []).append(RecordedAnswer(time, int(match[2]), body))
+        self.responses.setdefault(match[1], []).append(RecordedResponse(time, int(match[2]), body))
         return True
 
     def _stream(self, number: str, time: float) -> RecordedStream:
@@ -270,8 +270,10 @@ class _Device:
             stream.events.sort(key=lambda event: event.at)
         # A stream that only identified the device has no other events.
         streams = [stream for stream in streams if stream.rest] or streams[:1]
-        answers = {path: sorted(answers, key=lambda each: each.at) for path, answers in self.answers.items()}
-        return Recording(kind, streams, answers)
+        responses = {
+            path: sorted(responses, key=lambda each: each.at) for path, responses in self.responses.items()
+        }
+        return Recording(kind, streams, responses)
 
 
 def _kind_of(paths: set[str]) -> Kind | None:
@@ -335,15 +337,15 @@ def _read_diagnostics(text: str) -> Recording:
     recording.streams = _streams_of(recorded)
     if isinstance(events, list) and len(valid) < len(events):
         recording.missing.append(f"{len(events) - len(valid)} of its events are invalid, and are ignored.")
-    answers = data.get("answers")
-    for answer in answers if isinstance(answers, list) else ():
-        if isinstance(answer, dict) and isinstance(path := answer.get("path"), str):
-            status = answer.get("status")
-            recording.answers.setdefault(path, []).append(
-                RecordedAnswer(
-                    _time_in(answer.get("time")) or 0.0,
+    responses = data.get("answers")
+    for response in responses if isinstance(responses, list) else ():
+        if isinstance(response, dict) and isinstance(path := response.get("path"), str):
+            status = response.get("status")
+            recording.responses.setdefault(path, []).append(
+                RecordedResponse(
+                    _time_in(response.get("time")) or 0.0,
                     status if isinstance(status, int) and 100 <= status <= 599 else 200,
-                    _text_of(answer.get("data")),
+                    _text_of(response.get("data")),
                 )
             )
     return recording
@@ -393,7 +395,7 @@ def _text_of(data: object) -> str:
 
 def _complete(recording: Recording) -> None:
     """Add the identity if it is missing, and describe missing data."""
-    bodies = [answer.body for answers in recording.answers.values() for answer in answers]
+    bodies = [response.body for responses in recording.responses.values() for response in responses]
     lengths = [
         int(match[1])
         for text in (*bodies, *(event.data for event in recording.events))
@@ -407,11 +409,11 @@ def _complete(recording: Recording) -> None:
         recording.missing.append("It has no events.")
         recording.streams = recording.streams or [RecordedStream(opened_at=0.0)]
     if recording.kind is Kind.WHATWATT:
-        answers = recording.answers.setdefault("/api/v1/system", [])
-        if not any(_DEVICE_ID.search(answer.body) for answer in answers):
+        responses = recording.responses.setdefault("/api/v1/system", [])
+        if not any(_DEVICE_ID.search(response.body) for response in responses):
             recording.missing.append("It has no response of /api/v1/system, and gets a default one.")
             system = {"device": {"id": recording.device_id}, "meter": {"status": "OK"}}
-            answers[:] = [RecordedAnswer(0.0, 200, json.dumps(system))]
+            responses[:] = [RecordedResponse(0.0, 200, json.dumps(system))]
         return
     introductions = [stream.introduction for stream in recording.streams if stream.introduction]
     if not introductions:

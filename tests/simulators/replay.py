@@ -10,7 +10,7 @@ from typing import override
 from aiohttp import web
 
 from .currentlyone import UnchunkedResponse
-from .recordings import STREAM_PATHS, Kind, RecordedAnswer, RecordedEvent, RecordedStream, Recording
+from .recordings import STREAM_PATHS, Kind, RecordedEvent, RecordedResponse, RecordedStream, Recording
 from .server import Server, Stream
 
 # Seconds. A client that only identifies the reader closes the stream within this time.
@@ -27,7 +27,7 @@ _DATE_AND_TIME = re.compile(
 
 
 class ReplayedReader(Server):
-    """Sends one recording to its clients, at its own speed or faster. It waits while there is no client.
+    """Simulated reader that sends a recording, at its original speed or faster. It waits for a client.
 
     Times of the recording become current times with the same distances.
     Registers on the hour stay on the hour.
@@ -59,9 +59,9 @@ class ReplayedReader(Server):
     @override
     def routes(self) -> Iterable[web.RouteDef]:
         yield web.get(self.stream_path, self._get_stream)
-        for path in self.recording.answers:
+        for path in self.recording.responses:
             if path != self.stream_path:
-                yield web.get(path, self._get_answer)
+                yield web.get(path, self._get_response)
         yield web.post("/api/v1/reboot", self._post_reboot)
 
     # ------------------------------------------------------------------------------------------- playing
@@ -131,7 +131,7 @@ class ReplayedReader(Server):
         # same for any fraction of a second.
         return math.ceil(self._played_at + (since / self._speed if since > 0 else since))
 
-    # ------------------------------------------------------------------------------------------ answering
+    # ------------------------------------------------------------------------------------------ responses
 
     async def _get_stream(self, request: web.Request) -> web.StreamResponse:
         if self._is_away:
@@ -165,17 +165,17 @@ class ReplayedReader(Server):
         lines = [f"event: {event.type}", *(f"data: {line}" for line in re.split(r"\r\n|\r|\n", data)), "", ""]
         return newline.join(lines).encode(errors="replace")
 
-    async def _get_answer(self, request: web.Request) -> web.Response:
-        answer = self._answer_now(self.recording.answers[request.path])
-        if answer.status != 200:
-            return web.Response(status=answer.status)
-        body = _with_dates_moved(answer.body, self._now() - answer.at)
+    async def _get_response(self, request: web.Request) -> web.Response:
+        response = self._current_response(self.recording.responses[request.path])
+        if response.status != 200:
+            return web.Response(status=response.status)
+        body = _with_dates_moved(response.body, self._now() - response.at)
         return web.Response(text=body, content_type="application/json")
 
-    def _answer_now(self, answers: list[RecordedAnswer]) -> RecordedAnswer:
+    def _current_response(self, responses: list[RecordedResponse]) -> RecordedResponse:
         now = self._now()
-        sent = [answer for answer in answers if self._due(answer.at) <= now]
-        return sent[-1] if sent and not math.isinf(self._recorded_at) else answers[0]
+        sent = [response for response in responses if self._due(response.at) <= now]
+        return sent[-1] if sent and not math.isinf(self._recorded_at) else responses[0]
 
     async def _post_reboot(self, _request: web.Request) -> web.Response:
         return web.Response(status=204)

@@ -52,7 +52,7 @@ class Stream:
 
 
 class Server(ABC):
-    """Simulated device at a port of this machine."""
+    """Simulated device that listens on a port of this machine."""
 
     kind: ClassVar[str]
     """Kind of reader, as in `Reader.kind`."""
@@ -95,7 +95,7 @@ class Server(ABC):
     async def send_events(self) -> None:
         """Send events until cancelled."""
 
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Respond to a request."""
         return await handler(request)
 
@@ -111,7 +111,7 @@ class Server(ABC):
         @web.middleware
         async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
             self.requests.append(f"{request.method} {request.path}")
-            return await self.answer(request, handler)
+            return await self.respond(request, handler)
 
         app = web.Application(middlewares=[record])
         app.add_routes(self.routes())
@@ -216,25 +216,25 @@ class Simulator(Server):
 
     @abstractmethod
     def set_register(self, watt_hours: float) -> None:
-        """Set the import register that readings contain, whatever the house has counted."""
+        """Set the import register that readings contain, independent of the energy of the house."""
 
     @abstractmethod
     def stop_meter(self) -> None:
-        """Let the meter send nothing."""
+        """Stop the readings of the meter."""
 
     @abstractmethod
     def resume_meter(self) -> None:
-        """Let the meter send readings again."""
+        """Start the readings of the meter again."""
 
     async def send_heartbeat(self) -> None:
-        """Send the event that the device sends regularly while its meter is silent, if there is one."""
+        """Send the event that the device sends regularly while its meter sends no data, if there is one."""
 
     async def announce_restart(self) -> None:
-        """Announce a restart, as far as the device does, and end the streams."""
+        """Send the message about a restart, if the device has one, and end the streams."""
         self.end_streams()
 
     def reboot(self) -> None:
-        """Lose everything that the device does not store."""
+        """Delete all data that the device does not store."""
 
     def neighbor(self, house: House) -> Self:
         """Return a second device of this kind, which has the same password."""

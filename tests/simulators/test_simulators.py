@@ -36,13 +36,13 @@ def recorded_event(name: str, event_type: str) -> dict[str, Any]:
         (lambda house: WhatwattSimulator(house).live(), recorded_event("whatwatt_live_fw2.sse", "live")),
         *(
             (
-                lambda house, licence=licence: WhatwattSimulator(house, licence=licence).system(),
+                lambda house, name=name: WhatwattSimulator(house, license_type=name).system(),
                 json.loads(sample("whatwatt_system_fw1.10.json")),
             )
-            for licence in (None, "PLUS")
+            for name in (None, "PLUS")
         ),
         (
-            lambda house: WhatwattSimulator(house, licence="PLUS").report(),
+            lambda house: WhatwattSimulator(house, license_type="PLUS").report(),
             json.loads(sample("whatwatt_report_kamstrup_kmp.json")),
         ),
         (

@@ -46,16 +46,16 @@ class WhatwattSimulator(Simulator):
         device_id: str | None = None,
         password: str | None = None,
         firmware: Firmware = Firmware.SPARSE,
-        licence: str | None = None,
+        license_type: str | None = None,
         interval: float = 5.0,
         name: str = "",
     ) -> None:
         super().__init__(house, device_id=device_id, interval=interval, name=name)
         self.firmware = firmware
-        self.licence = licence
+        self.license_type = license_type
         self.meter_status = "OK"
         self.clouds = {"whatwatt": False, "solar_manager": False, "mqtc": False, "stromkonto": False}
-        """Whether each cloud service is enabled."""
+        """Cloud services, and whether each is enabled."""
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
@@ -87,7 +87,7 @@ class WhatwattSimulator(Simulator):
             default=Firmware.SPARSE,
             help="default: %(default)s",
         )
-        parser.add_argument("--licence", help="PLUS or PRO")
+        parser.add_argument("--license-type", help="PLUS or PRO")
 
     @property
     @override
@@ -104,7 +104,7 @@ class WhatwattSimulator(Simulator):
         )
 
     @override
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if "Origin" in request.headers:
             return web.Response(status=404)
         if self.login is not None:
@@ -156,7 +156,7 @@ class WhatwattSimulator(Simulator):
     def reboot(self) -> None:
         self.uptime = 0
         if isinstance(self.login, DigestLogin):
-            self.login.forget_nonces()
+            self.login.delete_nonces()
 
     @override
     def neighbor(self, house: House) -> Self:
@@ -198,7 +198,7 @@ class WhatwattSimulator(Simulator):
         return web.Response(status=204)
 
     async def _get_report(self, _request: web.Request) -> web.Response:
-        if self.licence is None:
+        if self.license_type is None:
             return web.Response(status=404, text="License required")
         return web.json_response(self.report())
 
@@ -235,7 +235,7 @@ class WhatwattSimulator(Simulator):
             "rE_Out": _kilo(house.reactive_export),
         }
         if self.firmware is Firmware.SPARSE:
-            # By the quadrant that this house is in while it imports, and while it exports.
+            # The quadrants of this house while it imports and while it exports.
             payload |= {"rEii": 0, "rEic": payload["rE_In"], "rEei": 0, "rEec": payload["rE_Out"]}
             payload["T"] = house.tariff
         local = house.clock.astimezone(ZURICH)
@@ -315,8 +315,8 @@ class WhatwattSimulator(Simulator):
         if self.firmware is not Firmware.BASIC:
             device["build"] = "11b8102-68dfd692"
             system["ethernet"] = {"mac": f"{int(self.device_id, 16) + 3:012X}", "status": "Down"}
-            if self.licence is not None:
-                device["license"] = {"type": self.licence, "activation_date": "2025-09-24T11:05:41Z"}
+            if self.license_type is not None:
+                device["license"] = {"type": self.license_type, "activation_date": "2025-09-24T11:05:41Z"}
         return system
 
     def report(self) -> dict[str, Any]:

@@ -31,13 +31,13 @@ from ..wait import wait_until
 
 TIME_ZONE: Final = "Europe/Stockholm"
 
-# Between two telegrams. The last one of an hour comes a second before its end.
+# Interval of the telegrams. The last telegram of an hour is sent a second before the hour ends.
 INTERVAL: Final = timedelta(seconds=30)
 BEFORE_THE_END: Final = timedelta(seconds=1)
 
 _YEAR_ONE: Final = datetime.min.replace(tzinfo=UTC)
 
-# W, by the hour in UTC.
+# Hour in UTC → load in W in that hour.
 _LOADS: Final = {7: 1800, 13: 2300, 16: 4200, 17: 3100, 18: 1200, 23: 2700}
 _USUAL_LOAD: Final = 600
 _SUN: Final = {9: 1500, 10: 3200, 11: 4000, 12: 1900}
@@ -46,7 +46,7 @@ _FOREVER: Final = (10**9,) * 3
 
 
 class SteadyHouse(House):
-    """A house whose power depends on its clock and its appliances alone."""
+    """A house whose power depends only on its clock and its appliances."""
 
     @override
     def _measure(self) -> None:
@@ -218,14 +218,14 @@ class Home:
         await self.hass.async_stop(force=True)
         self._hass = None
         await self._running.aclose()
-        # What Home Assistant has planned ends with its process.
+        # Timers of Home Assistant end with its process.
         for timer in get_scheduled_timer_handles(asyncio.get_running_loop()):
             if _is_of_home_assistant(timer):
                 timer.cancel()
         await wait_until(lambda: not (self.whatwatt.streams or self.currentlyone.streams))
 
     async def settle(self) -> None:
-        """Wait until Home Assistant and its recorder have nothing more to do."""
+        """Wait until Home Assistant and its recorder are idle."""
         await self._time_machine.idle()
         await self.hass.async_block_till_done()
         if "recorder" in self.hass.config.components:

@@ -16,7 +16,7 @@ from ..simulators.port import ReservedPort
 from ..time_machine import TimeMachine
 from .home import Home, make_currentlyone, make_whatwatt
 
-# Stored in place of 127.0.0.1 and a port, which are others in every run.
+# Placeholder for 127.0.0.1 and a port, which differs in every run.
 WHATWATT: Final = "whatwatt.invalid"
 CURRENTLYONE: Final = "currentlyone.invalid"
 ENTERED: Final = "entered.invalid"
@@ -32,7 +32,7 @@ FILES: Final = (
 
 _REGISTERS: Final = ("active_import", "active_export", "reactive_import", "reactive_export")
 
-# Unused columns, and rows by their own number, which no other table has.
+# Unused columns, and row ids to which no other table refers.
 _IGNORED_COLUMNS: Final = ("id", "created", "start", "last_reset")
 
 
@@ -95,18 +95,18 @@ def _restore(house: House, stored: Mapping[str, Any]) -> None:
         house.switch(appliance.id, state)
 
 
-# ------------------------------------------------------------------------------------- what is shown
+# ------------------------------------------------------------------------------------- observed states
 
 
 async def observe(home: Home) -> dict[str, Any]:
-    """Start Home Assistant twice. Return what it shows meanwhile, as JSON can hold it.
+    """Start Home Assistant twice. Return its states, events and statistics, JSON serializable.
 
     The hour of the start ends before the second start.
     """
     began = home.now
     seen: dict[str, Any] = {}
     await home.start()
-    # All that was repeated is written by then. No reading has arrived since the start.
+    # By then, the states of all repeated messages are written. No new reading has arrived.
     await home.run_until(began + timedelta(seconds=15))
     seen["start"] = home.shown()
     await home.run_until(began + timedelta(minutes=11))
@@ -117,7 +117,7 @@ async def observe(home: Home) -> dict[str, Any]:
     seen["statistics"] = await home.statistics(began - timedelta(hours=2))
     seen["events"] = home.fired
     await home.stop()
-    # From now on, the reader repeats what it has sent since.
+    # From now on, the reader repeats the events that it has sent since the first start.
     home.currentlyone.recording = None
     await home.run_until(began + timedelta(minutes=48))
     await home.start()

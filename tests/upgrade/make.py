@@ -102,7 +102,7 @@ async def _choose_options(home: Home) -> None:
 
 
 def _change_registries(home: Home) -> None:
-    """Rename, disable, hide and show differently, as users do."""
+    """Rename, disable and hide entities, and change their unit, as users do."""
     entities = er.async_get(home.hass)
 
     def change(unique_id: str, **changes: Any) -> None:
@@ -131,7 +131,7 @@ async def _switch(home: Home, *switches: tuple[datetime, str, str]) -> None:
 
 
 async def _move_currentlyone(home: Home) -> None:
-    """Give the CurrentlyOne another address, which it announces."""
+    """Move the CurrentlyOne to another address, which it announces."""
     await home.currentlyone.stop()
     await home.currentlyone.start()
     result = await home.hass.config_entries.flow.async_init(

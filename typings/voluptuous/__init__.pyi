@@ -1,2 +1,2 @@
-# Home Assistant aliases voluptuous to probatio when it starts; this tells mypy the same.
+# Home Assistant replaces voluptuous by probatio when it starts. mypy needs the same replacement.
 from probatio import *  # noqa: F403

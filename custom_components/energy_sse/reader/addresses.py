@@ -19,7 +19,7 @@ class Addresses:
     """
 
     def __init__(self, current: str, entered: str | None = None) -> None:
-        """Start with the stored addresses, which can be equal. `entered` is None if there is none."""
+        """Start with the stored addresses, which can be equal. `entered` is None without an entered one."""
         self.current = current
         self.entered = entered
         self._trusted = {current, entered or current}

@@ -295,8 +295,8 @@ async def identify(
     """Return the identity of the device at `host` or `host:port`, which can be a reader of one of `kinds`.
 
     `minimum` is the weakest scheme that is accepted. Raises ReaderProtocolError if the device is not a
-    reader, ReaderAuthenticationError if it requires a password or another one, ReaderAuthDowngradeError if it
-    requires a weaker scheme, and ReaderConnectionError if it does not respond.
+    reader, and ReaderConnectionError if it does not respond. Raises ReaderAuthenticationError if the password
+    is missing or wrong, and ReaderAuthDowngradeError if the device requires a weaker scheme.
     """
     for kind in kinds:
         reader = make_reader(kind, session, host, password, minimum)

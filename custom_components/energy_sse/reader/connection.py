@@ -39,7 +39,7 @@ LOGGER.addFilter(EXCEPTION_FILTER)
 _MIN_WAIT: Final = 2.0
 _MAX_WAIT: Final = 300.0
 
-# Limit for all kinds of failures. The last attempt of a minute is reserved for an announcement, so that
+# Limit for all kinds of failures. The last attempt of a minute is reserved for an announcement. So
 # failed attempts at the old address do not delay the first attempt at the new address.
 _MAX_ATTEMPTS_PER_MINUTE: Final = 6
 _SCHEDULED_ATTEMPTS_PER_MINUTE: Final = 5

@@ -155,7 +155,7 @@ class ValueExpiry[K]:
         return outdated
 
     def next_expiry(self, now: float) -> float:
-        """Return the seconds until the next value expires, without those that expire with the readings."""
+        """Return the seconds until the next value expires that does not expire with the readings."""
         remaining = (self._remaining(group, now) for group in self._groups)
         return min((seconds for seconds in remaining if seconds > 0), default=math.inf)
 
@@ -164,7 +164,7 @@ class ValueExpiry[K]:
         return freshness.remaining(now) + max(self._readings.limit - freshness.limit, 0.0)
 
     def _regroup(self, keys: AbstractSet[K]) -> None:
-        """Separate the values that the reading contains from those that it does not contain."""
+        """Split the groups into the values that the reading contains and the values that it does not."""
         new = set(keys) - self._regular
         if missing := self._regular - keys:
             self._regular -= missing

@@ -110,7 +110,7 @@ class Property(StrEnum):
     SUPPLY_VOLTAGE_MBUS = "supply_voltage_mbus"
     SUPPLY_VOLTAGE_P1 = "supply_voltage_p1"
     SUPPLY_VOLTAGE_BUFFER = "supply_voltage_buffer"
-    LICENCE = "licence"
+    LICENSE = "licence"  # in unique ids
     """Text; the license that the owner has bought."""
 
     LAST_RESTART = "last_restart"
@@ -155,7 +155,7 @@ class AuthScheme(StrEnum):
     """The password is sent unencrypted (RFC 7617). whatwatt firmware before 1.10 requires it."""
 
     DIGEST = "digest"
-    """A hash is sent from which the password can only be guessed (RFC 7616)."""
+    """A hash is sent from which the password can be found only by trying passwords (RFC 7616)."""
 
     def is_weaker_than(self, other: AuthScheme) -> bool:
         """Return whether this scheme protects less against a device that imitates the reader."""
@@ -390,7 +390,7 @@ class ReaderStreamEndedError(ReaderConnectionError):
 
 
 class ReaderAuthenticationError(ReaderError):
-    """The device rejects the credentials, or requires some: ask the user."""
+    """The device requires credentials, or rejects the given ones: ask the user."""
 
 
 class ReaderAuthDowngradeError(ReaderAuthenticationError):
@@ -406,14 +406,14 @@ class ReaderAuthDowngradeError(ReaderAuthenticationError):
 
 
 class ReaderProtocolError(ReaderError):
-    """The response is not one of this kind of reader: ask the user, or try again after a firmware update."""
+    """The response is not valid for this kind of reader: ask the user, or try again after an update."""
 
 
 class ReaderMismatchError(ReaderProtocolError):
     """Another reader responds at the address: ask the user."""
 
     def __init__(self, found: str | None) -> None:
-        """Create the error. `found` is the name of the other reader, None if that requires credentials.
+        """Create the error. `found` is the name of the other reader, or None if it requires credentials.
 
         The text does not contain the name, because it is logged.
         """

@@ -18,7 +18,7 @@ _MAX_REPAIRED_SIZE: Final = 16 * 1024
 _MAX_TEXT_LENGTH: Final = 255
 
 # Characters that a line of text must not have: control characters, which include line ends and the NUL that
-# PostgreSQL rejects, and those that change the direction of the text around them.
+# PostgreSQL rejects, and characters that change the direction of the text around them.
 _NOT_PRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 # No measurement has more digits. A float represents every integer below this number exactly.

@@ -1,6 +1,6 @@
 """Removal of identities from the traffic log, from diagnostics, and from log records of errors.
 
-A text is kept only under a key whose texts are words of the firmware. Numbers are kept, except those that are
+A text is kept only under a key whose texts are words of the firmware. Numbers are kept, except
 identities. Every identity becomes a pseudonym, and the same identity always has the same pseudonym.
 
 The text of an exception can contain received data or an address: a KeyError contains the key, and an OSError

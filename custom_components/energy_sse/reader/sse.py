@@ -19,7 +19,7 @@ class ServerSentEvent(NamedTuple):
 
     data: str
     last_event_id: str
-    """Last `id` of the stream; empty if there was none."""
+    """Last `id` of the stream; empty without one."""
 
 
 class EventStreamDecoder:

@@ -84,7 +84,7 @@ class RegisterLimits:
     """Limits of a register."""
 
     rise_per_hour: float = math.inf
-    """In the register's unit."""
+    """Highest possible rise in an hour, in the register's unit."""
 
     max_repeat_age: float = 0.0
     """Seconds for which the device can repeat an old value, right or wrong, as if it were new."""
@@ -97,7 +97,7 @@ class RegisterLimits:
     """
 
     def max_rise(self, seconds: float) -> float:
-        """Return the highest possible rise between two readings."""
+        """Return the highest possible rise between two readings, in the register's unit."""
         return self.rise_per_hour * ((max(seconds, 0.0) + self.max_repeat_age + _MAX_LATENESS) / 3600)
 
 

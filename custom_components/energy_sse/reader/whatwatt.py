@@ -164,7 +164,7 @@ class WhatwattReader(Reader):
     texts: ClassVar = {
         ("meter", "status"): P.METER_STATUS,
         ("meter", "interface"): P.METER_INTERFACE,
-        ("device", "license", "type"): P.LICENCE,
+        ("device", "license", "type"): P.LICENSE,
     }
     stream_path: ClassVar = "/api/v1/live"
     identity_path: ClassVar = "/api/v1/system"
