@@ -121,7 +121,8 @@ class EmptyResolver(AbstractResolver):
 
 async def test_unknown_host_name_is_explained(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aiohttp_client, "_async_make_resolver", lambda _: EmptyResolver())
-    assert outcome(await enter_host(hass, "whatwatt-ABCDEF.local")) == "form user host_unknown"
+    form = await enter_host(hass, "whatwatt-ABCDEF.local")
+    assert form["errors"] == {CONF_HOST: "host_unknown"}
 
 
 @pytest.mark.errors

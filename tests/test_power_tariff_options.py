@@ -104,14 +104,20 @@ async def test_contract_fills_the_forms_in(
     assert subentry.data == {**DEFAULTS, **PRESETS[contract]}
 
 
-async def test_contract_has_to_be_selected(hass: HomeAssistant, currentlyone: CurrentlyOneSimulator) -> None:
+@pytest.mark.parametrize(
+    ("country", "contract"),
+    [("SE", "effekttariff"), ("CH", "leistungstarif"), ("US", "custom"), (None, "custom")],
+)
+async def test_contract_of_the_country_is_selected(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, country: str | None, contract: str
+) -> None:
+    hass.config.country = country
     entry = await set_up(hass, currentlyone)
     form = await hass.config_entries.subentries.async_init(
         (entry.entry_id, SUBENTRY_POWER_TARIFF), context={"source": SOURCE_USER}
     )
     assert form["data_schema"] is not None
-    with pytest.raises(vol.Invalid):
-        form["data_schema"]({})
+    assert form["data_schema"]({}) == {"contract": contract}
 
 
 @pytest.mark.parametrize(

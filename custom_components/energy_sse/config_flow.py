@@ -142,7 +142,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             if error == "invalid_auth":
                 self._abort_if_streaming()
                 return await self.async_step_password()
-            errors["base"] = error
+            errors = _as_errors(error)
         return self.async_show_form(
             step_id="user",
             data_schema=self.add_suggested_values_to_schema(_HOST_SCHEMA, user_input),
@@ -291,7 +291,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
                 return await self._async_finish()
             if error in _DOWNGRADES:
                 return await self._async_confirm_downgrade(error)
-            errors["base"] = error
+            errors = _as_errors(error)
         can_have_password = READERS[entry.data[CONF_KIND]].can_have_password
         schema = _RECONFIGURE_SCHEMA if can_have_password else _HOST_SCHEMA
         suggested = user_input or {CONF_HOST: get_entered_host(entry) or entry.data[CONF_HOST]}
@@ -511,6 +511,11 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 def _entry_name(entry: ConfigEntry) -> str:
     """Return the name of a configured reader, with its model."""
     return READERS[entry.data[CONF_KIND]].full_name(entry.title)
+
+
+def _as_errors(error: str) -> dict[str, str]:
+    """Return an error for a form with a host, at the field if it is about the entered text."""
+    return {CONF_HOST if error == "host_unknown" else "base": error}
 
 
 def _minimum_scheme(entry: ConfigEntry, password: str | None = None) -> AuthScheme:

@@ -18,7 +18,7 @@ import voluptuous as vol
 from .const import DOMAIN, SUBENTRY_POWER_TARIFF
 from .form_fields import dropdown, get_fraction_errors, whole
 from .power_tariff.days_off import has_workdays
-from .power_tariff.presets import PRESETS
+from .power_tariff.presets import DEFAULT_PRESETS, PRESETS
 from .power_tariff.settings import (
     CONF_BEGIN,
     CONF_DAYS,
@@ -67,7 +67,9 @@ class PowerTariffFlow(ConfigSubentryFlow):
     async def async_step_user(self, user_input: dict[str, Any] | None = None) -> SubentryFlowResult:
         """Ask for the kind of contract of a new power tariff."""
         if user_input is None:
-            return self._show_form("user", {CONF_CONTRACT: dropdown(PRESETS, CONF_CONTRACT)}, {}, {})
+            contract = DEFAULT_PRESETS.get(self.hass.config.country, "custom")
+            fields = {CONF_CONTRACT: dropdown(PRESETS, CONF_CONTRACT)}
+            return self._show_form("user", fields, {CONF_CONTRACT: contract}, {})
         self._name = await async_default_name(self.hass)
         self._rules = {**NEW_DEFAULTS, **PRESETS[user_input[CONF_CONTRACT]]}
         return await self.async_step_peaks()

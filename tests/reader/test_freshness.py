@@ -88,10 +88,10 @@ class Meter:
 
 def test_values_of_every_reading_expire_with_the_readings() -> None:
     meter = Meter()
-    for _ in range(5):
+    for _ in range(10):
         meter.send("W", "V", "Wh")
-    assert meter.expiry.next_expiry(meter.now) == math.inf
     assert meter.outdated(after=59) == ""
+    assert meter.expiry.next_expiry(meter.now) == math.inf
     assert meter.outdated(after=60) == "V W Wh"
 
 
@@ -134,9 +134,22 @@ def test_register_that_is_sent_once_an_hour_stays_valid() -> None:
     assert meter.outdated() == "Wh"
 
 
+@pytest.mark.parametrize("first", [600, 1800, 3000])
+def test_first_shorter_time_between_hourly_registers_is_ignored(first: float) -> None:
+    meter = Meter()
+    meter.send("W", "Wh")
+    meter.send("W", after=120)
+    assert meter.outdated() == ""
+    for interval in (first, 3600, 3600, 3600):
+        for _ in range(int(interval) // 10 - 1):
+            meter.send("W")
+            assert meter.outdated() == ""
+        meter.send("W", "Wh")
+
+
 def test_register_that_stops_expires_after_its_own_interval() -> None:
     meter = Meter()
-    for _ in range(5):
+    for _ in range(9):
         meter.send("W", "Wh")
     for _ in range(6):
         assert meter.outdated() == ""

@@ -36,3 +36,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "capaciteitstarief": {**_QUARTER, "min_limit": 2.5},
     "custom": {},
 }
+
+# Contract that is selected at first, by the country of Home Assistant.
+DEFAULT_PRESETS: Final[Mapping[str | None, str]] = {
+    "BE": "capaciteitstarief",
+    "CH": "leistungstarif",
+    "NO": "kapasitetsledd",
+    "SE": "effekttariff",
+}

@@ -39,8 +39,12 @@ def max_gap(interval: float) -> float:
 class Freshness:
     """Interval of the readings, learned from their arrival. All times are seconds of one monotonic clock."""
 
-    def __init__(self) -> None:
-        """Start without a reading."""
+    def __init__(self, expected_interval: float = 0.0) -> None:
+        """Start without a reading.
+
+        The interval is not shorter than the expected one until several intervals are known, because a value
+        that is sent on the hour can arrive earlier after a start.
+        """
         self.last: float | None = None
         """Time when the meter sent the last reading."""
 
@@ -50,6 +54,7 @@ class Freshness:
         A single long time can be an outage. Two long times are the interval of the meter.
         """
 
+        self._expected_interval = expected_interval
         self._announced_interval: float | None = None
         self._intervals: deque[float] = deque(maxlen=_MAX_INTERVALS)
 
@@ -79,10 +84,13 @@ class Freshness:
         """Return the seconds until the last reading expires; 0 or less if it has expired."""
         return 0.0 if self.last is None else self.last + self.limit - now
 
-    def copy(self) -> Freshness:
-        """Return an independent copy."""
+    def copy(self, expected_interval: float | None = None) -> Freshness:
+        """Return an independent copy, which can have another expected interval."""
         other = copy(self)
         other._intervals = self._intervals.copy()  # noqa: SLF001 (of the same class)
+        if expected_interval is not None:
+            other._expected_interval = expected_interval  # noqa: SLF001 (of the same class)
+            other._update_interval()  # noqa: SLF001 (of the same class)
         return other
 
     def has_history_of(self, other: Freshness) -> bool:
@@ -97,10 +105,13 @@ class Freshness:
         intervals = sorted(self._intervals)
         # The first time between readings can be an outage. A time above the limit always is an outage.
         shortest = intervals[0] if len(intervals) > 1 else self._announced_interval or 0.0
+        shortest = max(shortest, self._expected_interval)
         limit = max(_MAX_LIMIT, _SLOW_INTERVALS * shortest)
         while intervals and intervals[-1] > limit:
             intervals.pop()
         self.interval = intervals[-2:][0] if intervals else self._announced_interval
+        if len(self._intervals) < _MAX_INTERVALS and self._expected_interval:
+            self.interval = max(self.interval or 0.0, self._expected_interval)
 
 
 @dataclass(slots=True)
@@ -126,7 +137,7 @@ class ValueExpiry[K]:
         self._readings = readings
         self._registers = frozenset(registers)
         self._regular: set[K] = set()
-        """Values of every reading."""
+        """Values of every reading, and registers after enough readings that contained them."""
 
         self._groups: list[_Group[K]] = []
         """All other values."""
@@ -134,7 +145,8 @@ class ValueExpiry[K]:
     def note(self, keys: AbstractSet[K], at: float) -> None:
         """Note the values of a reading that the meter has sent at a time."""
         if self._readings.last is None:
-            self._regular = set(keys)
+            self._regular = set(keys) - self._registers
+            self._groups = list(self._make_groups(set(keys) - self._regular, Freshness(), is_received=True))
         elif self._groups or keys != self._regular:
             self._regroup(keys)
         self._readings.note(at)
@@ -184,6 +196,5 @@ class ValueExpiry[K]:
         if others := keys - self._registers:
             yield _Group(others, before.copy(), is_received)
         if registers := keys & self._registers:
-            freshness = before.copy()
-            freshness.announce(_REGISTER_INTERVAL)
+            freshness = before.copy(_REGISTER_INTERVAL)
             yield _Group(registers, freshness, is_received)
