@@ -163,7 +163,7 @@ async def test_sub_meter_has_the_chosen_kind(
 
 
 @pytest.mark.parametrize(
-    ("language", "models"), [("en", ("Sub-meter", "Gas meter")), ("fr", ("Sous-compteur", "Compteur de gaz"))]
+    ("language", "models"), [("en", ("Sub-meter", "Gas meter")), ("fr", ("Compteur", "Compteur de gaz"))]
 )
 async def test_model_of_a_sub_meter_is_its_kind(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, language: str, models: tuple[str, str]

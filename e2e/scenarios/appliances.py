@@ -95,7 +95,7 @@ async def updates(home: Home) -> None:
     await user.open(INTEGRATION_PAGE)
     await home.open_options(WHATWATT, "Updates")
     await user.sees(text("Updates of {reader}", reader=WHATWATT), home.dialog)
-    await home.select("Time between updates", text("10 seconds"))
+    await home.select("Update interval", text("10 seconds"))
     await user.picture("options_updates")
     await home.save_options()
 

@@ -50,7 +50,7 @@ async def new_password(home: Home) -> None:
     await user.open(INTEGRATION_PAGE)
     await user.sees(text("Needs attention"))
     await user.press(text("Reconfigure"))
-    reason = user.translations.whole("{name} at {host} does not accept the login")
+    reason = user.translations.whole("Home Assistant could not log in to {name} at {host}.")
     await user.sees(text(reason, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password(NEW_PASSWORD)
     await user.sees(text("Re-authentication was successful"))
