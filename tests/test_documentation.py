@@ -129,6 +129,36 @@ def test_password_dialogs_and_meter_statuses_are_explained() -> None:
     assert set(texts["entity"]["sensor"]["meter_status"]["state"].values()) <= set(explained)
 
 
+def test_contracts_and_fields_of_a_power_tariff_are_explained() -> None:
+    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
+    page = (ROOT / "docs/power-tariff.md").read_text()
+    contracts = page.partition("## Contracts")[2].partition("## Rules")[0]
+    names = re.findall(r"^\| ([^|]+) \|", contracts, re.MULTILINE)[1:]
+    assert names == list(texts["selector"]["contract"]["options"].values())
+    rules = page.partition("## Rules")[2].partition("## Sensors")[0].replace("'", "’")
+    fields = [step["data"] for step in texts["config_subentries"]["power_tariff"]["step"].values()]
+    labels = {label for field in fields for key, label in field.items() if key != "contract"}
+    assert {label for label in labels if label not in rules} == set()
+
+
+def shown_messages() -> Iterator[str]:
+    """Yield the messages that ask the user to do something, with "…" in place of their placeholders."""
+    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
+    flows = (texts["config"], texts["config_subentries"]["power_tariff"], texts["options"])
+    parts = [flow.get(part, {}) for flow in flows for part in ("abort", "error")]
+    messages = [text for part in parts for key, text in part.items() if not key.endswith("_successful")]
+    messages += [each["message"] for each in texts["exceptions"].values()]
+    messages += [each["title"] for each in texts["issues"].values()]
+    yield from (re.sub(r"\{\w+\}", "…", text) for text in messages)
+
+
+def test_messages_can_be_found_by_their_first_words() -> None:
+    page = TROUBLESHOOTING.read_text()
+    cells = re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE) + re.findall(r"^\*(….+)\*$", page, re.MULTILINE)
+    quoted = tuple(words.removesuffix(" …") for cell in cells for words in cell.split("<br>") if " " in words)
+    assert [text for text in shown_messages() if not text.startswith(quoted)] == []
+
+
 def logged_texts() -> Iterator[str]:
     """Yield the texts that the integration logs above debug level."""
     for path in INTEGRATION.rglob("*.py"):
