@@ -104,7 +104,7 @@ def tariff_table() -> str:
     """Return the table of the power tariff, which no protocol contains."""
     # The first cells of a row are the name, the unit and the class.
     rows = [row(each, []).split(" | ")[:3] for each in TARIFF.values()]
-    expected = line((TEXTS["binary_sensor"][TariffKey.PEAK_EXPECTED]["name"], "", "on or off"))
+    expected = line((TEXTS["binary_sensor"][TariffKey.PEAK_EXPECTED]["name"], "", "Yes or No"))
     return TARIFF_HEAD + "".join(line((cells[0].removeprefix("| "), *cells[1:])) for cells in rows) + expected
 
 

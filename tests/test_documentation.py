@@ -19,6 +19,7 @@ from .samples import FOLDER, sample_events
 
 ROOT = Path(__file__).parents[1]
 INTEGRATION = ROOT / "custom_components/energy_sse"
+TEXTS = json.loads((INTEGRATION / "translations/en.json").read_text())
 TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
 ENTITIES = DOCUMENT.read_text()
 NOT_SHOWN = ENTITIES.partition("## Data without an entity")[2]
@@ -62,13 +63,21 @@ def test_each_recorded_key_is_shown_or_documented() -> None:
 def test_kinds_of_sub_meters_match_the_code() -> None:
     section = ENTITIES.partition("## Sub-meters")[2].partition("## Data without an entity")[0]
     lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
-    names = {"Not chosen": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
+    options = TEXTS["selector"]["sub_meter_kind"]["options"]
+    names = {text.partition(" (")[0]: SubMeterKind(kind) for kind, text in options.items()}
     for name, classes, unit in lines:
-        row = SUB_METERS[names.get(name, SubMeterKind.HEAT)]
+        row = SUB_METERS[names[name]]
         last = (row.state_class or "plain number").replace("_", " ")
         assert classes.split(", ") == [*filter(None, [row.device_class]), last]
         assert unit == (row.native_unit_of_measurement or "–")  # noqa: RUF001 (as it is written there)
     assert len(lines) == len(SUB_METERS)
+
+
+def test_goals_have_the_measured_results() -> None:
+    goals = re.findall(r"^\| .+ \| (\d[\d.]*)", (ROOT / "docs/performance.md").read_text(), re.MULTILINE)
+    assert len(goals) == 3
+    results = (ROOT / "docs/results/performance.md").read_text()
+    assert [goal for goal in goals if not re.search(rf"\*\*\+?{goal} [×%]\*\*", results)] == []  # noqa: RUF001
 
 
 def test_functions_for_a_new_reader_exist() -> None:
@@ -120,35 +129,33 @@ def test_issue_is_explained(issue: Issue) -> None:
 
 
 def test_password_dialogs_and_meter_statuses_are_explained() -> None:
-    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
     page = TROUBLESHOOTING.read_text()
     for step in ("reauth_confirm", "unencrypted", "unprotected"):
-        assert f"| **{texts['config']['step'][step]['title']}** |" in page
+        assert f"| **{TEXTS['config']['step'][step]['title']}** |" in page
     statuses = page.partition("### Meter status")[2].partition("## Repairs")[0]
     explained = ", ".join(re.findall(r"^\| ([^|]+) \|", statuses, re.MULTILINE)).split(", ")
-    assert set(texts["entity"]["sensor"]["meter_status"]["state"].values()) <= set(explained)
+    assert set(TEXTS["entity"]["sensor"]["meter_status"]["state"].values()) <= set(explained)
 
 
 def test_contracts_and_fields_of_a_power_tariff_are_explained() -> None:
-    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
     page = (ROOT / "docs/power-tariff.md").read_text()
     contracts = page.partition("## Contracts")[2].partition("## Rules")[0]
     names = re.findall(r"^\| ([^|]+) \|", contracts, re.MULTILINE)[1:]
-    assert names == list(texts["selector"]["contract"]["options"].values())
-    rules = page.partition("## Rules")[2].partition("## Sensors")[0].replace("'", "’")
-    fields = [step["data"] for step in texts["config_subentries"]["power_tariff"]["step"].values()]
-    labels = {label for field in fields for key, label in field.items() if key != "contract"}
-    assert {label for label in labels if label not in rules} == set()
+    assert names == list(TEXTS["selector"]["contract"]["options"].values())
+    rules = page.partition("## Rules")[2].partition("### Days off")[0]
+    explained = ", ".join(re.findall(r"^\| ([^|]+) \|", rules, re.MULTILINE))
+    for step in TEXTS["config_subentries"]["power_tariff"]["step"].values():
+        for field, label in step["data"].items():
+            assert field == "contract" or label.replace("’", "'") in explained, label  # noqa: RUF001
 
 
 def shown_messages() -> Iterator[str]:
     """Yield the messages that ask the user to do something, with "…" in place of their placeholders."""
-    texts = json.loads((INTEGRATION / "translations/en.json").read_text())
-    flows = (texts["config"], texts["config_subentries"]["power_tariff"], texts["options"])
+    flows = (TEXTS["config"], TEXTS["config_subentries"]["power_tariff"], TEXTS["options"])
     parts = [flow.get(part, {}) for flow in flows for part in ("abort", "error")]
     messages = [text for part in parts for key, text in part.items() if not key.endswith("_successful")]
-    messages += [each["message"] for each in texts["exceptions"].values()]
-    messages += [each["title"] for each in texts["issues"].values()]
+    messages += [each["message"] for each in TEXTS["exceptions"].values()]
+    messages += [each["title"] for each in TEXTS["issues"].values()]
     yield from (re.sub(r"\{\w+\}", "…", text) for text in messages)
 
 
