@@ -1,4 +1,4 @@
-"""Tables of docs/entities.md. `python -m tests.entities_table` writes them."""
+"""Tables of docs/entities.md and docs/entity-names.md. `python -m tests.entities_table` writes them."""
 
 from collections.abc import Iterable
 import json
@@ -18,7 +18,10 @@ from custom_components.energy_sse.reader import (
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs/entities.md"
-TEXTS = json.loads((ROOT / "custom_components/energy_sse/translations/en.json").read_text())["entity"]
+NAMES = ROOT / "docs/entity-names.md"
+TRANSLATIONS = (ROOT / "custom_components/energy_sse/translations").glob("*.json")
+LANGUAGES = {path.stem: json.loads(path.read_text())["entity"] for path in sorted(TRANSLATIONS)}
+TEXTS = LANGUAGES["en"]
 
 BEGIN, END = "<!-- made by tests/entities_table.py: {} -->\n", "<!-- end of {} -->\n"
 
@@ -130,9 +133,22 @@ def tables() -> dict[str, str]:
     }
 
 
+def names_table() -> str:
+    """Return the table of the names of all entities in each language."""
+    languages = {"en": TEXTS} | LANGUAGES
+    rows = [
+        line(texts[platform][key]["name"].replace("{part}", "…") for texts in languages.values())
+        for platform, entities in TEXTS.items()
+        for key in entities
+    ]
+    return line(languages) + line(["---"] * len(languages)) + "".join(rows)
+
+
 def with_tables(document: str) -> str:
-    """Return the document with the current tables."""
-    for name, table in tables().items():
+    """Return the document with the current tables that it contains."""
+    for name, table in {**tables(), "names": names_table()}.items():
+        if BEGIN.format(name) not in document:
+            continue
         begin, end = BEGIN.format(name), END.format(name)
         before, _, rest = document.partition(begin)
         after = rest.partition(end)[2]
@@ -141,4 +157,5 @@ def with_tables(document: str) -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(with_tables(DOCUMENT.read_text()))
+    for page in (DOCUMENT, NAMES):
+        page.write_text(with_tables(page.read_text()))
