@@ -62,7 +62,7 @@ def test_each_recorded_key_is_shown_or_documented() -> None:
 def test_kinds_of_sub_meters_match_the_code() -> None:
     section = ENTITIES.partition("## Sub-meters")[2].partition("## Data without an entity")[0]
     lines = re.findall(r"^\| (\w[\w ]*) \| ([\w, ]+) \| (\S+) \|$", section, re.MULTILINE)[1:]
-    names = {"Not chosen": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
+    names = {"Not selected": SubMeterKind.NONE, "Gas": SubMeterKind.GAS, "Water": SubMeterKind.WATER}
     for name, classes, unit in lines:
         row = SUB_METERS[names.get(name, SubMeterKind.HEAT)]
         last = (row.state_class or "plain number").replace("_", " ")
