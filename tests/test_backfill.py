@@ -659,8 +659,8 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
     assert issues[time_lapse.sensor(EXPORT)].translation_placeholders == {
         "name": "Meter",
         "sensor": time_lapse.sensor(EXPORT),
-        "left": "2026-11-10 14:00",
-        "returned": "2026-11-13 07:00",
+        "last_reading": "2026-11-10 14:00",
+        "first_reading": "2026-11-13 07:00",
         "shown": f"{back.change / 1000:.3f} kWh",
         "counted": f"{counted:.3f} kWh",
         "raise_by": f"{counted - back.change / 1000:.3f} kWh",

@@ -217,8 +217,8 @@ async def test_numbers_of_a_tariff_have_limits(
 
 @pytest.mark.parametrize(
     ("language", "name"),
-    # The integration has no texts in Dutch.
-    [("en", "Power tariff"), ("de", "Leistungstarif"), ("nl", "Power tariff")],
+    # There is no language with the code xx.
+    [("en", "Power tariff"), ("de", "Leistungstarif"), ("xx", "Power tariff")],
 )
 async def test_unnamed_tariff_is_named_in_the_home_language(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, language: str, name: str

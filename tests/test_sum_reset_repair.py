@@ -88,8 +88,9 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         hours = await time_lapse.hours(EXPORT)
         assert hours[at("09:00:00")].change < 0
         issue = next(each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT))
-        assert issue.translation_placeholders is not None
-        assert issue.translation_placeholders["left"] == issue.translation_placeholders["returned"]
+        placeholders = issue.translation_placeholders
+        assert placeholders is not None
+        assert placeholders["last_reading"] == placeholders["first_reading"]
         flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
         assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
         await run_past_hours(time_lapse, 1)

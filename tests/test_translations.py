@@ -1,5 +1,6 @@
 """Translations."""
 
+from collections import Counter
 import json
 from pathlib import Path
 import re
@@ -14,7 +15,7 @@ from .home_assistant import set_up, state_of, tick
 from .simulators import WhatwattSimulator
 
 FOLDER = Path(__file__).parents[1] / "custom_components" / DOMAIN / "translations"
-TRANSLATIONS = ("de", "fr", "it", "sv")
+TRANSLATIONS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem != "en")
 
 # Names, and words that are the same in all languages.
 SAME_EVERYWHERE = {
@@ -40,6 +41,23 @@ SAME_IN = {
     "sv": {"Tariff 1", "Tariff 2", "Tariff 3", "Tariff 4"},
 }
 
+# Names of products, companies and contracts.
+NAMES = {
+    "CurrentlyOne",
+    "whatwatt",
+    "myStrom",
+    "Solar Manager",
+    "Stromkonto",
+    "Effekttariff",
+    "Kapasitetsledd",
+    "Leistungstarif",
+    "Capaciteitstarief",
+}
+# Line breaks, and Markdown for bold texts, links and tables.
+MARKS = ("\n", "**", "](", "|")
+# Names of fields, entities and buttons in a text. Each language has its own quotation marks.
+LABEL = re.compile(r"\*\*(.+?)\*\*|[“„«”\"]\s?(.+?)\s?[“”»\"]")
+
 
 def flatten(value: object, path: str = "") -> dict[str, str]:
     """Return the texts of nested objects by their dotted paths, in order."""
@@ -53,7 +71,12 @@ def flatten(value: object, path: str = "") -> dict[str, str]:
 
 
 def texts_of(language: str) -> dict[str, str]:
-    return flatten(json.loads((FOLDER / f"{language}.json").read_text()))
+    path = FOLDER / f"{language}.json"
+    try:
+        return flatten(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        error.add_note(path.name)
+        raise
 
 
 ENGLISH = texts_of("en")
@@ -63,14 +86,24 @@ def placeholders_of(text: str) -> list[str]:
     return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
 
-def test_each_language_is_tested() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == {"en", *TRANSLATIONS}
+def labels_of(text: str) -> set[str]:
+    return {bold or quoted for bold, quoted in LABEL.findall(text)}
+
+
+def translations_of(label: str, texts: dict[str, str]) -> set[str]:
+    """Return the translations of a label, whose {part} can be filled in."""
+    found = set()
+    for key, text in ENGLISH.items():
+        if match := re.fullmatch(re.escape(text).replace(r"\{part\}", "(.+)"), label):
+            found.add(texts[key].replace("{part}", match[match.lastindex or 0]))
+    return found
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_translation_has_the_same_texts_and_placeholders(language: str) -> None:
     texts = texts_of(language)
-    assert list(texts) == list(ENGLISH)
+    assert set(texts) == set(ENGLISH)
+    assert list(texts) == list(ENGLISH), "The order is not the order of en.json."
     different = [key for key in ENGLISH if placeholders_of(texts[key]) != placeholders_of(ENGLISH[key])]
     assert different == []
 
@@ -78,7 +111,29 @@ def test_translation_has_the_same_texts_and_placeholders(language: str) -> None:
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_translation_contains_no_english(language: str) -> None:
     same = {text for key, text in texts_of(language).items() if text == ENGLISH[key]}
-    assert same - SAME_EVERYWHERE == SAME_IN[language]
+    message = "Translate these texts, or add them to SAME_IN."
+    assert same - SAME_EVERYWHERE == SAME_IN.get(language, set()), message
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_translation_keeps_markdown_and_names(language: str) -> None:
+    texts = texts_of(language)
+    for key, text in ENGLISH.items():
+        assert [mark for mark in MARKS if texts[key].count(mark) != text.count(mark)] == [], key
+        assert [name for name in NAMES if name in text and name not in texts[key]] == [], key
+    assert texts["title"] == ENGLISH["title"]
+
+
+@pytest.mark.parametrize("language", TRANSLATIONS)
+def test_translation_quotes_its_own_labels(language: str) -> None:
+    texts = texts_of(language)
+    different = [
+        (key, label, expected)
+        for key, text in ENGLISH.items()
+        for label in labels_of(text)
+        if (expected := translations_of(label, texts)) and not expected & labels_of(texts[key])
+    ]
+    assert different == []
 
 
 @pytest.mark.parametrize("language", ["en", *TRANSLATIONS])
@@ -92,12 +147,12 @@ def test_texts_follow_the_rules_of_home_assistant(language: str) -> None:
 @pytest.mark.parametrize("language", ["en", *TRANSLATIONS])
 def test_entities_of_a_reader_have_different_names(language: str) -> None:
     texts = texts_of(language)
-    names = [
+    names = Counter(
         text
         for key, text in texts.items()
         if re.fullmatch(r"entity\.\w+\.\w+\.name", key) and ".appliance_" not in key
-    ]
-    assert len(set(names)) == len(names)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 async def test_names_are_in_the_language_of_the_home(

@@ -112,8 +112,8 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             translation_placeholders={
                 "name": entry.title,
                 "sensor": statistic_id,
-                "left": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
-                "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
+                "last_reading": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
+                "first_reading": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
                 "shown": f"{after.sum - before.sum:.3f} {unit}",
                 "counted": f"{after.state - before.state:.3f} {unit}",
                 "raise_by": f"{reset.raise_by:.3f} {unit}",

@@ -127,7 +127,7 @@ async def corrections(home: Home) -> None:
     await user.open(INTEGRATION_PAGE)
     for is_enabled in (True, False):
         await home.open_options(WHATWATT, "Energy dashboard")
-        await user.sees(text("Energy dashboard and {reader}", reader=WHATWATT), home.dialog)
+        await user.sees(text("Energy dashboard: {reader}", reader=WHATWATT), home.dialog)
         name = user.translations.pattern("Correct missing and wrong hours in the Energy dashboard")
         switch = home.dialog.get_by_role("switch", name=re.compile(rf"^{name}"))
         await expect(switch).to_be_checked(checked=is_enabled)

@@ -30,7 +30,7 @@ async def reconfigure(home: Home) -> None:
     await user.picture("wrong_reader")
     await user.press(text("Reconfigure"))
     await home.add_by_hand(home.garage.host)
-    reason = user.translations.whole("Another reader answers at this address: {found}. Enter")
+    reason = user.translations.whole("Another reader responds at this address: {found}. Enter")
     await user.sees(text(reason, found=f"{GARAGE} (CurrentlyOne)"))
     await home.add_by_hand(home.attic.host)
     await user.sees(text("Reconfiguration was successful"))

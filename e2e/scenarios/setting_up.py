@@ -41,7 +41,7 @@ async def wrong_password(home: Home) -> None:
     question = "{name} at {host} is protected by a password."
     await user.sees(user.text(question, name=WHATWATT, host=home.whatwatt.host))
     await home.enter_password("wrong")
-    await user.sees(user.text(user.translations.whole("The reader refuses this password.")))
+    await user.sees(user.text(user.translations.whole("The reader rejects this password.")))
     await user.picture("password")
 
 
@@ -61,7 +61,7 @@ async def one_question(home: Home) -> None:
     user = home.user
     await user.open("/config/integrations/dashboard")
     await user.press(user.text("Add"), home.discovered(CURRENTLYONE_FOUND))
-    question = "Do you want to add {name}, found at {host}?"
+    question = "Do you want to add {name}, discovered at {host}?"
     await user.sees(user.text(question, name=CURRENTLYONE_FOUND, host=home.currentlyone.host))
     await user.press(user.text("Submit"))
     await user.finish("Skip and finish")
@@ -81,7 +81,7 @@ async def search(home: Home) -> None:
         found = chooser.get_by_role("button", name=user.translations.integration)
         await expect(found).to_be_visible()
     await found.click()
-    await user.sees(user.text("Add a meter reader"))
+    await user.sees(user.text("Add a reader"))
 
 
 async def invalid_hosts(home: Home) -> None:
@@ -102,8 +102,8 @@ async def wrong_hosts(home: Home) -> None:
     async with _printer(home.unused_host) as printers_host:
         for host, picture, reason in (
             ("reader.invalid", "unknown", "Home Assistant cannot resolve this host name."),
-            (_NOBODYS_ADDRESS, "offline", "Nothing answers at this address."),
-            (printers_host, "printer", "Something answers at this address, but it is neither"),
+            (_NOBODYS_ADDRESS, "offline", "No device responds at this address."),
+            (printers_host, "printer", "A device responds at this address, but it is neither"),
         ):
             await home.add_by_hand(host)
             await user.sees(user.text(user.translations.whole(reason)))
