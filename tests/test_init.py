@@ -165,6 +165,31 @@ async def test_pings_keep_appliances_available_but_not_values(
     assert "sends no readings: the meter sends no data" in caplog.text
 
 
+async def test_appliances_are_available_again_before_the_first_reading(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    # The registers stay valid for longer than an hour.
+    currentlyone.sends_registers_hourly = True
+    await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await currentlyone.switch("mocca_mast", "on")
+    await wait_until(lambda: hass.states.async_all("event"))
+    for _ in range(3):
+        await time_machine.advance(10)
+        await tick(hass, currentlyone)
+    currentlyone.meter_is_connected = currentlyone.stores_readings = False
+    transition = partial(state_of, hass, "event", "b8b41879cf58:mocca_mast:transition")
+    await currentlyone.stop()
+    await time_machine.advance(120)
+    assert transition().state == "unavailable"
+    await currentlyone.start(currentlyone.port)
+    while not currentlyone.streams:
+        await time_machine.advance(10)
+    await currentlyone.tick(20)
+    await wait_until(lambda: transition().state != "unavailable")
+    assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
+
+
 async def test_appliances_are_unavailable_when_the_reader_is_offline(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:

@@ -141,7 +141,9 @@ async def test_readings_and_appliances_are_right_after_any_error(
                 Appliances,
                 Appliance,
             )
-            for function in functions_of(each, but=("__init__", "__iter__", "_handle_expiry", "as_dict"))
+            for function in functions_of(
+                each, but=("__init__", "__iter__", "_handle_expiry", "_try_update", "as_dict")
+            )
         ),
         chance=0.03,
         times=3,

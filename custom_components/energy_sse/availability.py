@@ -1,6 +1,6 @@
 """Availability of a reader and of its meter's readings, and the log lines about it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 import math
 from typing import Final
@@ -49,6 +49,12 @@ class Availability:
         self._on_change = on_change
         self._expire_values = expire_values
         self._activity = Freshness()
+        self._reported = (False, False)
+        """The two states of which `on_change` was called last."""
+
+        self._is_updated = False
+        """False if an error has ended the last update. The next message repeats it."""
+
         self._fresh_since = 0.0
         self._is_loss_logged = False
         self._expiry_job = HassJob(self._handle_expiry, cancel_on_shutdown=True)
@@ -58,29 +64,41 @@ class Availability:
     def record_activity(self) -> None:
         """Record that the device has sent a message."""
         self._activity.note(clock.now())
-        if self._cancel_expiry is None:
-            self.update()
+        if self._cancel_expiry is None or not self._is_updated:
+            self._try_update()
 
     @callback
     def update(self) -> None:
         """Update both states, schedule the next expiry, and report a change."""
+        self._is_updated = False
         now = clock.now()
-        before = self.is_online, self.has_fresh_readings
         remaining = [freshness.remaining(now) for freshness in (self._activity, self._readings)]
         self.is_online, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
-        # The expiry is scheduled before `on_change` is called, so that an error in the listener cannot keep
-        # outdated values available.
-        remaining.append(self._expire_values(now))
+        # The expiry is scheduled first, so that an unexpected error cannot keep outdated values available.
+        self._schedule_expiry(remaining)
+        next_value = self._expire_values(now)
+        if self._cancel_expiry is not None:
+            self._schedule_expiry([*remaining, next_value])
+        self._report_change(now)
+        self._is_updated = True
+
+    @callback
+    def _schedule_expiry(self, remaining: Iterable[float]) -> None:
         self.stop()
         if next_expiry := min((seconds for seconds in remaining if 0 < seconds < math.inf), default=None):
             self._cancel_expiry = async_call_later(self._hass, next_expiry, self._expiry_job)
-        if (self.is_online, self.has_fresh_readings) == before:
+
+    @callback
+    def _report_change(self, now: float) -> None:
+        state = self.is_online, self.has_fresh_readings
+        if state == self._reported:
             return
         if self.has_fresh_readings:
             self._fresh_since = now
-        elif before[1]:
+        elif self._reported[1]:
             self._log_loss()
         self._on_change()
+        self._reported = state
 
     @callback
     def log_recovery(self) -> None:
@@ -99,6 +117,10 @@ class Availability:
     @callback
     def _handle_expiry(self, _now: datetime) -> None:
         self._cancel_expiry = None
+        self._try_update()
+
+    @callback
+    def _try_update(self) -> None:
         try:
             self.update()
         except Exception:
