@@ -293,7 +293,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     """Return the parsed arguments, and the remaining ones, which are pytest's."""
     parser = argparse.ArgumentParser(
         prog="scripts/test",
-        description="Without arguments: ruff, mypy, codespell, quick tests, and slow tests for changed files.",
+        description="Without arguments: static checks, quick tests, and slow tests for changed files.",
         epilog="All other arguments are passed to pytest, and run only the tests that they name.",
         allow_abbrev=False,
     )
