@@ -88,6 +88,12 @@ def test_each_choice_has_its_text() -> None:
     assert set(selector["phases"]["options"]) == set(PHASES)
 
 
+@pytest.mark.parametrize("path", sorted(INTEGRATION.glob("translations/*.json")), ids=lambda each: each.stem)
+def test_dialog_shows_the_size_of_each_choice(path: Path) -> None:
+    text = json.loads(path.read_text())["options"]["step"]["updates"]["description"]
+    assert re.findall(r"\{mb_(\w+)\}", text) == WRITE_INTERVALS
+
+
 def test_each_sensor_has_its_texts() -> None:
     sensors = TEXTS["entity"]["sensor"]
     rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *TARIFF.values()]

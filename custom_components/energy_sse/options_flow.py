@@ -31,9 +31,11 @@ from .issues import escape_markdown
 from .reader import is_number
 
 # Seconds, as texts of a selector. In each interval, a sensor that changes writes a row into the database.
+# No choice is longer than the shortest freshness limit (60 s, `freshness.py`). With a longer one, the last
+# reading before an outage would not be written.
 WRITE_INTERVALS: Final = ["0", "5", "10", "30", "60"]
 
-# Seconds. Longer intervals cannot be chosen.
+# Seconds. A longer stored interval is invalid.
 _MAX_WRITE_INTERVAL: Final = 3600
 
 _DAY: Final = 86400
