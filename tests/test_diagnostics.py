@@ -129,8 +129,9 @@ async def test_issues_in_diagnostics_contain_no_name(
 ) -> None:
     entry = await set_up(hass, whatwatt)
     hass.config_entries.async_update_entry(entry, title="Villa Kunterbunt")
+    placeholders = {"found": "Casa Segreta", "difference": "1 h", "sensor": "sensor.casa_segreta"}
     for issue in Issue:
-        Issues(hass, entry).async_create(issue, found="Casa Segreta", difference="1 h")
+        Issues(hass, entry).async_create(issue, placeholders)
     await download(hass, hass_client, entry)
     client = await hass_client()
     response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")

@@ -365,8 +365,10 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_delete(*_WRONG_DEVICE)
             self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
-                reader=escape_markdown(self.reader.full_name(self.config_entry.title)),
-                found=escape_markdown(error.found or ""),
+                {
+                    "reader": escape_markdown(self.reader.full_name(self.config_entry.title)),
+                    "found": escape_markdown(error.found or ""),
+                },
             )
         LOGGER.debug("The stream ended: %s", error)
         self._set_streaming(is_streaming=False)
@@ -514,7 +516,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             # Days are shown as hours, because that word would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            self._issues.async_create(Issue.READER_CLOCK_WRONG, difference=difference)
+            self._issues.async_create(Issue.READER_CLOCK_WRONG, {"difference": difference})
         elif self.readings.has_right_clock:
             self._issues.async_delete(Issue.READER_CLOCK_WRONG)
 
