@@ -25,6 +25,7 @@ from .const import (
     LOGGER,
     SubMeterKind,
 )
+from .data import EnergySseConfigEntry
 from .devices import Devices
 from .form_fields import dropdown, get_fraction_errors, number_box, whole
 from .issues import escape_markdown
@@ -77,6 +78,8 @@ def async_remove_invalid_options(hass: HomeAssistant, entry: ConfigEntry) -> Non
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
     """Options flow with a menu of short forms."""
+
+    config_entry: EnergySseConfigEntry
 
     async def async_step_init(self, _user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Show the menu."""
