@@ -112,9 +112,9 @@ class ReaderData:
 class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     """Coordinator that receives the messages of one reader, and updates the entities.
 
-    Start reading at `handle_message`. The context of an entity is the measurement, property, appliance,
-    sub-meter or value that it shows. An update concerns some contexts; all entities are updated when the
-    availability changes.
+    Start reading at `handle_message`. The context of an entity is the measurement, property, appliance or
+    value that it shows, or the identifier of its sub-meter. An update concerns some contexts; all entities
+    are updated when the availability changes.
     """
 
     config_entry: EnergySseConfigEntry

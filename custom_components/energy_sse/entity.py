@@ -24,8 +24,7 @@ def async_add_new_entities[T: Hashable](
 ) -> None:
     """Add an entity for each present item of a reader, and for each item that is reported later.
 
-    `get_items` returns the present items. An item that was removed gets a new entity when it is reported
-    again.
+    `get_items` returns the present items. A removed item gets a new entity when the reader reports it again.
     """
     known: set[T] = set()
 

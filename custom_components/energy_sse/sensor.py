@@ -35,8 +35,9 @@ from .reader import HEADROOMS, Measurement, Property
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
 
-# Seconds. The recorder compiles five minutes at a time. These can begin with a state from before the user has
-# chosen the kind of a sub-meter. This state has no unit, and the statistics would never get one.
+# Seconds until a sensor gets its state class, after the user has chosen the kind of its sub-meter. The
+# recorder compiles five minutes at a time, which can begin with a state from before the choice. That state
+# has no unit, and the statistics would never get one.
 _STATISTICS_DELAY: Final = 330
 
 
@@ -253,5 +254,6 @@ class TariffSensor(TariffEntity, SensorEntity):
                 }
                 for each in peak.peaks
             ],
+            # Number of missed intervals. For the previous month, only this attribute has it.
             "missed": peak.missed,
         }

@@ -301,6 +301,7 @@ class DemandTracker:
 
     @callback
     def _restore(self, data: Mapping[str, Any]) -> None:
+        # The current interval is stored under its earlier name.
         if (current := data.get("running")) is not None:
             self._current.restore(current, self._coordinator.histories.billed.last)
 
