@@ -13,7 +13,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, PowerTariffKey as K
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import READERS, Measurement as M
 

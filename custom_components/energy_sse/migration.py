@@ -24,7 +24,7 @@ from .const import (
     ENTRY_VERSION,
     LOGGER,
     SUBENTRY_POWER_TARIFF,
-    TariffKey,
+    PowerTariffKey,
 )
 from .devices import Devices
 from .form_fields import whole
@@ -88,8 +88,8 @@ def _migrate_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _move_entities(hass: HomeAssistant, entry: ConfigEntry, subentry_id: str) -> None:
     """Move the entities of a power tariff to its subentry."""
     entities, devices = er.async_get(hass), Devices(hass, entry)
-    for key in TariffKey:
-        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
+    for key in PowerTariffKey:
+        platform = Platform.BINARY_SENSOR if key is PowerTariffKey.PEAK_EXPECTED else Platform.SENSOR
         if (entity_id := devices.entity_id(platform, key)) is not None:
             entities.async_update_entity(entity_id, config_subentry_id=subentry_id)
 
