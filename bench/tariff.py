@@ -12,7 +12,7 @@ from unittest.mock import patch
 from homeassistant.components.sensor import ATTR_STATE_CLASS
 from homeassistant.util import dt as dt_util
 
-from custom_components.energy_sse.power_tariff.demand import Tariff
+from custom_components.energy_sse.power_tariff.demand import PowerTariff
 from custom_components.energy_sse.power_tariff.tracker import _calculate_peaks
 from custom_components.energy_sse.reader import READERS, Measurement
 from custom_components.energy_sse.registers import HOUR, QUARTER
@@ -58,7 +58,7 @@ def measure_monthly_peaks(interval: timedelta) -> Result:
     """Return the CPU seconds of the calculation of the monthly peaks of two months."""
     now = datetime(2026, 11, 30, 12, tzinfo=UTC)
     boundaries = {now - index * QUARTER: -ENERGY * index for index in range(MONTHS // QUARTER)}
-    tariff = Tariff(interval=interval, peaks=3, one_per_day=True)
+    tariff = PowerTariff(interval=interval, peaks=3, one_per_day=True)
     zone = dt_util.get_time_zone("Europe/Stockholm")
     assert zone is not None
     seconds = []

@@ -7,8 +7,8 @@ from pathlib import Path
 from homeassistant.components.sensor import SensorEntityDescription
 
 from custom_components.energy_sse.binary_sensor import CLOUDS
-from custom_components.energy_sse.const import TariffKey
-from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, TARIFF
+from custom_components.energy_sse.const import PowerTariffKey
+from custom_components.energy_sse.descriptions import MEASUREMENTS, POWER_TARIFF, PROPERTIES
 from custom_components.energy_sse.reader import (
     READERS,
     Measurement as M,
@@ -106,8 +106,8 @@ TARIFF_HEAD = line(("name", "unit", "class")) + line(["---"] * 3)
 def tariff_table() -> str:
     """Return the table of the power tariff, which no protocol contains."""
     # The first cells of a row are the name, the unit and the class.
-    rows = [row(each, []).split(" | ")[:3] for each in TARIFF.values()]
-    expected = line((TEXTS["binary_sensor"][TariffKey.PEAK_EXPECTED]["name"], "", "Yes or No"))
+    rows = [row(each, []).split(" | ")[:3] for each in POWER_TARIFF.values()]
+    expected = line((TEXTS["binary_sensor"][PowerTariffKey.PEAK_EXPECTED]["name"], "", "Yes or No"))
     return TARIFF_HEAD + "".join(line((cells[0].removeprefix("| "), *cells[1:])) for cells in rows) + expected
 
 

@@ -9,7 +9,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.energy_sse.const import SUBENTRY_POWER_TARIFF, TariffKey
+from custom_components.energy_sse.const import SUBENTRY_POWER_TARIFF, PowerTariffKey
 
 
 async def open_tariff(
@@ -57,7 +57,7 @@ async def choose_tariff(hass: HomeAssistant, entry: MockConfigEntry, **fields: A
 
 
 def tariff_state(
-    hass: HomeAssistant, entry: MockConfigEntry, key: TariffKey, subentry_id: str | None = None
+    hass: HomeAssistant, entry: MockConfigEntry, key: PowerTariffKey, subentry_id: str | None = None
 ) -> State:
     """Return the state of an entity of a power tariff, by default of the only one."""
     if subentry_id is None:

@@ -658,6 +658,8 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
     counted = (back.state - hours[at("12:00:00")].state) / 1000
     assert issues[time_lapse.sensor(EXPORT)].translation_placeholders == {
         "name": "Meter",
+        "host": time_lapse.reader.host,
+        "url": f"http://{time_lapse.reader.host}",
         "sensor": time_lapse.sensor(EXPORT),
         "last_reading": "2026-11-10 14:00",
         "first_reading": "2026-11-13 07:00",

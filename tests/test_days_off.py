@@ -17,7 +17,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, setup_test_component_platform
 
-from custom_components.energy_sse.const import TariffKey as K
+from custom_components.energy_sse.const import PowerTariffKey as K
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.power_tariff import days_off
 from custom_components.energy_sse.power_tariff.days_off import DaysOff

@@ -12,7 +12,7 @@ from custom_components.energy_sse.power_tariff.demand import (
     Interval,
     Month,
     MonthlyPeak,
-    Tariff,
+    PowerTariff,
     demand_limit,
     intervals_between,
     is_peak_expected,
@@ -26,7 +26,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 lengths = st.sampled_from([HOUR, QUARTER])
 quarters_of_a_day = st.integers(0, 95).map(lambda number: time(number // 4, number % 4 * 15))
 tariffs = st.builds(
-    Tariff,
+    PowerTariff,
     interval=lengths,
     peaks=st.integers(1, 10),
     one_per_day=st.booleans(),
@@ -54,7 +54,7 @@ energies = st.integers(0, 12_000).map(float)
 
 
 @st.composite
-def months_of_intervals(draw: st.DrawFn) -> tuple[Tariff, list[Interval], ZoneInfo]:
+def months_of_intervals(draw: st.DrawFn) -> tuple[PowerTariff, list[Interval], ZoneInfo]:
     """Return a tariff and some days of intervals with gaps."""
     tariff = draw(tariffs)
     start = datetime.fromisoformat(draw(beginnings)).replace(tzinfo=UTC)
@@ -69,7 +69,7 @@ def months_of_intervals(draw: st.DrawFn) -> tuple[Tariff, list[Interval], ZoneIn
 # ------------------------------------------------------------------------------- simple calculation
 
 
-def counts(tariff: Tariff, local: datetime) -> float:
+def counts(tariff: PowerTariff, local: datetime) -> float:
     """Return the weight of an interval that starts at a local time."""
     if local.month not in tariff.months:
         return tariff.other_weight
@@ -86,7 +86,7 @@ def counts(tariff: Tariff, local: datetime) -> float:
     return 1.0 if 60 * local.hour + local.minute in counted else tariff.other_weight
 
 
-def billed(tariff: Tariff, intervals: Sequence[Interval], zone: ZoneInfo, month: Month) -> float | None:
+def billed(tariff: PowerTariff, intervals: Sequence[Interval], zone: ZoneInfo, month: Month) -> float | None:
     """Return the mean of the peaks: pick the highest interval, and remove the others that do not count."""
     left: list[tuple[float, date]] = []
     for interval in intervals:
@@ -105,7 +105,9 @@ def billed(tariff: Tariff, intervals: Sequence[Interval], zone: ZoneInfo, month:
 
 
 @given(months_of_intervals())
-def test_month_has_the_peaks_of_the_simple_calculation(case: tuple[Tariff, list[Interval], ZoneInfo]) -> None:
+def test_month_has_the_peaks_of_the_simple_calculation(
+    case: tuple[PowerTariff, list[Interval], ZoneInfo],
+) -> None:
     tariff, intervals, zone = case
     counted = monthly_peaks(tariff, intervals, zone)
     locals_ = [interval.start.astimezone(zone) for interval in intervals]
@@ -127,7 +129,7 @@ def test_month_has_the_peaks_of_the_simple_calculation(case: tuple[Tariff, list[
 
 @given(months_of_intervals(), st.integers(1, 40))
 def test_limit_is_where_the_bill_begins_to_rise(
-    case: tuple[Tariff, list[Interval], ZoneInfo], step: int
+    case: tuple[PowerTariff, list[Interval], ZoneInfo], step: int
 ) -> None:
     tariff, intervals, zone = case
     if not intervals:
@@ -182,20 +184,20 @@ def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) 
     ]
 
 
-def bill_of(tariff: Tariff, intervals: list[Interval]) -> MonthlyPeak:
+def bill_of(tariff: PowerTariff, intervals: list[Interval]) -> MonthlyPeak:
     (bill,) = monthly_peaks(tariff, intervals, UTC).values()
     return bill
 
 
 def test_three_highest_hours_are_averaged() -> None:
-    bill = bill_of(Tariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
+    bill = bill_of(PowerTariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
     assert bill.demand == 5000
     assert [peak.start.hour for peak in bill.peaks] == [3, 1, 4]
     assert bill.limit(NEW_YEAR + 5 * HOUR) == 4000
 
 
 def test_second_peak_of_a_day_does_not_count() -> None:
-    tariff = Tariff(peaks=2, one_per_day=True)
+    tariff = PowerTariff(peaks=2, one_per_day=True)
     bill = bill_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
     assert bill.demand == 3500
     assert bill.limit(NEW_YEAR + 3 * HOUR) == 6000
@@ -204,12 +206,12 @@ def test_second_peak_of_a_day_does_not_count() -> None:
 
 @pytest.mark.parametrize("one_per_day", [False, True])
 def test_first_of_two_equal_peaks_counts(*, one_per_day: bool) -> None:
-    bill = bill_of(Tariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
+    bill = bill_of(PowerTariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
     assert [peak.start for peak in bill.peaks] == [NEW_YEAR + HOUR]
 
 
 def test_limit_is_twice_as_high_at_half_weight() -> None:
-    tariff = Tariff(begin=time(6), end=time(22), other_weight=0.5)
+    tariff = PowerTariff(begin=time(6), end=time(22), other_weight=0.5)
     bill = bill_of(tariff, hours(9000, *[0] * 5, 4000))
     assert bill.demand == 4500
     assert bill.limit(NEW_YEAR + 12 * HOUR) == 4500
@@ -218,7 +220,7 @@ def test_limit_is_twice_as_high_at_half_weight() -> None:
 
 @pytest.mark.parametrize(("begin", "end"), [(6, 22), (22, 6)])
 def test_hours_count_from_the_begin_to_before_the_end(begin: int, end: int) -> None:
-    tariff = Tariff(interval=QUARTER, begin=time(begin), end=time(end))
+    tariff = PowerTariff(interval=QUARTER, begin=time(begin), end=time(end))
     for hour, before, after in ((begin, 0.0, 1.0), (end, 1.0, 0.0)):
         change = NEW_YEAR + hour * HOUR
         assert [tariff.weight(change - QUARTER), tariff.weight(change)] == [before, after]
@@ -230,27 +232,27 @@ FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("tariff", "demands", "limit"),
     [
-        pytest.param(Tariff(), [], None, id="no lowest limit, no peak"),
-        pytest.param(Tariff(), [500], 500, id="no lowest limit"),
-        pytest.param(Tariff(min_limit=2000), [], 2000, id="power, no peak"),
-        pytest.param(Tariff(min_limit=2000), [500], 2000, id="power"),
-        pytest.param(Tariff(min_limit=2000), [4000], 4000, id="power below the peak"),
-        pytest.param(Tariff(min_limit_share=0.5), [500], 3000, id="share"),
-        pytest.param(Tariff(min_limit_share=0.5), [3500], 3500, id="share below the peak"),
-        pytest.param(Tariff(min_limit=2000, min_limit_share=0.5), [500], 3000, id="share is higher"),
-        pytest.param(Tariff(min_limit=4000, min_limit_share=0.5), [500], 4000, id="power is higher"),
-        pytest.param(Tariff(min_limit=2000, months=frozenset({1})), [], None, id="month does not count"),
+        pytest.param(PowerTariff(), [], None, id="no lowest limit, no peak"),
+        pytest.param(PowerTariff(), [500], 500, id="no lowest limit"),
+        pytest.param(PowerTariff(min_limit=2000), [], 2000, id="power, no peak"),
+        pytest.param(PowerTariff(min_limit=2000), [500], 2000, id="power"),
+        pytest.param(PowerTariff(min_limit=2000), [4000], 4000, id="power below the peak"),
+        pytest.param(PowerTariff(min_limit_share=0.5), [500], 3000, id="share"),
+        pytest.param(PowerTariff(min_limit_share=0.5), [3500], 3500, id="share below the peak"),
+        pytest.param(PowerTariff(min_limit=2000, min_limit_share=0.5), [500], 3000, id="share is higher"),
+        pytest.param(PowerTariff(min_limit=4000, min_limit_share=0.5), [500], 4000, id="power is higher"),
+        pytest.param(PowerTariff(min_limit=2000, months=frozenset({1})), [], None, id="month does not count"),
         pytest.param(
-            Tariff(min_limit=2000, months=frozenset({1}), other_weight=0.5), [], 4000, id="half weight"
+            PowerTariff(min_limit=2000, months=frozenset({1}), other_weight=0.5), [], 4000, id="half weight"
         ),
     ],
 )
-def test_limit_has_a_lower_bound(tariff: Tariff, demands: list[float], limit: float | None) -> None:
+def test_limit_has_a_lower_bound(tariff: PowerTariff, demands: list[float], limit: float | None) -> None:
     intervals = [*hours(6000, 1000), *hours(*demands, start=FEBRUARY)]
     peaks = monthly_peaks(tariff, intervals, UTC)
     assert demand_limit(tariff, peaks, FEBRUARY + 5 * HOUR) == limit
     # The bill does not depend on the lower bound.
-    without = Tariff(months=tariff.months, other_weight=tariff.other_weight)
+    without = PowerTariff(months=tariff.months, other_weight=tariff.other_weight)
     assert [peak.demand for peak in peaks.values()] == [
         peak.demand for peak in monthly_peaks(without, intervals, UTC).values()
     ]
@@ -261,12 +263,12 @@ def test_month_that_was_mostly_missed_has_no_share(missed: int, limit: float | N
     intervals = [
         each._replace(is_missed=index < missed) for index, each in enumerate(hours(6000, 1000, 1000, 1000))
     ]
-    tariff = Tariff(min_limit_share=0.5)
+    tariff = PowerTariff(min_limit_share=0.5)
     assert demand_limit(tariff, monthly_peaks(tariff, intervals, UTC), FEBRUARY) == limit
 
 
 def test_share_of_a_month_before_the_last_one_does_not_count() -> None:
-    tariff = Tariff(min_limit_share=0.5)
+    tariff = PowerTariff(min_limit_share=0.5)
     peaks = monthly_peaks(tariff, hours(6000), UTC)
     assert demand_limit(tariff, peaks, datetime(2026, 3, 1, tzinfo=UTC)) is None
 
@@ -274,7 +276,7 @@ def test_share_of_a_month_before_the_last_one_does_not_count() -> None:
 def test_repeated_hour_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
-    (bill,) = monthly_peaks(Tariff(peaks=2), intervals, STOCKHOLM).values()
+    (bill,) = monthly_peaks(PowerTariff(peaks=2), intervals, STOCKHOLM).values()
     assert bill.demand == 1500
 
 

@@ -78,7 +78,7 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert diagnostics["reader"]["status"]["meter_status"] == "OK"
     stream = diagnostics["stream"]
     assert (stream["attempts"], stream["connects"]) == (2, 2)
-    assert stream["losses"] == {"stream ended": 1}
+    assert stream["failures"] == {"stream ended": 1}
     assert stream["events"] == {"live": 2}
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
@@ -129,8 +129,9 @@ async def test_issues_in_diagnostics_contain_no_name(
 ) -> None:
     entry = await set_up(hass, whatwatt)
     hass.config_entries.async_update_entry(entry, title="Villa Kunterbunt")
+    placeholders = {"found": "Casa Segreta", "difference": "1 h", "sensor": "sensor.casa_segreta"}
     for issue in Issue:
-        Issues(hass, entry).async_create(issue, found="Casa Segreta", difference="1 h")
+        Issues(hass, entry).async_create(issue, placeholders)
     await download(hass, hass_client, entry)
     client = await hass_client()
     response = await client.get(f"/api/diagnostics/config_entry/{entry.entry_id}")
@@ -170,7 +171,7 @@ async def test_diagnostics_have_the_reason_of_a_wrong_password(
     await hass.config_entries.async_setup(entry.entry_id)
     diagnostics = await download(hass, hass_client, entry)
     assert diagnostics["entry"]["state"] == "setup_error"
-    assert diagnostics["stream"]["losses"] == {"credentials rejected": 1}
+    assert diagnostics["stream"]["failures"] == {"credentials rejected": 1}
     assert_absent(diagnostics, "wrong")
 
 
@@ -226,7 +227,7 @@ async def test_entry_has_diagnostics_and_devices_in_every_state(
     assert diagnostics["entry"]["state"] == state.value
     assert len(diagnostics["entities"]) > 20
     if state is ConfigEntryState.SETUP_RETRY:
-        assert diagnostics["stream"]["losses"] == {"connection refused": 1}
+        assert diagnostics["stream"]["failures"] == {"connection refused": 1}
     assert_absent(diagnostics, currentlyone.device_id, "127.0.0.1", "Mocca")
     reader = currentlyone.device_id
     # The appliance of a loaded entry can still be in use.

@@ -9,7 +9,7 @@ import re
 from homeassistant.components.sensor.const import UNIT_CONVERTERS
 import pytest
 
-from custom_components.energy_sse.const import SubMeterKind
+from custom_components.energy_sse.const import DOCUMENTATION, SubMeterKind
 from custom_components.energy_sse.descriptions import MEASUREMENTS, SUB_METERS
 from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.reader import READERS, Measurement, Reading, Unit, currentlyone, whatwatt
@@ -128,7 +128,8 @@ def test_links_in_the_code_and_in_issue_forms_exist() -> None:
 
 @pytest.mark.parametrize("issue", Issue)
 def test_issue_is_explained(issue: Issue) -> None:
-    assert issue.replace("_", "-") in anchors(TROUBLESHOOTING)
+    page, _, anchor = issue.learn_more_url.removeprefix(f"{DOCUMENTATION}/").partition("#")
+    assert anchor in anchors(ROOT / "docs" / page)
 
 
 def test_password_dialogs_and_meter_statuses_are_explained() -> None:

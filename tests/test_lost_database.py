@@ -6,7 +6,7 @@ from pathlib import Path
 from homeassistant.helpers.recorder import get_instance
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey
 
 from .conftest import MakeTimeLapse
 from .test_backfill import at, check_hours, run_past_hours
@@ -54,7 +54,7 @@ async def test_sensors_work_after_the_database_is_lost(
     assert [float(state.state) * 1000 for state in states if state] == pytest.approx(
         time_lapse.meter_registers, abs=50
     )
-    assert float(shown(time_lapse, TariffKey.PEAK_DEMAND).state) > 0
+    assert float(shown(time_lapse, PowerTariffKey.PEAK_DEMAND).state) > 0
     await time_lapse.crash()
     remove_all(tmp_path)
     time_lapse.recorder_is_locked = False

@@ -15,17 +15,17 @@ from homeassistant.components.sensor import DEVICE_CLASS_STATE_CLASSES, DEVICE_C
 from homeassistant.const import Platform
 import pytest
 
-from custom_components.energy_sse import PLATFORMS, sum_reset
+from custom_components.energy_sse import PLATFORMS
 from custom_components.energy_sse.appliances import ApplianceEventType
 from custom_components.energy_sse.binary_sensor import CLOUDS
 from custom_components.energy_sse.config_flow import EnergySseConfigFlow
 from custom_components.energy_sse.const import (
     DOMAIN,
     SUBENTRY_POWER_TARIFF,
+    PowerTariffKey,
     SubMeterKind,
-    TariffKey,
 )
-from custom_components.energy_sse.descriptions import MEASUREMENTS, PROPERTIES, SUB_METERS, TARIFF
+from custom_components.energy_sse.descriptions import MEASUREMENTS, POWER_TARIFF, PROPERTIES, SUB_METERS
 from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.options_flow import PHASES, WRITE_INTERVALS, EnergySseOptionsFlow
 from custom_components.energy_sse.power_tariff import settings
@@ -88,9 +88,15 @@ def test_each_choice_has_its_text() -> None:
     assert set(selector["phases"]["options"]) == set(PHASES)
 
 
+@pytest.mark.parametrize("path", sorted(INTEGRATION.glob("translations/*.json")), ids=lambda each: each.stem)
+def test_dialog_shows_the_size_of_each_choice(path: Path) -> None:
+    text = json.loads(path.read_text())["options"]["step"]["updates"]["description"]
+    assert re.findall(r"\{mb_(\w+)\}", text) == WRITE_INTERVALS
+
+
 def test_each_sensor_has_its_texts() -> None:
     sensors = TEXTS["entity"]["sensor"]
-    rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *TARIFF.values()]
+    rows = [*MEASUREMENTS.values(), *PROPERTIES.values(), *POWER_TARIFF.values()]
     appliances = {f"appliance_{key}" for key in ("energy", "last_run", "power", "state")}
     assert set(sensors) == {row.translation_key for row in rows} | appliances
     for row in rows:
@@ -101,7 +107,7 @@ def test_each_sensor_has_its_texts() -> None:
 
 def test_each_other_entity_has_its_texts() -> None:
     entity = TEXTS["entity"]
-    others = {"connection", "appliance_running", TariffKey.PEAK_EXPECTED}
+    others = {"connection", "appliance_running", PowerTariffKey.PEAK_EXPECTED}
     assert set(entity["binary_sensor"]) == {*others, *CLOUDS}
     event_type = entity["event"]["appliance_transition"]["state_attributes"]["event_type"]
     assert set(event_type["state"]) == set(ApplianceEventType)
@@ -110,8 +116,8 @@ def test_each_other_entity_has_its_texts() -> None:
 def test_each_value_has_a_description_and_its_own_key() -> None:
     assert set(MEASUREMENTS) == set(Measurement)
     assert {*PROPERTIES, *CLOUDS} == set(Property)
-    assert {*TARIFF, TariffKey.PEAK_EXPECTED} == set(TariffKey)
-    keys = [*Measurement, *Property, *TariffKey]
+    assert {*POWER_TARIFF, PowerTariffKey.PEAK_EXPECTED} == set(PowerTariffKey)
+    keys = [*Measurement, *Property, *PowerTariffKey]
     assert len({str(key) for key in keys}) == len(keys), "they are parts of unique ids"
 
 
@@ -137,7 +143,7 @@ def test_each_exception_and_each_issue_has_its_text() -> None:
         and isinstance(node.value.value, str)
     }
     assert set(TEXTS["exceptions"]) == {*keys, *Reason}
-    assert set(TEXTS["issues"]) == {*Issue, sum_reset.ISSUE}
+    assert set(TEXTS["issues"]) == set(Issue)
 
 
 def test_icons_belong_to_existing_entities() -> None:

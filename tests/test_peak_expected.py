@@ -2,7 +2,7 @@
 
 from homeassistant.core import HomeAssistant
 
-from custom_components.energy_sse.const import TariffKey as K
+from custom_components.energy_sse.const import PowerTariffKey as K
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator

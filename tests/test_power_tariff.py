@@ -9,7 +9,7 @@ from homeassistant.core import State
 from homeassistant.helpers import entity_registry as er
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey as K
 from custom_components.energy_sse.diagnostics import async_get_config_entry_diagnostics
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR

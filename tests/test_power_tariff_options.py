@@ -18,9 +18,9 @@ from custom_components.energy_sse.const import (
     COST_KEYS,
     DOMAIN,
     SUBENTRY_POWER_TARIFF,
-    TariffKey as K,
+    PowerTariffKey as K,
 )
-from custom_components.energy_sse.power_tariff.demand import Tariff
+from custom_components.energy_sse.power_tariff.demand import PowerTariff
 from custom_components.energy_sse.power_tariff.presets import PRESETS
 from custom_components.energy_sse.power_tariff.settings import first_and_last, get_tariff, months_between
 from custom_components.energy_sse.power_tariff.tracker import MONTHLY_KEYS
@@ -123,14 +123,14 @@ async def test_contract_of_the_country_is_selected(
 @pytest.mark.parametrize(
     ("contract", "tariff"),
     [
-        ("effekttariff", Tariff(peaks=3, one_per_day=True)),
+        ("effekttariff", PowerTariff(peaks=3, one_per_day=True)),
         (
             "effekttariff_night",
-            Tariff(peaks=3, one_per_day=True, begin=time(6), end=time(22), other_weight=0.5),
+            PowerTariff(peaks=3, one_per_day=True, begin=time(6), end=time(22), other_weight=0.5),
         ),
         (
             "effekttariff_winter",
-            Tariff(
+            PowerTariff(
                 peaks=5,
                 months=frozenset({11, 12, 1, 2, 3}),
                 weekdays_only=True,
@@ -138,13 +138,16 @@ async def test_contract_of_the_country_is_selected(
                 end=time(19),
             ),
         ),
-        ("kapasitetsledd", Tariff(peaks=3, one_per_day=True)),
-        ("leistungstarif", Tariff(interval=QUARTER)),
-        ("leistungstarif_day", Tariff(interval=QUARTER, weekdays_only=True, begin=time(7), end=time(20))),
-        ("capaciteitstarief", Tariff(interval=QUARTER, min_limit=2500)),
+        ("kapasitetsledd", PowerTariff(peaks=3, one_per_day=True)),
+        ("leistungstarif", PowerTariff(interval=QUARTER)),
+        (
+            "leistungstarif_day",
+            PowerTariff(interval=QUARTER, weekdays_only=True, begin=time(7), end=time(20)),
+        ),
+        ("capaciteitstarief", PowerTariff(interval=QUARTER, min_limit=2500)),
     ],
 )
-def test_contract_fills_in_the_rules_of_its_name(contract: str, tariff: Tariff) -> None:
+def test_contract_fills_in_the_rules_of_its_name(contract: str, tariff: PowerTariff) -> None:
     assert get_tariff(PRESETS[contract]) == tariff
 
 

@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
-from custom_components.energy_sse.power_tariff.demand import Interval, Month, Tariff
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey as K
+from custom_components.energy_sse.power_tariff.demand import Interval, Month, PowerTariff
 from custom_components.energy_sse.power_tariff.settings import get_tariff
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, QUARTER
@@ -162,7 +162,7 @@ def next_month(month: Month) -> Month:
 class Year:
     """A house with a power tariff."""
 
-    def __init__(self, time_lapse: TimeLapse, tariff: Tariff) -> None:
+    def __init__(self, time_lapse: TimeLapse, tariff: PowerTariff) -> None:
         self.time_lapse = time_lapse
         self.tariff = tariff
         self.replayed: dict[datetime, int] = {}

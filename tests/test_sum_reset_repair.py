@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
@@ -13,8 +14,8 @@ from homeassistant.helpers.recorder import get_instance
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse import sum_reset
 from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, DOMAIN
+from custom_components.energy_sse.issues import Issue
 from custom_components.energy_sse.reader.currentlyone import CurrentlyOneReader
 
 from .conftest import MakeTimeLapse
@@ -179,6 +180,25 @@ async def test_issue_ends_with_its_sensor_or_entry(time_lapse: TimeLapse) -> Non
     assert issues(time_lapse) == []
 
 
+async def test_issue_stays_ignored_after_a_reload(time_lapse: TimeLapse) -> None:
+    ignored, other = issues(time_lapse)
+    ir.async_ignore_issue(time_lapse.hass, DOMAIN, ignored.issue_id, ignore=True)
+    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
+    await run_past_hours(time_lapse, 1)
+    found = {each.issue_id: each.dismissed_version is not None for each in issues(time_lapse)}
+    assert found == {ignored.issue_id: True, other.issue_id: False}
+
+
+async def test_sums_of_a_disabled_entry_are_raised(time_lapse: TimeLapse) -> None:
+    entry_id = time_lapse.entry.entry_id
+    await time_lapse.hass.config_entries.async_set_disabled_by(entry_id, ConfigEntryDisabler.USER)
+    flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
+    assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
+    await time_lapse.settle()
+    assert await has_right_sums(time_lapse, EXPORT)
+    assert [sensor_of(each) for each in issues(time_lapse)] == [time_lapse.sensor(IMPORT)]
+
+
 @pytest.mark.parametrize("data", [{"entity": "sensor.export"}, {"statistic_id": "sensor.export"}], ids=str)
 async def test_repair_without_a_recorder_changes_nothing(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, data: dict[str, str | int | float | None]
@@ -196,7 +216,7 @@ async def test_repair_without_a_recorder_changes_nothing(
         data={**data, "start": 1e9},
         is_fixable=True,
         severity=ir.IssueSeverity.WARNING,
-        translation_key=sum_reset.ISSUE,
+        translation_key=Issue.SUM_RESET,
         translation_placeholders={},
     )
     form = await hass.data[REPAIRS]["flow_manager"].async_init(DOMAIN, data={"issue_id": "sum_restart"})

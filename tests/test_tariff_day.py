@@ -9,7 +9,7 @@ from pathlib import Path
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import HOUR, start_of
 from measure import tariff_day

@@ -7,7 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant, State as HomeAssistantState
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import Start

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, DOMAIN, PowerTariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 from custom_components.energy_sse.registers import Replacement
 

@@ -5,7 +5,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey
 
 from .conftest import MakeTimeLapse
 from .home_assistant import entity_id, entry_for, state_of, tick
@@ -41,7 +41,7 @@ async def test_second_entry_does_not_affect_the_first(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator
 ) -> None:
     _, two = await set_up_twice(hass, currentlyone)
-    assert entity_id(hass, "sensor", f"{currentlyone.device_id}_{TariffKey.DEMAND}") is not None
+    assert entity_id(hass, "sensor", f"{currentlyone.device_id}_{PowerTariffKey.DEMAND}") is not None
     before = hass.states.async_entity_ids_count()
     await hass.config_entries.async_remove(two.entry_id)
     assert hass.states.async_entity_ids_count() == before

@@ -10,7 +10,7 @@ import pytest
 from custom_components.energy_sse import registers, statistics, sum_reset
 from custom_components.energy_sse.appliances import Appliance, Appliances
 from custom_components.energy_sse.availability import Availability
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, TariffKey
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, PowerTariffKey
 from custom_components.energy_sse.coordinator import EnergySseCoordinator
 from custom_components.energy_sse.power_tariff import current_interval, demand, tracker
 from custom_components.energy_sse.reader import Measurement as M, RegisterValidator
@@ -107,7 +107,7 @@ async def test_statistics_and_peaks_are_right_after_any_error(
         recorded = {end: hours[end - HOUR].state for end in truth if end - HOUR in hours}
         assert len(recorded) == 10
         assert recorded == pytest.approx({end: truth[end] for end in recorded}, abs=3)
-    peak = shown(time_lapse, TariffKey.PEAK_DEMAND)
+    peak = shown(time_lapse, PowerTariffKey.PEAK_DEMAND)
     # The last telegram of the hour is sent one second early: 2.5 Wh at 9 kW, and the registers are whole Wh.
     assert float(peak.state) == pytest.approx(counted(time_lapse, at("14:00:00")), abs=0.004)
     # Errors can lose readings of the hours from ten to one.

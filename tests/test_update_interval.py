@@ -13,7 +13,8 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, TariffKey as K
+from custom_components.energy_sse.const import CONF_POWER_TARIFF, CONF_WRITE_INTERVAL, PowerTariffKey as K
+from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import READERS, Measurement as M
 
 from .home_assistant import entry_for, marker_of, state_of
@@ -23,7 +24,7 @@ from .state_writes import Write, watch_states
 from .time_machine import TimeMachine
 from .wait import wait_until
 
-INTERVALS = [5, 10, 30, 60]
+INTERVALS = [int(each) for each in WRITE_INTERVALS if each != "0"]
 
 
 class Home:

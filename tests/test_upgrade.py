@@ -24,13 +24,14 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.store import STORAGE_VERSION
 
 from .simulators.digest import BasicLogin
 from .upgrade.home import Home, simulated_time
 from .upgrade.installation import observe, restore
 
 FOLDER: Final = Path(__file__).parent / "upgrade/0.1"
-OF_VERSION_2: Final = FOLDER.with_name("0.1-options")
+FOLDERS: Final = (FOLDER, FOLDER.with_name("0.1-options"))
 
 WHATWATT: Final = "ECC9FF5C7F14"
 CURRENTLYONE: Final = "b8b41879cf58"
@@ -307,7 +308,7 @@ async def confirm_repair(home: Home) -> None:
 # ------------------------------------------------------------------------------------------------ tests
 
 
-BOTH: Final = pytest.mark.parametrize("folder", [FOLDER, OF_VERSION_2], ids=lambda each: each.name)
+BOTH: Final = pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
 
 
 @BOTH
@@ -338,6 +339,18 @@ async def test_upgraded_installation_continues(home: Home) -> None:
     assert home.entities == []
     await home.stop()
     assert [path.name for path in (home.folder / ".storage").iterdir() if DOMAIN in path.name] == []
+
+
+def test_each_version_of_the_stored_file_is_upgraded() -> None:
+    """A new version of the file needs an installation of the previous one, which `upgrade/make.py` makes."""
+    storages = [folder / "storage" for folder in FOLDERS]
+    files = [
+        storage / f"{DOMAIN}.{entry['entry_id']}"
+        for storage in storages
+        for entry in json.loads((storage / "core.config_entries").read_text())["data"]["entries"]
+    ]
+    versions = {json.loads(file.read_text())["version"] for file in files}
+    assert versions >= set(range(1, STORAGE_VERSION))
 
 
 async def test_appliances_are_restored_without_a_report(home: Home) -> None:

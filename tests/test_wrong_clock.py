@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_POWER_TARIFF, TariffKey as K
+from custom_components.energy_sse.const import CONF_FILL_MISSED_HOURS, CONF_POWER_TARIFF, PowerTariffKey as K
 from custom_components.energy_sse.reader import Measurement as M
 
 from .conftest import MakeTimeLapse

@@ -22,7 +22,7 @@ from .const import CONF_FILL_MISSED_HOURS, DOMAIN, LOGGER, SUBENTRY_POWER_TARIFF
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry, EnergySseData
 from .devices import Devices
-from .issues import Issue, Issues
+from .issues import Issues
 from .migration import async_migrate_entry
 from .options_flow import async_remove_invalid_options
 from .power_tariff.tracker import async_setup_tariffs
@@ -40,7 +40,7 @@ PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Pla
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Delete the issues of each entry that is unloaded, and reload an entry when its subentries change.
+    """Delete issues of each entry that is unloaded, and reload an entry when its subentries change.
 
     Home Assistant does not call `async_unload_entry` for an entry that could not be set up. It does not allow
     an update listener beside the reloads of the other dialogs.
@@ -51,7 +51,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
         if entry.domain != DOMAIN:
             return
         if entry.state is ConfigEntryState.NOT_LOADED:
-            Issues(hass, entry).async_delete(*Issue)
+            Issues(hass, entry).async_delete_unloaded()
         elif entry.state is ConfigEntryState.LOADED and entry.runtime_data.subentries != _subentries(entry):
             hass.config_entries.async_schedule_reload(entry.entry_id)
 

@@ -11,10 +11,10 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util import dt as dt_util
 
 from .appliances import Appliance
-from .const import TariffKey
+from .const import PowerTariffKey
 from .coordinator import CONNECTION, EnergySseCoordinator
 from .data import EnergySseConfigEntry
-from .entity import ApplianceEntity, ReaderEntity, TariffEntity, async_add_new_entities
+from .entity import ApplianceEntity, PowerTariffEntity, ReaderEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
 from .reader import Property as P
 
@@ -30,7 +30,7 @@ CLOUDS: Final = (
 )
 
 # Sensors whose entity ids are attributes of *Peak expected*.
-_RELATED_SENSORS: Final = (TariffKey.EXPECTED_DEMAND, TariffKey.DEMAND_LIMIT)
+_RELATED_SENSORS: Final = (PowerTariffKey.EXPECTED_DEMAND, PowerTariffKey.DEMAND_LIMIT)
 
 # Word in the category of an appliance → icon. The vendor does not publish a list of the categories.
 _ICONS: Final[Mapping[str, str]] = {
@@ -135,14 +135,14 @@ class CloudBinarySensor(ReaderEntity, BinarySensorEntity):
         return self.coordinator.data.status.get(self._cloud) is True
 
 
-class PeakExpectedBinarySensor(TariffEntity, BinarySensorEntity):
+class PeakExpectedBinarySensor(PowerTariffEntity, BinarySensorEntity):
     """Binary sensor that is on if the current interval will raise the monthly peak at the present power."""
 
-    _attr_translation_key = TariffKey.PEAK_EXPECTED
+    _attr_translation_key = PowerTariffKey.PEAK_EXPECTED
 
     def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker) -> None:
         """Create the binary sensor of a power tariff."""
-        super().__init__(coordinator, tracker, TariffKey.PEAK_EXPECTED)
+        super().__init__(coordinator, tracker, PowerTariffKey.PEAK_EXPECTED)
 
     @property
     @override

@@ -124,7 +124,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
     """Name of the device in dialogs. It is not known before the password is accepted."""
 
     _kinds: Iterable[str] = READERS
-    """Kinds of readers that are tried. An announcement shows the kind."""
+    """Kinds of readers to look for at an address: all kinds, or the announced one."""
 
     _password: str | None = None
     _identity: Identity
@@ -217,18 +217,21 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self.async_step_discovery_confirm()
 
     async def _async_handle_known(self, entry: EnergySseConfigEntry, hosts: list[str]) -> ConfigFlowResult:
-        """Update the address of a configured device, after it has identified itself there."""
+        """Update the address of a configured device, after it has identified itself there.
+
+        The connection of a loaded entry gets the addresses as candidates.
+        """
         is_loaded = entry.state is ConfigEntryState.LOADED
         if is_loaded and entry.runtime_data.coordinator.connection_state is not ConnectionState.AUTH_FAILED:
-            # A running stream is kept. Without a stream, the connection tries these addresses.
+            # A running stream is kept. Without a stream, the connection tries the candidates.
             entry.runtime_data.coordinator.async_handle_announcement(*hosts)
             self._abort_if_configured(entry)
         others = [host for host in hosts if host != entry.data.get(CONF_HOST)]
         if entry.source == SOURCE_IGNORE or not others:
             self._abort_if_configured(entry)
         password = entry.data.get(CONF_PASSWORD)
-        minimum = AuthScheme.DIGEST if password else AuthScheme.NONE
-        error = await self._async_identify_at(others, str(entry.unique_id), password, minimum)
+        weakest_scheme = AuthScheme.DIGEST if password else AuthScheme.NONE
+        error = await self._async_identify_at(others, str(entry.unique_id), password, weakest_scheme)
         if error == "unencrypted" and entry.data.get(CONF_AUTH_SCHEME) == AuthScheme.BASIC:
             # The owner agreed to send the password unencrypted to another address.
             entry.async_start_reauth(self.hass, data={CONF_HOST: self._host})
@@ -237,7 +240,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         if error is None:
             moved_data = get_moved_data(entry, self._host)
             if entry.state is ConfigEntryState.SETUP_ERROR:
-                # Another device has rejected the password at the known address.
+                # Another device has rejected the password at the stored address. Home Assistant does not
+                # repeat a setup that has failed with this error.
                 self.hass.config_entries.async_update_entry(entry, data={**entry.data, **moved_data})
                 self.hass.config_entries.async_schedule_reload(entry.entry_id)
             self._abort_if_configured(entry, updates=moved_data)
@@ -274,8 +278,8 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask for the new password."""
         if user_input is not None:
             self._password = user_input.get(CONF_PASSWORD) or None
-        minimum = _minimum_scheme(self._get_reauth_entry(), self._password)
-        return await self._async_step_identify("reauth_confirm", user_input, _REAUTH_SCHEMA, minimum)
+        weakest_scheme = _weakest_scheme(self._get_reauth_entry(), self._password)
+        return await self._async_step_identify("reauth_confirm", user_input, _REAUTH_SCHEMA, weakest_scheme)
 
     # ----------------------------------------------------------------------- reconfiguration
 
@@ -309,7 +313,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def _async_identify_again(self, entry: ConfigEntry) -> str | None:
         """Identify the device of an entry. Return the key of an error, or None."""
-        error = await self._async_identify(self._password, _minimum_scheme(entry, self._password))
+        error = await self._async_identify(self._password, _weakest_scheme(entry, self._password))
         if error in (None, "unprotected") and self._identity.info.id != entry.unique_id:
             return "wrong_device"
         if error == "invalid_auth" and not READERS[entry.data[CONF_KIND]].can_have_password:
@@ -346,7 +350,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_unencrypted(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask whether to send the password unencrypted."""
-        return await self._async_step_identify("unencrypted", user_input, minimum=AuthScheme.BASIC)
+        return await self._async_step_identify("unencrypted", user_input, weakest_scheme=AuthScheme.BASIC)
 
     async def async_step_unprotected(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask whether to accept a device that does not require the password."""
@@ -381,7 +385,10 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     def _abort_if_streaming(self) -> None:
-        """Abort if a configured device has its stream at this address, without asking for its password."""
+        """Abort if the address belongs to a configured device that is streaming.
+
+        Otherwise, the dialog would ask for a password that is already stored.
+        """
         entry: EnergySseConfigEntry
         for entry in self._async_current_entries():
             if (
@@ -399,15 +406,15 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         step_id: str,
         user_input: dict[str, Any] | None,
         schema: vol.Schema | None = None,
-        minimum: AuthScheme | None = None,
+        weakest_scheme: AuthScheme | None = None,
     ) -> ConfigFlowResult:
         """Show a form that names the device. When it is submitted, identify the device and finish.
 
-        The password is used with `minimum` or a stronger scheme.
+        The password is used with `weakest_scheme` or a stronger scheme.
         """
         errors: dict[str, str] = {}
         if user_input is not None:
-            error = await self._async_identify(self._password, minimum)
+            error = await self._async_identify(self._password, weakest_scheme)
             if error is None:
                 return await self._async_finish()
             if error in _DOWNGRADES:
@@ -425,7 +432,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         hosts: Iterable[str],
         device_id: str,
         password: str | None = None,
-        minimum: AuthScheme | None = None,
+        weakest_scheme: AuthScheme | None = None,
     ) -> str | None:
         """Identify the device at the first address where it responds. Return the key of an error, or None.
 
@@ -433,7 +440,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         """
         errors: dict[str, str] = {}
         for self._host in hosts:
-            error = await self._async_identify(password, minimum)
+            error = await self._async_identify(password, weakest_scheme)
             if error is None and device_id and self._identity.info.id != device_id:
                 error = "not_supported"
             if error is None:
@@ -444,12 +451,12 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         return error
 
     async def _async_identify(
-        self, password: str | None = None, minimum: AuthScheme | None = None
+        self, password: str | None = None, weakest_scheme: AuthScheme | None = None
     ) -> str | None:
         """Identify the device. Return the key of an error, or None."""
         try:
             session = async_get_clientsession(self.hass)
-            self._identity = await identify(session, self._host, password, minimum, kinds=self._kinds)
+            self._identity = await identify(session, self._host, password, weakest_scheme, kinds=self._kinds)
         except ReaderAuthDowngradeError as error:
             if error.scheme is AuthScheme.BASIC:
                 return "unencrypted"
@@ -479,7 +486,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
             # The device has changed its id since its announcement.
             return await self._async_handle_known(entry, [self._host])
         if entry is not None:
-            is_weaker = scheme.is_weaker_than(_minimum_scheme(entry))
+            is_weaker = scheme.is_weaker_than(_weakest_scheme(entry))
             entered = {CONF_ENTERED_HOST: self._host}
             self._abort_if_configured(entry, updates=None if is_weaker else data | entered)
         return self.async_create_entry(
@@ -518,7 +525,7 @@ def _as_errors(error: str) -> dict[str, str]:
     return {CONF_HOST if error == "host_unknown" else "base": error}
 
 
-def _minimum_scheme(entry: ConfigEntry, password: str | None = None) -> AuthScheme:
+def _weakest_scheme(entry: ConfigEntry, password: str | None = None) -> AuthScheme:
     """Return the weakest scheme that is accepted for a reader without asking the user.
 
     A password needs Digest, whether it is the stored or a new one, unless the reader is known to use Basic.

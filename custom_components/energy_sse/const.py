@@ -44,7 +44,7 @@ class SubMeterKind(StrEnum):
     HEAT = "heat"
 
 
-class TariffKey(StrEnum):
+class PowerTariffKey(StrEnum):
     """Value of a power tariff, and key of its entity."""
 
     DEMAND = "demand"
@@ -61,4 +61,4 @@ class TariffKey(StrEnum):
 
 
 # Values that only a power tariff with a price has.
-COST_KEYS: Final = frozenset({TariffKey.PEAK_COST, TariffKey.PREVIOUS_PEAK_COST})
+COST_KEYS: Final = frozenset({PowerTariffKey.PEAK_COST, PowerTariffKey.PREVIOUS_PEAK_COST})

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_USER, ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD
@@ -61,6 +61,10 @@ from .sub_meters import SubMeters
 from .supply import get_supply
 from .validated_reading import ValidatedReading
 
+if TYPE_CHECKING:
+    # At runtime, `data.py` imports this module.
+    from .data import EnergySseConfigEntry
+
 # Seconds. Longer than all timeouts of the first attempt, so that the attempt returns its own error.
 _FIRST_ATTEMPT_TIMEOUT: Final = 60
 
@@ -75,7 +79,8 @@ _QUARTER_ENDS: Final = [14, 29, 44, 59]
 
 _WRONG_DEVICE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
 
-# Contexts of listeners, besides measurements, properties, appliances, sub-meters and values of the tariff.
+# A context is what an entity listens to; it is not Home Assistant's `Context` of a user. These are the
+# contexts besides measurements, properties, appliances, sub-meters and values of power tariffs.
 CONNECTION: Final = "connection"
 NEW_ENTITIES: Final = "new entities"
 
@@ -85,7 +90,10 @@ class ReaderData:
     """Data of one reader. The coordinator changes it in place."""
 
     values: dict[Measurement, float]
-    """Last valid values, in the units of the reader."""
+    """Last valid values, in the units of the reader.
+
+    This is the same object as `Readings.values`, which removes expired values.
+    """
 
     measurements: set[Measurement]
     """Measurements that have entities."""
@@ -104,13 +112,14 @@ class ReaderData:
 class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     """Coordinator that receives the messages of one reader, and updates the entities.
 
-    The context of an entity is the measurement, property, appliance, device identifier or value that it
-    shows. An update concerns some contexts; all entities are updated when the availability changes.
+    Start reading at `handle_message`. The context of an entity is the measurement, property, appliance or
+    value that it shows, or the identifier of its sub-meter. An update concerns some contexts; all entities
+    are updated when the availability changes.
     """
 
-    config_entry: ConfigEntry
+    config_entry: EnergySseConfigEntry
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
+    def __init__(self, hass: HomeAssistant, entry: EnergySseConfigEntry) -> None:
         """Create the coordinator without connecting."""
         super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
@@ -152,7 +161,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
         interval = float(entry.options.get(CONF_WRITE_INTERVAL, 0))
         self._debouncer = (
-            Debouncer(hass, LOGGER, cooldown=interval, immediate=True, function=self._async_write)
+            Debouncer(hass, LOGGER, cooldown=interval, immediate=True, function=self._async_write_states)
             if interval
             else None
         )
@@ -194,7 +203,11 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
 
     @override
     async def _async_update_data(self) -> ReaderData:
-        """Return the data, which the reader pushes."""
+        """Return the data, which the reader pushes.
+
+        Home Assistant calls this at the end of the setup, and for the action `homeassistant.update_entity`.
+        Raises UpdateFailed while the reader is offline.
+        """
         if not self.availability.is_online:
             raise UpdateFailed("the reader is offline")
         return self.data
@@ -245,17 +258,17 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         if self._debouncer is not None:
             self._debouncer.async_shutdown()
             self._debouncer = None
-        self._async_write()
+        self._async_write_states()
 
     @callback
     def _handle_quarter_end(self, _now: datetime) -> None:
         # The first reading of the next quarter-hour is written at once, too.
         if self._debouncer is not None:
             self._debouncer.async_cancel()
-        self._async_write()
+        self._async_write_states()
 
     @callback
-    def _async_write(self) -> None:
+    def _async_write_states(self) -> None:
         """Update the entities of the pending changes."""
         if self._pending:
             contexts, self._pending = self._pending, set()
@@ -365,8 +378,10 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             self._issues.async_delete(*_WRONG_DEVICE)
             self._issues.async_create(
                 Issue.WRONG_DEVICE if error.found else Issue.PROTECTED_DEVICE,
-                reader=escape_markdown(self.reader.full_name(self.config_entry.title)),
-                found=escape_markdown(error.found or ""),
+                {
+                    "reader": escape_markdown(self.reader.full_name(self.config_entry.title)),
+                    "found": escape_markdown(error.found or ""),
+                },
             )
         LOGGER.debug("The stream ended: %s", error)
         self._set_streaming(is_streaming=False)
@@ -462,13 +477,14 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._update_histories(validated)
         if not validated.changed:
             return
-        # First, because values of an old reading expire at once.
+        # Before `availability.update()`, which removes the values of an old reading; their entities would not
+        # be added.
         self._add_measurements(validated)
         self._pending.update(validated.changed)
         if not self.availability.has_fresh_readings:
             self.availability.update()
         elif self._debouncer is None:
-            self._async_write()
+            self._async_write_states()
         else:
             self._debouncer.async_schedule_call()
         self.availability.log_recovery()
@@ -514,7 +530,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             # Days are shown as hours, because that word would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-            self._issues.async_create(Issue.READER_CLOCK_WRONG, difference=difference)
+            self._issues.async_create(Issue.READER_CLOCK_WRONG, {"difference": difference})
         elif self.readings.has_right_clock:
             self._issues.async_delete(Issue.READER_CLOCK_WRONG)
 

@@ -22,7 +22,7 @@ from homeassistant.const import (
 )
 
 from .appliances import Appliance
-from .const import SubMeterKind, TariffKey
+from .const import PowerTariffKey, SubMeterKind
 from .power_tariff.demand import MonthlyPeak
 from .reader import HEADROOMS, Measurement as M, Property as P
 
@@ -351,15 +351,15 @@ APPLIANCE_STATE: Final = ApplianceDescription(key="state", value_fn=lambda appli
 
 
 @dataclass(frozen=True, kw_only=True)
-class TariffDescription(SensorEntityDescription):
+class PowerTariffDescription(SensorEntityDescription):
     """Description of one value of a power tariff."""
 
     month_fn: Callable[[MonthlyPeak], float | datetime] | None = None
     """Function that returns the value of a month; None for a power."""
 
 
-def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> TariffDescription:
-    return TariffDescription(
+def _demand(key: PowerTariffKey, state_class: SensorStateClass | None = None) -> PowerTariffDescription:
+    return PowerTariffDescription(
         key=key,
         translation_key=key,
         device_class=SensorDeviceClass.POWER,
@@ -370,8 +370,8 @@ def _demand(key: TariffKey, state_class: SensorStateClass | None = None) -> Tari
     )
 
 
-def _cost(key: TariffKey) -> TariffDescription:
-    return TariffDescription(
+def _cost(key: PowerTariffKey) -> PowerTariffDescription:
+    return PowerTariffDescription(
         key=key,
         translation_key=key,
         device_class=SensorDeviceClass.MONETARY,
@@ -381,31 +381,31 @@ def _cost(key: TariffKey) -> TariffDescription:
 
 
 # In kW, as power tariffs are billed.
-TARIFF: Final[Mapping[TariffKey, TariffDescription]] = {
-    TariffKey(each.key): each
+POWER_TARIFF: Final[Mapping[PowerTariffKey, PowerTariffDescription]] = {
+    PowerTariffKey(each.key): each
     for each in (
-        _demand(TariffKey.DEMAND, SensorStateClass.MEASUREMENT),
-        _demand(TariffKey.EXPECTED_DEMAND),
-        _demand(TariffKey.PEAK_DEMAND, SensorStateClass.MEASUREMENT),
-        _demand(TariffKey.PREVIOUS_PEAK_DEMAND),
-        _demand(TariffKey.DEMAND_LIMIT),
-        _demand(TariffKey.AVAILABLE_POWER),
-        TariffDescription(
-            key=TariffKey.PEAK_TIME,
-            translation_key=TariffKey.PEAK_TIME,
+        _demand(PowerTariffKey.DEMAND, SensorStateClass.MEASUREMENT),
+        _demand(PowerTariffKey.EXPECTED_DEMAND),
+        _demand(PowerTariffKey.PEAK_DEMAND, SensorStateClass.MEASUREMENT),
+        _demand(PowerTariffKey.PREVIOUS_PEAK_DEMAND),
+        _demand(PowerTariffKey.DEMAND_LIMIT),
+        _demand(PowerTariffKey.AVAILABLE_POWER),
+        PowerTariffDescription(
+            key=PowerTariffKey.PEAK_TIME,
+            translation_key=PowerTariffKey.PEAK_TIME,
             device_class=SensorDeviceClass.TIMESTAMP,
             entity_category=EntityCategory.DIAGNOSTIC,
             month_fn=lambda peak: peak.peaks[0].start,
         ),
-        TariffDescription(
-            key=TariffKey.MISSED_INTERVALS,
-            translation_key=TariffKey.MISSED_INTERVALS,
+        PowerTariffDescription(
+            key=PowerTariffKey.MISSED_INTERVALS,
+            translation_key=PowerTariffKey.MISSED_INTERVALS,
             state_class=SensorStateClass.MEASUREMENT,
             entity_category=EntityCategory.DIAGNOSTIC,
             month_fn=lambda peak: peak.missed,
         ),
-        _cost(TariffKey.PEAK_COST),
-        _cost(TariffKey.PREVIOUS_PEAK_COST),
+        _cost(PowerTariffKey.PEAK_COST),
+        _cost(PowerTariffKey.PREVIOUS_PEAK_COST),
     )
 }
 

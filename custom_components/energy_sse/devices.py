@@ -13,7 +13,7 @@ from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.util import slugify
 
 from .appliances import Appliance
-from .const import DOMAIN, SUB_METER_PREFIX, SubMeterKind, TariffKey
+from .const import DOMAIN, SUB_METER_PREFIX, PowerTariffKey, SubMeterKind
 from .reader import Measurement, Property, Reader, ReaderInfo
 
 # Characters of a device name in entity ids, so that the names of the entities fit, too.
@@ -61,11 +61,11 @@ class Devices:
         """Return the unique id of one of the reader's entities."""
         return f"{self._reader_id}_{key}"
 
-    def tariff_unique_id(self, subentry_id: str, key: TariffKey) -> str:
+    def tariff_unique_id(self, subentry_id: str, key: PowerTariffKey) -> str:
         """Return the unique id of one of a power tariff's entities."""
         return self.unique_id(self._tariff_key(subentry_id, key))
 
-    def _tariff_key(self, subentry_id: str, key: TariffKey) -> str:
+    def _tariff_key(self, subentry_id: str, key: PowerTariffKey) -> str:
         return key if self.is_migrated_tariff(subentry_id) else f"{subentry_id}_{key}"
 
     def is_migrated_tariff(self, subentry_id: str) -> bool:
@@ -153,7 +153,7 @@ class Devices:
         )
 
     @callback
-    def async_remove_tariff_sensor(self, subentry_id: str, key: TariffKey) -> None:
+    def async_remove_tariff_sensor(self, subentry_id: str, key: PowerTariffKey) -> None:
         """Remove a sensor that the power tariff does not have any more."""
         entity_id = self.tariff_sensor_id(subentry_id, key)
         if entity_id is not None:
@@ -206,7 +206,7 @@ class Devices:
         entity = None if entity_id is None else self._entities.async_get(entity_id)
         return entity_id if entity is not None and entity.config_entry_id == self._entry.entry_id else None
 
-    def tariff_sensor_id(self, subentry_id: str, key: TariffKey) -> str | None:
+    def tariff_sensor_id(self, subentry_id: str, key: PowerTariffKey) -> str | None:
         """Return the entity id of one of a power tariff's sensors; None if this entry does not have it."""
         return self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
 

@@ -20,8 +20,9 @@ from .reader import REDACTOR, Property, ReceivedEvent, ReceivedResponse, clock
 # Data of an entry that contain no identity. The address, the password and unknown data are redacted.
 _ENTRY_DATA: Final = frozenset({CONF_KIND, CONF_AUTH_SCHEME})
 
-# Unique ids of entities whose state the user has written, or that contain the location.
-_PRIVATE_STATES: Final = (":state", f"_{Property.PRICE_AREA}")
+# Ends of the unique ids of entities with private states: the user names the states of an appliance, and the
+# price area contains the location.
+_PRIVATE_SUFFIXES: Final = (":state", f"_{Property.PRICE_AREA}")
 
 _NUMBER: Final = re.compile(r"-?[0-9.]+(?:e[+-]?[0-9]+)?")
 
@@ -91,10 +92,10 @@ def _connection(coordinator: EnergySseCoordinator) -> dict[str, Any]:
     stats = coordinator.reader.stats
     return {
         "state": coordinator.connection_state,
-        "is_connected": coordinator.availability.is_online,
+        "is_online": coordinator.availability.is_online,
         "attempts": stats.attempts,
         "connects": stats.connects,
-        "losses": dict(stats.failures),
+        "failures": dict(stats.failures),
         "events": {REDACTOR.event_type(each): count for each, count in stats.events.items()},
         "oversized_events": stats.oversized_events,
     }
@@ -135,6 +136,7 @@ def _traffic(
         # An earlier event can contain a word that only a later event identifies as an identity.
         REDACTOR.event(event.type, event.data)
     return {
+        # A word of the format of recordings, for a response.
         "answers": [
             {
                 "time": clock_start + timedelta(seconds=response.at),
@@ -187,10 +189,15 @@ def _state(unique_id: str, state: State | None) -> str | None:
     if state is None or state.state in (STATE_UNAVAILABLE, STATE_UNKNOWN):
         return None if state is None else state.state
     return (
-        REDACTOR.pseudonym(state.state) if unique_id.endswith(_PRIVATE_STATES) else _redact_text(state.state)
+        REDACTOR.pseudonym(state.state)
+        if unique_id.endswith(_PRIVATE_SUFFIXES)
+        else _redact_text(state.state)
     )
 
 
 def _redact_text[T](value: T, key: str = "status") -> T | str:
-    """Replace a text by its pseudonym, unless it is a number or a word of the firmware."""
+    """Return a value without identities. Only numbers, times and words of the firmware are kept as texts.
+
+    `key` is a key of the payloads with such words.
+    """
     return REDACTOR.text(key, value) if isinstance(value, str) and not _NUMBER.fullmatch(value) else value

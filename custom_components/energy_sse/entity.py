@@ -10,7 +10,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .appliances import Appliance
-from .const import TariffKey
+from .const import PowerTariffKey
 from .coordinator import NEW_ENTITIES, EnergySseCoordinator
 from .power_tariff.tracker import MONTHLY_KEYS, DemandTracker
 
@@ -24,8 +24,7 @@ def async_add_new_entities[T: Hashable](
 ) -> None:
     """Add an entity for each present item of a reader, and for each item that is reported later.
 
-    `get_items` returns the present items. An item that was removed gets a new entity when it is reported
-    again.
+    `get_items` returns the present items. A removed item gets a new entity when the reader reports it again.
     """
     known: set[T] = set()
 
@@ -87,10 +86,12 @@ class ApplianceEntity(EnergySseEntity):
         self.appliance = appliance
 
 
-class TariffEntity(EnergySseEntity):
+class PowerTariffEntity(EnergySseEntity):
     """Entity of a power tariff."""
 
-    def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
+    def __init__(
+        self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: PowerTariffKey
+    ) -> None:
         """Create one of the entities of the tariff."""
         devices, subentry_id = coordinator.devices, tracker.subentry_id
         super().__init__(

@@ -1,5 +1,9 @@
-"""Repair issues of a config entry. Each one is deleted as soon as its problem is solved."""
+"""Repair issues of a config entry.
 
+Each one is deleted when its problem is solved, and the issue of a sum that was reset after its repair.
+"""
+
+from collections.abc import Mapping
 from enum import StrEnum
 import re
 from typing import Final, TypedDict
@@ -22,11 +26,23 @@ class Issue(StrEnum):
     WRONG_DEVICE = "wrong_device"
     PROTECTED_DEVICE = "protected_device"
 
+    # Home Assistant stores ignored issues under the earlier name of this one.
+    SUM_RESET = "sum_restart"
+
+    @property
+    def learn_more_url(self) -> str:
+        """Address of the section that explains the issue."""
+        if self is Issue.SUM_RESET:
+            return f"{DOCUMENTATION}/missed-hours.md#absent-for-more-than-ten-days"
+        return f"{DOCUMENTATION}/troubleshooting.md#{self.replace('_', '-')}"
+
 
 _PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
 # Issues whose repair is *Reconfigure*.
 FIXED_BY_RECONFIGURE: Final = (Issue.WRONG_DEVICE, Issue.PROTECTED_DEVICE)
+
+_FIXABLE: Final = (*FIXED_BY_RECONFIGURE, Issue.SUM_RESET)
 
 
 class Issues:
@@ -38,27 +54,35 @@ class Issues:
         self._entry = entry
 
     @callback
-    def async_create(self, issue: Issue, **placeholders: str) -> None:
+    def async_create(
+        self,
+        issue: Issue,
+        placeholders: Mapping[str, str] | None = None,
+        *,
+        suffix: str = "",
+        data: Mapping[str, str | float] | None = None,
+    ) -> None:
         """Create an issue.
 
         `placeholders` are used in its text, in addition to the name of the reader, its address and its own
-        web page. A description is Markdown, a title is plain text.
+        web page. A description is Markdown, a title is plain text. `suffix` distinguishes the ids of several
+        issues of this kind. `data` is for the repair flow.
         """
         host = self._entry.data[CONF_HOST]
         ir.async_create_issue(
             self._hass,
             DOMAIN,
-            self._id(issue),
-            is_fixable=issue in FIXED_BY_RECONFIGURE,
-            data={"entry_id": self._entry.entry_id},
-            learn_more_url=f"{DOCUMENTATION}/troubleshooting.md#{issue.replace('_', '-')}",
+            self._id(issue) + suffix,
+            is_fixable=issue in _FIXABLE,
+            data={"entry_id": self._entry.entry_id, **(data or {})},
+            learn_more_url=issue.learn_more_url,
             severity=ir.IssueSeverity.WARNING,
             translation_key=issue,
             translation_placeholders={
                 "name": self._entry.title,
                 "host": host,
                 "url": f"http://{host}",
-                **placeholders,
+                **(placeholders or {}),
             },
         )
 
@@ -74,8 +98,17 @@ class Issues:
             ir.async_delete_issue(self._hass, DOMAIN, self._id(issue))
 
     @callback
+    def async_delete_unloaded(self) -> None:
+        """Delete the issues of an entry that is not loaded.
+
+        The issue of a reset sum stays, because its hour is still in the Energy dashboard, and its repair does
+        not need the reader. If it were deleted, an issue that the user ignores would be shown again.
+        """
+        self.async_delete(*(issue for issue in Issue if issue is not Issue.SUM_RESET))
+
+    @callback
     def async_delete_all(self) -> None:
-        """Delete all issues of the entry, including the issues of its statistics."""
+        """Delete all issues of the entry."""
         for domain, issue_id in list(ir.async_get(self._hass).issues):
             if domain == DOMAIN and self._entry.entry_id in issue_id:
                 ir.async_delete_issue(self._hass, DOMAIN, issue_id)

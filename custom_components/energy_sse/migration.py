@@ -1,8 +1,9 @@
 """Migration of config entries, and of their stored data.
 
-Version 1 stored three files for each entry, and some values of appliances in the restored states of Home
-Assistant. Version 2 stored one file, and one power tariff with the main fuse in the options. Version 3 has a
-subentry for each power tariff. A downgrade is not supported.
+Versions of the entry: version 1 stored three files, and some values of appliances in the restored states of
+Home Assistant. Version 2 stored one file, and one power tariff with the main fuse in the options. Version 3
+has a subentry for each power tariff. The file has a version of its own (`STORAGE_VERSION`), which is 2 since
+version 2 of the entry. A downgrade is not supported.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from .const import (
     ENTRY_VERSION,
     LOGGER,
     SUBENTRY_POWER_TARIFF,
-    TariffKey,
+    PowerTariffKey,
 )
 from .devices import Devices
 from .form_fields import whole
@@ -87,8 +88,8 @@ def _migrate_rules(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _move_entities(hass: HomeAssistant, entry: ConfigEntry, subentry_id: str) -> None:
     """Move the entities of a power tariff to its subentry."""
     entities, devices = er.async_get(hass), Devices(hass, entry)
-    for key in TariffKey:
-        platform = Platform.BINARY_SENSOR if key is TariffKey.PEAK_EXPECTED else Platform.SENSOR
+    for key in PowerTariffKey:
+        platform = Platform.BINARY_SENSOR if key is PowerTariffKey.PEAK_EXPECTED else Platform.SENSOR
         if (entity_id := devices.entity_id(platform, key)) is not None:
             entities.async_update_entity(entity_id, config_subentry_id=subentry_id)
 
@@ -108,7 +109,7 @@ async def _async_migrate_files(hass: HomeAssistant, entry: ConfigEntry) -> None:
 
 
 class _MigratingStore(Store[dict[str, Any]]):
-    """Store that creates the file of version 2 from the files of version 1."""
+    """Store that creates version 2 of the file from the three files of version 1."""
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry) -> None:
         super().__init__(hass, STORAGE_VERSION, storage_key(entry.entry_id), private=True)
@@ -121,7 +122,7 @@ class _MigratingStore(Store[dict[str, Any]]):
         return await self.async_sections(old_data)
 
     async def async_sections(self, readings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sections of version 2. `readings` is the data of the first file of version 1."""
+        """Return the sections of the new file. `readings` is the data of the first file of version 1."""
         states = await _async_load(self.hass, restore_state.STORAGE_KEY, list[dict[str, Any]]())
         sections: dict[str, Any] = {}
         for name, migrate in (

@@ -25,15 +25,18 @@ from .const import (
     LOGGER,
     SubMeterKind,
 )
+from .data import EnergySseConfigEntry
 from .devices import Devices
 from .form_fields import dropdown, get_fraction_errors, number_box, whole
 from .issues import escape_markdown
 from .reader import is_number
 
 # Seconds, as texts of a selector. In each interval, a sensor that changes writes a row into the database.
+# No choice is longer than the shortest freshness limit (60 s, `freshness.py`). With a longer one, the last
+# reading before an outage would not be written.
 WRITE_INTERVALS: Final = ["0", "5", "10", "30", "60"]
 
-# Seconds. Longer intervals cannot be chosen.
+# Seconds. A longer stored interval is invalid.
 _MAX_WRITE_INTERVAL: Final = 3600
 
 _DAY: Final = 86400
@@ -75,6 +78,8 @@ def async_remove_invalid_options(hass: HomeAssistant, entry: ConfigEntry) -> Non
 
 class EnergySseOptionsFlow(OptionsFlowWithReload):
     """Options flow with a menu of short forms."""
+
+    config_entry: EnergySseConfigEntry
 
     async def async_step_init(self, _user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Show the menu."""

@@ -13,30 +13,31 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
 from .appliances import Appliance
-from .const import COST_KEYS, TariffKey
+from .const import COST_KEYS, PowerTariffKey
 from .coordinator import EnergySseCoordinator
 from .data import EnergySseConfigEntry
 from .descriptions import (
     APPLIANCE_STATE,
     APPLIANCES,
     MEASUREMENTS,
+    POWER_TARIFF,
     PROPERTIES,
     SUB_METERS,
-    TARIFF,
     ApplianceDescription,
     MeasurementDescription,
+    PowerTariffDescription,
     PropertyDescription,
-    TariffDescription,
 )
-from .entity import ApplianceEntity, EnergySseEntity, ReaderEntity, TariffEntity, async_add_new_entities
+from .entity import ApplianceEntity, EnergySseEntity, PowerTariffEntity, ReaderEntity, async_add_new_entities
 from .power_tariff.tracker import DemandTracker
 from .reader import HEADROOMS, Measurement, Property
 
 # The reader pushes its data.
 PARALLEL_UPDATES = 0
 
-# Seconds. The recorder compiles five minutes at a time. These can begin with a state from before the user has
-# chosen the kind of a sub-meter. This state has no unit, and the statistics would never get one.
+# Seconds until a sensor gets its state class, after the user has chosen the kind of its sub-meter. The
+# recorder compiles five minutes at a time, which can begin with a state from before the choice. That state
+# has no unit, and the statistics would never get one.
 _STATISTICS_DELAY: Final = 330
 
 
@@ -54,7 +55,7 @@ async def async_setup_entry(
         for key in missing:
             coordinator.devices.async_remove_tariff_sensor(subentry_id, key)
         async_add_entities(
-            [TariffSensor(coordinator, tracker, key) for key in TARIFF if key not in missing],
+            [PowerTariffSensor(coordinator, tracker, key) for key in POWER_TARIFF if key not in missing],
             config_subentry_id=subentry_id,
         )
     add = partial(async_add_new_entities, coordinator, async_add_entities)
@@ -216,15 +217,17 @@ class ApplianceSensor(ApplianceEntity, SensorEntity):
         return self.entity_description.attributes_fn(self.appliance)
 
 
-class TariffSensor(TariffEntity, SensorEntity):
+class PowerTariffSensor(PowerTariffEntity, SensorEntity):
     """Sensor of one value of a power tariff."""
 
-    entity_description: TariffDescription
+    entity_description: PowerTariffDescription
 
-    def __init__(self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: TariffKey) -> None:
+    def __init__(
+        self, coordinator: EnergySseCoordinator, tracker: DemandTracker, key: PowerTariffKey
+    ) -> None:
         """Create the sensor of one of the tariff's values."""
         super().__init__(coordinator, tracker, key)
-        self.entity_description = description = TARIFF[key]
+        self.entity_description = description = POWER_TARIFF[key]
         if description.device_class is SensorDeviceClass.MONETARY:
             self._attr_native_unit_of_measurement = coordinator.hass.config.currency
 
@@ -240,7 +243,7 @@ class TariffSensor(TariffEntity, SensorEntity):
     @property
     @override
     def extra_state_attributes(self) -> Mapping[str, Any] | None:
-        if self.key not in (TariffKey.PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_DEMAND):
+        if self.key not in (PowerTariffKey.PEAK_DEMAND, PowerTariffKey.PREVIOUS_PEAK_DEMAND):
             return None
         peak = self.tracker.monthly_peak(self.key)
         if peak is None:
@@ -253,5 +256,6 @@ class TariffSensor(TariffEntity, SensorEntity):
                 }
                 for each in peak.peaks
             ],
+            # Number of missed intervals. For the previous month, only this attribute has it.
             "missed": peak.missed,
         }

@@ -102,7 +102,7 @@ class Recorded:
         return str(self.metadata["unit_of_measurement"])
 
 
-def correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Adjustment | Sequence[Row]:
+def get_correction(recorded: Recorded, history: RegisterHistory, now: datetime) -> Adjustment | Sequence[Row]:
     """Return the adjustment of sums or the rows that are needed to match the known registers.
 
     An adjustment is returned without rows, because the recorder can fail to write the adjustment.
@@ -327,30 +327,30 @@ class StatisticsCorrector:
         self, entity_id: str, history: RegisterHistory
     ) -> tuple[Recorded, Adjustment | Sequence[Row]] | None:
         recorded = await async_read(self._hass, _read, entity_id, history)
-        return None if recorded is None else (recorded, correction(recorded, history, dt_util.utcnow()))
+        return None if recorded is None else (recorded, get_correction(recorded, history, dt_util.utcnow()))
 
     async def _async_write(
         self,
         register: Measurement,
         recorded: Recorded,
-        right: Adjustment | Sequence[Row],
+        correction: Adjustment | Sequence[Row],
         history: RegisterHistory,
     ) -> None:
         unit, instance = recorded.unit, get_instance(self._hass)
         to_stored = EnergyConverter.converter_factory(UnitOfEnergy.WATT_HOUR, unit)
         rows: list[StatisticData] = []
-        if isinstance(right, Adjustment):
-            statistic_id, energy = recorded.metadata["statistic_id"], to_stored(right.energy)
-            instance.async_adjust_statistics(statistic_id, right.start, energy, unit)
+        if isinstance(correction, Adjustment):
+            statistic_id, energy = recorded.metadata["statistic_id"], to_stored(correction.energy)
+            instance.async_adjust_statistics(statistic_id, correction.start, energy, unit)
         else:
-            LOGGER.info("Corrected the statistics of %s hours of %s", len(right), register)
+            LOGGER.info("Corrected the statistics of %s hours of %s", len(correction), register)
             rows = [
                 StatisticData(
                     start=row.end - HOUR,
                     state=to_stored(row.total - history.offset(row.end)),
                     sum=to_stored(row.sum),
                 )
-                for row in right
+                for row in correction
             ]
         # Also without rows, because `async_block_till_done` returns at once while the queue is empty. A slow
         # recorder must not get an adjustment twice.
@@ -360,7 +360,7 @@ class StatisticsCorrector:
             async with asyncio.timeout(_COMMIT_TIMEOUT):
                 await instance.async_block_till_done()
                 self._is_waiting = False
-        if isinstance(right, Adjustment):
+        if isinstance(correction, Adjustment):
             self._schedule()
 
 

@@ -1,4 +1,7 @@
-"""Stored data of a config entry: one file with a section for each part of the integration."""
+"""Stored data of a config entry: one file with a section for each part of the integration.
+
+The version of the file differs from the version of the entry (`migration.py`).
+"""
 
 from collections.abc import Callable
 import math
@@ -10,6 +13,8 @@ from homeassistant.helpers.storage import Store
 from .const import DOMAIN, LOGGER
 from .reader import clock
 
+# Version of the file, not of the entry. `migration.py` converts version 1. A higher version needs a migration
+# function here; without it, stored data is ignored.
 STORAGE_VERSION: Final = 2
 
 # Seconds. As often as Home Assistant writes states into its database.

@@ -15,18 +15,16 @@ from typing import Any, Final, NamedTuple
 from homeassistant.components.recorder.statistics import get_last_statistics, get_metadata
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er, issue_registry as ir
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
-from .const import DOCUMENTATION, DOMAIN
+from .const import DOMAIN
+from .issues import Issue, Issues
 from .registers import HOUR
 
-# Translation key, and prefix of the issue ids.
-ISSUE: Final = "sum_restart"
-
-_LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_{ISSUE}")
+_LOCK: Final[HassKey[asyncio.Lock]] = HassKey(f"{DOMAIN}_sum_reset")
 
 # Hours to read after each hour. Home Assistant can have been off since the hour in which the sum was reset.
 ROWS: Final = 72
@@ -98,19 +96,14 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
     # The user can rename a sensor, and its statistics with it.
     ids = {entity.entity_id: entity.id for entity in entities if entity.domain == "sensor"}
     found = await async_read(hass, _read, set(ids), rows)
+    issues = Issues(hass, entry)
     for statistic_id, unit, reset in found:
         before, after = reset
-        ir.async_create_issue(
-            hass,
-            DOMAIN,
-            f"{ISSUE}_{entry.entry_id}_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
+        issues.async_create(
+            Issue.SUM_RESET,
+            suffix=f"_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
-            is_fixable=True,
-            learn_more_url=f"{DOCUMENTATION}/missed-hours.md#absent-for-more-than-ten-days",
-            severity=ir.IssueSeverity.WARNING,
-            translation_key=ISSUE,
-            translation_placeholders={
-                "name": entry.title,
+            placeholders={
                 "sensor": statistic_id,
                 "last_reading": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
                 "first_reading": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",

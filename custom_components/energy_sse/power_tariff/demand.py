@@ -28,7 +28,7 @@ _MAX_MISSED_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tariff:
+class PowerTariff:
     """Rules of a grid company."""
 
     interval: timedelta = HOUR
@@ -140,7 +140,7 @@ class Peak(NamedTuple):
 class MonthlyPeak:
     """Peaks of a month so far."""
 
-    tariff: Tariff
+    tariff: PowerTariff
     zone: tzinfo
     highest: Sequence[Peak]
     """Highest interval of each day, or all intervals, in falling order."""
@@ -189,7 +189,9 @@ class MonthlyPeak:
         return _mean([peak.demand for peak in self.highest]) or 0.0
 
 
-def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -> Mapping[Month, MonthlyPeak]:
+def monthly_peaks(
+    tariff: PowerTariff, intervals: Iterable[Interval], zone: tzinfo
+) -> Mapping[Month, MonthlyPeak]:
     """Return the peaks of each month that has intervals that count.
 
     The intervals are in the order of time.
@@ -224,7 +226,7 @@ def monthly_peaks(tariff: Tariff, intervals: Iterable[Interval], zone: tzinfo) -
     }
 
 
-def demand_limit(tariff: Tariff, peaks: Mapping[Month, MonthlyPeak], local: datetime) -> float | None:
+def demand_limit(tariff: PowerTariff, peaks: Mapping[Month, MonthlyPeak], local: datetime) -> float | None:
     """Return the demand limit in W of an interval that begins at a local time.
 
     It is at least the lower bound of the tariff. None if the interval does not count, and without a lower
@@ -239,7 +241,7 @@ def demand_limit(tariff: Tariff, peaks: Mapping[Month, MonthlyPeak], local: date
     return max(limit or 0.0, minimum) if minimum else limit
 
 
-def _min_limit(tariff: Tariff, previous: MonthlyPeak | None) -> float:
+def _min_limit(tariff: PowerTariff, previous: MonthlyPeak | None) -> float:
     """Return the lower bound of the limit in W for weight 1. A month that was mostly missed has no share."""
     if previous is None or previous.missed > previous.counted * _MAX_MISSED_SHARE:
         return tariff.min_limit

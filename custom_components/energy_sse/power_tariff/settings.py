@@ -1,4 +1,4 @@
-"""Rules of a power tariff: fields of its dialog, and conversion to a `Tariff`."""
+"""Rules of a power tariff: fields of its dialog, and conversion to a `PowerTariff`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import time, timedelta
@@ -14,7 +14,7 @@ from homeassistant.helpers.selector import (
 import voluptuous as vol
 
 from ..form_fields import dropdown, number_box
-from .demand import MIDNIGHT, Tariff
+from .demand import MIDNIGHT, PowerTariff
 
 CONF_INTERVAL: Final = "interval"
 CONF_PEAKS: Final = "peaks"
@@ -112,13 +112,13 @@ _RULES_SCHEMA: Final = vol.Schema(
 )
 
 
-def get_tariff(rules: Mapping[str, Any]) -> Tariff:
+def get_tariff(rules: Mapping[str, Any]) -> PowerTariff:
     """Return the tariff with some rules.
 
     Raises vol.Invalid for rules that no dialog has accepted.
     """
     values = _RULES_SCHEMA({**DEFAULTS, **rules})
-    return Tariff(
+    return PowerTariff(
         interval=timedelta(minutes=int(values[CONF_INTERVAL])),
         peaks=int(values[CONF_PEAKS]),
         one_per_day=values[CONF_ONE_PER_DAY],

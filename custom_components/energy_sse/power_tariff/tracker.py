@@ -12,7 +12,7 @@ from homeassistant.helpers.debounce import Debouncer
 from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
-from ..const import CONF_WRITE_INTERVAL, DOMAIN, LOGGER, SUBENTRY_POWER_TARIFF, TariffKey
+from ..const import CONF_WRITE_INTERVAL, DOMAIN, LOGGER, SUBENTRY_POWER_TARIFF, PowerTariffKey
 from ..coordinator import EnergySseCoordinator
 from ..histories import RegisterUpdate
 from ..reader import clock
@@ -24,7 +24,7 @@ from .demand import (
     Boundary,
     Month,
     MonthlyPeak,
-    Tariff,
+    PowerTariff,
     demand_limit,
     intervals_between,
     is_peak_expected,
@@ -45,20 +45,20 @@ _WRITE_WITHIN: Final = 59.5
 # Seconds for which *Peak expected* stays on, so that a load that is switched every minute does not switch it.
 _PEAK_HOLD_TIME: Final = 120
 
-LIVE_KEYS: Final = (TariffKey.DEMAND, TariffKey.EXPECTED_DEMAND, TariffKey.AVAILABLE_POWER)
+LIVE_KEYS: Final = (PowerTariffKey.DEMAND, PowerTariffKey.EXPECTED_DEMAND, PowerTariffKey.AVAILABLE_POWER)
 
 # Values that stay valid while no readings arrive.
 MONTHLY_KEYS: Final = (
-    TariffKey.PEAK_DEMAND,
-    TariffKey.PREVIOUS_PEAK_DEMAND,
-    TariffKey.DEMAND_LIMIT,
-    TariffKey.PEAK_TIME,
-    TariffKey.MISSED_INTERVALS,
-    TariffKey.PEAK_COST,
-    TariffKey.PREVIOUS_PEAK_COST,
+    PowerTariffKey.PEAK_DEMAND,
+    PowerTariffKey.PREVIOUS_PEAK_DEMAND,
+    PowerTariffKey.DEMAND_LIMIT,
+    PowerTariffKey.PEAK_TIME,
+    PowerTariffKey.MISSED_INTERVALS,
+    PowerTariffKey.PEAK_COST,
+    PowerTariffKey.PREVIOUS_PEAK_COST,
 )
 
-_PREVIOUS_MONTH_KEYS: Final = (TariffKey.PREVIOUS_PEAK_DEMAND, TariffKey.PREVIOUS_PEAK_COST)
+_PREVIOUS_MONTH_KEYS: Final = (PowerTariffKey.PREVIOUS_PEAK_DEMAND, PowerTariffKey.PREVIOUS_PEAK_COST)
 
 
 async def async_setup_tariffs(
@@ -90,7 +90,7 @@ class DemandTracker:
         self,
         coordinator: EnergySseCoordinator,
         subentry_id: str,
-        tariff: Tariff,
+        tariff: PowerTariff,
         options: Mapping[str, Any],
         days_off: str | None,
     ) -> None:
@@ -161,28 +161,28 @@ class DemandTracker:
         """Return whether the current interval will raise the monthly peak if the present power stays."""
         return self._forecast.expects_peak
 
-    def context(self, key: TariffKey) -> Hashable:
+    def context(self, key: PowerTariffKey) -> Hashable:
         """Return the context of the entity of a value."""
         return (self.subentry_id, key)
 
-    def _update_entities(self, keys: Iterable[TariffKey]) -> None:
+    def _update_entities(self, keys: Iterable[PowerTariffKey]) -> None:
         self._coordinator.async_update_context_listeners([self.context(key) for key in keys])
 
-    def value(self, key: TariffKey) -> float | None:
+    def value(self, key: PowerTariffKey) -> float | None:
         """Return a value in W; None if it is unknown."""
         match key:
-            case TariffKey.DEMAND_LIMIT:
+            case PowerTariffKey.DEMAND_LIMIT:
                 return self.limit
-            case TariffKey.DEMAND:
+            case PowerTariffKey.DEMAND:
                 return self._current.demand
-            case TariffKey.EXPECTED_DEMAND:
+            case PowerTariffKey.EXPECTED_DEMAND:
                 return self._current.expected_demand
-            case TariffKey.AVAILABLE_POWER:
+            case PowerTariffKey.AVAILABLE_POWER:
                 return None if self.limit is None else self._current.available_power(self.limit)
         peak = self.monthly_peak(key)
         return None if peak is None else peak.demand
 
-    def monthly_peak(self, key: TariffKey) -> MonthlyPeak | None:
+    def monthly_peak(self, key: PowerTariffKey) -> MonthlyPeak | None:
         """Return the peaks of this month, or of the previous one; None while there are no peaks."""
         month = Month.of(dt_util.now())
         return (self.monthly_peaks or {}).get(month.previous if key in _PREVIOUS_MONTH_KEYS else month)
@@ -230,7 +230,7 @@ class DemandTracker:
             # The limit is updated at once, because the new interval can have another weight, or be of another
             # day.
             self._update_limit()
-            self._update_entities((TariffKey.DEMAND_LIMIT, TariffKey.PEAK_EXPECTED))
+            self._update_entities((PowerTariffKey.DEMAND_LIMIT, PowerTariffKey.PEAK_EXPECTED))
             self._debouncer.async_cancel()
         self._debouncer.async_schedule_call()
 
@@ -247,7 +247,7 @@ class DemandTracker:
     @callback
     def _update_forecast(self) -> None:
         if self._forecast.update(self._current.expected_demand):
-            self._update_entities([TariffKey.PEAK_EXPECTED])
+            self._update_entities([PowerTariffKey.PEAK_EXPECTED])
 
     @callback
     def _update_limit(self) -> None:
@@ -301,6 +301,7 @@ class DemandTracker:
 
     @callback
     def _restore(self, data: Mapping[str, Any]) -> None:
+        # The current interval is stored under its earlier name.
         if (current := data.get("running")) is not None:
             self._current.restore(current, self._coordinator.histories.billed.last)
 
@@ -333,9 +334,9 @@ class _WrittenValues:
     """Last written values, with which new values are compared."""
 
     def __init__(self) -> None:
-        self._written: dict[TariffKey, tuple[float, float | None]] = {}
+        self._written: dict[PowerTariffKey, tuple[float, float | None]] = {}
 
-    def update(self, values: Mapping[TariffKey, float | None]) -> list[TariffKey]:
+    def update(self, values: Mapping[PowerTariffKey, float | None]) -> list[PowerTariffKey]:
         """Return the keys of the values to write: after a large change, and at least once a minute."""
         now = clock.now()
         changed = []
@@ -354,7 +355,7 @@ def _has_changed(before: float | None, after: float | None) -> bool:
 
 
 def _calculate_peaks(
-    boundaries: Mapping[datetime, float], tariff: Tariff, now: datetime, zone: tzinfo
+    boundaries: Mapping[datetime, float], tariff: PowerTariff, now: datetime, zone: tzinfo
 ) -> Mapping[Month, MonthlyPeak]:
     ends = [
         Boundary(time, boundaries[time])

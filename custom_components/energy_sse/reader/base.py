@@ -288,18 +288,18 @@ async def identify(
     session: aiohttp.ClientSession,
     host: str,
     password: str | None = None,
-    minimum: AuthScheme | None = None,
+    weakest_scheme: AuthScheme | None = None,
     *,
     kinds: Iterable[str] = READERS,
 ) -> Identity:
     """Return the identity of the device at `host` or `host:port`, which can be a reader of one of `kinds`.
 
-    `minimum` is the weakest scheme that is accepted. Raises ReaderProtocolError if the device is not a
-    reader, and ReaderConnectionError if it does not respond. Raises ReaderAuthenticationError if the password
-    is missing or wrong, and ReaderAuthDowngradeError if the device requires a weaker scheme.
+    Raises ReaderProtocolError if the device is not a reader, and ReaderConnectionError if it does not
+    respond. Raises ReaderAuthenticationError if the password is missing or wrong, and
+    ReaderAuthDowngradeError if the device requires a weaker scheme than `weakest_scheme`.
     """
     for kind in kinds:
-        reader = make_reader(kind, session, host, password, minimum)
+        reader = make_reader(kind, session, host, password, weakest_scheme)
         with suppress(ReaderProtocolError):
             return Identity(await reader.identify(), reader.auth_scheme or AuthScheme.NONE)
     raise ReaderProtocolError(Reason.NOT_A_READER)

@@ -12,7 +12,7 @@ from typing import Final
 _MIN_LIMIT: Final = 60.0
 _MAX_LIMIT: Final = 300.0
 
-# Number of intervals after which a reading of such a slow meter is outdated.
+# Number of intervals after which a reading of a meter with an interval of more than 200 s is outdated.
 _SLOW_INTERVALS: Final = 1.5
 
 # Number of intervals after which any other reading is outdated, so that one or two telegrams can be lost.
