@@ -154,11 +154,11 @@ class Home:
         raise LookupError(unique_id)
 
     async def has_state(self, entity_id: str, pattern: str) -> None:
-        """Wait until the state of an entity matches."""
+        """Wait until an entity exists, and its state matches."""
 
         async def matches() -> bool:
-            state = (await self.api.get(f"/api/states/{entity_id}"))["state"]
-            return re.fullmatch(pattern, state) is not None
+            states = {each["entity_id"]: each["state"] for each in await self.api.get("/api/states")}
+            return re.fullmatch(pattern, states.get(entity_id, "")) is not None
 
         await until(matches)
 
