@@ -42,12 +42,13 @@ _FRIDGES: Final = 190
 # var of each phase.
 _REACTIVE_POWER: Final = -110.0
 
-# Index and power of each state, after "off": id, name, category, phase, states.
+# Id, name, category, phase, and W in each state after "off".
+_WASHING: Final = {"washing": 180, "heating": 2000, "spinning": 550}
 _APPLIANCES: Final[Sequence[tuple[str, str, str, int, dict[str, int]]]] = (
     ("mocca_mast", "Mocca Master", "coffee-makers", 0, {"on": 1450}),
     ("stove", "Stove", "stoves", 1, {"simmering": 650, "frying": 1900}),
     ("dishwasher", "Dishwasher", "dishwashers", 1, {"washing": 120, "heating": 2100}),
-    ("washing_machine", "Washing machine", "washing", 2, {"washing": 180, "heating": 2000, "spinning": 550}),
+    ("washing_machine", "Washing machine", "washing-machines", 2, _WASHING),
     ("heat_pump", "Heat pump", "heat-pumps", 2, {"active": 2400}),
     ("car", "Car", "car-chargers", 0, {"charging": 3680}),
 )  # fmt: skip
