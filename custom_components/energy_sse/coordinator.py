@@ -328,7 +328,12 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
             case Transition() | Detection():
                 self._handle_report(message)
             case Inventory():
-                for appliance in self.data.appliances.update_from_inventory(message):
+                appliances = self.data.appliances.update_from_inventory(message)
+                # All devices first, because entities of all appliances are added with the first one. Entities
+                # without a device would be named after the reader.
+                for appliance in appliances:
+                    self.devices.async_update_appliance(appliance)
+                for appliance in appliances:
                     self._update_appliance(appliance)
             case ReaderStatus():
                 self._handle_status(message)
