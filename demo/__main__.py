@@ -41,6 +41,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="delete the data of earlier runs")
     parser.add_argument(
+        "--fast", action="store_true", help="days last ten minutes; always without earlier data"
+    )
+    parser.add_argument(
         "--address", default="127.0.0.1", help="address of Home Assistant (default: this machine only)"
     )
     parser.add_argument("--port", type=port, default=HOME_ASSISTANT_PORT, help="default: %(default)s")
@@ -61,8 +64,10 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     """Start everything, and stop it when the task is canceled."""
     began = monotonic()
     # A second replay begins with lower registers than the first one ended with, as a meter replacement does.
-    folder: Path = arguments.folder / "replay" if recordings else arguments.folder
-    if folder.exists() and (arguments.fresh or recordings):
+    # The time of fast houses cannot continue either.
+    is_new = bool(recordings or arguments.fast)
+    folder: Path = arguments.folder / ("replay" if recordings else "fast" if arguments.fast else "")
+    if folder.exists() and (arguments.fresh or is_new):
         step(f"Deleting {folder}")
         shutil.rmtree(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)
@@ -72,7 +77,7 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
         if recordings:
             scenario = ReplayedScenario(recordings, speed=arguments.speed, loop=arguments.loop)
         else:
-            scenario = await SimulatedScenario.loaded(stack, folder / "houses.json")
+            scenario = await SimulatedScenario.with_past(folder, is_fast=arguments.fast)
         hosts = await start(stack, scenario.readers)
         is_announced = await announce(stack, scenario.readers)
         process = await start_home_assistant(stack, arguments, folder)
@@ -153,7 +158,6 @@ def print_guide(url: str, guide: str) -> None:
         f"""
 Home Assistant runs at {url} (user {USERNAME}, password {LOGIN_PASSWORD}).
 
-  Devices and states   {url}/config/integrations/integration/energy_sse
 {guide}
 """,
         flush=True,

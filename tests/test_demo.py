@@ -1,8 +1,9 @@
 """Houses, ports and readers of the demo."""
 
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+import re
 import socket
 
 from homeassistant.core import HomeAssistant
@@ -12,11 +13,14 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
-from demo.houses import MAX_STATE, load, make_readers, save
+from demo.houses import FAST_DAY, PAST, begin_of_the_past, make_readers
+from demo.past import Past
 from demo.replayed import ReplayedScenario
+from demo.simulated import SimulatedScenario
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator
+from .simulators.household import Household
 from .simulators.recordings import read_all
 from .wait import wait_until
 
@@ -25,29 +29,60 @@ pytestmark = pytest.mark.slow("demo/*", "tests/simulators/*")
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-async def test_registers_continue_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "houses.json"
-    readers = make_readers()
-    for reader in readers:
-        await reader.tick(500)
-        # The demo was off for three hours.
-        reader.house.clock -= timedelta(hours=3)
-    save(path, readers)
-    later = make_readers()
-    await load(path, later)
+BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+async def test_registers_continue_after_a_restart() -> None:
+    readers = make_readers(BEGIN)
+    later = make_readers(BEGIN)
     for before, after in zip(readers, later, strict=True):
+        # Readings in the last minutes before the stop, and an hour without the demo.
+        await Past(before).run_until(before.house.clock + timedelta(hours=30))
+        for _ in range(100):
+            await before.tick(2)
+        await Past(after).run_until(before.house.clock + timedelta(hours=1))
         for register in ("active_import", "active_export"):
-            old, new = (sum(getattr(reader.house, register).values()) for reader in (before, after))
-            assert new > old
-        assert after.house.reactive_export > before.house.reactive_export
-        assert after.house.solar_energy > before.house.solar_energy
-        assert [a.energy for a in after.house.appliances] > [a.energy for a in before.house.appliances]
+            for tariff, old in getattr(before.house, register).items():
+                assert getattr(after.house, register)[tariff] >= old
+        assert sum(after.house.active_import.values()) > sum(before.house.active_import.values())
+        for register in ("reactive_export", "solar_energy", "gas"):
+            assert getattr(after.house, register) >= getattr(before.house, register)
+        assert [a.energy for a in after.house.appliances] >= [a.energy for a in before.house.appliances]
 
 
-async def test_each_appliance_changes_within_a_minute() -> None:
-    for reader in make_readers():
-        changed = {change.appliance.id for change in reader.house.advance(MAX_STATE)}
-        assert changed == {appliance.id for appliance in reader.house.appliances}
+def test_begin_of_the_past_is_stored(tmp_path: Path) -> None:
+    begin = begin_of_the_past(tmp_path / "begin.json")
+    assert PAST <= datetime.now(UTC) - begin <= PAST + timedelta(hours=25)
+    (tmp_path / "begin.json").write_text('"2026-11-01T00:00:00+01:00"')
+    assert begin_of_the_past(tmp_path / "begin.json") == datetime(2026, 10, 31, 23, tzinfo=UTC)
+
+
+def test_houses_have_different_numbers() -> None:
+    registers = [sum(reader.house.active_import.values()) for reader in make_readers(BEGIN)]
+    assert len({round(register / 1000) for register in registers}) == 3
+
+
+async def test_fast_houses_have_a_past_in_real_time() -> None:
+    casa_mia, *_ = make_readers(datetime.now(UTC) - timedelta(hours=5), is_fast=True)
+    house = casa_mia.house
+    assert isinstance(house, Household)
+    await Past(casa_mia).run_until(datetime.now(UTC))
+    began = house.local_time(house.clock)
+    await casa_mia.advance(FAST_DAY)
+    passed = house.local_time(house.clock) - began
+    assert passed == pytest.approx(timedelta(days=1), abs=timedelta(minutes=1))
+
+
+async def test_guide_shows_the_next_runs(tmp_path: Path) -> None:
+    (tmp_path / "begin.json").write_text(f'"{datetime.now(UTC) - timedelta(hours=2)}"')
+    scenario = await SimulatedScenario.with_past(tmp_path, is_fast=False)
+    hosts = {reader.device_id: "192.0.2.7:8183" for reader in scenario.readers}
+    guide = scenario.guide("http://ha", hosts, is_announced=True)
+    assert "http://ha/energy: " in guide
+    assert "192.0.2.7:8183" in guide
+    assert re.search(
+        r"\nNext: (Mocca Master|Stove|Dishwasher|Washing machine|Car)( tomorrow)? at \d\d:\d\d", guide
+    )
 
 
 def test_another_port_is_used_when_one_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,10 +129,9 @@ async def test_power_tariff_of_the_demo_is_added(
         assert await async_setup_component(hass, component, {})
     client = await hass_client()
     entry = await set_up(hass, currentlyone)
-    hass.config_entries.async_update_entry(entry, title="Casa Mia")
     await tick(hass, currentlyone)
     async with HomeAssistantApi(f"http://127.0.0.1:{client.port}") as api:
         api.use_tokens({"access_token": hass_access_token})
-        await power_tariff.set_up(api)
+        await power_tariff.set_up(api, entry.entry_id)
     (subentry,) = entry.subentries.values()
-    assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True}.items()
+    assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True, "price": 12}.items()
