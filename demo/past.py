@@ -3,6 +3,7 @@
 The sums end at the first state that the recorder has seen, because it counts from zero there.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -20,6 +21,9 @@ _HOUR: Final = timedelta(hours=1)
 
 # Seconds. It divides an hour.
 _STEP: Final = 300.0
+
+# Seconds until the recorder has written the first states.
+_RECORDER_TIMEOUT: Final = 30
 
 _PHASES: Final = (1, 2, 3)
 
@@ -107,11 +111,12 @@ class Past:
     async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the registers of these entities, which are by unique id."""
         keys = [key for key in self.totals if key in entities]
-        first = await _first_states(api, [entities[key] for key in keys])
+        first = await _first_states(api, {entities[key] for key in keys})
         for key in keys:
-            zero = first[entities[key]]
-            rows = [{"state": each, "sum": each - zero} for each in self.totals[key][1:]]
-            await _import(api, entities[key], _unit_of(key), self.begin, rows)
+            # An appliance that was never on has no energy.
+            if (zero := first.get(entities[key])) is not None:
+                rows = [{"state": each, "sum": each - zero} for each in self.totals[key][1:]]
+                await _import(api, entities[key], _unit_of(key), self.begin, rows)
 
     async def import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the powers, voltages and currents of these entities, which are by unique id."""
@@ -143,18 +148,29 @@ def _unit_of(key: str) -> _Unit:
     return _KILOWATT_HOUR
 
 
-async def _first_states(api: HomeAssistantApi, entity_ids: list[str]) -> dict[str, float]:
-    """Return the first number that the recorder has seen of each entity."""
+async def _first_states(api: HomeAssistantApi, entity_ids: set[str]) -> dict[str, float]:
+    """Return the first number that the recorder has seen of each entity, as soon as it has."""
     begin, ids = (datetime.now(UTC) - _HOUR).isoformat().replace("+", "%2B"), ",".join(entity_ids)
-    history = await api.get(f"/api/history/period/{begin}?no_attributes&filter_entity_id={ids}")
-    found = {}
-    for states in history:
-        for state in reversed(states):
-            try:
-                found[states[0]["entity_id"]] = float(state["state"])
-            except ValueError:
-                continue
+    expected = {
+        state["entity_id"]
+        for state in await api.get("/api/states")
+        if state["entity_id"] in entity_ids and _number(state) is not None
+    }
+    found: dict[str, float] = {}
+    async with asyncio.timeout(_RECORDER_TIMEOUT):
+        while not found.keys() >= expected:
+            for states in await api.get(f"/api/history/period/{begin}?no_attributes&filter_entity_id={ids}"):
+                if numbers := [number for state in states if (number := _number(state)) is not None]:
+                    found[states[0]["entity_id"]] = numbers[0]
+            await asyncio.sleep(0.2)
     return found
+
+
+def _number(state: Mapping[str, Any]) -> float | None:
+    try:
+        return float(state["state"])
+    except ValueError:
+        return None
 
 
 async def _import(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
+from .setting_up import wait_until_loaded
 
 # Francs per kW and month.
 PRICE: Final = 12
@@ -38,3 +39,4 @@ async def add_past(api: HomeAssistantApi, entry_id: str, storage: Path, register
     history["received"] = sorted({*history["received"], *registers})
     path.write_text(json.dumps(stored))
     await api.command("config_entries/disable", entry_id=entry_id, disabled_by=None)
+    await wait_until_loaded(api, entry_id)

@@ -100,6 +100,16 @@ async def wait_for_entities(api: HomeAssistantApi, unique_ids: Iterable[str]) ->
             await asyncio.sleep(0.5)
 
 
+async def wait_until_loaded(api: HomeAssistantApi, entry_id: str) -> None:
+    """Wait until an entry is set up, because a reload in the middle of it is logged as a problem."""
+    async with asyncio.timeout(ENTITIES_TIMEOUT):
+        while True:
+            entries = await api.command("config_entries/get", domain="energy_sse")
+            if any(each["entry_id"] == entry_id and each["state"] == "loaded" for each in entries):
+                return
+            await asyncio.sleep(0.2)
+
+
 async def set_options(api: HomeAssistantApi, entry_id: str, form: str, fields: dict[str, Any]) -> None:
     """Submit a form of the options of an entry."""
     path = "/api/config/config_entries/options/flow"
@@ -108,6 +118,7 @@ async def set_options(api: HomeAssistantApi, entry_id: str, form: str, fields: d
     result = await api.post(f"{path}/{flow['flow_id']}", fields)
     if result["type"] != "create_entry":
         raise HomeAssistantFailedError(f"The options could not be set ({result.get('errors')}).")
+    await wait_until_loaded(api, entry_id)
 
 
 async def set_up_areas(api: HomeAssistantApi, areas: Mapping[str, tuple[str, Iterable[str]]]) -> None:

@@ -9,11 +9,13 @@ import socket
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.components.recorder.common import async_wait_recording_done
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
+from custom_components.energy_sse.const import DOMAIN
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
-from demo.houses import FAST_DAY, PAST, begin_of_the_past, make_readers
+from demo.houses import CASA_MIA, FAST_DAY, PAST, begin_of_the_past, make_readers
 from demo.past import Past
 from demo.replayed import ReplayedScenario
 from demo.simulated import SimulatedScenario
@@ -135,3 +137,57 @@ async def test_power_tariff_of_the_demo_is_added(
         await power_tariff.set_up(api, entry.entry_id)
     (subentry,) = entry.subentries.values()
     assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True, "price": 12}.items()
+
+
+@pytest.mark.stored_files
+async def test_past_of_the_demo_joins_the_present(
+    recorder_mock: None,
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "own_address", lambda: None)
+    config = Path(hass.config.config_dir)
+    (config / "configuration.yaml").write_text("automation: !include automations.yaml")
+    (config / "automations.yaml").write_text("[]")
+    for component in ("api", "config", "websocket_api", "history", "energy", "automation"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_client()
+    now = datetime.now(UTC)
+    begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
+    pasts = [Past(reader) for reader in make_readers(begin)]
+    for past in pasts:
+        await past.run_until(now)
+    scenario = SimulatedScenario(pasts, config, is_fast=False)
+    async with AsyncExitStack() as stack:
+        hosts = await demo.start(stack, scenario.readers)
+        api = await stack.enter_async_context(HomeAssistantApi(f"http://127.0.0.1:{client.port}"))
+        api.use_tokens({"access_token": hass_access_token})
+        await demo.add_readers(api, scenario, hosts, is_announced=False)
+        await scenario.run(stack, api)
+        await async_wait_recording_done(hass)
+        casa_mia = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, CASA_MIA)
+        assert casa_mia is not None
+        (tracker,) = casa_mia.runtime_data.tariffs.values()
+        await wait_until(lambda: tracker.monthly_peaks)
+        assert len(casa_mia.runtime_data.coordinator.histories.billed.boundaries) >= 30
+        assert [state.state for state in hass.states.async_all("automation")] == ["on"] * 3
+        statistics = await api.command(
+            "recorder/statistics_during_period",
+            start_time=begin.isoformat(),
+            statistic_ids=["sensor.casa_mia_energy_import", "sensor.heat_pump_energy", "sensor.solar_energy"],
+            period="hour",
+            types=["state", "sum"],
+        )
+        for entity_id, hours in statistics.items():
+            assert len(hours) == 30, entity_id
+            # The recorder counts from the first state, and the hours count up to it.
+            state = hass.states.get(entity_id)
+            assert state is not None
+            first = float(state.state)
+            assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
+            assert hours[0]["sum"] < hours[-1]["sum"]
+        assert len(statistics) == 3
+        for entry in hass.config_entries.async_entries(DOMAIN):
+            assert await hass.config_entries.async_unload(entry.entry_id)
