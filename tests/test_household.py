@@ -169,3 +169,13 @@ def test_fast_day_has_all_runs_of_a_day() -> None:
     ]
     assert runs[0] == runs[1]
     assert fast.local_time(fast.clock).date() == slow.local_time(slow.clock).date()
+
+
+def test_switched_appliance_stays_until_the_plan_changes() -> None:
+    house = house_at("2026-11-25T10:00")
+    house.switch("car", "charging")
+    list(house.advance(3600))
+    car = house.appliances[-1]
+    assert (car.id, car.state.name) == ("car", "charging")
+    assert car.energy == pytest.approx(3680)
+    assert house.power[0] > 3680 - house.solar_power / 3

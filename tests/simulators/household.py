@@ -139,6 +139,7 @@ class Household(House):
                 never = (10**12,) * len(states)
                 self.appliances.append(Appliance(id_, name, category, phase, tuple(states), never))
         self._days: dict[date, _Day] = {}
+        self._planned: dict[str, int] = {}
         list(self._follow_plan())
         super().__post_init__()
 
@@ -180,7 +181,10 @@ class Household(House):
         local = self.local_time(self.clock)
         self._today, self._minute = self._day(local.date()), local.hour * 60 + local.minute
         for appliance in self.appliances:
-            if (index := self._today.states[appliance.id][self._minute]) != appliance.index:
+            index = self._today.states[appliance.id][self._minute]
+            # What a test has switched stays until the plan changes.
+            if index != self._planned.get(appliance.id, 0):
+                self._planned[appliance.id] = index
                 yield Change(appliance, appliance.switch(index), self.clock)
 
     @override
