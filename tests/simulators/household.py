@@ -42,8 +42,9 @@ _FRIDGES: Final = 190
 # var of each phase.
 _REACTIVE_POWER: Final = -110.0
 
-# Id, name, category, phase, and W in each state after "off".
 _WASHING: Final = {"washing": 180, "heating": 2000, "spinning": 550}
+
+# Id, name, category, phase, and W in each state after "off".
 _APPLIANCES: Final[Sequence[tuple[str, str, str, int, dict[str, int]]]] = (
     ("mocca_mast", "Mocca Master", "coffee-makers", 0, {"on": 1450}),
     ("stove", "Stove", "stoves", 1, {"simmering": 650, "frying": 1900}),
@@ -51,7 +52,7 @@ _APPLIANCES: Final[Sequence[tuple[str, str, str, int, dict[str, int]]]] = (
     ("washing_machine", "Washing machine", "washing-machines", 2, _WASHING),
     ("heat_pump", "Heat pump", "heat-pumps", 2, {"active": 2400}),
     ("car", "Car", "car-chargers", 0, {"charging": 3680}),
-)  # fmt: skip
+)
 
 # Index of a state, and minutes.
 _COFFEE: Final = ((1, 6),)
@@ -64,7 +65,7 @@ _HOT_WATER: Final = ((1, 35),)
 _HEATING_CYCLE: Final = 90
 _SHORTEST_HEATING: Final = 10
 
-# °C. Below it, the house is heated. The heat pump runs all the time if it is colder by the second number.
+# °C. Below the limit, the house is heated. The heat pump has no pause if it is colder by the second number.
 _HEATING_LIMIT: Final = 15.0
 _FULL_HEATING: Final = 28.0
 
@@ -250,7 +251,7 @@ class Household(House):
         """Return the deviation of the temperature, and the clear part of the sky. Both last for some days."""
         days = [(day.toordinal() + each, 0.8 - 0.3 * abs(each)) for each in (-1, 0, 1)]
         warm, clear = (
-            sum(_noise(number, self.seed + salt) * weight for number, weight in days) for salt in (0, 5000)
+            sum(_noise(number, self.seed + other) * weight for number, weight in days) for other in (0, 5000)
         )
         return warm, min(max(0.48 - 0.16 * _winter(day) + 0.75 * clear, 0.04), 1.0)
 
