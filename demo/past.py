@@ -22,7 +22,7 @@ _HOUR: Final = timedelta(hours=1)
 # Seconds. It divides an hour.
 _STEP: Final = 300.0
 
-# Seconds until the recorder has written the first states.
+# Seconds until the recorder has written the first states, after the reload for the kind of the sub-meter.
 _RECORDER_TIMEOUT: Final = 30
 
 _PHASES: Final = (1, 2, 3)
@@ -110,13 +110,13 @@ class Past:
 
     async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the registers of these entities, which are by unique id."""
-        keys = [key for key in self.totals if key in entities]
-        first = await _first_states(api, {entities[key] for key in keys})
-        for key in keys:
-            # An appliance that was never on has no energy.
-            if (zero := first.get(entities[key])) is not None:
-                rows = [{"state": each, "sum": each - zero} for each in self.totals[key][1:]]
-                await _import(api, entities[key], _unit_of(key), self.begin, rows)
+        # An appliance that was never on has no energy in Home Assistant.
+        totals = {key: each for key, each in self.totals.items() if key in entities and each[-1]}
+        first = await _first_states(api, {entities[key] for key in totals})
+        for key, total in totals.items():
+            zero = first[entities[key]]
+            rows = [{"state": each, "sum": each - zero} for each in total[1:]]
+            await _import(api, entities[key], _unit_of(key), self.begin, rows)
 
     async def import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the powers, voltages and currents of these entities, which are by unique id."""
@@ -151,14 +151,9 @@ def _unit_of(key: str) -> _Unit:
 async def _first_states(api: HomeAssistantApi, entity_ids: set[str]) -> dict[str, float]:
     """Return the first number that the recorder has seen of each entity, as soon as it has."""
     begin, ids = (datetime.now(UTC) - _HOUR).isoformat().replace("+", "%2B"), ",".join(entity_ids)
-    expected = {
-        state["entity_id"]
-        for state in await api.get("/api/states")
-        if state["entity_id"] in entity_ids and _number(state) is not None
-    }
     found: dict[str, float] = {}
     async with asyncio.timeout(_RECORDER_TIMEOUT):
-        while not found.keys() >= expected:
+        while found.keys() < entity_ids:
             for states in await api.get(f"/api/history/period/{begin}?no_attributes&filter_entity_id={ids}"):
                 if numbers := [number for state in states if (number := _number(state)) is not None]:
                     found[states[0]["entity_id"]] = numbers[0]

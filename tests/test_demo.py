@@ -176,7 +176,12 @@ async def test_past_of_the_demo_joins_the_present(
         statistics = await api.command(
             "recorder/statistics_during_period",
             start_time=begin.isoformat(),
-            statistic_ids=["sensor.casa_mia_energy_import", "sensor.heat_pump_energy", "sensor.solar_energy"],
+            statistic_ids=[
+                "sensor.casa_mia_energy_import",
+                "sensor.heat_pump_energy",
+                "sensor.solar_energy",
+                "sensor.sub_meter_71203344",
+            ],
             period="hour",
             types=["state", "sum"],
         )
@@ -188,6 +193,6 @@ async def test_past_of_the_demo_joins_the_present(
             first = float(state.state)
             assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
             assert hours[0]["sum"] < hours[-1]["sum"]
-        assert len(statistics) == 3
+        assert len(statistics) == 4
         for entry in hass.config_entries.async_entries(DOMAIN):
             assert await hass.config_entries.async_unload(entry.entry_id)
