@@ -9,7 +9,7 @@ from typing import Final, Self, cast, override
 
 from tests.simulators.household import Household, Run
 
-from . import automations, power_tariff, solar
+from . import automations, dashboard, past_states, power_tariff, solar
 from .console import step
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 from .houses import (
@@ -86,12 +86,17 @@ class SimulatedScenario(Scenario):
             await self._set_up(api)
             entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
             await self._import_totals(api, entities)
+            running = {
+                each.id: entities[f"{CASA_MIA}:{each.id}:running"] for each in self._casa_mia.appliances
+            }
+            database = self._folder / "home-assistant_v2.db"
+            await asyncio.to_thread(past_states.insert, database, self._casa_mia, running)
             # There are many, and they matter less.
             stack.callback(asyncio.create_task(self._import_means(api, entities)).cancel)
 
     async def _set_up(self, api: HomeAssistantApi) -> None:
-        """Set up options, the power tariff, areas, automations and the Energy dashboard."""
-        step("Setting up the power tariff, areas, automations and the Energy dashboard")
+        """Set up options, the power tariff, areas, automations and dashboards."""
+        step("Setting up the power tariff, areas, automations and dashboards")
         entries = await api.command("config_entries/get", domain="energy_sse")
         casa_mia, annex = (
             next(each["entry_id"] for each in entries if each["title"] == title)
@@ -106,6 +111,7 @@ class SimulatedScenario(Scenario):
         await set_up_areas(api, AREAS)
         entities = await entities_of(api)
         await automations.set_up(api, self._folder, entities)
+        await dashboard.set_up(api)
         grid = grid_source(*(entities[unique_id] for unique_id in GRID))
         await api.command(
             "energy/save_prefs",
@@ -137,9 +143,9 @@ class SimulatedScenario(Scenario):
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
         where = "discovered" if is_announced else "by Add integration, whatwatt"
         pages = {
+            dashboard.PATH: "power, phases, power tariff and appliances at a glance",
             "energy": "60 days of sun, grid, gas and appliances; the power is in its tab Now",
             "config/integrations/integration/energy_sse": "phases, main fuse, appliances, power tariff",
-            "history?entity_id=sensor.power_tariff_demand": "demand of this hour, and of all before",
             "config/automation/dashboard": "coffee, and finished appliances by a blueprint",
             "config/integrations/dashboard": f"a second whatwatt Go to add ({where},"
             f" {hosts[SPARE_WHATWATT]}, password {self.password})",

@@ -6,6 +6,7 @@ from pathlib import Path
 import re
 import socket
 
+from homeassistant.components.frontend.storage import async_setup_frontend_storage
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
@@ -140,8 +141,10 @@ async def test_power_tariff_of_the_demo_is_added(
 
 
 @pytest.mark.stored_files
+@pytest.mark.parametrize("persistent_database", [True])
+@pytest.mark.usefixtures("recorder_mock")
 async def test_past_of_the_demo_joins_the_present(
-    recorder_mock: None,
+    recorder_db_url: str,
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     hass_access_token: str,
@@ -149,10 +152,12 @@ async def test_past_of_the_demo_joins_the_present(
 ) -> None:
     monkeypatch.setattr(demo, "own_address", lambda: None)
     config = Path(hass.config.config_dir)
+    (config / "home-assistant_v2.db").symlink_to(recorder_db_url.removeprefix("sqlite:///"))
     (config / "configuration.yaml").write_text("automation: !include automations.yaml")
     (config / "automations.yaml").write_text("[]")
-    for component in ("api", "config", "websocket_api", "history", "energy", "automation"):
+    for component in ("api", "config", "websocket_api", "history", "energy", "automation", "lovelace"):
         assert await async_setup_component(hass, component, {})
+    await async_setup_frontend_storage(hass)
     client = await hass_client()
     now = datetime.now(UTC)
     begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
@@ -194,5 +199,11 @@ async def test_past_of_the_demo_joins_the_present(
             assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
             assert hours[0]["sum"] < hours[-1]["sum"]
         assert len(statistics) == 4
+        begin_and_end = f"{begin:%Y-%m-%dT%H:%M:%SZ}?end_time={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        running = f"{begin_and_end}&filter_entity_id=binary_sensor.heat_pump_running"
+        (states,) = await api.get(f"/api/history/period/{running}")
+        assert len({state["last_changed"][:13] for state in states if state["state"] == "on"}) >= 10
+        shown = await api.command("lovelace/config", url_path="casa-mia")
+        assert "sensor.casa_mia_net_power" in str(shown)
         for entry in hass.config_entries.async_entries(DOMAIN):
             assert await hass.config_entries.async_unload(entry.entry_id)
