@@ -1,5 +1,6 @@
 """Past states of the sensors Running, in the database, because the recorder has no API that adds states."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import date, datetime, time, timedelta
@@ -29,15 +30,19 @@ def insert(database: Path, house: Household, entities: Mapping[str, str]) -> Non
     rows = [
         (state, moment.timestamp(), entity_id)
         for appliance, entity_id in entities.items()
-        for moment, state in _changes(house, appliance, now.date() - timedelta(days=_DAYS))
+        for moment, state in _states(house, appliance, now.date() - timedelta(days=_DAYS))
         if moment <= now
     ]
     with closing(sqlite3.connect(database, timeout=_LOCK_TIMEOUT)) as connection, connection:
         connection.executemany(_INSERT, rows)
 
 
-def _changes(house: Household, appliance: str, first: date) -> Iterator[tuple[datetime, str]]:
-    """Yield the changes of an appliance since the beginning of a day. Runs can overlap."""
+def _states(house: Household, appliance: str, first: date) -> Iterator[tuple[datetime, str]]:
+    """Yield the changes of an appliance since the beginning of a day, and its state at each hour.
+
+    The recorder shows no state from before its first start, so a graph begins with one of these hours.
+    Runs can overlap.
+    """
     midnight = datetime.combine(first, time(), house.zone)
     runs = [
         (midnight + timedelta(days=days, minutes=run.begin), sum(minutes for _, minutes in run.steps))
@@ -45,11 +50,12 @@ def _changes(house: Household, appliance: str, first: date) -> Iterator[tuple[da
         for run in house.runs(first + timedelta(days=days))
         if run.appliance == appliance
     ]
-    last_end = midnight
-    yield midnight, "off"
+    changes = [(midnight, "off")]
     for begin, minutes in sorted(runs):
         end = begin + timedelta(minutes=minutes)
-        if end > last_end:
-            yield max(begin, last_end), "on"
-            yield end, "off"
-            last_end = end
+        if end > (last_end := changes[-1][0]):
+            changes += [(max(begin, last_end), "on"), (end, "off")]
+    yield from changes
+    for hours in range(24 * (_DAYS + 1)):
+        hour = midnight + timedelta(hours=hours)
+        yield hour, changes[bisect_right(changes, (hour, "on")) - 1][1]
