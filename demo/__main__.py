@@ -80,11 +80,8 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
             scenario = await SimulatedScenario.with_past(folder, is_fast=arguments.fast)
         hosts = await start(stack, scenario.readers)
         is_announced = await announce(stack, scenario.readers)
-        process = await start_home_assistant(stack, arguments, folder)
-        api = await stack.enter_async_context(HomeAssistantApi(process.url))
-        await log_in(api, USERNAME, LOGIN_PASSWORD)
-        await api.wait_running()
-        await remove_unwanted_entries(api)
+        process = await start_home_assistant(stack, folder, arguments.address, arguments.port)
+        api = await open_api(stack, process.url)
         try:
             await add_readers(api, scenario, hosts, is_announced=is_announced)
             await scenario.run(stack, api)
@@ -122,17 +119,25 @@ async def announce(stack: AsyncExitStack, readers: list[Server]) -> bool:
 
 
 async def start_home_assistant(
-    stack: AsyncExitStack, arguments: argparse.Namespace, folder: Path
+    stack: AsyncExitStack, folder: Path, address: str, wanted: int
 ) -> HomeAssistantProcess:
-    """Start Home Assistant, and stop it with the stack."""
+    """Start Home Assistant, and stop it with the stack. Take another port if the wanted one is in use."""
     step("Starting Home Assistant 2026.11.0 (the first time it installs what it needs: a minute or two)")
-    address, wanted = arguments.address, arguments.port
     process = HomeAssistantProcess(
         folder / "config", address=address, port=free_port(wanted, address, "Home Assistant")
     )
     stack.push_async_callback(stop, process)
     await process.start(lambda seconds: note(f"{seconds:.0f} s, still starting"))
     return process
+
+
+async def open_api(stack: AsyncExitStack, url: str) -> HomeAssistantApi:
+    """Log in, and wait until Home Assistant has started."""
+    api = await stack.enter_async_context(HomeAssistantApi(url))
+    await log_in(api, USERNAME, LOGIN_PASSWORD)
+    await api.wait_running()
+    await remove_unwanted_entries(api)
+    return api
 
 
 async def stop(process: HomeAssistantProcess) -> None:
