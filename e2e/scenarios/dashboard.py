@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from demo import dashboard, power_tariff
 from demo.setting_up import set_options
-from e2e.home import CURRENTLYONE, Home
+from e2e.home import CURRENTLYONE, Home, until
 
 
 async def shown(home: Home) -> None:
@@ -16,8 +16,12 @@ async def shown(home: Home) -> None:
     entry_id = next(entry["entry_id"] for entry in entries if entry["title"] == CURRENTLYONE)
     await set_options(api, entry_id, "supply", {"main_fuse": 25, "phases": "3"})
     await power_tariff.set_up(api, entry_id)
-    await home.is_streaming(home.currentlyone)
-    await home.has_state("sensor.power_tariff_expected_demand", r"\d.*")
+
+    async def has_demand() -> bool:
+        states = {state["entity_id"]: state["state"] for state in await api.get("/api/states")}
+        return states.get("sensor.power_tariff_expected_demand", "")[:1].isdigit()
+
+    await until(has_demand)
     await dashboard.set_up(api)
     await user.open("/")
     await user.page.wait_for_url(f"**/{dashboard.PATH}/*")
