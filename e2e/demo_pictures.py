@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import math
 from pathlib import Path
 import tempfile
-from typing import Final, Literal, cast
+from typing import Final, cast
 
 from PIL import Image
 from playwright.async_api import FloatRect, Locator, Page, expect
@@ -22,6 +22,7 @@ from demo.simulated import SimulatedScenario
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .home import INTEGRATION_PAGE, until
+from .pictures import GROWING, SCHEMES
 from .user import Screen, User, browser
 
 FOLDER: Final = ROOT / "docs/pictures"
@@ -30,11 +31,6 @@ PORT: Final = 8123
 _PHONE_WIDTH: Final = 390
 
 _PALETTE_SIZE: Final = 256
-
-_SCHEMES: Final[Mapping[Literal["light", "dark"], str]] = {"light": "", "dark": "_dark"}
-
-# Milliseconds of the animation of charts.
-_GROWING: Final = 3000
 
 # Pixels around the subject.
 _MARGIN: Final = 6
@@ -62,7 +58,7 @@ class Photographer:
         for subject in subjects:
             await expect(subject).to_be_visible()
         await page.mouse.move(0, 0)
-        await page.wait_for_timeout(_GROWING)
+        await page.wait_for_timeout(GROWING)
         await expect(page.locator("hui-error-card, hui-warning")).to_have_count(0)
         assert not await page.get_by_text("No activity found").all()
         boxes = [box for subject in subjects if (box := await subject.bounding_box()) is not None]
@@ -215,7 +211,7 @@ async def take_all(user: User, api: HomeAssistantApi, subjects: Iterable[Subject
     """Take the pictures in light and dark colors."""
     photographer = Photographer(user, api)
     for subject in subjects:
-        for scheme, ending in _SCHEMES.items():
+        for scheme, ending in SCHEMES.items():
             await user.page.emulate_media(color_scheme=scheme)
             await subject(photographer, f"{subject.__name__}{ending}")
 
