@@ -41,6 +41,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="delete the data of earlier runs")
     parser.add_argument(
+        "--fast", action="store_true", help="days last ten minutes; always without earlier data"
+    )
+    parser.add_argument(
         "--address", default="127.0.0.1", help="address of Home Assistant (default: this machine only)"
     )
     parser.add_argument("--port", type=port, default=HOME_ASSISTANT_PORT, help="default: %(default)s")
@@ -61,8 +64,10 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     """Start everything, and stop it when the task is canceled."""
     began = monotonic()
     # A second replay begins with lower registers than the first one ended with, as a meter replacement does.
-    folder: Path = arguments.folder / "replay" if recordings else arguments.folder
-    if folder.exists() and (arguments.fresh or recordings):
+    # The time of fast houses cannot continue either.
+    is_new = bool(recordings or arguments.fast)
+    folder: Path = arguments.folder / ("replay" if recordings else "fast" if arguments.fast else "")
+    if folder.exists() and (arguments.fresh or is_new):
         step(f"Deleting {folder}")
         shutil.rmtree(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)
@@ -72,14 +77,11 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
         if recordings:
             scenario = ReplayedScenario(recordings, speed=arguments.speed, loop=arguments.loop)
         else:
-            scenario = await SimulatedScenario.loaded(stack, folder / "houses.json")
+            scenario = await SimulatedScenario.with_past(folder, is_fast=arguments.fast)
         hosts = await start(stack, scenario.readers)
         is_announced = await announce(stack, scenario.readers)
-        process = await start_home_assistant(stack, arguments, folder)
-        api = await stack.enter_async_context(HomeAssistantApi(process.url))
-        await log_in(api, USERNAME, LOGIN_PASSWORD)
-        await api.wait_running()
-        await remove_unwanted_entries(api)
+        process = await start_home_assistant(stack, folder, arguments.address, arguments.port)
+        api = await open_api(stack, process.url)
         try:
             await add_readers(api, scenario, hosts, is_announced=is_announced)
             await scenario.run(stack, api)
@@ -117,17 +119,25 @@ async def announce(stack: AsyncExitStack, readers: list[Server]) -> bool:
 
 
 async def start_home_assistant(
-    stack: AsyncExitStack, arguments: argparse.Namespace, folder: Path
+    stack: AsyncExitStack, folder: Path, address: str, wanted: int
 ) -> HomeAssistantProcess:
-    """Start Home Assistant, and stop it with the stack."""
+    """Start Home Assistant, and stop it with the stack. Take another port if the wanted one is in use."""
     step("Starting Home Assistant 2026.11.0 (the first time it installs what it needs: a minute or two)")
-    address, wanted = arguments.address, arguments.port
     process = HomeAssistantProcess(
         folder / "config", address=address, port=free_port(wanted, address, "Home Assistant")
     )
     stack.push_async_callback(stop, process)
     await process.start(lambda seconds: note(f"{seconds:.0f} s, still starting"))
     return process
+
+
+async def open_api(stack: AsyncExitStack, url: str) -> HomeAssistantApi:
+    """Log in, and wait until Home Assistant has started."""
+    api = await stack.enter_async_context(HomeAssistantApi(url))
+    await log_in(api, USERNAME, LOGIN_PASSWORD)
+    await api.wait_running()
+    await remove_unwanted_entries(api)
+    return api
 
 
 async def stop(process: HomeAssistantProcess) -> None:
@@ -153,7 +163,6 @@ def print_guide(url: str, guide: str) -> None:
         f"""
 Home Assistant runs at {url} (user {USERNAME}, password {LOGIN_PASSWORD}).
 
-  Devices and states   {url}/config/integrations/integration/energy_sse
 {guide}
 """,
         flush=True,

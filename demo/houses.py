@@ -1,85 +1,59 @@
-"""Houses and readers of the demo, which continue after a restart."""
+"""Houses and readers of the demo."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, override
 
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from tests.simulators.server import Simulator
+from tests.simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
+from tests.simulators.household import ZURICH, Household
 
-PASSWORD = "watt"
+PASSWORD: Final = "watt"
 
-# Seconds in which the sun rises and sets, and the tariff changes.
-DAY = 600.0
+# The houses have a past of this length.
+PAST: Final = timedelta(days=60)
 
-# Seconds. A longer time since the last run counts as this one.
-MAX_ABSENCE = 7 * 86400
-STEP = 60.0
+# Seconds of a day with --fast.
+FAST_DAY: Final = 600.0
 
-ADDED_WHATWATT = "ECC9FF5C7F14"
-SPARE_WHATWATT = "ECC9FF8A2B30"
-CURRENTLYONE = "b8b41879cf58"
-
-
-# Seconds in which each appliance changes its state.
-MAX_STATE = 60
+ANNEX: Final = "ECC9FF5C7F14"
+SPARE_WHATWATT: Final = "ECC9FF8A2B30"
+CASA_MIA: Final = "b8b41879cf58"
+GAS_METER: Final = "71203344"
 
 
-def make_readers() -> list[Simulator]:
-    """Return the readers of three houses."""
-    now = datetime.now(UTC)
-    houses = [House(clock=now, seed=seed, day=DAY) for seed in (1, 2, 3)]
-    for appliance in (appliance for house in houses for appliance in house.appliances):
-        appliance.durations = tuple(min(seconds, MAX_STATE) for seconds in appliance.durations)
-        appliance.switch(0)
-    added = WhatwattSimulator(
-        houses[0], device_id=ADDED_WHATWATT, password=PASSWORD, license_type="PLUS", interval=2
-    )
-    added.sub_meters = {"71203344": 2713.4}
-    return [
-        added,
-        CurrentlyOneSimulator(houses[1], device_id=CURRENTLYONE, name="Casa Mia", interval=5),
-        WhatwattSimulator(houses[2], device_id=SPARE_WHATWATT, password=PASSWORD, interval=5),
-    ]
+class Annex(WhatwattSimulator):
+    """A reader whose meter relays the register of a gas meter."""
+
+    house: Household
+
+    @override
+    def live(self) -> dict[str, Any]:
+        self.sub_meters = {GAS_METER: round(self.house.gas, 3)}
+        return super().live()
 
 
-def _state_of(house: House) -> dict[str, Any]:
-    return {
-        "clock": house.clock.isoformat(),
-        "registers": {
-            name: {str(tariff): value for tariff, value in getattr(house, name).items()}
-            for name in ("active_import", "active_export")
-        },
-        "reactive": [house.reactive_import, house.reactive_export],
-        "solar": house.solar_energy,
-        "appliances": {appliance.id: appliance.energy for appliance in house.appliances},
-    }
-
-
-def save(path: Path, readers: list[Simulator]) -> None:
-    """Save the meters, so that their registers never fall."""
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps([_state_of(reader.house) for reader in readers]))
-    temporary.replace(path)
-
-
-async def load(path: Path, readers: list[Simulator]) -> None:
-    """Restore the meters, and simulate the houses since then."""
+def begin_of_the_past(path: Path) -> datetime:
+    """Return when the houses begin. A file stores it, so that their registers continue at the next start."""
     if not path.exists():
-        return
-    for reader, state in zip(readers, json.loads(path.read_text()), strict=True):
-        house = reader.house
-        for name, register in state["registers"].items():
-            setattr(house, name, {int(tariff): value for tariff, value in register.items()})
-        house.reactive_import, house.reactive_export = state["reactive"]
-        # Earlier versions did not save it.
-        house.solar_energy = state.get("solar", house.solar_energy)
-        for appliance in house.appliances:
-            appliance.energy = state["appliances"][appliance.id]
-        now, house.clock = house.clock, datetime.fromisoformat(state["clock"])
-        absence = min((now - house.clock).total_seconds(), MAX_ABSENCE)
-        for _ in range(int(absence // STEP)):
-            await reader.advance(STEP)
-        await reader.advance(absence % STEP)
-        house.clock = now
+        midnight = datetime.now(ZURICH).replace(hour=0, minute=0, second=0, microsecond=0)
+        path.write_text(json.dumps((midnight - PAST).isoformat()))
+    return datetime.fromisoformat(json.loads(path.read_text())).astimezone(UTC)
+
+
+def make_readers(begin: datetime, *, is_fast: bool = False) -> list[Simulator]:
+    """Return the readers of three houses that begin at a time, and whose days are fast from now on.
+
+    The house of the reader that is not added has no past.
+    """
+    casa_mia = Household(clock=begin, seed=1)
+    annex = Household(clock=begin, seed=4, size=0.55, solar_peak=3000.0, has_heat_pump=False, has_car=False)
+    spare = Household(clock=begin + PAST, seed=3, size=1.2, solar_peak=0.0)
+    if is_fast:
+        for house in (casa_mia, annex, spare):
+            house.fast_since, house.speed = datetime.now(UTC), timedelta(days=1).total_seconds() / FAST_DAY
+    return [
+        CurrentlyOneSimulator(casa_mia, device_id=CASA_MIA, name="Casa Mia", interval=5),
+        Annex(annex, device_id=ANNEX, name="Annex", password=PASSWORD, license_type="PLUS", interval=2),
+        WhatwattSimulator(spare, device_id=SPARE_WHATWATT, password=PASSWORD, interval=5),
+    ]

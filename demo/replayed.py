@@ -33,6 +33,7 @@ class ReplayedScenario(Scenario):
 
     @override
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
-        return (
-            "\nThe recording is replayed now. Ctrl-C stops everything. The next start begins from the start."
-        )
+        return f"""\
+Devices and states: {url}/config/integrations/integration/energy_sse
+
+The recording is replayed now. Ctrl-C stops everything. The next start begins from the start."""

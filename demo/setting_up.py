@@ -1,6 +1,7 @@
 """Set-up of Home Assistant by its API, as in a browser."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,9 @@ from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
 
 # Seconds. Home Assistant receives an announcement within one or two.
 DISCOVERY_TIMEOUT = 20
+
+# Seconds.
+ENTITIES_TIMEOUT = 30
 
 # The readers are sold in two countries. The demo is in one of them.
 HOME = {"country": "CH", "currency": "CHF", "time_zone": "Europe/Zurich", "unit_system": "metric"}
@@ -81,12 +85,61 @@ async def discovered_flow(api: HomeAssistantApi, device_id: str) -> dict[str, An
 
 
 async def entities_of(api: HomeAssistantApi) -> dict[str, str]:
-    """Return the entities of the integration by unique id."""
+    """Return the enabled entities of the integration by unique id."""
     return {
         entity["unique_id"]: entity["entity_id"]
         for entity in await api.command("config/entity_registry/list")
-        if entity["platform"] == "energy_sse"
+        if entity["platform"] == "energy_sse" and entity["disabled_by"] is None
     }
+
+
+async def wait_for_entities(api: HomeAssistantApi, unique_ids: Iterable[str]) -> None:
+    """Wait until all of these entities exist."""
+    async with asyncio.timeout(ENTITIES_TIMEOUT):
+        while not (await entities_of(api)).keys() >= {*unique_ids}:
+            await asyncio.sleep(0.5)
+
+
+async def wait_until_loaded(api: HomeAssistantApi, entry_id: str) -> None:
+    """Wait until an entry is set up, because a reload in the middle of it is logged as a problem."""
+    async with asyncio.timeout(ENTITIES_TIMEOUT):
+        while True:
+            entries = await api.command("config_entries/get", domain="energy_sse")
+            if any(each["entry_id"] == entry_id and each["state"] == "loaded" for each in entries):
+                return
+            await asyncio.sleep(0.2)
+
+
+async def set_options(api: HomeAssistantApi, entry_id: str, form: str, fields: dict[str, Any]) -> None:
+    """Submit a form of the options of an entry."""
+    path = "/api/config/config_entries/options/flow"
+    flow = await api.post(path, {"handler": entry_id})
+    await api.post(f"{path}/{flow['flow_id']}", {"next_step_id": form})
+    result = await api.post(f"{path}/{flow['flow_id']}", fields)
+    if result["type"] != "create_entry":
+        raise HomeAssistantFailedError(f"The options could not be set ({result.get('errors')}).")
+    await wait_until_loaded(api, entry_id)
+
+
+async def set_up_areas(api: HomeAssistantApi, areas: Mapping[str, tuple[str, Iterable[str]]]) -> None:
+    """Move devices into areas, which have an icon. Remove all other areas.
+
+    The ids of the devices are those that the integration gives them.
+    """
+    for area in await api.command("config/area_registry/list"):
+        await api.command("config/area_registry/delete", area_id=area["area_id"])
+    devices = {
+        identifier[1]: device["id"]
+        for device in await api.command("config/device_registry/list")
+        for identifier in device["identifiers"]
+        if identifier[0] == "energy_sse"
+    }
+    for name, (icon, ids) in areas.items():
+        area = await api.command("config/area_registry/create", name=name, icon=icon)
+        for id_ in ids:
+            await api.command(
+                "config/device_registry/update", device_id=devices[id_], area_id=area["area_id"]
+            )
 
 
 def grid_source(energy_from: str, energy_to: str, power: str | None = None) -> dict[str, Any]:
@@ -104,3 +157,14 @@ def grid_source(energy_from: str, energy_to: str, power: str | None = None) -> d
         "cost_adjustment_day": 0,
     }
     return source if power is None else {**source, "power_config": {"stat_rate": power}}
+
+
+def gas_source(energy_from: str) -> dict[str, Any]:
+    """Return a gas meter as the settings of the Energy dashboard save it."""
+    return {
+        "type": "gas",
+        "stat_energy_from": energy_from,
+        "stat_cost": None,
+        "entity_energy_price": None,
+        "number_energy_price": None,
+    }

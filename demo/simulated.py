@@ -1,127 +1,189 @@
 """Three simulated readers: two are added, and the user can add the third."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Self, override
+from typing import Final, Self, cast, override
 
-from tests.simulators.server import Simulator
+from tests.simulators.household import Household, Run
 
-from . import power_tariff, solar
+from . import automations, dashboard, past_states, power_tariff, solar
 from .console import step
 from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
-from .houses import ADDED_WHATWATT, CURRENTLYONE, PASSWORD, SPARE_WHATWATT, load, make_readers, save
+from .houses import (
+    ANNEX,
+    CASA_MIA,
+    GAS_METER,
+    PASSWORD,
+    SPARE_WHATWATT,
+    begin_of_the_past,
+    make_readers,
+)
+from .past import Past
 from .scenario import Scenario
-from .setting_up import entities_of, grid_source
+from .setting_up import (
+    entities_of,
+    gas_source,
+    grid_source,
+    set_options,
+    set_up_areas,
+    wait_for_entities,
+)
 
-# Seconds.
-ENTITIES_TIMEOUT = 30
-SAVE_INTERVAL = 10
-
-# Unique ids of a house: import, export, net power.
-GRID = tuple(
-    f"{CURRENTLYONE}_{measurement}"
+# Unique ids of the house: import, export, net power.
+GRID: Final = tuple(
+    f"{CASA_MIA}_{measurement}"
     for measurement in ("active_energy_import", "active_energy_export", "active_power_net")
 )
 
-# Unique ids of each appliance: energy, power.
-DEVICES = tuple(
-    tuple(f"{CURRENTLYONE}:{appliance}:{key}" for key in ("energy", "power"))
-    for appliance in ("mocca_mast", "dishwasher", "heat_pump")
-)
+GAS: Final = f"{ANNEX}:counter:{GAS_METER}"
 
-COFFEE_AUTOMATION = {
-    "alias": "Coffee is coming",
-    "description": "Reacts to a transition of an appliance.",
-    "mode": "single",
-    "triggers": [
-        {
-            "trigger": "event.received",
-            "target": {"entity_id": "event.mocca_master_state_change"},
-            "options": {"event_type": ["turned_on"]},
-        }
-    ],
-    "conditions": [],
-    "actions": [
-        {
-            "action": "persistent_notification.create",
-            "data": {
-                "title": "Coffee is coming",
-                "message": "The Mocca Master was turned on.",
-                "notification_id": "coffee",
-            },
-        }
-    ],
+AREAS: Final = {
+    "Kitchen": (
+        "mdi:silverware-fork-knife",
+        [f"{CASA_MIA}:{each}" for each in ("mocca_mast", "stove", "dishwasher")],
+    ),
+    "Laundry room": ("mdi:washing-machine", [f"{CASA_MIA}:washing_machine"]),
+    "Basement": ("mdi:home-floor-b", [f"{CASA_MIA}:heat_pump", CASA_MIA]),
+    "Garage": ("mdi:garage", [f"{CASA_MIA}:car"]),
+    "Annex": ("mdi:home-group", [ANNEX, f"{ANNEX}:counter:{GAS_METER}"]),
 }
 
 
 class SimulatedScenario(Scenario):
-    """Houses with meters that are saved in a file."""
+    """Houses with a past, whose beginning is saved in a file."""
 
     password = PASSWORD
 
-    def __init__(self, simulators: list[Simulator], path: Path) -> None:
-        """Set the readers, and the file."""
-        super().__init__([*simulators], [ADDED_WHATWATT, CURRENTLYONE])
-        self._simulators = simulators
-        self._path = path
+    def __init__(self, pasts: list[Past], folder: Path, *, is_fast: bool) -> None:
+        """Set the readers with their past, and the folder of Home Assistant."""
+        super().__init__([past.reader for past in pasts], [CASA_MIA, ANNEX])
+        self._pasts = {past.reader.device_id: past for past in pasts}
+        self._folder = folder
+        self._is_fast = is_fast
 
     @classmethod
-    async def loaded(cls, stack: AsyncExitStack, path: Path) -> Self:
-        """Restore the houses, and save them regularly."""
-        step("Starting three simulated readers")
-        simulators = make_readers()
-        await load(path, simulators)
-        scenario = cls(simulators, path)
-        stack.callback(scenario._save)
-        stack.callback(asyncio.create_task(scenario._keep_saving()).cancel)
-        return scenario
+    async def with_past(cls, folder: Path, *, is_fast: bool) -> Self:
+        """Simulate the houses until now."""
+        step("Simulating three houses")
+        readers = make_readers(begin_of_the_past(folder / "begin.json"), is_fast=is_fast)
+        pasts = [Past(reader) for reader in readers]
+        for past in pasts:
+            await past.run_until(datetime.now(UTC))
+        return cls(pasts, folder / "config", is_fast=is_fast)
+
+    @property
+    def _casa_mia(self) -> Household:
+        return cast("Household", self._pasts[CASA_MIA].reader.house)
 
     @override
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
-        house = next(each.house for each in self._simulators if each.device_id == CURRENTLYONE)
-        await solar.send(api, house)
-        await set_up_home(api)
-        stack.callback(asyncio.create_task(solar.keep_sending(api, house)).cancel)
+        await solar.send(api, self._casa_mia)
+        stack.callback(asyncio.create_task(solar.keep_sending(api, self._casa_mia)).cancel)
+        if not await is_set_up(api):
+            await self._set_up(api)
+            entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
+            await self._import_totals(api, entities)
+            running = {
+                each.id: entities[f"{CASA_MIA}:{each.id}:running"] for each in self._casa_mia.appliances
+            }
+            database = self._folder / "home-assistant_v2.db"
+            await asyncio.to_thread(past_states.insert, database, self._casa_mia, running)
+            # There are many, and they matter less.
+            stack.callback(asyncio.create_task(self._import_means(api, entities)).cancel)
+
+    async def _set_up(self, api: HomeAssistantApi) -> None:
+        """Set up options, the power tariff, areas, automations and dashboards."""
+        step("Setting up the power tariff, areas, automations and dashboards")
+        entries = await api.command("config_entries/get", domain="energy_sse")
+        casa_mia, annex = (
+            next(each["entry_id"] for each in entries if each["title"] == title)
+            for title in ("Casa Mia", "Annex")
+        )
+        await wait_for_entities(api, [*GRID, GAS, *self._energies()])
+        await set_options(api, annex, "sub_meters", {GAS_METER: "gas"})
+        await set_options(api, casa_mia, "supply", {"main_fuse": 25, "phases": "3"})
+        past = self._pasts[CASA_MIA]
+        await power_tariff.add_past(api, casa_mia, self._folder / ".storage", past.hours(GRID[0]))
+        await power_tariff.set_up(api, casa_mia)
+        await set_up_areas(api, AREAS)
+        entities = await entities_of(api)
+        await automations.set_up(api, self._folder, entities)
+        await dashboard.set_up(api)
+        grid = grid_source(*(entities[unique_id] for unique_id in GRID))
+        await api.command(
+            "energy/save_prefs",
+            energy_sources=[grid, solar.SOURCE, gas_source(entities[GAS])],
+            device_consumption=[
+                {"stat_consumption": entities[energy], "stat_rate": entities[power]}
+                for energy, power in self._energies().items()
+            ],
+        )
+
+    async def _import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+        step("Importing 60 days into the statistics")
+        for device_id in self.added:
+            await self._pasts[device_id].import_totals(api, entities)
+
+    async def _import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+        # The unique id has the id of the subentry in between.
+        by_key = {key.split("_", 2)[-1]: entity_id for key, entity_id in entities.items()}
+        await self._pasts[CASA_MIA].import_demand(api, by_key["demand"], by_key["peak_demand"])
+        for device_id in self.added:
+            await self._pasts[device_id].import_means(api, entities)
+
+    def _energies(self) -> dict[str, str]:
+        """Return the unique ids of the energies of the appliances, and of their powers."""
+        ids = [f"{CASA_MIA}:{appliance.id}" for appliance in self._casa_mia.appliances]
+        return {f"{id_}:energy": f"{id_}:power" for id_ in ids}
 
     @override
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
-        where = "discovered there" if is_announced else "with Add integration, whatwatt"
-        return f"""\
-  Energy dashboard     {url}/energy (it shows bars after the first hour)
-  Add a reader         {url}/config/integrations
-                       {where}: a second whatwatt Go,
-                       at {hosts[SPARE_WHATWATT]}, with the password {self.password}
+        where = "discovered" if is_announced else "by Add integration, whatwatt"
+        pages = {
+            dashboard.PATH: "power, phases, power tariff and appliances at a glance",
+            "energy": "60 days of sun, grid, gas and appliances; the power is in its tab Now",
+            "config/integrations/integration/energy_sse": "phases, main fuse, appliances, power tariff",
+            "config/automation/dashboard": "coffee, and finished appliances by a blueprint",
+            "config/integrations/dashboard": f"a second whatwatt Go to add ({where},"
+            f" {hosts[SPARE_WHATWATT]}, password {self.password})",
+        }
+        lines = [f"  {url}/{page}: {what}" for page, what in pages.items()]
+        ending = "" if self._is_fast else " The next start continues from here."
+        return "\n".join(
+            ["Look first at", *lines, "", self._what_happens(), "", f"Ctrl-C stops everything.{ending}"]
+        )
 
-A simulated day takes ten minutes. Ctrl-C stops everything. The next start continues from here."""
+    def _what_happens(self) -> str:
+        """Return what the house does now, and which appliances turn on next."""
+        house = self._casa_mia
+        local = house.local_time(house.clock)
+        on = [f"{each.name} {each.state.power} W" for each in house.appliances if each.index]
+        direction = "imports" if house.net_power > 0 else "exports"
+        now = [f"Casa Mia {direction} {abs(house.net_power):.0f} W", f"sun {house.solar_power:.0f} W", *on]
+        names = {each.id: each.name for each in house.appliances}
+        runs = [
+            f"{names[run.appliance]}{'' if begin.date() == local.date() else ' tomorrow'} at {begin:%H:%M}"
+            for begin, run in upcoming(house, local)[:4]
+        ]
+        return f"It is {local:%A, %H:%M}: {', '.join(now)}.\nNext: {', '.join(runs)}."
 
-    def _save(self) -> None:
-        save(self._path, self._simulators)
 
-    async def _keep_saving(self) -> None:
-        """Save the meters regularly, because the machine can fail."""
-        while True:
-            await asyncio.sleep(SAVE_INTERVAL)
-            self._save()
-
-
-async def set_up_home(api: HomeAssistantApi) -> None:
-    """Set up the Energy dashboard and an automation once."""
+async def is_set_up(api: HomeAssistantApi) -> bool:
+    """Return whether an earlier start has set up the Energy dashboard."""
     with suppress(HomeAssistantFailedError):
-        if (await api.command("energy/get_prefs"))["energy_sources"]:
-            return
-    step("Setting up the Energy dashboard, and an automation on a transition")
-    async with asyncio.timeout(ENTITIES_TIMEOUT):
-        entities = await entities_of(api)
-        while not entities.keys() >= {*GRID, *(entity for device in DEVICES for entity in device)}:
-            await asyncio.sleep(0.5)
-            entities = await entities_of(api)
-    await api.command(
-        "energy/save_prefs",
-        energy_sources=[grid_source(*(entities[unique_id] for unique_id in GRID)), solar.SOURCE],
-        device_consumption=[
-            {"stat_consumption": entities[energy], "stat_rate": entities[power]} for energy, power in DEVICES
-        ],
-    )
-    await api.post("/api/config/automation/config/demo_coffee", COFFEE_AUTOMATION)
-    await power_tariff.set_up(api)
+        return bool((await api.command("energy/get_prefs"))["energy_sources"])
+    return False
+
+
+def upcoming(house: Household, local: datetime) -> list[tuple[datetime, Run]]:
+    """Return the runs of today and tomorrow after a local time, without those of the heat pump."""
+    runs = [
+        (datetime.combine(day, time(), local.tzinfo) + timedelta(minutes=run.begin), run)
+        for day in (local.date(), local.date() + timedelta(days=1))
+        for run in house.runs(day)
+        if run.appliance != "heat_pump"
+    ]
+    return sorted((begin, run) for begin, run in runs if begin > local)

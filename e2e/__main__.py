@@ -29,6 +29,7 @@ from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
 from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
 from .scenarios import (
     appliances,
+    dashboard,
     energy,
     network as network_changes,
     network_loss,
@@ -62,19 +63,17 @@ SCENARIOS = (
     reporting,
     energy,
     power_tariff,
+    dashboard,
     network_changes,
     reconfigure,
     removal,
 )
 
-# Scenarios that do not depend on the language.
-FIRST_LANGUAGE_ONLY = (network_loss, network_changes, reporting)
+# Scenarios that do not depend on the language, or whose entity ids are English.
+FIRST_LANGUAGE_ONLY = (dashboard, network_loss, network_changes, reporting)
 
-# Pictures of the README and the documentation.
-SHOWN = (
-    *("appliance", "automation", "device", "discovered", "energy", "grid", "options", "power_tariff"),
-    *("readers", "enable_debug_logging", "disable_debug_logging", "download_diagnostics"),
-)
+# Pictures of the README and the documentation that show dialogs. scripts/pictures takes the others.
+SHOWN = ("discovered", "grid", "enable_debug_logging", "disable_debug_logging", "download_diagnostics")
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -5,11 +5,12 @@ A test makes the databases of that day, with and without corrected hours. `scrip
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 import shutil
 import tempfile
+from typing import Final, Literal
 
 from demo.home_assistant import ROOT, HomeAssistantApi, HomeAssistantProcess, free_port
 from demo.setting_up import HOME, grid_source
@@ -28,8 +29,11 @@ IMPORT, EXPORT = (f"sensor.energy_sse_b8b41879cf58_active_energy_{way}" for way 
 
 CARD = "hui-energy-usage-graph-card"
 
+# Endings of the names of pictures.
+SCHEMES: Final[Mapping[Literal["light", "dark"], str]] = {"light": "", "dark": "_dark"}
+
 # Milliseconds of the animation of the bars.
-GROWING = 3000
+GROWING: Final = 3000
 
 
 @asynccontextmanager
@@ -78,7 +82,10 @@ async def main() -> None:
                 shutil.copy(database, folder / "home-assistant_v2.db")
                 async with home_assistant(folder) as (url, api):
                     user = await User.log_in(chromium, api, url, "en", folder)
-                    await take_picture(user, ROOT / "docs/pictures" / f"outage_{database.stem}.png")
+                    for scheme, ending in SCHEMES.items():
+                        await user.page.emulate_media(color_scheme=scheme)
+                        path = ROOT / "docs/pictures" / f"outage_{database.stem}{ending}.png"
+                        await take_picture(user, path)
                     await user.page.close()
 
 

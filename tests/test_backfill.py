@@ -22,6 +22,7 @@ from custom_components.energy_sse.reader import Measurement as M
 
 from . import databases
 from .conftest import MakeTimeLapse
+from .simulators.household import Household
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .wait import wait_until
 
@@ -272,17 +273,19 @@ async def test_day_is_right_with_an_outage_of_eight_hours(
     database = Path(folder or tmp_path) / f"{request.node.callspec.id}.db"
     async with make_time_lapse(f"sqlite:///{database}") as time_lapse:
         time_lapse.options = {CONF_FILL_MISSED_HOURS: fills}
-        time_lapse.reader.house.clock = yesterday - 3 * HOUR
+        time_lapse.reader.house = Household(clock=yesterday - 3 * HOUR)
         await time_lapse.run_for(minutes=1)
         await time_lapse.start()
         begin = yesterday + timedelta(hours=6, minutes=40)
         await outage(time_lapse, "off", begin, begin + timedelta(hours=8))
         await time_lapse.run_until(yesterday + timedelta(hours=23, minutes=30))
-        hours = await time_lapse.hours(EXPORT)
+        hours = await time_lapse.hours(IMPORT)
         if fills:
             await check_hours(time_lapse, yesterday)
         else:
-            assert hours[yesterday + 14 * HOUR].change > 30_000
+            missed = [hours[yesterday + hour * HOUR].change for hour in range(6, 14)]
+            assert missed == [missed[0], *[0] * 7]
+            assert hours[yesterday + 14 * HOUR].change > 1000
 
 
 @pytest.mark.smoke

@@ -1,22 +1,29 @@
 """Houses, ports and readers of the demo."""
 
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+import re
 import socket
 
+from homeassistant.components.frontend.storage import async_setup_frontend_storage
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.components.recorder.common import async_wait_recording_done
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
+from custom_components.energy_sse.const import DOMAIN
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
-from demo.houses import MAX_STATE, load, make_readers, save
+from demo.houses import CASA_MIA, FAST_DAY, PAST, begin_of_the_past, make_readers
+from demo.past import Past
 from demo.replayed import ReplayedScenario
+from demo.simulated import SimulatedScenario
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator
+from .simulators.household import Household
 from .simulators.recordings import read_all
 from .wait import wait_until
 
@@ -25,29 +32,60 @@ pytestmark = pytest.mark.slow("demo/*", "tests/simulators/*")
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-async def test_registers_continue_after_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "houses.json"
-    readers = make_readers()
-    for reader in readers:
-        await reader.tick(500)
-        # The demo was off for three hours.
-        reader.house.clock -= timedelta(hours=3)
-    save(path, readers)
-    later = make_readers()
-    await load(path, later)
+BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+async def test_registers_continue_after_a_restart() -> None:
+    readers = make_readers(BEGIN)
+    later = make_readers(BEGIN)
     for before, after in zip(readers, later, strict=True):
+        # Readings in the last minutes before the stop, and an hour without the demo.
+        await Past(before).run_until(before.house.clock + timedelta(hours=30))
+        for _ in range(100):
+            await before.tick(2)
+        await Past(after).run_until(before.house.clock + timedelta(hours=1))
         for register in ("active_import", "active_export"):
-            old, new = (sum(getattr(reader.house, register).values()) for reader in (before, after))
-            assert new > old
-        assert after.house.reactive_export > before.house.reactive_export
-        assert after.house.solar_energy > before.house.solar_energy
-        assert [a.energy for a in after.house.appliances] > [a.energy for a in before.house.appliances]
+            for tariff, old in getattr(before.house, register).items():
+                assert getattr(after.house, register)[tariff] >= old
+        assert sum(after.house.active_import.values()) > sum(before.house.active_import.values())
+        for register in ("reactive_export", "solar_energy", "gas"):
+            assert getattr(after.house, register) >= getattr(before.house, register)
+        assert [a.energy for a in after.house.appliances] >= [a.energy for a in before.house.appliances]
 
 
-async def test_each_appliance_changes_within_a_minute() -> None:
-    for reader in make_readers():
-        changed = {change.appliance.id for change in reader.house.advance(MAX_STATE)}
-        assert changed == {appliance.id for appliance in reader.house.appliances}
+def test_begin_of_the_past_is_stored(tmp_path: Path) -> None:
+    begin = begin_of_the_past(tmp_path / "begin.json")
+    assert PAST <= datetime.now(UTC) - begin <= PAST + timedelta(hours=25)
+    (tmp_path / "begin.json").write_text('"2026-11-01T00:00:00+01:00"')
+    assert begin_of_the_past(tmp_path / "begin.json") == datetime(2026, 10, 31, 23, tzinfo=UTC)
+
+
+def test_houses_have_different_numbers() -> None:
+    registers = [sum(reader.house.active_import.values()) for reader in make_readers(BEGIN)]
+    assert len({round(register / 1000) for register in registers}) == 3
+
+
+async def test_fast_houses_have_a_past_in_real_time() -> None:
+    casa_mia, *_ = make_readers(datetime.now(UTC) - timedelta(hours=5), is_fast=True)
+    house = casa_mia.house
+    assert isinstance(house, Household)
+    await Past(casa_mia).run_until(datetime.now(UTC))
+    began = house.local_time(house.clock)
+    await casa_mia.advance(FAST_DAY)
+    passed = house.local_time(house.clock) - began
+    assert passed == pytest.approx(timedelta(days=1), abs=timedelta(minutes=1))
+
+
+async def test_guide_shows_the_next_runs(tmp_path: Path) -> None:
+    (tmp_path / "begin.json").write_text(f'"{datetime.now(UTC) - timedelta(hours=2)}"')
+    scenario = await SimulatedScenario.with_past(tmp_path, is_fast=False)
+    hosts = {reader.device_id: "192.0.2.7:8183" for reader in scenario.readers}
+    guide = scenario.guide("http://ha", hosts, is_announced=True)
+    assert "http://ha/energy: " in guide
+    assert "192.0.2.7:8183" in guide
+    assert re.search(
+        r"\nNext: (Mocca Master|Stove|Dishwasher|Washing machine|Car)( tomorrow)? at \d\d:\d\d", guide
+    )
 
 
 def test_another_port_is_used_when_one_is_in_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,10 +132,78 @@ async def test_power_tariff_of_the_demo_is_added(
         assert await async_setup_component(hass, component, {})
     client = await hass_client()
     entry = await set_up(hass, currentlyone)
-    hass.config_entries.async_update_entry(entry, title="Casa Mia")
     await tick(hass, currentlyone)
     async with HomeAssistantApi(f"http://127.0.0.1:{client.port}") as api:
         api.use_tokens({"access_token": hass_access_token})
-        await power_tariff.set_up(api)
+        await power_tariff.set_up(api, entry.entry_id)
     (subentry,) = entry.subentries.values()
-    assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True}.items()
+    assert subentry.data.items() >= {"interval": "60", "peaks": 3, "one_per_day": True, "price": 12}.items()
+
+
+@pytest.mark.stored_files
+@pytest.mark.parametrize("persistent_database", [True])
+@pytest.mark.usefixtures("recorder_mock")
+async def test_past_of_the_demo_joins_the_present(
+    recorder_db_url: str,
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "own_address", lambda: None)
+    config = Path(hass.config.config_dir)
+    (config / "home-assistant_v2.db").symlink_to(recorder_db_url.removeprefix("sqlite:///"))
+    (config / "configuration.yaml").write_text("automation: !include automations.yaml")
+    (config / "automations.yaml").write_text("[]")
+    for component in ("api", "config", "websocket_api", "history", "energy", "automation", "lovelace"):
+        assert await async_setup_component(hass, component, {})
+    await async_setup_frontend_storage(hass)
+    client = await hass_client()
+    now = datetime.now(UTC)
+    begin = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
+    pasts = [Past(reader) for reader in make_readers(begin)]
+    for past in pasts:
+        await past.run_until(now)
+    scenario = SimulatedScenario(pasts, config, is_fast=False)
+    async with AsyncExitStack() as stack:
+        hosts = await demo.start(stack, scenario.readers)
+        api = await stack.enter_async_context(HomeAssistantApi(f"http://127.0.0.1:{client.port}"))
+        api.use_tokens({"access_token": hass_access_token})
+        await demo.add_readers(api, scenario, hosts, is_announced=False)
+        await scenario.run(stack, api)
+        await async_wait_recording_done(hass)
+        casa_mia = hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, CASA_MIA)
+        assert casa_mia is not None
+        (tracker,) = casa_mia.runtime_data.tariffs.values()
+        await wait_until(lambda: tracker.monthly_peaks)
+        assert len(casa_mia.runtime_data.coordinator.histories.billed.boundaries) >= 30
+        assert [state.state for state in hass.states.async_all("automation")] == ["on"] * 3
+        statistics = await api.command(
+            "recorder/statistics_during_period",
+            start_time=begin.isoformat(),
+            statistic_ids=[
+                "sensor.casa_mia_energy_import",
+                "sensor.heat_pump_energy",
+                "sensor.solar_energy",
+                "sensor.sub_meter_71203344",
+            ],
+            period="hour",
+            types=["state", "sum"],
+        )
+        for entity_id, hours in statistics.items():
+            assert len(hours) == 30, entity_id
+            # The recorder counts from the first state, and the hours count up to it.
+            state = hass.states.get(entity_id)
+            assert state is not None
+            first = float(state.state)
+            assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
+            assert hours[0]["sum"] < hours[-1]["sum"]
+        assert len(statistics) == 4
+        begin_and_end = f"{begin:%Y-%m-%dT%H:%M:%SZ}?end_time={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        running = f"{begin_and_end}&filter_entity_id=binary_sensor.heat_pump_running"
+        (states,) = await api.get(f"/api/history/period/{running}")
+        assert len({state["last_changed"][:13] for state in states if state["state"] == "on"}) >= 10
+        shown = await api.command("lovelace/config", url_path="casa-mia")
+        assert "sensor.casa_mia_net_power" in str(shown)
+        for entry in hass.config_entries.async_entries(DOMAIN):
+            assert await hass.config_entries.async_unload(entry.entry_id)

@@ -24,7 +24,7 @@ from custom_components.energy_sse.registers import HOUR, QUARTER
 
 from . import measured_tables
 from .conftest import MakeTimeLapse
-from .simulators import House
+from .simulators.household import Household
 from .test_demand import billed, counts
 from .test_power_tariff import shown
 from .time_lapse import TimeLapse
@@ -71,23 +71,9 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
     )
 
 
-class OccupiedHouse(House):
-    """A house with electric heating, a stove, a sauna and a car, with the same loads in every run."""
-
-    def _measure(self) -> None:
-        super()._measure()
-        # Loads change every ten minutes, but not on the hour.
-        now = self.clock.astimezone(STOCKHOLM) - timedelta(minutes=3)
-        chance = random.Random(f"{now:%m-%d %H} {now.minute // 10}")
-        months_from_winter = min(now.month % 12, 12 - now.month % 12)
-        load = max(0.0, 3500 - 700 * months_from_winter) * (chance.random() < 0.6)
-        if now.hour in (7, 12, 17, 18):
-            load += chance.choice((0, 1800, 3600))
-        if now.weekday() in (2, 5) and now.hour == 20:
-            load += 6000
-        if random.Random(f"{now:%m-%d}").random() < 0.5 and now.hour in (23, 0, 1):
-            load += 3700
-        self.power[0] += load
+def lived_in_house(clock: datetime) -> Household:
+    """Return a house in Stockholm with a heat pump, a stove and a car."""
+    return Household(clock=clock, zone=STOCKHOLM, latitude=59.3, longitude=18.1, solar_peak=4000.0)
 
 
 # ----------------------------------------------------------------------------------------------- outages
@@ -300,7 +286,7 @@ async def test_each_month_bills_the_energy_of_the_meter(
         start, end = local(2026, 10, 31, "12:30"), local(2027, 11, 2, "04:00")
     else:
         start, end = local(2027, 3, 27, "09:30"), local(2027, 4, 1, "08:00")
-    house = OccupiedHouse(clock=start - timedelta(minutes=20), appliances=[], solar_peak=4000.0)
+    house = lived_in_house(start - timedelta(minutes=20))
     tariff = get_tariff(TARIFFS[name])
     async with make_time_lapse(None, house) as time_lapse:
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")

@@ -322,7 +322,7 @@ def test_readme_is_short_and_has_two_commands() -> None:
 
 
 def test_each_picture_is_shown() -> None:
-    """scripts/e2e --pictures takes the pictures."""
-    docs = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
-    shown = set(re.findall(r"\((?:docs/)?pictures/(\w+)\.png\)", README + docs))
+    """scripts/pictures, scripts/e2e --pictures and scripts/measure pictures take the pictures."""
+    docs = "".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+    shown = set(re.findall(r"[(\"](?:docs/|\.\./)?pictures/(\w+)\.png[)\"]", README + docs))
     assert shown == {path.stem for path in (ROOT / "docs/pictures").glob("*.png")}

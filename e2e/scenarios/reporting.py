@@ -140,10 +140,10 @@ def _shown(diagnostics: dict[str, Any]) -> dict[str, Any]:
     return {
         "values": {key: value for key, value in values.items() if key not in _OF_THE_MOMENT},
         "entities": sorted(entities),
-        # The states of these are times, and the last run can be from before the recording.
+        # A sensor waits for its interval. An event and a last run have the time of the replay.
         "appliances": {
-            key: state
-            for key, state in entities.items()
-            if key[1].startswith("anon-") and not key[1].endswith((":transition", ":last_run"))
+            (platform, key): state
+            for (platform, key), state in entities.items()
+            if key.startswith("anon-") and platform != "event" and not key.endswith(":last_run")
         },
     }

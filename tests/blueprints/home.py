@@ -31,11 +31,15 @@ FOLDER: Final = ROOT / "blueprints/automation" / DOMAIN
 STEP: Final = 20.0
 
 
+# A minute past an hour.
+BEGIN: Final = datetime(2026, 11, 15, 11, 1, tzinfo=UTC)
+
+
 @contextmanager
-def simulated_time(caplog: pytest.LogCaptureFixture) -> Iterator[TimeMachine]:
-    """Control all clocks, which begin a minute past an hour."""
+def simulated_time(caplog: pytest.LogCaptureFixture, begin: datetime = BEGIN) -> Iterator[TimeMachine]:
+    """Control all clocks, which begin at a time."""
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
-    with freeze_time(datetime(2026, 11, 15, 11, 1, tzinfo=UTC)) as wall_clock:
+    with freeze_time(begin) as wall_clock:
         yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)
 
 

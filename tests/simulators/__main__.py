@@ -14,12 +14,15 @@ import sys
 
 from . import SIMULATORS
 from .announce import Announcer, own_address
-from .house import House
+from .household import Household
 from .recordings import Recording, RecordingError, read_all
 from .replay import ReplayedReader
 from .server import Server, Simulator
 
 ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 (announced to other machines)
+
+# Seconds.
+DAY = 86400.0
 
 # Seconds. The last events arrive before the reader stops.
 LAST_WAIT = 5
@@ -59,10 +62,7 @@ def add_simulator(parser: argparse.ArgumentParser, simulator: type[Simulator]) -
     parser.add_argument("--interval", type=float, default=5.0, help="seconds between readings (default: 5)")
     parser.add_argument("--id", help="id of the device (default: an id of its kind)")
     parser.add_argument(
-        "--day",
-        type=float,
-        default=86400.0,
-        help="length of a day of the simulated house in seconds (default: 86400)",
+        "--day", type=float, default=DAY, help="length of its day in seconds (default: a real day)"
     )
     parser.add_argument(
         "--announce", action="store_true", help="announce the reader by mDNS, and listen on all addresses"
@@ -98,7 +98,8 @@ def make(arguments: argparse.Namespace) -> Server:
     """Return the simulated reader of the command line."""
     options = vars(arguments).copy()
     simulator = SIMULATORS[options.pop("kind")]
-    house = House(clock=datetime.now(UTC), day=options.pop("day"))
+    now = datetime.now(UTC)
+    house = Household(clock=now, fast_since=now, speed=DAY / options.pop("day"))
     for option in ("address", "port", "announce"):
         del options[option]
     if (device_id := options.pop("id")) is not None:

@@ -1,4 +1,8 @@
-"""Simulated house with a meter, appliances, solar power and two tariffs."""
+"""Simulated house with a meter, appliances, solar power and two tariffs.
+
+`House` is the same at every date: the sun of an equinox, and appliances with short cycles. Tests need that.
+`household.py` has the believable one.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -94,14 +98,10 @@ def usual_appliances() -> list[Appliance]:
 
 @dataclass
 class House:
-    """A house behind one three-phase meter.
-
-    `day` is the length of its day in seconds, for sun and tariffs; power and energy are always of real time.
-    """
+    """A house behind one three-phase meter."""
 
     clock: datetime
     seed: int = 1
-    day: float = 86400.0
     solar_peak: float = 6400.0
     """W; 0 for a house without solar."""
 
@@ -138,7 +138,7 @@ class House:
 
     @property
     def tariff(self) -> int:
-        """1 from 6:00 to 22:00 of the day of the house, otherwise 2."""
+        """1 from 6:00 to 22:00 UTC, otherwise 2."""
         return 1 if 0.25 <= self._day_fraction < 22 / 24 else 2
 
     @property
@@ -153,19 +153,23 @@ class House:
 
     def advance(self, seconds: float) -> Iterator[Change]:
         """Advance the time, and yield the changes of appliances."""
-        register = self.active_import if self.net_power > 0 else self.active_export
-        register[self.tariff] += abs(self.net_power) * seconds / 3600
-        self.solar_energy += self.solar_power * seconds / 3600
-        reactive = sum(self.reactive_power) * seconds / 3600
-        if reactive > 0:
-            self.reactive_import += reactive
-        else:
-            self.reactive_export -= reactive
+        self._count(seconds, self.net_power, sum(self.reactive_power))
         self.clock += timedelta(seconds=seconds)
         for appliance in self.appliances:
             if left := appliance.advance(seconds):
                 yield Change(appliance, left, self.clock)
         self._measure()
+
+    def _count(self, seconds: float, net_power: float, reactive_power: float) -> None:
+        """Add the energy of a time with constant power to the registers."""
+        register = self.active_import if net_power > 0 else self.active_export
+        register[self.tariff] += abs(net_power) * seconds / 3600
+        self.solar_energy += self.solar_power * seconds / 3600
+        reactive = reactive_power * seconds / 3600
+        if reactive > 0:
+            self.reactive_import += reactive
+        else:
+            self.reactive_export -= reactive
 
     def switch(self, appliance_id: str, state_name: str) -> Change:
         """Change the state of an appliance."""
@@ -177,7 +181,7 @@ class House:
 
     @property
     def _day_fraction(self) -> float:
-        return self.clock.timestamp() / self.day % 1
+        return self.clock.timestamp() / 86400 % 1
 
     def _measure(self) -> None:
         sun = max(0.0, math.sin((self._day_fraction - 0.25) * 2 * math.pi)) * self.solar_peak

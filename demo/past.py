@@ -1,0 +1,184 @@
+"""Past of the houses, and its import into the long-term statistics.
+
+The sums end at the first state that the recorder has seen, because it counts from zero there.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from statistics import fmean
+from typing import Any, Final, NamedTuple, cast
+
+from tests.simulators import Simulator
+from tests.simulators.household import ZURICH, Household
+
+from . import solar
+from .home_assistant import HomeAssistantApi
+from .houses import CASA_MIA, GAS_METER
+
+_HOUR: Final = timedelta(hours=1)
+
+# Seconds. It divides an hour.
+_STEP: Final = 300.0
+
+# Seconds until the recorder has written the first states, after the reload for the kind of the sub-meter.
+_RECORDER_TIMEOUT: Final = 30
+
+_PHASES: Final = (1, 2, 3)
+
+
+class _Unit(NamedTuple):
+    name: str
+    unit_class: str
+
+
+_WATT: Final = _Unit("W", "power")
+_KILOWATT: Final = _Unit("kW", "power")
+_KILOWATT_HOUR: Final = _Unit("kWh", "energy")
+_CUBIC_METER: Final = _Unit("m³", "volume")
+_VOLT: Final = _Unit("V", "voltage")
+_AMPERE: Final = _Unit("A", "electric_current")
+
+
+class Past:
+    """Hours of one house until now, by the unique ids of its sensors."""
+
+    def __init__(self, reader: Simulator) -> None:
+        """Begin at the clock of the house."""
+        self.reader = reader
+        self.begin = cast("Household", reader.house).clock
+        self.totals: dict[str, list[float]] = {}
+        """Register at the begin, and at the end of each hour."""
+
+        self.means: dict[str, list[list[float]]] = {}
+        """Values in each hour."""
+
+    async def run_until(self, now: datetime) -> None:
+        """Advance the house, and collect the hours."""
+        house = cast("Household", self.reader.house)
+        self._note_totals()
+        while house.clock + _HOUR <= now:
+            values: dict[str, list[float]] = {}
+            for _ in range(int(_HOUR.total_seconds() / _STEP)):
+                await self.reader.advance(_STEP)
+                for key, value in self._powers().items():
+                    values.setdefault(key, []).append(value)
+            for key, each in values.items():
+                self.means.setdefault(key, []).append(each)
+            self._note_totals()
+        await self.reader.advance((now - house.clock).total_seconds())
+
+    def _note_totals(self) -> None:
+        for key, value in self._registers().items():
+            self.totals.setdefault(key, []).append(value)
+
+    def _registers(self) -> dict[str, float]:
+        house, device_id = cast("Household", self.reader.house), self.reader.device_id
+        registers = {f"{device_id}:counter:{GAS_METER}": house.gas}
+        if device_id == CASA_MIA:
+            registers[solar.ENERGY] = house.solar_energy / 1000
+        for direction, by_tariff in (("import", house.active_import), ("export", house.active_export)):
+            registers[f"{device_id}_active_energy_{direction}"] = int(sum(by_tariff.values())) / 1000
+            for tariff, energy in by_tariff.items():
+                registers[f"{device_id}_active_energy_{direction}_t{tariff}"] = int(energy) / 1000
+        for appliance in house.appliances:
+            registers[f"{device_id}:{appliance.id}:energy"] = int(appliance.energy) / 1000
+        return registers
+
+    def _powers(self) -> dict[str, float]:
+        house, device_id = self.reader.house, self.reader.device_id
+        powers = {
+            f"{device_id}_active_power_net": house.net_power,
+            f"{device_id}_active_power_import": max(house.net_power, 0),
+            f"{device_id}_active_power_export": max(-house.net_power, 0),
+        }
+        if device_id == CASA_MIA:
+            powers[solar.POWER] = house.solar_power
+        for index, phase in enumerate(_PHASES):
+            powers[f"{device_id}_active_power_net_l{phase}"] = house.power[index]
+            powers[f"{device_id}_voltage_l{phase}"] = house.voltage[index]
+            powers[f"{device_id}_current_l{phase}"] = house.current(index)
+        return powers | {f"{device_id}:{each.id}:power": each.state.power for each in house.appliances}
+
+    def hours(self, key: str) -> dict[int, float]:
+        """Return a register in Wh by the timestamp of its hour."""
+        return {
+            int((self.begin + index * _HOUR).timestamp()): round(kilowatt_hours * 1000, 1)
+            for index, kilowatt_hours in enumerate(self.totals[key])
+        }
+
+    async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+        """Import the registers of these entities, which are by unique id."""
+        # An appliance that was never on has no energy in Home Assistant.
+        totals = {key: each for key, each in self.totals.items() if key in entities and each[-1]}
+        first = await _first_states(api, {entities[key] for key in totals})
+        for key, total in totals.items():
+            zero = first[entities[key]]
+            rows = [{"state": each, "sum": each - zero} for each in total[1:]]
+            await _import(api, entities[key], _unit_of(key), self.begin, rows)
+
+    async def import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+        """Import the powers, voltages and currents of these entities, which are by unique id."""
+        for key, hours in self.means.items():
+            if key in entities:
+                rows = [{"mean": fmean(each), "min": min(each), "max": max(each)} for each in hours]
+                await _import(api, entities[key], _unit_of(key), self.begin, rows)
+
+    async def import_demand(self, api: HomeAssistantApi, demand: str, peak_demand: str) -> None:
+        """Import the demand of each hour, and the mean of the month's three highest of different days."""
+        registers = self.totals[f"{self.reader.device_id}_active_energy_import"]
+        months: dict[int, dict[int, float]] = {}
+        demands, peaks = [], []
+        for index, (before, after) in enumerate(pairwise(registers)):
+            start = (self.begin + index * _HOUR).astimezone(ZURICH)
+            days = months.setdefault(start.month, {})
+            days[start.day] = max(days.get(start.day, 0.0), after - before)
+            demands.append(after - before)
+            peaks.append(fmean(sorted(days.values())[-3:]))
+        for entity_id, values in ((demand, demands), (peak_demand, peaks)):
+            rows = [{"mean": each, "min": each, "max": each} for each in values]
+            await _import(api, entity_id, _KILOWATT, self.begin, rows)
+
+
+def _unit_of(key: str) -> _Unit:
+    for part, unit in (("voltage", _VOLT), ("current", _AMPERE), ("counter", _CUBIC_METER), ("power", _WATT)):
+        if part in key:
+            return unit
+    return _KILOWATT_HOUR
+
+
+async def _first_states(api: HomeAssistantApi, entity_ids: set[str]) -> dict[str, float]:
+    """Return the first number that the recorder has seen of each entity, as soon as it has."""
+    begin, ids = (datetime.now(UTC) - _HOUR).isoformat().replace("+", "%2B"), ",".join(entity_ids)
+    found: dict[str, float] = {}
+    async with asyncio.timeout(_RECORDER_TIMEOUT):
+        while found.keys() < entity_ids:
+            for states in await api.get(f"/api/history/period/{begin}?no_attributes&filter_entity_id={ids}"):
+                if numbers := [number for state in states if (number := _number(state)) is not None]:
+                    found[states[0]["entity_id"]] = numbers[0]
+            await asyncio.sleep(0.2)
+    return found
+
+
+def _number(state: Mapping[str, Any]) -> float | None:
+    try:
+        return float(state["state"])
+    except ValueError:
+        return None
+
+
+async def _import(
+    api: HomeAssistantApi, entity_id: str, unit: _Unit, begin: datetime, rows: list[dict[str, float]]
+) -> None:
+    metadata: dict[str, Any] = {
+        "source": "recorder",
+        "statistic_id": entity_id,
+        "name": None,
+        "unit_of_measurement": unit.name,
+        "unit_class": unit.unit_class,
+        "has_sum": "sum" in rows[0],
+        "mean_type": 0 if "sum" in rows[0] else 1,
+    }
+    stats = [{"start": (begin + index * _HOUR).isoformat(), **row} for index, row in enumerate(rows)]
+    await api.command("recorder/import_statistics", metadata=metadata, stats=stats)
