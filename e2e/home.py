@@ -179,7 +179,7 @@ class Home:
         async def are_raised() -> bool:
             issues = (await self.api.command("repairs/list_issues"))["issues"]
             ours = {issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"}
-            # The recorder does not continue the sums of the imported hours when a run passes the end of an hour.
+            # At the end of an hour, the recorder does not continue the sums of the imported hours.
             return ours - {"sum_restart"} == set(raised)
 
         await until(are_raised)
