@@ -178,8 +178,9 @@ class Home:
 
         async def are_raised() -> bool:
             issues = (await self.api.command("repairs/list_issues"))["issues"]
-            ours = [issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"]
-            return sorted(ours) == sorted(raised)
+            ours = {issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"}
+            # At the end of an hour, the recorder does not continue the sums of the imported hours.
+            return ours - {"sum_restart"} == set(raised)
 
         await until(are_raised)
         await self.user.open("/config/repairs")
