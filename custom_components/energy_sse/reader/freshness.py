@@ -153,13 +153,11 @@ class ValueExpiry[K]:
         for group in self._groups:
             if group.is_received:
                 group.freshness.note(at)
+        if self._groups:
+            self._merge_groups()
 
     def outdated(self, now: float) -> set[K]:
         """Return the values that have expired."""
-        # After some readings with all values, there are no groups, so that a reading takes less time.
-        for group in [each for each in self._groups if each.freshness.has_history_of(self._readings)]:
-            self._groups.remove(group)
-            self._regular |= group.keys
         outdated = set() if self._readings.remaining(now) > 0 else self._regular.copy()
         for group in self._groups:
             if self._remaining(group, now) <= 0:
@@ -174,6 +172,12 @@ class ValueExpiry[K]:
     def _remaining(self, group: _Group[K], now: float) -> float:
         freshness = group.freshness
         return freshness.remaining(now) + max(self._readings.limit - freshness.limit, 0.0)
+
+    def _merge_groups(self) -> None:
+        """Remove the groups that every reading contains, so that a reading takes less time."""
+        for group in [each for each in self._groups if each.freshness.has_history_of(self._readings)]:
+            self._groups.remove(group)
+            self._regular |= group.keys
 
     def _regroup(self, keys: AbstractSet[K]) -> None:
         """Split the groups into the values that the reading contains and the values that it does not."""
