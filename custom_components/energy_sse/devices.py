@@ -153,9 +153,8 @@ class Devices:
         )
 
     @callback
-    def async_remove_tariff_sensor(self, subentry_id: str, key: TariffKey) -> None:
-        """Remove a sensor that the power tariff does not have any more."""
-        entity_id = self.tariff_sensor_id(subentry_id, key)
+    def async_remove_sensor(self, entity_id: str | None) -> None:
+        """Remove a sensor that this entry does not have any more; do nothing for None."""
         if entity_id is not None:
             self._entities.async_remove(entity_id)
 
