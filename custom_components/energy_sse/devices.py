@@ -120,7 +120,7 @@ class Devices:
         return self._device_text(f"category_{singular}") or category.replace("-", " ").capitalize()
 
     def _device_text(self, key: str) -> str | None:
-        """Return a translated text, in the language of the home; None if there is none."""
+        """Return the name of a device in the language of Home Assistant; None if it is not translated."""
         language = self._hass.config.language
         texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
         return texts.get(f"component.{DOMAIN}.device.{key}.name")

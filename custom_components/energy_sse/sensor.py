@@ -69,9 +69,7 @@ async def async_setup_entry(
         add(lambda: data.appliances, partial(ApplianceSensor, coordinator, description))
     add(
         lambda: [
-            each
-            for each in data.appliances
-            if each.has_many_states or devices.has_state_sensor(each.id)
+            each for each in data.appliances if each.has_many_states or devices.has_state_sensor(each.id)
         ],
         partial(ApplianceSensor, coordinator, APPLIANCE_STATE),
     )
