@@ -21,7 +21,7 @@ from .conftest import Start
 from .dialogs import discover, enter_host, outcome, submit
 from .home_assistant import announcement, entry_for, set_up, state_of
 from .simulators import CurrentlyOneSimulator, House, Simulator, WhatwattSimulator
-from .simulators.digest import DigestLogin
+from .simulators.digest import DigestAuth
 from .simulators.network import FaultyNetwork, close_connection
 from .time_machine import TimeMachine
 
@@ -132,7 +132,7 @@ async def test_announced_address_can_reject_the_password(
     time_machine: TimeMachine,
 ) -> None:
     entry = await set_up(hass, whatwatt, host=network.host)
-    other.login = DigestLogin("another")
+    other.auth = DigestAuth("another")
     await network.stop()
     await announce(hass, whatwatt, other.port)
     await time_machine.advance(120)
@@ -170,7 +170,7 @@ async def test_new_reader_is_found_after_addresses_without_a_reader(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, *, is_protected: bool
 ) -> None:
     if not is_protected:
-        protected_whatwatt.login = None
+        protected_whatwatt.auth = None
     flow = await announce(hass, protected_whatwatt, addresses=[*DEAD_ADDRESSES, "127.0.0.1"])
     assert outcome(flow) == ("form password" if is_protected else "form discovery_confirm")
     flow = await submit(hass, flow, **({"password": "secret"} if is_protected else {}))

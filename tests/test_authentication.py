@@ -17,7 +17,7 @@ from .conftest import Start
 from .dialogs import discover, enter_host, outcome, steps_in_progress, submit
 from .home_assistant import announcement, entry_for, set_up
 from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
-from .simulators.digest import BasicLogin, DigestLogin
+from .simulators.digest import BasicAuth, DigestAuth
 from .simulators.server import Handler
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -47,7 +47,7 @@ class Rogue(WhatwattSimulator):
 async def rogue(house: House, start: Start) -> Rogue:
     """Return a rogue device that asks for HTTP Basic."""
     rogue = Rogue(house)
-    rogue.login = BasicLogin(PASSWORD)
+    rogue.auth = BasicAuth(PASSWORD)
     await start(rogue)
     return rogue
 
@@ -75,21 +75,21 @@ async def has_stream(hass: HomeAssistant, reader: WhatwattSimulator) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("login", "expected"),
+    ("auth", "expected"),
     [
         (None, AuthScheme.NONE),
-        (BasicLogin(PASSWORD), AuthScheme.BASIC),
-        (DigestLogin(PASSWORD), AuthScheme.DIGEST),
+        (BasicAuth(PASSWORD), AuthScheme.BASIC),
+        (DigestAuth(PASSWORD), AuthScheme.DIGEST),
     ],
     ids=["none", "basic", "digest"],
 )
 async def test_entry_without_a_scheme_learns_it(
     hass: HomeAssistant,
     whatwatt: WhatwattSimulator,
-    login: BasicLogin | DigestLogin | None,
+    auth: BasicAuth | DigestAuth | None,
     expected: AuthScheme,
 ) -> None:
-    whatwatt.login = login
+    whatwatt.auth = auth
     entry = await set_up(hass, whatwatt)
     assert entry.data == {**entry_for(whatwatt).data, CONF_AUTH_SCHEME: expected}
 
@@ -97,7 +97,7 @@ async def test_entry_without_a_scheme_learns_it(
 # -------------------------------------------------------------------------------- an announced address
 
 
-@pytest.mark.parametrize("login", [None, BasicLogin(PASSWORD)], ids=["no login", "Basic"])
+@pytest.mark.parametrize("auth", [None, BasicAuth(PASSWORD)], ids=["no authentication", "Basic"])
 @pytest.mark.parametrize("scheme", [{}, stored_scheme("digest")], ids=["unknown", "digest"])
 @pytest.mark.parametrize("is_loaded", [True, False])
 async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixtures)
@@ -105,12 +105,12 @@ async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixt
     live: WhatwattSimulator,
     rogue: Rogue,
     time_machine: TimeMachine,
-    login: BasicLogin | None,
+    auth: BasicAuth | None,
     scheme: dict[str, Any],
     *,
     is_loaded: bool,
 ) -> None:
-    rogue.login = login
+    rogue.auth = auth
     entry = entry_for(live, **scheme)
     entry.add_to_hass(hass)
     if is_loaded:
@@ -138,7 +138,7 @@ async def test_announced_rogue_does_not_get_the_password(  # noqa: PLR0917 (fixt
 async def test_basic_password_is_not_sent_to_an_announced_address(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
-    live.login = BasicLogin(PASSWORD)
+    live.auth = BasicAuth(PASSWORD)
     entry = await set_up(hass, live)
     host = live.host
     await live.stop()
@@ -159,7 +159,7 @@ async def test_basic_password_is_not_sent_to_an_announced_address(
 async def test_basic_password_is_sent_to_a_confirmed_new_address(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine, *, is_loaded: bool
 ) -> None:
-    live.login = BasicLogin(PASSWORD)
+    live.auth = BasicAuth(PASSWORD)
     entry = await set_up(hass, live)
     if not is_loaded:
         await hass.config_entries.async_unload(entry.entry_id)
@@ -185,11 +185,11 @@ async def test_basic_password_is_sent_to_a_confirmed_new_address(
 async def test_reader_is_followed_after_an_update_to_digest(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.login = BasicLogin(PASSWORD)
+    live.auth = BasicAuth(PASSWORD)
     entry = await set_up(hass, live)
     await live.stop()
     await time_machine.advance(30)
-    live.login = DigestLogin(PASSWORD)
+    live.auth = DigestAuth(PASSWORD)
     await live.start(live=True)
     await announce(hass, live)
     await time_machine.advance(120)
@@ -242,9 +242,9 @@ async def test_entered_address_gets_a_basic_password_only_if_confirmed(
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("login", [DigestLogin(PASSWORD), None], ids=["Digest", "no login"])
+@pytest.mark.parametrize("auth", [DigestAuth(PASSWORD), None], ids=["Digest", "no authentication"])
 async def test_new_reader_gets_a_basic_password_only_if_confirmed(
-    hass: HomeAssistant, rogue: Rogue, login: DigestLogin | None
+    hass: HomeAssistant, rogue: Rogue, auth: DigestAuth | None
 ) -> None:
     flow = await enter_host(hass, rogue.host)
     assert outcome(flow) == "form password"
@@ -252,21 +252,21 @@ async def test_new_reader_gets_a_basic_password_only_if_confirmed(
     assert outcome(flow) == "form unencrypted"
     assert not rogue.has_password
     # The device uses another scheme now.
-    rogue.login = login
+    rogue.auth = auth
     flow = await submit(hass, flow)
-    if login is None:
+    if auth is None:
         assert outcome(flow) == "form unprotected"
         flow = await submit(hass, flow)
     assert outcome(flow) == "create_entry"
-    assert flow["data"][CONF_AUTH_SCHEME] == ("none" if login is None else "digest")
-    assert (CONF_PASSWORD in flow["data"]) == (login is not None)
+    assert flow["data"][CONF_AUTH_SCHEME] == ("none" if auth is None else "digest")
+    assert (CONF_PASSWORD in flow["data"]) == (auth is not None)
 
 
 async def test_rogue_cannot_be_added_in_place_of_the_reader(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue
 ) -> None:
     entry = await set_up(hass, live)
-    rogue.login = None
+    rogue.auth = None
     assert outcome(await enter_host(hass, rogue.host)) == "abort already_configured"
     assert entry.data[CONF_HOST] == live.host
 
@@ -279,16 +279,16 @@ async def test_removed_password_is_confirmed_and_deleted(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, live)
-    live.login = None
+    live.auth = None
     live.end_streams()
     await time_machine.advance(60)
     assert entry.runtime_data.coordinator.connection_state is ConnectionState.AUTH_FAILED
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["step_id"] == "unprotected"
-    live.login = DigestLogin("another")
+    live.auth = DigestAuth("another")
     result = await submit(hass, flow)
     assert outcome(result) == "form reauth_confirm"
-    live.login = None
+    live.auth = None
     result = await submit(hass, result)
     assert outcome(result) == "form unprotected"
     assert outcome(await submit(hass, result)) == "abort reauth_successful"
@@ -304,15 +304,15 @@ async def test_reauthentication_rejects_another_reader(
     entry.add_to_hass(hass)
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_HOST: rogue.host})
     rogue.device_id = "ECC9FF000000"
-    for login in (None, DigestLogin(PASSWORD)):
-        rogue.login = login
+    for auth in (None, DigestAuth(PASSWORD)):
+        rogue.auth = auth
         flow = await submit(hass, await entry.start_reauth_flow(hass), password=PASSWORD)
         assert outcome(flow) == "abort wrong_device"
     assert (entry.data[CONF_PASSWORD], entry.data[CONF_AUTH_SCHEME]) == (PASSWORD, AuthScheme.DIGEST)
 
 
 async def test_new_basic_password_needs_no_confirmation(hass: HomeAssistant, live: WhatwattSimulator) -> None:
-    live.login = BasicLogin("new")
+    live.auth = BasicAuth("new")
     entry = entry_for(live, password="old", **stored_scheme("basic"))
     entry.add_to_hass(hass)
     flow = await submit(hass, await entry.start_reauth_flow(hass), password="new")
@@ -324,9 +324,9 @@ async def test_new_basic_password_needs_no_confirmation(hass: HomeAssistant, liv
 async def test_first_password_of_a_reader_is_requested(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
-    live.login = None
+    live.auth = None
     entry = await set_up(hass, live)
-    live.login = DigestLogin(PASSWORD)
+    live.auth = DigestAuth(PASSWORD)
     live.end_streams()
     await time_machine.advance(60)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -481,7 +481,7 @@ async def test_password_is_requested_when_all_addresses_reject_it(
     await set_up(hass, live)
     other.device_id = live.device_id
     await announce(hass, other)
-    live.login = DigestLogin("another")
+    live.auth = DigestAuth("another")
     live.end_streams()
     await time_machine.advance(120)
     assert steps_in_progress(hass) == ["reauth_confirm"]

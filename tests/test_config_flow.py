@@ -247,7 +247,7 @@ async def test_announced_reader_can_change_before_it_is_confirmed(
     await whatwatt.stop()
     flow = await submit(hass, flow)
     assert outcome(flow) == "form discovery_confirm cannot_connect"
-    whatwatt.login = WhatwattSimulator(house, password="secret").login
+    whatwatt.auth = WhatwattSimulator(house, password="secret").auth
     await whatwatt.start(whatwatt.port)
     flow = await submit(hass, flow)
     assert outcome(flow) == "form password"
@@ -279,7 +279,7 @@ async def test_known_reader_is_followed_to_an_announced_address(
     entry.add_to_hass(hass)
     info = announcement(protected_whatwatt)
     if not has_id:
-        protected_whatwatt.login = None
+        protected_whatwatt.auth = None
         hass.config_entries.async_update_entry(entry, data={CONF_HOST: UNUSED, CONF_KIND: "whatwatt"})
         info.properties.clear()
     password = entry.data.get(CONF_PASSWORD)
@@ -309,8 +309,8 @@ async def test_announced_address_is_ignored_without_identification(
     entry.add_to_hass(hass)
     info = announcement(protected_whatwatt)
     if device_id == protected_whatwatt.device_id:
-        assert protected_whatwatt.login is not None
-        protected_whatwatt.login.password = "another"
+        assert protected_whatwatt.auth is not None
+        protected_whatwatt.auth.password = "another"
         reason = "invalid_auth"
     else:
         protected_whatwatt.device_id = device_id

@@ -21,7 +21,7 @@ from .dialogs import discover, outcome, steps_in_progress, submit
 from .home_assistant import announcement, entity_id, set_up
 from .logs import OURS
 from .simulators import House, WhatwattSimulator
-from .simulators.digest import BasicLogin, DigestLogin
+from .simulators.digest import BasicAuth, DigestAuth
 from .test_authentication import Rogue, rogue
 from .time_machine import TimeMachine
 from .wait import wait_until
@@ -176,7 +176,7 @@ async def test_changed_password_is_asked_for_during_a_flood(
 ) -> None:
     await tarpit.stop()
     await set_up(hass, live)
-    live.login = DigestLogin("new")
+    live.auth = DigestAuth("new")
     live.end_streams()
     for number in range(40):
         await discover(hass, mdns(live.device_id, port=tarpit.port + number))
@@ -205,20 +205,20 @@ async def test_announced_address_gets_nothing_but_a_get(
     assert all(request.startswith(b"GET /api/v1/system HTTP/1.1\r\n") for request in tarpit.requests)
 
 
-@pytest.mark.parametrize("login", [None, DigestLogin("typed")], ids=["confirmed", "with a password"])
+@pytest.mark.parametrize("auth", [None, DigestAuth("typed")], ids=["confirmed", "with a password"])
 async def test_new_device_cannot_replace_a_reader(
-    hass: HomeAssistant, live: WhatwattSimulator, house: House, start: Start, login: DigestLogin | None
+    hass: HomeAssistant, live: WhatwattSimulator, house: House, start: Start, auth: DigestAuth | None
 ) -> None:
     """The owner adds the device, which has the id of the reader then."""
-    live.login = DigestLogin("secret")
+    live.auth = DigestAuth("secret")
     entry = await set_up(hass, live)
     before = dict(entry.data)
     rogue = WhatwattSimulator(house, device_id="ECC9FF000000")
-    rogue.login = login
+    rogue.auth = auth
     await start(rogue)
     flow = await discover(hass, announcement(rogue))
     rogue.device_id = live.device_id
-    flow = await submit(hass, flow, **({} if login is None else {"password": "typed"}))
+    flow = await submit(hass, flow, **({} if auth is None else {"password": "typed"}))
     assert outcome(flow) == "abort already_configured"
     await hass.async_block_till_done()
     assert dict(entry.data) == before
@@ -230,9 +230,9 @@ async def test_unencrypted_password_goes_to_the_confirmed_address_only(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
     """The address that was entered before belongs to another device now."""
-    live.login = DigestLogin("secret")
+    live.auth = DigestAuth("secret")
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
-    live.login = BasicLogin("secret")
+    live.auth = BasicAuth("secret")
     live.end_streams()
     await time_machine.advance(60)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -258,7 +258,7 @@ async def test_new_password_is_requested_beside_an_open_confirmation(
     is_loaded: bool,
 ) -> None:
     """Another device asks for the password unencrypted while the reader is off."""
-    live.login = BasicLogin("secret")
+    live.auth = BasicAuth("secret")
     entry = await set_up(hass, live)
     if not is_loaded:
         await hass.config_entries.async_unload(entry.entry_id)
@@ -269,7 +269,7 @@ async def test_new_password_is_requested_beside_an_open_confirmation(
     await discover(hass, announcement(rogue))
     await time_machine.advance(300)
     assert steps_in_progress(hass) == ["unencrypted"]
-    live.login = BasicLogin("new")
+    live.auth = BasicAuth("new")
     await live.start(live.port, live=True)
     if not is_loaded:
         await hass.config_entries.async_reload(entry.entry_id)
@@ -278,7 +278,7 @@ async def test_new_password_is_requested_beside_an_open_confirmation(
     assert not rogue.has_password
 
 
-class AnyDigest(DigestLogin):
+class AnyDigest(DigestAuth):
     """Asks for HTTP Digest, and accepts every response."""
 
     @override
@@ -289,15 +289,15 @@ class AnyDigest(DigestLogin):
 async def test_password_is_not_sent_to_a_device_that_used_digest_first(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
-    rogue.login = AnyDigest("unknown")
-    live.login = BasicLogin("secret")
+    rogue.auth = AnyDigest("unknown")
+    live.auth = BasicAuth("secret")
     entry = await set_up(hass, live)
     await live.stop()
     await discover(hass, announcement(rogue))
     await time_machine.advance(120)
     # Digest proves nothing about the reader.
     assert (entry.data[CONF_HOST], entry.data[CONF_AUTH_SCHEME]) == (rogue.host, AuthScheme.DIGEST)
-    rogue.login = BasicLogin("secret")
+    rogue.auth = BasicAuth("secret")
     rogue.end_streams()
     await time_machine.advance(120)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
@@ -310,10 +310,10 @@ async def test_password_is_not_sent_to_a_device_that_used_digest_first(
 async def test_password_is_not_sent_to_a_weaker_entered_address(
     hass: HomeAssistant, live: WhatwattSimulator, rogue: Rogue, time_machine: TimeMachine
 ) -> None:
-    live.login = DigestLogin("secret")
+    live.auth = DigestAuth("secret")
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: rogue.host, CONF_AUTH_SCHEME: AuthScheme.DIGEST})
     await time_machine.advance(310)
-    rogue.login = None
+    rogue.auth = None
     await time_machine.advance(310)
     assert len(rogue.credentials) >= 2
     assert not rogue.has_password
@@ -335,7 +335,7 @@ async def test_log_of_an_attack_has_no_identities(
 ) -> None:
     caplog.set_level(level, OURS.name)
     rogue.name = "Villa Kunterbunt"
-    live.name, live.login = "Casa Segreta", BasicLogin("secret")
+    live.name, live.auth = "Casa Segreta", BasicAuth("secret")
     live.sub_meters = {"20000741": 5}
     entry = await set_up(hass, live, **{CONF_ENTERED_HOST: "127.0.0.1:9"})
     hass.config_entries.async_update_entry(entry, title="Casa Segreta")
@@ -343,7 +343,7 @@ async def test_log_of_an_attack_has_no_identities(
     await live.stop()
     await discover(hass, announcement(rogue))
     await time_machine.advance(300)
-    rogue.login, rogue.device_id = None, "ECC9FF8A2B30"
+    rogue.auth, rogue.device_id = None, "ECC9FF8A2B30"
     await discover(hass, mdns(live.device_id, port=rogue.port))
     await rogue.stop()
     await rogue.start(live.port)

@@ -206,8 +206,8 @@ async def test_changed_password_starts_reauth_and_no_more_requests(
     hass: HomeAssistant, protected_whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, protected_whatwatt)
-    assert protected_whatwatt.login is not None
-    protected_whatwatt.login.password = "another"
+    assert protected_whatwatt.auth is not None
+    protected_whatwatt.auth.password = "another"
     protected_whatwatt.end_streams()
     await time_machine.advance(60)
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN)

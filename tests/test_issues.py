@@ -183,7 +183,7 @@ async def test_new_password_during_contention_starts_reauth(
     await set_up(hass, live)
     rival = Rival(live)
     await time_machine.advance(120)
-    live.login = WhatwattSimulator(live.house, password="new").login
+    live.auth = WhatwattSimulator(live.house, password="new").auth
     await time_machine.advance(30)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == "reauth"

@@ -6,7 +6,7 @@ from homeassistant.util.yaml import load_yaml_dict
 
 ROOT = Path(__file__).parents[1]
 
-# From https://developers.home-assistant.io/docs/core/integration-quality-scale, in November 2026.
+# From the page *Integration quality scale* of Home Assistant's developer documentation, in November 2026.
 RULES = """
     action-setup appropriate-polling brands common-modules config-flow config-flow-test-coverage
     dependency-transparency docs-actions docs-conditions docs-high-level-description

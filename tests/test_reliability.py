@@ -27,7 +27,7 @@ from custom_components.energy_sse.reader import READERS, Measurement, clock, con
 from .home_assistant import announcement, entity_id, sent_value, set_up
 from .logs import logged_messages
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
-from .simulators.digest import BasicLogin
+from .simulators.digest import BasicAuth
 from .simulators.network import FaultyNetwork, close_connection
 from .simulators.whatwatt import Firmware
 from .time_machine import TimeMachine
@@ -325,7 +325,7 @@ async def replace_by_rogue(home: Home) -> None:
     """Announce a device with the same id that asks for HTTP Basic, while the reader is off."""
     await home.network.stop()
     rogue = WhatwattSimulator(home.reader.house, device_id=home.reader.device_id)
-    rogue.login = BasicLogin("secret")
+    rogue.auth = BasicAuth("secret")
     await rogue.start()
     network = await home.another_network(rogue)
     for _ in range(12):
@@ -387,16 +387,16 @@ async def ask_for_a_password(home: Home, challenge: str | None) -> None:
 
 async def expire_nonces(home: Home) -> None:
     assert isinstance(home.reader, WhatwattSimulator)
-    assert home.reader.login is not None
-    assert not isinstance(home.reader.login, BasicLogin)
-    home.reader.login.uses_per_nonce = 1
-    home.reader.login.delete_nonces()
+    assert home.reader.auth is not None
+    assert not isinstance(home.reader.auth, BasicAuth)
+    home.reader.auth.uses_per_nonce = 1
+    home.reader.auth.delete_nonces()
     home.reader.end_streams()
 
 
 async def remove_the_password(home: Home) -> None:
     assert isinstance(home.reader, WhatwattSimulator)
-    home.reader.login = None
+    home.reader.auth = None
     home.reader.end_streams()
 
 

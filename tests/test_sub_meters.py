@@ -1,6 +1,6 @@
 """Sub-meters of a whatwatt: gas, water or heat."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 import logging
 from typing import Any
 
@@ -13,6 +13,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
 from custom_components.energy_sse.const import CONF_SUB_METERS, DOMAIN
+from custom_components.energy_sse.reader import SubMeterReading
+from custom_components.energy_sse.sub_meters import SubMeters
 
 from .dialogs import change_options, open_options
 from .home_assistant import entity_id, reload, set_up, state_of, tick
@@ -102,7 +104,7 @@ async def test_sub_meter_that_has_stopped_is_unavailable(
 
     whatwatt.sub_meters_read_at = whatwatt.house.clock.replace(minute=0)
     await send(hass, whatwatt, {gas: 123.45})
-    await run(3, stopped=False)
+    await run(9, stopped=False)
     assert shown(hass, gas) == "123.45", "the register is read once an hour"
     await run(2, stopped=True)
     assert shown(hass, gas) == "unavailable"
@@ -117,11 +119,23 @@ async def test_sub_meter_that_has_stopped_is_unavailable(
     assert shown(hass, gas) == "123.45"
 
 
+def test_first_shorter_time_between_daily_registers_is_ignored() -> None:
+    sub_meters, now = SubMeters([], {}), 0.0
+    read_at = datetime(2026, 11, 10, 6, tzinfo=UTC)
+    for hours in (0, 1, *[24] * 10):
+        for _ in range(hours):
+            now += 3600
+            assert sub_meters.update_outdated(now) == set()
+        read_at += timedelta(hours=hours)
+        sub_meters.update(SubMeterReading(meter_id="1", value=now / 3600, time=read_at), now)
+    assert sub_meters.update_outdated(now + 36 * 3600) == {"1"}
+
+
 async def test_sub_meter_without_a_time_expires_when_it_is_missing(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, whatwatt)
-    for value in (5, 5, 6):
+    for value in (*[5] * 8, 6):
         await whatwatt.broadcast(whatwatt.encode(f'{{"Vol":[{{"M_ID":"1","Cum":{value}}}]}}'))
         await tick(hass, whatwatt)
         await time_machine.advance(10)

@@ -26,7 +26,7 @@ import pytest
 from custom_components.energy_sse.const import DOMAIN
 from custom_components.energy_sse.store import STORAGE_VERSION
 
-from .simulators.digest import BasicLogin
+from .simulators.digest import BasicAuth
 from .upgrade.home import Home, simulated_time
 from .upgrade.installation import observe, restore
 
@@ -439,8 +439,8 @@ async def assert_home_continues(home: Home, *, lost: tuple[str, ...] = ()) -> No
     assert_hours_are_kept(home, await home.statistics(datetime.fromtimestamp(0, UTC)))
 
 
-class ObservedLogin(BasicLogin):
-    """A login that stores the received credentials."""
+class ObservedAuth(BasicAuth):
+    """Authentication that stores the received credentials."""
 
     def __init__(self, password: str) -> None:
         super().__init__(password)
@@ -455,11 +455,11 @@ class ObservedLogin(BasicLogin):
 
 async def test_password_is_not_sent_unencrypted(home: Home) -> None:
     # The entry has stored that the reader uses Digest.
-    home.whatwatt.login = login = ObservedLogin("secret")
+    home.whatwatt.auth = auth = ObservedAuth("secret")
     await home.start(has_recorder=False)
     assert home.entries[WHATWATT].state is not ConfigEntryState.LOADED
     assert home.entries[CURRENTLYONE].state is ConfigEntryState.LOADED
-    assert login.received == []
+    assert auth.received == []
 
 
 async def test_entry_of_a_higher_major_version_is_refused(home: Home) -> None:

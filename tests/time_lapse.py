@@ -239,9 +239,14 @@ class TimeLapse:
 
     async def _send_telegram(self) -> None:
         self.sent[self.now], _ = self.meter_registers
-        is_connected = self._hass is not None and bool(self.reader.streams)
+        is_connected = (
+            self._hass is not None
+            and self.reader.is_running
+            and self.entry.state is not ConfigEntryState.SETUP_RETRY
+        )
         if is_connected:
-            await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED)
+            # A connection needs real time.
+            await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED and self.reader.streams)
         if not (is_connected and self.reader.meter_is_connected):
             await self.reader.send_reading()
             return
@@ -263,11 +268,10 @@ class TimeLapse:
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
             self.entry.runtime_data.coordinator.async_handle_announcement(self.reader.host)
-            await wait_until(lambda: self.reader.streams)
-            await self._receive_greeting(events)
         while self.entry.state is not ConfigEntryState.LOADED:
             # Home Assistant retries the setup.
             await self.run_for(seconds=10)
+        await self._receive_greeting(events)
 
     # --------------------------------------------------------------------------------- Home Assistant
 
@@ -302,7 +306,8 @@ class TimeLapse:
 
     async def _receive_greeting(self, earlier_events: int = 0) -> None:
         """Wait until the replayed messages have been received. Time does not pass."""
-        if self.entry.state is ConfigEntryState.LOADED:
+        if self.reader.is_running:
+            await wait_until(lambda: self.reader.streams)
             await wait_until(lambda: self._received_events >= earlier_events + self.reader.greeting_size)
         await self.settle()
 

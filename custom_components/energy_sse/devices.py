@@ -120,7 +120,7 @@ class Devices:
         return self._device_text(f"category_{singular}") or category.replace("-", " ").capitalize()
 
     def _device_text(self, key: str) -> str | None:
-        """Return a translated text, in the language of the home; None if there is none."""
+        """Return the name of a device in the language of Home Assistant; None if it is not translated."""
         language = self._hass.config.language
         texts = async_get_cached_translations(self._hass, language, "device", DOMAIN)
         return texts.get(f"component.{DOMAIN}.device.{key}.name")
@@ -153,9 +153,8 @@ class Devices:
         )
 
     @callback
-    def async_remove_tariff_sensor(self, subentry_id: str, key: PowerTariffKey) -> None:
-        """Remove a sensor that the power tariff does not have any more."""
-        entity_id = self.tariff_sensor_id(subentry_id, key)
+    def async_remove_sensor(self, entity_id: str | None) -> None:
+        """Remove a sensor that this entry does not have any more; do nothing for None."""
         if entity_id is not None:
             self._entities.async_remove(entity_id)
 

@@ -8,7 +8,6 @@ from typing import Any, Final, override
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntity, SensorStateClass
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
@@ -48,12 +47,12 @@ async def async_setup_entry(
 ) -> None:
     """Add the sensors of everything that the reader has, now and later."""
     coordinator = entry.runtime_data.coordinator
-    data = coordinator.data
-    _remove_headrooms(hass, coordinator)
+    data, devices = coordinator.data, coordinator.devices
+    _remove_headrooms(coordinator)
     for subentry_id, tracker in entry.runtime_data.tariffs.items():
         missing = frozenset() if tracker.tariff.price else COST_KEYS
         for key in missing:
-            coordinator.devices.async_remove_tariff_sensor(subentry_id, key)
+            devices.async_remove_sensor(devices.tariff_sensor_id(subentry_id, key))
         async_add_entities(
             [PowerTariffSensor(coordinator, tracker, key) for key in POWER_TARIFF if key not in missing],
             config_subentry_id=subentry_id,
@@ -71,21 +70,19 @@ async def async_setup_entry(
         add(lambda: data.appliances, partial(ApplianceSensor, coordinator, description))
     add(
         lambda: [
-            each
-            for each in data.appliances
-            if each.has_many_states or coordinator.devices.has_state_sensor(each.id)
+            each for each in data.appliances if each.has_many_states or devices.has_state_sensor(each.id)
         ],
         partial(ApplianceSensor, coordinator, APPLIANCE_STATE),
     )
 
 
 @callback
-def _remove_headrooms(hass: HomeAssistant, coordinator: EnergySseCoordinator) -> None:
+def _remove_headrooms(coordinator: EnergySseCoordinator) -> None:
     """Remove the headroom of phases that the supply in the options does not have."""
+    devices = coordinator.devices
     for measurement in HEADROOMS.keys() - coordinator.readings.computed.headrooms:
         coordinator.data.measurements.discard(measurement)
-        if entity_id := coordinator.devices.entity_id(Platform.SENSOR, measurement):
-            er.async_get(hass).async_remove(entity_id)
+        devices.async_remove_sensor(devices.entity_id(Platform.SENSOR, measurement))
 
 
 class MeasurementSensor(ReaderEntity, SensorEntity):

@@ -108,8 +108,7 @@ class SubMeters:
         """Update the expiry from a reading with a value. Return whether an outdated value is valid again."""
         meter_id = reading.meter_id
         if (last := self._last.get(meter_id)) is None:
-            last = self._last[meter_id] = _LastRegister(Freshness())
-            last.freshness.announce(_INTERVAL)
+            last = self._last[meter_id] = _LastRegister(Freshness(_INTERVAL))
         last.update(reading, now)
         if last.freshness.remaining(now) <= 0:
             self.outdated.add(meter_id)

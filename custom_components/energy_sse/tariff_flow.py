@@ -46,7 +46,7 @@ from .power_tariff.settings import (
     times,
 )
 
-# Fields of the dialog. The rules of the contract and the months between the two are stored.
+# Fields that are not stored. The rules of the contract and the list of months are stored instead.
 CONF_CONTRACT: Final = "contract"
 CONF_FIRST_MONTH: Final = "first_month"
 CONF_LAST_MONTH: Final = "last_month"

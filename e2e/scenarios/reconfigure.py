@@ -11,7 +11,7 @@ from playwright.async_api import expect
 from e2e.home import ATTIC, GARAGE, INTEGRATION_PAGE, NEW_PASSWORD, PASSWORD, WHATWATT, Home
 from e2e.readers import Reader
 from tests.simulators import WhatwattSimulator
-from tests.simulators.digest import BasicLogin
+from tests.simulators.digest import BasicAuth
 
 
 async def reconfigure(home: Home) -> None:
@@ -43,9 +43,9 @@ async def reconfigure(home: Home) -> None:
 async def new_password(home: Home) -> None:
     """A changed password is requested, and then used."""
     user, text = home.user, home.user.text
-    login = home.whatwatt.simulator.login
-    assert login is not None
-    login.password = NEW_PASSWORD
+    auth = home.whatwatt.simulator.auth
+    assert auth is not None
+    auth.password = NEW_PASSWORD
     home.whatwatt.simulator.end_streams()
     await user.open(INTEGRATION_PAGE)
     await user.sees(text("Needs attention"))
@@ -61,7 +61,7 @@ async def new_password(home: Home) -> None:
 async def weaker_login(home: Home) -> None:
     """A reader gets its password unencrypted only after a question."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
-    digest, simulator.login = simulator.login, BasicLogin(NEW_PASSWORD)
+    digest, simulator.auth = simulator.auth, BasicAuth(NEW_PASSWORD)
     simulator.end_streams()
     await user.open(INTEGRATION_PAGE)
     await user.sees(text("Needs attention"))
@@ -69,7 +69,7 @@ async def weaker_login(home: Home) -> None:
     await home.enter_password(NEW_PASSWORD)
     await user.sees(text("Send the password unencrypted?"))
     await user.picture("unencrypted")
-    simulator.login = digest
+    simulator.auth = digest
     await user.press(text("Submit"))
     await user.sees(text("Re-authentication was successful"))
     await user.finish("Close")
@@ -79,7 +79,7 @@ async def weaker_login(home: Home) -> None:
 async def removed_password(home: Home) -> None:
     """A reader without its password is used only after a question."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
-    simulator.login = None
+    simulator.auth = None
     simulator.end_streams()
     await user.open(INTEGRATION_PAGE)
     await user.sees(text("Needs attention"))

@@ -9,7 +9,7 @@ from custom_components.energy_sse.reader.auth import parse_schemes
 from custom_components.energy_sse.reader.client import DeviceClient
 from custom_components.energy_sse.reader.models import ReaderAuthenticationError
 from tests.reader.test_client import Serve, serve
-from tests.simulators.digest import BasicLogin, DigestLogin
+from tests.simulators.digest import BasicAuth, DigestAuth
 
 __all__ = ["serve"]
 
@@ -22,9 +22,9 @@ class Device:
 
     def __init__(self) -> None:
         self.host = ""
-        self.login: DigestLogin | BasicLogin | None = None
+        self.auth: DigestAuth | BasicAuth | None = None
         self.challenges: list[str] | None = None
-        """Challenges of every response, instead of those of `login`."""
+        """Challenges of every response, instead of those of `auth`."""
 
         self.credentials: list[str | None] = []
 
@@ -33,8 +33,8 @@ class Device:
         authorization = request.headers.get("Authorization")
         self.credentials.append(authorization)
         challenges = self.challenges
-        if challenges is None and self.login is not None:
-            challenge = self.login.check(authorization, request.method, request.path_qs)
+        if challenges is None and self.auth is not None:
+            challenge = self.auth.check(authorization, request.method, request.path_qs)
             challenges = None if challenge is None else [challenge]
         if challenges is None:
             return web.json_response({})
@@ -92,12 +92,12 @@ def test_schemes_of_all_challenges_are_parsed(challenges: list[str], schemes: se
         ["Digest", "Basic"],
     ],
 )
-@pytest.mark.parametrize("login", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
+@pytest.mark.parametrize("scheme", [None, AuthScheme.NONE, AuthScheme.BASIC, AuthScheme.DIGEST])
 async def test_password_is_not_sent_unencrypted_when_digest_is_offered(
-    session: aiohttp.ClientSession, device: Device, challenges: list[str], login: AuthScheme | None
+    session: aiohttp.ClientSession, device: Device, challenges: list[str], scheme: AuthScheme | None
 ) -> None:
     device.challenges = challenges
-    http = DeviceClient(session, device.host, "secret", login)
+    http = DeviceClient(session, device.host, "secret", scheme)
     for _ in range(3):
         with pytest.raises(ReaderAuthenticationError):
             await http.get_json(PATH)
@@ -143,15 +143,15 @@ async def test_password_is_not_sent_after_digest_for_another_domain(
     session: aiohttp.ClientSession, device: Device
 ) -> None:
     http = DeviceClient(session, device.host, "secret")
-    device.login = login = DigestLogin("secret")
-    challenge = login.challenge
-    login.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue device
+    device.auth = auth = DigestAuth("secret")
+    challenge = auth.challenge
+    auth.challenge = lambda *, stale=False: f'{challenge(stale=stale)}, domain="/nowhere"'  # type: ignore[method-assign]  # a rogue device
     await http.get_json(PATH)
-    device.login = None
+    device.auth = None
     for _ in range(2):
         with pytest.raises(ReaderAuthDowngradeError):
             await http.get_json(PATH)
-    device.login = BasicLogin("secret")
+    device.auth = BasicAuth("secret")
     with pytest.raises(ReaderAuthDowngradeError):
         await http.get_json(PATH)
     assert not device.has_password

@@ -18,7 +18,7 @@ from custom_components.energy_sse.reader.client import DeviceClient
 from custom_components.energy_sse.reader.sse import ServerSentEvent
 from tests.conftest import Start
 from tests.simulators import House, WhatwattSimulator
-from tests.simulators.digest import DigestLogin
+from tests.simulators.digest import DigestAuth
 from tests.simulators.whatwatt import Firmware
 from tests.time_machine import TimeMachine
 
@@ -129,7 +129,7 @@ async def test_request_is_repeated_when_its_nonce_is_stale(
     reader = WhatwattSimulator(house, password="secret")
     await start(reader)
 
-    class ExpiringLogin(DigestLogin):
+    class ExpiringAuth(DigestAuth):
         requests = 0
 
         def check(self, authorization: str | None, method: str, target: str) -> str | None:
@@ -138,7 +138,7 @@ async def test_request_is_repeated_when_its_nonce_is_stale(
                 self.delete_nonces()
             return super().check(authorization, method, target)
 
-    reader.login = ExpiringLogin("secret")
+    reader.auth = ExpiringAuth("secret")
     await DeviceClient(session, reader.host, "secret").get_json(SYSTEM)
     assert len(reader.requests) == 3
 

@@ -12,7 +12,7 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class DigestLogin:
+class DigestAuth:
     """Digest on the server's side. A nonce is valid for a number of requests with rising counts."""
 
     def __init__(self, password: str, *, uses_per_nonce: int | None = None) -> None:
@@ -41,15 +41,15 @@ class DigestLogin:
         scheme, _, parameters = (authorization or "").partition(" ")
         if scheme != "Digest":
             return self.challenge()
-        login = parse_keqv_list(parse_http_list(parameters))
-        nonce, cnonce, nc = login["nonce"], login["cnonce"], login["nc"]
-        session = _md5(f"{_md5(f'{login["username"]}:{REALM}:{self.password}')}:{nonce}:{cnonce}")
+        sent = parse_keqv_list(parse_http_list(parameters))
+        nonce, cnonce, nc = sent["nonce"], sent["cnonce"], sent["nc"]
+        session = _md5(f"{_md5(f'{sent["username"]}:{REALM}:{self.password}')}:{nonce}:{cnonce}")
         expected = _md5(f"{session}:{nonce}:{nc}:{cnonce}:auth:{_md5(f'{method}:{target}')}")
         if (
-            login["username"] != ""
-            or login["uri"] != target
-            or login["opaque"] != self._opaque
-            or login["response"] != expected
+            sent["username"] != ""
+            or sent["uri"] != target
+            or sent["opaque"] != self._opaque
+            or sent["response"] != expected
         ):
             return self.challenge()
         worn_out = self.uses_per_nonce is not None and self._uses.get(nonce, 0) >= self.uses_per_nonce
@@ -60,7 +60,7 @@ class DigestLogin:
         return None
 
 
-class BasicLogin:
+class BasicAuth:
     """Basic on the server's side, as in firmware before 1.10."""
 
     def __init__(self, password: str) -> None:

@@ -78,6 +78,11 @@ class Server(ABC):
         return f"127.0.0.1:{self.port}"
 
     @property
+    def is_running(self) -> bool:
+        """True between start and stop."""
+        return self._runner is not None
+
+    @property
     def stream_count(self) -> int:
         """Number of requests of the stream."""
         return sum(request == f"GET {self.stream_path}" for request in self.requests)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from .digest import BasicLogin, DigestLogin
+from .digest import BasicAuth, DigestAuth
 from .house import PHASES, House
 from .server import Handler, Service, Simulator
 
@@ -66,9 +66,9 @@ class WhatwattSimulator(Simulator):
 
         self.uptime = 338_352.0
         self.report_id = 72
-        self.login: DigestLogin | BasicLogin | None = None
+        self.auth: DigestAuth | BasicAuth | None = None
         if password is not None:
-            self.login = (BasicLogin if firmware is Firmware.BASIC else DigestLogin)(password)
+            self.auth = (BasicAuth if firmware is Firmware.BASIC else DigestAuth)(password)
 
     @override
     @classmethod
@@ -92,7 +92,7 @@ class WhatwattSimulator(Simulator):
     @property
     @override
     def password(self) -> str | None:
-        return None if self.login is None else self.login.password
+        return None if self.auth is None else self.auth.password
 
     @override
     def routes(self) -> Iterable[web.RouteDef]:
@@ -107,9 +107,9 @@ class WhatwattSimulator(Simulator):
     async def respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if "Origin" in request.headers:
             return web.Response(status=404)
-        if self.login is not None:
+        if self.auth is not None:
             authorization = request.headers.get("Authorization")
-            challenge = self.login.check(authorization, request.method, request.path_qs)
+            challenge = self.auth.check(authorization, request.method, request.path_qs)
             if challenge is not None:
                 return web.Response(status=401, headers={"WWW-Authenticate": challenge})
         return await handler(request)
@@ -155,13 +155,13 @@ class WhatwattSimulator(Simulator):
     @override
     def reboot(self) -> None:
         self.uptime = 0
-        if isinstance(self.login, DigestLogin):
-            self.login.delete_nonces()
+        if isinstance(self.auth, DigestAuth):
+            self.auth.delete_nonces()
 
     @override
     def neighbor(self, house: House) -> Self:
         neighbor = super().neighbor(house)
-        neighbor.login = self.login
+        neighbor.auth = self.auth
         return neighbor
 
     @override

@@ -129,7 +129,7 @@ class CurrentInterval:
     # ----------------------------------------------------------------------------------------- storage
 
     def as_dict(self) -> dict[str, Any] | None:
-        """Return the data to store, as JSON can hold it. None before the first reading."""
+        """Return the data to store, which is JSON serializable, or None before the first reading."""
         if self._first is None or self.start is None:
             return None
         return {

@@ -1,8 +1,8 @@
-"""Days off of a power tariff, which a calendar or a binary sensor knows.
+"""Days off of a power tariff, from a calendar or a binary sensor.
 
-Days are local days. A past day off stays one, even if the entity is removed or its calendar deletes past
-events, so that the peaks of a month do not change. The known days are deleted when another entity, or none,
-is chosen.
+Days are local days. Past days off are kept, even if the entity is removed or its calendar deletes past
+events, so that the peaks of a month do not change. They are deleted when the user selects another entity or
+clears the field.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class DaysOff:
             if day >= today or day not in asked:
                 response = await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat())
                 days[day] = not response["workday"]
-        # Not of `self._asked`, because *Workday* can have changed during the requests.
+        # `self._asked` is a new set if *Workday* has changed during the requests.
         asked.update(days)
         return days
 

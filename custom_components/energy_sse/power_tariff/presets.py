@@ -1,4 +1,6 @@
-"""Kinds of contracts with a power tariff, by how they count. No Home Assistant.
+"""Kinds of contracts with a power tariff, named by the demands that they bill.
+
+This module does not import Home Assistant.
 
 A preset has the rules that differ from the defaults of a new power tariff. Its name is in the translations.
 Peak hours and seasons differ between grid companies, so the dialog shows all rules before they are stored.

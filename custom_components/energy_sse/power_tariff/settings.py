@@ -14,7 +14,7 @@ from homeassistant.helpers.selector import (
 import voluptuous as vol
 
 from ..form_fields import dropdown, number_box
-from .demand import MIDNIGHT, PowerTariff
+from .demand import PowerTariff
 
 CONF_INTERVAL: Final = "interval"
 CONF_PEAKS: Final = "peaks"
@@ -35,7 +35,7 @@ INTERVALS: Final = ("60", "15")
 MONTHS: Final = tuple(str(month) for month in range(1, 13))
 DAYS: Final = ("all", "weekdays")
 
-# Ends of a day. The second one is not a time of Python.
+# Begin and end of a day. `time.fromisoformat` returns midnight for both.
 DAY_BEGIN: Final = "00:00"
 DAY_END: Final = "24:00"
 
@@ -124,17 +124,13 @@ def get_tariff(rules: Mapping[str, Any]) -> PowerTariff:
         one_per_day=values[CONF_ONE_PER_DAY],
         months=frozenset(map(int, values[CONF_MONTHS])),
         weekdays_only=values[CONF_DAYS] == "weekdays",
-        begin=_parse_time(values[CONF_BEGIN]),
-        end=_parse_time(values[CONF_END]),
+        begin=time.fromisoformat(values[CONF_BEGIN]),
+        end=time.fromisoformat(values[CONF_END]),
         other_weight=values[CONF_OTHER_WEIGHT] / 100,
         min_limit=values[CONF_MIN_LIMIT] * 1000,
         min_limit_share=values[CONF_MIN_LIMIT_SHARE] / 100,
         price=values[CONF_PRICE],
     )
-
-
-def _parse_time(text: str) -> time:
-    return MIDNIGHT if text == DAY_END else time.fromisoformat(text)
 
 
 # ---------------------------------------------------------------------------------------------- months

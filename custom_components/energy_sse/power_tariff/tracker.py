@@ -195,7 +195,7 @@ class DemandTracker:
 
     @property
     def diagnostics(self) -> dict[str, Any]:
-        """Data for the diagnostics, as JSON can hold it."""
+        """Data for the diagnostics, which is JSON serializable."""
         history = self._coordinator.histories.billed
         return {
             "limit": self.limit,

@@ -48,7 +48,7 @@ class Freshness:
         self.last: float | None = None
         """Time when the meter sent the last reading."""
 
-        self.interval: float | None = None
+        self.interval: float | None = expected_interval or None
         """Second-longest recent time between readings; None while it is unknown.
 
         A single long time can be an outage. Two long times are the interval of the meter.
