@@ -146,7 +146,7 @@ async def test_day_off_is_not_billed(time_lapse: TimeLapse) -> None:
     assert float(shown(time_lapse, K.DEMAND_LIMIT).state) < 2
 
 
-async def test_day_off_counts_as_other_times_count(time_lapse: TimeLapse) -> None:
+async def test_day_off_has_the_weight_of_other_times(time_lapse: TimeLapse) -> None:
     time_lapse.tariff = {**RULES, "days_off": CALENDAR, "other_weight": 50}
     await time_lapse.start()
     await Holidays(TODAY).add_to(time_lapse.hass)
@@ -173,7 +173,7 @@ async def test_past_day_off_is_counted_again_when_chosen(time_lapse: TimeLapse) 
     assert intervals(time_lapse) == before
 
 
-async def test_past_day_off_stays_one_when_its_event_is_deleted(time_lapse: TimeLapse) -> None:
+async def test_past_day_off_is_kept_when_its_event_is_deleted(time_lapse: TimeLapse) -> None:
     calendar = Holidays(TODAY, TOMORROW)
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)
@@ -374,7 +374,7 @@ async def test_changed_attributes_do_not_cause_requests(time_lapse: TimeLapse) -
     assert (state.attributes["requests"], calendar.requests) == (2, 2)
 
 
-async def test_removed_calendar_leaves_the_past_as_it_is(time_lapse: TimeLapse) -> None:
+async def test_past_days_off_are_kept_without_the_calendar(time_lapse: TimeLapse) -> None:
     calendar = Holidays(TODAY)
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)

@@ -43,7 +43,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Delete issues of each entry that is unloaded, and reload an entry when its subentries change.
 
     Home Assistant does not call `async_unload_entry` for an entry that could not be set up. It does not allow
-    an update listener beside the reloads of the other dialogs.
+    an update listener for an entry that the other dialogs reload themselves.
     """
 
     @callback

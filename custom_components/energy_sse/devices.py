@@ -224,7 +224,7 @@ class Devices:
         return ATTR_STATE_CLASS in (sensor.capabilities or {}) and not has_lost_unit
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
-        """Return the id of an appliance or, with its prefix, of a sub-meter; None for the reader."""
+        """Return the id of an appliance or, with its prefix, of a sub-meter; None for any other device."""
         prefix = self.appliance_identifier("")[1]
         return next(
             (

@@ -72,7 +72,11 @@ def find_sum_resets(rows: Sequence[StoredRow]) -> Iterator[SumReset]:
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    """Raise the sums of a statistic since a reset. Return whether the sums are correct now."""
+    """Raise the sums of a statistic since a reset. Return whether the sums are correct now.
+
+    `start` is the start of the first hour after the reset. Raises SQLAlchemyError, or RuntimeError if the
+    recorder has stopped.
+    """
     rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
     # Two dialogs that are confirmed at once must not raise the sums twice.
     async with hass.data.setdefault(_LOCK, asyncio.Lock()):
@@ -147,7 +151,7 @@ def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tup
     """Return the ids, units and resets of statistics. Runs in a thread of the recorder."""
     found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
-        # The recorder removes from this set what a statistic does not have.
+        # The recorder removes the types that a statistic does not have from this set.
         types: set[Any] = {"state", "sum"}
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         resets = find_sum_resets(

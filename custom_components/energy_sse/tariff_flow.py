@@ -158,7 +158,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
         )
 
     def _register_error(self) -> dict[str, str]:
-        """Return an error if the reader is online, and its meter does not send a sufficient register."""
+        """Return an error if the entry is loaded, and its meter does not send a register hourly."""
         entry = self._get_entry()
         if entry.state is not ConfigEntryState.LOADED:
             return {}

@@ -84,7 +84,7 @@ async def changed(home: Home) -> None:
     await user.picture("tariff_card")
 
 
-async def looked_at(home: Home) -> None:
+async def shown_in_dashboard(home: Home) -> None:
     """A dashboard shows the monthly peak so far, and the available power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")

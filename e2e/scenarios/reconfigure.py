@@ -58,7 +58,7 @@ async def new_password(home: Home) -> None:
     await home.is_streaming(home.whatwatt)
 
 
-async def weaker_login(home: Home) -> None:
+async def weaker_authentication(home: Home) -> None:
     """A reader gets its password unencrypted only after a question."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
     digest, simulator.auth = simulator.auth, BasicAuth(NEW_PASSWORD)
@@ -171,7 +171,7 @@ async def protected_device(home: Home) -> None:
     await user.sees_no(title)
 
 
-async def visitor(home: Home) -> None:
+async def withdrawn_discovery(home: Home) -> None:
     """A discovered reader that announces its end is not offered any more."""
     simulator = WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30")
     reader = Reader(home.unused_host, simulator)

@@ -79,7 +79,7 @@ class DaysOff:
     @callback
     def _handle_state(self, event: Event[EventStateChangedData]) -> None:
         old, new = event.data["old_state"], event.data["new_state"]
-        # A request can update a calendar, so a request for each of its attributes could be endless.
+        # A request can change the attributes of a calendar. Requests after such changes could be endless.
         if old is None or new is None or old.state != new.state:
             self._asked = set()
             self._request(event)
@@ -128,7 +128,7 @@ class DaysOff:
         if not self._is_failing:
             self._is_failing = True
             LOGGER.warning(
-                "The days off of a power tariff cannot be read (%s); days that are not known count",
+                "The days off of a power tariff cannot be read (%s); unknown days are not days off",
                 reason,
             )
 
@@ -144,7 +144,7 @@ class DaysOff:
     # --------------------------------------------------------------------------------------- entities
 
     async def _async_get_days_of_calendar(self, today: date) -> Mapping[date, bool]:
-        """Return the days, of which those are off that an event covers from begin to end."""
+        """Return for each day whether it is off: an event lasts from its begin to its end."""
         days = _days_until_tomorrow(today)
         response = await self._async_call(
             Platform.CALENDAR,
@@ -156,7 +156,7 @@ class DaysOff:
         return {day: any(_covers(start, end, day) for start, end in events) for day in days}
 
     async def _async_get_days_of_workday(self, today: date) -> Mapping[date, bool]:
-        """Return the days that were not asked for yet, today and tomorrow."""
+        """Return for each day whether it is off. Past days are requested once until *Workday* changes."""
         days: dict[date, bool] = {}
         asked = self._asked
         for day in _days_until_tomorrow(today):
