@@ -144,6 +144,10 @@ def test_texts_follow_the_rules_of_home_assistant(language: str) -> None:
         assert not re.search(r"<[a-z]|https?://|\[%key|'\{", text), key
 
 
+def test_french_punctuation_follows_no_break_space() -> None:
+    assert [key for key, text in texts_of("fr").items() if re.search(r" [:;?!»]|« ", text)] == []
+
+
 @pytest.mark.parametrize("language", ["en", *TRANSLATIONS])
 def test_entities_of_a_reader_have_different_names(language: str) -> None:
     texts = texts_of(language)
