@@ -8,6 +8,7 @@ import logging
 from typing import Any, override
 
 from homeassistant.components.calendar import CalendarEntity, CalendarEvent
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
@@ -40,7 +41,7 @@ WORKDAY = "binary_sensor.workday"
 # The name of the user's calendar, which no log or report must contain.
 SECRET = "holidays"
 
-TODAY, TOMORROW = date(2026, 11, 10), date(2026, 11, 11)
+YESTERDAY, TODAY, TOMORROW = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
 
 
 class Holidays(CalendarEntity):
@@ -51,7 +52,8 @@ class Holidays(CalendarEntity):
     is_available = True
     shows_requests = False
 
-    def __init__(self, *days: date) -> None:
+    def __init__(self, *days: date, unique_id: str | None = None) -> None:
+        self._attr_unique_id = unique_id
         self.events = [CalendarEvent(start=day, end=day, summary="Holiday") for day in days]
         self.error: BaseException | None = None
         self.can_respond = asyncio.Event()
@@ -421,10 +423,73 @@ async def test_damaged_days_are_ignored(time_lapse: TimeLapse, damaged: Any) -> 
     assert shown(time_lapse, K.PEAK_DEMAND).state == "unknown"
 
 
+async def test_renamed_calendar_is_followed(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
+    await time_lapse.start()
+    calendar = Holidays(YESTERDAY, TODAY, unique_id="holidays")
+    await calendar.add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
+    before = dict(next(iter(time_lapse.entry.subentries.values())).data)
+    caplog.clear()
+    er.async_get(time_lapse.hass).async_update_entity(CALENDAR, new_entity_id="calendar.renamed")
+    await time_lapse.settle()
+    (subentry,) = time_lapse.entry.subentries.values()
+    assert subentry.data == {**before, "days_off": "calendar.renamed"}
+    # The past days are kept, though the calendar does not have them any more.
+    calendar.events = [CalendarEvent(start=TODAY, end=TODAY, summary="Holiday")]
+    await wait_until(lambda: calendar.requests > 1)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
+    calendar.events = [CalendarEvent(start=TOMORROW, end=TOMORROW, summary="Holiday")]
+    await draw(time_lapse, 8000, at("08:05:00"))
+    await wait_for_days(time_lapse, YESTERDAY, TOMORROW)
+    assert logged_messages(caplog, logging.WARNING) == []
+
+
+async def test_changed_registry_entry_of_the_calendar_is_not_a_rename(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await Holidays(TODAY, unique_id="holidays").add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, TODAY)
+    tracker = tracked(time_lapse)
+    er.async_get(time_lapse.hass).async_update_entity(CALENDAR, name="Days off")
+    await time_lapse.settle()
+    assert tracked(time_lapse) is tracker
+
+
+async def test_days_are_requested_once_the_reader_is_connected(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.start()
+    await time_lapse.disconnect_reader()
+    calendar = Holidays(TODAY)
+    await calendar.add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, TODAY)
+    await calendar.async_remove()
+    caplog.clear()
+    requests = calendar.requests
+    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
+    await time_lapse.run_for(minutes=30)
+    assert time_lapse.entry.state is ConfigEntryState.SETUP_RETRY
+    assert (calendar.requests, logged_messages(caplog, logging.WARNING)) == (requests, [])
+    await time_lapse.reconnect_reader()
+    await wait_until(lambda: logged_messages(caplog, logging.WARNING))
+    assert tracked(time_lapse).days == {TODAY}
+
+
+async def test_days_are_kept_while_the_clock_is_behind(time_lapse: TimeLapse) -> None:
+    time_lapse.tariff = {**RULES, "days_off": SENSOR}
+    await time_lapse.start()
+    time_lapse.hass.states.async_set(SENSOR, "off")
+    await wait_for_days(time_lapse, TODAY)
+    await time_lapse.stop()
+    time_lapse.set_clock(timedelta(days=-3))
+    await time_lapse.start()
+    time_lapse.hass.states.async_set(SENSOR, "off")
+    await wait_for_days(time_lapse, TODAY - timedelta(days=3), TODAY)
+
+
 async def test_days_of_another_entity_are_not_kept(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await Holidays(TODAY).add_to(time_lapse.hass)
-    await wait_for_days(time_lapse, TODAY)
+    await Holidays(YESTERDAY, TODAY).add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
     await draw(time_lapse, 8000, at("08:05:00"))
     hass = time_lapse.hass
     hass.states.async_set("binary_sensor.other", "on")

@@ -14,13 +14,18 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
+from homeassistant.helpers.event import (
+    async_track_entity_registry_updated_event,
+    async_track_state_change_event,
+    async_track_time_change,
+)
 from homeassistant.helpers.start import async_at_started
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN, LOGGER
 from ..store import EnergySseStore
 from .demand import Month
+from .settings import CONF_DAYS_OFF
 
 _WORKDAY: Final = "workday"
 
@@ -45,6 +50,7 @@ class DaysOff:
         """Restore the days off. `handle_change` is called with the days off when they change."""
         self._hass = hass
         self._store = store
+        self._subentry_id = subentry_id
         self._entity_id = entity_id
         self._handle_change = handle_change
         self.days: frozenset[date] = frozenset()
@@ -71,10 +77,27 @@ class DaysOff:
         They are asked for after a start, every hour on the hour, and when the entity changes.
         """
         entry.async_create_background_task(self._hass, self._async_run(), f"{DOMAIN} days off")
-        hass, request = self._hass, self._request
+        hass, entity_id, request = self._hass, self._entity_id, self._request
         entry.async_on_unload(async_at_started(hass, request))
         entry.async_on_unload(async_track_time_change(hass, request, minute=0, second=0))
-        entry.async_on_unload(async_track_state_change_event(hass, self._entity_id, self._handle_state))
+        entry.async_on_unload(async_track_state_change_event(hass, entity_id, self._handle_state))
+
+        @callback
+        def handle_registry(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
+            data = event.data
+            if data["action"] == "update" and "entity_id" in data["changes"]:
+                self._follow(entry, data["entity_id"])
+
+        entry.async_on_unload(async_track_entity_registry_updated_event(hass, entity_id, handle_registry))
+
+    @callback
+    def _follow(self, entry: ConfigEntry, entity_id: str) -> None:
+        """Use the new id of the entity, which the user has renamed. The entry is then reloaded."""
+        self._entity_id = entity_id
+        self._store.async_save_within(_SAVE_WITHIN)
+        subentry = entry.subentries[self._subentry_id]
+        data = {**subentry.data, CONF_DAYS_OFF: entity_id}
+        self._hass.config_entries.async_update_subentry(entry, subentry, data=data)
 
     @callback
     def _handle_state(self, event: Event[EventStateChangedData]) -> None:

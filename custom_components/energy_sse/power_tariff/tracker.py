@@ -140,8 +140,6 @@ class DemandTracker:
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
-        if self.days_off is not None:
-            self.days_off.async_start(entry)
 
     @callback
     def async_flush(self) -> None:
