@@ -114,7 +114,7 @@ class Availability:
 
     @callback
     def _handle_expiry(self, _now: datetime) -> None:
-        self._cancel_expiry = None
+        self._cancel_expiry, self._is_updated = None, False
         self._try_update()
 
     @callback
