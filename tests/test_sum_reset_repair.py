@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 import json
+import re
 from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
@@ -90,6 +91,8 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         issue = next(each for each in issues(time_lapse) if sensor_of(each) == time_lapse.sensor(EXPORT))
         assert issue.translation_placeholders is not None
         assert issue.translation_placeholders["left"] == issue.translation_placeholders["returned"]
+        for key in ("shown", "counted", "raise_by"):
+            assert re.fullmatch(r"-?\d+\.\d\d kWh", issue.translation_placeholders[key])
         flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
         assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
         await live_past_full_hours(time_lapse, 1)

@@ -109,14 +109,15 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             learn_more_url=f"{DOCUMENTATION}/statistics.md#absent-for-more-than-ten-days",
             severity=ir.IssueSeverity.WARNING,
             translation_key=ISSUE,
+            # Two decimals, because some languages read three of them as thousands.
             translation_placeholders={
                 "name": entry.title,
                 "sensor": statistic_id,
                 "left": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
                 "returned": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
-                "shown": f"{after.sum - before.sum:.3f} {unit}",
-                "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{reset.raise_by:.3f} {unit}",
+                "shown": f"{after.sum - before.sum:.2f} {unit}",
+                "counted": f"{after.state - before.state:.2f} {unit}",
+                "raise_by": f"{reset.raise_by:.2f} {unit}",
             },
         )
 
