@@ -177,10 +177,10 @@ class Home:
         await until(has_streams)
 
     @property
-    def issues_of_the_past(self) -> set[str]:
-        """Issues that the imported hours cause when the hour of the start has ended.
+    def import_issues(self) -> set[str]:
+        """Issues that the imported hours cause, because the recorder does not continue their sums.
 
-        The recorder does not continue the sums of imported hours.
+        They are expected once the hour in which the readers were started has ended.
         """
         has_ended = datetime.now(UTC) >= self.first_hour + timedelta(hours=PAST_HOURS + 1)
         return {"sum_restart"} if has_ended else set()
@@ -194,7 +194,7 @@ class Home:
         async def are_raised() -> bool:
             issues = (await self.api.command("repairs/list_issues"))["issues"]
             ours = {issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"}
-            return ours - self.issues_of_the_past == set(raised) - self.issues_of_the_past
+            return ours - self.import_issues == set(raised) - self.import_issues
 
         await until(are_raised)
         await self.user.open("/config/repairs")

@@ -180,7 +180,7 @@ async def test_past_day_off_stays_one_when_its_event_is_deleted(time_lapse: Time
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)
     await wait_for_days(time_lapse, TODAY, TOMORROW)
-    # Tomorrow was a mistake.
+    # The user deletes the event of tomorrow.
     calendar.events = calendar.events[:1]
     await draw(time_lapse, 1000, at("07:05:00"))
     await wait_for_days(time_lapse, TODAY)
@@ -219,7 +219,7 @@ async def test_event_with_times_has_to_last_the_whole_day(
     assert tracked(time_lapse).days == days
 
 
-async def test_previous_month_is_asked_for(time_lapse: TimeLapse) -> None:
+async def test_days_off_of_the_previous_month_are_read(time_lapse: TimeLapse) -> None:
     days = date(2026, 9, 30), date(2026, 10, 1), TOMORROW, TOMORROW + timedelta(days=1)
     await time_lapse.start()
     await Holidays(*days).add_to(time_lapse.hass)
@@ -284,7 +284,7 @@ async def test_entity_is_not_read_while_home_assistant_starts(
     assert logged_messages(caplog, logging.WARNING) == []
 
 
-async def test_unavailable_calendar_is_asked_when_available(
+async def test_calendar_is_read_once_it_is_available(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     calendar = Holidays(TODAY)
@@ -306,7 +306,7 @@ async def test_unavailable_calendar_is_asked_when_available(
 
 # A calendar can cancel its own task.
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), asyncio.CancelledError(SECRET)], ids=repr)
-async def test_failing_calendar_is_asked_again_every_hour(
+async def test_failing_calendar_is_read_again_every_hour(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     calendar = Holidays(TODAY)
@@ -385,7 +385,7 @@ async def test_removed_calendar_leaves_the_past_as_it_is(time_lapse: TimeLapse) 
     await calendar.async_remove()
     await draw(time_lapse, 1000, at("01:05:00", 11))
     assert billed_days(time_lapse) == {"11"}
-    # The form can be submitted with it.
+    # The form accepts the removed calendar.
     assert await choose(time_lapse, days_off=CALENDAR, price=5) is None
     assert billed_days(time_lapse) == {"11"}
 
@@ -532,7 +532,7 @@ async def switch(time_lapse: TimeLapse, state: str) -> None:
     )
 
 
-async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
+async def test_past_days_off_of_workday_are_read(time_lapse: TimeLapse) -> None:
     time_lapse.tariff = {**RULES, "days_off": WORKDAY}
     await time_lapse.start()
     await draw(time_lapse, 8000, at("08:05:00"))
@@ -544,8 +544,9 @@ async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
     weekends = [date(2026, 10, 3) + timedelta(days=7 * n + m) for n in range(6) for m in range(2)]
     await wait_for_days(time_lapse, TODAY, *weekends)
     assert billed_days(time_lapse) == {"11"}
-    # October, and November until tomorrow; then today and tomorrow only.
+    # One request for each day of October, and of November until tomorrow.
     assert len(calls) == 31 + 12
+    # The next update requests only today and tomorrow.
     await draw(time_lapse, 500, at("02:05:00", 11))
     await wait_until(lambda: len(calls) == 31 + 12 + 2)
     # A holiday that was missing in the settings.

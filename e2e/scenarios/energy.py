@@ -60,7 +60,7 @@ async def gas(home: Home) -> None:
     problems = (await home.api.command("recorder/validate_statistics")).get(sensor, [])
     assert {each["type"] for each in problems} <= {"state_class_removed"}
     issues = (await home.api.command("repairs/list_issues"))["issues"]
-    assert {each["translation_key"] for each in issues} <= {"state_class_removed"} | home.issues_of_the_past
+    assert {each["translation_key"] for each in issues} <= {"state_class_removed"} | home.import_issues
 
 
 async def yesterday(home: Home) -> None:

@@ -73,7 +73,7 @@ async def async_setup_tariffs(
         try:
             tariff = get_tariff(subentry.data)
         except vol.Invalid as error:
-            # The entities are kept for rules that are valid again.
+            # The entities stay in the registry, so that they return when the rules are valid again.
             LOGGER.warning("Ignoring the invalid rules of a power tariff: %s", error)
             continue
         days_off = subentry.data.get(CONF_DAYS_OFF)
@@ -96,7 +96,7 @@ class DemandTracker:
     ) -> None:
         """Create a tracker that is not started, with the options of the reader.
 
-        `days_off` is the entity that knows the days off; None if there are none.
+        `days_off` is the id of the entity with the days off; None if no entity is selected.
         """
         self.subentry_id = subentry_id
         self.tariff = tariff
@@ -123,7 +123,7 @@ class DemandTracker:
 
         self._calculation: asyncio.Task[None] | None = None
         self.days_off: DaysOff | None = None
-        """None if no entity is chosen."""
+        """Days off of this power tariff; None if no entity is selected."""
 
         if days_off is not None:
             self.days_off = DaysOff(
