@@ -31,7 +31,6 @@ SAME_EVERYWHERE = {
     "Stromkonto",
     "TTL",
     "myStrom",
-    "Meter: whatwatt & CurrentlyOne",
 }
 SAME_IN = {
     "de": {"April", "August", "Host", "Name", "November", "September", "Standby"},
