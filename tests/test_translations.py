@@ -32,7 +32,6 @@ SAME_EVERYWHERE = {
     "Stromkonto",
     "TTL",
     "myStrom",
-    "Meter: whatwatt & CurrentlyOne",
 }
 SAME_IN = {
     "de": {"April", "August", "Host", "Name", "November", "September", "Standby"},

@@ -521,7 +521,7 @@ def _entry_name(entry: ConfigEntry) -> str:
 
 
 def _as_errors(error: str) -> dict[str, str]:
-    """Return an error for a form with a host, at the field if it is about the entered text."""
+    """Return an unknown host name as an error of its field, and any other error as one of the whole form."""
     return {CONF_HOST if error == "host_unknown" else "base": error}
 
 

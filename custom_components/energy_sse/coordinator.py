@@ -346,8 +346,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
                 # without a device would be named after the reader.
                 for appliance in appliances:
                     self.devices.async_update_appliance(appliance)
-                for appliance in appliances:
-                    self._update_appliance(appliance)
+                self.async_update_context_listeners([*appliances, NEW_ENTITIES])
             case ReaderStatus():
                 self._handle_status(message)
             case ReaderInfo():

@@ -107,13 +107,14 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             Issue.SUM_RESET,
             suffix=f"_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
+            # Two decimals, because some languages read three of them as thousands.
             placeholders={
                 "sensor": statistic_id,
                 "last_reading": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
                 "first_reading": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
-                "shown": f"{after.sum - before.sum:.3f} {unit}",
-                "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{reset.raise_by:.3f} {unit}",
+                "shown": f"{after.sum - before.sum:.2f} {unit}",
+                "counted": f"{after.state - before.state:.2f} {unit}",
+                "raise_by": f"{reset.raise_by:.2f} {unit}",
             },
         )
 

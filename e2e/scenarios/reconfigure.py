@@ -77,7 +77,7 @@ async def weaker_authentication(home: Home) -> None:
 
 
 async def removed_password(home: Home) -> None:
-    """A reader without its password is used only after a question."""
+    """A reader that no longer requires its password is used only after the user has confirmed."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
     simulator.auth = None
     simulator.end_streams()
@@ -95,7 +95,7 @@ async def removed_password(home: Home) -> None:
 
 
 async def contention(home: Home) -> None:
-    """Another client that takes the stream of a reader is a repair. *Reload* ends it."""
+    """An issue is shown while another client takes the stream of a reader. *Reload* then reconnects."""
     user, text = home.user, home.user.text
     title = text("{name}: another client takes its stream", name=ATTIC)
     async with _another_client(home.attic):

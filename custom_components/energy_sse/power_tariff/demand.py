@@ -43,7 +43,7 @@ class PowerTariff:
     months: frozenset[int] = MONTHS
     weekdays_only: bool = False
     days_off: frozenset[date] = frozenset()
-    """Local days that do not count."""
+    """Local days that have the weight `other_weight`."""
 
     begin: time = MIDNIGHT
     """Time of the first interval of a day that counts."""

@@ -123,7 +123,7 @@ class DemandTracker:
 
         self._calculation: asyncio.Task[None] | None = None
         self.days_off: DaysOff | None = None
-        """None if no entity is chosen."""
+        """Days off of this power tariff; None if no entity is selected."""
 
         if days_off is not None:
             self.days_off = DaysOff(
@@ -140,8 +140,6 @@ class DemandTracker:
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
-        if self.days_off is not None:
-            self.days_off.async_start(entry)
 
     @callback
     def async_flush(self) -> None:
