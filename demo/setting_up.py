@@ -1,4 +1,4 @@
-"""Set-up of Home Assistant by its API, as in a browser."""
+"""Setup of Home Assistant by its API, as in a browser."""
 
 import asyncio
 from collections.abc import Iterable, Mapping

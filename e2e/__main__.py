@@ -26,7 +26,7 @@ from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
-from .readers import INTERVAL, Reader, beginning_of_the_past, household, keep_still
+from .readers import INTERVAL, Reader, beginning_of_the_past, household, turn_off_all
 from .scenarios import (
     appliances,
     dashboard,
@@ -97,7 +97,7 @@ def archive_of_release() -> Path:
     return FOLDER / "energy_sse.zip"
 
 
-async def walk(
+async def run_language(
     chromium: Browser, bridge: network.Bridge, language: str, scenarios: Iterable[ModuleType]
 ) -> User:
     """Run the tests in one language, in a new Home Assistant."""
@@ -130,8 +130,8 @@ async def walk(
     async with AsyncExitStack() as stack:
         first_hour = beginning_of_the_past()
         for reader in readers:
-            await reader.live_through_the_past(first_hour)
-            keep_still(reader.simulator.house.appliances)
+            await reader.simulate_past(first_hour)
+            turn_off_all(reader.simulator.house.appliances)
             stack.push_async_callback(reader.leave)
             await reader.plug_in(is_announced=reader in (whatwatt, currentlyone))
         process = HomeAssistantProcess(
@@ -200,7 +200,7 @@ async def main() -> int:
                         for scenario in SCENARIOS
                         if index == 0 or scenario not in FIRST_LANGUAGE_ONLY
                     ]
-                    user = await walk(chromium, bridge, language, scenarios)
+                    user = await run_language(chromium, bridge, language, scenarios)
                     for name, taken in user.steps:
                         seconds[name][language] = taken
                     total = sum(taken for _, taken in user.steps)

@@ -112,16 +112,22 @@ class Home:
         await self.user.finish("Finish")
 
     async def import_hours(
-        self, statistic_id: str, registers: list[float], unit: str = "kWh", unit_class: str = "energy"
+        self,
+        statistic_id: str,
+        registers: list[float],
+        unit: str = "kWh",
+        unit_class: str = "energy",
+        *,
+        first: int = 0,
     ) -> None:
-        """Import the register at the end of each hour into the statistics."""
+        """Import the register at the end of each hour since the hour `first`. The sums start at zero."""
         hours = [
             {
                 "start": (self.first_hour + timedelta(hours=index)).isoformat(),
                 "state": register,
                 "sum": register - registers[0],
             }
-            for index, register in enumerate(registers)
+            for index, register in enumerate(registers, first)
         ]
         metadata = {
             "source": "recorder",
@@ -171,10 +177,10 @@ class Home:
         await until(has_streams)
 
     @property
-    def issues_of_the_past(self) -> set[str]:
-        """Issues that the imported hours cause when the hour of the start has ended.
+    def import_issues(self) -> set[str]:
+        """Issues that the imported hours cause, because the recorder does not continue their sums.
 
-        The recorder does not continue the sums of imported hours.
+        They are expected once the hour in which the readers were started has ended.
         """
         has_ended = datetime.now(UTC) >= self.first_hour + timedelta(hours=PAST_HOURS + 1)
         return {"sum_restart"} if has_ended else set()
@@ -188,7 +194,7 @@ class Home:
         async def are_raised() -> bool:
             issues = (await self.api.command("repairs/list_issues"))["issues"]
             ours = {issue["translation_key"] for issue in issues if issue["domain"] == "energy_sse"}
-            return ours - self.issues_of_the_past == set(raised)
+            return ours - self.import_issues == set(raised) - self.import_issues
 
         await until(are_raised)
         await self.user.open("/config/repairs")

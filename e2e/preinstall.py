@@ -1,14 +1,18 @@
-"""Let Home Assistant install its requirements while the package registry is available."""
+"""Let Home Assistant install its requirements while the package registry is available.
+
+python -m e2e.preinstall INTEGRATION...
+"""
 
 import asyncio
 from pathlib import Path
+import sys
 import tempfile
 
 from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess, free_port
 
 
 async def main() -> None:
-    """Start Home Assistant once, onboard, and open a dialog of the integration."""
+    """Start Home Assistant once, onboard, and open a dialog of each integration."""
     print("==> Home Assistant installs what it needs (once)", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         address = "127.0.0.1"
@@ -20,7 +24,8 @@ async def main() -> None:
             async with HomeAssistantApi(process.url) as api:
                 await api.onboard("Anna", "anna", "anna")
                 await api.wait_running()
-                await api.post("/api/config/config_entries/flow", {"handler": "energy_sse"})
+                for integration in sys.argv[1:]:
+                    await api.post("/api/config/config_entries/flow", {"handler": integration})
         finally:
             await process.stop()
 

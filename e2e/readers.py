@@ -38,7 +38,7 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
         """Address as a user enters it."""
         return str(self.machine.address) if self.port == 80 else f"{self.machine.address}:{self.port}"  # noqa: PLR2004
 
-    async def live_through_the_past(self, first: datetime) -> None:
+    async def simulate_past(self, first: datetime) -> None:
         """Simulate the household from its first hour until now."""
         now = datetime.now(UTC)
         meter = self.simulator.house
@@ -98,7 +98,7 @@ def household(seed: int, *, has_appliances: bool = False, has_panels: bool = Tru
     return house
 
 
-def keep_still(appliances: list[Appliance]) -> None:
+def turn_off_all(appliances: list[Appliance]) -> None:
     """Turn all appliances off until a test switches them."""
     for appliance in appliances:
         appliance.durations = (10**9,) * len(appliance.states)

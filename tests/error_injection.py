@@ -71,11 +71,11 @@ class ErrorInjector:
 
 @cache
 def _lines_without_errors(path: str) -> set[int]:
-    """Return the lines that cannot raise errors.
+    """Return the lines in which no error is injected.
 
-    They are the lines of `with`, `try` and `except` before their blocks. The block of a `with` also ends on
-    these lines, and an error before its end would skip the exit. The others are the lines of a call that
-    creates a task, because an error after its arguments would leave a coroutine that is never awaited.
+    These are the headers of `with`, `try` and `except`, and calls that create a task. A block of a `with`
+    also ends on its header, where an error would skip the exit. In a call that creates a task, an error
+    after the evaluation of the arguments would leave a coroutine that is never awaited.
     """
     lines: set[int] = set()
     for node in ast.walk(ast.parse(Path(path).read_text())):

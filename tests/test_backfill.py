@@ -139,7 +139,7 @@ def rows_written(caplog: pytest.LogCaptureFixture) -> int:
     return sum(int(found[1]) for message in caplog.messages if (found := FILLED.match(message)))
 
 
-def refusals(caplog: pytest.LogCaptureFixture) -> list[str]:
+def skipped_corrections(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [message for message in caplog.messages if "not corrected" in message]
 
 
@@ -229,7 +229,7 @@ async def test_every_hour_of_an_outage_shows_its_energy(
     await check_hours(time_lapse, at("06:00:00"), case.begin - HOUR)
     errors = await check_hours(time_lapse, covered)
     assert errors.missed < 1e-3
-    assert not refusals(caplog)
+    assert not skipped_corrections(caplog)
 
     # A second run changes nothing.
     shown, written = await snapshot(time_lapse), rows_written(caplog)
@@ -395,7 +395,7 @@ async def test_first_day_shows_the_stored_hours(
     await time_lapse.start()
     await time_lapse.run_for(minutes=15)
     assert await snapshot(time_lapse) == shown
-    assert not refusals(caplog)
+    assert not skipped_corrections(caplog)
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ async def test_sums_of_the_user_are_kept(time_lapse: TimeLapse, caplog: pytest.L
     await time_lapse.start()
     before = await time_lapse.hours(EXPORT)
     await time_lapse.run_for(minutes=15)
-    await wait_until(lambda: refusals(caplog))
+    await wait_until(lambda: skipped_corrections(caplog))
     await time_lapse.settle()
     assert await time_lapse.hours(EXPORT) == before
 
@@ -575,7 +575,7 @@ async def test_database_error_is_not_logged_as_an_error(
 
     await instance.async_add_executor_job(rename, "statistics", "statistics_away")
     await time_lapse.run_for(minutes=1)
-    await wait_until(lambda: refusals(caplog))
+    await wait_until(lambda: skipped_corrections(caplog))
     await instance.async_add_executor_job(rename, "statistics_away", "statistics")
     await run_past_hours(time_lapse, 2)
     await check_hours(time_lapse, at("06:00:00"))

@@ -8,6 +8,7 @@ import logging
 from typing import Any, override
 
 from homeassistant.components.calendar import CalendarEntity, CalendarEvent
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
@@ -40,7 +41,7 @@ WORKDAY = "binary_sensor.workday"
 # The name of the user's calendar, which no log or report must contain.
 SECRET = "holidays"
 
-TODAY, TOMORROW = date(2026, 11, 10), date(2026, 11, 11)
+YESTERDAY, TODAY, TOMORROW = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
 
 
 class Holidays(CalendarEntity):
@@ -51,7 +52,8 @@ class Holidays(CalendarEntity):
     is_available = True
     shows_requests = False
 
-    def __init__(self, *days: date) -> None:
+    def __init__(self, *days: date, unique_id: str | None = None) -> None:
+        self._attr_unique_id = unique_id
         self.events = [CalendarEvent(start=day, end=day, summary="Holiday") for day in days]
         self.error: BaseException | None = None
         self.can_respond = asyncio.Event()
@@ -146,7 +148,7 @@ async def test_day_off_is_not_billed(time_lapse: TimeLapse) -> None:
     assert float(shown(time_lapse, K.DEMAND_LIMIT).state) < 2
 
 
-async def test_day_off_counts_as_other_times_count(time_lapse: TimeLapse) -> None:
+async def test_day_off_has_the_weight_of_other_times(time_lapse: TimeLapse) -> None:
     time_lapse.tariff = {**RULES, "days_off": CALENDAR, "other_weight": 50}
     await time_lapse.start()
     await Holidays(TODAY).add_to(time_lapse.hass)
@@ -173,12 +175,12 @@ async def test_past_day_off_is_counted_again_when_chosen(time_lapse: TimeLapse) 
     assert intervals(time_lapse) == before
 
 
-async def test_past_day_off_stays_one_when_its_event_is_deleted(time_lapse: TimeLapse) -> None:
+async def test_past_day_off_is_kept_when_its_event_is_deleted(time_lapse: TimeLapse) -> None:
     calendar = Holidays(TODAY, TOMORROW)
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)
     await wait_for_days(time_lapse, TODAY, TOMORROW)
-    # Tomorrow was a mistake.
+    # The user deletes the event of tomorrow.
     calendar.events = calendar.events[:1]
     await draw(time_lapse, 1000, at("07:05:00"))
     await wait_for_days(time_lapse, TODAY)
@@ -217,7 +219,7 @@ async def test_event_with_times_has_to_last_the_whole_day(
     assert tracked(time_lapse).days == days
 
 
-async def test_previous_month_is_asked_for(time_lapse: TimeLapse) -> None:
+async def test_days_off_of_the_previous_month_are_read(time_lapse: TimeLapse) -> None:
     days = date(2026, 9, 30), date(2026, 10, 1), TOMORROW, TOMORROW + timedelta(days=1)
     await time_lapse.start()
     await Holidays(*days).add_to(time_lapse.hass)
@@ -282,7 +284,7 @@ async def test_entity_is_not_read_while_home_assistant_starts(
     assert logged_messages(caplog, logging.WARNING) == []
 
 
-async def test_unavailable_calendar_is_asked_when_available(
+async def test_calendar_is_read_once_it_is_available(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
 ) -> None:
     calendar = Holidays(TODAY)
@@ -304,7 +306,7 @@ async def test_unavailable_calendar_is_asked_when_available(
 
 # A calendar can cancel its own task.
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), asyncio.CancelledError(SECRET)], ids=repr)
-async def test_failing_calendar_is_asked_again_every_hour(
+async def test_failing_calendar_is_read_again_every_hour(
     time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     calendar = Holidays(TODAY)
@@ -374,7 +376,7 @@ async def test_changed_attributes_do_not_cause_requests(time_lapse: TimeLapse) -
     assert (state.attributes["requests"], calendar.requests) == (2, 2)
 
 
-async def test_removed_calendar_leaves_the_past_as_it_is(time_lapse: TimeLapse) -> None:
+async def test_past_days_off_are_kept_without_the_calendar(time_lapse: TimeLapse) -> None:
     calendar = Holidays(TODAY)
     await time_lapse.start()
     await calendar.add_to(time_lapse.hass)
@@ -383,7 +385,7 @@ async def test_removed_calendar_leaves_the_past_as_it_is(time_lapse: TimeLapse) 
     await calendar.async_remove()
     await draw(time_lapse, 1000, at("01:05:00", 11))
     assert billed_days(time_lapse) == {"11"}
-    # The form can be submitted with it.
+    # The form accepts the removed calendar.
     assert await choose(time_lapse, days_off=CALENDAR, price=5) is None
     assert billed_days(time_lapse) == {"11"}
 
@@ -421,10 +423,73 @@ async def test_damaged_days_are_ignored(time_lapse: TimeLapse, damaged: Any) -> 
     assert shown(time_lapse, K.PEAK_DEMAND).state == "unknown"
 
 
+async def test_renamed_calendar_is_followed(time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture) -> None:
+    await time_lapse.start()
+    calendar = Holidays(YESTERDAY, TODAY, unique_id="holidays")
+    await calendar.add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
+    before = dict(next(iter(time_lapse.entry.subentries.values())).data)
+    caplog.clear()
+    er.async_get(time_lapse.hass).async_update_entity(CALENDAR, new_entity_id="calendar.renamed")
+    await time_lapse.settle()
+    (subentry,) = time_lapse.entry.subentries.values()
+    assert subentry.data == {**before, "days_off": "calendar.renamed"}
+    # The past days are kept, though the calendar does not have them any more.
+    calendar.events = [CalendarEvent(start=TODAY, end=TODAY, summary="Holiday")]
+    await wait_until(lambda: calendar.requests > 1)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
+    calendar.events = [CalendarEvent(start=TOMORROW, end=TOMORROW, summary="Holiday")]
+    await draw(time_lapse, 8000, at("08:05:00"))
+    await wait_for_days(time_lapse, YESTERDAY, TOMORROW)
+    assert logged_messages(caplog, logging.WARNING) == []
+
+
+async def test_changed_registry_entry_of_the_calendar_is_not_a_rename(time_lapse: TimeLapse) -> None:
+    await time_lapse.start()
+    await Holidays(TODAY, unique_id="holidays").add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, TODAY)
+    tracker = tracked(time_lapse)
+    er.async_get(time_lapse.hass).async_update_entity(CALENDAR, name="Days off")
+    await time_lapse.settle()
+    assert tracked(time_lapse) is tracker
+
+
+async def test_days_are_requested_once_the_reader_is_connected(
+    time_lapse: TimeLapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    await time_lapse.start()
+    await time_lapse.disconnect_reader()
+    calendar = Holidays(TODAY)
+    await calendar.add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, TODAY)
+    await calendar.async_remove()
+    caplog.clear()
+    requests = calendar.requests
+    await time_lapse.hass.config_entries.async_reload(time_lapse.entry.entry_id)
+    await time_lapse.run_for(minutes=30)
+    assert time_lapse.entry.state is ConfigEntryState.SETUP_RETRY
+    assert (calendar.requests, logged_messages(caplog, logging.WARNING)) == (requests, [])
+    await time_lapse.reconnect_reader()
+    await wait_until(lambda: logged_messages(caplog, logging.WARNING))
+    assert tracked(time_lapse).days == {TODAY}
+
+
+async def test_days_are_kept_while_the_clock_is_behind(time_lapse: TimeLapse) -> None:
+    time_lapse.tariff = {**RULES, "days_off": SENSOR}
+    await time_lapse.start()
+    time_lapse.hass.states.async_set(SENSOR, "off")
+    await wait_for_days(time_lapse, TODAY)
+    await time_lapse.stop()
+    time_lapse.set_clock(timedelta(days=-3))
+    await time_lapse.start()
+    time_lapse.hass.states.async_set(SENSOR, "off")
+    await wait_for_days(time_lapse, TODAY - timedelta(days=3), TODAY)
+
+
 async def test_days_of_another_entity_are_not_kept(time_lapse: TimeLapse) -> None:
     await time_lapse.start()
-    await Holidays(TODAY).add_to(time_lapse.hass)
-    await wait_for_days(time_lapse, TODAY)
+    await Holidays(YESTERDAY, TODAY).add_to(time_lapse.hass)
+    await wait_for_days(time_lapse, YESTERDAY, TODAY)
     await draw(time_lapse, 8000, at("08:05:00"))
     hass = time_lapse.hass
     hass.states.async_set("binary_sensor.other", "on")
@@ -467,7 +532,7 @@ async def switch(time_lapse: TimeLapse, state: str) -> None:
     )
 
 
-async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
+async def test_past_days_off_of_workday_are_read(time_lapse: TimeLapse) -> None:
     time_lapse.tariff = {**RULES, "days_off": WORKDAY}
     await time_lapse.start()
     await draw(time_lapse, 8000, at("08:05:00"))
@@ -479,8 +544,9 @@ async def test_workday_knows_the_past(time_lapse: TimeLapse) -> None:
     weekends = [date(2026, 10, 3) + timedelta(days=7 * n + m) for n in range(6) for m in range(2)]
     await wait_for_days(time_lapse, TODAY, *weekends)
     assert billed_days(time_lapse) == {"11"}
-    # October, and November until tomorrow; then today and tomorrow only.
+    # One request for each day of October, and of November until tomorrow.
     assert len(calls) == 31 + 12
+    # The next update requests only today and tomorrow.
     await draw(time_lapse, 500, at("02:05:00", 11))
     await wait_until(lambda: len(calls) == 31 + 12 + 2)
     # A holiday that was missing in the settings.

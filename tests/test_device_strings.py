@@ -22,7 +22,7 @@ from .simulators import CurrentlyOneSimulator, House, WhatwattSimulator
 from .time_machine import TimeMachine
 from .wait import wait_until
 
-HALF = r"\ud83d"
+LONE_SURROGATE = r"\ud83d"
 """The first half of a light bulb, as JSON writes it."""
 
 MARKDOWN = "[Click here](http://evil.example) <img src=x> www.evil.example\n\n# You *must* `now`"
@@ -35,10 +35,10 @@ def transition(reader: CurrentlyOneSimulator, fields: str) -> bytes:
     return f'event: transition\r\ndata: {{{fields},"sec":{sec}}}\r\n\r\n'.encode()
 
 
-async def test_half_a_character_does_not_prevent_saving(
+async def test_lone_surrogate_does_not_prevent_saving(
     hass: HomeAssistant, house: House, start: Start
 ) -> None:
-    reader = await start(CurrentlyOneSimulator(house, name=f"Cellar {HALF}"))
+    reader = await start(CurrentlyOneSimulator(house, name=f"Cellar {LONE_SURROGATE}"))
     result = await enter_host(hass, reader.host)
     entry = result["result"]
     assert entry.title == "Cellar ?"

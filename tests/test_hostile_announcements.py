@@ -1,4 +1,4 @@
-"""Announcements of devices that are not the reader, and floods of announcements."""
+"""Announcements of devices that are not the reader, and bursts of announcements."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -114,10 +114,10 @@ async def test_device_is_asked_when_the_announced_id_is_invalid(
     }
 
 
-# ---------------------------------------------------------------------------------------------- floods
+# ---------------------------------------------------------------------------------------------- bursts
 
 
-async def test_flood_of_announcements_opens_16_connections(
+async def test_burst_of_announcements_opens_16_connections(
     hass: HomeAssistant, tarpit: Tarpit, time_machine: TimeMachine
 ) -> None:
     flows = [
@@ -132,7 +132,7 @@ async def test_flood_of_announcements_opens_16_connections(
     assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
 
 
-async def test_flood_of_readers_opens_16_dialogs(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
+async def test_burst_of_readers_opens_16_dialogs(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:
     for number in range(100):
         whatwatt.device_id = f"{number:012X}"
         await discover(hass, announcement(whatwatt))
@@ -140,7 +140,7 @@ async def test_flood_of_readers_opens_16_dialogs(hass: HomeAssistant, whatwatt: 
     assert len(whatwatt.requests) == 16
 
 
-async def test_known_reader_is_followed_during_a_flood(
+async def test_known_reader_is_followed_during_a_burst(
     hass: HomeAssistant, live: WhatwattSimulator, whatwatt: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     entry = await set_up(hass, live)
@@ -155,7 +155,7 @@ async def test_known_reader_is_followed_during_a_flood(
     assert entry.runtime_data.coordinator.data.is_streaming
 
 
-async def test_reader_is_found_at_its_address_during_a_flood(
+async def test_reader_is_found_at_its_address_during_a_burst(
     hass: HomeAssistant, live: WhatwattSimulator, tarpit: Tarpit, time_machine: TimeMachine
 ) -> None:
     """Announce the id of the reader at addresses without a device."""
@@ -171,7 +171,7 @@ async def test_reader_is_found_at_its_address_during_a_flood(
     assert entry.runtime_data.coordinator.reader.stats.connects == 2
 
 
-async def test_changed_password_is_asked_for_during_a_flood(
+async def test_changed_password_is_asked_for_during_a_burst(
     hass: HomeAssistant, live: WhatwattSimulator, tarpit: Tarpit, time_machine: TimeMachine
 ) -> None:
     await tarpit.stop()

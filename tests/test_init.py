@@ -190,6 +190,31 @@ async def test_appliances_are_available_again_before_the_first_reading(
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
 
 
+async def test_appliances_are_available_again_while_readings_are_still_valid(
+    hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
+) -> None:
+    await set_up(hass, currentlyone)
+    await tick(hass, currentlyone)
+    await currentlyone.switch("mocca_mast", "on")
+    await wait_until(lambda: hass.states.async_all("event"))
+    for _ in range(5):
+        for _ in range(4):
+            await time_machine.advance(15)
+            await currentlyone.send_heartbeat()
+        await tick(hass, currentlyone, 60)
+    transition = partial(state_of, hass, "event", "b8b41879cf58:mocca_mast:transition")
+    await currentlyone.stop()
+    await time_machine.advance(90)
+    assert transition().state == "unavailable"
+    # The meter sends a reading each minute.
+    assert state_of(hass, "sensor", CURRENTLYONE_POWER).state != "unavailable"
+    currentlyone.stores_readings = False
+    await currentlyone.start(currentlyone.port)
+    while not currentlyone.streams:
+        await time_machine.advance(10)
+    await wait_until(lambda: transition().state != "unavailable")
+
+
 async def test_appliances_are_unavailable_when_the_reader_is_offline(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:

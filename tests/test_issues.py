@@ -44,25 +44,25 @@ async def live(reader: WhatwattSimulator, start: Start) -> WhatwattSimulator:
     return await start(reader, live=True)
 
 
-class Rival:
-    """Another client, which takes the stream again whenever it loses it."""
+class OtherClient:
+    """Another client, which opens the stream again whenever it loses it."""
 
     def __init__(self, reader: Simulator) -> None:
         self._reader = reader
-        self.takes = 0
+        self.connects = 0
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
             stream, writer = await asyncio.open_connection("127.0.0.1", self._reader.port)
             writer.write(b"GET /api/v1/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            self.takes += 1
+            self.connects += 1
             with suppress(ConnectionError):
                 await stream.read(-1)
             writer.close()
             await asyncio.sleep(2)
 
-    async def leave(self) -> None:
+    async def stop(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -78,7 +78,7 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     entry = await set_up(hass, live)
     await time_machine.advance(120)
     assert issues(hass) == {}
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(120)
     issue = issues(hass)["stream_contended"]
     assert issue.translation_placeholders == {
@@ -90,9 +90,9 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     assert issue.learn_more_url.endswith("docs/troubleshooting.md#stream-contended")
     assert entry.runtime_data.coordinator.connection_state == ConnectionState.CONTENDED
     # The other client gets most of the data: we take the stream once in five minutes.
-    takes, reports = rival.takes, live.requests.count("GET /api/v1/report")
+    connects, reports = other_client.connects, live.requests.count("GET /api/v1/report")
     await time_machine.advance(1800)
-    assert 5 <= rival.takes - takes <= 7
+    assert 5 <= other_client.connects - connects <= 7
     reports = live.requests.count("GET /api/v1/report") - reports
     assert state_of(hass, "sensor", "ECC9FF5C7F14_meter_status").state == "ok"
     if license_type:
@@ -102,7 +102,7 @@ async def test_contention_is_an_issue_until_the_other_client_ends(
     else:
         # Each attempt asks once whether polling is allowed.
         assert reports <= 7
-    await rival.leave()
+    await other_client.stop()
     await time_machine.advance(400)
     assert issues(hass) == {}
     assert entry.runtime_data.coordinator.connection_state == ConnectionState.STREAMING
@@ -120,21 +120,21 @@ async def test_loss_to_another_client_is_logged(
     hass.config_entries.async_update_entry(entry, title="Cellar")
     await hass.config_entries.async_reload(entry.entry_id)
     await time_machine.advance(120)
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(300)
     assert logged_messages(caplog) == ["Cellar sends no readings: stream contended"]
-    await rival.leave()
+    await other_client.stop()
 
 
 async def test_contention_ends_while_the_meter_sends_no_data(
     hass: HomeAssistant, live: WhatwattSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, live)
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(120)
     assert "stream_contended" in issues(hass)
     live.meter_status = "NO DATA"
-    await rival.leave()
+    await other_client.stop()
     await time_machine.advance(400)
     assert issues(hass) == {}
 
@@ -145,7 +145,7 @@ async def test_polled_values_expire_when_the_meter_sends_no_data(
     live.license_type = "PLUS"
     await set_up(hass, live)
     await time_machine.advance(60)
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(120)
     power = "ECC9FF5C7F14_active_power_net"
     assert state_of(hass, "sensor", power).state != "unavailable"
@@ -155,7 +155,7 @@ async def test_polled_values_expire_when_the_meter_sends_no_data(
     live.meter_status = "OK"
     await time_machine.advance(60)
     assert state_of(hass, "sensor", power).state != "unavailable"
-    await rival.leave()
+    await other_client.stop()
 
 
 async def test_polled_values_are_those_of_the_stream(
@@ -181,13 +181,13 @@ async def test_new_password_during_contention_starts_reauth(
 ) -> None:
     live.license_type = "PLUS"
     await set_up(hass, live)
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(120)
     live.auth = WhatwattSimulator(live.house, password="new").auth
     await time_machine.advance(30)
     (flow,) = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     assert flow["context"]["source"] == "reauth"
-    await rival.leave()
+    await other_client.stop()
 
 
 async def test_contention_ends_when_the_reader_is_offline(
@@ -195,10 +195,10 @@ async def test_contention_ends_when_the_reader_is_offline(
 ) -> None:
     live.license_type = "PLUS"
     await set_up(hass, live)
-    rival = Rival(live)
+    other_client = OtherClient(live)
     await time_machine.advance(120)
     assert "stream_contended" in issues(hass)
-    await rival.leave()
+    await other_client.stop()
     await live.stop()
     await time_machine.advance(400)
     assert issues(hass) == {}

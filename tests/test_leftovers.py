@@ -30,7 +30,7 @@ from .remaining_objects import count_objects
 from .simulators import SIMULATORS, House, Simulator, WhatwattSimulator
 from .simulators.server import Handler
 from .tariffs import open_tariff
-from .test_issues import Rival
+from .test_issues import OtherClient
 from .time_machine import TimeMachine
 
 pytestmark = pytest.mark.slow(
@@ -58,14 +58,14 @@ class Home:
         self.hanging: list[str] = []
         """Paths of the requests that get no response."""
 
-        self.rival: Rival | None = None
+        self.other_client: OtherClient | None = None
         self.setting_up: asyncio.Task[bool] | None = None
         self._hangs_on: str | None = None
-        self._is_refused = False
+        self._is_rejecting = False
         reader.respond = self._respond  # type: ignore[method-assign] # for this one reader
 
     async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._is_refused:
+        if self._is_rejecting:
             challenge = {"WWW-Authenticate": 'Digest realm="reader", nonce="1", qop="auth"'}
             return web.Response(status=401, headers=challenge)
         if self._hangs_on is not None and request.path.endswith(self._hangs_on):
@@ -102,8 +102,8 @@ class Home:
         self._hangs_on = path
         await self.pass_until(lambda: self.hanging)
 
-    def refuse(self) -> None:
-        self._is_refused = True
+    def reject_password(self) -> None:
+        self._is_rejecting = True
         self.reader.end_streams()
 
     def become_another_device(self) -> None:
@@ -130,8 +130,8 @@ async def home(
     await reader.start(live=True)
     home = Home(hass, reader, time_machine)
     yield home
-    if home.rival is not None:
-        await home.rival.leave()
+    if home.other_client is not None:
+        await home.other_client.stop()
     await reader.stop()
 
 
@@ -146,7 +146,7 @@ async def following_a_tariff(home: Home) -> None:
     await home.set_up(**OPTIONS, **{CONF_POWER_TARIFF: {"enabled": True}})
 
 
-async def first_contact(home: Home) -> None:
+async def connecting(home: Home) -> None:
     home.begin_setup()
     await home.hang("")
 
@@ -157,15 +157,15 @@ async def unreachable_at_the_start(home: Home) -> None:
     await home.pass_until(lambda: home.entry.state is ConfigEntryState.SETUP_RETRY)
 
 
-async def refused_at_the_start(home: Home) -> None:
-    home.refuse()
+async def rejected_at_the_start(home: Home) -> None:
+    home.reject_password()
     home.begin_setup()
     await home.pass_until(home.hass.config_entries.flow.async_progress)
 
 
-async def refused(home: Home) -> None:
+async def rejected(home: Home) -> None:
     await home.set_up()
-    home.refuse()
+    home.reject_password()
     await home.pass_until(lambda: home.coordinator.connection_state is ConnectionState.AUTH_FAILED)
 
 
@@ -177,7 +177,7 @@ async def waiting(home: Home) -> None:
 
 async def contended(home: Home) -> None:
     await home.set_up()
-    home.rival = Rival(home.reader)
+    home.other_client = OtherClient(home.reader)
     await home.pass_until(lambda: home.coordinator.connection_state is ConnectionState.CONTENDED)
 
 
@@ -228,10 +228,10 @@ CASES = [
         for each in (
             streaming,
             following_a_tariff,
-            first_contact,
+            connecting,
             unreachable_at_the_start,
-            refused_at_the_start,
-            refused,
+            rejected_at_the_start,
+            rejected,
             waiting,
             contended,
             polling,
@@ -244,7 +244,7 @@ CASES = [
     ),
     *(
         pytest.param("currentlyone", each, id=f"CurrentlyOne {each.__name__}")
-        for each in (streaming, following_a_tariff, first_contact, asking_for_the_inventory)
+        for each in (streaming, following_a_tariff, connecting, asking_for_the_inventory)
     ),
 ]
 
@@ -287,7 +287,7 @@ async def test_nothing_is_left_when_an_entry_ends(
     await end(home, ways, how)
     assert home.entry.state is ConfigEntryState.NOT_LOADED
     assert tasks() == []
-    assert home.rival is not None or home.reader.streams == []
+    assert home.other_client is not None or home.reader.streams == []
     assert [issue for issue in ir.async_get(hass).issues if entry_id in issue[1]] == []
     # Only the user closes a dialog that the user has opened.
     assert [
@@ -299,7 +299,7 @@ async def test_nothing_is_left_when_an_entry_ends(
         assert count_objects() == before
     requests, stored = len(home.reader.requests), files()
     assert how == "disable" or stored == []
-    if home.rival is None:
+    if home.other_client is None:
         await home.time.advance(3600)
         assert len(home.reader.requests) == requests
     assert files() == stored

@@ -165,7 +165,7 @@ async def database_growth(home: Home) -> dict[str, str]:
 
 @pytest.mark.parametrize("between", [1, 10, 120])
 @pytest.mark.parametrize("chosen", [0, 30])
-async def test_dialog_shows_what_each_interval_costs(
+async def test_dialog_shows_the_database_size_per_interval(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, any_reader: Simulator, between: int, chosen: int
 ) -> None:
     home = Home(hass, freezer, any_reader)
@@ -185,7 +185,7 @@ async def test_dialog_shows_what_each_interval_costs(
     assert megabytes["0"] == pytest.approx(190 / between, rel=0.5)
 
 
-async def test_dialog_shows_no_costs_while_they_are_unknown(
+async def test_dialog_shows_no_database_size_while_it_is_unknown(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, currentlyone: CurrentlyOneSimulator
 ) -> None:
     home = Home(hass, freezer, currentlyone)
@@ -212,7 +212,7 @@ async def test_dialog_shows_no_costs_while_they_are_unknown(
 @pytest.mark.usefixtures("recorder_mock")
 @pytest.mark.parametrize("interval", [0, 30])
 @pytest.mark.parametrize("persistent_database", [True])
-async def test_shown_costs_are_those_of_the_recorder(
+async def test_shown_database_size_matches_the_recorder(
     recorder_db_url: str,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
@@ -231,7 +231,7 @@ async def test_shown_costs_are_those_of_the_recorder(
 
     home = Home(hass, freezer, any_reader)
     home.changes_marker = False
-    # Their states do not depend on the interval.
+    # Appliances are removed, because their states do not depend on the update interval.
     any_reader.house.appliances.clear()
     await home.set_up(interval)
     before = await size()

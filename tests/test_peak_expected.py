@@ -1,4 +1,4 @@
-"""Attributes of *Peak expected*, from which the blueprint *Stay below the peak* follows."""
+"""Attributes of *Peak expected* that the blueprint *Stay below the peak* reads."""
 
 from homeassistant.core import HomeAssistant
 

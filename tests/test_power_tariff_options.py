@@ -106,7 +106,14 @@ async def test_contract_fills_the_forms_in(
 
 @pytest.mark.parametrize(
     ("country", "contract"),
-    [("SE", "effekttariff"), ("CH", "leistungstarif"), ("US", "custom"), (None, "custom")],
+    [
+        ("BE", "capaciteitstarief"),
+        ("CH", "leistungstarif"),
+        ("NO", "kapasitetsledd"),
+        ("SE", "effekttariff"),
+        ("US", "custom"),
+        (None, "custom"),
+    ],
 )
 async def test_contract_of_the_country_is_selected(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, country: str | None, contract: str

@@ -274,7 +274,7 @@ def run_with_one_fault(fault: str, record: str) -> Installation:
 
 @pytest.mark.parametrize("fault", ["lost", "old"])
 @pytest.mark.parametrize("record", ["right", "none", "old"])
-def test_hours_are_not_above_the_meter_without_a_register(fault: str, record: str) -> None:
+def test_mean_is_billed_without_the_register_between_hours(fault: str, record: str) -> None:
     """Bill the mean of two hours when the register between them is lost or old, and not stored."""
     installation = run_with_one_fault(fault, record)
     demands = installation.demands(HOUR, "07:00", "10:00")

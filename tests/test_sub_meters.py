@@ -218,8 +218,8 @@ async def test_sub_meter_without_data_can_be_removed(
     assert device is not None
     error = (await client.remove_device(device.id))["error"]
     assert error["message"] == (
-        "Sub-meter 20000741 cannot be deleted, because the reader has reported it and would add it again. "
-        "Disable the device instead."
+        "Sub-meter 20000741 cannot be deleted, because the reader has reported it. "
+        "Home Assistant would add it again. Disable the device instead."
     )
     assert (error["translation_domain"], error["translation_key"]) == (DOMAIN, "device_is_there")
     # The reader still reports a sub-meter without a value.

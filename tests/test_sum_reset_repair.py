@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 import json
+import re
 from typing import Any
 
 from homeassistant.components.repairs.const import DOMAIN as REPAIRS
@@ -92,6 +93,8 @@ async def test_sums_are_raised_after_the_statistics_were_purged(make_time_lapse:
         placeholders = issue.translation_placeholders
         assert placeholders is not None
         assert placeholders["last_reading"] == placeholders["first_reading"]
+        for key in ("shown", "counted", "raise_by"):
+            assert re.fullmatch(r"-?\d+\.\d\d kWh", placeholders[key])
         flow_id = await begin_repair(time_lapse, time_lapse.sensor(EXPORT))
         assert await confirm(time_lapse.hass, flow_id) == (FlowResultType.CREATE_ENTRY, None)
         await run_past_hours(time_lapse, 1)

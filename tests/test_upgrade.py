@@ -462,8 +462,8 @@ async def test_password_is_not_sent_unencrypted(home: Home) -> None:
     assert auth.received == []
 
 
-async def test_entry_of_a_higher_major_version_is_refused(home: Home) -> None:
-    """Check that Home Assistant refuses entries of a later version, and keeps them.
+async def test_entry_of_a_higher_major_version_is_rejected(home: Home) -> None:
+    """Check that Home Assistant rejects entries of a later version, and keeps them.
 
     A downgrade is not supported: the earlier version has to be restored from a backup.
     """

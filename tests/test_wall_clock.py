@@ -160,7 +160,7 @@ def test_times_of_years_ahead_are_rejected() -> None:
     assert wrong_period(update(restored(clock), 10, None, None), 0, 5, 1e6, 1e6 + 5) == [1e6, 1e6 + 5]
 
 
-def test_times_before_years_behind_are_kept() -> None:
+def test_times_are_kept_after_a_clock_years_behind() -> None:
     """Keep the times from before a restart, after which the clock was years behind and then corrected."""
     clock = restored(started(0.0))
     assert update(clock, -1e6, None, 6e7) is None

@@ -115,6 +115,9 @@ class TimeLapse:
         self._hass: HomeAssistant | None = None
         self._entry: MockConfigEntry | None = None
         self._running = AsyncExitStack()
+        self._reconnections = 0
+        """Reconnections of the reader since the start of Home Assistant."""
+
         self._timers: dict[asyncio.TimerHandle, datetime] = {}
         self._frozen: Any = None
 
@@ -247,6 +250,9 @@ class TimeLapse:
         if is_connected:
             # A connection needs real time.
             await wait_until(lambda: self.entry.state is ConfigEntryState.LOADED and self.reader.streams)
+            # Waiting must not hide a lost stream.
+            stats = self.entry.runtime_data.coordinator.reader.stats
+            assert stats.connects <= 1 + self._reconnections
         if not (is_connected and self.reader.meter_is_connected):
             await self.reader.send_reading()
             return
@@ -265,6 +271,7 @@ class TimeLapse:
     async def reconnect_reader(self) -> None:
         """Connect the reader to the network. It announces itself."""
         events = self._received_events
+        self._reconnections += 1
         await self.reader.start(self.reader.port)
         if self.entry.state is ConfigEntryState.LOADED:
             self.entry.runtime_data.coordinator.async_handle_announcement(self.reader.host)
@@ -277,6 +284,7 @@ class TimeLapse:
 
     async def start(self) -> None:
         """Start Home Assistant with the database and the stored data of the last run."""
+        self._reconnections = 0
         self._hass = await self._running.enter_async_context(
             async_test_home_assistant(config_dir=self._config_dir, initial_state=CoreState.not_running)
         )

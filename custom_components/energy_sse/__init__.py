@@ -43,7 +43,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Delete issues of each entry that is unloaded, and reload an entry when its subentries change.
 
     Home Assistant does not call `async_unload_entry` for an entry that could not be set up. It does not allow
-    an update listener beside the reloads of the other dialogs.
+    an update listener for an entry that the other dialogs reload themselves.
     """
 
     @callback
@@ -73,6 +73,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: EnergySseConfigEntry) ->
     await coordinator.async_restore()
     entry.runtime_data.tariffs = await async_setup_tariffs(entry, coordinator)
     await coordinator.async_config_entry_first_refresh()
+    for tracker in entry.runtime_data.tariffs.values():
+        if tracker.days_off is not None:
+            tracker.days_off.async_start(entry)
     for subentry in entry.get_subentries_of_type(SUBENTRY_POWER_TARIFF):
         coordinator.devices.async_update_tariff(subentry)
     # Shutdown jobs run before the stop event, at which Home Assistant stores the states to restore.

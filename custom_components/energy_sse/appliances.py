@@ -29,8 +29,8 @@ _MAX_PENDING_EVENTS: Final = 16
 # Seconds. A device reports one change as a transition and as a detection, with nearly the same time.
 _SAME_CHANGE_TOLERANCE: Final = 5
 
-# Seconds. A change that was missed during a disconnect fires an event only if it is more recent. Automations
-# that run too late can do harm.
+# Seconds. A change that was missed during a disconnect fires an event only if it is younger than this.
+# Automations that run too late can do harm.
 _EVENT_MAX_AGE: Final = 60
 
 # Changes of one appliance that are stored: more than a device repeats after a connect.
@@ -204,7 +204,7 @@ class Appliance:
     def _event_for(self, transition: Transition) -> ApplianceEvent | None:
         """Return the event of a transition, or None.
 
-        A transition that is repeated, that confirms the present state, or that is too old, fires no event.
+        A transition that is repeated, confirms the present state, or is too old does not fire an event.
         """
         # A change before the connection fires an event only if its age is known.
         is_too_old = transition.age is None or (

@@ -50,7 +50,7 @@ class Availability:
         self._expire_values = expire_values
         self._activity = Freshness()
         self._reported = (False, False)
-        """The two states of which `on_change` was called last."""
+        """Both states at the last call of `on_change`."""
 
         self._is_updated = False
         """False if an error has ended the last update. The next message repeats it."""
@@ -64,7 +64,7 @@ class Availability:
     def record_activity(self) -> None:
         """Record that the device has sent a message."""
         self._activity.note(clock.now())
-        if self._cancel_expiry is None or not self._is_updated:
+        if not (self.is_online and self._is_updated):
             self._try_update()
 
     @callback
@@ -76,9 +76,7 @@ class Availability:
         self.is_online, self.has_fresh_readings = (seconds > 0 for seconds in remaining)
         # The expiry is scheduled first, so that an unexpected error cannot keep outdated values available.
         self._schedule_expiry(remaining)
-        next_value = self._expire_values(now)
-        if self._cancel_expiry is not None:
-            self._schedule_expiry([*remaining, next_value])
+        self._schedule_expiry([*remaining, self._expire_values(now)])
         self._report_change(now)
         self._is_updated = True
 
@@ -116,7 +114,7 @@ class Availability:
 
     @callback
     def _handle_expiry(self, _now: datetime) -> None:
-        self._cancel_expiry = None
+        self._cancel_expiry, self._is_updated = None, False
         self._try_update()
 
     @callback

@@ -155,7 +155,7 @@ class PeakExpectedBinarySensor(PowerTariffEntity, BinarySensorEntity):
         end, devices = self.tracker.interval_end, self.coordinator.devices
         return {
             "interval_end": None if end is None else dt_util.as_local(end).isoformat(),
-            # An automation that needs all three values asks the user for one entity only.
+            # A blueprint finds the sensors of this tariff here, so that the user selects only this entity.
             **{key: devices.tariff_sensor_id(self.tracker.subentry_id, key) for key in _RELATED_SENSORS},
         }
 

@@ -82,8 +82,8 @@ _MAX_PORT: Final = 65_535
 
 _MAC_ADDRESS: Final = re.compile(r"[0-9a-f]{12}")
 
-# A reader announces two addresses, and the last addresses of two interfaces. More are not tried, because each
-# can take ten seconds.
+# A reader with two interfaces announces two addresses. The mDNS cache can still contain earlier ones. More
+# are not tried, because each can take ten seconds.
 _MAX_ADDRESSES: Final = 8
 
 # Discoveries at a time. More are aborted, so that forged announcements cannot open hundreds of connections
@@ -177,7 +177,7 @@ class EnergySseConfigFlow(ConfigFlow, domain=DOMAIN):
         hosts = [_format_host(discovery_info.ip, _HTTP_PORT)]
         mac_address, hostname = discovery_info.macaddress, discovery_info.hostname.lower()
         if not _MAC_ADDRESS.fullmatch(mac_address):
-            # Device trackers pass on the addresses that routers list.
+            # A device tracker reports the MAC address that the router lists, which can be invalid.
             return self.async_abort(reason="not_supported")
         ids = {kind: reader.ids_in_lease(mac_address, hostname) for kind, reader in READERS.items()}
         known = self._async_current_ids()
@@ -521,7 +521,7 @@ def _entry_name(entry: ConfigEntry) -> str:
 
 
 def _as_errors(error: str) -> dict[str, str]:
-    """Return an error for a form with a host, at the field if it is about the entered text."""
+    """Return an unknown host name as an error of its field, and any other error as one of the whole form."""
     return {CONF_HOST if error == "host_unknown" else "base": error}
 
 

@@ -112,9 +112,9 @@ class ReaderData:
 class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
     """Coordinator that receives the messages of one reader, and updates the entities.
 
-    Start reading at `handle_message`. The context of an entity is the measurement, property, appliance or
-    value that it shows, or the identifier of its sub-meter. An update concerns some contexts; all entities
-    are updated when the availability changes.
+    `handle_message` is called for each message. The context of an entity is the measurement, property,
+    appliance or value that it shows, or the identifier of its sub-meter. An update concerns some contexts.
+    All entities are updated when the availability changes.
     """
 
     config_entry: EnergySseConfigEntry
@@ -346,8 +346,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
                 # without a device would be named after the reader.
                 for appliance in appliances:
                     self.devices.async_update_appliance(appliance)
-                for appliance in appliances:
-                    self._update_appliance(appliance)
+                self.async_update_context_listeners([*appliances, NEW_ENTITIES])
             case ReaderStatus():
                 self._handle_status(message)
             case ReaderInfo():
@@ -527,7 +526,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         if error is not None and self.readings.check_reader_clock(clock.now()):
             if self._issues.async_exists(Issue.READER_CLOCK_WRONG):
                 return
-            # Days are shown as hours, because that word would have to be translated.
+            # Days are shown as hours, because the word "days" would have to be translated.
             minutes, seconds = divmod(round(abs(error)), 60)
             difference = f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
             self._issues.async_create(Issue.READER_CLOCK_WRONG, {"difference": difference})

@@ -421,7 +421,8 @@ _ALWAYS_SUPPORTED: Final = frozenset(
     }
 )
 
-# Measurement → register that shows that the meter has it: a register of export is not zero at night, either.
+# Measurement → register that shows that the meter has it. The exported power is zero at night, but the
+# register is not.
 _SUPPORTED_BY: Final[Mapping[M, M]] = {M.ACTIVE_POWER_EXPORT: M.ACTIVE_ENERGY_EXPORT}
 
 # Headroom → current. The headroom of a phase that is not connected is not zero.

@@ -210,10 +210,10 @@ class Devices:
         return self.entity_id(Platform.SENSOR, self._tariff_key(subentry_id, key))
 
     def sub_meter_has_statistics(self, meter_id: str, unit: str | None) -> bool | None:
-        """Return whether the sensor of a sub-meter continues its statistics; None for a new one.
+        """Return whether the sensor of a sub-meter keeps its state class; None if the sensor is new.
 
-        It does if it has a state class in the registry, unless it does not have a unit any more: the recorder
-        would log a warning with the entity id, which contains the number of the meter.
+        False if the registry has no state class of the sensor, or if the sensor loses its unit. Without the
+        unit, the recorder would log a warning with the entity id, which contains the number of the meter.
         """
         unique_id = self.sub_meter_identifier(meter_id)[1]
         entity_id = self._entities.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id)
@@ -224,7 +224,7 @@ class Devices:
         return ATTR_STATE_CLASS in (sensor.capabilities or {}) and not has_lost_unit
 
     def sub_device_id(self, device: dr.DeviceEntry) -> str | None:
-        """Return the id of an appliance or, with its prefix, of a sub-meter; None for the reader."""
+        """Return the id of an appliance or, with its prefix, of a sub-meter; None for any other device."""
         prefix = self.appliance_identifier("")[1]
         return next(
             (

@@ -53,7 +53,7 @@ def _entry_data(entry: EnergySseConfigEntry) -> dict[str, Any]:
             # The keys are ids of meters.
             CONF_SUB_METERS: list(sub_meters.values()) if isinstance(sub_meters, Mapping) else REDACTED,
         },
-        # The titles are names that the user has chosen, and so are entity ids.
+        # Titles are left out and the entity id is redacted, because the user can have chosen them.
         "subentries": [
             async_redact_data(subentry.data, {CONF_DAYS_OFF}) for subentry in entry.subentries.values()
         ],

@@ -18,14 +18,14 @@ _POWERS: Final = {
     Measurement.ACTIVE_ENERGY_EXPORT: Measurement.ACTIVE_POWER_EXPORT,
 }
 
-# Measurements in W and Wh that the histories are made of.
+# Powers and energies from which the histories are calculated.
 _INPUTS: Final = frozenset({*_POWERS, *_POWERS.values(), *_TARIFFS})
 
 # The statistics need the last days. A power tariff needs the import of this month and of the previous month.
 _KEEP: Final = timedelta(days=4)
 _KEEP_BILLED: Final = timedelta(days=66)
 
-# A register that was not received for longer is not sent any more.
+# A register that was not received for longer than this is assumed not to be sent any more.
 _OUTDATED_AFTER: Final = timedelta(days=1)
 
 # W or Wh in each unit.
@@ -88,7 +88,8 @@ class RegisterHistories:
         """Add registers that the reader has stored on the hour."""
         last, self._last_hourly = self._last_hourly, hourly
         if last is not None and last.hour < hourly.hour and last.values == hourly.values:
-            # The reader has repeated a record, because every home imports or exports energy within an hour.
+            # Equal registers of two hours are a repeated record, because every home imports or exports energy
+            # within an hour.
             return
         for register, history in self.by_register.items():
             if (value := hourly.values.get(register)) is not None:
@@ -153,14 +154,15 @@ class _WrongHours:
         if not reading.has_right_clock:
             error = timedelta(seconds=abs(reading.values.get(Measurement.READER_CLOCK_OFFSET, 0.0)))
             if error < KEEP_HOURS:
-                # A clock that is further off stores no hours of these days.
+                # With a larger error, the stored hours are outside of the days that are accepted.
                 self._error = error
             return
         if self._error:
             start = self._right_at - self._error
             if self.period is not None:
                 start = min(start, self.period.start)
-            # A later hour also has a right register, which the reader repeats after the wrong one.
+            # The period ends now. The reader stores a right register for each later hour, and repeats it
+            # after the wrong one.
             self.period = Period(start, reading.time)
             self._error = timedelta()
         self._right_at = reading.time

@@ -1,6 +1,6 @@
 """Repair issues of a config entry.
 
-Each one is deleted when its problem is solved, and the issue of a sum that was reset after its repair.
+An issue is deleted when its problem is solved. The issue of a reset sum is deleted after its repair.
 """
 
 from collections.abc import Mapping

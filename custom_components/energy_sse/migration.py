@@ -60,8 +60,8 @@ def _migrate_power_tariff(hass: HomeAssistant, entry: ConfigEntry, name: str) ->
     if isinstance(settings, Mapping):
         options |= {key: whole(settings[key]) for key in (CONF_MAIN_FUSE, CONF_PHASES) if key in settings}
         if settings.get(CONF_ENABLED) is True:
-            # This id shows that the entities keep the unique ids of version 2. After a power failure, the
-            # registries have the same id at the second migration.
+            # This id shows that the entities keep the unique ids of version 2. It is constant, so that a
+            # migration that a power failure has interrupted can be repeated with the same registries.
             subentry = ConfigSubentry(
                 data=MappingProxyType(_migrate_rules(settings)),
                 subentry_id=entry.entry_id,

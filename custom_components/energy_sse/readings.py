@@ -83,7 +83,7 @@ class Readings:
         received, clock_offsets = dt_util.utcnow(), _clock_offsets(reading)
         reader_error = clock_offsets.get(Measurement.READER_CLOCK_OFFSET)
         if is_repeated and reading.reader_time is not None:
-            # The reader's clock, as it was when the connection began.
+            # The present time by the clock that the reader had when the connection began.
             reader_error = _seconds_ahead(reading.reader_time + timedelta(seconds=reading.age))
         wrong_period = self.wall_clock.update(received, now, reader_error, reading.age)
         values = self.validator.validate(
@@ -168,7 +168,7 @@ class Readings:
 
     @property
     def has_right_clock(self) -> bool:
-        """Return whether the error of the reader's clock is less than the interval of the meter."""
+        """Return whether the reader's clock is wrong by at most ten seconds or the interval of the meter."""
         error = self.wall_clock.reader_error
         return error is not None and abs(error) <= max(self.freshness.interval or 0.0, _CLOCK_TOLERANCE)
 

@@ -28,7 +28,7 @@ ROUNDING_ERROR: Final = 0.5
 # Wh. The coarsest resolution of a register. Such a register rises in steps, however small the load is.
 _COARSE_STEP: Final = 100.0
 
-# Seconds. Readings that are further apart show no quarters.
+# Seconds. Readings that are further apart do not show the energy of quarter-hours.
 _MAX_INTERVAL: Final = 900.0
 
 # Seconds. After a gap, the last register before it counts for a boundary that follows within the interval of
@@ -160,7 +160,7 @@ class RegisterHistory:
         return sum(each.last - each.first for each in self.replacements if each.time <= time)
 
     def total(self, boundary: datetime) -> float | None:
-        """Return the known or estimated total at a boundary."""
+        """Return the known or estimated total at a boundary, in Wh; None if there is neither."""
         return self.boundaries.get(boundary, self._estimates.get(boundary))
 
     # ---------------------------------------------------------------------------------------- readings
@@ -370,7 +370,7 @@ class RegisterHistory:
     def accept_hourly(self, wrong: Period | None) -> bool:
         """Accept the stored registers that fit. Return whether boundaries have changed.
 
-        The reader may have stored the registers of a period by a wrong clock.
+        `wrong` is the period whose registers the reader may have stored by a wrong clock; None without one.
         """
         last, confirmed = self.last, self._confirmed
         if last is None or confirmed is None or not self._hourly.is_outdated or confirmed.time != last.time:

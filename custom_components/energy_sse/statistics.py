@@ -365,7 +365,10 @@ class StatisticsCorrector:
 
 
 def _read(hass: HomeAssistant, entity_id: str, history: RegisterHistory) -> Recorded | None:
-    """Read the statistics of a sensor, in a thread of the recorder. Return None before the first ones."""
+    """Read the statistics of a sensor in Wh, in a thread of the recorder.
+
+    Return None if there are none yet, or if their unit is not a unit of energy.
+    """
     found = get_metadata(hass, statistic_ids={entity_id}).get(entity_id)
     if found is None or found[1]["unit_of_measurement"] not in EnergyConverter.VALID_UNITS:
         return None

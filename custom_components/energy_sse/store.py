@@ -65,7 +65,8 @@ class EnergySseStore:
     ) -> None:
         """Add a section, and restore it from the file.
 
-        `collect` returns JSON serializable data to save. `restore` is called with the last saved data.
+        `collect` returns JSON serializable data to save. `restore` is called with the last saved data. Errors
+        of both are logged. After an error of `collect`, the last data is kept.
         """
         self._sections[name] = collect
         if name in self._data:
@@ -93,7 +94,7 @@ class EnergySseStore:
     def _collect(self) -> dict[str, Any]:
         self._due_at = math.inf
         self._saved_at = clock.now()
-        # The section of a deleted power tariff ends with it.
+        # The section of a deleted power tariff is not saved again.
         self._data = {name: data for name, data in self._data.items() if name in self._sections}
         for name, collect in self._sections.items():
             try:

@@ -27,11 +27,11 @@ _INTERVAL: Final = 86400.0
 SUB_METER_LIMITS: Final[Mapping[SubMeterKind, RegisterLimits]] = {
     # The unit is unknown, so there is no limit.
     SubMeterKind.NONE: RegisterLimits(max_repeat_age=MAX_REPEAT_AGE),
-    # m³. The largest flow of a G16 (EN 1359), 250 kW: a house of many flats. A home has a G4 (6) or G6 (10).
+    # m³/h. The largest flow of a G16 (EN 1359), 250 kW, for many apartments. A home has 6 (G4) or 10 (G6).
     SubMeterKind.GAS: RegisterLimits(rise_per_hour=25.0, max_repeat_age=MAX_REPEAT_AGE),
-    # m³. The overload flow of a meter with Q3 = 16 (ISO 4064), for as many flats. A home has 3.1 or 5.
+    # m³/h. The overload flow of a meter with Q3 = 16 (ISO 4064), for many apartments. A home has 3.1 or 5.
     SubMeterKind.WATER: RegisterLimits(rise_per_hour=20.0, max_repeat_age=MAX_REPEAT_AGE),
-    # kWh. A flow of 2.5 m³/h that is cooled down by 70 K (EN 1434). A home has 1.5 m³/h or less.
+    # kWh per hour. A flow of 2.5 m³/h that is cooled by 70 K (EN 1434). A home has 1.5 m³/h or less.
     SubMeterKind.HEAT: RegisterLimits(rise_per_hour=200.0, max_repeat_age=MAX_REPEAT_AGE),
 }
 
@@ -86,7 +86,7 @@ class SubMeters:
         return SubMeterKind(kind) if kind in SubMeterKind else SubMeterKind.NONE
 
     def update(self, reading: SubMeterReading, now: float) -> bool:
-        """Update a sub-meter from a reading. Return whether its value has changed."""
+        """Update a sub-meter from a reading. Return whether its value has changed, or is valid again."""
         meter_id, value = reading.meter_id, reading.value
         if meter_id in self.values:
             if value is None:

@@ -72,7 +72,11 @@ def find_sum_resets(rows: Sequence[StoredRow]) -> Iterator[SumReset]:
 
 
 async def async_raise_sums(hass: HomeAssistant, statistic_id: str, start: datetime) -> bool:
-    """Raise the sums of a statistic since a reset. Return whether the sums are correct now."""
+    """Raise the sums of a statistic since a reset. Return whether the sums are correct now.
+
+    `start` is the start of the first hour after the reset. Raises SQLAlchemyError, or RuntimeError if the
+    recorder has stopped.
+    """
     rows = ROWS + int((dt_util.utcnow() - start) / HOUR)
     # Two dialogs that are confirmed at once must not raise the sums twice.
     async with hass.data.setdefault(_LOCK, asyncio.Lock()):
@@ -103,13 +107,14 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             Issue.SUM_RESET,
             suffix=f"_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
+            # Two decimals, because some languages read three of them as thousands.
             placeholders={
                 "sensor": statistic_id,
                 "last_reading": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",
                 "first_reading": f"{dt_util.as_local(after.start):%Y-%m-%d %H:%M}",
-                "shown": f"{after.sum - before.sum:.3f} {unit}",
-                "counted": f"{after.state - before.state:.3f} {unit}",
-                "raise_by": f"{reset.raise_by:.3f} {unit}",
+                "shown": f"{after.sum - before.sum:.2f} {unit}",
+                "counted": f"{after.state - before.state:.2f} {unit}",
+                "raise_by": f"{reset.raise_by:.2f} {unit}",
             },
         )
 
@@ -147,7 +152,7 @@ def _read(hass: HomeAssistant, statistic_ids: set[str], number: int) -> list[tup
     """Return the ids, units and resets of statistics. Runs in a thread of the recorder."""
     found: list[tuple[str, str, SumReset]] = []
     for statistic_id, (_, metadata) in get_metadata(hass, statistic_ids=statistic_ids).items():
-        # The recorder removes from this set what a statistic does not have.
+        # The recorder removes the types that a statistic does not have from this set.
         types: set[Any] = {"state", "sum"}
         rows = get_last_statistics(hass, number, statistic_id, convert_units=False, types=types)
         resets = find_sum_resets(

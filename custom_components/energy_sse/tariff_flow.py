@@ -17,7 +17,7 @@ import voluptuous as vol
 
 from .const import DOMAIN, SUBENTRY_POWER_TARIFF
 from .form_fields import dropdown, get_fraction_errors, whole
-from .power_tariff.days_off import has_workdays
+from .power_tariff.days_off import is_workday_calendar
 from .power_tariff.presets import DEFAULT_PRESETS, PRESETS
 from .power_tariff.settings import (
     CONF_BEGIN,
@@ -158,7 +158,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
         )
 
     def _register_error(self) -> dict[str, str]:
-        """Return an error if the reader is online, and its meter does not send a sufficient register."""
+        """Return an error if the entry is loaded, and its meter does not send a register hourly."""
         entry = self._get_entry()
         if entry.state is not ConfigEntryState.LOADED:
             return {}
@@ -166,9 +166,9 @@ class PowerTariffFlow(ConfigSubentryFlow):
         return {} if history.can_be_billed else {CONF_INTERVAL: "no_register"}
 
     def _days_off_error(self, entity_id: str | None) -> dict[str, str]:
-        """Return an error if another entity is chosen that does not know the days off.
+        """Return an error if a newly selected entity is missing, or is the calendar of *Workday*.
 
-        An entity that was removed later can be kept, because its past days off are known.
+        The stored entity is always accepted, because its past days off are known even if it was removed.
         """
         is_kept = (
             self.source == SOURCE_RECONFIGURE
@@ -176,7 +176,7 @@ class PowerTariffFlow(ConfigSubentryFlow):
         )
         if entity_id is None or is_kept:
             return {}
-        if has_workdays(self.hass, entity_id):
+        if is_workday_calendar(self.hass, entity_id):
             return {CONF_DAYS_OFF: "workdays"}
         return {} if self.hass.states.get(entity_id) is not None else {CONF_DAYS_OFF: "no_entity"}
 

@@ -71,8 +71,9 @@ class WallClock:
     ) -> Period | None:
         """Check the time of arrival of a reading. Return the period in which the clock was wrong, if any.
 
-        `now` is the time of the event loop. `age` is the number of seconds since the meter sent the reading,
-        which counts for that time.
+        `now` is the time of the event loop. `reader_error` is the number of seconds by which the reader's
+        clock is ahead; None if it is unknown. `age` is the number of seconds since the meter sent the
+        reading, which counts for that time.
         """
         if reader_error is not None:
             self.reader_error = reader_error
@@ -147,7 +148,7 @@ class WallClock:
         }
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Restore stored data. An error leaves everything as it was."""
+        """Restore stored data. If the data is invalid, an error is raised and nothing is changed."""
         if data["last"] is None:
             return
         since, last = (datetime.fromtimestamp(data[key], UTC) for key in ("since", "last"))

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from e2e.home import CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
 
@@ -47,7 +47,7 @@ async def automation(home: Home) -> None:
     user, switch = home.user, home.currentlyone.simulator.switch
     await user.open("/config/automation/edit/new")
     await _trigger(home)
-    await _action(home, "Coffee is ready.")
+    await _action(home, "Coffee is ready.", user.page.locator("ha-automation-sidebar"))
     await user.press(user.text("Save"))
     dialog = user.page.locator("ha-dialog-automation-save")
     await dialog.get_by_role("textbox").first.fill("Coffee")
@@ -74,8 +74,8 @@ async def _trigger(home: Home) -> None:
     await user.page.keyboard.press("Escape")
 
 
-async def _action(home: Home, message: str) -> None:
-    """Choose: show a notification."""
+async def _action(home: Home, message: str, editor: Locator) -> None:
+    """Choose: show a notification. Its fields are in the editor."""
     user, words = home.user, home.user.translations
     action = "Create persistent notification"
     await user.press(user.text("Add action"))
@@ -84,9 +84,24 @@ async def _action(home: Home, message: str) -> None:
     await user.press(re.compile(words.pattern(action)), chooser)
     # A dialog that closes returns the focus to its button.
     await expect(chooser.get_by_role("dialog")).to_have_count(0)
-    sidebar = user.page.locator("ha-automation-sidebar")
-    await user.sees(user.text("Message body of the notification."), sidebar)
-    await sidebar.get_by_role("textbox").first.fill(message)
+    await user.sees(user.text("Message body of the notification."), editor)
+    await editor.get_by_role("textbox").first.fill(message)
+
+
+async def phases(home: Home) -> None:
+    """The blueprint *Phases out of balance* takes the net power of each phase."""
+    user = home.user
+    await user.open("/config/blueprint/dashboard")
+    await user.shown("Phases out of balance").click()
+    await user.page.wait_for_url("**/config/automation/edit/new")
+    editor = user.page.locator("blueprint-automation-editor")
+    for field, phase in (("Select an entity", "L1"), ("Add entity", "L2"), ("Add entity", "L3")):
+        await home.pick_entity(field, "Net power {part}", WHATWATT, editor, part=phase)
+    await _action(home, "The phases are out of balance.", editor)
+    await user.picture("phases")
+    await user.press(user.text("Save"), editor)
+    await user.page.wait_for_url(re.compile(r"/config/automation/edit/\d+"))
+    await home.has_state("automation.phases_out_of_balance", "on")
 
 
 async def updates(home: Home) -> None:

@@ -1,16 +1,21 @@
 """Energy dashboard: two tariffs, solar panels, gas, and another meter with its appliances."""
 
+from datetime import timedelta
+import math
 import re
 from typing import Final
 
 from playwright.async_api import Locator, expect
 
 from demo import solar
-from e2e.home import CURRENTLYONE, SUB_METER, WHATWATT, Home
-from e2e.readers import SOLAR
+from e2e.home import ATTIC, CURRENTLYONE, INTEGRATION_PAGE, SUB_METER, WHATWATT, Home
+from e2e.readers import PAST_HOURS, SOLAR
 
 # Names of the tariffs.
 _TARIFFS: Final = {"1": "Day", "2": "Night"}
+
+# Number of simulated hours before the sums are reset.
+_RESET_HOUR: Final = 30
 
 
 async def settings(home: Home) -> None:
@@ -55,7 +60,7 @@ async def gas(home: Home) -> None:
     problems = (await home.api.command("recorder/validate_statistics")).get(sensor, [])
     assert {each["type"] for each in problems} <= {"state_class_removed"}
     issues = (await home.api.command("repairs/list_issues"))["issues"]
-    assert {each["translation_key"] for each in issues} <= {"state_class_removed"} | home.issues_of_the_past
+    assert {each["translation_key"] for each in issues} <= {"state_class_removed"} | home.import_issues
 
 
 async def yesterday(home: Home) -> None:
@@ -89,6 +94,28 @@ async def now(home: Home) -> None:
     await home.currentlyone.simulator.switch("dishwasher", "off")
 
 
+async def reset_sums(home: Home) -> None:
+    """Sums that were reset to zero after a long absence are a repair, which raises them."""
+    user, text = home.user, home.user.text
+    sensor = await home.entity(home.attic, "_active_energy_import")
+    registers = [hour["_active_energy_import"] for hour in home.attic.registers]
+    await home.import_hours(sensor, registers[:_RESET_HOUR])
+    await home.import_hours(sensor, registers[_RESET_HOUR:], first=_RESET_HOUR)
+    await user.open(INTEGRATION_PAGE)
+    await user.choose_in_menu(home.entry(ATTIC), text("Reload"))
+    await home.open_repairs("sum_restart")
+    title = text("{name}: the sums of {sensor} were reset to zero", name=ATTIC, sensor=sensor)
+    while min(await _changes(home, sensor)) < 0:
+        # After the end of an hour, there is a second issue.
+        await user.shown(title).click()
+        await user.sees(text("Sums were reset to zero"), home.dialog)
+        await user.picture("reset_sums")
+        await user.press(text("Submit"), home.dialog)
+        await user.finish("Finish")
+    changes = await _changes(home, sensor)
+    assert math.isclose(sum(changes), registers[-1] - registers[0], abs_tol=0.01), changes
+
+
 # Problems of a power without statistics, because it is new, and of a sub-meter whose kind was chosen less
 # than six minutes ago.
 _AT_FIRST: Final = {"statistics_not_defined", "entity_unexpected_state_class"}
@@ -98,6 +125,21 @@ async def _issues(home: Home) -> set[str]:
     """Return the problems that the Energy dashboard reports."""
     found = await home.api.command("energy/validate")
     return {issue["type"] for kind in found.values() for each in kind for issue in each}
+
+
+async def _changes(home: Home, sensor: str) -> list[float]:
+    """Return the energy of each simulated hour in the Energy dashboard, in kWh."""
+    found = await home.api.command(
+        "recorder/statistics_during_period",
+        statistic_ids=[sensor],
+        period="hour",
+        start_time=home.first_hour.isoformat(),
+        end_time=(home.first_hour + timedelta(hours=PAST_HOURS)).isoformat(),
+        types=["change"],
+        units={"energy": "kWh"},
+    )
+    # The first hour has no hour before it.
+    return [row["change"] for row in found[sensor] if row["change"] is not None]
 
 
 async def _open_grid(home: Home) -> Locator:

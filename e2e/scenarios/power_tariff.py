@@ -1,5 +1,6 @@
 """Power tariff: added, changed, shown on a dashboard, and deleted."""
 
+from datetime import timedelta
 import re
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ _SENSORS: Final = (
 _TILES: Final = len(_SENSORS) - 1
 
 _SECOND: Final = "Workdays"
+
+_CALENDAR: Final = "Public holidays"
 
 _PEAKS: Final = """\
 | | kW |
@@ -84,7 +87,7 @@ async def changed(home: Home) -> None:
     await user.picture("tariff_card")
 
 
-async def looked_at(home: Home) -> None:
+async def shown_in_dashboard(home: Home) -> None:
     """A dashboard shows the monthly peak so far, and the available power."""
     user = home.user
     await home.currentlyone.simulator.switch("dishwasher", "heating")
@@ -148,6 +151,26 @@ async def blueprint(home: Home) -> None:
     await home.api.delete(f"/api/config/automation/config/{user.page.url.rpartition('/')[2]}")
 
 
+async def days_off(home: Home) -> None:
+    """Days with an event in a calendar, past ones too, do not count as soon as the calendar is selected."""
+    user, text, dialog = home.user, home.user.text, home.dialog
+    peak = (await _entities(home))["peak_demand"]
+    await home.has_state(peak, r"[1-9].*")
+    await _add_calendar(home)
+    await user.open(INTEGRATION_PAGE)
+    await user.press(text("Reconfigure power tariff"))
+    await user.press(text("Next"), dialog)
+    await user.sees(text("Power tariff of {reader}: times", reader=CURRENTLYONE), dialog)
+    field = re.compile(rf"^\s*{user.translations.pattern('Days off')}")
+    await user.pick(field, re.compile(rf"^\s*{_CALENDAR}"), dialog, search=_CALENDAR)
+    await user.picture("tariff_days_off")
+    await user.press(text("Next"), dialog)
+    await user.press(text("Submit"), dialog)
+    await user.sees(text("Reconfiguration was successful"))
+    await user.finish("Close")
+    await home.has_state(peak, "unknown")
+
+
 async def second(home: Home) -> None:
     """A second power tariff has its own name and sensors, beside the first one."""
     user, text, dialog = home.user, home.user.text, home.dialog
@@ -190,6 +213,22 @@ async def deleted(home: Home) -> None:
         await expect(_tariff_rows(home)).to_have_count(left)
     assert await _entities(home) == {}
     await home.is_streaming(home.currentlyone)
+
+
+async def _add_calendar(home: Home) -> None:
+    """Add a calendar in which all simulated days are holidays."""
+    flow = await home.api.post("/api/config/config_entries/flow", {"handler": "local_calendar"})
+    await home.api.post(f"/api/config/config_entries/flow/{flow['flow_id']}", {"calendar_name": _CALENDAR})
+    entities = await home.api.command("config/entity_registry/list")
+    (calendar,) = (each["entity_id"] for each in entities if each["platform"] == "local_calendar")
+    first_day = home.first_hour.date() - timedelta(days=1)
+    event = {
+        "entity_id": calendar,
+        "summary": _CALENDAR,
+        "start_date": first_day.isoformat(),
+        "end_date": (first_day + timedelta(days=7)).isoformat(),
+    }
+    await home.api.post("/api/services/calendar/create_event", event)
 
 
 def _tariff_rows(home: Home) -> Locator:

@@ -58,7 +58,7 @@ async def new_password(home: Home) -> None:
     await home.is_streaming(home.whatwatt)
 
 
-async def weaker_login(home: Home) -> None:
+async def weaker_authentication(home: Home) -> None:
     """A reader gets its password unencrypted only after a question."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
     digest, simulator.auth = simulator.auth, BasicAuth(NEW_PASSWORD)
@@ -77,7 +77,7 @@ async def weaker_login(home: Home) -> None:
 
 
 async def removed_password(home: Home) -> None:
-    """A reader without its password is used only after a question."""
+    """A reader that no longer requires its password is used only after the user has confirmed."""
     user, text, simulator = home.user, home.user.text, home.whatwatt.simulator
     simulator.auth = None
     simulator.end_streams()
@@ -95,7 +95,7 @@ async def removed_password(home: Home) -> None:
 
 
 async def contention(home: Home) -> None:
-    """Another client that takes the stream of a reader is a repair. *Reload* ends it."""
+    """An issue is shown while another client takes the stream of a reader. *Reload* then reconnects."""
     user, text = home.user, home.user.text
     title = text("{name}: another client takes its stream", name=ATTIC)
     async with _another_client(home.attic):
@@ -171,7 +171,7 @@ async def protected_device(home: Home) -> None:
     await user.sees_no(title)
 
 
-async def visitor(home: Home) -> None:
+async def withdrawn_discovery(home: Home) -> None:
     """A discovered reader that announces its end is not offered any more."""
     simulator = WhatwattSimulator(home.attic.simulator.house, device_id="ECC9FF8A2B30")
     reader = Reader(home.unused_host, simulator)

@@ -56,7 +56,7 @@ async def right_password(home: Home) -> None:
     await user.picture("device")
 
 
-async def one_question(home: Home) -> None:
+async def one_confirmation(home: Home) -> None:
     """One confirmation adds the CurrentlyOne with its appliances."""
     user = home.user
     await user.open("/config/integrations/dashboard")

@@ -298,7 +298,7 @@ async def test_kettle_is_not_a_peak(home: TariffHome) -> None:
     assert home.turned == []
 
 
-async def test_loads_that_a_user_has_switched_stay_so(home: TariffHome) -> None:
+async def test_loads_switched_by_a_user_keep_their_state(home: TariffHome) -> None:
     await home.switch_as_user("input_boolean.sauna", "turn_off")
     await home.stay_below()
     await home.run(minutes=5)

@@ -48,7 +48,7 @@ def test_broken_json_is_repaired(text: str | bytes, expected: object) -> None:
         (r'{"name":"\\ud83d"}', {"name": r"\ud83d"}),
     ],
 )
-def test_half_a_character_is_replaced(text: str, expected: object) -> None:
+def test_lone_surrogate_is_replaced(text: str, expected: object) -> None:
     assert parse_object(text) == expected
     orjson.dumps(parse_object(text))
 

@@ -14,13 +14,18 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import ATTR_ENTITY_ID, STATE_OFF, STATE_UNAVAILABLE, STATE_UNKNOWN, Platform
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
-from homeassistant.helpers.event import async_track_state_change_event, async_track_time_change
+from homeassistant.helpers.event import (
+    async_track_entity_registry_updated_event,
+    async_track_state_change_event,
+    async_track_time_change,
+)
 from homeassistant.helpers.start import async_at_started
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN, LOGGER
 from ..store import EnergySseStore
 from .demand import Month
+from .settings import CONF_DAYS_OFF
 
 _WORKDAY: Final = "workday"
 
@@ -32,7 +37,7 @@ _DAY: Final = timedelta(days=1)
 
 
 class DaysOff:
-    """Days off of one power tariff: those of this month and the previous one, today and tomorrow."""
+    """Days off of one power tariff, from the first day of the previous month until tomorrow."""
 
     def __init__(
         self,
@@ -45,17 +50,18 @@ class DaysOff:
         """Restore the days off. `handle_change` is called with the days off when they change."""
         self._hass = hass
         self._store = store
+        self._subentry_id = subentry_id
         self._entity_id = entity_id
         self._handle_change = handle_change
         self.days: frozenset[date] = frozenset()
-        """Days that are known as days off."""
+        """Local days that the entity has marked as days off."""
 
-        self._asked: set[date] = set()
-        """Days for which *Workday* was asked since its last change."""
+        self._received: set[date] = set()
+        """Days received from *Workday* since its state last changed."""
 
         self._is_requested = asyncio.Event()
         self._is_failing = False
-        """True if the log has the reason why the days are unknown."""
+        """True after a failure was logged, until the days can be read again."""
 
         store.async_add_section(f"days_off:{subentry_id}", self._as_dict, self._restore)
 
@@ -66,22 +72,39 @@ class DaysOff:
 
     @callback
     def async_start(self, entry: ConfigEntry) -> None:
-        """Start to ask for the days, until the entry is unloaded.
+        """Start to read the days from the entity, until the entry is unloaded.
 
-        They are asked for after a start, every hour on the hour, and when the entity changes.
+        They are read once Home Assistant has started, on the hour, and when the state of the entity changes.
         """
         entry.async_create_background_task(self._hass, self._async_run(), f"{DOMAIN} days off")
-        hass, request = self._hass, self._request
+        hass, entity_id, request = self._hass, self._entity_id, self._request
         entry.async_on_unload(async_at_started(hass, request))
         entry.async_on_unload(async_track_time_change(hass, request, minute=0, second=0))
-        entry.async_on_unload(async_track_state_change_event(hass, self._entity_id, self._handle_state))
+        entry.async_on_unload(async_track_state_change_event(hass, entity_id, self._handle_state))
+
+        @callback
+        def handle_registry(event: Event[er.EventEntityRegistryUpdatedData]) -> None:
+            data = event.data
+            if data["action"] == "update" and "entity_id" in data["changes"]:
+                self._follow(entry, data["entity_id"])
+
+        entry.async_on_unload(async_track_entity_registry_updated_event(hass, entity_id, handle_registry))
+
+    @callback
+    def _follow(self, entry: ConfigEntry, entity_id: str) -> None:
+        """Use the new id of the entity, which the user has renamed. The entry is then reloaded."""
+        self._entity_id = entity_id
+        self._store.async_save_within(_SAVE_WITHIN)
+        subentry = entry.subentries[self._subentry_id]
+        data = {**subentry.data, CONF_DAYS_OFF: entity_id}
+        self._hass.config_entries.async_update_subentry(entry, subentry, data=data)
 
     @callback
     def _handle_state(self, event: Event[EventStateChangedData]) -> None:
         old, new = event.data["old_state"], event.data["new_state"]
-        # A request can update a calendar, so a request for each of its attributes could be endless.
+        # A request can change the attributes of a calendar. Requests after such changes could be endless.
         if old is None or new is None or old.state != new.state:
-            self._asked = set()
+            self._received = set()
             self._request(event)
 
     @callback
@@ -107,7 +130,7 @@ class DaysOff:
                 self._log_failure(type(error).__name__)
 
     async def _async_update(self) -> None:
-        """Ask for the days. Known days stay known while the entity is not available."""
+        """Read the days from the entity. Keep the days off while the entity is not available."""
         state = self._hass.states.get(self._entity_id)
         if state is None or state.state in (STATE_UNAVAILABLE, STATE_UNKNOWN):
             self._log_failure("the entity is not available")
@@ -128,7 +151,7 @@ class DaysOff:
         if not self._is_failing:
             self._is_failing = True
             LOGGER.warning(
-                "The days off of a power tariff cannot be read (%s); days that are not known count",
+                "The days off of a power tariff cannot be read (%s); unknown days are not days off",
                 reason,
             )
 
@@ -144,7 +167,7 @@ class DaysOff:
     # --------------------------------------------------------------------------------------- entities
 
     async def _async_get_days_of_calendar(self, today: date) -> Mapping[date, bool]:
-        """Return the days, of which those are off that an event covers from begin to end."""
+        """Return for each day whether it is off: an event covers the whole day."""
         days = _days_until_tomorrow(today)
         response = await self._async_call(
             Platform.CALENDAR,
@@ -156,15 +179,15 @@ class DaysOff:
         return {day: any(_covers(start, end, day) for start, end in events) for day in days}
 
     async def _async_get_days_of_workday(self, today: date) -> Mapping[date, bool]:
-        """Return the days that were not asked for yet, today and tomorrow."""
+        """Return for each day whether it is off. Past days are requested once until *Workday* changes."""
         days: dict[date, bool] = {}
-        asked = self._asked
+        received = self._received
         for day in _days_until_tomorrow(today):
-            if day >= today or day not in asked:
+            if day >= today or day not in received:
                 response = await self._async_call(_WORKDAY, "check_date", check_date=day.isoformat())
                 days[day] = not response["workday"]
-        # `self._asked` is a new set if *Workday* has changed during the requests.
-        asked.update(days)
+        # `self._received` is a new set if *Workday* has changed during the requests.
+        received.update(days)
         return days
 
     async def _async_call(self, domain: str, service: str, **data: str) -> dict[str, Any]:
@@ -191,8 +214,8 @@ class DaysOff:
         return {"entity_id": self._entity_id, "days": [day.isoformat() for day in sorted(self.days)]}
 
 
-def has_workdays(hass: HomeAssistant, entity_id: str) -> bool:
-    """Return whether an entity is the calendar of *Workday*, whose events are the days that are not off."""
+def is_workday_calendar(hass: HomeAssistant, entity_id: str) -> bool:
+    """Return whether an entity is the calendar of *Workday*, whose events are working days."""
     return entity_id.startswith(f"{Platform.CALENDAR}.") and platform_of(hass, entity_id) == _WORKDAY
 
 
@@ -208,13 +231,16 @@ def _first_day(today: date) -> date:
 
 
 def _days_until_tomorrow(today: date) -> list[date]:
-    """Return the days from the first one of the previous month. Tomorrow has to be known at midnight."""
+    """Return the days from the first day of the previous month until tomorrow.
+
+    Tomorrow is included, because its first interval begins before the response to the request at midnight.
+    """
     first = _first_day(today)
     return [first + number * _DAY for number in range((today - first).days + 2)]
 
 
 def _timestamp(text: str) -> float:
-    """Return the time of a date, or of a date with a time, in a response of a calendar."""
+    """Return the Unix time of the start or end of a calendar event. A date is its local midnight."""
     return dt_util.as_local(datetime.fromisoformat(text)).timestamp()
 
 

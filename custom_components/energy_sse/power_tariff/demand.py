@@ -43,7 +43,7 @@ class PowerTariff:
     months: frozenset[int] = MONTHS
     weekdays_only: bool = False
     days_off: frozenset[date] = frozenset()
-    """Local days that do not count."""
+    """Local days that have the weight `other_weight`."""
 
     begin: time = MIDNIGHT
     """Time of the first interval of a day that counts."""
@@ -61,7 +61,7 @@ class PowerTariff:
     """The same bound as a share of the previous month's peak, from 0 to 1."""
 
     price: float = 0.0
-    """Price of a kW in a month; 0 if it is unknown."""
+    """Price of a kW for a month, in the currency of Home Assistant; 0 if it is unknown."""
 
     def weight(self, start: datetime) -> float:
         """Return the weight of an interval that begins at a local time."""
@@ -149,7 +149,7 @@ class MonthlyPeak:
     """Number of intervals that count."""
 
     missed: int
-    """Number of them that were missed."""
+    """Number of the counted intervals that were missed."""
 
     @property
     def peaks(self) -> Sequence[Peak]:
@@ -251,7 +251,7 @@ def _min_limit(tariff: PowerTariff, previous: MonthlyPeak | None) -> float:
 def is_peak_expected(expected: float, limit: float | None, *, was_expected: bool) -> bool:
     """Return whether the expected demand exceeds the limit. `was_expected` applies the hysteresis.
 
-    Both are in W. Without a limit, no peak is expected.
+    `expected` and `limit` are in W. Without a limit, no peak is expected.
     """
     if limit is None:
         return False

@@ -53,7 +53,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_PRICE: 0,
 }
 
-# Defaults of new power tariffs that differ. Existing ones keep their limit.
+# Defaults of a new power tariff. Existing power tariffs without a lowest limit stay without one.
 NEW_DEFAULTS: Final[Mapping[str, Any]] = {**DEFAULTS, CONF_MIN_LIMIT_SHARE: 50}
 
 

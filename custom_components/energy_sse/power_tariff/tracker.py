@@ -36,8 +36,8 @@ from .settings import CONF_DAYS_OFF, get_tariff
 _CHECK_INTERVAL: Final = 10
 
 # W, part of the value, and seconds. A value that has changed by less than the larger limit is written only
-# after a minute, less what a telegram can be early. The relative limit is needed because the available power
-# is many kilowatts in the last minutes of an interval.
+# after a minute, minus the time by which a telegram can be early. The relative limit is needed because the
+# available power is many kilowatts in the last minutes of an interval.
 _MIN_CHANGE: Final = 100.0
 _MIN_RELATIVE_CHANGE: Final = 0.05
 _WRITE_WITHIN: Final = 59.5
@@ -73,7 +73,7 @@ async def async_setup_tariffs(
         try:
             tariff = get_tariff(subentry.data)
         except vol.Invalid as error:
-            # The entities are kept for rules that are valid again.
+            # The entities stay in the registry, so that they return when the rules are valid again.
             LOGGER.warning("Ignoring the invalid rules of a power tariff: %s", error)
             continue
         days_off = subentry.data.get(CONF_DAYS_OFF)
@@ -96,7 +96,7 @@ class DemandTracker:
     ) -> None:
         """Create a tracker that is not started, with the options of the reader.
 
-        `days_off` is the entity that knows the days off; None if there are none.
+        `days_off` is the id of the entity with the days off; None if no entity is selected.
         """
         self.subentry_id = subentry_id
         self.tariff = tariff
@@ -123,7 +123,7 @@ class DemandTracker:
 
         self._calculation: asyncio.Task[None] | None = None
         self.days_off: DaysOff | None = None
-        """None if no entity is chosen."""
+        """Days off of this power tariff; None if no entity is selected."""
 
         if days_off is not None:
             self.days_off = DaysOff(
@@ -140,8 +140,6 @@ class DemandTracker:
         entry.async_on_unload(self._debouncer.async_shutdown)
         # The peaks are calculated before the entities are added, so that these are available at once.
         await self._async_calculate()
-        if self.days_off is not None:
-            self.days_off.async_start(entry)
 
     @callback
     def async_flush(self) -> None:

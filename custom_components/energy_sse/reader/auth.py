@@ -1,7 +1,7 @@
 """HTTP authentication with one device (RFC 9110, section 11).
 
 The password is never sent with a weaker authentication scheme than the device has used before. A device that
-no longer asks for credentials is rejected. Both would allow a downgrade attack by another device.
+no longer asks for credentials is rejected. These rules prevent a downgrade attack by another device.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ class DeviceAuth:
         still requires credentials.
         """
         self._digest = aiohttp.DigestAuthMiddleware("", self.password) if self.password else None
-        """None if the credentials are sent with Basic."""
+        """None if there is no password, or if it is sent with Basic."""
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

@@ -242,7 +242,7 @@ class CurrentlyOneReader(Reader):
         return self._wants_inventory and clock.now() >= self._next_inventory_at
 
     async def _request_inventory(self) -> Inventory | None:
-        """Request the list of appliances. Return None if the firmware does not have it."""
+        """Request the list of appliances. Return None after an error, or if the list is invalid."""
         self._wants_inventory = False
         self._next_inventory_at = clock.now() + _INVENTORY_INTERVAL
         try:

@@ -42,8 +42,8 @@ class Freshness:
     def __init__(self, expected_interval: float = 0.0) -> None:
         """Start without a reading.
 
-        The interval is not shorter than the expected one until several intervals are known, because a value
-        that is sent on the hour can arrive earlier after a start.
+        Until `_MAX_INTERVALS` intervals are known, `interval` is at least `expected_interval`. The first
+        interval of a value that is sent on the hour can be shorter than an hour.
         """
         self.last: float | None = None
         """Time when the meter sent the last reading."""
@@ -137,7 +137,10 @@ class ValueExpiry[K]:
         self._readings = readings
         self._registers = frozenset(registers)
         self._regular: set[K] = set()
-        """Values of every reading, and registers after enough readings that contained them."""
+        """Values that expire with the readings, because each recent reading contained them.
+
+        Registers, and values that a reading did not contain, are added after enough readings with them.
+        """
 
         self._groups: list[_Group[K]] = []
         """All other values."""
@@ -174,7 +177,7 @@ class ValueExpiry[K]:
         return freshness.remaining(now) + max(self._readings.limit - freshness.limit, 0.0)
 
     def _merge_groups(self) -> None:
-        """Remove the groups that every reading contains, so that a reading takes less time."""
+        """Merge groups that each recent reading contained into `_regular`, which makes readings faster."""
         for group in [each for each in self._groups if each.freshness.has_history_of(self._readings)]:
             self._groups.remove(group)
             self._regular |= group.keys

@@ -227,7 +227,7 @@ class Redactor:
 
 
 def _plain(identity: str) -> str:
-    """Return an identity without case and separators, as keys and ids are made of it."""
+    """Return an identity in lower case without separators, because ids and keys can contain this form."""
     return re.sub(r"[\W_]", "", identity).casefold()
 
 

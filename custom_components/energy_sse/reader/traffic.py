@@ -165,7 +165,7 @@ class TrafficLog:
 
     async def _log_response(self, path: str, response: ReceivedResponse) -> None:
         body = await _redacted(response.body, REDACTOR.data)
-        # "answer" is a word of the format of recordings, for a response.
+        # The format of recordings calls a response "answer".
         self._log(response.at, f"answer {path} {response.status} {body}".rstrip())
 
     def _log(self, at: float, text: str) -> None:

@@ -63,8 +63,8 @@ _CONFIRM_LOWER: Final = _ConfirmationRule(5, 180.0)
 # A higher register needs more, because a wrong one can be corrected only by a second replacement.
 _CONFIRM_HIGHER: Final = _ConfirmationRule(20, 300.0)
 
-# Rise during a restart, whose duration was measured by a clock that may have been wrong. Also, some meters
-# repeat their register, and then send the energy of an hour or a day in one step.
+# Rise during a restart, whose duration is uncertain because a clock may have been wrong. Also a rise that a
+# meter can have counted in an hour or a day in which it repeated an old register.
 _CONFIRM_LARGE_STEP: Final = _ConfirmationRule(5, 60.0)
 
 # Wh. A higher rise during a restart is a meter replacement, independent of the clock. 4 kW reach it in ten

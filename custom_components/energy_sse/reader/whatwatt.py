@@ -271,7 +271,7 @@ class WhatwattReader(Reader):
         return Poll(self._process_status(await self._http.get_json(self.identity_path)), interval)
 
     async def _request_report(self) -> Mapping[str, Any]:
-        """Request `/report`. Return nothing without a license, which is asked for once per connection."""
+        """Request `/report`. Return {} without a license. Do not request it again in this connection."""
         if self._serves_report:
             try:
                 return await self._http.get_json("/api/v1/report")
