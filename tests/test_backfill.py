@@ -666,9 +666,9 @@ async def test_reset_sum_is_raised_when_the_user_confirms(
         "sensor": time_lapse.sensor(EXPORT),
         "last_reading": "2026-11-10 14:00",
         "first_reading": "2026-11-13 07:00",
-        "shown": f"{back.change / 1000:.3f} kWh",
-        "counted": f"{counted:.3f} kWh",
-        "raise_by": f"{counted - back.change / 1000:.3f} kWh",
+        "shown": f"{back.change / 1000:.2f} kWh",
+        "counted": f"{counted:.2f} kWh",
+        "raise_by": f"{counted - back.change / 1000:.2f} kWh",
     }
     flows = time_lapse.hass.data[REPAIRS]["flow_manager"]
     for issue in issues.values():
