@@ -26,7 +26,7 @@ from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from . import network
 from .home import ATTIC, CURRENTLYONE, GARAGE, PASSWORD, Home
-from .readers import INTERVAL, Reader, beginning_of_the_past, household, turn_off_all
+from .readers import INTERVAL, Reader, beginning_of_the_past, make_house
 from .scenarios import (
     appliances,
     dashboard,
@@ -104,34 +104,43 @@ async def run_language(
     folder = FOLDER / language
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    first_hour = beginning_of_the_past()
     readers = (
         whatwatt := Reader(
             bridge.add_host(),
-            WhatwattSimulator(household(1, has_appliances=True), password=PASSWORD, interval=INTERVAL),
+            WhatwattSimulator(
+                make_house(first_hour, 1, has_appliances=True), password=PASSWORD, interval=INTERVAL
+            ),
         ),
         currentlyone := Reader(
             bridge.add_host(),
             CurrentlyOneSimulator(
-                household(2, has_appliances=True, has_panels=False), name=CURRENTLYONE, interval=INTERVAL
+                make_house(first_hour, 2, has_appliances=True, has_panels=False),
+                name=CURRENTLYONE,
+                interval=INTERVAL,
             ),
         ),
         attic := Reader(
             bridge.add_host(),
-            WhatwattSimulator(household(3), device_id="ECC9FF000003", name=ATTIC, interval=INTERVAL),
+            WhatwattSimulator(
+                make_house(first_hour, 3), device_id="ECC9FF000003", name=ATTIC, interval=INTERVAL
+            ),
             port=8080,
         ),
         garage := Reader(
             bridge.add_host(),
             CurrentlyOneSimulator(
-                household(4), device_id="040000000004", name=GARAGE, has_inventory=False, interval=INTERVAL
+                make_house(first_hour, 4),
+                device_id="040000000004",
+                name=GARAGE,
+                has_inventory=False,
+                interval=INTERVAL,
             ),
         ),
     )
     async with AsyncExitStack() as stack:
-        first_hour = beginning_of_the_past()
         for reader in readers:
-            await reader.simulate_past(first_hour)
-            turn_off_all(reader.simulator.house.appliances)
+            await reader.simulate_past()
             stack.push_async_callback(reader.leave)
             await reader.plug_in(is_announced=reader in (whatwatt, currentlyone))
         process = HomeAssistantProcess(

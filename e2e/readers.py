@@ -1,11 +1,11 @@
 """Simulated readers, each on its own host."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
-from tests.simulators import CurrentlyOneSimulator, House, WhatwattSimulator
+from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 from tests.simulators.announce import Announcer
-from tests.simulators.house import Appliance
+from tests.simulators.household import Household
 
 from .network import Host
 
@@ -38,11 +38,10 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
         """Address as a user enters it."""
         return str(self.machine.address) if self.port == 80 else f"{self.machine.address}:{self.port}"  # noqa: PLR2004
 
-    async def simulate_past(self, first: datetime) -> None:
-        """Simulate the household from its first hour until now."""
+    async def simulate_past(self) -> None:
+        """Simulate the house until now. Then its appliances stay off until a test switches them."""
         now = datetime.now(UTC)
-        meter = self.simulator.house
-        meter.clock = first
+        meter = cast("Household", self.simulator.house)
         while meter.clock < now:
             await self.simulator.advance(min(_STEP, (now - meter.clock).total_seconds()))
             if meter.clock.minute == meter.clock.second == meter.clock.microsecond == 0:
@@ -58,6 +57,9 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
                         **{f":{each.id}:energy": each.energy / 1000 for each in meter.appliances},
                     }
                 )
+        meter.is_manual = True
+        for appliance in meter.appliances:
+            meter.switch(appliance.id, "off")
 
     async def plug_in(self, *, is_announced: bool = True) -> None:
         """Start the reader and its announcement. The meter has counted meanwhile."""
@@ -88,18 +90,13 @@ def beginning_of_the_past() -> datetime:
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=PAST_HOURS)
 
 
-def household(seed: int, *, has_appliances: bool = False, has_panels: bool = True) -> House:
+def make_house(
+    clock: datetime, seed: int, *, has_appliances: bool = False, has_panels: bool = True
+) -> Household:
     """Return a house with a meter, and optional appliances and solar panels."""
-    house = House(clock=datetime.now(UTC), seed=seed)
+    house = Household(clock=clock, seed=seed)
     if not has_panels:
         house.solar_peak = 0
     if not has_appliances:
         house.appliances = []
     return house
-
-
-def turn_off_all(appliances: list[Appliance]) -> None:
-    """Turn all appliances off until a test switches them."""
-    for appliance in appliances:
-        appliance.durations = (10**9,) * len(appliance.states)
-        appliance.switch(next(index for index, state in enumerate(appliance.states) if not state.is_on))

@@ -118,6 +118,9 @@ class Household(House):
     gas: float = field(init=False)
     """Register in m³."""
 
+    is_manual: bool = False
+    """The appliances stay as a test switches them, and the plan does not."""
+
     fast_since: datetime | None = None
     speed: float = 1.0
     """Simulated seconds in each second since `fast_since`. Energy is always of real time."""
@@ -181,6 +184,8 @@ class Household(House):
         """Switch the appliances that the plan of the day switches in this minute."""
         local = self.local_time(self.clock)
         self._today, self._minute = self._day(local.date()), local.hour * 60 + local.minute
+        if self.is_manual:
+            return
         for appliance in self.appliances:
             index = self._today.states[appliance.id][self._minute]
             # What a test has switched stays until the plan changes.
