@@ -612,8 +612,8 @@ async def test_rejected_removal_has_a_translated_reason(
     device_registry.async_update_device(device.id, name_by_user="Kettle {x}")
     error = (await client.remove_device(device.id))["error"]
     reason = (
-        "Kettle {x} kann nicht gelöscht werden, weil das Auslesegerät es gemeldet hat und wieder "
-        "hinzufügen würde. Deaktiviere das Gerät stattdessen."
+        "Kettle {x} kann nicht gelöscht werden, weil das Auslesegerät dieses Gerät gemeldet hat und "
+        "Home Assistant es wieder hinzufügen würde. Deaktiviere das Gerät stattdessen."
     )
     assert error["message"] == reason
     assert (error["translation_domain"], error["translation_key"]) == (DOMAIN, "device_is_there")

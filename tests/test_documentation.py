@@ -170,8 +170,8 @@ def test_messages_can_be_found_by_their_first_words() -> None:
     assert [text for text in shown_messages() if not text.startswith(quoted)] == []
 
 
-def logged_texts() -> Iterator[str]:
-    """Yield the texts that the integration logs above debug level."""
+def logged_texts() -> Iterator[tuple[str, str]]:
+    """Yield the texts that the integration logs above debug level, with their level."""
     for path in INTEGRATION.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -180,16 +180,17 @@ def logged_texts() -> Iterator[str]:
                 and node.func.attr in ("info", "warning", "error", "exception")
                 and isinstance(node.args[0], ast.Constant)
             ):
-                yield str(node.args[0].value)
+                yield str(node.args[0].value), node.func.attr
 
 
 def test_log_messages_are_explained() -> None:
     explained = TROUBLESHOOTING.read_text()
     texts = set(logged_texts())
     assert len(texts) > 20
-    for text in texts:
+    for text, level in texts:
         message = re.sub(r"%\w", "…", text)
-        assert message.startswith("Unexpected error while ") or f"| {message} |" in explained, message
+        mark = " *(info)*" if level == "info" else ""
+        assert message.startswith("Unexpected error while ") or f"| {message}{mark} |" in explained, message
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").iterdir()), ids=lambda path: path.name)

@@ -82,7 +82,11 @@ ENGLISH = texts_of("en")
 
 
 def placeholders_of(text: str) -> list[str]:
-    return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+    try:
+        return sorted(name for _, name, _, _ in Formatter().parse(text) if name is not None)
+    except ValueError as error:
+        error.add_note(text)
+        raise
 
 
 def labels_of(text: str) -> set[str]:
@@ -103,35 +107,37 @@ def test_translation_has_the_same_texts_and_placeholders(language: str) -> None:
     texts = texts_of(language)
     assert set(texts) == set(ENGLISH)
     assert list(texts) == list(ENGLISH), "The order is not the order of en.json."
-    different = [key for key in ENGLISH if placeholders_of(texts[key]) != placeholders_of(ENGLISH[key])]
-    assert different == []
+    for key, text in ENGLISH.items():
+        assert placeholders_of(texts[key]) == placeholders_of(text), key
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_translation_contains_no_english(language: str) -> None:
-    same = {text for key, text in texts_of(language).items() if text == ENGLISH[key]}
-    message = "Translate these texts, or add them to SAME_IN."
-    assert same - SAME_EVERYWHERE == SAME_IN.get(language, set()), message
+    same = {text for key, text in texts_of(language).items() if text == ENGLISH.get(key)} - SAME_EVERYWHERE
+    expected = SAME_IN.get(language, set())
+    assert same <= expected, f"Translate these texts, or add them to SAME_IN: {sorted(same - expected)}"
+    assert expected <= same, f"Remove these texts from SAME_IN: {sorted(expected - same)}"
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_translation_keeps_markdown_and_names(language: str) -> None:
-    texts = texts_of(language)
-    for key, text in ENGLISH.items():
-        assert [mark for mark in MARKS if texts[key].count(mark) != text.count(mark)] == [], key
-        assert [name for name in NAMES if name in text and name not in texts[key]] == [], key
+    for key, text in texts_of(language).items():
+        english = ENGLISH[key]
+        for mark in MARKS:
+            assert text.count(mark) == english.count(mark), f"The number of {mark!r} in {key}"
+        assert [name for name in NAMES if name in english and name not in text] == [], key
 
 
 @pytest.mark.parametrize("language", TRANSLATIONS)
 def test_translation_quotes_its_own_labels(language: str) -> None:
     texts = texts_of(language)
-    different = [
-        (key, label, expected)
-        for key, text in ENGLISH.items()
-        for label in labels_of(text)
-        if (expected := translations_of(label, texts)) and not expected & labels_of(texts[key])
-    ]
-    assert different == []
+    for key, text in ENGLISH.items():
+        for label in labels_of(text):
+            expected = translations_of(label, texts)
+            message = (
+                f"{key} must contain one of {expected} in ** or in quotation marks like “ ”, „ “ or « »."
+            )
+            assert not expected or expected & labels_of(texts[key]), message
 
 
 @pytest.mark.parametrize("language", ["en", *TRANSLATIONS])

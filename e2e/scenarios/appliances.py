@@ -108,8 +108,8 @@ async def updates(home: Home) -> None:
     """The time between updates is changed in the options."""
     user, text = home.user, home.user.text
     await user.open(INTEGRATION_PAGE)
-    await home.open_options(WHATWATT, "Updates")
-    await user.sees(text("Updates of {reader}", reader=WHATWATT), home.dialog)
+    await home.open_options(WHATWATT, "Update interval")
+    await user.sees(text("Update interval of {reader}", reader=WHATWATT), home.dialog)
     await home.select("Update interval", text("10 seconds"))
     await user.picture("options_updates")
     await home.save_options()
