@@ -16,7 +16,8 @@ from custom_components.energy_sse.config_flow import _DEFAULT_WRITE_INTERVAL
 from custom_components.energy_sse.const import CONF_WRITE_INTERVAL
 from custom_components.energy_sse.options_flow import WRITE_INTERVALS
 from custom_components.energy_sse.reader import READERS
-from tests.simulators import SIMULATORS, House
+from tests.simulators import SIMULATORS, Simulator
+from tests.simulators.household import Household
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -57,16 +58,12 @@ async def run_hour(kind: str, interval: int, variant: str, folder: Path) -> Data
     async with AsyncExitStack() as stack:
         hass = await stack.enter_async_context(home_assistant(folder, recorder=True))
         machine = TimeMachine(hass.loop)
-        house = House(clock=datetime.now(UTC).replace(hour=11))
-        simulator = SIMULATORS[kind](house)
+        simulator = SIMULATORS[kind](Household(clock=datetime.now(UTC).replace(hour=11)))
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
         await wait_until(lambda: simulator.streams)
-        # In ten minutes, each appliance is turned on, so that all entities of this house exist.
-        for _ in range(60):
-            await simulator.tick(10)
-            await machine.advance(10)
+        await add_all_entities(simulator, machine)
         if variant == BASELINE:
             connection = await replace_by_baseline(hass, entry)
             entry.async_create_background_task(hass, connection.run(), BASELINE)
@@ -82,6 +79,15 @@ async def run_hour(kind: str, interval: int, variant: str, folder: Path) -> Data
         after = await count(hass, folder)
         sensors = [state for state in hass.states.async_all() if ATTR_STATE_CLASS in state.attributes]
         return DatabaseGrowth(after[0] - before[0], after[1] - before[1], len(sensors) * STATISTICS_ROWS)
+
+
+async def add_all_entities(simulator: Simulator, machine: TimeMachine) -> None:
+    """Turn each appliance on and off, so that all entities of the house exist."""
+    for appliance in simulator.house.appliances:
+        for state in (*appliance.states[1:], appliance.states[0]):
+            await simulator.switch(appliance.id, state.name)
+            await simulator.tick(10)
+            await machine.advance(10)
 
 
 async def count(hass: HomeAssistant, folder: Path) -> tuple[int, int]:

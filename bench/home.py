@@ -37,7 +37,8 @@ from custom_components.energy_sse.const import CONF_WRITE_INTERVAL, DOMAIN, SUBE
 from custom_components.energy_sse.data import EnergySseConfigEntry
 from custom_components.energy_sse.reader import whatwatt
 from custom_components.energy_sse.reader.whatwatt import FIELDS
-from tests.simulators import House, WhatwattSimulator
+from tests.simulators import WhatwattSimulator
+from tests.simulators.household import Household
 from tests.wait import wait_until
 
 from .baseline import replace_by_baseline
@@ -192,7 +193,7 @@ class Home:
             now = lambda: moved + timedelta(seconds=self.loop.time() - began)  # noqa: E731 (a clock)
             self._stack.enter_context(patch.object(dt_util, "utcnow", now))
         self.hass = await self._stack.enter_async_context(home_assistant(recorder=self._recorder))
-        self.simulator = WhatwattSimulator(House(clock=datetime.now(UTC)))
+        self.simulator = WhatwattSimulator(Household(clock=datetime.now(UTC)))
         await self.simulator.start()
         self._stack.push_async_callback(self.simulator.stop)
         self.entry = await add_reader(self.hass, self.simulator.host)

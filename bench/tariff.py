@@ -16,7 +16,8 @@ from custom_components.energy_sse.power_tariff.demand import PowerTariff
 from custom_components.energy_sse.power_tariff.tracker import _calculate_peaks
 from custom_components.energy_sse.reader import READERS, Measurement
 from custom_components.energy_sse.registers import HOUR, QUARTER
-from tests.simulators import SIMULATORS, House
+from tests.simulators import SIMULATORS
+from tests.simulators.household import Household
 from tests.time_machine import TimeMachine
 from tests.wait import wait_until
 
@@ -80,15 +81,12 @@ async def run_hour(kind: str, tariff: Mapping[str, Any] | None, folder: Path) ->
         # A power tariff uses the wall clock, which has to advance with the event loop's clock.
         now = lambda: moved + timedelta(seconds=hass.loop.time() - began)  # noqa: E731 (a clock)
         stack.enter_context(patch.object(dt_util, "utcnow", now))
-        simulator = SIMULATORS[kind](House(clock=moved.replace(hour=20), solar_peak=0.0))
+        simulator = SIMULATORS[kind](Household(clock=moved.replace(hour=20), solar_peak=0.0))
         await simulator.start()
         stack.push_async_callback(simulator.stop)
         entry = await add_reader(hass, simulator.host)
         await wait_until(lambda: simulator.streams)
-        # In ten minutes, each appliance is turned on, so that all entities of this house exist.
-        for _ in range(60):
-            await simulator.tick(10)
-            await machine.advance(10)
+        await database.add_all_entities(simulator, machine)
         # The previous hour is a peak of the month, so that the demand limit is known.
         hour = dt_util.utcnow().replace(minute=0, second=0, microsecond=0)
         history = entry.runtime_data.coordinator.histories.by_register[Measurement.ACTIVE_ENERGY_IMPORT]
