@@ -368,6 +368,26 @@ async def test_error_is_kept_when_its_diagnosis_fails(
     assert "Unexpected error while identifying the device" in caplog.text
 
 
+async def test_announcement_is_not_delayed_by_diagnoses(
+    session: aiohttp.ClientSession,
+    whatwatt: WhatwattSimulator,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    monkeypatch.setattr(whatwatt, "system", list)
+    moved = WhatwattSimulator(whatwatt.house, device_id=whatwatt.device_id, password="secret")
+    await start(moved)
+    async with following(session, whatwatt) as follower:
+        await follower.has(losses=1)
+        await time_machine.idle()
+        follower.connection.handle_announcement(moved.host)
+        await time_machine.advance(1)
+        await wait_until(lambda: moved.streams)
+    assert follower.moves == [moved.host]
+
+
 async def test_second_identity_is_not_a_second_connect(
     session: aiohttp.ClientSession, currentlyone: CurrentlyOneSimulator
 ) -> None:

@@ -377,7 +377,7 @@ class ReaderConnection:
         is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
         if is_known or not is_unexpected:
             return error
-        if self._backoff.min_wait() > 0:
+        if self._backoff.min_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE) > 0:
             if isinstance(error, ReaderAuthDowngradeError):
                 # The user must not be asked for credentials before the device is identified.
                 return ReaderConnectionError(Reason.WEAKER_AUTHENTICATION)
