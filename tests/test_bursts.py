@@ -197,4 +197,4 @@ def test_sub_meters_with_impossible_values_are_limited() -> None:
     assert len(sub_meters.validator._registers) <= 32  # noqa: SLF001 (limits the memory)
     assert sub_meters.update(SubMeterReading(meter_id="1", value=1), 1000)
     assert not sub_meters.update(SubMeterReading(meter_id="1", value=-1), 1001)
-    assert sub_meters.validator.dropped == {"negative": 1}
+    assert sub_meters.validator.rejected == {"negative": 1}

@@ -82,6 +82,7 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert stream["events"] == {"live": 2}
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
+    assert diagnostics["readings"]["rejected"] == diagnostics["readings"]["rejected_of_sub_meters"] == {}
     keys = {(entity["platform"], entity["key"]): entity for entity in diagnostics["entities"]}
     (sub_meter,) = {key for _, key in keys if key.startswith("counter:")}
     assert keys["sensor", sub_meter]["state"] == "123.45"

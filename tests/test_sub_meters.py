@@ -266,7 +266,7 @@ async def test_zero_between_two_values_is_not_shown(
     assert shown(hass, "20000741") == ("unavailable" if restarts else "1234.5")
     await send(hass, whatwatt, {"20000741": 1234.6})
     assert shown(hass, "20000741") == "1234.6"
-    assert entry.runtime_data.coordinator.data.sub_meters.validator.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.data.sub_meters.validator.rejected == {"zero": 1}
 
 
 async def test_rise_is_limited_by_the_chosen_kind(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:

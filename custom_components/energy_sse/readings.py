@@ -121,7 +121,7 @@ class Readings:
         if Measurement.ACTIVE_POWER_NET in impossible:
             # Import and export follow from a power that has a sign.
             computed = {Measurement.ACTIVE_POWER_IMPORT, Measurement.ACTIVE_POWER_EXPORT}
-        self.validator.dropped["beyond a household supply"] += len(impossible - computed)
+        self.validator.rejected["beyond a household supply"] += len(impossible - computed)
         impossible |= computed
         return {each: value for each, value in values.items() if each not in impossible}
 

@@ -231,7 +231,7 @@ class RegisterValidator[K: Hashable]:
 
         `label` replaces the keys in the log, if they would identify a device or a person.
         """
-        self.dropped: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         """Number of rejected values by reason."""
 
         self.replaced: dict[K, ReplacedRegister] = {}
@@ -274,7 +274,7 @@ class RegisterValidator[K: Hashable]:
         """
         accepted = dict(values)
         self.replaced.clear()
-        rejected = []
+        to_confirm = []
         for key in values.keys() & self._registers.keys():
             register, value = self._registers[key], values[key]
             last = register.value
@@ -290,12 +290,12 @@ class RegisterValidator[K: Hashable]:
                 del accepted[key]
                 # A repeated reading is from before a restart. It does not show which meter is connected now.
                 if last is None or not is_repeated:
-                    rejected.append(key)
+                    to_confirm.append(key)
                     if last is not None or reason != "zero":
                         # A first zero has to be confirmed, but does not count as wrong.
-                        self.dropped[reason] += 1
-        if rejected:
-            accepted |= self._confirm({key: values[key] for key in rejected}, time)
+                        self.rejected[reason] += 1
+        if to_confirm:
+            accepted |= self._confirm({key: values[key] for key in to_confirm}, time)
         return accepted
 
     def _confirm(self, rejected: Mapping[K, float], time: float) -> dict[K, float]:
