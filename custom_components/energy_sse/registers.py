@@ -288,8 +288,8 @@ class RegisterHistory:
             since = point.time - timedelta(seconds=replaced.seconds)
             self.replacements.append(Replacement(point.time, replaced.last, replaced.first, since))
         if len(self.replacements) > _MAX_REPLACEMENTS:
-            one, other, *rest = self.replacements
-            self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
+            first, second, *rest = self.replacements
+            self.replacements = [second._replace(last=second.last + first.last - first.first), *rest]
         self._set_changed(point, register + self.offset(point.time))
 
     def _interpolate(self, total: float, time: datetime, new_total: float) -> None:

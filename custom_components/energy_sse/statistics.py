@@ -124,14 +124,14 @@ def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -
 
     Any other difference is an adjustment by the user.
     """
-    for one, other in pairwise(rows):
-        difference = other.base - one.base
-        replaced = [each for each in history.replacements if one.end < each.time <= other.end]
+    for before, after in pairwise(rows):
+        difference = after.base - before.base
+        replaced = [each for each in history.replacements if before.end < each.time <= after.end]
         for begin, energy in _possible_counts(replaced[-_MAX_REPLACEMENTS:]):
             if abs(difference - energy) <= max(TELEGRAM_ENERGY, _TOLERANCE * abs(energy)) < abs(difference):
-                is_compiled = other is not rows[-1]
+                is_compiled = after is not rows[-1]
                 return Adjustment(
-                    other.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
+                    after.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
                 )
     return None
 

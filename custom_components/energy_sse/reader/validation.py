@@ -159,18 +159,19 @@ class _Register:
 
     def get_finer(self, value: float) -> float | None:
         """Return the last value if a value is equal to it in a coarser resolution; otherwise, None."""
-        one, last = self.limits.resolution, self.value
-        if one is None or last is None or not 0 < value < last:
+        resolution, last = self.limits.resolution, self.value
+        if resolution is None or last is None or not 0 < value < last:
             return None
-        is_same = any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER_FACTORS)
+        coarser = (resolution * factor for factor in _COARSER_FACTORS)
+        is_same = any(abs(last // each * each - value) < resolution / 100 for each in coarser)
         return last if is_same else None
 
     def is_slightly_lower(self, value: float) -> bool:
         """Return whether a value is lower by less than the coarsest resolution, which is not a new meter."""
-        one = self.limits.resolution
-        if one is None or self.value is None or value == 0:
+        resolution = self.limits.resolution
+        if resolution is None or self.value is None or value == 0:
             return False
-        return 0 < self.value - value < one * _COARSER_FACTORS[-1]
+        return 0 < self.value - value < resolution * _COARSER_FACTORS[-1]
 
     def is_large_step(self, candidate: _Candidate) -> bool:
         """Return whether the rise to a candidate is possible during a restart, or in one step."""
@@ -335,9 +336,9 @@ def get_bounds(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[flo
 def get_meter_limits(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter, whose registers are the measurements in units of energy."""
     return {
-        measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * one, resolution=one)
+        measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * resolution, resolution=resolution)
         for measurement, unit in units.items()
-        if (one := _RESOLUTIONS.get(unit)) is not None
+        if (resolution := _RESOLUTIONS.get(unit)) is not None
     }
 
 
