@@ -44,7 +44,7 @@ _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 # Seconds by which a telegram can be late. Without a gap, a tenth of the interval is added.
 _JITTER: Final = 0.9
 
-# Part. Two estimates of the same energy differ by less than this part, or by less than the energy of
+# Fraction. Two estimates of the same energy differ by less than this fraction, or by less than the energy of
 # a telegram.
 _MAX_DEVIATION: Final = 0.25
 

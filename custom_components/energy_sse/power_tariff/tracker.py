@@ -35,9 +35,9 @@ from .settings import CONF_DAYS_OFF, get_tariff
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
 
-# W, part of the value, and seconds. A value that has changed by less than the larger limit is written only
-# after a minute, minus the time by which a telegram can be early. The relative limit is needed because the
-# available power is many kilowatts in the last minutes of an interval.
+# W, fraction of the value, and seconds. A value that has changed by less than the larger limit is written
+# only after a minute, minus the time by which a telegram can be early. The relative limit is needed because
+# the available power is many kilowatts in the last minutes of an interval.
 _MIN_CHANGE: Final = 100.0
 _MIN_RELATIVE_CHANGE: Final = 0.05
 _WRITE_WITHIN: Final = 59.5

@@ -18,8 +18,8 @@ _SLOW_INTERVALS: Final = 1.5
 # Number of intervals after which any other reading is outdated, so that one or two telegrams can be lost.
 _INTERVALS: Final = 4
 
-# Part of the limit after which the connection is checked.
-_IDLE_PART: Final = 0.75
+# Fraction of the limit after which the connection is checked.
+_IDLE_FRACTION: Final = 0.75
 
 # Number of times between readings that are kept.
 _MAX_INTERVALS: Final = 8
@@ -71,7 +71,7 @@ class Freshness:
     @property
     def idle_timeout(self) -> float:
         """Seconds without an event until the connection is checked, before the last reading expires."""
-        return _IDLE_PART * self.limit
+        return _IDLE_FRACTION * self.limit
 
     def note(self, at: float) -> None:
         """Note the time when the meter sent a reading."""
