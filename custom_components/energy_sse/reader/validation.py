@@ -67,7 +67,7 @@ _CONFIRM_HIGHER: Final = _ConfirmationRule(20, 300.0)
 # meter can have counted in an hour or a day in which it repeated an old register.
 _CONFIRM_LARGE_STEP: Final = _ConfirmationRule(5, 60.0)
 
-# Wh. A higher rise during a restart is a meter replacement, independent of the clock. 4 kW reach it in ten
+# Wh. A higher rise during a restart is a meter replacement, regardless of the clock. 4 kW reach it in ten
 # days.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
