@@ -67,12 +67,12 @@ async def test_bytes_are_decoded_in_small_pieces(
     pieces: list[int] = []
     feed = EventStreamDecoder.feed
 
-    def note_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
+    def record_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
         pieces.append(len(chunk))
         return feed(decoder, chunk)
 
     await set_up(hass, whatwatt)
-    with patch.object(EventStreamDecoder, "feed", note_and_feed), turns() as turns_since_last_call:
+    with patch.object(EventStreamDecoder, "feed", record_and_feed), turns() as turns_since_last_call:
         await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
         await tick(hass, whatwatt)
         assert turns_since_last_call() >= len(pieces)

@@ -473,7 +473,7 @@ def test_replacement_while_the_clock_is_wrong_is_counted(error: float, first: fl
 
 
 def test_replacement_is_noted_once_when_the_clock_is_set() -> None:
-    """Note one replacement when the times since the replacement are removed, without a reader's clock."""
+    """Record one replacement when the times since the replacement are removed, without a reader's clock."""
     installation = Installation(steady(), reader_clock=None)
     installation.run(at("07:40:00"))
     installation.replace(5.0)

@@ -521,11 +521,11 @@ async def home(
     assert home.coordinator.availability.has_fresh_readings
     attempt = connection.Backoff.record_attempt
 
-    def note_attempt(backoff: connection.Backoff) -> None:
+    def record_attempt(backoff: connection.Backoff) -> None:
         home.attempts.append(clock.now())
         attempt(backoff)
 
-    monkeypatch.setattr(connection.Backoff, "record_attempt", note_attempt)
+    monkeypatch.setattr(connection.Backoff, "record_attempt", record_attempt)
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)
     for other in home.others:
@@ -548,18 +548,18 @@ async def test_connection_recovers_after_a_fault(
     caplog.set_level(logging.INFO, "custom_components.energy_sse")
 
     @callback
-    def note_state(event: Event[EventStateChangedData]) -> None:
+    def record_state(event: Event[EventStateChangedData]) -> None:
         assert event.data["new_state"] is not None
         home.states.append((clock.now(), event.data["new_state"].state))
 
     received: list[datetime] = []
 
     @callback
-    def note_reading(update: RegisterUpdate) -> None:
+    def record_reading(update: RegisterUpdate) -> None:
         received.append(update.reading.time)
 
-    home.coordinator.async_add_reading_listener(note_reading)
-    async_track_state_change_event(home.hass, home.power, note_state)
+    home.coordinator.async_add_reading_listener(record_reading)
+    async_track_state_change_event(home.hass, home.power, record_state)
 
     telegrams = home.reader.telegrams
     beginning = asyncio.create_task(fault.begin(home))

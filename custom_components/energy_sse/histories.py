@@ -61,7 +61,7 @@ class RegisterHistories:
         except Exception:
             # The next boundary must not get a register that is older than the state of the sensor.
             for history in (*self.by_register.values(), self._tariff_sum.history):
-                history.note_gap()
+                history.record_gap()
             raise
 
     def _update(self, reading: ValidatedReading) -> bool:

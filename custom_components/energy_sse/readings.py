@@ -90,7 +90,7 @@ class Readings:
             self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
         values.update(clock_offsets)
-        self._expiry.note(values.keys(), measured_at)
+        self._expiry.record(values.keys(), measured_at)
         if not self._reported_at:
             self._first_at = measured_at
         self.computed.add(values, self.values, self._is_missing)

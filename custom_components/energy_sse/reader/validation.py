@@ -310,11 +310,11 @@ class RegisterValidator[K: Hashable]:
         if not any(each.value or self._registers[key].value is None for key, each in confirmed.items()):
             return {}
         for key, candidate in confirmed.items():
-            self._note_replacement(key, candidate, time)
+            self._record_replacement(key, candidate, time)
             self._registers[key].accept(candidate.value, time)
         return {key: each.value for key, each in confirmed.items()}
 
-    def _note_replacement(self, key: K, candidate: _Candidate, time: float) -> None:
+    def _record_replacement(self, key: K, candidate: _Candidate, time: float) -> None:
         register = self._registers[key]
         if register.value is None:
             return
