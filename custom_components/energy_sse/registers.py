@@ -149,7 +149,7 @@ class RegisterHistory:
         return (self._confirmed or self._changed).time
 
     @property
-    def can_be_billed(self) -> bool:
+    def is_usable_for_power_tariffs(self) -> bool:
         """Return whether the meter sends a register that counts, at least once an hour."""
         return self.received_at is not None and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
 
