@@ -267,8 +267,8 @@ async def plug_in(home: Home) -> None:
     await home.network.start(home.network.port)
 
 
-async def drop_connections(home: Home) -> None:
-    await home.network.drop_connections()
+async def ignore_connections(home: Home) -> None:
+    await home.network.ignore_connections()
 
 
 async def accept_again(home: Home) -> None:
@@ -405,7 +405,7 @@ DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", o
 
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
-    Fault("connections time out (no route, firewall)", drop_connections, accept_again),
+    Fault("connections time out (no route, firewall)", ignore_connections, accept_again),
     Fault("accept, then no data", set_response(responding(b"", then_wait=True)), respond_normally),
     Fault("accept, then close", set_response(close_connection), respond_normally),
     *(
