@@ -99,7 +99,7 @@ def fill_with_zeros(reader: WhatwattSimulator) -> None:
     reader.missing_keys, reader.overrides = set(), {"E_In": 0}
 
 
-# ------------------------------------------------------------------------------------------ the bill
+# ---------------------------------------------------------------------------------- the monthly peak
 
 
 @pytest.mark.parametrize("is_filled", [False, True])
