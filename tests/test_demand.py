@@ -179,7 +179,7 @@ def test_peaks_with_gaps_are_not_above_those_of_all_intervals(
 
 def test_missed_intervals_have_the_mean_of_their_gap() -> None:
     gap = [each._replace(is_missed=True) for each in hours(3000, 3000)]
-    assert peak_of(PowerTariff(), [*hours(1000), *gap]).demand == 3000
+    assert monthly_peak_of(PowerTariff(), [*hours(1000), *gap]).demand == 3000
 
 
 @pytest.mark.parametrize(
@@ -201,12 +201,12 @@ def test_missed_intervals_have_no_demand_if_their_energy_can_count_elsewhere(
 def test_missed_intervals_have_the_lowest_weight_of_their_gap() -> None:
     tariff = PowerTariff(begin=time(6), end=time(22), other_weight=0.5)
     gap = hours(3000, 3000, start=datetime(2026, 1, 5, 21, tzinfo=UTC))
-    assert peak_of(tariff, gap).demand == 3000
-    assert peak_of(tariff, [each._replace(is_missed=True) for each in gap]).demand == 1500
+    assert monthly_peak_of(tariff, gap).demand == 3000
+    assert monthly_peak_of(tariff, [each._replace(is_missed=True) for each in gap]).demand == 1500
 
 
 @given(months_of_intervals(), st.integers(1, 40))
-def test_limit_is_where_the_bill_begins_to_rise(
+def test_limit_is_where_the_monthly_peak_begins_to_rise(
     case: tuple[PowerTariff, list[Interval], ZoneInfo], step: int
 ) -> None:
     tariff, intervals, zone = case
@@ -222,8 +222,8 @@ def test_limit_is_where_the_bill_begins_to_rise(
         assert found is not None
         return found
 
-    bill = monthly_peaks(tariff, intervals, zone).get(month)
-    limit = None if bill is None else bill.limit(start)
+    monthly_peak = monthly_peaks(tariff, intervals, zone).get(month)
+    limit = None if monthly_peak is None else monthly_peak.limit(start)
     if before is None:
         assert limit is None
     elif counts(tariff, start.astimezone(zone)) == 0:
@@ -262,38 +262,38 @@ def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) 
     ]
 
 
-def peak_of(tariff: PowerTariff, intervals: list[Interval]) -> MonthlyPeak:
-    (bill,) = monthly_peaks(tariff, intervals, UTC).values()
-    return bill
+def monthly_peak_of(tariff: PowerTariff, intervals: list[Interval]) -> MonthlyPeak:
+    (monthly_peak,) = monthly_peaks(tariff, intervals, UTC).values()
+    return monthly_peak
 
 
 def test_three_highest_hours_are_averaged() -> None:
-    bill = peak_of(PowerTariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
-    assert bill.demand == 5000
-    assert [peak.start.hour for peak in bill.peaks] == [3, 1, 4]
-    assert bill.limit(NEW_YEAR + 5 * HOUR) == 4000
+    monthly_peak = monthly_peak_of(PowerTariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
+    assert monthly_peak.demand == 5000
+    assert [each.start.hour for each in monthly_peak.peaks] == [3, 1, 4]
+    assert monthly_peak.limit(NEW_YEAR + 5 * HOUR) == 4000
 
 
 def test_second_peak_of_a_day_does_not_count() -> None:
     tariff = PowerTariff(peaks=2, one_per_day=True)
-    bill = peak_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
-    assert bill.demand == 3500
-    assert bill.limit(NEW_YEAR + 3 * HOUR) == 6000
-    assert bill.limit(NEW_YEAR + 50 * HOUR) == 1000
+    monthly_peak = monthly_peak_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
+    assert monthly_peak.demand == 3500
+    assert monthly_peak.limit(NEW_YEAR + 3 * HOUR) == 6000
+    assert monthly_peak.limit(NEW_YEAR + 50 * HOUR) == 1000
 
 
 @pytest.mark.parametrize("one_per_day", [False, True])
 def test_first_of_two_equal_peaks_counts(*, one_per_day: bool) -> None:
-    bill = peak_of(PowerTariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
-    assert [peak.start for peak in bill.peaks] == [NEW_YEAR + HOUR]
+    monthly_peak = monthly_peak_of(PowerTariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
+    assert [each.start for each in monthly_peak.peaks] == [NEW_YEAR + HOUR]
 
 
 def test_limit_is_twice_as_high_at_half_weight() -> None:
     tariff = PowerTariff(begin=time(6), end=time(22), other_weight=0.5)
-    bill = peak_of(tariff, hours(9000, *[0] * 5, 4000))
-    assert bill.demand == 4500
-    assert bill.limit(NEW_YEAR + 12 * HOUR) == 4500
-    assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
+    monthly_peak = monthly_peak_of(tariff, hours(9000, *[0] * 5, 4000))
+    assert monthly_peak.demand == 4500
+    assert monthly_peak.limit(NEW_YEAR + 12 * HOUR) == 4500
+    assert monthly_peak.limit(NEW_YEAR + 23 * HOUR) == 9000
 
 
 @pytest.mark.parametrize(("begin", "end"), [(6, 22), (22, 6)])
@@ -329,7 +329,7 @@ def test_limit_has_a_lower_bound(tariff: PowerTariff, demands: list[float], limi
     intervals = [*hours(6000, 1000), *hours(*demands, start=FEBRUARY)]
     peaks = monthly_peaks(tariff, intervals, UTC)
     assert demand_limit(tariff, peaks, FEBRUARY + 5 * HOUR) == limit
-    # The bill does not depend on the lower bound.
+    # The monthly peak does not depend on the lowest limit.
     without = PowerTariff(months=tariff.months, other_weight=tariff.other_weight)
     assert [peak.demand for peak in peaks.values()] == [
         peak.demand for peak in monthly_peaks(without, intervals, UTC).values()
@@ -354,8 +354,8 @@ def test_share_of_a_month_before_the_last_one_does_not_count() -> None:
 def test_repeated_hour_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
-    (bill,) = monthly_peaks(PowerTariff(peaks=2), intervals, STOCKHOLM).values()
-    assert bill.demand == 1500
+    (monthly_peak,) = monthly_peaks(PowerTariff(peaks=2), intervals, STOCKHOLM).values()
+    assert monthly_peak.demand == 1500
 
 
 def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:

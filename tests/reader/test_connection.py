@@ -147,7 +147,7 @@ class Follower:
     def handle_move(self, host: str) -> None:
         self.moves.append(host)
 
-    def handle_basic_request(self, host: str) -> None:
+    def handle_basic_auth_request(self, host: str) -> None:
         raise NotImplementedError
 
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
