@@ -50,7 +50,7 @@ class BaselineCoordinator(DataUpdateCoordinator[dict[Measurement, float]]):
     def handle_move(self, host: str) -> None:
         """Ignore the end of the stream."""
 
-    def handle_basic_request(self, host: str) -> None:
+    def handle_basic_auth_request(self, host: str) -> None:
         """Ignore the end of the stream."""
 
 

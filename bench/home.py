@@ -178,13 +178,13 @@ class Home:
         """Start Home Assistant, and wait until all entities exist and the stream is open."""
         request = aiohttp.ClientSession._request
 
-        async def note_stream(*args: Any, **options: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 (passed on)
+        async def record_stream(*args: Any, **options: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 (passed on)
             response = await request(*args, **options)
             if response.content_type == "text/event-stream":
                 self._content = response.content
             return response
 
-        self._stack.enter_context(patch.object(aiohttp.ClientSession, "_request", note_stream))
+        self._stack.enter_context(patch.object(aiohttp.ClientSession, "_request", record_stream))
         # The status is not part of a reading, and this process would have to respond to its requests.
         whatwatt._STATUS_INTERVAL = math.inf  # type: ignore[misc, assignment] # for this process only
         if self._recorder:

@@ -151,7 +151,7 @@ def report(effort: Effort) -> str:
             ("reader", "added", "rows with it", "without it", "statistics", "without it"),
             written,
         )
-        + "\nThe bills of two months, calculated outside of the event loop when an interval has ended:\n\n"
+        + "\nThe peaks of two months, calculated outside of the event loop when an interval has ended:\n\n"
         + table(
             ("interval", "ms of CPU"),
             [(title, result.text(1e3, 1)) for title, result in monthly_peaks.items()],

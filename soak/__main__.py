@@ -199,9 +199,9 @@ async def refuse(network: FaultyNetwork, seconds: float) -> None:
     await network.start(network.port)
 
 
-async def drop_connections(network: FaultyNetwork, seconds: float) -> None:
+async def ignore_connections(network: FaultyNetwork, seconds: float) -> None:
     """Neither accept nor reject connections."""
-    await network.drop_connections()
+    await network.ignore_connections()
     await asyncio.sleep(seconds)
     await network.stop()
     await network.start(network.port)
@@ -246,7 +246,7 @@ FAULTS: Final[list[Any]] = [
     reset,
     orderly_end,
     refuse,
-    drop_connections,
+    ignore_connections,
     respond(b"", "disconnect"),
     respond(b"HTTP/1.1 500 Oops\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "status_500"),
     respond(b"\x00\xff\r\n\r\n", "not_http"),

@@ -69,10 +69,10 @@ class Observer:
         self._hass = hass
         self._reader = reader
         self._transitions: list[tuple[str, str, str]] = []
-        hass.bus.async_listen("state_changed", self._note)
+        hass.bus.async_listen("state_changed", self._record)
 
     @callback
-    def _note(self, event: Event[EventStateChangedData]) -> None:
+    def _record(self, event: Event[EventStateChangedData]) -> None:
         state, before = event.data["new_state"], event.data["old_state"]
         if state is None or state.domain != "event" or state.state in (STATE_UNKNOWN, STATE_UNAVAILABLE):
             return

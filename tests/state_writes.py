@@ -21,7 +21,7 @@ def watch_states(hass: HomeAssistant, *entity_ids: str) -> list[Write]:
     writes: list[Write] = []
 
     @callback
-    def note(event: Event[Any]) -> None:
+    def record(event: Event[Any]) -> None:
         if (state := event.data["new_state"]) is not None:
             unit = state.attributes.get("unit_of_measurement")
             writes.append(Write(state.entity_id, state.state, unit, state.last_reported))
@@ -29,5 +29,5 @@ def watch_states(hass: HomeAssistant, *entity_ids: str) -> list[Write]:
     # Reports of unchanged states are sent only to listeners with a filter.
     is_wanted = callback(lambda data: not entity_ids or data["entity_id"] in entity_ids)
     for event_type in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
-        hass.bus.async_listen(event_type, note, is_wanted)
+        hass.bus.async_listen(event_type, record, is_wanted)
     return writes

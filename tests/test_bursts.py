@@ -67,12 +67,12 @@ async def test_bytes_are_decoded_in_small_pieces(
     pieces: list[int] = []
     feed = EventStreamDecoder.feed
 
-    def note_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
+    def record_and_feed(decoder: EventStreamDecoder, chunk: bytes) -> list[ServerSentEvent]:
         pieces.append(len(chunk))
         return feed(decoder, chunk)
 
     await set_up(hass, whatwatt)
-    with patch.object(EventStreamDecoder, "feed", note_and_feed), turns() as turns_since_last_call:
+    with patch.object(EventStreamDecoder, "feed", record_and_feed), turns() as turns_since_last_call:
         await whatwatt.broadcast(line * (500_000 // len(line)) + b"\n\n")
         await tick(hass, whatwatt)
         assert turns_since_last_call() >= len(pieces)
@@ -197,4 +197,4 @@ def test_sub_meters_with_impossible_values_are_limited() -> None:
     assert len(sub_meters.validator._registers) <= 32  # noqa: SLF001 (limits the memory)
     assert sub_meters.update(SubMeterReading(meter_id="1", value=1), 1000)
     assert not sub_meters.update(SubMeterReading(meter_id="1", value=-1), 1001)
-    assert sub_meters.validator.dropped == {"negative": 1}
+    assert sub_meters.validator.rejected == {"negative": 1}

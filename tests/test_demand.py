@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.energy_sse.power_tariff.demand import (
@@ -55,14 +55,13 @@ energies = st.integers(0, 12_000).map(float)
 
 @st.composite
 def months_of_intervals(draw: st.DrawFn) -> tuple[PowerTariff, list[Interval], ZoneInfo]:
-    """Return a tariff and some days of intervals with gaps."""
+    """Return a tariff, and intervals of some days."""
     tariff = draw(tariffs)
     start = datetime.fromisoformat(draw(beginnings)).replace(tzinfo=UTC)
-    steps = draw(st.lists(st.tuples(st.integers(1, 40), energies, st.booleans()), max_size=40))
     intervals = []
-    for step, energy, is_missed in steps:
+    for step, energy in draw(st.lists(st.tuples(st.integers(1, 40), energies), max_size=40)):
         start += step * tariff.interval
-        intervals.append(Interval(start, energy, is_missed))
+        intervals.append(Interval(start, energy, is_missed=False))
     return tariff, intervals, draw(zones)
 
 
@@ -86,14 +85,33 @@ def counts(tariff: PowerTariff, local: datetime) -> float:
     return 1.0 if 60 * local.hour + local.minute in counted else tariff.other_weight
 
 
+def certain_weight(tariff: PowerTariff, intervals: Sequence[Interval], index: int, zone: ZoneInfo) -> float:
+    """Return the weight of an interval; for a missed one, the weight that its energy has at least."""
+
+    def is_continued(number: int) -> bool:
+        interval = intervals[number]
+        following = interval._replace(start=interval.start + tariff.interval)
+        return interval.is_missed and intervals[number + 1 : number + 2] == [following]
+
+    first = last = index
+    while first and is_continued(first - 1):
+        first -= 1
+    while is_continued(last):
+        last += 1
+    locals_ = [each.start.astimezone(zone) for each in intervals[first : last + 1]]
+    if len({local.strftime("%x" if tariff.one_per_day else "%Y %m") for local in locals_}) > 1:
+        return 0.0
+    return min(counts(tariff, local) for local in locals_)
+
+
 def billed(tariff: PowerTariff, intervals: Sequence[Interval], zone: ZoneInfo, month: Month) -> float | None:
     """Return the mean of the peaks: pick the highest interval, and remove the others that do not count."""
     left: list[tuple[float, date]] = []
-    for interval in intervals:
+    for index, interval in enumerate(intervals):
         local = interval.start.astimezone(zone)
         if (local.year, local.month) == month and counts(tariff, local):
             power = interval.energy if tariff.interval == HOUR else interval.energy * 4
-            left.append((power * counts(tariff, local), local.date()))
+            left.append((power * certain_weight(tariff, intervals, index, zone), local.date()))
     picked: list[float] = []
     while left and len(picked) < tariff.peaks:
         best = max(left)
@@ -119,16 +137,76 @@ def test_month_has_the_peaks_of_the_simple_calculation(
             assert counted[month].demand == pytest.approx(expected)
             demands = [peak.demand for peak in counted[month].peaks]
             assert demands == sorted(demands, reverse=True)
-            assert counted[month].missed == sum(
-                interval.is_missed
-                for interval, local in zip(intervals, locals_, strict=True)
-                if Month.of(local) == month and counts(tariff, local)
-            )
     assert set(counted) <= {Month.of(local) for local in locals_}
 
 
+@settings(max_examples=500)
+@given(
+    tariffs,
+    beginnings,
+    st.integers(0, 47),
+    zones,
+    # Most of the energy of a gap is in one interval.
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.0, 0.0, 5000.0]), st.integers(0, 7).map(bool)),
+        min_size=2,
+        max_size=30,
+    ),
+)
+def test_peaks_with_gaps_are_not_above_those_of_all_intervals(
+    tariff: PowerTariff, beginning: str, hour: int, zone: ZoneInfo, steps: list[tuple[float, bool]]
+) -> None:
+    start = datetime.fromisoformat(beginning).replace(tzinfo=UTC) + hour * HOUR
+    boundaries = [Boundary(start, 0.0)]
+    known = boundaries[:]
+    for energy, is_missed in steps:
+        boundaries.append(Boundary(boundaries[-1].time + tariff.interval, boundaries[-1].energy + energy))
+        known += [] if is_missed else boundaries[-1:]
+    known += boundaries[-1:] if steps[-1][1] else []
+    intervals = list(intervals_between(known, tariff.interval))
+    true = monthly_peaks(tariff, intervals_between(boundaries, tariff.interval), zone)
+    found = monthly_peaks(tariff, intervals, zone)
+    assert found.keys() == true.keys()
+    for month, peak in found.items():
+        assert peak.demand is not None
+        assert peak.demand <= (true[month].demand or 0.0) + 1e-6
+        assert peak.counted == true[month].counted
+        locals_ = [each.start.astimezone(zone) for each in intervals if each.is_missed]
+        assert peak.missed == sum(
+            bool(counts(tariff, local)) for local in locals_ if Month.of(local) == month
+        )
+
+
+def test_missed_intervals_have_the_mean_of_their_gap() -> None:
+    gap = [each._replace(is_missed=True) for each in hours(3000, 3000)]
+    assert monthly_peak_of(PowerTariff(), [*hours(1000), *gap]).demand == 3000
+
+
+@pytest.mark.parametrize(
+    ("tariff", "start"),
+    [
+        pytest.param(PowerTariff(begin=time(7), end=time(20)), "2026-01-05T19:00Z", id="weight of 0"),
+        pytest.param(PowerTariff(one_per_day=True, peaks=3), "2026-01-05T23:00Z", id="two days"),
+        pytest.param(PowerTariff(), "2026-01-31T23:00Z", id="two months"),
+    ],
+)
+def test_missed_intervals_have_no_demand_if_their_energy_can_count_elsewhere(
+    tariff: PowerTariff, start: str
+) -> None:
+    gap = [each._replace(is_missed=True) for each in hours(3000, 3000, start=datetime.fromisoformat(start))]
+    peaks = monthly_peaks(tariff, gap, UTC).values()
+    assert {(peak.demand, peak.missed == peak.counted) for peak in peaks} == {(0.0, True)}
+
+
+def test_missed_intervals_have_the_lowest_weight_of_their_gap() -> None:
+    tariff = PowerTariff(begin=time(6), end=time(22), other_weight=0.5)
+    gap = hours(3000, 3000, start=datetime(2026, 1, 5, 21, tzinfo=UTC))
+    assert monthly_peak_of(tariff, gap).demand == 3000
+    assert monthly_peak_of(tariff, [each._replace(is_missed=True) for each in gap]).demand == 1500
+
+
 @given(months_of_intervals(), st.integers(1, 40))
-def test_limit_is_where_the_bill_begins_to_rise(
+def test_limit_is_where_the_monthly_peak_begins_to_rise(
     case: tuple[PowerTariff, list[Interval], ZoneInfo], step: int
 ) -> None:
     tariff, intervals, zone = case
@@ -144,8 +222,8 @@ def test_limit_is_where_the_bill_begins_to_rise(
         assert found is not None
         return found
 
-    bill = monthly_peaks(tariff, intervals, zone).get(month)
-    limit = None if bill is None else bill.limit(start)
+    monthly_peak = monthly_peaks(tariff, intervals, zone).get(month)
+    limit = None if monthly_peak is None else monthly_peak.limit(start)
     if before is None:
         assert limit is None
     elif counts(tariff, start.astimezone(zone)) == 0:
@@ -184,38 +262,38 @@ def hours(*demands: float, start: datetime = NEW_YEAR, every: timedelta = HOUR) 
     ]
 
 
-def bill_of(tariff: PowerTariff, intervals: list[Interval]) -> MonthlyPeak:
-    (bill,) = monthly_peaks(tariff, intervals, UTC).values()
-    return bill
+def monthly_peak_of(tariff: PowerTariff, intervals: list[Interval]) -> MonthlyPeak:
+    (monthly_peak,) = monthly_peaks(tariff, intervals, UTC).values()
+    return monthly_peak
 
 
 def test_three_highest_hours_are_averaged() -> None:
-    bill = bill_of(PowerTariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
-    assert bill.demand == 5000
-    assert [peak.start.hour for peak in bill.peaks] == [3, 1, 4]
-    assert bill.limit(NEW_YEAR + 5 * HOUR) == 4000
+    monthly_peak = monthly_peak_of(PowerTariff(peaks=3), hours(1000, 5000, 2000, 6000, 4000))
+    assert monthly_peak.demand == 5000
+    assert [each.start.hour for each in monthly_peak.peaks] == [3, 1, 4]
+    assert monthly_peak.limit(NEW_YEAR + 5 * HOUR) == 4000
 
 
 def test_second_peak_of_a_day_does_not_count() -> None:
     tariff = PowerTariff(peaks=2, one_per_day=True)
-    bill = bill_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
-    assert bill.demand == 3500
-    assert bill.limit(NEW_YEAR + 3 * HOUR) == 6000
-    assert bill.limit(NEW_YEAR + 50 * HOUR) == 1000
+    monthly_peak = monthly_peak_of(tariff, [*hours(5000, 6000), *hours(1000, start=NEW_YEAR + 24 * HOUR)])
+    assert monthly_peak.demand == 3500
+    assert monthly_peak.limit(NEW_YEAR + 3 * HOUR) == 6000
+    assert monthly_peak.limit(NEW_YEAR + 50 * HOUR) == 1000
 
 
 @pytest.mark.parametrize("one_per_day", [False, True])
 def test_first_of_two_equal_peaks_counts(*, one_per_day: bool) -> None:
-    bill = bill_of(PowerTariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
-    assert [peak.start for peak in bill.peaks] == [NEW_YEAR + HOUR]
+    monthly_peak = monthly_peak_of(PowerTariff(one_per_day=one_per_day), hours(1000, 4000, 4000))
+    assert [each.start for each in monthly_peak.peaks] == [NEW_YEAR + HOUR]
 
 
 def test_limit_is_twice_as_high_at_half_weight() -> None:
     tariff = PowerTariff(begin=time(6), end=time(22), other_weight=0.5)
-    bill = bill_of(tariff, hours(9000, *[0] * 5, 4000))
-    assert bill.demand == 4500
-    assert bill.limit(NEW_YEAR + 12 * HOUR) == 4500
-    assert bill.limit(NEW_YEAR + 23 * HOUR) == 9000
+    monthly_peak = monthly_peak_of(tariff, hours(9000, *[0] * 5, 4000))
+    assert monthly_peak.demand == 4500
+    assert monthly_peak.limit(NEW_YEAR + 12 * HOUR) == 4500
+    assert monthly_peak.limit(NEW_YEAR + 23 * HOUR) == 9000
 
 
 @pytest.mark.parametrize(("begin", "end"), [(6, 22), (22, 6)])
@@ -251,7 +329,7 @@ def test_limit_has_a_lower_bound(tariff: PowerTariff, demands: list[float], limi
     intervals = [*hours(6000, 1000), *hours(*demands, start=FEBRUARY)]
     peaks = monthly_peaks(tariff, intervals, UTC)
     assert demand_limit(tariff, peaks, FEBRUARY + 5 * HOUR) == limit
-    # The bill does not depend on the lower bound.
+    # The monthly peak does not depend on the lowest limit.
     without = PowerTariff(months=tariff.months, other_weight=tariff.other_weight)
     assert [peak.demand for peak in peaks.values()] == [
         peak.demand for peak in monthly_peaks(without, intervals, UTC).values()
@@ -276,8 +354,8 @@ def test_share_of_a_month_before_the_last_one_does_not_count() -> None:
 def test_repeated_hour_is_two_hours_of_one_day() -> None:
     intervals = hours(1000, 2000, start=datetime(2026, 10, 25, 0, tzinfo=UTC))
     assert {interval.start.astimezone(STOCKHOLM).hour for interval in intervals} == {2}
-    (bill,) = monthly_peaks(PowerTariff(peaks=2), intervals, STOCKHOLM).values()
-    assert bill.demand == 1500
+    (monthly_peak,) = monthly_peaks(PowerTariff(peaks=2), intervals, STOCKHOLM).values()
+    assert monthly_peak.demand == 1500
 
 
 def test_peak_stays_expected_until_the_demand_falls_below_a_band() -> None:

@@ -82,6 +82,7 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert stream["events"] == {"live": 2}
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
+    assert diagnostics["readings"]["rejected"] == diagnostics["readings"]["rejected_of_sub_meters"] == {}
     keys = {(entity["platform"], entity["key"]): entity for entity in diagnostics["entities"]}
     (sub_meter,) = {key for _, key in keys if key.startswith("counter:")}
     assert keys["sensor", sub_meter]["state"] == "123.45"
@@ -143,8 +144,10 @@ async def test_issues_in_diagnostics_contain_no_name(
 async def test_diagnostics_of_large_events_do_not_block(
     hass: HomeAssistant, whatwatt: WhatwattSimulator
 ) -> None:
-    """40 events of 64 KB, of 8,000 values, and of nested lists that took 7 seconds."""
+    """Recent events of 64 KB, of 8,000 values, and of nested lists that took 7 seconds."""
     entry = await set_up(hass, whatwatt)
+    recent_events = entry.runtime_data.coordinator.reader.stats.recent_events
+    assert recent_events.maxlen is not None
     contents = (
         f'{{"a":[{",".join(["1"] * 32_000)}]}}',
         f'{{"a":[{",".join(["1"] * 8_000)}]}}',
@@ -152,10 +155,10 @@ async def test_diagnostics_of_large_events_do_not_block(
         f'{{"a":{"[" * 900}{"1," * 7_000}1{"]" * 900}}}',
     )
     for content in contents:
-        for _ in range(40):
+        for _ in range(recent_events.maxlen):
             await whatwatt.broadcast(f"event: new\ndata: {content}\n\n".encode())
         await tick(hass, whatwatt)
-        assert len(entry.runtime_data.coordinator.reader.stats.recent_events) == 40
+        assert len(recent_events) == recent_events.maxlen
         began = thread_time()
         diagnostics = await async_get_config_entry_diagnostics(hass, entry)
         # As Home Assistant writes the file.

@@ -31,7 +31,7 @@ def test_update_reports_changed_boundaries() -> None:
         assert (update.reading, update.histories) == (reading, histories)
         changes.append(update.boundaries_changed)
     assert [minute for minute, is_changed in enumerate(changes) if is_changed] == [15]
-    assert histories.billed.boundaries == {HOUR + timedelta(minutes=15): pytest.approx(5140)}
+    assert histories.for_power_tariffs.boundaries == {HOUR + timedelta(minutes=15): pytest.approx(5140)}
 
 
 def test_replacement_is_in_the_unit_of_the_history() -> None:
@@ -70,7 +70,7 @@ def test_boundary_is_unknown_after_an_error(monkeypatch: pytest.MonkeyPatch) -> 
                     histories.update(reading)
             else:
                 histories.update(reading)
-    assert histories.billed.boundaries == {}
+    assert histories.for_power_tariffs.boundaries == {}
 
 
 # ------------------------------------------------------- import register, and the sum of the tariffs
@@ -90,16 +90,16 @@ def receive(histories: RegisterHistories, begin: int, end: int, *registers: M) -
         pytest.param(lambda n: {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}, id="no import"),
     ],
 )
-def test_own_register_is_billed(values: Callable[[int], dict[M, float]]) -> None:
+def test_power_tariffs_use_the_own_register(values: Callable[[int], dict[M, float]]) -> None:
     histories = RegisterHistories(UNITS)
     for n in range(12 * 30):
         time = START + n * timedelta(minutes=5)
         histories.update(validated_reading(time, 300.0, values=values(n)))
-        assert histories.billed is histories.by_register[IMPORT]
+        assert histories.for_power_tariffs is histories.by_register[IMPORT]
 
 
-def test_own_register_is_billed_after_a_clock_correction() -> None:
-    """Bill the import register even if it does not change, and its times have been removed."""
+def test_power_tariffs_use_the_own_register_after_a_clock_correction() -> None:
+    """Use the import register even if it does not change, and its times have been removed."""
     histories, time = RegisterHistories(UNITS), START
     for jump in (timedelta(), timedelta(hours=3), timedelta(hours=-3)):
         wrong_period = Period(START - timedelta(days=1), time) if jump else None
@@ -107,26 +107,26 @@ def test_own_register_is_billed_after_a_clock_correction() -> None:
         for n in range(9):
             values = {T1: 9.0 + n, T2: 7.0} if n % 2 else {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}
             histories.update(validated_reading(time, 300.0, values=values, wrong_period=wrong_period))
-            assert histories.billed is histories.by_register[IMPORT]
+            assert histories.for_power_tariffs is histories.by_register[IMPORT]
             time, wrong_period = time + timedelta(minutes=5), None
 
 
 def test_own_register_replaces_the_sum_without_a_loss() -> None:
     histories = RegisterHistories(UNITS)
     receive(histories, 0, 3, T1, T2)
-    known = histories.billed.boundaries.keys()
+    known = histories.for_power_tariffs.boundaries.keys()
     receive(histories, 3, 5, T1, T2, IMPORT)
-    assert known <= histories.billed.boundaries.keys()
-    assert histories.billed is not histories.by_register[IMPORT]
+    assert known <= histories.for_power_tariffs.boundaries.keys()
+    assert histories.for_power_tariffs is not histories.by_register[IMPORT]
     receive(histories, 5, 9, IMPORT)
-    assert histories.billed is histories.by_register[IMPORT]
+    assert histories.for_power_tariffs is histories.by_register[IMPORT]
 
 
 @pytest.mark.parametrize(("before", "after"), [([IMPORT], [T1, T2]), ([T1, T2], [IMPORT])])
-def test_other_registers_are_billed_after_a_day(before: list[M], after: list[M]) -> None:
+def test_power_tariffs_use_other_registers_after_a_day(before: list[M], after: list[M]) -> None:
     histories = RegisterHistories(UNITS)
     receive(histories, 0, 60, *before)
     receive(histories, 60, 83, *after)
-    assert max(histories.billed.boundaries) == HOUR + timedelta(hours=60)
+    assert max(histories.for_power_tariffs.boundaries) == HOUR + timedelta(hours=60)
     receive(histories, 83, 90, *after)
-    assert max(histories.billed.boundaries) > HOUR + timedelta(hours=89)
+    assert max(histories.for_power_tariffs.boundaries) > HOUR + timedelta(hours=89)

@@ -354,7 +354,7 @@ async def test_wrong_zero_after_a_restart_is_rejected(
     await wait_until(lambda: whatwatt.streams)
     await tick(hass, whatwatt)
     assert state_of(hass, "sensor", energy).state == "unavailable"
-    assert entry.runtime_data.coordinator.readings.validator.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.readings.validator.rejected == {"zero": 1}
     monkeypatch.setattr(whatwatt, "live", right)
     await tick(hass, whatwatt)
     assert float(state_of(hass, "sensor", energy).state) >= float(before)

@@ -215,10 +215,10 @@ async def test_meter_replacement_is_not_a_peak(time_lapse: TimeLapse, register: 
     await draw(time_lapse, 2000, at("09:05:00"))
     truth = time_lapse.truth[M.ACTIVE_ENERGY_IMPORT]
     hour = (old - truth[at("07:00:00")] + truth[at("08:00:00")] - register) / 1000
-    bill = dict(intervals(time_lapse))
-    assert max(bill.values()) < 2.6
+    demands = dict(intervals(time_lapse))
+    assert max(demands.values()) < 2.6
     # The energy that the new meter counts before its first telegram is unknown.
-    assert sum(bill.values()) == pytest.approx(hour + counted(time_lapse, at("08:00:00")), abs=0.1)
+    assert sum(demands.values()) == pytest.approx(hour + counted(time_lapse, at("08:00:00")), abs=0.1)
     await time_lapse.stop()
     await time_lapse.run_for(minutes=2)
     await time_lapse.start()

@@ -230,7 +230,7 @@ class Year:
 
 
 async def check(year: Year, name: str, month: Month, key: K) -> tuple[str, ...]:
-    """Compare the bill with the meter. Return a row for the table."""
+    """Compare the monthly peak with the meter. Return a row for the table."""
     state = shown(year.time_lapse, key)
     known, true = (year.intervals(with_all_registers=each) for each in (False, True))
     expected = billed(year.tariff, known, STOCKHOLM, month)

@@ -53,11 +53,11 @@ class Home:
         await self.machine.idle()
 
     def watch(self) -> None:
-        """Note events and unavailable entities from now on."""
-        self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._note)
+        """Record events and unavailable entities from now on."""
+        self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._record)
 
     @callback
-    def _note(self, event: Event[EventStateChangedData]) -> None:
+    def _record(self, event: Event[EventStateChangedData]) -> None:
         state = event.data["new_state"]
         assert state is not None
         if state.state == "unavailable":
@@ -158,12 +158,12 @@ async def test_slow_replay_fires_no_event_again(home: Home, monkeypatch: pytest.
     sent: list[bytes] = []
     send = reader.broadcast
 
-    async def note(data: bytes) -> None:
+    async def record(data: bytes) -> None:
         sent.append(data)
         await send(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "broadcast", note)
+        patch.setattr(reader, "broadcast", record)
         for state in ("on", "off") * 4:
             await reader.tick()
             await reader.switch("mocca_mast", state)

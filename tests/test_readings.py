@@ -39,7 +39,7 @@ def test_impossible_net_power_drops_import_and_export_too() -> None:
         halves = {M.ACTIVE_POWER_IMPORT: max(0, power), M.ACTIVE_POWER_EXPORT: max(0, -power)}
         readings.update(Reading(values={M.ACTIVE_POWER_NET: power, **halves}), power)
     assert readings.values[M.ACTIVE_POWER_NET] == readings.values[M.ACTIVE_POWER_IMPORT] == 1500
-    assert readings.validator.dropped == {"beyond a household supply": 1}
+    assert readings.validator.rejected == {"beyond a household supply": 1}
 
 
 def test_computed_value_expires_with_its_inputs() -> None:

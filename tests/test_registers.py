@@ -473,7 +473,7 @@ def test_replacement_while_the_clock_is_wrong_is_counted(error: float, first: fl
 
 
 def test_replacement_is_noted_once_when_the_clock_is_set() -> None:
-    """Note one replacement when the times since the replacement are removed, without a reader's clock."""
+    """Record one replacement when the times since the replacement are removed, without a reader's clock."""
     installation = Installation(steady(), reader_clock=None)
     installation.run(at("07:40:00"))
     installation.replace(5.0)
@@ -498,7 +498,7 @@ def test_delayed_telegrams_define_no_boundary(*, sleeps: bool, number: int, seco
         installation.receive(end, register=installation.register(sent), power=3500.0, sent=sent)
     installation.now = end + 40.0
     installation.run(at("18:10:00"))
-    assert installation.readings.validator.dropped.total() == 0
+    assert installation.readings.validator.rejected.total() == 0
     assert installation.history.replacements == []
     assert {demand for _, demand, _ in installation.demands(QUARTER, "06:15", "17:45")} == {3.5}
 
@@ -560,7 +560,7 @@ def test_record_replaces_a_boundary_of_a_wrong_clock() -> None:
 @pytest.mark.parametrize("has_history", [True, False])
 @pytest.mark.parametrize("wrong", [0.0, -7.0, 99_999_999_999.0])
 @pytest.mark.parametrize("hour", [8, 12, 17])
-def test_one_wrong_record_of_ten_is_dropped(hour: int, wrong: float, *, has_history: bool) -> None:
+def test_one_wrong_record_of_ten_is_rejected(hour: int, wrong: float, *, has_history: bool) -> None:
     """Accept nine of ten records after an outage, each exactly. A meter without a history is new."""
     installation = Installation(steady())
     if has_history:

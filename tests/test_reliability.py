@@ -267,8 +267,8 @@ async def plug_in(home: Home) -> None:
     await home.network.start(home.network.port)
 
 
-async def drop_connections(home: Home) -> None:
-    await home.network.drop_connections()
+async def ignore_connections(home: Home) -> None:
+    await home.network.ignore_connections()
 
 
 async def accept_again(home: Home) -> None:
@@ -405,7 +405,7 @@ DIGEST = 'Digest realm="whatwatt", qop="auth", algorithm=MD5-sess, nonce="00", o
 
 FAULTS = [
     Fault("connection refused", unplug, plug_in),
-    Fault("connections time out (no route, firewall)", drop_connections, accept_again),
+    Fault("connections time out (no route, firewall)", ignore_connections, accept_again),
     Fault("accept, then no data", set_response(responding(b"", then_wait=True)), respond_normally),
     Fault("accept, then close", set_response(close_connection), respond_normally),
     *(
@@ -521,11 +521,11 @@ async def home(
     assert home.coordinator.availability.has_fresh_readings
     attempt = connection.Backoff.record_attempt
 
-    def note_attempt(backoff: connection.Backoff) -> None:
+    def record_attempt(backoff: connection.Backoff) -> None:
         home.attempts.append(clock.now())
         attempt(backoff)
 
-    monkeypatch.setattr(connection.Backoff, "record_attempt", note_attempt)
+    monkeypatch.setattr(connection.Backoff, "record_attempt", record_attempt)
     yield home
     await hass.config_entries.async_unload(home.entry.entry_id)
     for other in home.others:
@@ -548,18 +548,18 @@ async def test_connection_recovers_after_a_fault(
     caplog.set_level(logging.INFO, "custom_components.energy_sse")
 
     @callback
-    def note_state(event: Event[EventStateChangedData]) -> None:
+    def record_state(event: Event[EventStateChangedData]) -> None:
         assert event.data["new_state"] is not None
         home.states.append((clock.now(), event.data["new_state"].state))
 
     received: list[datetime] = []
 
     @callback
-    def note_reading(update: RegisterUpdate) -> None:
+    def record_reading(update: RegisterUpdate) -> None:
         received.append(update.reading.time)
 
-    home.coordinator.async_add_reading_listener(note_reading)
-    async_track_state_change_event(home.hass, home.power, note_state)
+    home.coordinator.async_add_reading_listener(record_reading)
+    async_track_state_change_event(home.hass, home.power, record_state)
 
     telegrams = home.reader.telegrams
     beginning = asyncio.create_task(fault.begin(home))

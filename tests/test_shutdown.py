@@ -61,7 +61,7 @@ async def nothing(_network: FaultyNetwork) -> None:
     [
         (nothing, ConnectionState.STREAMING),
         (FaultyNetwork.stop, ConnectionState.WAITING),
-        (FaultyNetwork.drop_connections, ConnectionState.CONNECTING),
+        (FaultyNetwork.ignore_connections, ConnectionState.CONNECTING),
         (set_response(responding(b"", then_wait=True)), ConnectionState.CONNECTING),
         (set_response(drip), ConnectionState.CONNECTING),
         (set_response(status("401 Unauthorized")), ConnectionState.AUTH_FAILED),

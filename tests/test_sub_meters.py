@@ -177,7 +177,8 @@ async def test_sub_meter_has_the_chosen_kind(
 
 
 @pytest.mark.parametrize(
-    ("language", "models"), [("en", ("Sub-meter", "Gas meter")), ("fr", ("Compteur", "Compteur de gaz"))]
+    ("language", "models"),
+    [("en", ("Sub-meter", "Gas meter")), ("fr", ("Autre compteur", "Compteur de gaz"))],
 )
 async def test_model_of_a_sub_meter_is_its_kind(
     hass: HomeAssistant, whatwatt: WhatwattSimulator, language: str, models: tuple[str, str]
@@ -266,7 +267,7 @@ async def test_zero_between_two_values_is_not_shown(
     assert shown(hass, "20000741") == ("unavailable" if restarts else "1234.5")
     await send(hass, whatwatt, {"20000741": 1234.6})
     assert shown(hass, "20000741") == "1234.6"
-    assert entry.runtime_data.coordinator.data.sub_meters.validator.dropped == {"zero": 1}
+    assert entry.runtime_data.coordinator.data.sub_meters.validator.rejected == {"zero": 1}
 
 
 async def test_rise_is_limited_by_the_chosen_kind(hass: HomeAssistant, whatwatt: WhatwattSimulator) -> None:

@@ -60,9 +60,9 @@ class TariffHome(Home):
 
     @property
     def has_own_register(self) -> bool:
-        """True if the import register of the meter is billed instead of the sum."""
-        coordinator = self.entry.runtime_data.coordinator
-        return coordinator.histories.billed is coordinator.histories.by_register[M.ACTIVE_ENERGY_IMPORT]
+        """True if power tariffs use the import register of the meter instead of the sum."""
+        histories = self.entry.runtime_data.coordinator.histories
+        return histories.for_power_tariffs is histories.by_register[M.ACTIVE_ENERGY_IMPORT]
 
     async def choose(self) -> str | None:
         """Add the power tariff, or change it. Return the key of the error, if there is one."""
@@ -99,7 +99,7 @@ def fill_with_zeros(reader: WhatwattSimulator) -> None:
     reader.missing_keys, reader.overrides = set(), {"E_In": 0}
 
 
-# ------------------------------------------------------------------------------------------ the bill
+# ---------------------------------------------------------------------------------- the monthly peak
 
 
 @pytest.mark.parametrize("is_filled", [False, True])
@@ -171,7 +171,7 @@ async def test_replaced_meter_makes_no_peak(home: TariffHome, registers: dict[in
     await home.draw("low", 15)
     await home.draw("low", 2)
     assert home.peak == pytest.approx(4 * energy, abs=0.4)
-    (replacement,) = home.entry.runtime_data.coordinator.histories.billed.replacements
+    (replacement,) = home.entry.runtime_data.coordinator.histories.for_power_tariffs.replacements
     assert replacement.last - replacement.first == pytest.approx(
         10_526_027 + 1000 * energy / 3 - sum(registers.values()), abs=3000
     )

@@ -204,9 +204,9 @@ class FaultyHome(Home):
         return int(self.state(K.PEAK_DEMAND).attributes["missed"])
 
     @property
-    def dropped(self) -> dict[str, int]:
-        """The number of dropped values, by the reason."""
-        return dict(self.entry.runtime_data.coordinator.readings.validator.dropped)
+    def rejected(self) -> dict[str, int]:
+        """The number of rejected values, by the reason."""
+        return dict(self.entry.runtime_data.coordinator.readings.validator.rejected)
 
     @property
     def replacements(self) -> list[Replacement]:
@@ -249,7 +249,7 @@ async def home(
     reader: Reader
     if kind == "whatwatt":
         reader = WhatwattSimulator(house, interval=10)
-        # They are zero, which is dropped and counted until it is confirmed.
+        # They are zero, which is rejected and counted until it is confirmed.
         reader.missing_keys = {"rEii", "rEei"}
     else:
         reader = StoringCurrentlyOne(house)
@@ -428,7 +428,7 @@ async def test_sleep_or_pause_loses_no_energy(
         await home.draw(2000, f"15:{30 + minutes}:00")
         home.set_clock(timedelta())
     await home.draw(2000, "17:00:20")
-    assert home.dropped == {}
+    assert home.rejected == {}
     assert home.replacements == []
     assert "A meter was replaced" not in caplog.text
     starts = [f"10T{hour:02}:00" for hour in range(8, 18)]
@@ -466,8 +466,8 @@ async def test_wrong_register_for_seconds_is_not_a_replacement(
     await home.draw(3000, "07:15:30")
     home.interval = 20
     await home.draw(3000, "07:30:20")
-    assert home.dropped.keys() <= {"lower", "higher than possible", "zero"}
-    assert sum(home.dropped.values()) == seconds
+    assert home.rejected.keys() <= {"lower", "higher than possible", "zero"}
+    assert sum(home.rejected.values()) == seconds
     assert home.replacements == []
     assert "A meter was replaced" not in caplog.text
     values = [before / 1000 - 0.001, *(float(write.state) for write in written), home.house.register / 1000]
@@ -508,7 +508,7 @@ async def test_impossible_value_changes_no_demand(
     await home.draw(3000, "07:05:15")
     del home.reader.overrides[key]
     await home.draw(3000, "07:10:00")
-    assert home.dropped == {"beyond a household supply": 1}
+    assert home.rejected == {"beyond a household supply": 1}
     # Headroom is up to the main fuse.
     bounds = {"kW": 17.25, "W": 17_250, "A": 25, "V": 231}
     values = [write for write in written if write.unit in bounds]

@@ -196,7 +196,7 @@ def test_times_are_rejected_if_clock_is_behind_after_restart(
 def test_sleep_of_the_computer_is_noted(
     minutes: float, error_before: float | None, error: float | None, slept: float
 ) -> None:
-    """Note the minutes for which the event loop's clock stood still."""
+    """Record the minutes for which the event loop's clock stood still."""
     clock = started(error_before)
     update(clock, minutes, 5, error)
     assert clock.slept == 60 * slept

@@ -63,7 +63,7 @@ class Availability:
     @callback
     def record_activity(self) -> None:
         """Record that the device has sent a message."""
-        self._activity.note(clock.now())
+        self._activity.record(clock.now())
         if not (self.is_online and self._is_updated):
             self._try_update()
 

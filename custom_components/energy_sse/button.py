@@ -29,7 +29,7 @@ async def async_setup_entry(
 
 
 class RestartButton(ReaderEntity, ButtonEntity):
-    """Button that restarts the reader, which takes less than a minute."""
+    """Button that restarts the reader."""
 
     _attr_device_class = ButtonDeviceClass.RESTART
     _attr_entity_category = EntityCategory.CONFIG

@@ -402,7 +402,7 @@ class EnergySseCoordinator(DataUpdateCoordinator[ReaderData]):
         self._update_entry(get_moved_data(self.config_entry, host))
 
     @callback
-    def handle_basic_request(self, host: str) -> None:
+    def handle_basic_auth_request(self, host: str) -> None:
         """Ask the user whether the password may be sent unencrypted to an announced address."""
         self.config_entry.async_start_reauth(self.hass, data={CONF_HOST: host})
 

@@ -108,8 +108,8 @@ def _readings(coordinator: EnergySseCoordinator) -> dict[str, Any]:
         "interval": readings.freshness.interval,
         "limit": readings.freshness.limit,
         "values": dict(readings.values),
-        "dropped": dict(readings.validator.dropped),
-        "dropped_of_sub_meters": dict(coordinator.data.sub_meters.validator.dropped),
+        "rejected": dict(readings.validator.rejected),
+        "rejected_of_sub_meters": dict(coordinator.data.sub_meters.validator.rejected),
     }
 
 

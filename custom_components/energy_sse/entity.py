@@ -74,7 +74,7 @@ class ReaderEntity(EnergySseEntity):
 
 
 class ApplianceEntity(EnergySseEntity):
-    """Entity of an appliance. It shows the last report, independent of its age."""
+    """Entity of an appliance. It shows the last report, regardless of its age."""
 
     def __init__(self, coordinator: EnergySseCoordinator, appliance: Appliance, key: str) -> None:
         """Create one of the entities of an appliance."""

@@ -23,7 +23,7 @@ _INPUTS: Final = frozenset({*_POWERS, *_POWERS.values(), *_TARIFFS})
 
 # The statistics need the last days. A power tariff needs the import of this month and of the previous month.
 _KEEP: Final = timedelta(days=4)
-_KEEP_BILLED: Final = timedelta(days=66)
+_KEEP_FOR_POWER_TARIFFS: Final = timedelta(days=66)
 
 # A register that was not received for longer than this is assumed not to be sent any more.
 _OUTDATED_AFTER: Final = timedelta(days=1)
@@ -49,7 +49,7 @@ class RegisterHistories:
         self._wrong_hours = _WrongHours()
 
     @property
-    def billed(self) -> RegisterHistory:
+    def for_power_tariffs(self) -> RegisterHistory:
         """Return the history of the import, or of the sum of the tariffs if the meter has only these."""
         history = self._tariff_sum.history
         return history if history.has_register else self.by_register[_IMPORT]
@@ -61,7 +61,7 @@ class RegisterHistories:
         except Exception:
             # The next boundary must not get a register that is older than the state of the sensor.
             for history in (*self.by_register.values(), self._tariff_sum.history):
-                history.note_gap()
+                history.record_gap()
             raise
 
     def _update(self, reading: ValidatedReading) -> bool:
@@ -98,13 +98,13 @@ class RegisterHistories:
     def as_dict(self) -> dict[str, Any]:
         """Return the data to store, which is JSON serializable. The oldest boundaries are removed."""
         for register, history in self.by_register.items():
-            history.remove_oldest(_KEEP_BILLED if register is _IMPORT else _KEEP)
+            history.remove_oldest(_KEEP_FOR_POWER_TARIFFS if register is _IMPORT else _KEEP)
         data: dict[str, Any] = {
             "registers": {str(register): each.as_dict() for register, each in self.by_register.items()},
             "wrong_hours": self._wrong_hours.as_dict(),
         }
         if (tariffs := self._tariff_sum.history).has_register:
-            tariffs.remove_oldest(_KEEP_BILLED)
+            tariffs.remove_oldest(_KEEP_FOR_POWER_TARIFFS)
             data["tariffs"] = tariffs.as_dict()
         return data
 

@@ -90,7 +90,7 @@ class Readings:
             self._remove_impossible(reading), measured_at + self.wall_clock.slept, is_repeated=is_repeated
         )
         values.update(clock_offsets)
-        self._expiry.note(values.keys(), measured_at)
+        self._expiry.record(values.keys(), measured_at)
         if not self._reported_at:
             self._first_at = measured_at
         self.computed.add(values, self.values, self._is_missing)
@@ -121,7 +121,7 @@ class Readings:
         if Measurement.ACTIVE_POWER_NET in impossible:
             # Import and export follow from a power that has a sign.
             computed = {Measurement.ACTIVE_POWER_IMPORT, Measurement.ACTIVE_POWER_EXPORT}
-        self.validator.dropped["beyond a household supply"] += len(impossible - computed)
+        self.validator.rejected["beyond a household supply"] += len(impossible - computed)
         impossible |= computed
         return {each: value for each, value in values.items() if each not in impossible}
 

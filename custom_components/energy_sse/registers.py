@@ -44,7 +44,7 @@ _DEFAULT_REGISTER_INTERVAL: Final = 3900.0
 # Seconds by which a telegram can be late. Without a gap, a tenth of the interval is added.
 _JITTER: Final = 0.9
 
-# Part. Two estimates of the same energy differ by less than this part, or by less than the energy of
+# Fraction. Two estimates of the same energy differ by less than this fraction, or by less than the energy of
 # a telegram.
 _MAX_DEVIATION: Final = 0.25
 
@@ -149,7 +149,7 @@ class RegisterHistory:
         return (self._confirmed or self._changed).time
 
     @property
-    def can_be_billed(self) -> bool:
+    def is_usable_for_power_tariffs(self) -> bool:
         """Return whether the meter sends a register that counts, at least once an hour."""
         return self.received_at is not None and self._register_interval <= _DEFAULT_REGISTER_INTERVAL
 
@@ -182,14 +182,14 @@ class RegisterHistory:
         last, time = self.last, reading.time
         if last is not None and (time < last.time or reading.is_delayed):
             # The clock is behind the last reading, or the telegram was delayed. Only a meter replacement is
-            # noted.
+            # recorded.
             if register is not None and replaced is not None:
-                self._note_replacement(register, replaced, last)
+                self._record_replacement(register, replaced, last)
                 self._confirmed = None
             return is_changed
         point = self._next_point(time, power)
         if last is not None and (boundary := start_of(last.time, QUARTER) + QUARTER) <= time:
-            is_changed |= self._note_boundary(boundary, last, point)
+            is_changed |= self._record_boundary(boundary, last, point)
         changed = self._changed
         if register is not None:
             is_changed |= self._update_register(register, replaced, point, is_repeated=reading.is_repeated)
@@ -220,8 +220,8 @@ class RegisterHistory:
         longest = sorted(self._register_intervals)[-2:]
         return longest[0] if longest else _DEFAULT_REGISTER_INTERVAL
 
-    def _note_boundary(self, boundary: datetime, last: Point, point: Point) -> bool:
-        """Note the total at the boundary between two readings. Return whether it is known.
+    def _record_boundary(self, boundary: datetime, last: Point, point: Point) -> bool:
+        """Record the total at the boundary between two readings. Return whether it is known.
 
         The last register before the boundary counts, as in the statistics, if it was received within the
         interval of the readings. Otherwise, the total is estimated by power.
@@ -256,7 +256,7 @@ class RegisterHistory:
                 replaced = ReplacedRegister(last, register, 0.0)
         total = register + self.offset(point.time)
         if replaced is not None:
-            self._note_replacement(register, replaced, point)
+            self._record_replacement(register, replaced, point)
         elif changed is None:
             rise = total - point.energy
             self._estimates = {time: each + rise for time, each in self._estimates.items()}
@@ -264,7 +264,7 @@ class RegisterHistory:
         elif total > changed.total:
             self._interpolate(changed.total, point.time, total)
             is_changed = self._accept_estimates(changed, point, total)
-            self._note_register_interval(changed, point)
+            self._record_register_interval(changed, point)
             # The first register after a gap shows which hourly registers of the gap are possible.
             self._hourly.is_outdated |= not self._is_continuous
             self._set_changed(point, total)
@@ -282,14 +282,14 @@ class RegisterHistory:
     def _set_changed(self, point: Point, total: float) -> None:
         self._changed, self._is_continuous = point._replace(total=total), True
 
-    def _note_replacement(self, register: float, replaced: ReplacedRegister, point: Point) -> None:
-        """Note a meter replacement, after which the register is the first change."""
+    def _record_replacement(self, register: float, replaced: ReplacedRegister, point: Point) -> None:
+        """Record a meter replacement, after which the register is the first change."""
         if self._changed is not None:
             since = point.time - timedelta(seconds=replaced.seconds)
             self.replacements.append(Replacement(point.time, replaced.last, replaced.first, since))
         if len(self.replacements) > _MAX_REPLACEMENTS:
-            one, other, *rest = self.replacements
-            self.replacements = [other._replace(last=other.last + one.last - one.first), *rest]
+            first, second, *rest = self.replacements
+            self.replacements = [second._replace(last=second.last + first.last - first.first), *rest]
         self._set_changed(point, register + self.offset(point.time))
 
     def _interpolate(self, total: float, time: datetime, new_total: float) -> None:
@@ -310,7 +310,7 @@ class RegisterHistory:
             interpolated = total + (boundary - begin) / duration * (new_total - total)
             self.boundaries[boundary] = max(total, float(math.floor(interpolated)))
 
-    def _note_register_interval(self, old: Point, new: Point) -> None:
+    def _record_register_interval(self, old: Point, new: Point) -> None:
         seconds = (new.time - old.time).total_seconds()
         if self._is_continuous and (new.energy - old.energy > TELEGRAM_ENERGY or seconds <= _RARE_INTERVAL):
             self._register_intervals.append(seconds)
@@ -341,8 +341,8 @@ class RegisterHistory:
             is_changed |= is_usual or is_near
         return is_changed
 
-    def note_gap(self) -> None:
-        """Note that registers were missed, so that the last one does not count for the next boundary."""
+    def record_gap(self) -> None:
+        """Record that registers were missed, so that the last one does not count for the next boundary."""
         self._confirmed, self._is_continuous = None, False
 
     def _remove(self, period: Period, now: datetime) -> bool:

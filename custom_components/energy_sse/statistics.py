@@ -51,8 +51,8 @@ _DELAY: Final = 10
 # Seconds. If a recorder is locked or cannot write, the next correction waits until it has compiled again.
 _COMMIT_TIMEOUT: Final = 60
 
-# Part of the energy of a meter replacement. After a power failure, the recorder and the register history can
-# have different last registers.
+# Fraction of the energy of a meter replacement. After a power failure, the recorder and the register history
+# can have different last registers.
 _TOLERANCE: Final = 0.1
 
 # Meter replacements in an hour. Invalid data must not take processor time.
@@ -112,10 +112,10 @@ def get_correction(recorded: Recorded, history: RegisterHistory, now: datetime) 
     begin, base = _get_start(recorded)
     if earlier := _earlier_hours(recorded, history, begin):
         # The first hour of a history is the first one whose registers are known at both ends.
-        zero = -history.boundaries[earlier[0]]
-        if abs(zero - base) > ROUNDING_ERROR:
-            return Adjustment(begin, zero - base)
-        return [Row(end, total := history.boundaries[end], total + zero) for end in earlier[1:]]
+        new_base = -history.boundaries[earlier[0]]
+        if abs(new_base - base) > ROUNDING_ERROR:
+            return Adjustment(begin, new_base - base)
+        return [Row(end, total := history.boundaries[end], total + new_base) for end in earlier[1:]]
     return list(_corrected_rows(recorded, history, now))
 
 
@@ -124,14 +124,14 @@ def _adjustment_for_replacement(rows: Sequence[Row], history: RegisterHistory) -
 
     Any other difference is an adjustment by the user.
     """
-    for one, other in pairwise(rows):
-        difference = other.base - one.base
-        replaced = [each for each in history.replacements if one.end < each.time <= other.end]
+    for before, after in pairwise(rows):
+        difference = after.base - before.base
+        replaced = [each for each in history.replacements if before.end < each.time <= after.end]
         for begin, energy in _possible_counts(replaced[-_MAX_REPLACEMENTS:]):
             if abs(difference - energy) <= max(TELEGRAM_ENERGY, _TOLERANCE * abs(energy)) < abs(difference):
-                is_compiled = other is not rows[-1]
+                is_compiled = after is not rows[-1]
                 return Adjustment(
-                    other.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
+                    after.end - HOUR if is_compiled else start_of(begin, _FIVE_MINUTES), -difference
                 )
     return None
 

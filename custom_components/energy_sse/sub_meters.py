@@ -48,14 +48,14 @@ class _LastRegister:
         """Update from a reading with a value."""
         freshness, before, time = self.freshness, self.time, reading.time
         if time is None:
-            freshness.note(now)
+            freshness.record(now)
         elif freshness.last is None:
-            freshness.note(now - reading.age)
+            freshness.record(now - reading.age)
         elif (time, reading.value) != (before, self.value):
             # Later ages are not used, because all of them are wrong if the time zone of a clock is wrong.
             if before is not None and time > before:
                 freshness.last = now - (time - before).total_seconds()
-            freshness.note(now)
+            freshness.record(now)
         self.value, self.time = reading.value, time
 
 

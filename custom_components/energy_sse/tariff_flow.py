@@ -162,8 +162,8 @@ class PowerTariffFlow(ConfigSubentryFlow):
         entry = self._get_entry()
         if entry.state is not ConfigEntryState.LOADED:
             return {}
-        history = entry.runtime_data.coordinator.histories.billed
-        return {} if history.can_be_billed else {CONF_INTERVAL: "no_register"}
+        history = entry.runtime_data.coordinator.histories.for_power_tariffs
+        return {} if history.is_usable_for_power_tariffs else {CONF_INTERVAL: "no_register"}
 
     def _days_off_error(self, entity_id: str | None) -> dict[str, str]:
         """Return an error if a newly selected entity is missing, or is the calendar of *Workday*.

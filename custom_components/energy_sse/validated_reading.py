@@ -1,4 +1,4 @@
-"""Validated reading: the message from the coordinator to entities, statistics and power tariff.
+"""Validated reading: the result of `readings.py`, with which `histories.py` is updated.
 
 This module does not import Home Assistant.
 """

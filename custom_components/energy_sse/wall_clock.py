@@ -92,8 +92,8 @@ class WallClock:
                 self._since = min(time, last)
         else:
             passed, elapsed = (time - last).total_seconds(), now - last_received
-            self._note_sleep(passed, elapsed, reader_error)
-            self._note_delay(elapsed, reader_error)
+            self._record_sleep(passed, elapsed, reader_error)
+            self._record_delay(elapsed, reader_error)
             if abs(passed - elapsed) > _TOLERANCE and not _is_same(last_error, reader_error):
                 if not _is_right(last_error):
                     wrong_period = Period(max(since, last - _MAX_WRONG_PERIOD), last)
@@ -106,7 +106,7 @@ class WallClock:
         self._last, self._last_error = time, self.reader_error
         return wrong_period
 
-    def _note_sleep(self, passed: float, elapsed: float, reader_error: float | None) -> None:
+    def _record_sleep(self, passed: float, elapsed: float, reader_error: float | None) -> None:
         """Add the seconds that the wall clock or the reader's clock has advanced more than the event loop.
 
         The reader's clock is needed because the wall clock of a paused virtual machine also stops, until a
@@ -120,7 +120,7 @@ class WallClock:
             by_reader = 0.0
         self.slept += max(passed, by_reader, elapsed) - elapsed
 
-    def _note_delay(self, elapsed: float, reader_error: float | None) -> None:
+    def _record_delay(self, elapsed: float, reader_error: float | None) -> None:
         if reader_error is None or reader_error >= -_TOLERANCE:
             self._delayed_for = None
         elif _is_right(self._last_error):

@@ -172,12 +172,12 @@ class TariffHome(MeterHome):
         )
 
         @callback
-        def note(event: Event[EventStateChangedData]) -> None:
+        def record(event: Event[EventStateChangedData]) -> None:
             old, new = event.data["old_state"], event.data["new_state"]
             if old is not None and new is not None and old.state != new.state:
                 self.turned.append(f"{new.object_id} {new.state}")
 
-        async_track_state_change_event(self.hass, list(self.power_of), note)
+        async_track_state_change_event(self.hass, list(self.power_of), record)
         return calls
 
     async def add_plugs(self, **watts: float) -> tuple[Plug, ...]:

@@ -147,7 +147,7 @@ class Follower:
     def handle_move(self, host: str) -> None:
         self.moves.append(host)
 
-    def handle_basic_request(self, host: str) -> None:
+    def handle_basic_auth_request(self, host: str) -> None:
         raise NotImplementedError
 
     async def has(self, *, readings: int = 0, losses: int = 0) -> None:
@@ -366,6 +366,26 @@ async def test_error_is_kept_when_its_diagnosis_fails(
             await follower.has(losses=1)
     assert str(follower.losses[0]) == "invalid response: not a JSON object"
     assert "Unexpected error while identifying the device" in caplog.text
+
+
+async def test_announcement_is_not_delayed_by_diagnoses(
+    session: aiohttp.ClientSession,
+    whatwatt: WhatwattSimulator,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    time_machine: TimeMachine,
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, _high: low)
+    monkeypatch.setattr(whatwatt, "system", list)
+    moved = WhatwattSimulator(whatwatt.house, device_id=whatwatt.device_id, password="secret")
+    await start(moved)
+    async with following(session, whatwatt) as follower:
+        await follower.has(losses=1)
+        await time_machine.idle()
+        follower.connection.handle_announcement(moved.host)
+        await time_machine.advance(1)
+        await wait_until(lambda: moved.streams)
+    assert follower.moves == [moved.host]
 
 
 async def test_second_identity_is_not_a_second_connect(

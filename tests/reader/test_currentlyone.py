@@ -187,7 +187,7 @@ LATE_AGES = [360 - 10 * n for n in range(32)]
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        # After the replay, the age is zero, independent of the clock.
+        # After the replay, the age is zero, regardless of the clock.
         *(
             (
                 [reading(0.1, -10), reading(10, 10), reading(60, 60 + offset), transition(61, 61 + offset)],

@@ -21,7 +21,7 @@ def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, l
     """Wait for four intervals, within one and five minutes, or for one interval and a half."""
     freshness = Freshness()
     for n in range(5):
-        freshness.note(1000 + n * interval)
+        freshness.record(1000 + n * interval)
     assert freshness.interval == interval
     assert freshness.limit == limit
     assert freshness.remaining(1000 + 4 * interval + limit - 1) == 1
@@ -31,9 +31,9 @@ def test_limit_is_a_few_intervals_between_one_minute_and_five(interval: float, l
 def test_announced_interval_is_used_until_one_is_learned() -> None:
     freshness = Freshness()
     freshness.announce(60)
-    freshness.note(1000)
+    freshness.record(1000)
     assert (freshness.limit, freshness.idle_timeout) == (240, 180)
-    freshness.note(1005)
+    freshness.record(1005)
     assert freshness.limit == 60
 
 
@@ -42,7 +42,7 @@ def test_long_announced_interval_is_used_at_once() -> None:
     freshness = Freshness()
     freshness.announce(600)
     for now in (0, 1200):
-        freshness.note(now)
+        freshness.record(now)
         assert (freshness.interval, freshness.limit, freshness.idle_timeout) == (600, 900, 675)
 
 
@@ -65,14 +65,14 @@ def test_outage_does_not_change_the_interval(
     now = 0.0
     for gap in gaps:
         now += gap
-        freshness.note(now)
+        freshness.record(now)
         learned.append(freshness.interval)
     assert learned == intervals
     assert freshness.limit == limit
 
 
 class Meter:
-    """A meter whose values are noted. The register is "Wh"."""
+    """A meter whose values are recorded. The register is "Wh"."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -80,7 +80,7 @@ class Meter:
 
     def send(self, *keys: str, after: float = 10) -> None:
         self.now += after
-        self.expiry.note(set(keys), self.now)
+        self.expiry.record(set(keys), self.now)
 
     def outdated(self, after: float = 0) -> str:
         return " ".join(sorted(self.expiry.outdated(self.now + after)))

@@ -49,7 +49,7 @@ def test_impossible_value_is_rejected_and_counted(
 ) -> None:
     validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, *values) == accepted
-    assert validator.dropped == {reason: len(values) - len(accepted)}
+    assert validator.rejected == {reason: len(values) - len(accepted)}
 
 
 def test_possible_rise_is_accepted() -> None:
@@ -58,7 +58,7 @@ def test_possible_rise_is_accepted() -> None:
     values = [4300, 4345, 5000, 5000, 5222, 5444, 5444]
     assert through(validator, *values) == values
     assert validator.validate({IMPORT: 85_444}, 3650.0) == {IMPORT: 85_444}
-    assert not validator.dropped
+    assert not validator.rejected
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values
     for number, value in enumerate(values):
         start = 10_000.0 * number + INTERVAL
         assert through(validator, *[value] * 40, start=start) == [last] * 40
-    assert not validator.dropped
+    assert not validator.rejected
     assert validator.registers == {IMPORT: last}
 
 
@@ -210,7 +210,7 @@ def test_coarser_resolution_keeps_the_last_value(unit: Unit, last: float, values
 def test_lower_register_of_another_meter_is_not_rounding(last: float, value: float) -> None:
     validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, last, value) == [last]
-    assert sum(validator.dropped.values()) == 1
+    assert sum(validator.rejected.values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ OTHER_UNIT = [5_000_000 + n * 19_400 for n in range(60)]
 def test_replacement_needs_a_series_of_similar_values(values: list[float], accepted: list[float]) -> None:
     validator = RegisterValidator(get_meter_limits(UNITS))
     assert through(validator, *values) == accepted
-    assert (validator.dropped.total() == 0) == (values[0] == 0)
+    assert (validator.rejected.total() == 0) == (values[0] == 0)
 
 
 def test_zero_is_accepted_only_with_a_new_meter() -> None:
@@ -296,7 +296,7 @@ def test_repeated_readings_are_not_a_replacement(old: float) -> None:
     validator.restore(IMPORT, 5000, 1000.0)
     repeated = [validator.validate({IMPORT: old + n}, n * INTERVAL, is_repeated=True) for n in range(32)]
     assert not any(repeated)
-    assert not validator.dropped
+    assert not validator.rejected
     assert not validator.replaced
     assert through(validator, 5001, start=1000 + INTERVAL) == [5001]
 
@@ -378,7 +378,7 @@ def test_hourly_meter_can_rise_by_an_hour_at_once() -> None:
     for hour in range(4):
         assert accepted_values(validator, 1234.5 + 24.0 * hour, hour * HOUR, (hour + 1) * HOUR)
     assert accepted_values(validator, 1234.5 + 24.0 * 5 + 26.0, 4 * HOUR, 4 * HOUR + 600) == []
-    assert set(validator.dropped) == {"higher than possible"}
+    assert set(validator.rejected) == {"higher than possible"}
 
 
 def test_wrong_value_that_is_repeated_is_rejected() -> None:

@@ -82,7 +82,7 @@ class FaultyNetwork:
             self._server = None
         await self.cut()
 
-    async def drop_connections(self) -> None:
+    async def ignore_connections(self) -> None:
         """Neither accept nor refuse connections."""
         await self.stop()
         listener = socket.socket()

@@ -221,7 +221,7 @@ class Simulator(Server):
 
     @abstractmethod
     def set_register(self, watt_hours: float) -> None:
-        """Set the import register that readings contain, independent of the energy of the house."""
+        """Set the import register that readings contain, regardless of the energy of the house."""
 
     @abstractmethod
     def stop_meter(self) -> None:

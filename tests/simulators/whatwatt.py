@@ -59,10 +59,10 @@ class WhatwattSimulator(Simulator):
 
         self.has_internet = True
         self.sub_meters: dict[str, float | None] = {}
+        """Registers of the sub-meters by their id."""
+
         self.sub_meters_read_at: datetime | None = None
         """Time of the registers of the sub-meters; None for that of each reading."""
-
-        """Registers of the sub-meters by their id."""
 
         self.uptime = 338_352.0
         self.report_id = 72

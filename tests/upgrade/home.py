@@ -193,7 +193,7 @@ class Home:
         await self.hass.config.async_set_time_zone(TIME_ZONE)
         # An event's time has milliseconds.
         self.fired, self._started_at = [], datetime.now(UTC) - timedelta(milliseconds=1)
-        self.hass.bus.async_listen("state_changed", self._note_event)
+        self.hass.bus.async_listen("state_changed", self._record_event)
         if has_recorder:
             async_initialize_recorder(self.hass)
             # Longer than usual, which is faster. The recorder commits before it compiles statistics.
@@ -204,7 +204,7 @@ class Home:
         await self.settle()
 
     @callback
-    def _note_event(self, event: Event[EventStateChangedData]) -> None:
+    def _record_event(self, event: Event[EventStateChangedData]) -> None:
         new, old = event.data["new_state"], event.data["old_state"]
         if new is None or new.domain != "event" or new.state in ("unknown", "unavailable"):
             return

@@ -37,7 +37,7 @@ FOLDER: Final = Path(__file__).parent
 
 _MANIFEST: Final = Path(__file__).parents[2] / "custom_components/energy_sse/manifest.json"
 
-# The last day of a month, so that the bills of two months are stored.
+# The last day of a month, so that the peaks of two months are stored.
 _START: Final = datetime(2026, 10, 31, 5, 30, tzinfo=UTC)
 
 WHATWATT_ID: Final = "ECC9FF5C7F14"

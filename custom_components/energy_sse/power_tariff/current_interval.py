@@ -104,8 +104,8 @@ class CurrentInterval:
         point = next((each for each in points if last.time - each.time >= window), points[-1])
         hours = (last.time - point.time) / HOUR
         power = (last.energy - point.energy) / hours if hours else last.power
-        part = self._remaining / self._length
-        return demand * (1 - part) + power * part
+        remaining_fraction = self._remaining / self._length
+        return demand * (1 - remaining_fraction) + power * remaining_fraction
 
     def available_power(self, limit: float) -> float | None:
         """Return the power in W that can be drawn until the end to stay below a limit in W.
@@ -117,8 +117,8 @@ class CurrentInterval:
         demand = self.demand
         if demand is None or self._remaining < _MIN_REMAINING:
             return None
-        part = self._remaining / self._length
-        return min(max(limit - demand * (1 - part), 0.0) / part, self._max_power)
+        remaining_fraction = self._remaining / self._length
+        return min(max(limit - demand * (1 - remaining_fraction), 0.0) / remaining_fraction, self._max_power)
 
     @property
     def _remaining(self) -> timedelta:

@@ -7,7 +7,7 @@ begins, by the wall clock of the time zone.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
 from ..registers import HOUR
@@ -18,12 +18,12 @@ MIDNIGHT: Final = time(0)
 
 _SATURDAY: Final = 5
 
-# Hysteresis: part of the limit, and W. A peak stays expected until the expected demand is below the limit by
-# more than both.
+# Hysteresis: fraction of the limit, and W. A peak stays expected until the expected demand is below the limit
+# by more than both.
 _HYSTERESIS: Final = 0.05
 _MIN_HYSTERESIS: Final = 100.0
 
-# Part of the previous month's intervals. If more were missed, its peak is too uncertain for a lower bound.
+# Fraction of the previous month's intervals. If more were missed, its peak is too uncertain for a limit.
 _MAX_MISSED_SHARE: Final = 0.5
 
 
@@ -55,10 +55,10 @@ class PowerTariff:
     """Weight of all other intervals, from 0 to 1."""
 
     min_limit: float = 0.0
-    """Lower bound of the demand limit in W. It does not change the monthly peak."""
+    """Lowest limit: lower bound of the demand limit, in W. It does not change the monthly peak."""
 
     min_limit_share: float = 0.0
-    """The same bound as a share of the previous month's peak, from 0 to 1."""
+    """Lowest limit as a share of the previous month's peak, from 0 to 1."""
 
     price: float = 0.0
     """Price of a kW for a month, in the currency of Home Assistant; 0 if it is unknown."""
@@ -92,7 +92,7 @@ class Interval(NamedTuple):
 
     start: datetime
     energy: float
-    """Wh. Missed intervals have the mean over the gap, which is a lower bound of the highest of them."""
+    """Wh. Missed intervals have the mean over the gap."""
 
     is_missed: bool
     """True if the energy at one of its ends is unknown."""
@@ -103,11 +103,11 @@ def intervals_between(boundaries: Iterable[Boundary], length: timedelta) -> Iter
 
     Intervals in which the total falls have no energy.
     """
-    for one, other in pairwise(boundaries):
-        number = (other.time - one.time) // length
-        energy = max(other.energy - one.energy, 0.0) / number
+    for before, after in pairwise(boundaries):
+        number = (after.time - before.time) // length
+        energy = max(after.energy - before.energy, 0.0) / number
         for index in range(number):
-            yield Interval(one.time + index * length, energy, number > 1)
+            yield Interval(before.time + index * length, energy, number > 1)
 
 
 class Month(NamedTuple):
@@ -143,7 +143,7 @@ class MonthlyPeak:
     tariff: PowerTariff
     zone: tzinfo
     highest: Sequence[Peak]
-    """Highest interval of each day, or all intervals, in falling order."""
+    """Highest interval of each day, or all intervals, in descending order."""
 
     counted: int
     """Number of intervals that count."""
@@ -194,19 +194,14 @@ def monthly_peaks(
 ) -> Mapping[Month, MonthlyPeak]:
     """Return the peaks of each month that has intervals that count.
 
-    The intervals are in the order of time.
+    The intervals are in the order of time. The demand of missed intervals is a lower bound.
     """
     highest: dict[Month, dict[object, Peak]] = {}
     counted: dict[Month, int] = {}
     missed: dict[Month, int] = {}
-    hours = tariff.interval / HOUR
-    for interval in intervals:
-        local = interval.start.astimezone(zone)
-        weight = tariff.weight(local)
-        if not weight:
-            continue
+    for interval, local, demand in _demands(tariff, intervals, zone):
         month = Month.of(local)
-        peak = Peak(weight * interval.energy / hours, interval.start)
+        peak = Peak(demand, interval.start)
         peaks = highest.setdefault(month, {})
         key = local.date() if tariff.one_per_day else interval.start
         if key not in peaks or peak.demand > peaks[key].demand:
@@ -217,7 +212,7 @@ def monthly_peaks(
         month: MonthlyPeak(
             tariff=tariff,
             zone=zone,
-            # The first one of two equal peaks is first, because the intervals are in the order of time.
+            # Of two equal peaks, the earlier one comes first, because the intervals are in the order of time.
             highest=sorted(peaks.values(), key=lambda peak: peak.demand, reverse=True),
             counted=counted[month],
             missed=missed[month],
@@ -226,11 +221,34 @@ def monthly_peaks(
     }
 
 
+def _demands(
+    tariff: PowerTariff, intervals: Iterable[Interval], zone: tzinfo
+) -> Iterator[tuple[Interval, datetime, float]]:
+    """Yield the intervals that count, with their local start and their demand in W.
+
+    Any of the missed intervals of a gap can have its energy. So they have the lowest weight of the gap. Their
+    demand is 0 if the energy can belong to another month, or to another day of which one peak counts.
+    """
+    hours = tariff.interval / HOUR
+    # Adjoining gaps with the same mean are treated as one gap, which is also a lower bound.
+    for (is_missed, energy), group in groupby(intervals, lambda each: (each.is_missed, each.energy)):
+        weighted = [
+            (interval, local := interval.start.astimezone(zone), tariff.weight(local)) for interval in group
+        ]
+        lowest = 1.0
+        if is_missed:
+            periods = {local.date() if tariff.one_per_day else Month.of(local) for _, local, _ in weighted}
+            lowest = min(weight for _, _, weight in weighted) if len(periods) == 1 else 0.0
+        for interval, local, weight in weighted:
+            if weight:
+                yield interval, local, min(weight, lowest) * energy / hours
+
+
 def demand_limit(tariff: PowerTariff, peaks: Mapping[Month, MonthlyPeak], local: datetime) -> float | None:
     """Return the demand limit in W of an interval that begins at a local time.
 
-    It is at least the lower bound of the tariff. None if the interval does not count, and without a lower
-    bound before the first peak of the month.
+    It is at least the lowest limit of the tariff. None if the interval does not count, and without a lowest
+    limit before the first peak of the month.
     """
     weight = tariff.weight(local)
     if not weight:
@@ -242,7 +260,7 @@ def demand_limit(tariff: PowerTariff, peaks: Mapping[Month, MonthlyPeak], local:
 
 
 def _min_limit(tariff: PowerTariff, previous: MonthlyPeak | None) -> float:
-    """Return the lower bound of the limit in W for weight 1. A month that was mostly missed has no share."""
+    """Return the lowest limit in W for weight 1. A month that was mostly missed has no share."""
     if previous is None or previous.missed > previous.counted * _MAX_MISSED_SHARE:
         return tariff.min_limit
     return max(tariff.min_limit, tariff.min_limit_share * (previous.demand or 0.0))

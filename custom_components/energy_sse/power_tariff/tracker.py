@@ -35,9 +35,9 @@ from .settings import CONF_DAYS_OFF, get_tariff
 # Seconds. Values that change with every reading are not checked more often.
 _CHECK_INTERVAL: Final = 10
 
-# W, part of the value, and seconds. A value that has changed by less than the larger limit is written only
-# after a minute, minus the time by which a telegram can be early. The relative limit is needed because the
-# available power is many kilowatts in the last minutes of an interval.
+# W, fraction of the value, and seconds. A value that has changed by less than the larger limit is written
+# only after a minute, minus the time by which a telegram can be early. The relative limit is needed because
+# the available power is many kilowatts in the last minutes of an interval.
 _MIN_CHANGE: Final = 100.0
 _MIN_RELATIVE_CHANGE: Final = 0.05
 _WRITE_WITHIN: Final = 59.5
@@ -194,7 +194,7 @@ class DemandTracker:
     @property
     def diagnostics(self) -> dict[str, Any]:
         """Data for the diagnostics, which is JSON serializable."""
-        history = self._coordinator.histories.billed
+        history = self._coordinator.histories.for_power_tariffs
         return {
             "limit": self.limit,
             "expects_peak": self.expects_peak,
@@ -217,7 +217,7 @@ class DemandTracker:
     def _handle_reading(self, update: RegisterUpdate) -> None:
         if update.boundaries_changed:
             self._schedule_calculation()
-        history = update.histories.billed
+        history = update.histories.for_power_tariffs
         point = history.last
         if update.reading.is_repeated or point is None:
             return
@@ -279,7 +279,7 @@ class DemandTracker:
 
     async def _async_update_monthly_peaks(self) -> None:
         """Calculate the peaks in the executor, because two months have 6,000 quarter-hours."""
-        history = self._coordinator.histories.billed
+        history = self._coordinator.histories.for_power_tariffs
         if history.has_register:
             self.monthly_peaks = await self._coordinator.hass.async_add_executor_job(
                 _calculate_peaks,
@@ -301,7 +301,7 @@ class DemandTracker:
     def _restore(self, data: Mapping[str, Any]) -> None:
         # The current interval is stored under its earlier name.
         if (current := data.get("running")) is not None:
-            self._current.restore(current, self._coordinator.histories.billed.last)
+            self._current.restore(current, self._coordinator.histories.for_power_tariffs.last)
 
     @callback
     def _as_dict(self) -> Mapping[str, Any]:

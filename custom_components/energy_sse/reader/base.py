@@ -200,7 +200,7 @@ class Reader(ABC):
         return type(self)(self._http.with_host(host))
 
     def probe(self, kind: str) -> Reader:
-        """Return a reader of any kind at the same address, without the password."""
+        """Return a reader of the given kind at the same address, without the password."""
         return make_reader(kind, self._http.session, self.host)
 
     @abstractmethod

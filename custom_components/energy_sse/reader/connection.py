@@ -58,7 +58,7 @@ _IDENTIFY_TIMEOUT: Final = 15.0
 
 # Number of rounds without a connection before the owner is asked to send the password unencrypted to an
 # announced address. A reader that restarts is online again by then.
-_ROUNDS_BEFORE_BASIC_REQUEST: Final = 2
+_ROUNDS_BEFORE_BASIC_AUTH_REQUEST: Final = 2
 
 # Messages. One event can contain thousands of sub-meters or appliances.
 _MESSAGES_PER_SECOND: Final = 50.0
@@ -105,7 +105,7 @@ class ConnectionListener(Protocol):
     def handle_move(self, host: str) -> None:
         """Handle a reader that has identified itself at another address."""
 
-    def handle_basic_request(self, host: str) -> None:
+    def handle_basic_auth_request(self, host: str) -> None:
         """Handle a reader with HTTP Basic that was found at an announced address only.
 
         The password is not sent there until the owner agrees.
@@ -350,8 +350,8 @@ class ReaderConnection:
         error, search.current_error = search.current_error or error, None
         if isinstance(error, ReaderAuthenticationError):
             raise error
-        if search.basic_host is not None and search.rounds >= _ROUNDS_BEFORE_BASIC_REQUEST:
-            self._listener.handle_basic_request(search.basic_host)
+        if search.basic_host is not None and search.rounds >= _ROUNDS_BEFORE_BASIC_AUTH_REQUEST:
+            self._listener.handle_basic_auth_request(search.basic_host)
         return error
 
     def _other_address_error(self, host: str, error: ReaderError) -> ReaderError:
@@ -377,7 +377,7 @@ class ReaderConnection:
         is_known = isinstance(error, ReaderMismatchError) or self.state is ConnectionState.STREAMING
         if is_known or not is_unexpected:
             return error
-        if self._backoff.min_wait() > 0:
+        if self._backoff.min_wait(_SCHEDULED_ATTEMPTS_PER_MINUTE) > 0:
             if isinstance(error, ReaderAuthDowngradeError):
                 # The user must not be asked for credentials before the device is identified.
                 return ReaderConnectionError(Reason.WEAKER_AUTHENTICATION)

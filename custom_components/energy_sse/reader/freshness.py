@@ -18,8 +18,8 @@ _SLOW_INTERVALS: Final = 1.5
 # Number of intervals after which any other reading is outdated, so that one or two telegrams can be lost.
 _INTERVALS: Final = 4
 
-# Part of the limit after which the connection is checked.
-_IDLE_PART: Final = 0.75
+# Fraction of the limit after which the connection is checked.
+_IDLE_FRACTION: Final = 0.75
 
 # Number of times between readings that are kept.
 _MAX_INTERVALS: Final = 8
@@ -71,10 +71,10 @@ class Freshness:
     @property
     def idle_timeout(self) -> float:
         """Seconds without an event until the connection is checked, before the last reading expires."""
-        return _IDLE_PART * self.limit
+        return _IDLE_FRACTION * self.limit
 
-    def note(self, at: float) -> None:
-        """Note the time when the meter sent a reading."""
+    def record(self, at: float) -> None:
+        """Record the time when the meter sent a reading."""
         if self.last is not None:
             self._intervals.append(at - self.last)
             self._update_interval()
@@ -145,17 +145,17 @@ class ValueExpiry[K]:
         self._groups: list[_Group[K]] = []
         """All other values."""
 
-    def note(self, keys: AbstractSet[K], at: float) -> None:
-        """Note the values of a reading that the meter has sent at a time."""
+    def record(self, keys: AbstractSet[K], at: float) -> None:
+        """Record the values of a reading that the meter has sent at a time."""
         if self._readings.last is None:
             self._regular = set(keys) - self._registers
             self._groups = list(self._make_groups(set(keys) - self._regular, Freshness(), is_received=True))
         elif self._groups or keys != self._regular:
             self._regroup(keys)
-        self._readings.note(at)
+        self._readings.record(at)
         for group in self._groups:
             if group.is_received:
-                group.freshness.note(at)
+                group.freshness.record(at)
         if self._groups:
             self._merge_groups()
 

@@ -281,7 +281,7 @@ class ApplianceReport:
     connection, and None if it is unknown."""
 
     may_be_replay: bool = False
-    """True if it arrived soon after the connect, so that it can be a replay independent of its time."""
+    """True if it arrived soon after the connect, so that it can be a replay regardless of its time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

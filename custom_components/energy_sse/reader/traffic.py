@@ -27,8 +27,8 @@ from .sse import ServerSentEvent
 # The name differs from the name of this module, because users and recordings refer to this logger.
 LOGGER: Final = logging.getLogger(f"{__package__}.recording")
 
-# Events that are kept: those of a CurrentlyOne from `config` to the first live ones, or minutes of a
-# whatwatt.
+# Events that are kept for the diagnostics: those of a CurrentlyOne from `config` to the first live ones, or
+# minutes of a whatwatt.
 _MAX_EVENTS: Final = 40
 
 # Each reader has less than ten types. Invalid data must not fill the memory.

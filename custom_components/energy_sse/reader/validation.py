@@ -67,7 +67,7 @@ _CONFIRM_HIGHER: Final = _ConfirmationRule(20, 300.0)
 # meter can have counted in an hour or a day in which it repeated an old register.
 _CONFIRM_LARGE_STEP: Final = _ConfirmationRule(5, 60.0)
 
-# Wh. A higher rise during a restart is a meter replacement, independent of the clock. 4 kW reach it in ten
+# Wh. A higher rise during a restart is a meter replacement, regardless of the clock. 4 kW reach it in ten
 # days.
 _MAX_RISE_DURING_A_RESTART: Final = 1_000_000.0
 
@@ -159,18 +159,19 @@ class _Register:
 
     def get_finer(self, value: float) -> float | None:
         """Return the last value if a value is equal to it in a coarser resolution; otherwise, None."""
-        one, last = self.limits.resolution, self.value
-        if one is None or last is None or not 0 < value < last:
+        resolution, last = self.limits.resolution, self.value
+        if resolution is None or last is None or not 0 < value < last:
             return None
-        is_same = any(abs(last // (one * n) * n * one - value) < one / 100 for n in _COARSER_FACTORS)
+        coarser = (resolution * factor for factor in _COARSER_FACTORS)
+        is_same = any(abs(last // each * each - value) < resolution / 100 for each in coarser)
         return last if is_same else None
 
     def is_slightly_lower(self, value: float) -> bool:
         """Return whether a value is lower by less than the coarsest resolution, which is not a new meter."""
-        one = self.limits.resolution
-        if one is None or self.value is None or value == 0:
+        resolution = self.limits.resolution
+        if resolution is None or self.value is None or value == 0:
             return False
-        return 0 < self.value - value < one * _COARSER_FACTORS[-1]
+        return 0 < self.value - value < resolution * _COARSER_FACTORS[-1]
 
     def is_large_step(self, candidate: _Candidate) -> bool:
         """Return whether the rise to a candidate is possible during a restart, or in one step."""
@@ -231,7 +232,7 @@ class RegisterValidator[K: Hashable]:
 
         `label` replaces the keys in the log, if they would identify a device or a person.
         """
-        self.dropped: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
         """Number of rejected values by reason."""
 
         self.replaced: dict[K, ReplacedRegister] = {}
@@ -274,7 +275,7 @@ class RegisterValidator[K: Hashable]:
         """
         accepted = dict(values)
         self.replaced.clear()
-        rejected = []
+        to_confirm = []
         for key in values.keys() & self._registers.keys():
             register, value = self._registers[key], values[key]
             last = register.value
@@ -290,12 +291,12 @@ class RegisterValidator[K: Hashable]:
                 del accepted[key]
                 # A repeated reading is from before a restart. It does not show which meter is connected now.
                 if last is None or not is_repeated:
-                    rejected.append(key)
+                    to_confirm.append(key)
                     if last is not None or reason != "zero":
                         # A first zero has to be confirmed, but does not count as wrong.
-                        self.dropped[reason] += 1
-        if rejected:
-            accepted |= self._confirm({key: values[key] for key in rejected}, time)
+                        self.rejected[reason] += 1
+        if to_confirm:
+            accepted |= self._confirm({key: values[key] for key in to_confirm}, time)
         return accepted
 
     def _confirm(self, rejected: Mapping[K, float], time: float) -> dict[K, float]:
@@ -309,11 +310,11 @@ class RegisterValidator[K: Hashable]:
         if not any(each.value or self._registers[key].value is None for key, each in confirmed.items()):
             return {}
         for key, candidate in confirmed.items():
-            self._note_replacement(key, candidate, time)
+            self._record_replacement(key, candidate, time)
             self._registers[key].accept(candidate.value, time)
         return {key: each.value for key, each in confirmed.items()}
 
-    def _note_replacement(self, key: K, candidate: _Candidate, time: float) -> None:
+    def _record_replacement(self, key: K, candidate: _Candidate, time: float) -> None:
         register = self._registers[key]
         if register.value is None:
             return
@@ -335,9 +336,9 @@ def get_bounds(units: Mapping[Measurement, Unit]) -> dict[Measurement, tuple[flo
 def get_meter_limits(units: Mapping[Measurement, Unit]) -> dict[Measurement, RegisterLimits]:
     """Return the limits of an electricity meter, whose registers are the measurements in units of energy."""
     return {
-        measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * one, resolution=one)
+        measurement: RegisterLimits(rise_per_hour=MAX_ENERGY_PER_HOUR * resolution, resolution=resolution)
         for measurement, unit in units.items()
-        if (one := _RESOLUTIONS.get(unit)) is not None
+        if (resolution := _RESOLUTIONS.get(unit)) is not None
     }
 
 
