@@ -73,7 +73,7 @@ SCENARIOS = (
 FIRST_LANGUAGE_ONLY = (dashboard, network_loss, network_changes, reporting)
 
 # Pictures of the README and the documentation that show dialogs. scripts/pictures takes the others.
-SHOWN = ("discovered", "grid", "enable_debug_logging", "disable_debug_logging", "download_diagnostics")
+SHOWN = ("grid", "enable_debug_logging", "disable_debug_logging", "download_diagnostics")
 
 
 def parse_arguments() -> argparse.Namespace:
