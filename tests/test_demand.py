@@ -190,9 +190,7 @@ def test_missed_intervals_have_the_mean_of_their_gap() -> None:
         pytest.param(PowerTariff(), "2026-01-31T23:00Z", id="two months"),
     ],
 )
-def test_missed_intervals_have_no_demand_if_their_energy_can_count_elsewhere(
-    tariff: PowerTariff, start: str
-) -> None:
+def test_missed_intervals_count_as_zero_when_ambiguous(tariff: PowerTariff, start: str) -> None:
     gap = [each._replace(is_missed=True) for each in hours(3000, 3000, start=datetime.fromisoformat(start))]
     peaks = monthly_peaks(tariff, gap, UTC).values()
     assert {(peak.demand, peak.missed == peak.counted) for peak in peaks} == {(0.0, True)}

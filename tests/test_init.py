@@ -190,7 +190,7 @@ async def test_appliances_are_available_again_before_the_first_reading(
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
 
 
-async def test_appliances_are_available_again_while_readings_are_still_valid(
+async def test_appliances_are_available_again_before_readings_expire(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
     await set_up(hass, currentlyone)
