@@ -177,9 +177,20 @@ def test_peaks_with_gaps_are_not_above_those_of_all_intervals(
         )
 
 
-def test_missed_intervals_have_the_mean_of_their_gap() -> None:
-    gap = [each._replace(is_missed=True) for each in hours(3000, 3000)]
-    assert monthly_peak_of(PowerTariff(), [*hours(1000), *gap]).demand == 3000
+@pytest.mark.parametrize(
+    ("tariff", "start"),
+    [
+        pytest.param(PowerTariff(), NEW_YEAR, id="one day"),
+        pytest.param(PowerTariff(one_per_day=True), NEW_YEAR, id="one day, one peak per day"),
+        pytest.param(PowerTariff(), NEW_YEAR + 23 * HOUR, id="two days"),
+        pytest.param(PowerTariff(interval=QUARTER), NEW_YEAR, id="quarter-hours"),
+    ],
+)
+def test_missed_intervals_have_the_mean_of_their_gap(tariff: PowerTariff, start: datetime) -> None:
+    every = tariff.interval
+    gap = [each._replace(is_missed=True) for each in hours(3000, 3000, start=start, every=every)]
+    after = hours(1000, start=start + 2 * every, every=every)
+    assert monthly_peak_of(tariff, [*gap, *after]).demand == 3000
 
 
 @pytest.mark.parametrize(
