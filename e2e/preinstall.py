@@ -12,7 +12,7 @@ from demo.home_assistant import HomeAssistantApi, HomeAssistantProcess, free_por
 
 
 async def main() -> None:
-    """Start Home Assistant once, onboard, and open a dialog of each integration."""
+    """Start Home Assistant once, complete the onboarding, and open a dialog of each integration."""
     print("==> Home Assistant installs what it needs (once)", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         address = "127.0.0.1"

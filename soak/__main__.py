@@ -200,7 +200,7 @@ async def refuse(network: FaultyNetwork, seconds: float) -> None:
 
 
 async def ignore_connections(network: FaultyNetwork, seconds: float) -> None:
-    """Neither accept nor reject connections."""
+    """Neither accept nor refuse connections."""
     await network.ignore_connections()
     await asyncio.sleep(seconds)
     await network.stop()

@@ -20,6 +20,7 @@ from custom_components.energy_sse.reader import (
     ApplianceProfile,
     ApplianceState,
     Detection,
+    Inventory,
     Transition,
     connection,
 )
@@ -132,6 +133,21 @@ async def test_appliance_with_three_states_shows_their_names(
     await kitchen.turn("dishwasher", "heating")
     assert kitchen.shown("dishwasher", "state") == "heating"
     assert entity_id(kitchen.hass, "sensor", f"{READER}:mocca_mast:state") is None
+
+
+async def test_inventory_updates_entities_at_once(kitchen: Kitchen) -> None:
+    kitchen.reader.has_inventory = False
+    entry = await kitchen.set_up()
+    handle = entry.runtime_data.coordinator.handle_message
+    handle(Transition(appliance_id="kettle", state="boiling"))
+    await kitchen.hass.async_block_till_done()
+    assert kitchen.shown("kettle", "running") == "unknown"
+    states = (ApplianceState(name="off", is_on=False), ApplianceState(name="boiling", is_on=True))
+    profiles = (ApplianceProfile(id="kettle", states=states), ApplianceProfile(id="new"))
+    handle(Inventory(appliances=profiles))
+    assert kitchen.shown("kettle", "running") == "on"
+    await kitchen.hass.async_block_till_done()
+    assert kitchen.event("new").state == "unknown"
 
 
 async def test_detection_needs_an_inventory_for_the_state(kitchen: Kitchen) -> None:

@@ -177,9 +177,20 @@ def test_peaks_with_gaps_are_not_above_those_of_all_intervals(
         )
 
 
-def test_missed_intervals_have_the_mean_of_their_gap() -> None:
-    gap = [each._replace(is_missed=True) for each in hours(3000, 3000)]
-    assert monthly_peak_of(PowerTariff(), [*hours(1000), *gap]).demand == 3000
+@pytest.mark.parametrize(
+    ("tariff", "start"),
+    [
+        pytest.param(PowerTariff(), NEW_YEAR, id="one day"),
+        pytest.param(PowerTariff(one_per_day=True), NEW_YEAR, id="one day, one peak per day"),
+        pytest.param(PowerTariff(), NEW_YEAR + 23 * HOUR, id="two days"),
+        pytest.param(PowerTariff(interval=QUARTER), NEW_YEAR, id="quarter-hours"),
+    ],
+)
+def test_missed_intervals_have_the_mean_of_their_gap(tariff: PowerTariff, start: datetime) -> None:
+    every = tariff.interval
+    gap = [each._replace(is_missed=True) for each in hours(3000, 3000, start=start, every=every)]
+    after = hours(1000, start=start + 2 * every, every=every)
+    assert monthly_peak_of(tariff, [*gap, *after]).demand == 3000
 
 
 @pytest.mark.parametrize(
@@ -190,9 +201,7 @@ def test_missed_intervals_have_the_mean_of_their_gap() -> None:
         pytest.param(PowerTariff(), "2026-01-31T23:00Z", id="two months"),
     ],
 )
-def test_missed_intervals_have_no_demand_if_their_energy_can_count_elsewhere(
-    tariff: PowerTariff, start: str
-) -> None:
+def test_missed_intervals_count_as_zero_when_ambiguous(tariff: PowerTariff, start: str) -> None:
     gap = [each._replace(is_missed=True) for each in hours(3000, 3000, start=datetime.fromisoformat(start))]
     peaks = monthly_peaks(tariff, gap, UTC).values()
     assert {(peak.demand, peak.missed == peak.counted) for peak in peaks} == {(0.0, True)}

@@ -63,6 +63,9 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     await wait_until(lambda: reader.stream_count == 3 and reader.streams)
     await tick(hass, reader)
 
+    coordinator = entry.runtime_data.coordinator
+    coordinator.readings.validator.rejected["lower"] = 2
+    coordinator.data.sub_meters.validator.rejected["zero"] = 1
     diagnostics = await download(hass, hass_client, entry)
     system = reader.system()
     assert_absent(
@@ -82,7 +85,8 @@ async def test_diagnostics_of_a_whatwatt_contain_no_identity(
     assert stream["events"] == {"live": 2}
     assert diagnostics["readings"]["are_fresh"]
     assert diagnostics["readings"]["values"]["active_energy_import"] == reader.live()["E_In"]
-    assert diagnostics["readings"]["rejected"] == diagnostics["readings"]["rejected_of_sub_meters"] == {}
+    assert diagnostics["readings"]["rejected"] == {"lower": 2}
+    assert diagnostics["readings"]["rejected_of_sub_meters"] == {"zero": 1}
     keys = {(entity["platform"], entity["key"]): entity for entity in diagnostics["entities"]}
     (sub_meter,) = {key for _, key in keys if key.startswith("counter:")}
     assert keys["sensor", sub_meter]["state"] == "123.45"

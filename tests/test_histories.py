@@ -90,7 +90,7 @@ def receive(histories: RegisterHistories, begin: int, end: int, *registers: M) -
         pytest.param(lambda n: {T1: 9.0 + n, T2: 7.0, IMPORT: 5.0}, id="no import"),
     ],
 )
-def test_power_tariffs_use_the_own_register(values: Callable[[int], dict[M, float]]) -> None:
+def test_power_tariffs_use_the_import_register(values: Callable[[int], dict[M, float]]) -> None:
     histories = RegisterHistories(UNITS)
     for n in range(12 * 30):
         time = START + n * timedelta(minutes=5)
@@ -98,7 +98,7 @@ def test_power_tariffs_use_the_own_register(values: Callable[[int], dict[M, floa
         assert histories.for_power_tariffs is histories.by_register[IMPORT]
 
 
-def test_power_tariffs_use_the_own_register_after_a_clock_correction() -> None:
+def test_import_register_is_used_after_a_clock_correction() -> None:
     """Use the import register even if it does not change, and its times have been removed."""
     histories, time = RegisterHistories(UNITS), START
     for jump in (timedelta(), timedelta(hours=3), timedelta(hours=-3)):

@@ -23,6 +23,7 @@ from .wait import wait_until
 pytestmark = pytest.mark.smoke
 
 CURRENTLYONE_POWER = "b8b41879cf58_active_power_import"
+TRANSITION = "b8b41879cf58:mocca_mast:transition"
 
 
 async def test_setup_is_retried_while_the_reader_is_offline(
@@ -140,6 +141,15 @@ def was_active_since(entry: MockConfigEntry, time: float) -> bool:
     return bool(entry.runtime_data.coordinator.availability._activity.last >= time)  # noqa: SLF001
 
 
+async def set_up_with_transition(hass: HomeAssistant, reader: CurrentlyOneSimulator) -> MockConfigEntry:
+    """Set up a reader that has reported a transition of an appliance."""
+    entry = await set_up(hass, reader)
+    await tick(hass, reader)
+    await reader.switch("mocca_mast", "on")
+    await wait_until(lambda: hass.states.async_all("event"))
+    return entry
+
+
 async def test_pings_keep_appliances_available_but_not_values(
     hass: HomeAssistant,
     currentlyone: CurrentlyOneSimulator,
@@ -147,10 +157,7 @@ async def test_pings_keep_appliances_available_but_not_values(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "custom_components.energy_sse")
-    entry = await set_up(hass, currentlyone)
-    await tick(hass, currentlyone)
-    await currentlyone.switch("mocca_mast", "on")
-    await wait_until(lambda: hass.states.async_all("event"))
+    entry = await set_up_with_transition(hass, currentlyone)
     currentlyone.meter_is_connected = False
     currentlyone.house.appliances.clear()
     for _ in range(4):
@@ -160,7 +167,7 @@ async def test_pings_keep_appliances_available_but_not_values(
         # Only this value shows that a ping was received.
         await wait_until(partial(was_active_since, entry, pinged_at))
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
-    transition = state_of(hass, "event", "b8b41879cf58:mocca_mast:transition")
+    transition = state_of(hass, "event", TRANSITION)
     assert transition.state != "unavailable"
     assert "sends no readings: the meter sends no data" in caplog.text
 
@@ -170,15 +177,12 @@ async def test_appliances_are_available_again_before_the_first_reading(
 ) -> None:
     # The registers stay valid for longer than an hour.
     currentlyone.sends_registers_hourly = True
-    await set_up(hass, currentlyone)
-    await tick(hass, currentlyone)
-    await currentlyone.switch("mocca_mast", "on")
-    await wait_until(lambda: hass.states.async_all("event"))
+    await set_up_with_transition(hass, currentlyone)
     for _ in range(3):
         await time_machine.advance(10)
         await tick(hass, currentlyone)
     currentlyone.meter_is_connected = currentlyone.stores_readings = False
-    transition = partial(state_of, hass, "event", "b8b41879cf58:mocca_mast:transition")
+    transition = partial(state_of, hass, "event", TRANSITION)
     await currentlyone.stop()
     await time_machine.advance(120)
     assert transition().state == "unavailable"
@@ -190,19 +194,16 @@ async def test_appliances_are_available_again_before_the_first_reading(
     assert state_of(hass, "sensor", CURRENTLYONE_POWER).state == "unavailable"
 
 
-async def test_appliances_are_available_again_while_readings_are_still_valid(
+async def test_appliances_are_available_again_before_readings_expire(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
-    await set_up(hass, currentlyone)
-    await tick(hass, currentlyone)
-    await currentlyone.switch("mocca_mast", "on")
-    await wait_until(lambda: hass.states.async_all("event"))
+    await set_up_with_transition(hass, currentlyone)
     for _ in range(5):
         for _ in range(4):
             await time_machine.advance(15)
             await currentlyone.send_heartbeat()
         await tick(hass, currentlyone, 60)
-    transition = partial(state_of, hass, "event", "b8b41879cf58:mocca_mast:transition")
+    transition = partial(state_of, hass, "event", TRANSITION)
     await currentlyone.stop()
     await time_machine.advance(90)
     assert transition().state == "unavailable"
@@ -218,13 +219,10 @@ async def test_appliances_are_available_again_while_readings_are_still_valid(
 async def test_appliances_are_unavailable_when_the_reader_is_offline(
     hass: HomeAssistant, currentlyone: CurrentlyOneSimulator, time_machine: TimeMachine
 ) -> None:
-    await set_up(hass, currentlyone)
-    await tick(hass, currentlyone)
-    await currentlyone.switch("mocca_mast", "on")
-    await wait_until(lambda: hass.states.async_all("event"))
+    await set_up_with_transition(hass, currentlyone)
     await currentlyone.stop()
     await time_machine.advance(120)
-    assert state_of(hass, "event", "b8b41879cf58:mocca_mast:transition").state == "unavailable"
+    assert state_of(hass, "event", TRANSITION).state == "unavailable"
 
 
 async def test_changed_password_starts_reauth_and_no_more_requests(

@@ -185,7 +185,7 @@ async def test_dialog_shows_the_database_size_per_interval(
     assert megabytes["0"] == pytest.approx(190 / between, rel=0.5)
 
 
-async def test_dialog_shows_no_database_size_while_it_is_unknown(
+async def test_dialog_omits_an_unknown_database_size(
     hass: HomeAssistant, freezer: FrozenDateTimeFactory, currentlyone: CurrentlyOneSimulator
 ) -> None:
     home = Home(hass, freezer, currentlyone)

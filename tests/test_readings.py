@@ -28,7 +28,7 @@ def test_register_that_the_reader_does_not_send_is_not_restored() -> None:
     assert readings.as_dict(0.0)["registers"] == {}
 
 
-def test_impossible_net_power_drops_import_and_export_too() -> None:
+def test_impossible_net_power_rejects_import_and_export_too() -> None:
     units = {
         M.ACTIVE_POWER_IMPORT: Unit.WATT,
         M.ACTIVE_POWER_EXPORT: Unit.WATT,

@@ -326,7 +326,7 @@ def test_quarters_are_right_when_readings_are_rare(every: float, phase: float) -
     assert quarters == all_of("08:00", "15:15", QUARTER, 3.5, is_missed=False)
 
 
-def test_hourly_readings_are_not_noted_an_hour_late() -> None:
+def test_hourly_readings_are_not_recorded_an_hour_late() -> None:
     """Know no boundary when power and register come once an hour, because the time between is too long."""
     installation = Installation(House((at("08:00:00"), 1000), (HOURS, 5000), (HOURS, 1000)))
     installation.now = 10.0
@@ -472,7 +472,7 @@ def test_replacement_while_the_clock_is_wrong_is_counted(error: float, first: fl
     assert {demand for _, demand, _ in demands} <= {3.49, 3.5}
 
 
-def test_replacement_is_noted_once_when_the_clock_is_set() -> None:
+def test_replacement_is_recorded_once_when_the_clock_is_set() -> None:
     """Record one replacement when the times since the replacement are removed, without a reader's clock."""
     installation = Installation(steady(), reader_clock=None)
     installation.run(at("07:40:00"))
@@ -993,7 +993,7 @@ def test_restart_keeps_estimates() -> None:
     )
 
 
-def test_replacement_is_noted_once_when_nothing_is_used() -> None:
+def test_replacement_is_recorded_once_when_nothing_is_used() -> None:
     history = RegisterHistory()
     start = datetime(2026, 11, 10, 8, 0, tzinfo=UTC)
     replacement = ReplacedRegister(5_000_000.0, 17.0, 30.0)

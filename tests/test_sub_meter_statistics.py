@@ -129,7 +129,7 @@ async def test_statistics_begin_330_s_after_the_first_kind(home: GasHome) -> Non
 
 
 @pytest.mark.parametrize("second", ["none", "water"])
-async def test_no_kind_or_another_one_with_the_same_unit_logs_no_warning(
+async def test_warning_is_not_logged_when_the_kind_changes(
     home: GasHome, caplog: pytest.LogCaptureFixture, second: str
 ) -> None:
     await home.choose("gas")

@@ -124,7 +124,9 @@ def test_translation_keeps_markdown_and_names(language: str) -> None:
     for key, text in texts_of(language).items():
         english = ENGLISH[key]
         for mark in MARKS:
-            assert text.count(mark) == english.count(mark), f"The number of {mark!r} in {key}"
+            assert text.count(mark) == english.count(mark), (
+                f"The number of {mark!r} in {key} differs from en.json."
+            )
         assert [name for name in NAMES if name in english and name not in text] == [], key
 
 
@@ -135,7 +137,7 @@ def test_translation_quotes_its_own_labels(language: str) -> None:
         for label in labels_of(text):
             expected = translations_of(label, texts)
             message = (
-                f"{key} must contain one of {expected} in ** or in quotation marks like “ ”, „ “ or « »."
+                f"{key} must contain one of {expected} in ** or in quotation marks: “ ”, „ “, ” ” or « »."
             )
             assert not expected or expected & labels_of(texts[key]), message
 
@@ -148,8 +150,10 @@ def test_texts_follow_the_rules_of_home_assistant(language: str) -> None:
         assert not re.search(r"<[a-z]|https?://|\[%key|'\{", text), key
 
 
-def test_french_punctuation_follows_no_break_space() -> None:
-    assert [key for key, text in texts_of("fr").items() if re.search(r" [:;?!»]|« ", text)] == []
+def test_french_punctuation_has_nonbreaking_spaces() -> None:
+    # A hyphen is before the colon of a Markdown table.
+    pattern = r"[^\xa0-][:;?!»](?=\s|$)|«[^\xa0]"
+    assert [key for key, text in texts_of("fr").items() if re.search(pattern, text)] == []
 
 
 @pytest.mark.parametrize("language", ["en", *TRANSLATIONS])

@@ -160,7 +160,7 @@ def test_times_of_years_ahead_are_rejected() -> None:
     assert wrong_period(update(restored(clock), 10, None, None), 0, 5, 1e6, 1e6 + 5) == [1e6, 1e6 + 5]
 
 
-def test_times_are_kept_after_a_clock_years_behind() -> None:
+def test_times_are_kept_after_the_clock_was_years_behind() -> None:
     """Keep the times from before a restart, after which the clock was years behind and then corrected."""
     clock = restored(started(0.0))
     assert update(clock, -1e6, None, 6e7) is None
@@ -193,7 +193,7 @@ def test_times_are_rejected_if_clock_is_behind_after_restart(
         pytest.param(10, 0.0, 90_000.0, 0, id="reader's clock that was set"),
     ],
 )
-def test_sleep_of_the_computer_is_noted(
+def test_sleep_of_the_computer_is_recorded(
     minutes: float, error_before: float | None, error: float | None, slept: float
 ) -> None:
     """Record the minutes for which the event loop's clock stood still."""

@@ -50,7 +50,7 @@ class Availability:
         self._expire_values = expire_values
         self._activity = Freshness()
         self._reported = (False, False)
-        """Both states at the last call of `on_change`."""
+        """`is_online` and `has_fresh_readings` at the last call of `on_change`."""
 
         self._is_updated = False
         """False if an error has ended the last update. The next message repeats it."""

@@ -107,7 +107,7 @@ async def async_find_sum_resets(hass: HomeAssistant, entry: ConfigEntry, rows: i
             Issue.SUM_RESET,
             suffix=f"_{ids[statistic_id]}_{after.start:%Y%m%d%H}",
             data={"entity": ids[statistic_id], "start": after.start.timestamp()},
-            # Two decimals, because some languages read three of them as thousands.
+            # Two decimals, because 1.234 means one thousand two hundred thirty-four in some languages.
             placeholders={
                 "sensor": statistic_id,
                 "last_reading": f"{dt_util.as_local(before.start + HOUR):%Y-%m-%d %H:%M}",

@@ -75,7 +75,7 @@ async def _trigger(home: Home) -> None:
 
 
 async def _action(home: Home, message: str, editor: Locator) -> None:
-    """Choose: show a notification. Its fields are in the editor."""
+    """Add the action that shows a notification, and enter its message in the editor."""
     user, words = home.user, home.user.translations
     action = "Create persistent notification"
     await user.press(user.text("Add action"))

@@ -95,7 +95,7 @@ async def now(home: Home) -> None:
 
 
 async def reset_sums(home: Home) -> None:
-    """Sums that were reset to zero after a long absence are a repair, which raises them."""
+    """A repair raises sums that were reset to zero after a long outage."""
     user, text = home.user, home.user.text
     sensor = await home.entity(home.attic, "_active_energy_import")
     registers = [hour["_active_energy_import"] for hour in home.attic.registers]
@@ -138,7 +138,7 @@ async def _changes(home: Home, sensor: str) -> list[float]:
         types=["change"],
         units={"energy": "kWh"},
     )
-    # The first hour has no hour before it.
+    # The change of the first hour is None, because no earlier hour was imported.
     return [row["change"] for row in found[sensor] if row["change"] is not None]
 
 

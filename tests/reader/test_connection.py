@@ -382,6 +382,8 @@ async def test_announcement_is_not_delayed_by_diagnoses(
     async with following(session, whatwatt) as follower:
         await follower.has(losses=1)
         await time_machine.idle()
+        # Three attempts and two diagnoses.
+        assert len(follower.losses) == 3
         follower.connection.handle_announcement(moved.host)
         await time_machine.advance(1)
         await wait_until(lambda: moved.streams)

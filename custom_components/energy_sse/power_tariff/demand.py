@@ -226,11 +226,12 @@ def _demands(
 ) -> Iterator[tuple[Interval, datetime, float]]:
     """Yield the intervals that count, with their local start and their demand in W.
 
-    Any of the missed intervals of a gap can have its energy. So they have the lowest weight of the gap. Their
-    demand is 0 if the energy can belong to another month, or to another day of which one peak counts.
+    The energy of a gap can have been used in any of its missed intervals. So all of them have the lowest
+    weight of the gap. Their demand is 0 if the gap has intervals of two months or, with one peak per day, of
+    two days.
     """
     hours = tariff.interval / HOUR
-    # Adjoining gaps with the same mean are treated as one gap, which is also a lower bound.
+    # Adjoining gaps with the same mean are treated as one gap. The demand is then also a lower bound.
     for (is_missed, energy), group in groupby(intervals, lambda each: (each.is_missed, each.energy)):
         weighted = [
             (interval, local := interval.start.astimezone(zone), tariff.weight(local)) for interval in group
@@ -260,7 +261,10 @@ def demand_limit(tariff: PowerTariff, peaks: Mapping[Month, MonthlyPeak], local:
 
 
 def _min_limit(tariff: PowerTariff, previous: MonthlyPeak | None) -> float:
-    """Return the lowest limit in W for weight 1. A month that was mostly missed has no share."""
+    """Return the lowest limit in W for weight 1.
+
+    The share is not used if more than half of the previous month's intervals were missed.
+    """
     if previous is None or previous.missed > previous.counted * _MAX_MISSED_SHARE:
         return tariff.min_limit
     return max(tariff.min_limit, tariff.min_limit_share * (previous.demand or 0.0))

@@ -1,5 +1,6 @@
-"""Kinds of contracts with a power tariff, named by the demands that they bill.
+"""Presets for the usual contracts with a power tariff.
 
+Each label names the contract and the demands that it bills.
 This module does not import Home Assistant.
 
 A preset has the rules that differ from the defaults of a new power tariff. Its name is in the translations.
