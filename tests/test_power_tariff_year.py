@@ -40,6 +40,9 @@ REPLAYED = 32
 # W. More than the house draws with all loads.
 MAX_POWER = 18_000
 
+# Wh. If the register rises by more between two readings, the register at a boundary is interpolated.
+MAX_RISE = 50
+
 # Interval of most meters.
 TELEGRAM_ENERGY = timedelta(seconds=10)
 
@@ -208,7 +211,10 @@ class Year:
         return found
 
     def _known(self) -> dict[datetime, int]:
-        """Return the registers at quarter-hours that were received or that the reader has stored."""
+        """Return the registers at quarter-hours that were received or that the reader has stored.
+
+        Between two registers that differ by much, they are interpolated.
+        """
         truth, live = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT], list(self.time_lapse.telegrams)
         telegrams = dict(sorted({**self.time_lapse.telegrams, **self.replayed}.items()))
         # The new meter is accepted with its fifth telegram.
@@ -218,7 +224,11 @@ class Year:
         for boundary, register in truth.items():
             index = bisect_right(times, boundary)
             if index and boundary - times[index - 1] <= self.time_lapse.interval:
-                known[boundary] = telegrams[times[index - 1]]
+                time, known[boundary] = times[index - 1], telegrams[times[index - 1]]
+                following = time + self.time_lapse.interval
+                rise = telegrams.get(following, 0) - known[boundary]
+                if rise > MAX_RISE:
+                    known[boundary] += int((boundary - time) / (following - time) * rise)
             elif (
                 self.time_lapse.reader.stores_readings
                 and not boundary.minute
