@@ -179,3 +179,10 @@ def test_switched_appliance_stays_until_the_plan_changes() -> None:
     assert (car.id, car.state.name) == ("car", "charging")
     assert car.energy == pytest.approx(3680)
     assert house.power[0] > 3680 - house.solar_power / 3
+
+
+def test_house_of_a_test_can_have_no_appliances() -> None:
+    house = house_at("2026-01-13")
+    house.appliances = []
+    for _ in minutes(house, timedelta(days=2)):
+        assert house.net_power < 2000

@@ -267,7 +267,8 @@ class Household(House):
         return self._days[day]
 
     def _plan(self, day: date) -> _Day:
-        states = {appliance.id: [0] * _DAY for appliance in self.appliances}
+        # Also of the appliances that a test has removed from this house.
+        states = {appliance_id: [0] * _DAY for appliance_id, *_ in _APPLIANCES}
         for offset, runs in ((-_DAY, self.runs(day - timedelta(days=1))), (0, self.runs(day))):
             for run in runs:
                 begin = run.begin + offset
