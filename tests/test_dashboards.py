@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 import re
 from typing import Any
 
@@ -11,6 +10,7 @@ from homeassistant.util.yaml import load_yaml_dict
 import pytest
 
 from .conftest import Start
+from .dashboards import FOLDER, LANGUAGES, path_of, translated
 from .dialogs import change_options, enter_host, outcome, submit
 from .home_assistant import tick
 from .simulators import SIMULATORS, Simulator
@@ -18,13 +18,15 @@ from .simulators.household import Household
 from .tariffs import add_tariff
 from .wait import wait_until
 
-FOLDER = Path(__file__).parents[1] / "docs/dashboards"
-
 ENTITY = re.compile(r"\b(?:binary_)?sensor\.\w+")
 
 
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
 @pytest.mark.parametrize("kind", SIMULATORS)
-async def test_entities_of_dashboard_exist(hass: HomeAssistant, start: Start, kind: str) -> None:
+async def test_entities_of_dashboard_exist(
+    hass: HomeAssistant, start: Start, kind: str, language: str
+) -> None:
+    hass.config.language = language
     reader = await start(SIMULATORS[kind](Household(clock=datetime(2026, 11, 20, 9, tzinfo=UTC))))
     flow = await enter_host(hass, reader.host)
     if outcome(flow) != "create_entry":
@@ -34,25 +36,33 @@ async def test_entities_of_dashboard_exist(hass: HomeAssistant, start: Start, ki
     await tick(hass, reader)
     await make_change(hass, reader, change_options(hass, entry, "supply", main_fuse=25, phases="3"))
     await make_change(hass, reader, add_tariff(hass, entry))
-    named = set(ENTITY.findall((FOLDER / f"{kind}.yaml").read_text()))
+    named = set(ENTITY.findall(path_of(kind, language).read_text()))
     assert len(named) > 20
     assert named <= set(hass.states.async_entity_ids())
 
 
 @pytest.mark.parametrize("kind", SIMULATORS)
 def test_dashboard_has_only_own_cards(kind: str) -> None:
-    types = set(types_in(load_yaml_dict(str(FOLDER / f"{kind}.yaml"))))
+    types = set(types_in(load_yaml_dict(str(path_of(kind, "en")))))
     assert "statistics-graph" in types
     assert not [each for each in types if each.startswith("custom:")]
 
 
 @pytest.mark.parametrize("kind", SIMULATORS)
 def test_placeholders_of_dashboard_are_explained(kind: str) -> None:
-    text = (FOLDER / f"{kind}.yaml").read_text()
+    text = path_of(kind, "en").read_text()
     comment, _, content = text.partition("\nviews:\n")
     explained = re.findall(r"^#   (\w+(?:: \d+)?)  ", comment, re.MULTILINE)
     assert len(explained) == 4
     assert [each for each in explained if each not in content] == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", SIMULATORS)
+def test_dashboard_in_a_language_is_that_of_the_original(kind: str, language: str) -> None:
+    """`python -m tests.dashboards` writes them."""
+    assert f"({path_of(kind, language).name})" in (FOLDER / "README.md").read_text()
+    assert path_of(kind, language).read_text() == translated(path_of(kind, "en").read_text(), language)
 
 
 async def make_change(hass: HomeAssistant, reader: Simulator, change: Awaitable[Any]) -> None:
