@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from demo.home_assistant import HomeAssistantApi
+from demo.setting_up import HOME
 
 from .translations import Words
 
@@ -82,7 +83,9 @@ class User:
     ) -> Self:
         """Return a user of a language who is logged in."""
         context = await chromium.new_context(
-            **_SCREENS[screen], locale={"en": "en-GB"}.get(language, language)
+            **_SCREENS[screen],
+            locale={"en": "en-GB"}.get(language, language),
+            timezone_id=HOME["time_zone"],
         )
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)

@@ -320,6 +320,7 @@ async def test_report_without_a_change_is_not_saved_at_once(
         ("en", "coffee-makers", "Coffee maker", "mdi:coffee-maker"),
         ("de", "dishwashers", "Geschirrspüler", "mdi:dishwasher"),
         ("sv", "heat-pumps", "Värmepump", "mdi:heat-pump"),
+        ("de", "car-chargers", "Ladestation", "mdi:ev-station"),
         ("fr", "flux-capacitors", "Flux capacitors", None),
     ],
 )
