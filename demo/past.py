@@ -4,7 +4,7 @@ The sums end at the first state that the recorder has seen, because it counts fr
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import fmean
@@ -125,20 +125,41 @@ class Past:
                 rows = [{"mean": fmean(each), "min": min(each), "max": max(each)} for each in hours]
                 await _import(api, entities[key], _unit_of(key), self.begin, rows)
 
-    async def import_demand(self, api: HomeAssistantApi, demand: str, peak_demand: str) -> None:
-        """Import the demand of each hour, and the mean of the month's three highest of different days."""
-        registers = self.totals[f"{self.reader.device_id}_active_energy_import"]
-        months: dict[int, dict[int, float]] = {}
-        demands, peaks = [], []
-        for index, (before, after) in enumerate(pairwise(registers)):
-            start = (self.begin + index * _HOUR).astimezone(ZURICH)
-            days = months.setdefault(start.month, {})
-            days[start.day] = max(days.get(start.day, 0.0), after - before)
-            demands.append(after - before)
-            peaks.append(fmean(sorted(days.values())[-3:]))
-        for entity_id, values in ((demand, demands), (peak_demand, peaks)):
+    async def import_demand(self, api: HomeAssistantApi, *entity_ids: str) -> None:
+        """Import the demand of each hour, its limit and the monthly peak of these entities."""
+        hours = demands(self.begin, self.totals[f"{self.reader.device_id}_active_energy_import"])
+        for entity_id, values in zip(entity_ids, zip(*hours, strict=True), strict=True):
             rows = [{"mean": each, "min": each, "max": each} for each in values]
             await _import(api, entity_id, _KILOWATT, self.begin, rows)
+
+
+def demands(begin: datetime, registers: Iterable[float]) -> Iterator[tuple[float, float, float]]:
+    """Yield the demand of each hour, its limit, and the mean of the month's three highest days.
+
+    The limit is at least half of the previous month's mean, as in the power tariff of the demo.
+    """
+    month, last_month, peak, days = 0, 0.0, 0.0, dict[int, float]()
+    for index, (before, after) in enumerate(pairwise(registers)):
+        start = (begin + index * _HOUR).astimezone(ZURICH)
+        if start.month != month:
+            month, last_month, days = start.month, peak, {}
+        limit = max(_limit(days, start.day), last_month / 2)
+        days[start.day] = max(days.get(start.day, 0.0), after - before)
+        peak = fmean(_highest(days))
+        yield after - before, limit, peak
+
+
+def _highest(days: Mapping[int, float]) -> list[float]:
+    """Return the three highest demands of different days, the lowest first."""
+    return sorted(days.values())[-3:]
+
+
+def _limit(days: Mapping[int, float], today: int) -> float:
+    """Return the demand that does not raise the mean of the three highest ones."""
+    highest = _highest(days)
+    if len(highest) == 3:  # noqa: PLR2004
+        return max(highest[0], days.get(today, 0.0))
+    return days.get(today, fmean(highest or [0.0]))
 
 
 def _unit_of(key: str) -> _Unit:

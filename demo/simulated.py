@@ -130,7 +130,9 @@ class SimulatedScenario(Scenario):
     async def _import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         # The unique id has the id of the subentry in between.
         by_key = {key.split("_", 2)[-1]: entity_id for key, entity_id in entities.items()}
-        await self._pasts[CASA_MIA].import_demand(api, by_key["demand"], by_key["peak_demand"])
+        await self._pasts[CASA_MIA].import_demand(
+            api, by_key["demand"], by_key["demand_limit"], by_key["peak_demand"]
+        )
         for device_id in self.added:
             await self._pasts[device_id].import_means(api, entities)
 

@@ -14,16 +14,25 @@ from pytest_homeassistant_custom_component.components.recorder.common import asy
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.energy_sse.const import DOMAIN
+from custom_components.energy_sse.power_tariff.demand import (
+    Boundary,
+    Month,
+    PowerTariff,
+    demand_limit,
+    intervals_between,
+    monthly_peaks,
+)
+from custom_components.energy_sse.registers import HOUR
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import CASA_MIA, FAST_DAY, PAST, begin_of_the_past, make_readers
-from demo.past import Past
+from demo.past import Past, demands
 from demo.replayed import ReplayedScenario
 from demo.simulated import SimulatedScenario
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator
-from .simulators.household import Household
+from .simulators.household import ZURICH, Household
 from .simulators.recordings import read_all
 from .wait import wait_until
 
@@ -51,6 +60,25 @@ async def test_registers_continue_after_a_restart() -> None:
         for register in ("reactive_export", "solar_energy", "gas"):
             assert getattr(after.house, register) >= getattr(before.house, register)
         assert [a.energy for a in after.house.appliances] >= [a.energy for a in before.house.appliances]
+
+
+def test_demands_of_the_past_are_those_of_the_integration() -> None:
+    begin = datetime(2026, 10, 20, 22, tzinfo=UTC)
+    house = Household(clock=begin)
+    registers = [sum(house.active_import.values())]
+    for _ in range(20 * 24):
+        list(house.advance(3600))
+        registers.append(sum(house.active_import.values()))
+    tariff = PowerTariff(peaks=3, one_per_day=True, min_limit_share=0.5)
+    boundaries = [Boundary(begin + index * HOUR, energy) for index, energy in enumerate(registers)]
+    intervals = list(intervals_between(boundaries, HOUR))
+    past = demands(begin, [energy / 1000 for energy in registers])
+    for index, (demand, limit, peak) in enumerate(past):
+        before, after = (monthly_peaks(tariff, intervals[: index + end], ZURICH) for end in (0, 1))
+        local = intervals[index].start.astimezone(ZURICH)
+        assert demand == pytest.approx(intervals[index].energy / 1000)
+        assert limit == pytest.approx((demand_limit(tariff, before, local) or 0.0) / 1000)
+        assert peak == pytest.approx((after[Month.of(local)].demand or 0.0) / 1000)
 
 
 def test_begin_of_the_past_is_stored(tmp_path: Path) -> None:
@@ -176,7 +204,7 @@ async def test_past_of_the_demo_joins_the_present(
         assert casa_mia is not None
         (tracker,) = casa_mia.runtime_data.tariffs.values()
         await wait_until(lambda: tracker.monthly_peaks)
-        assert len(casa_mia.runtime_data.coordinator.histories.billed.boundaries) >= 30
+        assert len(casa_mia.runtime_data.coordinator.histories.for_power_tariffs.boundaries) >= 30
         assert [state.state for state in hass.states.async_all("automation")] == ["on"] * 3
         statistics = await api.command(
             "recorder/statistics_during_period",
