@@ -61,6 +61,9 @@ _DISHWASHER: Final = ((1, 12), (2, 16), (1, 28), (2, 11), (1, 20))
 _WASHING_MACHINE: Final = ((1, 6), (2, 18), (1, 38), (3, 9))
 _HOT_WATER: Final = ((1, 35),)
 
+# Nights in five, so that the car is charged every second or third night.
+_NIGHTS_OF_THE_CAR: Final = (0, 2)
+
 # Minutes. The heat pump runs once in this time, for a part that depends on the temperature.
 _HEATING_CYCLE: Final = 90
 _SHORTEST_HEATING: Final = 10
@@ -234,7 +237,7 @@ class Household(House):
             yield Run("dishwasher", at(hour, 0.7), _DISHWASHER)
         if chance.random() < (0.65 if is_weekend else 0.3):
             yield Run("washing_machine", at(9.7 if is_at_home else 18.2, 0.8), _WASHING_MACHINE)
-        if self.has_car and chance.random() < 0.4:
+        if self.has_car and (day.toordinal() + self.seed) % 5 in _NIGHTS_OF_THE_CAR:
             yield Run("car", at(22.4, 0.5), ((1, chance.randint(130, 300)),))
         if self.has_heat_pump:
             yield Run("heat_pump", at(4.2, 0.1), _HOT_WATER)
