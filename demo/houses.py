@@ -1,12 +1,14 @@
 """Houses and readers of the demo."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 import json
 from pathlib import Path
 from typing import Any, Final, override
+from zoneinfo import ZoneInfo
 
 from tests.simulators import CurrentlyOneSimulator, Simulator, WhatwattSimulator
-from tests.simulators.household import ZURICH, Household
+from tests.simulators.house import ZURICH
+from tests.simulators.household import Household
 
 PASSWORD: Final = "watt"
 
@@ -33,22 +35,30 @@ class Annex(WhatwattSimulator):
         return super().live()
 
 
-def begin_of_the_past(path: Path) -> datetime:
-    """Return when the houses begin. A file stores it, so that their registers continue at the next start."""
+def begin_of_the_past(path: Path, zone: tzinfo = ZURICH) -> datetime:
+    """Return when the houses begin: at a midnight in their time zone.
+
+    A file stores it, so that their registers continue at the next start.
+    """
     if not path.exists():
-        midnight = datetime.now(ZURICH).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         path.write_text(json.dumps((midnight - PAST).isoformat()))
     return datetime.fromisoformat(json.loads(path.read_text())).astimezone(UTC)
 
 
-def make_readers(begin: datetime, *, is_fast: bool = False) -> list[Simulator]:
+def make_readers(begin: datetime, *, is_fast: bool = False, zone: ZoneInfo = ZURICH) -> list[Simulator]:
     """Return the readers of three houses that begin at a time, and whose days are fast from now on.
 
     The house of the reader that is not added has no past.
     """
-    casa_mia = Household(clock=begin, seed=1)
-    annex = Household(clock=begin, seed=4, size=0.55, solar_peak=3000.0, has_heat_pump=False, has_car=False)
-    spare = Household(clock=begin + PAST, seed=3, size=1.2, solar_peak=0.0)
+    # The sun is in the south at the same local time in each zone.
+    offset = zone.utcoffset(datetime(begin.year, 1, 1)) or timedelta()  # noqa: DTZ001 (local time)
+    place: dict[str, Any] = {"zone": zone, "longitude": 8.5 + 15 * (offset / timedelta(hours=1) - 1)}
+    casa_mia = Household(clock=begin, seed=1, **place)
+    annex = Household(
+        clock=begin, seed=4, size=0.55, solar_peak=3000.0, has_heat_pump=False, has_car=False, **place
+    )
+    spare = Household(clock=begin + PAST, seed=3, size=1.2, solar_peak=0.0, **place)
     if is_fast:
         for house in (casa_mia, annex, spare):
             house.fast_since, house.speed = datetime.now(UTC), timedelta(days=1).total_seconds() / FAST_DAY

@@ -5,13 +5,13 @@ The sums end at the first state that the recorder has seen, because it counts fr
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from statistics import fmean
 from typing import Any, Final, NamedTuple, cast
 
 from tests.simulators import Simulator
-from tests.simulators.household import ZURICH, Household
+from tests.simulators.household import Household
 
 from . import solar
 from .home_assistant import HomeAssistantApi
@@ -108,6 +108,13 @@ class Past:
             for index, kilowatt_hours in enumerate(self.totals[key])
         }
 
+    def last_powers(self, key: str) -> Iterator[tuple[str, float]]:
+        """Yield the power in W as a state, and its timestamp, every five minutes of the last day."""
+        hours = self.means[key][-24:]
+        for index, values in enumerate(hours, len(self.means[key]) - len(hours)):
+            for number, value in enumerate(values, 1):
+                yield str(round(value)), (self.begin + index * _HOUR).timestamp() + number * _STEP
+
     async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the registers of these entities, which are by unique id."""
         # An appliance that was never on has no energy in Home Assistant.
@@ -127,20 +134,23 @@ class Past:
 
     async def import_demand(self, api: HomeAssistantApi, *entity_ids: str) -> None:
         """Import the demand of each hour, its limit and the monthly peak of these entities."""
-        hours = demands(self.begin, self.totals[f"{self.reader.device_id}_active_energy_import"])
+        registers = self.totals[f"{self.reader.device_id}_active_energy_import"]
+        hours = demands(self.begin, registers, self.reader.house.zone)
         for entity_id, values in zip(entity_ids, zip(*hours, strict=True), strict=True):
             rows = [{"mean": each, "min": each, "max": each} for each in values]
             await _import(api, entity_id, _KILOWATT, self.begin, rows)
 
 
-def demands(begin: datetime, registers: Iterable[float]) -> Iterator[tuple[float, float, float]]:
+def demands(
+    begin: datetime, registers: Iterable[float], zone: tzinfo
+) -> Iterator[tuple[float, float, float]]:
     """Yield the demand of each hour, its limit, and the mean of the month's three highest days.
 
     The limit is at least half of the previous month's mean, as in the power tariff of the demo.
     """
     month, last_month, peak, days = 0, 0.0, 0.0, dict[int, float]()
     for index, (before, after) in enumerate(pairwise(registers)):
-        start = (begin + index * _HOUR).astimezone(ZURICH)
+        start = (begin + index * _HOUR).astimezone(zone)
         if start.month != month:
             month, last_month, days = start.month, peak, {}
         limit = max(_limit(days, start.day), last_month / 2)

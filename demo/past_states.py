@@ -1,7 +1,7 @@
-"""Past states of the sensors Running, in the database, because the recorder has no API that adds states."""
+"""Past states in the database. The recorder has no API that adds states."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -17,24 +17,25 @@ _LOCK_TIMEOUT: Final = 30
 
 _INSERT: Final = """\
 INSERT INTO states (metadata_id, attributes_id, state, last_updated_ts, origin_idx, context_id_bin)
-SELECT metadata_id, attributes_id, ?, ?, 0, randomblob(16) FROM states JOIN states_meta USING (metadata_id)
-WHERE states_meta.entity_id = ? ORDER BY last_updated_ts DESC LIMIT 1"""
+SELECT metadata_id, attributes_id, ?2, ?3, 0, randomblob(16) FROM states JOIN states_meta USING (metadata_id)
+WHERE states_meta.entity_id = ?1 ORDER BY last_updated_ts DESC LIMIT 1"""
 
 
-def insert(database: Path, house: Household, entities: Mapping[str, str]) -> None:
-    """Insert the runs of all appliances until now. `entities` are the entity ids by appliance.
+def insert(database: Path, states: Iterable[tuple[str, str, float]]) -> None:
+    """Insert states. Each is an entity id, the state and a timestamp.
 
     The recorder must have written a state of each entity.
     """
-    now = house.local_time(house.clock)
-    rows = [
-        (state, moment.timestamp(), entity_id)
-        for appliance, entity_id in entities.items()
-        for moment, state in _states(house, appliance, now.date() - timedelta(days=_DAYS))
-        if moment <= now
-    ]
     with closing(sqlite3.connect(database, timeout=_LOCK_TIMEOUT)) as connection, connection:
-        connection.executemany(_INSERT, rows)
+        connection.executemany(_INSERT, states)
+
+
+def runs(house: Household, appliance: str) -> Iterator[tuple[str, float]]:
+    """Yield the states of the sensor Running of an appliance until now, and their timestamps."""
+    now = house.local_time(house.clock)
+    for moment, state in _states(house, appliance, now.date() - timedelta(days=_DAYS)):
+        if moment <= now:
+            yield state, moment.timestamp()
 
 
 def _states(house: Household, appliance: str, first: date) -> Iterator[tuple[datetime, str]]:

@@ -1,12 +1,14 @@
 """Three simulated readers: two are added, and the user can add the third."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Final, Self, cast, override
+from zoneinfo import ZoneInfo
 
+from tests.simulators.house import ZURICH
 from tests.simulators.household import Household, Run
 
 from . import automations, dashboard, past_states, power_tariff, solar
@@ -65,10 +67,10 @@ class SimulatedScenario(Scenario):
         self._is_fast = is_fast
 
     @classmethod
-    async def with_past(cls, folder: Path, *, is_fast: bool) -> Self:
-        """Simulate the houses until now."""
+    async def with_past(cls, folder: Path, *, is_fast: bool, zone: ZoneInfo = ZURICH) -> Self:
+        """Simulate the houses in a time zone until now."""
         step("Simulating three houses")
-        readers = make_readers(begin_of_the_past(folder / "begin.json"), is_fast=is_fast)
+        readers = make_readers(begin_of_the_past(folder / "begin.json", zone), is_fast=is_fast, zone=zone)
         pasts = [Past(reader) for reader in readers]
         for past in pasts:
             await past.run_until(datetime.now(UTC))
@@ -86,11 +88,8 @@ class SimulatedScenario(Scenario):
             await self._set_up(api)
             entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
             await self._import_totals(api, entities)
-            running = {
-                each.id: entities[f"{CASA_MIA}:{each.id}:running"] for each in self._casa_mia.appliances
-            }
             database = self._folder / "home-assistant_v2.db"
-            await asyncio.to_thread(past_states.insert, database, self._casa_mia, running)
+            await asyncio.to_thread(past_states.insert, database, list(self._states(entities)))
             # There are many, and they matter less.
             stack.callback(asyncio.create_task(self._import_means(api, entities)).cancel)
 
@@ -121,6 +120,17 @@ class SimulatedScenario(Scenario):
                 for energy, power in self._energies().items()
             ],
         )
+
+    def _states(self, entities: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
+        """Yield the entity id, the state and the timestamp of the runs and powers of Casa Mia."""
+        for appliance in self._casa_mia.appliances:
+            running = entities[f"{CASA_MIA}:{appliance.id}:running"]
+            for state, timestamp in past_states.runs(self._casa_mia, appliance.id):
+                yield running, state, timestamp
+        for phase in ("", "_l1", "_l2", "_l3"):
+            key = f"{CASA_MIA}_active_power_net{phase}"
+            for state, timestamp in self._pasts[CASA_MIA].last_powers(key):
+                yield entities[key], state, timestamp
 
     async def _import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         step("Importing 60 days into the statistics")

@@ -7,10 +7,12 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 import math
 from pathlib import Path
 import tempfile
 from typing import Final, cast
+from zoneinfo import ZoneInfo
 
 from PIL import Image
 from playwright.async_api import FloatRect, Locator, Page, expect
@@ -29,6 +31,9 @@ FOLDER: Final = ROOT / "docs/pictures"
 PORT: Final = 8123
 
 _PHONE_WIDTH: Final = 390
+
+# Hour of the day.
+_EVENING: Final = 19
 
 _PALETTE_SIZE: Final = 256
 
@@ -235,6 +240,13 @@ async def lose_key(reader: WhatwattSimulator, api: HomeAssistantApi) -> None:
     await until(is_missed)
 
 
+def _zone_of_evening(now: datetime) -> ZoneInfo:
+    """Return a time zone in which it is between 19:00 and 20:00, so that the pictures show an evening."""
+    offset = (_EVENING - now.hour + 12) % 24 - 12
+    # The sign in these names is the opposite of the usual one.
+    return ZoneInfo(f"Etc/GMT{-offset:+}")
+
+
 async def main() -> None:
     """Take the pictures."""
     parser = argparse.ArgumentParser(prog="scripts/pictures", description=__doc__)
@@ -244,11 +256,13 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "config").mkdir()
-        scenario = await SimulatedScenario.with_past(folder, is_fast=False)
+        zone = _zone_of_evening(datetime.now(UTC))
+        scenario = await SimulatedScenario.with_past(folder, is_fast=False, zone=zone)
         hosts = await start(stack, scenario.readers)
         is_announced = await announce(stack, scenario.readers)
         process = await start_home_assistant(stack, folder, "127.0.0.1", PORT)
         api = await open_api(stack, process.url)
+        await api.command("config/core/update", time_zone=zone.key)
         await add_readers(api, scenario, hosts, is_announced=is_announced)
         await scenario.run(stack, api)
         casa_mia, annex = (

@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
 
 from demo.home_assistant import HomeAssistantApi
-from demo.setting_up import HOME
 
 from .translations import Words
 
@@ -85,7 +84,7 @@ class User:
         context = await chromium.new_context(
             **_SCREENS[screen],
             locale={"en": "en-GB"}.get(language, language),
-            timezone_id=HOME["time_zone"],
+            timezone_id=(await api.get("/api/config"))["time_zone"],
         )
         context.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)

@@ -32,7 +32,8 @@ from demo.simulated import SimulatedScenario
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator
-from .simulators.household import ZURICH, Household
+from .simulators.house import ZURICH
+from .simulators.household import Household
 from .simulators.recordings import read_all
 from .wait import wait_until
 
@@ -72,7 +73,7 @@ def test_demands_of_the_past_are_those_of_the_integration() -> None:
     tariff = PowerTariff(peaks=3, one_per_day=True, min_limit_share=0.5)
     boundaries = [Boundary(begin + index * HOUR, energy) for index, energy in enumerate(registers)]
     intervals = list(intervals_between(boundaries, HOUR))
-    past = demands(begin, [energy / 1000 for energy in registers])
+    past = demands(begin, [energy / 1000 for energy in registers], ZURICH)
     for index, (demand, limit, peak) in enumerate(past):
         before, after = (monthly_peaks(tariff, intervals[: index + end], ZURICH) for end in (0, 1))
         local = intervals[index].start.astimezone(ZURICH)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from .simulators.household import ZURICH, Household
+from .simulators.house import ZURICH
+from .simulators.household import Household
 
 pytestmark = pytest.mark.slow("tests/simulators/*")
 

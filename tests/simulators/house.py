@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 import math
 import random
+from typing import Final
+from zoneinfo import ZoneInfo
 
 PHASES = (0, 1, 2)
+
+ZURICH: Final = ZoneInfo("Europe/Zurich")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class House:
 
     clock: datetime
     seed: int = 1
+    zone: ZoneInfo = ZURICH
     solar_peak: float = 6400.0
     """W; 0 for a house without solar."""
 

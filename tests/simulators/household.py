@@ -16,11 +16,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import math
 from random import Random
 from typing import Final, NamedTuple, override
-from zoneinfo import ZoneInfo
 
 from .house import PHASES, Appliance, Change, House, State
-
-ZURICH: Final = ZoneInfo("Europe/Zurich")
 
 _MINUTE: Final = timedelta(minutes=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -108,7 +105,6 @@ class _Day(NamedTuple):
 class Household(House):
     """A detached house whose power depends on its seed and the time alone."""
 
-    zone: ZoneInfo = ZURICH
     latitude: float = 47.4
     longitude: float = 8.5
     size: float = 1.0

@@ -7,15 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 import json
 from typing import Any, Self, override
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from .digest import BasicAuth, DigestAuth
 from .house import PHASES, House
 from .server import Handler, Service, Simulator
-
-ZURICH = ZoneInfo("Europe/Zurich")
 
 
 class Firmware(StrEnum):
@@ -238,9 +235,9 @@ class WhatwattSimulator(Simulator):
             # The quadrants of this house while it imports and while it exports.
             payload |= {"rEii": 0, "rEic": payload["rE_In"], "rEei": 0, "rEec": payload["rE_Out"]}
             payload["T"] = house.tariff
-        local = house.clock.astimezone(ZURICH)
+        local = house.clock.astimezone(self.house.zone)
         if self.sub_meters:
-            read_at = (self.sub_meters_read_at or house.clock).astimezone(ZURICH)
+            read_at = (self.sub_meters_read_at or house.clock).astimezone(self.house.zone)
             payload["Vol"] = [
                 {"Bus": bus, "M_ID": meter_id}
                 | ({} if count is None else {"DT": f"{read_at:%Y-%m-%dT%H:%M:%S}", "Cum": count})
@@ -263,7 +260,7 @@ class WhatwattSimulator(Simulator):
 
     def system(self) -> dict[str, Any]:
         """Return the response of `/api/v1/system`."""
-        local = self.house.clock.astimezone(ZURICH)
+        local = self.house.clock.astimezone(self.house.zone)
         date, time = f"{local:%Y-%m-%d}", f"{local:%H:%M:%S}"
         device: dict[str, Any] = {
             "name": self.name,
@@ -330,7 +327,7 @@ class WhatwattSimulator(Simulator):
             return {"total": live[key], "t1": live[f"{key}_T1"], "t2": live[f"{key}_T2"]}
 
         now = self.house.clock
-        local = now.astimezone(ZURICH)
+        local = now.astimezone(self.house.zone)
         times = {
             # It ends with Z, although it is local time.
             "date_time": f"{local:%Y-%m-%dT%H:%M:%S}Z",
