@@ -41,25 +41,25 @@ class Reader[R: WhatwattSimulator | CurrentlyOneSimulator]:
     async def simulate_past(self) -> None:
         """Simulate the house until now. Then its appliances stay off until a test switches them."""
         now = datetime.now(UTC)
-        meter = cast("Household", self.simulator.house)
-        while meter.clock < now:
-            await self.simulator.advance(min(_STEP, (now - meter.clock).total_seconds()))
-            if meter.clock.minute == meter.clock.second == meter.clock.microsecond == 0:
+        house = cast("Household", self.simulator.house)
+        while house.clock < now:
+            await self.simulator.advance(min(_STEP, (now - house.clock).total_seconds()))
+            if house.clock.minute == house.clock.second == house.clock.microsecond == 0:
                 self.registers.append(
                     {
-                        "_active_energy_import": sum(meter.active_import.values()) / 1000,
-                        "_active_energy_import_t1": meter.active_import[1] / 1000,
-                        "_active_energy_import_t2": meter.active_import[2] / 1000,
-                        "_active_energy_export": sum(meter.active_export.values()) / 1000,
-                        "_active_energy_export_t1": meter.active_export[1] / 1000,
-                        "_active_energy_export_t2": meter.active_export[2] / 1000,
-                        SOLAR: meter.solar_energy / 1000,
-                        **{f":{each.id}:energy": each.energy / 1000 for each in meter.appliances},
+                        "_active_energy_import": sum(house.active_import.values()) / 1000,
+                        "_active_energy_import_t1": house.active_import[1] / 1000,
+                        "_active_energy_import_t2": house.active_import[2] / 1000,
+                        "_active_energy_export": sum(house.active_export.values()) / 1000,
+                        "_active_energy_export_t1": house.active_export[1] / 1000,
+                        "_active_energy_export_t2": house.active_export[2] / 1000,
+                        SOLAR: house.solar_energy / 1000,
+                        **{f":{each.id}:energy": each.energy / 1000 for each in house.appliances},
                     }
                 )
-        meter.is_manual = True
-        for appliance in meter.appliances:
-            meter.switch(appliance.id, "off")
+        house.is_manual = True
+        for appliance in house.appliances:
+            await self.simulator.switch(appliance.id, "off")
 
     async def plug_in(self, *, is_announced: bool = True) -> None:
         """Start the reader and its announcement. The meter has counted meanwhile."""
@@ -94,9 +94,7 @@ def make_house(
     clock: datetime, seed: int, *, has_appliances: bool = False, has_panels: bool = True
 ) -> Household:
     """Return a house with a meter, and optional appliances and solar panels."""
-    house = Household(clock=clock, seed=seed)
+    house = Household(clock=clock, seed=seed, has_appliances=has_appliances)
     if not has_panels:
         house.solar_peak = 0
-    if not has_appliances:
-        house.appliances = []
     return house

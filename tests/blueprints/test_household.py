@@ -20,11 +20,9 @@ pytestmark = pytest.mark.slow("blueprints/*", "tests/blueprints/home.py", "tests
 
 type AnyHome = Home[WhatwattSimulator | CurrentlyOneSimulator]
 
-_ACTIONS: dict[str, Any] = {"actions": {"is": "called"}}
-
 
 def first_time(begin: str, condition: Callable[[Household], bool], minutes: int = 3) -> datetime:
-    """Return the time from which on a condition is true in the house for some minutes."""
+    """Return the beginning of the first period in which a condition is true for some minutes."""
     house = Household(clock=datetime.fromisoformat(begin).replace(tzinfo=UTC))
     lasted = 0
     while lasted < minutes:
@@ -39,7 +37,7 @@ def is_on(appliance: str) -> Callable[[Household], bool]:
 
 
 def spread(house: Household) -> float:
-    """Return the amperes between the phases."""
+    """Return the difference between the highest and the lowest current of a phase, in A."""
     return (max(house.power) - min(house.power)) / 230
 
 
@@ -55,7 +53,7 @@ def phases(name: str, key: str) -> Callable[[AnyHome], dict[str, Any]]:
     return lambda home: {name: [home.entity(f"_{key}_l{phase}") for phase in (1, 2, 3)]}
 
 
-# When it fires, the minutes that it may take, and its inputs.
+# When the condition becomes true, the minutes within which the blueprint must fire, and its inputs.
 CASES: dict[str, tuple[Callable[[], datetime], int, Callable[[AnyHome], dict[str, Any]]]] = {
     "appliance_finished": (
         lambda: first_time("2026-01-12T12:00", is_on("dishwasher")),

@@ -1,7 +1,7 @@
 """Simulated house with a meter, appliances, solar power and two tariffs.
 
-`House` is the same at every date: the sun of an equinox, and appliances with short cycles. Tests need that.
-`household.py` has the believable one.
+`House` behaves the same on every date: its sun is that of an equinox, and its appliances have short cycles.
+Most tests need this. `household.py` contains the realistic house.
 """
 
 from collections.abc import Iterator

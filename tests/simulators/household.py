@@ -1,8 +1,8 @@
-"""Believable house: loads, sun and gas as a pure function of a seed and the time.
+"""Realistic house. Its loads, solar power and gas depend only on a seed and the time.
 
-The same seed has the same power at the same time, whichever way the clock gets there. So a simulated past
-joins the present, and a year takes seconds. The registers count the power of each minute; the power in
-a reading has a ripple with a mean of zero. `tests/test_household.py` compares the house with these figures:
+They do not depend on the steps of the clock. So a past that is simulated in large steps continues in real
+time without a jump. The registers count the mean power of each minute. The power in a reading also has
+random noise with a mean of zero. `tests/test_household.py` compares the house with these figures:
 
 - BDEW, standard load profile H25 for households (2025): shape of the day.
 - Swiss Federal Office of Energy, "Typischer Haushalt-Stromverbrauch" (2021): 5,200 kWh a year for four people
@@ -32,7 +32,7 @@ _SMALL_LOADS: Final = [
     )
 ]
 
-# W. A fridge and a freezer run for a third of the time.
+# W. Standby power, and the power of a fridge and a freezer, which run for a third of the time.
 _STANDBY: Final = 145
 _FRIDGES: Final = 190
 
@@ -61,12 +61,14 @@ _HOT_WATER: Final = ((1, 35),)
 # Nights in five, so that the car is charged every second or third night.
 _NIGHTS_OF_THE_CAR: Final = (0, 2)
 
-# Minutes. The heat pump runs once in this time, for a part that depends on the temperature.
+# Minutes of a cycle of the heat pump. It runs once in each cycle, and longer if it is cold.
 _HEATING_CYCLE: Final = 90
 _SHORTEST_HEATING: Final = 10
 
-# °C. Below the limit, the house is heated. The heat pump has no pause if it is colder by the second number.
+# °C. Below the limit, the house is heated.
 _HEATING_LIMIT: Final = 15.0
+
+# K. If it is colder than the limit by this difference, the heat pump does not pause.
 _FULL_HEATING: Final = 28.0
 
 # m³ of gas in an hour: for each degree below the limit, and while water is heated.
@@ -92,7 +94,7 @@ class _Day(NamedTuple):
     """W of each phase, without the appliances."""
 
     sun: list[float]
-    """Part of the peak power."""
+    """Fraction of the peak power of the panels."""
 
     gas: list[float]
     """m³ in each hour."""
@@ -106,23 +108,34 @@ class Household(House):
     """A detached house whose power depends on its seed and the time alone."""
 
     latitude: float = 47.4
+    """Degrees north."""
+
     longitude: float = 8.5
+    """Degrees east."""
+
     size: float = 1.0
-    """Consumption compared to that of four people."""
+    """Factor of the small loads and of the fridges. It is 1 for four people."""
+
+    has_appliances: bool = True
 
     has_heat_pump: bool = True
     """False for a house with gas heating."""
 
     has_car: bool = True
+    appliances: list[Appliance] = field(init=False)
+    active_import: dict[int, float] = field(init=False)
+    active_export: dict[int, float] = field(init=False)
+    solar_energy: float = field(init=False)
+    maximum_demand: dict[int, float] = field(init=False)
     gas: float = field(init=False)
     """Register in m³."""
 
     is_manual: bool = False
-    """The appliances stay as a test switches them, and the plan does not."""
+    """True if only a test switches the appliances."""
 
     fast_since: datetime | None = None
     speed: float = 1.0
-    """Simulated seconds in each second since `fast_since`. Energy is always of real time."""
+    """Simulated seconds in each second since `fast_since`. Energy is calculated with real time."""
 
     def __post_init__(self) -> None:
         """Make the appliances, and the registers of a meter that has been in use for years."""
@@ -137,8 +150,8 @@ class Household(House):
         for id_, name, category, phase, powers in _APPLIANCES:
             states = [State("off", 0, is_on=False)]
             states += [State(state, watts, is_on=True) for state, watts in powers.items()]
-            if not missing.get(id_):
-                # The plan of the day switches them.
+            if self.has_appliances and not missing.get(id_):
+                # Only the plan of the day switches them, so their states have no end.
                 never = (10**12,) * len(states)
                 self.appliances.append(Appliance(id_, name, category, phase, tuple(states), never))
         self._days: dict[date, _Day] = {}
@@ -169,6 +182,8 @@ class Household(House):
             if self.fast_since is not None and self.clock >= self.fast_since:
                 # Rounded up, because a fast minute is not a whole number of microseconds.
                 left = left / self.speed + _MICROSECOND
+            elif self.fast_since is not None:
+                left = min(left, self.fast_since - self.clock)
             step = min(end - self.clock, left)
             duration = step.total_seconds()
             self._count(duration, self._mean_power, 3 * _REACTIVE_POWER)
@@ -187,7 +202,7 @@ class Household(House):
             return
         for appliance in self.appliances:
             index = self._today.states[appliance.id][self._minute]
-            # What a test has switched stays until the plan changes.
+            # An appliance that a test has switched keeps its state until the plan changes.
             if index != self._planned.get(appliance.id, 0):
                 self._planned[appliance.id] = index
                 yield Change(appliance, appliance.switch(index), self.clock)
@@ -196,6 +211,7 @@ class Household(House):
     def _measure(self) -> None:
         today, minute = self._today, self._minute
         self.solar_power = today.sun[minute] * self.solar_peak
+        # m³ in an hour.
         self._gas_flow = 0.0 if self.has_heat_pump else today.gas[minute // 60]
         loads = [load[minute] for load in today.loads]
         for appliance in self.appliances:
@@ -203,13 +219,12 @@ class Household(House):
         self._mean_power = sum(loads) - self.solar_power
         second = int(self.clock.timestamp())
         for phase, load in enumerate(loads):
-            ripple = _noise(second, self.seed * 10 + phase)
-            power = self.power[phase] = load * (1 + 0.03 * ripple) - self.solar_power / 3
-            self.reactive_power[phase] = _REACTIVE_POWER + 40 * ripple
-            # A village with many roofs, and 0.3 ohms to this house.
-            self.voltage[phase] = 232.5 + 0.5 * ripple + 25 * today.sun[minute] - 0.3 * power / 230
-        if (net_power := self.net_power) > self.maximum_demand[self.tariff]:
-            self.maximum_demand[self.tariff] = net_power
+            noise = _noise(second, self.seed * 10 + phase)
+            power = self.power[phase] = load * (1 + 0.03 * noise) - self.solar_power / 3
+            self.reactive_power[phase] = _REACTIVE_POWER + 40 * noise
+            # The panels of the neighborhood raise the voltage. The line to this house has 0.3 ohms.
+            self.voltage[phase] = 232.5 + 0.5 * noise + 25 * today.sun[minute] - 0.3 * power / 230
+        self.maximum_demand[self.tariff] = max(self.maximum_demand[self.tariff], self._mean_power)
 
     # -------------------------------------------------------------------------------------- plan of a day
 
@@ -252,7 +267,7 @@ class Household(House):
         return 10 - 9.5 * _winter(day) + deviation + (2 + 3 * clear) * afternoon
 
     def _weather(self, day: date) -> tuple[float, float]:
-        """Return the deviation of the temperature, and the clear part of the sky. Both last for some days."""
+        """Return the deviation of the temperature, and the fraction of clear sky. Both change over days."""
         days = [(day.toordinal() + each, 0.8 - 0.3 * abs(each)) for each in (-1, 0, 1)]
         warm, clear = (
             sum(_noise(number, self.seed + other) * weight for number, weight in days) for other in (0, 5000)
@@ -260,13 +275,13 @@ class Household(House):
         return warm, min(max(0.48 - 0.16 * _winter(day) + 0.75 * clear, 0.04), 1.0)
 
     def _day(self, day: date) -> _Day:
-        """Return the plan of a day. The last ones are kept."""
+        """Return the plan of a day. The last two plans are cached."""
         if day not in self._days:
             self._days = dict([*self._days.items()][-1:]) | {day: self._plan(day)}
         return self._days[day]
 
     def _plan(self, day: date) -> _Day:
-        # Also of the appliances that a test has removed from this house.
+        # Also of the appliances that this house does not have.
         states = {appliance_id: [0] * _DAY for appliance_id, *_ in _APPLIANCES}
         for offset, runs in ((-_DAY, self.runs(day - timedelta(days=1))), (0, self.runs(day))):
             for run in runs:
@@ -296,7 +311,6 @@ class Household(House):
         """Yield the power of panels that face south at 30 degrees, in each minute."""
         chance, (_, clear) = Random(f"{self.seed} clouds {day}"), self._weather(day)
         declination = math.radians(-23.44 * math.cos((day.timetuple().tm_yday + 10) / 365.25 * 2 * math.pi))
-        north, east = math.sin(declination), math.cos(declination)
         noon = datetime.combine(day, time(12), self.zone).astimezone(UTC)
         solar_noon = 720 + (720 - 60 * noon.hour) - 4 * self.longitude
         passing = clear
@@ -304,9 +318,11 @@ class Household(House):
             if minute % 7 == 0:
                 passing = min(max(chance.gauss(clear, 1.2 * clear * (1 - clear)), 0.03), 1.0)
             angle = (minute - solar_noon) / _DAY * 2 * math.pi
+            # Sines of the height of the sun above the horizon, and above the panels.
             height, incidence = (
-                north * math.sin(math.radians(slope)) + east * math.cos(math.radians(slope)) * math.cos(angle)
-                for slope in (self.latitude, self.latitude - 30)
+                math.sin(slope) * math.sin(declination)
+                + math.cos(slope) * math.cos(declination) * math.cos(angle)
+                for slope in (math.radians(self.latitude), math.radians(self.latitude - 30))
             )
             # Attenuation by the air mass (Meinel), and diffuse light.
             direct = 0.0 if height <= 0 else 1.35 * 0.7 ** ((height + 0.05) ** -0.678)
