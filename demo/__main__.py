@@ -25,7 +25,7 @@ from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, Ho
 from .replayed import ReplayedScenario
 from .scenario import Scenario
 from .setting_up import add_reader, log_in, remove_unwanted_entries
-from .simulated import SimulatedScenario
+from .simulated import SimulatedScenario, is_incomplete
 
 FOLDER = ROOT / ".demo"
 HOME_ASSISTANT_PORT = 8123
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="delete the data of earlier runs")
     parser.add_argument(
-        "--fast", action="store_true", help="days last ten minutes; always without earlier data"
+        "--fast", action="store_true", help="a day lasts ten minutes; earlier data is deleted"
     )
     parser.add_argument(
         "--address", default="127.0.0.1", help="address of Home Assistant (default: this machine only)"
@@ -54,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="replay recordings, always without earlier data",
+        help="replay recordings; earlier data is deleted",
     )
     add_replay_options(parser)
     return parser.parse_args()
@@ -64,10 +64,10 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     """Start everything, and stop it when the task is canceled."""
     began = monotonic()
     # A second replay begins with lower registers than the first one ended with, as a meter replacement does.
-    # The time of fast houses cannot continue either.
-    is_new = bool(recordings or arguments.fast)
+    # A fast house cannot continue either, because its clock is not the real time.
+    starts_anew = bool(recordings or arguments.fast or arguments.fresh)
     folder: Path = arguments.folder / ("replay" if recordings else "fast" if arguments.fast else "")
-    if folder.exists() and (arguments.fresh or is_new):
+    if folder.exists() and (starts_anew or is_incomplete(folder)):
         step(f"Deleting {folder}")
         shutil.rmtree(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,23 @@
 """Past of the houses, and its import into the long-term statistics.
 
-The sums end at the first state that the recorder has seen, because it counts from zero there.
+The recorder begins a sum at zero with its first state. So the imported sums are negative, and end at zero.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import pairwise
 from statistics import fmean
 from typing import Any, Final, NamedTuple, cast
 
+from custom_components.energy_sse.power_tariff.demand import (
+    Boundary,
+    Month,
+    MonthlyPeak,
+    PowerTariff,
+    demand_limit,
+    intervals_between,
+    monthly_peaks,
+)
 from tests.simulators import Simulator
 from tests.simulators.household import Household
 
@@ -17,12 +25,16 @@ from . import solar
 from .home_assistant import HomeAssistantApi
 from .houses import CASA_MIA, GAS_METER
 
+# The rules of the contract that `power_tariff.set_up` selects.
+TARIFF: Final = PowerTariff(peaks=3, one_per_day=True, min_limit_share=0.5)
+
 _HOUR: Final = timedelta(hours=1)
 
-# Seconds. It divides an hour.
+# Seconds. An hour is a multiple of it.
 _STEP: Final = 300.0
 
-# Seconds until the recorder has written the first states, after the reload for the kind of the sub-meter.
+# Seconds until the recorder has written the first states. The choice of the kind of sub-meter reloads the
+# entry before.
 _RECORDER_TIMEOUT: Final = 30
 
 _PHASES: Final = (1, 2, 3)
@@ -45,14 +57,14 @@ class Past:
     """Hours of one house until now, by the unique ids of its sensors."""
 
     def __init__(self, reader: Simulator) -> None:
-        """Begin at the clock of the house."""
+        """Set the reader. The past begins at the time of its house."""
         self.reader = reader
         self.begin = cast("Household", reader.house).clock
         self.totals: dict[str, list[float]] = {}
-        """Register at the begin, and at the end of each hour."""
+        """Register at the beginning and at the end of each hour, in kWh or m³."""
 
         self.means: dict[str, list[list[float]]] = {}
-        """Values in each hour."""
+        """Values in each hour, in W, V or A."""
 
     async def run_until(self, now: datetime) -> None:
         """Advance the house, and collect the hours."""
@@ -116,7 +128,7 @@ class Past:
                 yield str(round(value)), (self.begin + index * _HOUR).timestamp() + number * _STEP
 
     async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
-        """Import the registers of these entities, which are by unique id."""
+        """Import the registers. `entities` are the entity ids by unique id."""
         # An appliance that was never on has no energy in Home Assistant.
         totals = {key: each for key, each in self.totals.items() if key in entities and each[-1]}
         first = await _first_states(api, {entities[key] for key in totals})
@@ -126,7 +138,7 @@ class Past:
             await _import(api, entities[key], _unit_of(key), self.begin, rows)
 
     async def import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
-        """Import the powers, voltages and currents of these entities, which are by unique id."""
+        """Import the powers, voltages and currents. `entities` are the entity ids by unique id."""
         for key, hours in self.means.items():
             if key in entities:
                 rows = [{"mean": fmean(each), "min": min(each), "max": max(each)} for each in hours]
@@ -135,7 +147,8 @@ class Past:
     async def import_demand(self, api: HomeAssistantApi, *entity_ids: str) -> None:
         """Import the demand of each hour, its limit and the monthly peak of these entities."""
         registers = self.totals[f"{self.reader.device_id}_active_energy_import"]
-        hours = demands(self.begin, registers, self.reader.house.zone)
+        zone = self.reader.house.zone
+        hours = await asyncio.to_thread(lambda: list(demands(self.begin, registers, zone)))
         for entity_id, values in zip(entity_ids, zip(*hours, strict=True), strict=True):
             rows = [{"mean": each, "min": each, "max": each} for each in values]
             await _import(api, entity_id, _KILOWATT, self.begin, rows)
@@ -144,32 +157,17 @@ class Past:
 def demands(
     begin: datetime, registers: Iterable[float], zone: tzinfo
 ) -> Iterator[tuple[float, float, float]]:
-    """Yield the demand of each hour, its limit, and the mean of the month's three highest days.
-
-    The limit is at least half of the previous month's mean, as in the power tariff of the demo.
-    """
-    month, last_month, peak, days = 0, 0.0, 0.0, dict[int, float]()
-    for index, (before, after) in enumerate(pairwise(registers)):
-        start = (begin + index * _HOUR).astimezone(zone)
-        if start.month != month:
-            month, last_month, days = start.month, peak, {}
-        limit = max(_limit(days, start.day), last_month / 2)
-        days[start.day] = max(days.get(start.day, 0.0), after - before)
-        peak = fmean(_highest(days))
-        yield after - before, limit, peak
-
-
-def _highest(days: Mapping[int, float]) -> list[float]:
-    """Return the three highest demands of different days, the lowest first."""
-    return sorted(days.values())[-3:]
-
-
-def _limit(days: Mapping[int, float], today: int) -> float:
-    """Return the demand that does not raise the mean of the three highest ones."""
-    highest = _highest(days)
-    if len(highest) == 3:  # noqa: PLR2004
-        return max(highest[0], days.get(today, 0.0))
-    return days.get(today, fmean(highest or [0.0]))
+    """Yield the demand of each hour, its limit and the monthly peak in kW. The registers are in kWh."""
+    boundaries = [
+        Boundary(begin + index * _HOUR, 1000 * register) for index, register in enumerate(registers)
+    ]
+    intervals = list(intervals_between(boundaries, _HOUR))
+    peaks: Mapping[Month, MonthlyPeak] = {}
+    for index, interval in enumerate(intervals, 1):
+        local = interval.start.astimezone(zone)
+        limit = demand_limit(TARIFF, peaks, local)
+        peaks = monthly_peaks(TARIFF, intervals[:index], zone)
+        yield interval.energy / 1000, (limit or 0.0) / 1000, (peaks[Month.of(local)].demand or 0.0) / 1000
 
 
 def _unit_of(key: str) -> _Unit:

@@ -32,7 +32,8 @@ def insert(database: Path, states: Iterable[tuple[str, str, float]]) -> None:
 
 def runs(house: Household, appliance: str) -> Iterator[tuple[str, float]]:
     """Yield the states of the sensor Running of an appliance until now, and their timestamps."""
-    now = house.local_time(house.clock)
+    # Not the local time of a fast house, because these states have real times.
+    now = house.clock.astimezone(house.zone)
     for moment, state in _states(house, appliance, now.date() - timedelta(days=_DAYS)):
         if moment <= now:
             yield state, moment.timestamp()
@@ -41,8 +42,8 @@ def runs(house: Household, appliance: str) -> Iterator[tuple[str, float]]:
 def _states(house: Household, appliance: str, first: date) -> Iterator[tuple[datetime, str]]:
     """Yield the changes of an appliance since the beginning of a day, and its state at each hour.
 
-    The recorder shows no state from before its first start, so a graph begins with one of these hours.
-    Runs can overlap.
+    The recorder shows no state from before its first start. So a state is added at each hour, with which
+    a graph can begin. Runs can overlap.
     """
     midnight = datetime.combine(first, time(), house.zone)
     runs = [

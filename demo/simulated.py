@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Final, Self, cast, override
@@ -13,7 +13,7 @@ from tests.simulators.household import Household, Run
 
 from . import automations, dashboard, past_states, power_tariff, solar
 from .console import step
-from .home_assistant import HomeAssistantApi, HomeAssistantFailedError
+from .home_assistant import HomeAssistantApi
 from .houses import (
     ANNEX,
     CASA_MIA,
@@ -41,6 +41,10 @@ GRID: Final = tuple(
 )
 
 GAS: Final = f"{ANNEX}:counter:{GAS_METER}"
+
+# Files in the folder of the demo.
+_BEGIN: Final = "begin.json"
+_COMPLETE: Final = "complete"
 
 AREAS: Final = {
     "Kitchen": (
@@ -70,7 +74,7 @@ class SimulatedScenario(Scenario):
     async def with_past(cls, folder: Path, *, is_fast: bool, zone: ZoneInfo = ZURICH) -> Self:
         """Simulate the houses in a time zone until now."""
         step("Simulating three houses")
-        readers = make_readers(begin_of_the_past(folder / "begin.json", zone), is_fast=is_fast, zone=zone)
+        readers = make_readers(begin_of_the_past(folder / _BEGIN, zone), is_fast=is_fast, zone=zone)
         pasts = [Past(reader) for reader in readers]
         for past in pasts:
             await past.run_until(datetime.now(UTC))
@@ -84,14 +88,14 @@ class SimulatedScenario(Scenario):
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         await solar.send(api, self._casa_mia)
         stack.callback(asyncio.create_task(solar.keep_sending(api, self._casa_mia)).cancel)
-        if not await is_set_up(api):
+        if not (complete := self._folder.parent / _COMPLETE).exists():
             await self._set_up(api)
             entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
             await self._import_totals(api, entities)
             database = self._folder / "home-assistant_v2.db"
             await asyncio.to_thread(past_states.insert, database, list(self._states(entities)))
-            # There are many, and they matter less.
-            stack.callback(asyncio.create_task(self._import_means(api, entities)).cancel)
+            await self._import_means(api, entities)
+            complete.touch()
 
     async def _set_up(self, api: HomeAssistantApi) -> None:
         """Set up options, the power tariff, areas, automations and dashboards."""
@@ -138,7 +142,7 @@ class SimulatedScenario(Scenario):
             await self._pasts[device_id].import_totals(api, entities)
 
     async def _import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
-        # The unique id has the id of the subentry in between.
+        # The unique id of a sensor of a power tariff contains the id of the subentry.
         by_key = {key.split("_", 2)[-1]: entity_id for key, entity_id in entities.items()}
         await self._pasts[CASA_MIA].import_demand(
             api, by_key["demand"], by_key["demand_limit"], by_key["peak_demand"]
@@ -183,11 +187,9 @@ class SimulatedScenario(Scenario):
         return f"It is {local:%A, %H:%M}: {', '.join(now)}.\nNext: {', '.join(runs)}."
 
 
-async def is_set_up(api: HomeAssistantApi) -> bool:
-    """Return whether an earlier start has set up the Energy dashboard."""
-    with suppress(HomeAssistantFailedError):
-        return bool((await api.command("energy/get_prefs"))["energy_sources"])
-    return False
+def is_incomplete(folder: Path) -> bool:
+    """Return whether an earlier start has ended before the past was imported. It cannot be continued."""
+    return (folder / _BEGIN).exists() and not (folder / _COMPLETE).exists()
 
 
 def upcoming(house: Household, local: datetime) -> list[tuple[datetime, Run]]:

@@ -1,7 +1,9 @@
 """Houses, ports and readers of the demo."""
 
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 import re
 import socket
@@ -14,25 +16,15 @@ from pytest_homeassistant_custom_component.components.recorder.common import asy
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.energy_sse.const import DOMAIN
-from custom_components.energy_sse.power_tariff.demand import (
-    Boundary,
-    Month,
-    PowerTariff,
-    demand_limit,
-    intervals_between,
-    monthly_peaks,
-)
-from custom_components.energy_sse.registers import HOUR
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
 from demo.houses import CASA_MIA, FAST_DAY, PAST, begin_of_the_past, make_readers
-from demo.past import Past, demands
+from demo.past import TARIFF, Past
 from demo.replayed import ReplayedScenario
-from demo.simulated import SimulatedScenario
+from demo.simulated import SimulatedScenario, is_incomplete
 
 from .home_assistant import set_up, tick
 from .simulators import CurrentlyOneSimulator
-from .simulators.house import ZURICH
 from .simulators.household import Household
 from .simulators.recordings import read_all
 from .wait import wait_until
@@ -49,7 +41,7 @@ async def test_registers_continue_after_a_restart() -> None:
     readers = make_readers(BEGIN)
     later = make_readers(BEGIN)
     for before, after in zip(readers, later, strict=True):
-        # Readings in the last minutes before the stop, and an hour without the demo.
+        # The demo sends readings until it stops. It starts again an hour later.
         await Past(before).run_until(before.house.clock + timedelta(hours=30))
         for _ in range(100):
             await before.tick(2)
@@ -60,31 +52,15 @@ async def test_registers_continue_after_a_restart() -> None:
         assert sum(after.house.active_import.values()) > sum(before.house.active_import.values())
         for register in ("reactive_export", "solar_energy", "gas"):
             assert getattr(after.house, register) >= getattr(before.house, register)
-        assert [a.energy for a in after.house.appliances] >= [a.energy for a in before.house.appliances]
-
-
-def test_demands_of_the_past_are_those_of_the_integration() -> None:
-    begin = datetime(2026, 10, 20, 22, tzinfo=UTC)
-    house = Household(clock=begin)
-    registers = [sum(house.active_import.values())]
-    for _ in range(20 * 24):
-        list(house.advance(3600))
-        registers.append(sum(house.active_import.values()))
-    tariff = PowerTariff(peaks=3, one_per_day=True, min_limit_share=0.5)
-    boundaries = [Boundary(begin + index * HOUR, energy) for index, energy in enumerate(registers)]
-    intervals = list(intervals_between(boundaries, HOUR))
-    past = demands(begin, [energy / 1000 for energy in registers], ZURICH)
-    for index, (demand, limit, peak) in enumerate(past):
-        before, after = (monthly_peaks(tariff, intervals[: index + end], ZURICH) for end in (0, 1))
-        local = intervals[index].start.astimezone(ZURICH)
-        assert demand == pytest.approx(intervals[index].energy / 1000)
-        assert limit == pytest.approx((demand_limit(tariff, before, local) or 0.0) / 1000)
-        assert peak == pytest.approx((after[Month.of(local)].demand or 0.0) / 1000)
+        assert after.house.maximum_demand.items() >= before.house.maximum_demand.items()
+        appliances = zip(before.house.appliances, after.house.appliances, strict=True)
+        assert all(later.energy >= earlier.energy for earlier, later in appliances)
 
 
 def test_begin_of_the_past_is_stored(tmp_path: Path) -> None:
     begin = begin_of_the_past(tmp_path / "begin.json")
-    assert PAST <= datetime.now(UTC) - begin <= PAST + timedelta(hours=25)
+    # The day on which summer time began has 23 hours.
+    assert PAST - timedelta(hours=1) <= datetime.now(UTC) - begin <= PAST + timedelta(hours=25)
     (tmp_path / "begin.json").write_text('"2026-11-01T00:00:00+01:00"')
     assert begin_of_the_past(tmp_path / "begin.json") == datetime(2026, 10, 31, 23, tzinfo=UTC)
 
@@ -99,10 +75,18 @@ async def test_fast_houses_have_a_past_in_real_time() -> None:
     house = casa_mia.house
     assert isinstance(house, Household)
     await Past(casa_mia).run_until(datetime.now(UTC))
-    began = house.local_time(house.clock)
+    began = house.local_time(house.clock).astimezone(UTC)
     await casa_mia.advance(FAST_DAY)
-    passed = house.local_time(house.clock) - began
+    passed = house.local_time(house.clock).astimezone(UTC) - began
     assert passed == pytest.approx(timedelta(days=1), abs=timedelta(minutes=1))
+
+
+def test_start_that_has_ended_early_is_incomplete(tmp_path: Path) -> None:
+    assert not is_incomplete(tmp_path)
+    begin_of_the_past(tmp_path / "begin.json")
+    assert is_incomplete(tmp_path)
+    (tmp_path / "complete").touch()
+    assert not is_incomplete(tmp_path)
 
 
 async def test_guide_shows_the_next_runs(tmp_path: Path) -> None:
@@ -207,32 +191,74 @@ async def test_past_of_the_demo_joins_the_present(
         await wait_until(lambda: tracker.monthly_peaks)
         assert len(casa_mia.runtime_data.coordinator.histories.for_power_tariffs.boundaries) >= 30
         assert [state.state for state in hass.states.async_all("automation")] == ["on"] * 3
-        statistics = await api.command(
-            "recorder/statistics_during_period",
-            start_time=begin.isoformat(),
-            statistic_ids=[
-                "sensor.casa_mia_energy_import",
-                "sensor.heat_pump_energy",
-                "sensor.solar_energy",
-                "sensor.sub_meter_71203344",
-            ],
-            period="hour",
-            types=["state", "sum"],
-        )
-        for entity_id, hours in statistics.items():
-            assert len(hours) == 30, entity_id
-            # The recorder counts from the first state, and the hours count up to it.
-            state = hass.states.get(entity_id)
-            assert state is not None
-            first = float(state.state)
-            assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
-            assert hours[0]["sum"] < hours[-1]["sum"]
-        assert len(statistics) == 4
-        begin_and_end = f"{begin:%Y-%m-%dT%H:%M:%SZ}?end_time={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        running = f"{begin_and_end}&filter_entity_id=binary_sensor.heat_pump_running"
-        (states,) = await api.get(f"/api/history/period/{running}")
-        assert len({state["last_changed"][:13] for state in states if state["state"] == "on"}) >= 10
+        assert replace(tracker.tariff, price=0.0) == TARIFF
+        assert (config.parent / "complete").exists()
+        await check_sums(hass, api, begin)
+        await check_means(api, pasts[0])
+        await check_states(api, begin, now)
         shown = await api.command("lovelace/config", url_path="casa-mia")
         assert "sensor.casa_mia_net_power" in str(shown)
         for entry in hass.config_entries.async_entries(DOMAIN):
             assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def check_sums(hass: HomeAssistant, api: HomeAssistantApi, begin: datetime) -> None:
+    """Compare the imported registers with the states."""
+    statistics = await api.command(
+        "recorder/statistics_during_period",
+        start_time=begin.isoformat(),
+        statistic_ids=[
+            "sensor.casa_mia_energy_import",
+            "sensor.heat_pump_energy",
+            "sensor.solar_energy",
+            "sensor.sub_meter_71203344",
+        ],
+        period="hour",
+        types=["state", "sum"],
+    )
+    for entity_id, hours in statistics.items():
+        assert len(hours) == 30, entity_id
+        # The recorder's sum begins at zero with the first state, and the imported sums end there.
+        state = hass.states.get(entity_id)
+        assert state is not None
+        first = float(state.state)
+        assert hours[-1]["sum"] == pytest.approx(hours[-1]["state"] - first, abs=0.05)
+        assert hours[0]["sum"] < hours[-1]["sum"]
+    assert len(statistics) == 4
+
+
+async def check_means(api: HomeAssistantApi, past: Past) -> None:
+    """Compare the imported means with the past."""
+    means = await api.command(
+        "recorder/statistics_during_period",
+        start_time=past.begin.isoformat(),
+        end_time=(past.begin + timedelta(hours=30)).isoformat(),
+        statistic_ids=["sensor.casa_mia_voltage_l1", "sensor.power_tariff_demand"],
+        period="hour",
+        types=["mean"],
+    )
+    registers = past.totals[f"{CASA_MIA}_active_energy_import"]
+    assert [hour["mean"] for hour in means["sensor.power_tariff_demand"]] == pytest.approx(
+        [after - before for before, after in pairwise(registers)], abs=1e-6
+    )
+    assert all(220 < hour["mean"] < 245 for hour in means["sensor.casa_mia_voltage_l1"])
+    assert len(means["sensor.casa_mia_voltage_l1"]) == 30
+
+
+async def check_states(api: HomeAssistantApi, begin: datetime, now: datetime) -> None:
+    """Compare the states that were inserted into the database with another house."""
+    begin_and_end = f"{begin:%Y-%m-%dT%H:%M:%SZ}?end_time={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    running = f"{begin_and_end}&filter_entity_id=binary_sensor.heat_pump_running"
+    (states,) = await api.get(f"/api/history/period/{running}")
+    shown_hours = {state["last_changed"][:13] for state in states if state["state"] == "on"}
+    house, hours_with_heat_pump = Household(clock=begin, seed=1), set[str]()
+    while house.clock < now:
+        list(house.advance(60))
+        heat_pump = next(each for each in house.appliances if each.id == "heat_pump")
+        if heat_pump.index:
+            hours_with_heat_pump.add(house.clock.isoformat()[:13])
+    assert hours_with_heat_pump
+    assert hours_with_heat_pump - shown_hours <= {now.isoformat()[:13]}
+    powers = f"{begin_and_end}&filter_entity_id=sensor.casa_mia_net_power"
+    (states,) = await api.get(f"/api/history/period/{powers}")
+    assert len(states) > 24 * 12
