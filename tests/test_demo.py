@@ -241,7 +241,7 @@ async def check_means(api: HomeAssistantApi, past: Past) -> None:
     assert [hour["mean"] for hour in means["sensor.power_tariff_demand"]] == pytest.approx(
         [after - before for before, after in pairwise(registers)], abs=1e-6
     )
-    assert all(220 < hour["mean"] < 245 for hour in means["sensor.casa_mia_voltage_l1"])
+    assert all(225 < hour["mean"] < 253 for hour in means["sensor.casa_mia_voltage_l1"])
     assert len(means["sensor.casa_mia_voltage_l1"]) == 30
 
 
@@ -258,7 +258,8 @@ async def check_states(api: HomeAssistantApi, begin: datetime, now: datetime) ->
         if heat_pump.index:
             hours_with_heat_pump.add(house.clock.isoformat()[:13])
     assert hours_with_heat_pump
-    assert hours_with_heat_pump - shown_hours <= {now.isoformat()[:13]}
+    # At its ends, the period can contain a part of a run without its beginning.
+    assert hours_with_heat_pump - shown_hours <= {time.isoformat()[:13] for time in (begin, now)}
     powers = f"{begin_and_end}&filter_entity_id=sensor.casa_mia_net_power"
     (states,) = await api.get(f"/api/history/period/{powers}")
     assert len(states) > 24 * 12
