@@ -17,18 +17,22 @@ TRANSLATIONS: Final = {
     for path in sorted((ROOT / "custom_components/energy_sse/translations").glob("*.json"))
 }
 
-# Language → English text → text, of those that are not the name of an entity.
+# Texts by language and English text. The names of entities and appliances are in the translations of the
+# integration.
 TEXTS: Final = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 LANGUAGES: Final = sorted(set(TRANSLATIONS) - {"en"})
 
 _ENTITY: Final = re.compile(r"\b((?:binary_)?sensor)\.(\w+)")
-_TEXT: Final = re.compile(r"((?:heading|name|title): |sensor |\| |\*\*)([A-Z][\w ]*\w)")
+_TEXT: Final = re.compile(r"((?:heading|name|title): |sensor |\| |\*\*|custom\(')([A-Z%][\w ,%:-]*\w)")
 _TARIFF: Final = "power_tariff"
 
 
 def names_of(texts: dict[str, Any], platform: str) -> dict[str, str]:
-    """Return the names of the entities of a platform by key, of each phase and of two tariffs."""
+    """Return the names of the entities of a platform by key.
+
+    A name with a part is returned for each phase and two tariffs.
+    """
     return {
         f"{key} {part}": entity["name"].replace("{part}", part)
         for key, entity in texts["entity"][platform].items()
@@ -41,7 +45,10 @@ def translated(dashboard: str, language: str) -> str:
     texts: dict[str, str] = {
         "Power tariff": TRANSLATIONS[language]["config_subentries"]["power_tariff"]["entry_type"]
     }
-    texts |= TEXTS.get(language, {})
+    texts |= {phase: phase for phase in ("L1", "L2", "L3")}
+    for key, each in TRANSLATIONS["en"]["device"].items():
+        texts[each["name"]] = TRANSLATIONS[language]["device"][key]["name"]
+    texts |= TEXTS[language]
     slugs: dict[tuple[str, str], str] = {}
     for platform in ("binary_sensor", "sensor"):
         names = names_of(TRANSLATIONS[language], platform)
@@ -57,7 +64,7 @@ def translated(dashboard: str, language: str) -> str:
         return f"{platform}.{device}_{slugs[platform, end]}"
 
     dashboard = _ENTITY.sub(entity_id, dashboard)
-    dashboard = _TEXT.sub(lambda match: match[1] + texts.get(match[2], match[2]), dashboard)
+    dashboard = _TEXT.sub(lambda match: match[1] + texts[match[2]], dashboard)
     return dashboard.replace(f"#   {_TARIFF:<20}", f"#   {slugify(texts['Power tariff']):<20}")
 
 

@@ -42,7 +42,7 @@ async def test_entities_of_dashboard_exist(
 
 
 @pytest.mark.parametrize("kind", SIMULATORS)
-def test_dashboard_has_only_own_cards(kind: str) -> None:
+def test_dashboard_has_only_cards_of_home_assistant(kind: str) -> None:
     types = set(types_in(load_yaml_dict(str(path_of(kind, "en")))))
     assert "statistics-graph" in types
     assert not [each for each in types if each.startswith("custom:")]
@@ -59,7 +59,7 @@ def test_placeholders_of_dashboard_are_explained(kind: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", SIMULATORS)
-def test_dashboard_in_a_language_is_that_of_the_original(kind: str, language: str) -> None:
+def test_translated_dashboard_is_up_to_date(kind: str, language: str) -> None:
     """`python -m tests.dashboards` writes them."""
     assert f"({path_of(kind, language).name})" in (FOLDER / "README.md").read_text()
     assert path_of(kind, language).read_text() == translated(path_of(kind, "en").read_text(), language)
