@@ -65,9 +65,9 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     began = monotonic()
     # A second replay begins with lower registers than the first one ended with, as a meter replacement does.
     # A fast house cannot continue either, because its clock is not the real time.
-    starts_anew = bool(recordings or arguments.fast or arguments.fresh)
+    without_earlier_data = bool(recordings or arguments.fast or arguments.fresh)
     folder: Path = arguments.folder / ("replay" if recordings else "fast" if arguments.fast else "")
-    if folder.exists() and (starts_anew or is_incomplete(folder)):
+    if folder.exists() and (without_earlier_data or is_incomplete(folder)):
         step(f"Deleting {folder}")
         shutil.rmtree(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)
@@ -119,12 +119,12 @@ async def announce(stack: AsyncExitStack, readers: list[Server]) -> bool:
 
 
 async def start_home_assistant(
-    stack: AsyncExitStack, folder: Path, address: str, wanted: int
+    stack: AsyncExitStack, folder: Path, address: str, preferred_port: int
 ) -> HomeAssistantProcess:
-    """Start Home Assistant, and stop it with the stack. Take another port if the wanted one is in use."""
+    """Start Home Assistant, and stop it with the stack. Take another port if it is in use."""
     step("Starting Home Assistant 2026.11.0 (the first time it installs what it needs: a minute or two)")
     process = HomeAssistantProcess(
-        folder / "config", address=address, port=free_port(wanted, address, "Home Assistant")
+        folder / "config", address=address, port=free_port(preferred_port, address, "Home Assistant")
     )
     stack.push_async_callback(stop, process)
     await process.start(lambda seconds: note(f"{seconds:.0f} s, still starting"))

@@ -31,7 +31,7 @@ async def set_up(api: HomeAssistantApi, folder: Path, entities: Mapping[str, str
         message = "It ran for {{ minutes }} minutes and used {{ watt_hours }} Wh."
         finished = {
             "alias": f"{name} has finished",
-            "description": "Is made from the blueprint An appliance has finished.",
+            "description": "Made from the blueprint An appliance has finished.",
             "use_blueprint": {
                 "path": "energy_sse/appliance_finished.yaml",
                 "input": {

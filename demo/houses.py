@@ -24,8 +24,8 @@ CASA_MIA: Final = "b8b41879cf58"
 GAS_METER: Final = "71203344"
 
 
-class Annex(WhatwattSimulator):
-    """A reader whose meter relays the register of a gas meter."""
+class ReaderWithGasMeter(WhatwattSimulator):
+    """A whatwatt Go whose meter also sends the register of a gas meter."""
 
     house: Household
 
@@ -47,9 +47,9 @@ def begin_of_the_past(path: Path, zone: tzinfo = ZURICH) -> datetime:
 
 
 def make_readers(begin: datetime, *, is_fast: bool = False, zone: ZoneInfo = ZURICH) -> list[Simulator]:
-    """Return the readers of three houses that begin at a time, and whose days are fast from now on.
+    """Return the readers of three houses that begin at a time.
 
-    The house of the reader that is not added has no past.
+    With `is_fast`, a day lasts ten minutes from now on. The house of the third reader has no past.
     """
     # The sun is in the south at the same local time in each zone.
     offset = zone.utcoffset(datetime(begin.year, 1, 1)) or timedelta()  # noqa: DTZ001 (local time)
@@ -64,6 +64,8 @@ def make_readers(begin: datetime, *, is_fast: bool = False, zone: ZoneInfo = ZUR
             house.fast_since, house.speed = datetime.now(UTC), timedelta(days=1).total_seconds() / FAST_DAY
     return [
         CurrentlyOneSimulator(casa_mia, device_id=CASA_MIA, name="Casa Mia", interval=5),
-        Annex(annex, device_id=ANNEX, name="Annex", password=PASSWORD, license_type="PLUS", interval=2),
+        ReaderWithGasMeter(
+            annex, device_id=ANNEX, name="Annex", password=PASSWORD, license_type="PLUS", interval=2
+        ),
         WhatwattSimulator(spare, device_id=SPARE_WHATWATT, password=PASSWORD, interval=5),
     ]

@@ -1,4 +1,4 @@
-"""Power tariff of Casa Mia, whose register history has the past of the demo."""
+"""Power tariff of Casa Mia, with the simulated past in its register history."""
 
 import json
 from pathlib import Path

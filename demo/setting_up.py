@@ -122,9 +122,9 @@ async def set_options(api: HomeAssistantApi, entry_id: str, form: str, fields: d
 
 
 async def set_up_areas(api: HomeAssistantApi, areas: Mapping[str, tuple[str, Iterable[str]]]) -> None:
-    """Move devices into areas, which have an icon. Remove all other areas.
+    """Move devices into areas. Remove all other areas.
 
-    The ids of the devices are those that the integration gives them.
+    `areas` maps a name to an icon and to the identifiers of devices.
     """
     for area in await api.command("config/area_registry/list"):
         await api.command("config/area_registry/delete", area_id=area["area_id"])

@@ -157,19 +157,26 @@ class SimulatedScenario(Scenario):
 
     @override
     def guide(self, url: str, hosts: dict[str, str], *, is_announced: bool) -> str:
-        where = "discovered" if is_announced else "by Add integration, whatwatt"
+        where = "discovered" if is_announced else "select Add integration, and search for whatwatt"
         pages = {
-            dashboard.PATH: "power, phases, power tariff and appliances at a glance",
-            "energy": "60 days of sun, grid, gas and appliances; the power is in its tab Now",
+            dashboard.PATH: "power, phases, power tariff and appliances on one page",
+            "energy": "60 days of solar power, grid, gas and appliances; the tab Now shows the power",
             "config/integrations/integration/energy_sse": "phases, main fuse, appliances, power tariff",
-            "config/automation/dashboard": "coffee, and finished appliances by a blueprint",
+            "config/automation/dashboard": "one for the coffee machine, and two from a blueprint",
             "config/integrations/dashboard": f"a second whatwatt Go to add ({where},"
             f" {hosts[SPARE_WHATWATT]}, password {self.password})",
         }
         lines = [f"  {url}/{page}: {what}" for page, what in pages.items()]
         ending = "" if self._is_fast else " The next start continues from here."
         return "\n".join(
-            ["Look first at", *lines, "", self._what_happens(), "", f"Ctrl-C stops everything.{ending}"]
+            [
+                "Pages to open first:",
+                *lines,
+                "",
+                self._what_happens(),
+                "",
+                f"Ctrl-C stops everything.{ending}",
+            ]
         )
 
     def _what_happens(self) -> str:
@@ -178,7 +185,11 @@ class SimulatedScenario(Scenario):
         local = house.local_time(house.clock)
         on = [f"{each.name} {each.state.power} W" for each in house.appliances if each.index]
         direction = "imports" if house.net_power > 0 else "exports"
-        now = [f"Casa Mia {direction} {abs(house.net_power):.0f} W", f"sun {house.solar_power:.0f} W", *on]
+        now = [
+            f"Casa Mia {direction} {abs(house.net_power):.0f} W",
+            f"solar power {house.solar_power:.0f} W",
+            *on,
+        ]
         names = {each.id: each.name for each in house.appliances}
         runs = [
             f"{names[run.appliance]}{'' if begin.date() == local.date() else ' tomorrow'} at {begin:%H:%M}"

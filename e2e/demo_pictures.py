@@ -1,6 +1,6 @@
 """Take the pictures of the README and the documentation in the demo, with a real browser.
 
-scripts/pictures runs it. Each picture shows its subject alone, in light and in dark colors.
+scripts/pictures runs it. Each picture shows one part of a page, in light and in dark mode.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from demo.simulated import SimulatedScenario
 from tests.simulators import CurrentlyOneSimulator, WhatwattSimulator
 
 from .home import INTEGRATION_PAGE, until
-from .pictures import GROWING, SCHEMES
+from .pictures import ANIMATION_MS, SCHEMES
 from .user import Screen, User, browser
 
 FOLDER: Final = ROOT / "docs/pictures"
@@ -51,7 +51,7 @@ class Photographer:
         self.api = api
 
     async def open(self, path: str, *, width: int = 1180, height: int = 1700) -> None:
-        """Open a page on a screen that shows the whole subject. A phone keeps its width."""
+        """Open a page on a screen that shows the whole subject. On a phone, `width` is ignored."""
         if self._user.screen is Screen.PHONE:
             width = _PHONE_WIDTH
         await self.page.set_viewport_size({"width": width, "height": height})
@@ -63,7 +63,7 @@ class Photographer:
         for subject in subjects:
             await expect(subject).to_be_visible()
         await page.mouse.move(0, 0)
-        await page.wait_for_timeout(GROWING)
+        await page.wait_for_timeout(ANIMATION_MS)
         await expect(page.locator("hui-error-card, hui-warning")).to_have_count(0)
         assert not await page.get_by_text("No activity found").all()
         boxes = [box for subject in subjects if (box := await subject.bounding_box()) is not None]
@@ -108,7 +108,7 @@ async def energy(photographer: Photographer, name: str) -> None:
     page = photographer.page
     await photographer.open("/energy/electricity")
     await page.get_by_role("button", name="Previous").first.click()
-    # The next card would begin in the picture.
+    # Otherwise, the top of the next card would be in the picture.
     await page.locator("hui-energy-solar-graph-card >> visible=true").evaluate(
         "card => { card.style.visibility = 'hidden' }"
     )
@@ -204,7 +204,7 @@ async def _open_device(photographer: Photographer, identifier: str) -> None:
 
 
 async def _take_device(photographer: Photographer, name: str) -> None:
-    """Show as much of the sensors as there is of the other columns."""
+    """Take the picture down to the end of the shorter columns. The sensors below are cut off."""
     page = photographer.page
     related = page.locator("ha-card").filter(has_text="Related").last
     await photographer.take(
@@ -213,7 +213,7 @@ async def _take_device(photographer: Photographer, name: str) -> None:
 
 
 async def take_all(user: User, api: HomeAssistantApi, subjects: Iterable[Subject]) -> None:
-    """Take the pictures in light and dark colors."""
+    """Take the pictures in light and dark mode."""
     photographer = Photographer(user, api)
     for subject in subjects:
         for scheme, ending in SCHEMES.items():
@@ -221,23 +221,23 @@ async def take_all(user: User, api: HomeAssistantApi, subjects: Iterable[Subject
             await subject(photographer, f"{subject.__name__}{ending}")
 
 
-async def cook(reader: CurrentlyOneSimulator) -> None:
+async def turn_on_appliances(reader: CurrentlyOneSimulator) -> None:
     """Turn appliances on."""
     for appliance_id, state in (
-        *(("stove", "simmering"), ("dishwasher", "washing"), ("mocca_mast", "on")),
+        *(("stove", "simmering"), ("dishwasher", "washing")),
         *(("stove", "frying"), ("dishwasher", "heating")),
     ):
         await reader.switch(appliance_id, state)
 
 
-async def lose_key(reader: WhatwattSimulator, api: HomeAssistantApi) -> None:
+async def require_key(reader: WhatwattSimulator, api: HomeAssistantApi) -> None:
     """Let a meter encrypt its data, and wait until a repair asks for the key."""
     reader.meter_status = "KEY REQUIRED"
 
-    async def is_missed() -> bool:
+    async def has_issue() -> bool:
         return bool((await api.command("repairs/list_issues"))["issues"])
 
-    await until(is_missed)
+    await until(has_issue)
 
 
 def _zone_of_evening(now: datetime) -> ZoneInfo:
@@ -269,7 +269,7 @@ async def main() -> None:
             next(reader for reader in scenario.readers if reader.device_id == id_)
             for id_ in (CASA_MIA, ANNEX)
         )
-        await cook(cast("CurrentlyOneSimulator", casa_mia))
+        await turn_on_appliances(cast("CurrentlyOneSimulator", casa_mia))
         chosen = {name: SUBJECTS[name] for name in arguments.names or SUBJECTS}
         on_phone = chosen.pop("repair", None)
         chromium = await stack.enter_async_context(browser(arguments.browser))
@@ -277,7 +277,7 @@ async def main() -> None:
             user = await User.log_in(chromium, api, process.url, "en", folder)
             await take_all(user, api, chosen.values())
         if on_phone is not None:
-            await lose_key(cast("WhatwattSimulator", annex), api)
+            await require_key(cast("WhatwattSimulator", annex), api)
             user = await User.log_in(chromium, api, process.url, "en", folder, screen=Screen.PHONE)
             await take_all(user, api, [on_phone])
 

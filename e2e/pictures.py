@@ -33,7 +33,7 @@ CARD = "hui-energy-usage-graph-card"
 SCHEMES: Final[Mapping[Literal["light", "dark"], str]] = {"light": "", "dark": "_dark"}
 
 # Milliseconds of the animation of the bars.
-GROWING: Final = 3000
+ANIMATION_MS: Final = 3000
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def take_picture(user: User, path: Path) -> None:
     await page.get_by_role("button", name="Previous").first.click()
     card = page.locator(CARD)
     await card.get_by_text("Energy export").wait_for()
-    await page.wait_for_timeout(GROWING)
+    await page.wait_for_timeout(ANIMATION_MS)
     await card.screenshot(path=path)
 
 

@@ -41,7 +41,7 @@ path { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 """
 
 _LEGEND: Final = {
-    "power": "power drawn",
+    "power": "Power from the grid",
     "demand": "Demand",
     "expected": "Expected demand",
     "limit": "Demand limit",

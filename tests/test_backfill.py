@@ -22,6 +22,7 @@ from custom_components.energy_sse.reader import Measurement as M
 
 from . import databases
 from .conftest import MakeTimeLapse
+from .simulators.house import ZURICH
 from .simulators.household import Household
 from .time_lapse import HOUR, REGISTERS, TimeLapse
 from .wait import wait_until
@@ -268,12 +269,13 @@ async def test_day_is_right_with_an_outage_of_eight_hours(
 ) -> None:
     yesterday, folder = at("00:00:00"), pytestconfig.getoption("--keep-days")
     if folder:
-        # The Energy dashboard in the pictures shows yesterday.
-        yesterday = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+        # The Energy dashboard in the pictures shows yesterday, in local time.
+        midnight = datetime.now(ZURICH).replace(hour=0, minute=0, second=0, microsecond=0)
+        yesterday = (midnight - timedelta(days=1)).astimezone(UTC)
     database = Path(folder or tmp_path) / f"{request.node.callspec.id}.db"
     async with make_time_lapse(f"sqlite:///{database}") as time_lapse:
         time_lapse.options = {CONF_FILL_MISSED_HOURS: fills}
-        time_lapse.reader.house = Household(clock=yesterday - 3 * HOUR)
+        time_lapse.reader.house = Household(clock=yesterday - 3 * HOUR, solar_peak=0.0)
         await time_lapse.run_for(minutes=1)
         await time_lapse.start()
         begin = yesterday + timedelta(hours=6, minutes=40)

@@ -74,7 +74,7 @@ def local(year: int, month: int, day: int, time: str) -> datetime:
     )
 
 
-def lived_in_house(clock: datetime) -> Household:
+def house_in_stockholm(clock: datetime) -> Household:
     """Return a house in Stockholm with a heat pump, a stove and a car."""
     return Household(clock=clock, zone=STOCKHOLM, latitude=59.3, longitude=18.1, solar_peak=4000.0)
 
@@ -213,7 +213,7 @@ class Year:
     def _known(self) -> dict[datetime, int]:
         """Return the registers at quarter-hours that were received or that the reader has stored.
 
-        Between two registers that differ by much, they are interpolated.
+        If two readings around a quarter-hour differ by more than `MAX_RISE`, its register is interpolated.
         """
         truth, live = self.time_lapse.truth[M.ACTIVE_ENERGY_IMPORT], list(self.time_lapse.telegrams)
         telegrams = dict(sorted({**self.time_lapse.telegrams, **self.replayed}.items()))
@@ -296,7 +296,7 @@ async def test_each_month_bills_the_energy_of_the_meter(
         start, end = local(2026, 10, 31, "12:30"), local(2027, 11, 2, "04:00")
     else:
         start, end = local(2027, 3, 27, "09:30"), local(2027, 4, 1, "08:00")
-    house = lived_in_house(start - timedelta(minutes=20))
+    house = house_in_stockholm(start - timedelta(minutes=20))
     tariff = get_tariff(TARIFFS[name])
     async with make_time_lapse(None, house) as time_lapse:
         caplog.set_level(logging.WARNING, "custom_components.energy_sse")

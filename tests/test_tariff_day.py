@@ -17,12 +17,12 @@ from measure.tariff_day import Moment
 
 from .conftest import MakeTimeLapse
 from .test_power_tariff import shown
-from .test_power_tariff_year import STOCKHOLM, TARIFFS, lived_in_house, local
+from .test_power_tariff_year import STOCKHOLM, TARIFFS, house_in_stockholm, local
 from .time_lapse import TimeLapse
 
 DAY = timedelta(days=1)
 
-# A Wednesday after two days whose peaks make the limit.
+# A Wednesday. The peaks of the two days before determine the demand limit.
 START = local(2027, 1, 20, "00:00:00")
 
 
@@ -42,7 +42,7 @@ def moment(time_lapse: TimeLapse) -> Moment:
 async def test_demand_of_a_day_is_within_the_power(
     make_time_lapse: MakeTimeLapse, pytestconfig: pytest.Config
 ) -> None:
-    house = lived_in_house(START - 2 * DAY)
+    house = house_in_stockholm(START - 2 * DAY)
     moments: list[Moment] = []
     powers: dict[datetime, list[float]] = {}
     async with make_time_lapse(None, house) as time_lapse:

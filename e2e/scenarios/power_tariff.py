@@ -97,7 +97,7 @@ async def shown_in_dashboard(home: Home) -> None:
     sensors = {key: entities[key] for key in _SENSORS}
     expected = entities["peak_expected"]
     await home.has_state(sensors["expected_demand"], r"\d.*")
-    await home.has_state(sensors["peak_demand"], _of_month(r"\d.*", "unknown"))
+    await home.has_state(sensors["peak_demand"], _pattern_of_month(r"\d.*", "unknown"))
     await home.api.command(
         "lovelace/dashboards/create",
         url_path="power-tariff",
@@ -129,9 +129,9 @@ async def sensors(home: Home) -> None:
         ("Missed intervals", r"\d"),
     ):
         unknown = user.translations.pattern("Unknown")
-        await expect(home.row(name)).to_contain_text(re.compile(_of_month(state, unknown)))
+        await expect(home.row(name)).to_contain_text(re.compile(_pattern_of_month(state, unknown)))
     await expect(home.row("Time of highest peak")).to_be_visible()
-    await home.has_state((await _entities(home))["peak_time"], _of_month(r"\d{4}-.*", "unknown"))
+    await home.has_state((await _entities(home))["peak_time"], _pattern_of_month(r"\d{4}-.*", "unknown"))
     await user.picture("tariff_device")
 
 
@@ -158,7 +158,7 @@ async def days_off(home: Home) -> None:
     """Days with an event in a calendar, past ones too, do not count as soon as the calendar is selected."""
     user, text, dialog = home.user, home.user.text, home.dialog
     peak = (await _entities(home))["peak_demand"]
-    await home.has_state(peak, _of_month(r"\d.*", "unknown"))
+    await home.has_state(peak, _pattern_of_month(r"\d.*", "unknown"))
     await _add_calendar(home)
     await user.open(INTEGRATION_PAGE)
     await user.press(text("Reconfigure power tariff"))
@@ -234,7 +234,7 @@ async def _add_calendar(home: Home) -> None:
     await home.api.post("/api/services/calendar/create_event", event)
 
 
-def _of_month(number: str, unknown: str) -> str:
+def _pattern_of_month(number: str, unknown: str) -> str:
     """Return a pattern of a value of this month, which is unknown in the first hour of the month."""
     now = datetime.now(ZoneInfo(HOME["time_zone"]))
     return f"{number}|{unknown}" if (now.day, now.hour) == (1, 0) else number

@@ -140,7 +140,7 @@ def _shown(diagnostics: dict[str, Any]) -> dict[str, Any]:
     return {
         "values": {key: value for key, value in values.items() if key not in _OF_THE_MOMENT},
         "entities": sorted(entities),
-        # A sensor waits for its interval. An event and a last run have the time of the replay.
+        # Without events and last runs, which have the time of the replay.
         "appliances": {
             (platform, key): state
             for (platform, key), state in entities.items()

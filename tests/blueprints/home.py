@@ -37,7 +37,7 @@ BEGIN: Final = datetime(2026, 11, 15, 11, 1, tzinfo=UTC)
 
 @contextmanager
 def simulated_time(caplog: pytest.LogCaptureFixture, begin: datetime = BEGIN) -> Iterator[TimeMachine]:
-    """Control all clocks, which begin at a time."""
+    """Control all clocks, and start them at `begin`."""
     caplog.set_level(logging.CRITICAL, "aiohttp.access")  # It does not support a stopped wall clock.
     with freeze_time(begin) as wall_clock:
         yield TimeMachine(asyncio.get_running_loop(), wall_clock.tick)

@@ -1,4 +1,4 @@
-"""Each blueprint in the believable house, with its defaults."""
+"""Each blueprint in the realistic house, with its defaults."""
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
@@ -117,7 +117,7 @@ def begin(request: pytest.FixtureRequest) -> datetime:
 
 @pytest.fixture(autouse=True)
 async def time_machine(caplog: pytest.LogCaptureFixture, begin: datetime) -> AsyncGenerator[TimeMachine]:
-    """Return the control of all clocks, before one is read."""
+    """Return the control of all clocks. It must be set up before any code reads a clock."""
     with simulated_time(caplog, begin) as time_machine:
         yield time_machine
 

@@ -223,7 +223,7 @@ class Household(House):
             power = self.power[phase] = load * (1 + 0.03 * noise) - self.solar_power / 3
             self.reactive_power[phase] = _REACTIVE_POWER + 40 * noise
             # The panels of the neighborhood raise the voltage. The line to this house has 0.3 ohms.
-            self.voltage[phase] = 232.5 + 0.5 * noise + 12 * today.sun[minute] - 0.3 * power / 230
+            self.voltage[phase] = 232.5 + 0.5 * noise + 25 * today.sun[minute] - 0.3 * power / 230
         self.maximum_demand[self.tariff] = max(self.maximum_demand[self.tariff], self._mean_power)
 
     # -------------------------------------------------------------------------------------- plan of a day
