@@ -6,6 +6,7 @@ The recorder begins a sum at zero with its first state. So the imported sums are
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import batched
 from statistics import fmean
 from typing import Any, Final, NamedTuple, cast
 
@@ -30,8 +31,10 @@ TARIFF: Final = PowerTariff(peaks=3, one_per_day=True, min_limit_share=0.5)
 
 _HOUR: Final = timedelta(hours=1)
 
-# Seconds. An hour is a multiple of it.
+# Seconds.
 _STEP: Final = 300.0
+
+_STEPS_PER_HOUR: Final = 12
 
 # Seconds until the recorder has written the first states. The choice of the kind of sub-meter reloads the
 # entry before.
@@ -63,22 +66,19 @@ class Past:
         self.totals: dict[str, list[float]] = {}
         """Register at the beginning and at the end of each hour, in kWh or m³."""
 
-        self.means: dict[str, list[list[float]]] = {}
-        """Values in each hour, in W, V or A."""
+        self.values: dict[str, list[float]] = {}
+        """Values every five minutes, in W, V or A."""
 
     async def run_until(self, now: datetime) -> None:
-        """Advance the house, and collect the hours."""
+        """Advance the house, and collect the registers and values."""
         house = cast("Household", self.reader.house)
         self._note_totals()
-        while house.clock + _HOUR <= now:
-            values: dict[str, list[float]] = {}
-            for _ in range(int(_HOUR.total_seconds() / _STEP)):
-                await self.reader.advance(_STEP)
-                for key, value in self._powers().items():
-                    values.setdefault(key, []).append(value)
-            for key, each in values.items():
-                self.means.setdefault(key, []).append(each)
-            self._note_totals()
+        for number in range(1, int((now - house.clock).total_seconds() // _STEP) + 1):
+            await self.reader.advance(_STEP)
+            for key, value in self._powers().items():
+                self.values.setdefault(key, []).append(value)
+            if number % _STEPS_PER_HOUR == 0:
+                self._note_totals()
         await self.reader.advance((now - house.clock).total_seconds())
 
     def _note_totals(self) -> None:
@@ -122,10 +122,9 @@ class Past:
 
     def last_powers(self, key: str) -> Iterator[tuple[str, float]]:
         """Yield the power in W as a state, and its timestamp, every five minutes of the last day."""
-        hours = self.means[key][-24:]
-        for index, values in enumerate(hours, len(self.means[key]) - len(hours)):
-            for number, value in enumerate(values, 1):
-                yield str(round(value)), (self.begin + index * _HOUR).timestamp() + number * _STEP
+        values = self.values[key]
+        for number in range(max(len(values) - 24 * _STEPS_PER_HOUR, 0), len(values)):
+            yield str(round(values[number])), self.begin.timestamp() + (number + 1) * _STEP
 
     async def import_totals(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the registers. `entities` are the entity ids by unique id."""
@@ -139,8 +138,9 @@ class Past:
 
     async def import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
         """Import the powers, voltages and currents. `entities` are the entity ids by unique id."""
-        for key, hours in self.means.items():
+        for key, values in self.values.items():
             if key in entities:
+                hours = [each for each in batched(values, _STEPS_PER_HOUR) if len(each) == _STEPS_PER_HOUR]
                 rows = [{"mean": fmean(each), "min": min(each), "max": max(each)} for each in hours]
                 await _import(api, entities[key], _unit_of(key), self.begin, rows)
 

@@ -44,11 +44,12 @@ _MARGIN: Final = 6
 class Photographer:
     """Browser that opens pages of the demo."""
 
-    def __init__(self, user: User, api: HomeAssistantApi) -> None:
-        """Set the user."""
+    def __init__(self, user: User, api: HomeAssistantApi, casa_mia: CurrentlyOneSimulator) -> None:
+        """Set the user and a reader of the demo."""
         self._user = user
         self.page: Page = user.page
         self.api = api
+        self.casa_mia = casa_mia
 
     async def open(self, path: str, *, width: int = 1180, height: int = 1700) -> None:
         """Open a page on a screen that shows the whole subject. On a phone, `width` is ignored."""
@@ -135,7 +136,10 @@ async def device(photographer: Photographer, name: str) -> None:
 
 
 async def appliance(photographer: Photographer, name: str) -> None:
-    """Show the page of an appliance."""
+    """Show the page of an appliance that has just been turned off."""
+    reader = photographer.casa_mia
+    if next(each for each in reader.house.appliances if each.id == "dishwasher").index:
+        await reader.switch("dishwasher", "off")
     await _open_device(photographer, f"{CASA_MIA}:dishwasher")
     await _take_device(photographer, name)
 
@@ -212,12 +216,11 @@ async def _take_device(photographer: Photographer, name: str) -> None:
     )
 
 
-async def take_all(user: User, api: HomeAssistantApi, subjects: Iterable[Subject]) -> None:
+async def take_all(photographer: Photographer, subjects: Iterable[Subject]) -> None:
     """Take the pictures in light and dark mode."""
-    photographer = Photographer(user, api)
     for subject in subjects:
         for scheme, ending in SCHEMES.items():
-            await user.page.emulate_media(color_scheme=scheme)
+            await photographer.page.emulate_media(color_scheme=scheme)
             await subject(photographer, f"{subject.__name__}{ending}")
 
 
@@ -265,21 +268,19 @@ async def main() -> None:
         await api.command("config/core/update", time_zone=zone.key)
         await add_readers(api, scenario, hosts, is_announced=is_announced)
         await scenario.run(stack, api)
-        casa_mia, annex = (
-            next(reader for reader in scenario.readers if reader.device_id == id_)
-            for id_ in (CASA_MIA, ANNEX)
-        )
-        await turn_on_appliances(cast("CurrentlyOneSimulator", casa_mia))
+        by_id = {reader.device_id: reader for reader in scenario.readers}
+        casa_mia = cast("CurrentlyOneSimulator", by_id[CASA_MIA])
+        await turn_on_appliances(casa_mia)
         chosen = {name: SUBJECTS[name] for name in arguments.names or SUBJECTS}
         on_phone = chosen.pop("repair", None)
         chromium = await stack.enter_async_context(browser(arguments.browser))
         if chosen:
             user = await User.log_in(chromium, api, process.url, "en", folder)
-            await take_all(user, api, chosen.values())
+            await take_all(Photographer(user, api, casa_mia), chosen.values())
         if on_phone is not None:
-            await require_key(cast("WhatwattSimulator", annex), api)
+            await require_key(cast("WhatwattSimulator", by_id[ANNEX]), api)
             user = await User.log_in(chromium, api, process.url, "en", folder, screen=Screen.PHONE)
-            await take_all(user, api, [on_phone])
+            await take_all(Photographer(user, api, casa_mia), [on_phone])
 
 
 if __name__ == "__main__":
