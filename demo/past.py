@@ -140,7 +140,8 @@ class Past:
         """Import the powers, voltages and currents. `entities` are the entity ids by unique id."""
         for key, values in self.values.items():
             if key in entities:
-                hours = [each for each in batched(values, _STEPS_PER_HOUR) if len(each) == _STEPS_PER_HOUR]
+                complete = values[: len(values) // _STEPS_PER_HOUR * _STEPS_PER_HOUR]
+                hours = batched(complete, _STEPS_PER_HOUR, strict=True)
                 rows = [{"mean": fmean(each), "min": min(each), "max": max(each)} for each in hours]
                 await _import(api, entities[key], _unit_of(key), self.begin, rows)
 
