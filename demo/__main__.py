@@ -25,7 +25,7 @@ from .home_assistant import ROOT, HomeAssistantApi, HomeAssistantFailedError, Ho
 from .replayed import ReplayedScenario
 from .scenario import Scenario
 from .setting_up import add_reader, log_in, remove_unwanted_entries
-from .simulated import SimulatedScenario, is_incomplete
+from .simulated import SimulatedScenario, delete_incomplete, is_incomplete
 
 FOLDER = ROOT / ".demo"
 HOME_ASSISTANT_PORT = 8123
@@ -41,7 +41,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="delete the data of earlier runs")
     parser.add_argument(
-        "--fast", action="store_true", help="a day lasts ten minutes; earlier data is deleted"
+        "--fast",
+        action="store_true",
+        help="a day lasts ten minutes; the data of earlier fast runs is deleted",
     )
     parser.add_argument(
         "--address", default="127.0.0.1", help="address of Home Assistant (default: this machine only)"
@@ -54,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="replay recordings; earlier data is deleted",
+        help="replay recordings; the data of earlier replays is deleted",
     )
     add_replay_options(parser)
     return parser.parse_args()
@@ -67,9 +69,12 @@ async def run(arguments: argparse.Namespace, recordings: list[Recording]) -> Non
     # A fast house cannot continue either, because its clock is not the real time.
     without_earlier_data = bool(recordings or arguments.fast or arguments.fresh)
     folder: Path = arguments.folder / ("replay" if recordings else "fast" if arguments.fast else "")
-    if folder.exists() and (without_earlier_data or is_incomplete(folder)):
+    if folder.exists() and without_earlier_data:
         step(f"Deleting {folder}")
         shutil.rmtree(folder)
+    elif is_incomplete(folder):
+        step("Deleting the data of an earlier start, which was interrupted")
+        delete_incomplete(folder)
     (folder / "config").mkdir(parents=True, exist_ok=True)
 
     async with AsyncExitStack() as stack:

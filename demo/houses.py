@@ -58,7 +58,9 @@ def make_readers(begin: datetime, *, is_fast: bool = False, zone: ZoneInfo = ZUR
     annex = Household(
         clock=begin, seed=4, size=0.55, solar_peak=3000.0, has_heat_pump=False, has_car=False, **place
     )
-    spare = Household(clock=begin + PAST, seed=3, size=1.2, solar_peak=0.0, **place)
+    spare = Household(
+        clock=(begin.astimezone(zone) + PAST).astimezone(UTC), seed=3, size=1.2, solar_peak=0.0, **place
+    )
     if is_fast:
         for house in (casa_mia, annex, spare):
             house.fast_since, house.speed = datetime.now(UTC), timedelta(days=1).total_seconds() / FAST_DAY

@@ -36,8 +36,8 @@ _STEP: Final = 300.0
 
 _STEPS_PER_HOUR: Final = 12
 
-# Seconds until the recorder has written the first states. The choice of the kind of sub-meter reloads the
-# entry before.
+# Seconds until the recorder has written the first states. Before that, the entry is reloaded, because the
+# kind of its sub-meter is set.
 _RECORDER_TIMEOUT: Final = 30
 
 _PHASES: Final = (1, 2, 3)

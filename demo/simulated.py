@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+import shutil
 from typing import Final, Self, cast, override
 from zoneinfo import ZoneInfo
 
@@ -42,7 +43,8 @@ GRID: Final = tuple(
 
 GAS: Final = f"{ANNEX}:counter:{GAS_METER}"
 
-# Files in the folder of the demo.
+# Files and folders in the folder of the demo.
+_CONFIG: Final = "config"
 _BEGIN: Final = "begin.json"
 _COMPLETE: Final = "complete"
 
@@ -78,7 +80,7 @@ class SimulatedScenario(Scenario):
         pasts = [Past(reader) for reader in readers]
         for past in pasts:
             await past.run_until(datetime.now(UTC))
-        return cls(pasts, folder / "config", is_fast=is_fast)
+        return cls(pasts, folder / _CONFIG, is_fast=is_fast)
 
     @property
     def _casa_mia(self) -> Household:
@@ -200,7 +202,13 @@ class SimulatedScenario(Scenario):
 
 def is_incomplete(folder: Path) -> bool:
     """Return whether an earlier start has ended before the past was imported. It cannot be continued."""
-    return (folder / _BEGIN).exists() and not (folder / _COMPLETE).exists()
+    return (folder / _CONFIG).exists() and not (folder / _COMPLETE).exists()
+
+
+def delete_incomplete(folder: Path) -> None:
+    """Delete what an earlier start has left, so that this one can begin again."""
+    shutil.rmtree(folder / _CONFIG)
+    (folder / _BEGIN).unlink(missing_ok=True)
 
 
 def upcoming(house: Household, local: datetime) -> list[tuple[datetime, Run]]:
