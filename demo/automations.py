@@ -10,8 +10,11 @@ from .houses import CASA_MIA
 
 _BLUEPRINTS: Final = "blueprints/automation/energy_sse"
 
+# Inputs of the blueprint in a fast house, whose runs last less than a minute.
+_FAST_INPUTS: Final = {"pause": {"seconds": 1}, "minimum_minutes": 0, "minimum_watt_hours": 0}
 
-async def set_up(api: HomeAssistantApi, folder: Path, entities: Mapping[str, str]) -> None:
+
+async def set_up(api: HomeAssistantApi, folder: Path, entities: Mapping[str, str], *, is_fast: bool) -> None:
     """Copy the blueprints, and add the automations. `entities` are the entity ids by unique id."""
     shutil.copytree(ROOT / _BLUEPRINTS, folder / _BLUEPRINTS, dirs_exist_ok=True)
     coffee = {
@@ -37,6 +40,7 @@ async def set_up(api: HomeAssistantApi, folder: Path, entities: Mapping[str, str
                 "input": {
                     "running": entities[f"{CASA_MIA}:{appliance}:running"],
                     "actions": [_notify(appliance, "{{ appliance }} has finished", message)],
+                    **(_FAST_INPUTS if is_fast else {}),
                 },
             },
         }

@@ -115,7 +115,7 @@ class SimulatedScenario(Scenario):
         await power_tariff.set_up(api, casa_mia)
         await set_up_areas(api, AREAS)
         entities = await entities_of(api)
-        await automations.set_up(api, self._folder, entities)
+        await automations.set_up(api, self._folder, entities, is_fast=self._is_fast)
         await dashboard.set_up(api)
         grid = grid_source(*(entities[unique_id] for unique_id in GRID))
         await api.command(
