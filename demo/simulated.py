@@ -66,7 +66,7 @@ class SimulatedScenario(Scenario):
     password = PASSWORD
 
     def __init__(self, pasts: list[Past], folder: Path, *, is_fast: bool) -> None:
-        """Set the readers with their past, and the folder of Home Assistant."""
+        """Set the readers with their past, and the folder of the demo."""
         super().__init__([past.reader for past in pasts], [CASA_MIA, ANNEX])
         self._pasts = {past.reader.device_id: past for past in pasts}
         self._folder = folder
@@ -80,7 +80,7 @@ class SimulatedScenario(Scenario):
         pasts = [Past(reader) for reader in readers]
         for past in pasts:
             await past.run_until(datetime.now(UTC))
-        return cls(pasts, folder / _CONFIG, is_fast=is_fast)
+        return cls(pasts, folder, is_fast=is_fast)
 
     @property
     def _casa_mia(self) -> Household:
@@ -90,11 +90,11 @@ class SimulatedScenario(Scenario):
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         await solar.send(api, self._casa_mia)
         stack.callback(asyncio.create_task(solar.keep_sending(api, self._casa_mia)).cancel)
-        if not (complete := self._folder.parent / _COMPLETE).exists():
+        if not (complete := self._folder / _COMPLETE).exists():
             await self._set_up(api)
             entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
             await self._import_totals(api, entities)
-            database = self._folder / "home-assistant_v2.db"
+            database = self._folder / _CONFIG / "home-assistant_v2.db"
             await asyncio.to_thread(past_states.insert, database, list(self._states(entities)))
             await self._import_means(api, entities)
             complete.touch()
@@ -111,11 +111,11 @@ class SimulatedScenario(Scenario):
         await set_options(api, annex, "sub_meters", {GAS_METER: "gas"})
         await set_options(api, casa_mia, "supply", {"main_fuse": 25, "phases": "3"})
         past = self._pasts[CASA_MIA]
-        await power_tariff.add_past(api, casa_mia, self._folder / ".storage", past.hours(GRID[0]))
+        await power_tariff.add_past(api, casa_mia, self._folder / _CONFIG / ".storage", past.hours(GRID[0]))
         await power_tariff.set_up(api, casa_mia)
         await set_up_areas(api, AREAS)
         entities = await entities_of(api)
-        await automations.set_up(api, self._folder, entities, is_fast=self._is_fast)
+        await automations.set_up(api, self._folder / _CONFIG, entities, is_fast=self._is_fast)
         await dashboard.set_up(api)
         grid = grid_source(*(entities[unique_id] for unique_id in GRID))
         await api.command(
