@@ -90,14 +90,14 @@ class SimulatedScenario(Scenario):
     async def run(self, stack: AsyncExitStack, api: HomeAssistantApi) -> None:
         await solar.send(api, self._casa_mia)
         stack.callback(asyncio.create_task(solar.keep_sending(api, self._casa_mia)).cancel)
-        if not (complete := self._folder / _COMPLETE).exists():
+        if not (self._folder / _COMPLETE).exists():
             await self._set_up(api)
             entities = await entities_of(api) | {each: each for each in (solar.ENERGY, solar.POWER)}
             await self._import_totals(api, entities)
             database = self._folder / _CONFIG / "home-assistant_v2.db"
             await asyncio.to_thread(past_states.insert, database, list(self._states(entities)))
-            await self._import_means(api, entities)
-            complete.touch()
+            # This takes longer, and no page needs it at once. So it continues in the background.
+            stack.callback(asyncio.create_task(self._complete(api, entities)).cancel)
 
     async def _set_up(self, api: HomeAssistantApi) -> None:
         """Set up options, the power tariff, areas, automations and dashboards."""
@@ -143,7 +143,8 @@ class SimulatedScenario(Scenario):
         for device_id in self.added:
             await self._pasts[device_id].import_totals(api, entities)
 
-    async def _import_means(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+    async def _complete(self, api: HomeAssistantApi, entities: Mapping[str, str]) -> None:
+        """Import the means, and note that the past is complete."""
         # The unique id of a sensor of a power tariff contains the id of the subentry.
         by_key = {key.split("_", 2)[-1]: entity_id for key, entity_id in entities.items()}
         await self._pasts[CASA_MIA].import_demand(
@@ -151,6 +152,7 @@ class SimulatedScenario(Scenario):
         )
         for device_id in self.added:
             await self._pasts[device_id].import_means(api, entities)
+        (self._folder / _COMPLETE).touch()
 
     def _energies(self) -> dict[str, str]:
         """Return the unique ids of the energies of the appliances, and of their powers."""
