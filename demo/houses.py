@@ -35,7 +35,7 @@ class ReaderWithGasMeter(WhatwattSimulator):
         return super().live()
 
 
-def begin_of_the_past(path: Path, zone: tzinfo = ZURICH) -> datetime:
+def beginning_of_the_past(path: Path, zone: tzinfo = ZURICH) -> datetime:
     """Return when the houses begin: at a midnight in their time zone.
 
     A file stores it, so that their registers continue at the next start.

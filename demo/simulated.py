@@ -21,7 +21,7 @@ from .houses import (
     GAS_METER,
     PASSWORD,
     SPARE_WHATWATT,
-    begin_of_the_past,
+    beginning_of_the_past,
     make_readers,
 )
 from .past import Past
@@ -76,7 +76,7 @@ class SimulatedScenario(Scenario):
     async def with_past(cls, folder: Path, *, is_fast: bool, zone: ZoneInfo = ZURICH) -> Self:
         """Simulate the houses in a time zone until now."""
         step("Simulating three houses")
-        readers = make_readers(begin_of_the_past(folder / _BEGIN, zone), is_fast=is_fast, zone=zone)
+        readers = make_readers(beginning_of_the_past(folder / _BEGIN, zone), is_fast=is_fast, zone=zone)
         pasts = [Past(reader) for reader in readers]
         for past in pasts:
             await past.run_until(datetime.now(UTC))

@@ -18,7 +18,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.energy_sse.const import DOMAIN
 from demo import __main__ as demo, power_tariff
 from demo.home_assistant import HomeAssistantApi, free_port
-from demo.houses import CASA_MIA, FAST_DAY, PAST, begin_of_the_past, make_readers
+from demo.houses import CASA_MIA, FAST_DAY, PAST, beginning_of_the_past, make_readers
 from demo.past import TARIFF, Past
 from demo.replayed import ReplayedScenario
 from demo.simulated import SimulatedScenario, delete_incomplete, is_incomplete
@@ -58,12 +58,12 @@ async def test_registers_continue_after_a_restart() -> None:
         assert all(later.energy >= earlier.energy for earlier, later in appliances)
 
 
-def test_begin_of_the_past_is_stored(tmp_path: Path) -> None:
-    begin = begin_of_the_past(tmp_path / "begin.json")
+def test_beginning_of_the_past_is_stored(tmp_path: Path) -> None:
+    begin = beginning_of_the_past(tmp_path / "begin.json")
     # The day on which summer time began has 23 hours.
     assert PAST - timedelta(hours=1) <= datetime.now(UTC) - begin <= PAST + timedelta(hours=25)
     (tmp_path / "begin.json").write_text('"2026-11-01T00:00:00+01:00"')
-    assert begin_of_the_past(tmp_path / "begin.json") == datetime(2026, 10, 31, 23, tzinfo=UTC)
+    assert beginning_of_the_past(tmp_path / "begin.json") == datetime(2026, 10, 31, 23, tzinfo=UTC)
 
 
 def test_houses_have_different_numbers() -> None:
@@ -84,7 +84,7 @@ async def test_fast_houses_have_a_past_in_real_time() -> None:
 
 def test_start_that_has_ended_early_is_incomplete(tmp_path: Path) -> None:
     assert not is_incomplete(tmp_path)
-    begin_of_the_past(tmp_path / "begin.json")
+    beginning_of_the_past(tmp_path / "begin.json")
     (tmp_path / "config").mkdir()
     assert is_incomplete(tmp_path)
     (tmp_path / "complete").touch()
@@ -92,7 +92,7 @@ def test_start_that_has_ended_early_is_incomplete(tmp_path: Path) -> None:
 
 
 def test_data_of_an_incomplete_start_is_deleted(tmp_path: Path) -> None:
-    begin_of_the_past(tmp_path / "begin.json")
+    beginning_of_the_past(tmp_path / "begin.json")
     (tmp_path / "config").mkdir()
     (tmp_path / "other").touch()
     delete_incomplete(tmp_path)
@@ -216,7 +216,7 @@ async def test_past_of_the_demo_joins_the_present(
             # Soon after the start, the states of a fast house are no longer the first ones.
             await check_sums(hass, api, begin)
         await check_means(api, pasts[0])
-        await check_states(api, begin, now)
+        await check_states(api, pasts[0], now)
         shown = await api.command("lovelace/config", url_path="casa-mia")
         assert "sensor.casa_mia_net_power" in str(shown)
         for entry in hass.config_entries.async_entries(DOMAIN):
@@ -266,15 +266,18 @@ async def check_means(api: HomeAssistantApi, past: Past) -> None:
     assert len(means["sensor.casa_mia_voltage_l1"]) == 30
 
 
-async def check_states(api: HomeAssistantApi, begin: datetime, now: datetime) -> None:
+async def check_states(api: HomeAssistantApi, past: Past, now: datetime) -> None:
     """Compare the states that were inserted into the database with another house."""
+    begin = past.begin
     begin_and_end = f"{begin:%Y-%m-%dT%H:%M:%SZ}?end_time={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     running = f"{begin_and_end}&filter_entity_id=binary_sensor.heat_pump_running"
     (states,) = await api.get(f"/api/history/period/{running}")
     shown_hours = {state["last_changed"][:13] for state in states if state["state"] == "on"}
-    house, hours_with_heat_pump = Household(clock=begin, seed=1), set[str]()
-    while house.clock < now:
+    house, hours_with_heat_pump, net_power = Household(clock=begin, seed=1), set[str](), {}
+    while house.clock < now - timedelta(minutes=1):
         list(house.advance(60))
+        if house.clock.minute % 5 == 0:
+            net_power[house.clock] = str(round(house.net_power))
         heat_pump = next(each for each in house.appliances if each.id == "heat_pump")
         # The states have local times, which cannot name an hour that the end of summer time repeats.
         if heat_pump.index and not house.local_time(house.clock).fold:
@@ -284,4 +287,7 @@ async def check_states(api: HomeAssistantApi, begin: datetime, now: datetime) ->
     assert hours_with_heat_pump - shown_hours <= {time.isoformat()[:13] for time in (begin, now)}
     powers = f"{begin_and_end}&filter_entity_id=sensor.casa_mia_net_power"
     (states,) = await api.get(f"/api/history/period/{powers}")
-    assert len(states) > 24 * 12
+    shown = {datetime.fromisoformat(each["last_changed"]): each["state"] for each in states}
+    last_day = {time: power for time, power in net_power.items() if time > now - timedelta(hours=24)}
+    assert len(last_day) > 280
+    assert last_day.items() <= shown.items()

@@ -138,7 +138,7 @@ async def _changes(home: Home, sensor: str) -> list[float]:
         types=["change"],
         units={"energy": "kWh"},
     )
-    # The change of the first hour is None, because no earlier hour was imported.
+    # The first hour has no change, because no earlier hour was imported.
     return [row["change"] for row in found[sensor] if row["change"] is not None]
 
 
